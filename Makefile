@@ -1,0 +1,190 @@
+# xapsd: see README.md.  Everything a user calls is listed by `make help`.
+# V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
+
+VERSION = 0.1.0
+
+CC ?= cc
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+CFLAGS ?= -O2 -g
+
+BUILD ?= build
+PROG ?= xapsd
+
+# Warnings are errors where we look (lint, check), not on a stranger's compiler.
+WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
+	-Wstrict-prototypes -Wvla $(WERROR)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DXAPSD_VERSION='"$(VERSION)"' $(WARN) \
+	-pthread $(MBEDTLS_CFLAGS) $(CFLAGS)
+
+# mbedTLS 2.28 of bookworm has no pkg-config files.
+MBEDTLS_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags mbedtls 2>/dev/null)
+MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
+	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
+
+# By layer, lowest first; tests/layers.sh holds the includes to it.
+SRCS = log.c buf.c json.c hpack.c loop.c tls.c roots.c conf.c h2.c io.c \
+	store.c cred.c http.c apns.c push.c api.c xapsd.c
+LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
+LIB = $(BUILD)/libxapsd.a
+
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%, \
+	$(wildcard tests/unit/*_test.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%, \
+	$(wildcard tests/fuzz/*_fuzz.c))
+
+Q = $(if $(V),,@)
+SAY = $(if $(V),@:,@printf '  %-7s %s\n')
+
+.PHONY: all
+all: $(PROG)
+
+$(PROG): $(BUILD)/xapsd.o $(LIB)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(MBEDTLS_LIBS) $(LIBS)
+
+$(LIB): $(LIB_OBJS)
+	$(SAY) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- tools for testing the parsers from outside ---
+
+.PHONY: tools
+tools: $(BUILD)/hpackdump $(BUILD)/jsoncheck
+
+$(BUILD)/hpackdump $(BUILD)/jsoncheck: $(BUILD)/%: tests/tools/%.c $(LIB)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) -I. -MMD -MP $(LDFLAGS) -o $@ $< $(LIB)
+
+# --- the Dovecot plugin ---
+
+.PHONY: plugin
+plugin:
+	$(Q)$(MAKE) --no-print-directory -C plugin BUILD=$(abspath $(BUILD))/plugin
+
+# --- install ---
+
+.PHONY: install uninstall
+install: $(PROG)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(SYSCONFDIR)/xapsd
+	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
+	install -m 644 xapsd.8 $(DESTDIR)$(PREFIX)/share/man/man8/xapsd.8
+	test -e $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml || install -m 640 \
+		xapsd.yaml $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
+	if test -e $(BUILD)/plugin/installable; then $(MAKE) -C plugin \
+		BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR) install; fi
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
+		$(DESTDIR)$(PREFIX)/share/man/man8/xapsd.8
+	$(MAKE) -C plugin DESTDIR=$(DESTDIR) uninstall
+
+# --- tests: each installs the Debian packages that it lacks ---
+
+.PHONY: check demo asan lint fuzz valgrind check-mbedtls36
+check:
+	@sh tests/deps.sh build check
+	@$(MAKE) --no-print-directory run-check WERROR=-Werror
+
+# Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
+demo:
+	@sh tests/deps.sh build demo
+	@$(MAKE) --no-print-directory all plugin
+	@$(PYTHON) tests/demo.py
+
+# The same tests under AddressSanitizer and UBSan.
+asan:
+	@sh tests/deps.sh build check
+	@$(MAKE) --no-print-directory plugin WERROR=-Werror
+	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
+		BUILD=build/asan PROG=build/asan/xapsd PLUGIN_BUILD=build/plugin \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer \
+		-fsanitize=address,undefined -fno-sanitize-recover=all"
+
+# The journey under valgrind: no leak, no error.
+valgrind:
+	@sh tests/deps.sh build check valgrind
+	@$(MAKE) --no-print-directory all plugin
+	@XAPSD_WRAP="valgrind -q --leak-check=full --error-exitcode=99 \
+		--errors-for-leak-kinds=definite,indirect,possible" \
+		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e -m journey
+
+# mbedTLS 3.6 built from Debian's newer source: it compiles and passes.
+check-mbedtls36:
+	@sh tests/deps.sh build check mbedtls36
+	@sh tests/mbedtls36.sh build/mbedtls36
+	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
+		BUILD=build/m36 PROG=build/m36/xapsd PLUGIN_BUILD=build/plugin \
+		MBEDTLS_CFLAGS=-Ibuild/mbedtls36/include \
+		MBEDTLS_LIBS="-Lbuild/mbedtls36/lib -lmbedtls -lmbedx509 -lmbedcrypto"
+
+.PHONY: run-check unit
+run-check: $(PROG) tools $(UNIT_TESTS)
+	$(if $(PLUGIN_BUILD),,@$(MAKE) --no-print-directory plugin)
+	@BUILD=$(BUILD) XAPSD=$(abspath $(PROG)) PYTHON=$(PYTHON) \
+		PLUGIN=$(abspath $(or $(PLUGIN_BUILD),$(BUILD)/plugin)) \
+		sh tests/run.sh $(UNIT_TESTS)
+
+unit: $(UNIT_TESTS)
+	@PYTHON=: sh tests/run.sh $(UNIT_TESTS)
+
+$(BUILD)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(SAY) TEST $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -I. -MMD -MP $(LDFLAGS) \
+		-o $@ $< $(LIB) -lcmocka $(UNIT_LIBS_$*) $(MBEDTLS_LIBS)
+
+UNIT_LIBS_hpack_nghttp2_test = -lnghttp2
+
+lint:
+	@sh tests/deps.sh build lint
+	@sh tests/lint.sh
+
+# Each fuzzer for FUZZ_S seconds; finds stay in build/fuzz/.
+FUZZ_S ?= 60
+FUZZ_FLAGS = -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+fuzz:
+	@sh tests/deps.sh build fuzz
+	@$(MAKE) --no-print-directory run-fuzz CC=clang BUILD=build/fuzz-obj \
+		CFLAGS="$(FUZZ_FLAGS)"
+
+.PHONY: run-fuzz fuzzers
+fuzzers: $(FUZZERS)
+run-fuzz: fuzzers
+	@FUZZ_S=$(FUZZ_S) BUILD=$(BUILD) sh tests/fuzz/run.sh $(FUZZERS)
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(SAY) FUZZ $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer -I. \
+		-MMD -MP -o $@ $< $(LIB) $(MBEDTLS_LIBS)
+
+.PHONY: clean help
+clean:
+	rm -rf build xapsd
+
+help:
+	@echo 'make              the daemon, ./xapsd'
+	@echo 'make plugin       the Dovecot modules, build/plugin/'
+	@echo 'make install      both, with man page and sample config'
+	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
+	@echo 'make check        all tests'
+	@echo 'make asan         all tests under AddressSanitizer and UBSan'
+	@echo 'make valgrind     the journey under valgrind'
+	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
+	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
+	@echo 'make tools        build/hpackdump, build/jsoncheck'
+	@echo 'make lint         style, layers, shell and man page'
+	@echo 'make uninstall, make clean'
+
+-include $(wildcard $(BUILD)/*.d $(BUILD)/unit/*.d $(BUILD)/fuzz/*.d)

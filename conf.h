@@ -1,0 +1,78 @@
+/* conf.h - the `key: value` file and the option table, into struct conf.
+ * Every key is one row of one table in conf.c. */
+#ifndef CONF_H
+#define CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "log.h"
+
+#define CONF_PATH_DEFAULT "/etc/xapsd/xapsd.yaml"
+
+enum conf_hashes {
+	HASHES_AUTO,
+	HASHES_ALWAYS,
+	HASHES_NEVER,
+};
+
+/* Strings are owned, NULL when unset.  Names are those of the keys. */
+struct conf {
+	char *path;   /* the file read, for names beside it */
+	int loglevel; /* enum log_level */
+	char *database_file;
+	char *socket_path; /* NULL: none */
+	unsigned socket_mode;
+	char *socket_group;
+	char *listen_addr; /* "localhost": 127.0.0.1 and ::1 */
+	int port;	   /* 0: none */
+	char *tls_listen_addr;
+	int tls_port;
+	char *tls_certfile, *tls_keyfile;
+	char *http_user, *http_password, *http_password_file;
+	bool allow_insecure;
+	int max_connections;
+	int64_t delay_s;
+	int64_t check_interval_s; /* accepted and ignored */
+	int64_t registration_ttl_s;
+	char *key_file_p8, *key_file_key_id, *key_file_team_id, *key_file_topic;
+	char *certificate_file_pem, *certificate_file_pem_key;
+	char *certificate_file_p12;
+	char *certificate_password, *certificate_password_file;
+	char *topic;
+	bool apns_sandbox;
+	char *apns_host;    /* NULL: by environment */
+	int apns_port;	    /* 0: by environment */
+	char *apns_ca_file; /* NULL: the built-in roots */
+	char *push_type;
+	int push_priority; /* 0: no header */
+	int64_t push_expiration_s;
+	int64_t push_timeout_ms;
+	int64_t retry_min_ms, retry_max_ms;
+	int mailbox_hashes; /* enum conf_hashes */
+	char *user;
+	char *apple_id, *apple_id_hashed_password; /* retired */
+};
+
+/* Every field at its default. */
+void conf_init(struct conf *c);
+void conf_free(struct conf *c);
+
+/* Reads the file over the defaults.  -1 with err "file:line: key: what is wrong
+ * and what to do". */
+int conf_read(struct conf *c, const char *path, char err[ERR_MAX]);
+/* The same for text in memory (tests and fuzzers); name stands for the file. */
+int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
+    char err[ERR_MAX]);
+/* One key as if it stood in the file, for the command line. */
+int conf_set(
+    struct conf *c, const char *key, const char *value, char err[ERR_MAX]);
+
+/* Calls cb with each key's name (for tests that compare man page and sample). */
+void conf_each_key(void (*cb)(void *arg, const char *key), void *arg);
+
+/* The path of a file named in the configuration: as it is if it holds '/', else
+ * beside the configuration file.  Caller frees. */
+char *conf_beside(const struct conf *c, const char *name);
+
+#endif

@@ -1,0 +1,46 @@
+/* cred.h - who we are at Apple: a token key (JWT) or a certificate. */
+#ifndef CRED_H
+#define CRED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct conf;
+struct cred;
+struct tls_ctx;
+
+/* Room for a topic with its NUL. */
+#define CRED_TOPIC_MAX 256
+
+enum cred_kind {
+	CRED_NONE,
+	CRED_TOKEN_KEY,
+	CRED_CERTIFICATE,
+};
+
+/* Reads the files that the configuration names (those without '/' beside the
+ * configuration file).  Without any: a cred of kind CRED_NONE.  NULL with err
+ * set: a sentence that says what is wrong and what to do. */
+struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
+void cred_free(struct cred *c);
+
+enum cred_kind cred_kind(const struct cred *c);
+const char *cred_topic(const struct cred *c);
+/* notAfter of the certificate, seconds since 1970; 0 for a token key. */
+int64_t cred_expires_s(const struct cred *c);
+
+/* The client's TLS context with this identity, its trust by apnsCaFile or the
+ * built-in roots; owned by the cred. */
+struct tls_ctx *cred_tls(const struct cred *c);
+
+/* "bearer <JWT>" for a token key, made anew 50 minutes after the last one
+ * (now_s: wall clock); NULL for a certificate, and NULL with err set if signing
+ * fails.  Owned by the cred, valid until the next call. */
+const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX]);
+/* The next cred_bearer() makes a new JWT (Apple said ExpiredProviderToken). */
+void cred_renew(struct cred *c);
+
+#endif

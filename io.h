@@ -1,0 +1,82 @@
+/* io.h - one non-blocking stream: connect (the resolver never blocks the loop)
+ * or accept, plain or TLS, with an input and an output buffer.
+ *
+ * The owner reads from io_in() and consumes, adds to io_out() and calls
+ * io_flush().  All events come from the loop or from within io_flush() never:
+ * an error found by io_flush() is told from the loop.  io_close() may be called
+ * anywhere; the memory goes after the events at hand. */
+#ifndef IO_H
+#define IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct buf;
+struct io;
+struct loop;
+struct tls_ctx;
+struct tls;
+
+enum io_event {
+	IO_OPEN,    /* connected or accepted, TLS handshake done */
+	IO_DATA,    /* io_in() has more bytes */
+	IO_DRAINED, /* io_out() ran empty after it could not be written whole */
+	IO_EOF,	    /* the peer will send no more; we may still write */
+	IO_TIMEOUT, /* io_set_timeout() ran out (one shot) */
+	IO_FAILED,  /* the stream is broken: io_error() says why */
+};
+
+typedef void io_cb(struct io *io, enum io_event event, void *arg);
+
+/* host: name or address (brackets allowed).  tls NULL: plain.  Every address of
+ * the name is tried in turn.  Never fails at once: IO_FAILED tells. */
+struct io *io_connect(struct loop *l, const char *host, int port,
+    struct tls_ctx *tls, io_cb *cb, void *arg);
+/* An accepted socket; the fd is the io's from now on. */
+struct io *io_accept(
+    struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
+/* Gone at once, no event follows; NULL is fine. */
+void io_close(struct io *io);
+/* Writes what is left (for at most 5 s), then closes; no event follows. */
+void io_finish(struct io *io);
+
+/* in_max: ceiling of io_in(): when it is full the peer has to wait until the
+ * owner consumes and calls io_resume().  Set in the owner's IO_OPEN or before. */
+void io_set_limits(struct io *io, size_t in_max, size_t out_max);
+/* Replaces the running timeout; -1 clears it. */
+void io_set_timeout(struct io *io, int64_t timeout_ms);
+/* Stops reading (back-pressure, or while an answer is awaited) and goes on. */
+void io_pause(struct io *io);
+void io_resume(struct io *io);
+
+struct buf *io_in(struct io *io);
+struct buf *io_out(struct io *io);
+/* Writes now what the kernel takes and arms the loop for the rest. */
+void io_flush(struct io *io);
+
+const char *io_error(const struct io *io);
+/* Where it is connected to: "17.188.1.2 port 443", or the Unix socket. */
+const char *io_peer(const struct io *io);
+/* NULL if plain. */
+const struct tls *io_tls(const struct io *io);
+/* Gives the buffers' memory back while they are empty (idle connections). */
+void io_trim(struct io *io);
+
+/* Listening sockets. */
+struct io_listener;
+typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
+
+/* A bound and listening socket, non-blocking, close-on-exec; -1 with err set.
+ * The Unix one replaces a stale socket file, never a living one's. */
+int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
+int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
+/* Hands every accepted fd (non-blocking) to cb; takes the listening fd over.
+ * Out of descriptors: pauses for a moment instead of spinning. */
+struct io_listener *io_listen(
+    struct loop *l, int fd, io_accept_cb *cb, void *arg);
+void io_listener_free(struct io_listener *li);
+
+#endif

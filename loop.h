@@ -1,0 +1,101 @@
+/* loop.h - fds (epoll), monotonic timers, signals; nothing else of the kernel's.
+ *
+ * One thread.  A callback may add, change and remove anything, itself included;
+ * memory that a callback still stands on is freed through loop_defer_free(). */
+#ifndef LOOP_H
+#define LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct loop;
+
+#define LOOP_READ 1u
+#define LOOP_WRITE 2u
+#define LOOP_HUP 4u /* error or hang-up; always reported */
+
+/* Embedded in its owner; all fields are the loop's between add and del. */
+struct loop_fd {
+	int fd;
+	unsigned events;
+	void (*cb)(void *arg, unsigned events);
+	void *arg;
+};
+
+struct loop_timer {
+	int64_t due_ms;
+	size_t slot; /* 1-based place in the heap, 0 = not set */
+	void (*cb)(void *arg);
+	void *arg;
+};
+
+/* Work to be done once, after the events at hand and before the next wait. */
+struct loop_task {
+	struct loop_task *next;
+	bool queued;
+	void (*cb)(void *arg);
+	void *arg;
+};
+
+/* NULL with err set if the kernel refuses. */
+struct loop *loop_new(char err[ERR_MAX]);
+void loop_free(struct loop *l);
+
+/* Runs until loop_stop(). */
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+/* One round: waits at most wait_ms (-1: until the next timer or event). */
+void loop_once(struct loop *l, int wait_ms);
+
+/* Milliseconds of the monotonic clock, read once a round. */
+int64_t loop_now_ms(const struct loop *l);
+
+/* The fd must not be registered yet; it stays the caller's.  0, or -1 with errno
+ * set. */
+int loop_fd_add(struct loop *l, struct loop_fd *f, int fd, unsigned events,
+    void (*cb)(void *arg, unsigned events), void *arg);
+void loop_fd_mod(struct loop *l, struct loop_fd *f, unsigned events);
+/* Call it before close(2). No event for f follows. No-op if not added. */
+void loop_fd_del(struct loop *l, struct loop_fd *f);
+
+static inline void loop_timer_init(
+    struct loop_timer *t, void (*cb)(void *arg), void *arg)
+{
+	t->slot = 0;
+	t->due_ms = 0;
+	t->cb = cb;
+	t->arg = arg;
+}
+
+static inline bool loop_timer_is_set(const struct loop_timer *t)
+{
+	return t->slot != 0;
+}
+
+/* One shot, after delay_ms from now; set again moves it. */
+void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms);
+void loop_timer_clear(struct loop *l, struct loop_timer *t);
+
+static inline void loop_task_init(
+    struct loop_task *t, void (*cb)(void *arg), void *arg)
+{
+	t->next = NULL;
+	t->queued = false;
+	t->cb = cb;
+	t->arg = arg;
+}
+
+void loop_task_queue(struct loop *l, struct loop_task *t);
+void loop_task_cancel(struct loop *l, struct loop_task *t);
+
+/* Calls free_fn(p) after the events at hand. */
+void loop_defer_free(struct loop *l, void *p, void (*free_fn)(void *p));
+
+/* From now on signo is delivered here instead of to the process. */
+int loop_signal(
+    struct loop *l, int signo, void (*cb)(void *arg, int signo), void *arg);
+
+#endif

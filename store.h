@@ -1,0 +1,101 @@
+/* store.h - registrations in memory and in the flat file.
+ *
+ * A registration is one device's wish to be woken for one account of one user.
+ * File: JSON Lines, append-only, a later line wins:
+ *   {"user":"alice","account":"0715","token":"2918","mailboxes":["INBOX"],
+ *    "acked":true,"time":1763769600}        (one line)
+ *   {"user":"alice","account":"0715","token":"2918","gone":true}
+ * Lookup, put and drop are O(1) in the number of registrations. */
+#ifndef STORE_H
+#define STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+#define REG_USER_MAX 255    /* bytes */
+#define REG_ACCOUNT_MAX 200 /* printable ASCII */
+#define REG_TOKEN_MIN 16    /* hex digits */
+#define REG_TOKEN_MAX 200
+#define REG_MAILBOX_MAX 255 /* bytes of one name */
+#define REG_MAILBOXES_MAX 1000
+
+struct store;
+struct reg; /* owned by the store; its address is stable until dropped */
+
+/* What a device asks for; all strings borrowed during the call. */
+struct reg_spec {
+	const char *user;
+	const char *account;
+	const char *token; /* hex, either case */
+	const char *const *mailboxes;
+	size_t n_mailboxes;
+	bool acked;	/* the plugin sent the mailbox lines */
+	int64_t time_s; /* wall clock */
+};
+
+/* NULL if the spec is within the limits above (and UTF-8 without control
+ * characters where it must be), else a static sentence naming the field. */
+const char *reg_spec_check(const struct reg_spec *s);
+
+/* Opens or creates the file, takes its lock, and reads it.  A Go daemon's
+ * database.json is taken over (the original kept as <path>.orig).  A torn last
+ * line is cut off, other bad lines go to <path>.bad, both with a warning.
+ * NULL with err set. */
+struct store *store_open(const char *path, char err[ERR_MAX]);
+/* Syncs and frees everything. */
+void store_close(struct store *s);
+
+/* Creates or replaces a registration.  The line is queued for the file, or not
+ * at all if this renewal changes nothing but the time and less than a day has
+ * passed since one was written. */
+struct reg *store_put(struct store *s, const struct reg_spec *spec);
+void store_drop(struct store *s, struct reg *r);
+/* Drops what was not renewed since before_s; returns how many. */
+size_t store_expire(struct store *s, int64_t before_s);
+
+/* True if something queued is not on disk yet. */
+bool store_is_dirty(const struct store *s);
+/* Writes all that is queued and fsyncs it: one call serves many puts (group
+ * commit).  Rewrites the file when over half of it is dead and it is over
+ * 64 KiB.  -1 with err set: what is queued stays queued for the next call, and
+ * what was on disk before is intact. */
+int store_sync(struct store *s, char err[ERR_MAX]);
+
+struct reg *store_find(
+    struct store *s, const char *user, const char *account, const char *token);
+/* The user's devices: first, then reg_next(); NULL ends.  The user is compared
+ * with ASCII lower-cased. */
+struct reg *store_first(struct store *s, const char *user);
+struct reg *reg_next(const struct reg *r);
+/* Every registration; cb must not put or drop.  Stops at a non-zero return. */
+int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
+size_t store_count(const struct store *s);
+
+const char *reg_user(const struct reg *r);
+const char *reg_account(const struct reg *r);
+/* Lower-case hex; returns out. */
+const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1]);
+int64_t reg_time_s(const struct reg *r);
+bool reg_acked(const struct reg *r);
+size_t reg_n_mailboxes(const struct reg *r);
+/* The i-th name as the device sent it. */
+const char *reg_mailbox(const struct reg *r, size_t i);
+/* Index of the mailbox a delivery to `name` (UTF-8) wakes, or -1.  Names at
+ * registration may be modified UTF-7 (RFC 3501 5.1.3); INBOX in any case. */
+int reg_match(const struct reg *r, const char *name);
+
+/* Suspended until the device registers again (store_put clears it). */
+void reg_suspend(struct reg *r);
+bool reg_suspended(const struct reg *r);
+
+/* A place for the push queue's own pointer; on_drop tells it that the
+ * registration is about to be freed. */
+void reg_set_data(struct reg *r, void *data);
+void *reg_data(const struct reg *r);
+void store_on_drop(
+    struct store *s, void (*cb)(void *arg, struct reg *r), void *arg);
+
+#endif

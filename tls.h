@@ -1,0 +1,96 @@
+/* tls.h - the only door to mbedTLS: contexts, handshake, read, write, verify,
+ * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6. */
+#ifndef TLS_H
+#define TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct tls_ctx;	 /* what connections share: trust, identity, tickets */
+struct tls;	 /* one connection */
+struct tls_key;	 /* a private key */
+struct tls_cert; /* a certificate, leaf first, with its chain */
+
+enum tls_status {
+	TLS_OK,
+	TLS_WANT_READ,
+	TLS_WANT_WRITE,
+	TLS_EOF,    /* the peer ended properly (close_notify) or just closed */
+	TLS_FAILED, /* tls_error() says why */
+};
+
+/* Once, at start.  0, or -1 with err set. */
+int tls_init(char err[ERR_MAX]);
+void tls_exit(void);
+/* "mbedTLS 2.28.3" */
+const char *tls_version(void);
+
+/* Client side.  ca_pem: trusted roots, PEM text; cert and key: our identity or
+ * NULL both, borrowed, they must outlive the context; alpn: NULL-terminated list
+ * (static).  Verification is always on. */
+struct tls_ctx *tls_client_new(const char *ca_pem, struct tls_cert *cert,
+    struct tls_key *key, const char *const *alpn, char err[ERR_MAX]);
+/* Server side for tlsListenAddr. */
+struct tls_ctx *tls_server_new(
+    struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX]);
+void tls_ctx_free(struct tls_ctx *c);
+
+/* A connection over a connected non-blocking socket, which stays the caller's.
+ * host: for SNI and the name check (client), NULL (server).  A client context
+ * remembers its last session and offers it again. */
+struct tls *tls_open(
+    struct tls_ctx *c, int fd, const char *host, char err[ERR_MAX]);
+void tls_free(struct tls *t);
+enum tls_status tls_handshake(struct tls *t);
+/* At least one byte on TLS_OK. */
+enum tls_status tls_read(
+    struct tls *t, unsigned char *p, size_t n, size_t *done_r);
+enum tls_status tls_write(
+    struct tls *t, const unsigned char *p, size_t n, size_t *done_r);
+/* Decrypted bytes wait inside: read again before polling. */
+bool tls_pending(const struct tls *t);
+/* Sends close_notify if it fits. */
+void tls_bye(struct tls *t);
+/* One sentence that says which failure and, where there is one, the cure. */
+const char *tls_error(const struct tls *t);
+/* The negotiated protocol, NULL if none. */
+const char *tls_alpn(const struct tls *t);
+/* "TLSv1.3" */
+const char *tls_protocol(const struct tls *t);
+/* The handshake resumed an earlier session. */
+bool tls_resumed(const struct tls *t);
+
+/* Keys and certificates.  PEM (or DER for certificates), NULL with err set. */
+struct tls_key *tls_key_parse(
+    const char *text, size_t len, const char *password, char err[ERR_MAX]);
+void tls_key_free(struct tls_key *k);
+bool tls_key_is_p256(const struct tls_key *k);
+struct tls_cert *tls_cert_parse(
+    const char *text, size_t len, char err[ERR_MAX]);
+void tls_cert_free(struct tls_cert *c);
+bool tls_cert_matches(const struct tls_cert *c, const struct tls_key *k);
+/* Seconds since 1970 of notBefore and notAfter of the leaf. */
+int64_t tls_cert_not_before(const struct tls_cert *c);
+int64_t tls_cert_not_after(const struct tls_cert *c);
+/* The last value of the attribute with this OID (DER bytes) in the leaf's
+ * subject; length, or -1 if there is none or it does not fit. */
+int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
+    size_t oid_len, char *out, size_t out_size);
+
+/* ES256: SHA-256 of data signed with a P-256 key, r||s big-endian. 0 or -1. */
+int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
+    unsigned char sig_r[64], char err[ERR_MAX]);
+
+void tls_md5(const void *data, size_t len, unsigned char out[16]);
+void tls_sha256(const void *data, size_t len, unsigned char out[32]);
+/* Fills p from the kernel's generator; ends the process if it has none. */
+void tls_random(void *p, size_t n);
+
+/* Base64 without padding, URL alphabet (RFC 4648 5), terminated.  out_size must
+ * be at least (n + 2) / 3 * 4 + 1.  Returns the length. */
+size_t tls_base64url(const void *data, size_t n, char *out, size_t out_size);
+
+#endif
