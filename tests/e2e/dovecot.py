@@ -1,0 +1,495 @@
+"""A private Dovecot for tests and the demo.
+
+    with Dovecot(tmpdir, plugin_dir, {"url": "unix:/x/xapsd.sock"}) as d:
+        with d.imap("alice") as c:
+            untagged, tagged = c.cmd("CAPABILITY")
+        d.deliver("alice", "Subject: hello\\n\\nHello.\\n")
+        print(d.imap_port, d.lmtp_socket, d.log())
+
+Nothing of the system's Dovecot is read or written: own directories, own port,
+own modules directory (the system's modules by symlink, ours by copy).  Works
+as root and as an ordinary user.  Dovecot's version decides the form of the
+configuration, see CONFIG.
+"""
+import grp
+import os
+import pathlib
+import pwd
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+PASSWORD = "secret"
+MAIL_UID = 10000  # when started as root; Dovecot does no mail as root
+START_S = 30
+STOP_S = 10
+PORTS = range(20000, 32000)  # below the kernel's range for outgoing ones
+
+
+class DovecotError(Exception):
+    pass
+
+
+def wait_for(condition, limit_s=10, what="condition"):
+    """Returns what the condition returned, once it is true."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {what} within {limit_s} s")
+        time.sleep(0.01)
+
+
+def dovecot_config():
+    """What the installed Dovecot says of itself: dovecot_pkglibdir, ..."""
+    for path in ("/usr/lib/dovecot/dovecot-config",
+                 "/usr/lib64/dovecot/dovecot-config",
+                 "/usr/local/lib/dovecot/dovecot-config"):
+        if os.path.exists(path):
+            break
+    else:
+        return {"dovecot_pkglibexecdir": "/usr/lib/dovecot",
+                "dovecot_moduledir": "/usr/lib/dovecot/modules"}
+    text = pathlib.Path(path).read_text()
+    return {key: value.strip("\"' ") for key, value in
+            re.findall(r"^(\w+)=(.*)$", text, re.M)}
+
+
+def find_program(name):
+    for folder in (*os.environ.get("PATH", "").split(":"),
+                   "/usr/sbin", "/usr/local/sbin"):
+        path = os.path.join(folder, name)
+        if folder and os.access(path, os.X_OK):
+            return path
+    raise DovecotError(f"{name} is not installed")
+
+
+def version():
+    """(2, 3, 19) or so."""
+    out = subprocess.run([find_program("dovecot"), "--version"],
+                         capture_output=True, text=True, check=True).stdout
+    return tuple(int(n) for n in re.match(r"[\d.]+", out)[0].split(".")[:3])
+
+
+# --- configuration, a function for each line of Dovecot ---
+
+SERVICES = """
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service imap {{
+  process_limit = 64
+}}
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+  {no_chroot}
+}}
+service anvil {{
+  {no_chroot}
+}}
+"""
+
+ORDINARY_USER = """
+default_internal_user = {user}
+default_login_user = {user}
+default_internal_group = {group}
+first_valid_uid = 1
+first_valid_gid = 1
+service dict {{
+  user = {user}
+}}
+"""
+
+
+def config_2_3(d):
+    xaps = " ".join(f"{k}={v}" for k, v in d.xaps_settings.items())
+    plugins = "notify push_notification xaps_push_notification"
+    return f"""
+base_dir = {d.dir}/base
+state_dir = {d.dir}/state
+log_path = {d.log_path}
+mail_debug = {"yes" if d.debug else "no"}
+protocols = imap lmtp
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+mail_plugin_dir = {d.modules}
+mail_location = maildir:~/Maildir
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = yes
+lda_mailbox_autocreate = yes
+postmaster_address = postmaster@example.org
+hostname = test.example.org
+mail_max_userip_connections = 200
+passdb {{
+  driver = static
+  args = password={PASSWORD}
+}}
+userdb {{
+  driver = static
+  args = uid={d.uid} gid={d.gid} home={d.home}/%u allow_all_users=yes {
+      " ".join(f"{k}={v}" for k, v in d.userdb.items())}
+}}
+namespace inbox {{
+  inbox = yes
+  separator = /
+}}
+protocol imap {{
+  mail_plugins = $mail_plugins {plugins} xaps_imap
+}}
+protocol lmtp {{
+  mail_plugins = $mail_plugins {plugins}
+}}
+protocol lda {{
+  mail_plugins = $mail_plugins {plugins}
+}}
+plugin {{
+  push_notification_driver = {d.driver}
+  {f"xaps_config = {xaps}" if xaps else ""}
+}}
+"""
+
+
+CONFIG = {(2, 3): config_2_3}
+
+
+# --- the server ---
+
+class Dovecot:
+    """tmpdir: a directory that every user may enter; a folder is made in it.
+    plugin_dir: where our built modules are; None for a Dovecot without them.
+    xaps_settings: url, user_lookup, timeout_msecs, ...; empty for defaults.
+    extra: more lines for the end of dovecot.conf.
+    userdb: more userdb fields; values may hold %u."""
+
+    def __init__(self, tmpdir, plugin_dir, xaps_settings=None, *, extra="",
+                 userdb=None, driver="xaps", debug=False):
+        self.dir = pathlib.Path(tmpdir) / "dovecot"
+        self.plugin_dir = plugin_dir
+        self.xaps_settings = dict(xaps_settings or {})
+        self.extra = extra
+        self.userdb = dict(userdb or {})
+        self.driver = driver
+        self.debug = debug
+        self.modules = self.dir / "modules"
+        self.home = self.dir / "home"
+        self.conf = self.dir / "dovecot.conf"
+        self.log_path = self.dir / "dovecot.log"
+        self.lmtp_socket = str(self.dir / "base" / "lmtp")
+        self.imap_port = None
+        self.process = None
+        root = os.getuid() == 0
+        self.uid = MAIL_UID if root else os.getuid()
+        self.gid = MAIL_UID if root else os.getgid()
+        self.install = dovecot_config()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    # -- start and stop --
+
+    def start(self):
+        self._make_folders()
+        for _ in range(20):
+            self.imap_port = self._free_port()
+            self.write_config()
+            try:
+                self._start_once()
+                return
+            except OSError:  # somebody else took the port meanwhile
+                self.stop()
+        raise DovecotError("no free port")
+
+    def stop(self):
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        try:  # what the master has left behind, all in our own group
+            wait_for(lambda: not self._group_alive(process.pid), STOP_S)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def reload(self):
+        """Takes a changed configuration for new sessions."""
+        self.write_config()
+        self.process.send_signal(signal.SIGHUP)
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log(self):
+        try:
+            return self.log_path.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def wait_log(self, pattern, limit_s=10, start=0):
+        """Waits for a line that matches; start as from log_size()."""
+        return wait_for(lambda: re.search(pattern, self.log()[start:]),
+                        limit_s, f"log line {pattern!r}")
+
+    def log_size(self):
+        return len(self.log())
+
+    def _make_folders(self):
+        if len(self.lmtp_socket) > 80:  # sun_path holds 108
+            raise DovecotError(f"too long for sockets: {self.dir}")
+        for folder in (self.dir, self.dir / "base", self.dir / "state",
+                       self.modules, self.home):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        os.chown(self.home, self.uid, self.gid)
+        for folder in self.dir.parents if os.getuid() == 0 else ():
+            if not folder.stat().st_mode & 0o001:
+                raise DovecotError(f"mail users may not enter {folder}")
+        for path in pathlib.Path(
+                self.install["dovecot_moduledir"]).glob("*"):
+            link = self.modules / path.name
+            if "xaps" not in path.name and not link.exists():
+                link.symlink_to(path)
+        if self.plugin_dir is not None:
+            self._copy_modules()
+
+    def _copy_modules(self):
+        # Copied, since mail users may not enter our build directory.
+        ours = sorted(pathlib.Path(self.plugin_dir).glob("lib*.so"))
+        if not ours:
+            raise DovecotError(f"no modules in {self.plugin_dir}")
+        for path in ours:
+            shutil.copy(path, self.modules / path.name)
+            (self.modules / path.name).chmod(0o644)
+
+    def write_config(self):
+        try:
+            config = CONFIG[version()[:2]]
+        except KeyError:
+            raise DovecotError(f"Dovecot {version()} is not known here")
+        root = os.getuid() == 0
+        text = config(self) + SERVICES.format(
+            imap_port=self.imap_port, no_chroot="" if root else "chroot =")
+        if not root:
+            user = pwd.getpwuid(self.uid).pw_name
+            group = grp.getgrgid(self.gid).gr_name
+            text += ORDINARY_USER.format(user=user, group=group)
+        if self.plugin_dir is None:
+            text = re.sub(r"^.*mail_plugins = .*$", "", text, flags=re.M)
+        self.conf.write_text(text + self.extra + "\n")
+
+    def _free_port(self):
+        while True:
+            port = random.choice(PORTS)
+            with socket.socket() as s:
+                try:
+                    s.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    pass
+
+    def _start_once(self):
+        start = self.log_size()
+        self.process = subprocess.Popen(
+            [find_program("dovecot"), "-F", "-c", str(self.conf)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, start_new_session=True)
+        wait_for(lambda: self._ready(start), START_S, "start of Dovecot")
+
+    def _ready(self, start):
+        if self.process.poll() is not None:
+            why = self.process.stderr.read().decode(errors="replace")
+            why += self.log()[start:]
+            if "Address already in use" in why:
+                raise OSError(why)
+            raise DovecotError(f"Dovecot ended: {why}")
+        if not os.path.exists(self.lmtp_socket):
+            return False
+        try:
+            with socket.create_connection(("127.0.0.1", self.imap_port),
+                                          2) as s:
+                return s.recv(4) == b"* OK"
+        except OSError:
+            return False
+
+    @staticmethod
+    def _group_alive(pgid):
+        try:
+            os.killpg(pgid, 0)
+            return True
+        except ProcessLookupError:
+            return False
+
+    # -- talking to it --
+
+    def imap(self, user=None, password=PASSWORD):
+        """An IMAP connection, logged in when a user is given."""
+        client = Imap(self.imap_port)
+        if user is not None:
+            _, tagged = client.cmd(f'LOGIN "{user}" "{password}"')
+            if " OK" not in tagged:
+                raise DovecotError(f"login of {user}: {tagged}")
+        return client
+
+    def deliver(self, users, text, sender="sender@example.net"):
+        """Delivers by LMTP to one user or several; returns the seconds from
+        the end of the message to the answer for the last recipient."""
+        if isinstance(users, str):
+            users = [users]
+        with Lmtp(self.lmtp_socket) as lmtp:
+            return lmtp.deliver(users, text, sender)
+
+    def lda(self, user, text, limit_s=60, args=()):
+        """Delivers by dovecot-lda; returns the seconds it took."""
+        start = time.monotonic()
+        done = subprocess.run(
+            [self.install["dovecot_pkglibexecdir"] + "/dovecot-lda",
+             "-c", str(self.conf), "-d", user, *args],
+            input=text.encode(), capture_output=True, timeout=limit_s)
+        if done.returncode != 0:
+            raise DovecotError(f"dovecot-lda: {done.returncode} "
+                               f"{done.stderr.decode(errors='replace')}")
+        return time.monotonic() - start
+
+
+# --- the client's ends ---
+
+class Line:
+    """Lines over a socket, with a limit in time."""
+
+    limit_s = 30
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.settimeout(self.limit_s)
+        self.file = sock.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+    def send(self, data):
+        """Sends as it is; str as UTF-8."""
+        self.sock.sendall(data.encode() if isinstance(data, str) else data)
+
+    def readline(self):
+        line = self.file.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionError(f"connection ended after {line!r}")
+        return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+
+
+class Imap(Line):
+    def __init__(self, port):
+        super().__init__(socket.create_connection(("127.0.0.1", port)))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.count = 0
+        self.greeting = self.readline()
+
+    def tag(self):
+        self.count += 1
+        return f"a{self.count}"
+
+    def cmd(self, line):
+        """Sends one command, without tag; -> (untagged lines, tagged)."""
+        tag = self.tag()
+        text = line.encode() if isinstance(line, str) else line
+        self.send(tag.encode() + b" " + text + b"\r\n")
+        return self.result(tag)
+
+    def ok(self, line):
+        """As cmd(), and it must be OK; -> untagged lines."""
+        untagged, tagged = self.cmd(line)
+        if tagged.split(" ", 2)[1] != "OK":
+            raise DovecotError(f"{line}: {tagged}")
+        return untagged
+
+    def result(self, tag):
+        """Reads until the tagged line; literals stay in their line."""
+        untagged = []
+        while True:
+            line = self.readline()
+            while m := re.search(r"\{(\d+)\}$", line):
+                data = self.file.read(int(m[1]))
+                line += "\r\n" + data.decode("utf-8", "surrogateescape")
+                line += self.readline()
+            if line.startswith(tag + " "):
+                return untagged, line
+            untagged.append(line)
+
+    def append(self, mailbox, text, flags=""):
+        data = text.encode()
+        self.send(f"{self.tag()} APPEND {mailbox} ({flags}) "
+                  f"{{{len(data)}+}}\r\n")
+        self.send(data + b"\r\n")
+        return self.result(f"a{self.count}")
+
+
+class Lmtp(Line):
+    def __init__(self, path):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        super().__init__(sock)
+        self.limit_s = 90
+        sock.settimeout(self.limit_s)
+        self.expect("220")
+        self.command("LHLO test.example.org", "250")
+
+    def expect(self, code):
+        while True:
+            line = self.readline()
+            if not line.startswith(code):
+                raise DovecotError(f"LMTP: {line}")
+            if line[3:4] != "-":
+                return line
+
+    def command(self, line, code):
+        self.send(line + "\r\n")
+        return self.expect(code)
+
+    def deliver(self, users, text, sender="sender@example.net"):
+        self.command(f"MAIL FROM:<{sender}>", "250")
+        for user in users:
+            self.command(f"RCPT TO:<{user}>", "250")
+        self.command("DATA", "354")
+        lines = text.replace("\r\n", "\n").split("\n")
+        body = "\r\n".join("." + x if x.startswith(".") else x
+                           for x in lines)
+        self.send(body + "\r\n")
+        start = time.monotonic()
+        self.send(".\r\n")
+        for _ in users:
+            self.expect("250")
+        return time.monotonic() - start
