@@ -1,0 +1,752 @@
+/* io.c - one non-blocking stream: connect or accept, plain or TLS. */
+#include "io.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "loop.h"
+#include "resolve.h"
+#include "tls.h"
+
+/* One address may not use up the owner's patience when others are left: a
+ * black-holed IPv6 route is common behind home routers. */
+#define ADDRESS_MS 5000
+
+/* Ceilings until the owner sets its own. */
+#define DEFAULT_MAX (64 * 1024)
+
+/* Asked from the kernel at once: a TLS record's worth. */
+#define READ_CHUNK 16384
+/* First read of a small peer; keeps idle and one-request streams small. */
+#define READ_SMALL 2048
+
+/* Taken from one stream before the others get their turn. */
+#define READ_TURN (128 * 1024)
+
+/* io_finish(): how long and how much the peer may go on sending. */
+#define LINGER_MS 5000
+#define LINGER_MAX (256 * 1024)
+
+enum io_state {
+	IO_S_RESOLVING,
+	IO_S_CONNECTING,
+	IO_S_HANDSHAKE,
+	IO_S_OPEN,
+	IO_S_FINISHING, /* writing the rest */
+	IO_S_LINGERING, /* our side is shut, waiting for theirs */
+	IO_S_FAILED,
+	IO_S_DEAD, /* io_close()d, freed by the loop's sweep */
+};
+
+static const char *const state_names[] = {
+	[IO_S_RESOLVING] = "resolving",
+	[IO_S_CONNECTING] = "connecting",
+	[IO_S_HANDSHAKE] = "handshake",
+	[IO_S_OPEN] = "open",
+	[IO_S_FINISHING] = "finishing",
+	[IO_S_LINGERING] = "lingering",
+	[IO_S_FAILED] = "failed",
+	[IO_S_DEAD] = "dead",
+};
+
+struct io {
+	struct loop *loop;
+	io_cb *cb;
+	void *arg;
+	enum io_state state; /* changed only by io_to() */
+	bool paused;	     /* by the owner */
+	bool full;	     /* in is at its ceiling */
+	bool eof;
+	bool want_write; /* TLS or a full socket buffer waits for it */
+	bool opened;	 /* IO_OPEN was told */
+	bool blocked;	 /* out could not be written whole: tell IO_DRAINED */
+	struct loop_fd f;
+	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
+	struct loop_task kick;	 /* what must be told from the loop */
+	struct buf in, out;
+	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
+	size_t lingered;
+	struct tls_ctx *tls_ctx;
+	struct tls *tls;
+	char *err, *peer;
+	/* connecting; NULL for accepted streams */
+	struct io_target *to;
+};
+
+/* Where a connecting stream goes: only until it is open. */
+struct io_target {
+	char *host;
+	int port;
+	struct resolve *resolve;
+	struct addrinfo *addrs, *next;
+	struct loop_timer timer;
+	struct io *io;
+};
+
+static void on_event(void *arg, unsigned events);
+static void connect_next(struct io *io, const char *why);
+
+static void io_to(struct io *io, enum io_state to)
+{
+	log_trace("io: %s: %s -> %s", io_peer(io), state_names[io->state],
+	    state_names[to]);
+	io->state = to;
+}
+
+static void target_free(struct io *io)
+{
+	struct io_target *to = io->to;
+
+	if (to == NULL)
+		return;
+	resolve_cancel(to->resolve);
+	resolve_free_addrs(to->addrs);
+	loop_timer_clear(io->loop, &to->timer);
+	free(to->host);
+	free(to);
+	io->to = NULL;
+}
+
+static void close_fd(struct io *io)
+{
+	int fd = io->f.fd;
+
+	tls_free(io->tls);
+	io->tls = NULL;
+	io->retry_len = 0;
+	if (fd < 0)
+		return;
+	loop_fd_del(io->loop, &io->f);
+	close(fd);
+}
+
+static void io_free(void *p)
+{
+	struct io *io = p;
+
+	buf_free(&io->in);
+	buf_free(&io->out);
+	free(io->err);
+	free(io->peer);
+	free(io);
+}
+
+void io_close(struct io *io)
+{
+	if (io == NULL || io->state == IO_S_DEAD)
+		return;
+	if (io->tls != NULL && io->state == IO_S_OPEN)
+		tls_bye(io->tls);
+	target_free(io);
+	close_fd(io);
+	loop_timer_clear(io->loop, &io->timer);
+	loop_task_cancel(io->loop, &io->kick);
+	io_to(io, IO_S_DEAD);
+	loop_defer_free(io->loop, io, io_free);
+}
+
+/* Tells the owner; false if the stream is gone afterwards. */
+static bool tell(struct io *io, enum io_event event)
+{
+	io->cb(io, event, io->arg);
+	return io->state != IO_S_DEAD;
+}
+
+/* The failure is told from the loop, wherever it was found. */
+static void fail(struct io *io, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void fail(struct io *io, const char *fmt, ...)
+{
+	char err[ERR_MAX];
+	va_list ap;
+
+	if (io->state >= IO_S_FAILED)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(err, sizeof(err), fmt, ap);
+	va_end(ap);
+	free(io->err);
+	io->err = xstrdup(err);
+	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING) {
+		io_close(io);
+		return;
+	}
+	close_fd(io);
+	target_free(io);
+	io_to(io, IO_S_FAILED);
+	loop_task_queue(io->loop, &io->kick);
+}
+
+static void update_interest(struct io *io)
+{
+	unsigned events = 0;
+
+	if (io->f.fd < 0)
+		return;
+	switch (io->state) {
+	case IO_S_CONNECTING:
+		events = LOOP_WRITE;
+		break;
+	case IO_S_HANDSHAKE:
+		events = io->want_write ? LOOP_WRITE : LOOP_READ;
+		break;
+	case IO_S_OPEN:
+		if (!io->paused && !io->full && !io->eof)
+			events |= LOOP_READ;
+		if (io->want_write)
+			events |= LOOP_WRITE;
+		break;
+	case IO_S_FINISHING:
+		events = LOOP_WRITE;
+		break;
+	case IO_S_LINGERING:
+		events = LOOP_READ;
+		break;
+	default:
+		break;
+	}
+	loop_fd_mod(io->loop, &io->f, events);
+}
+
+/* --- bytes --- */
+
+static enum tls_status raw_read(
+    struct io *io, unsigned char *p, size_t n, size_t *done_r)
+{
+	ssize_t r;
+
+	*done_r = 0;
+	if (io->tls != NULL)
+		return tls_read(io->tls, p, n, done_r);
+	do
+		r = recv(io->f.fd, p, n, 0);
+	while (r < 0 && errno == EINTR);
+	if (r > 0) {
+		*done_r = (size_t)r;
+		return TLS_OK;
+	}
+	if (r == 0)
+		return TLS_EOF;
+	return errno == EAGAIN ? TLS_WANT_READ : TLS_FAILED;
+}
+
+static enum tls_status raw_write(
+    struct io *io, const unsigned char *p, size_t n, size_t *done_r)
+{
+	ssize_t r;
+
+	*done_r = 0;
+	if (io->tls != NULL)
+		return tls_write(io->tls, p, n, done_r);
+	do
+		r = send(io->f.fd, p, n, MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0) {
+		*done_r = (size_t)r;
+		return TLS_OK;
+	}
+	return errno == EAGAIN ? TLS_WANT_WRITE : TLS_FAILED;
+}
+
+static void fail_stream(struct io *io)
+{
+	if (io->tls != NULL)
+		fail(io, "%s", tls_error(io->tls));
+	else
+		fail(io, "connection lost: %s", strerror(errno));
+}
+
+/* Reads up to one turn into io->in.  Returns true if something came. */
+static bool read_turn(struct io *io)
+{
+	size_t before = io->in.len, room, got;
+	enum tls_status st = TLS_OK;
+	unsigned char *p;
+
+	while (st == TLS_OK && io->in.len - before < READ_TURN) {
+		room = io->in.max - io->in.len;
+		if (room == 0) {
+			io->full = true;
+			break;
+		}
+		if (room > READ_CHUNK)
+			room = READ_CHUNK;
+		if (io->in.mem == NULL && room > READ_SMALL)
+			room = READ_SMALL;
+		p = buf_reserve(&io->in, room);
+		st = raw_read(io, p, room, &got);
+		buf_added(&io->in, got);
+		/* A short plain read emptied the socket: spare the next. */
+		if (st == TLS_OK && io->tls == NULL && got < room)
+			break;
+	}
+	if (st == TLS_EOF)
+		io->eof = true;
+	else if (st == TLS_FAILED)
+		fail_stream(io);
+	else if (st == TLS_OK && io->tls != NULL && !io->full &&
+		 tls_pending(io->tls))
+		loop_task_queue(io->loop, &io->kick);
+	return io->in.len > before;
+}
+
+static void do_read(struct io *io)
+{
+	bool got, was_eof = io->eof;
+
+	if (io->paused || io->full || io->eof)
+		return;
+	got = read_turn(io);
+	if (io->in.len == 0)
+		buf_free(&io->in);
+	/* A failed stream still hands over what came before the failure. */
+	if (got && !tell(io, IO_DATA))
+		return;
+	if (io->state == IO_S_OPEN && io->eof && !was_eof && !tell(io, IO_EOF))
+		return;
+	update_interest(io);
+}
+
+/* Writes what the kernel takes. */
+static void write_out(struct io *io)
+{
+	enum tls_status st = TLS_OK;
+	size_t n, done;
+
+	while (st == TLS_OK && (io->out.len > 0 || io->retry_len > 0)) {
+		n = io->retry_len ? io->retry_len : io->out.len;
+		st = raw_write(io, buf_head(&io->out), n, &done);
+		io->retry_len =
+		    st == TLS_WANT_WRITE || st == TLS_WANT_READ ? n : 0;
+		buf_consume(&io->out, done);
+	}
+	if (st == TLS_FAILED || st == TLS_EOF) {
+		fail_stream(io);
+		return;
+	}
+	io->want_write = st != TLS_OK;
+	if (io->want_write)
+		io->blocked = true;
+}
+
+void io_flush(struct io *io)
+{
+	if (io->state != IO_S_OPEN || io->want_write)
+		return;
+	write_out(io);
+	update_interest(io);
+}
+
+/* --- opening --- */
+
+static void opened(struct io *io)
+{
+	target_free(io);
+	io->want_write = false;
+	io_to(io, IO_S_OPEN);
+	io->opened = true;
+	update_interest(io);
+	if (!tell(io, IO_OPEN) || io->state != IO_S_OPEN)
+		return;
+	io_flush(io);
+	/* Early bytes may have been read together with the handshake. */
+	if (io->state == IO_S_OPEN && io->tls != NULL && tls_pending(io->tls))
+		loop_task_queue(io->loop, &io->kick);
+}
+
+static void handshake_step(struct io *io)
+{
+	enum tls_status st = tls_handshake(io->tls);
+
+	switch (st) {
+	case TLS_OK:
+		opened(io);
+		return;
+	case TLS_WANT_READ:
+	case TLS_WANT_WRITE:
+		io->want_write = st == TLS_WANT_WRITE;
+		update_interest(io);
+		return;
+	case TLS_EOF:
+	case TLS_FAILED:
+		fail(io, "%s", tls_error(io->tls));
+		return;
+	}
+}
+
+static void transport_up(struct io *io)
+{
+	char err[ERR_MAX];
+
+	if (io->tls_ctx == NULL) {
+		opened(io);
+		return;
+	}
+	io->tls = tls_open(
+	    io->tls_ctx, io->f.fd, io->to != NULL ? io->to->host : NULL, err);
+	if (io->tls == NULL) {
+		fail(io, "%s", err);
+		return;
+	}
+	io_to(io, IO_S_HANDSHAKE);
+	handshake_step(io);
+}
+
+static void describe_peer(struct io *io, const struct sockaddr *sa)
+{
+	char addr[INET6_ADDRSTRLEN] = "?", text[INET6_ADDRSTRLEN + 32];
+	struct sockaddr_in in4;
+	struct sockaddr_in6 in6;
+
+	if (sa->sa_family == AF_INET) {
+		memcpy(&in4, sa, sizeof(in4));
+		inet_ntop(AF_INET, &in4.sin_addr, addr, sizeof(addr));
+	} else {
+		memcpy(&in6, sa, sizeof(in6));
+		inet_ntop(AF_INET6, &in6.sin6_addr, addr, sizeof(addr));
+	}
+	snprintf(text, sizeof(text), "%s port %d", addr, io->to->port);
+	free(io->peer);
+	io->peer = xstrdup(text);
+}
+
+/* One attempt; 0 if under way, -1 with errno. */
+static int connect_one(struct io *io, const struct addrinfo *a)
+{
+	int fd, one = 1, saved;
+
+	describe_peer(io, a->ai_addr);
+	fd =
+	    socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if ((connect(fd, a->ai_addr, a->ai_addrlen) < 0 &&
+		errno != EINPROGRESS) ||
+	    loop_fd_add(io->loop, &io->f, fd, LOOP_WRITE, on_event, io) < 0) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return 0;
+}
+
+/* Goes to the next address; why tells what the last one answered. */
+static void connect_next(struct io *io, const char *why)
+{
+	struct io_target *to = io->to;
+	const struct addrinfo *a;
+
+	close_fd(io);
+	loop_timer_clear(io->loop, &to->timer);
+	while ((a = to->next) != NULL) {
+		to->next = a->ai_next;
+		if (connect_one(io, a) == 0) {
+			if (io->state != IO_S_CONNECTING)
+				io_to(io, IO_S_CONNECTING);
+			if (to->next != NULL)
+				loop_timer_set(
+				    io->loop, &to->timer, ADDRESS_MS);
+			return;
+		}
+		why = strerror(errno);
+	}
+	fail(io, "cannot connect to %s (%s): %s", to->host, io_peer(io), why);
+}
+
+static void on_address_timeout(void *arg)
+{
+	struct io_target *to = arg;
+
+	connect_next(to->io, "no answer");
+}
+
+static void on_resolved(void *arg, struct addrinfo *addrs, const char *why)
+{
+	struct io *io = arg;
+
+	io->to->resolve = NULL;
+	if (addrs == NULL) {
+		fail(
+		    io, "cannot find the address of %s: %s", io->to->host, why);
+		return;
+	}
+	io->to->addrs = io->to->next = addrs;
+	connect_next(io, "no address");
+}
+
+static void connect_done(struct io *io)
+{
+	int soerr = 0;
+	socklen_t len = sizeof(soerr);
+
+	if (getsockopt(io->f.fd, SOL_SOCKET, SO_ERROR, &soerr, &len) < 0)
+		soerr = errno;
+	if (soerr != 0) {
+		connect_next(io, strerror(soerr));
+		return;
+	}
+	loop_timer_clear(io->loop, &io->to->timer);
+	transport_up(io);
+}
+
+/* --- finishing --- */
+
+static void linger_step(struct io *io)
+{
+	unsigned char trash[2048];
+	ssize_t r;
+
+	/* Below TLS: what the peer still says interests nobody. */
+	while ((r = recv(io->f.fd, trash, sizeof(trash), 0)) > 0) {
+		io->lingered += (size_t)r;
+		if (io->lingered > LINGER_MAX)
+			break;
+	}
+	if (r < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	io_close(io);
+}
+
+static void finish_step(struct io *io)
+{
+	write_out(io); /* on failure: closed */
+	if (io->state != IO_S_FINISHING || io->want_write)
+		return;
+	if (io->tls != NULL)
+		tls_bye(io->tls);
+	shutdown(io->f.fd, SHUT_WR);
+	io_to(io, IO_S_LINGERING);
+	update_interest(io);
+	linger_step(io);
+}
+
+void io_finish(struct io *io)
+{
+	if (io == NULL || io->state >= IO_S_FINISHING) {
+		if (io != NULL && io->state == IO_S_FAILED)
+			io_close(io);
+		return;
+	}
+	if (io->state != IO_S_OPEN) {
+		io_close(io);
+		return;
+	}
+	io_to(io, IO_S_FINISHING);
+	buf_free(&io->in);
+	io->want_write = false;
+	loop_timer_set(io->loop, &io->timer, LINGER_MS);
+	update_interest(io);
+	finish_step(io);
+}
+
+/* --- events --- */
+
+static void on_open_event(struct io *io, unsigned events)
+{
+	if (events & LOOP_WRITE && io->want_write) {
+		io->want_write = false;
+		write_out(io);
+		if (io->state == IO_S_OPEN && !io->want_write && io->blocked) {
+			io->blocked = false;
+			if (!tell(io, IO_DRAINED))
+				return;
+		}
+	}
+	if (io->state == IO_S_OPEN && events & (LOOP_READ | LOOP_HUP))
+		do_read(io);
+	if (io->state != IO_S_OPEN)
+		return;
+	/* Both ways shut while nobody reads: nothing else will be told. */
+	if (events & LOOP_HUP && (io->paused || io->full || io->eof))
+		fail(io, "connection closed by the peer");
+	else
+		update_interest(io);
+}
+
+static void on_event(void *arg, unsigned events)
+{
+	struct io *io = arg;
+
+	switch (io->state) {
+	case IO_S_CONNECTING:
+		connect_done(io);
+		break;
+	case IO_S_HANDSHAKE:
+		handshake_step(io);
+		break;
+	case IO_S_OPEN:
+		on_open_event(io, events);
+		break;
+	case IO_S_FINISHING:
+		if (events & LOOP_HUP)
+			io_close(io);
+		else
+			finish_step(io);
+		break;
+	case IO_S_LINGERING:
+		linger_step(io);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_kick(void *arg)
+{
+	struct io *io = arg;
+
+	if (io->state == IO_S_FAILED)
+		tell(io, IO_FAILED);
+	else if (io->state == IO_S_OPEN)
+		do_read(io);
+	else if (io->state == IO_S_CONNECTING && io->to == NULL)
+		transport_up(io); /* accepted */
+}
+
+static void on_timeout(void *arg)
+{
+	struct io *io = arg;
+
+	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING)
+		io_close(io);
+	else if (io->state != IO_S_FAILED)
+		tell(io, IO_TIMEOUT);
+}
+
+static struct io *io_new(
+    struct loop *l, struct tls_ctx *tls, io_cb *cb, void *arg)
+{
+	struct io *io = xcalloc(1, sizeof(*io));
+
+	io->loop = l;
+	io->cb = cb;
+	io->arg = arg;
+	io->tls_ctx = tls;
+	io->f.fd = -1;
+	buf_init(&io->in, DEFAULT_MAX);
+	buf_init(&io->out, DEFAULT_MAX);
+	loop_timer_init(&io->timer, on_timeout, io);
+	loop_task_init(&io->kick, on_kick, io);
+	return io;
+}
+
+/* "[::1]" is an address in brackets. */
+static char *bare_host(const char *host)
+{
+	size_t n = strlen(host);
+
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']')
+		return xstrndup(host + 1, n - 2);
+	return xstrdup(host);
+}
+
+struct io *io_connect(struct loop *l, const char *host, int port,
+    struct tls_ctx *tls, io_cb *cb, void *arg)
+{
+	struct io *io = io_new(l, tls, cb, arg);
+
+	io->to = xcalloc(1, sizeof(*io->to));
+	io->to->io = io;
+	io->to->host = bare_host(host);
+	io->to->port = port;
+	loop_timer_init(&io->to->timer, on_address_timeout, io->to);
+	io->to->resolve = resolve_start(l, io->to->host, port, on_resolved, io);
+	return io;
+}
+
+struct io *io_accept(
+    struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg)
+{
+	struct io *io = io_new(l, tls, cb, arg);
+
+	io->state = IO_S_CONNECTING;
+	if (loop_fd_add(l, &io->f, fd, 0, on_event, io) < 0) {
+		close(fd);
+		fail(io, "epoll: %s", strerror(errno));
+	} else {
+		loop_task_queue(l, &io->kick);
+	}
+	return io;
+}
+
+/* --- what the owner may ask --- */
+
+void io_set_limits(struct io *io, size_t in_max, size_t out_max)
+{
+	io->in.max = in_max;
+	io->out.max = out_max;
+}
+
+void io_set_timeout(struct io *io, int64_t timeout_ms)
+{
+	if (io->state >= IO_S_FINISHING)
+		return;
+	if (timeout_ms < 0)
+		loop_timer_clear(io->loop, &io->timer);
+	else
+		loop_timer_set(io->loop, &io->timer, timeout_ms);
+}
+
+void io_pause(struct io *io)
+{
+	io->paused = true;
+	update_interest(io);
+}
+
+void io_resume(struct io *io)
+{
+	io->paused = false;
+	if (io->in.len < io->in.max)
+		io->full = false;
+	if (io->state != IO_S_OPEN)
+		return;
+	if (io->tls != NULL && tls_pending(io->tls))
+		loop_task_queue(io->loop, &io->kick);
+	update_interest(io);
+}
+
+struct buf *io_in(struct io *io)
+{
+	return &io->in;
+}
+
+struct buf *io_out(struct io *io)
+{
+	return &io->out;
+}
+
+const char *io_error(const struct io *io)
+{
+	return io->err != NULL ? io->err : "";
+}
+
+const char *io_peer(const struct io *io)
+{
+	return io->peer != NULL ? io->peer : "accepted";
+}
+
+const struct tls *io_tls(const struct io *io)
+{
+	return io->tls;
+}
+
+void io_trim(struct io *io)
+{
+	if (io->in.len == 0)
+		buf_free(&io->in);
+	if (io->out.len == 0)
+		buf_free(&io->out);
+}
