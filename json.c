@@ -1,0 +1,666 @@
+/* json.c - RFC 8259: a strict tokeniser and an escaping writer.
+ *
+ * The parser is a loop over one state, `want`.  What is open is remembered in
+ * the tokens themselves (an open container's `next` is its parent's index), or,
+ * when the caller gives none, in a bitmap of fixed depth. */
+#include "json.h"
+
+#include <string.h>
+
+#include "buf.h"
+
+/* Nesting of a text that is checked without tokens; one bit a level. */
+#define DEPTH_MAX 1024
+
+/* Keeps every count within json_tok's 28 bits of size ("1," is the shortest
+ * element) and within int. */
+#define TEXT_MAX ((size_t)1 << 29)
+
+#define NO_PARENT UINT32_MAX
+
+#define UTF8_MAX 4 /* bytes of one character */
+
+enum want {
+	WANT_VALUE,
+	WANT_VALUE_OR_END,
+	WANT_KEY,
+	WANT_KEY_OR_END,
+	WANT_COLON,
+	WANT_MORE_ELEMENTS,
+	WANT_MORE_MEMBERS,
+	WANT_NOTHING,
+};
+
+static const char *const want_reason[] = {
+	[WANT_VALUE] = "expected a value",
+	[WANT_VALUE_OR_END] = "expected a value or ']'",
+	[WANT_KEY] = "expected a key in double quotes",
+	[WANT_KEY_OR_END] = "expected a key in double quotes or '}'",
+	[WANT_COLON] = "expected ':'",
+	[WANT_MORE_ELEMENTS] = "expected ',' or ']'",
+	[WANT_MORE_MEMBERS] = "expected ',' or '}'",
+	[WANT_NOTHING] = "something follows the value",
+};
+
+struct parser {
+	const unsigned char *s;
+	size_t len, pos;
+	struct json_tok *toks;
+	size_t max_toks;
+	uint32_t n;
+	uint32_t parent; /* with tokens: the innermost open container */
+	uint32_t depth;
+	enum want want;
+	const char *reason;
+	bool too_many;
+	uint8_t is_object[DEPTH_MAX / 8]; /* without tokens */
+};
+
+/* Length of the well-formed UTF-8 character at s (RFC 3629 4), 0 if none. */
+static size_t utf8_char(const unsigned char *s, size_t n)
+{
+	unsigned char lo = 0x80, hi = 0xbf;
+	size_t len, i;
+
+	if (n == 0)
+		return 0;
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (s[0] == 0xe0)
+		lo = 0xa0; /* overlong */
+	else if (s[0] == 0xed)
+		hi = 0x9f; /* surrogates */
+	else if (s[0] == 0xf0)
+		lo = 0x90; /* overlong */
+	else if (s[0] == 0xf4)
+		hi = 0x8f; /* above U+10FFFF */
+	if (n < len || s[1] < lo || s[1] > hi)
+		return 0;
+	for (i = 2; i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+bool json_utf8_ok(const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	size_t len;
+
+	for (; n > 0; u += len, n -= len) {
+		len = utf8_char(u, n);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+static bool fail(struct parser *p, const char *reason)
+{
+	p->reason = reason;
+	return false;
+}
+
+static bool at_end(const struct parser *p)
+{
+	return p->pos == p->len;
+}
+
+static bool is_digit(const struct parser *p)
+{
+	return !at_end(p) && p->s[p->pos] >= '0' && p->s[p->pos] <= '9';
+}
+
+static bool fail_here(struct parser *p, const char *reason)
+{
+	return fail(p, at_end(p) ? "the text ends too early" : reason);
+}
+
+/* Takes the next token; its end is set when it is known. */
+static bool token(struct parser *p, enum json_type type, size_t start)
+{
+	struct json_tok *t;
+
+	if (p->toks != NULL) {
+		if (p->n == p->max_toks) {
+			p->too_many = true;
+			return fail(p, "too many values");
+		}
+		t = &p->toks[p->n];
+		t->start = (uint32_t)start;
+		t->end = (uint32_t)start;
+		t->next = p->n + 1;
+		t->size = 0;
+		t->type = type;
+	}
+	p->n++;
+	return true;
+}
+
+static void end_token(struct parser *p, uint32_t i, size_t end)
+{
+	if (p->toks != NULL)
+		p->toks[i].end = (uint32_t)end;
+}
+
+static bool in_object(const struct parser *p)
+{
+	uint32_t d = p->depth - 1;
+
+	if (p->toks != NULL)
+		return p->toks[p->parent].type == JSON_OBJECT;
+	return p->is_object[d / 8] >> (d % 8) & 1;
+}
+
+static void after_value(struct parser *p)
+{
+	if (p->depth == 0)
+		p->want = WANT_NOTHING;
+	else
+		p->want = in_object(p) ? WANT_MORE_MEMBERS : WANT_MORE_ELEMENTS;
+}
+
+static bool open_container(struct parser *p, enum json_type type)
+{
+	uint32_t i = p->n;
+	unsigned bit = 1u << (p->depth % 8);
+
+	if (p->toks == NULL && p->depth == DEPTH_MAX)
+		return fail(p, "nested deeper than 1024 levels");
+	if (!token(p, type, p->pos))
+		return false;
+	if (p->toks != NULL) {
+		p->toks[i].next = p->parent;
+		p->parent = i;
+	} else if (type == JSON_OBJECT) {
+		p->is_object[p->depth / 8] |= (uint8_t)bit;
+	} else {
+		p->is_object[p->depth / 8] &= (uint8_t)~bit;
+	}
+	p->depth++;
+	p->pos++;
+	p->want = type == JSON_OBJECT ? WANT_KEY_OR_END : WANT_VALUE_OR_END;
+	return true;
+}
+
+static bool close_container(struct parser *p)
+{
+	struct json_tok *t;
+
+	p->pos++;
+	if (p->toks != NULL) {
+		t = &p->toks[p->parent];
+		p->parent = t->next;
+		t->next = p->n;
+		t->end = (uint32_t)p->pos;
+	}
+	p->depth--;
+	after_value(p);
+	return true;
+}
+
+static int hex_value(unsigned char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Behind a backslash. */
+static bool escape(struct parser *p)
+{
+	int i;
+
+	if (at_end(p) || p->s[p->pos] == '\0' ||
+	    strchr("\"\\/bfnrtu", p->s[p->pos]) == NULL)
+		return fail_here(p, "unknown escape");
+	if (p->s[p->pos++] != 'u')
+		return true;
+	for (i = 0; i < 4; i++, p->pos++)
+		if (at_end(p) || hex_value(p->s[p->pos]) < 0)
+			return fail_here(p, "\\u needs four hex digits");
+	return true;
+}
+
+static bool string(struct parser *p)
+{
+	uint32_t i = p->n;
+	unsigned char c;
+	size_t n;
+
+	if (!token(p, JSON_STRING, ++p->pos))
+		return false;
+	while (!at_end(p) && (c = p->s[p->pos]) != '"') {
+		if (c == '\\') {
+			p->pos++;
+			if (!escape(p))
+				return false;
+		} else if (c < 0x20) {
+			return fail(p, "control character in a string");
+		} else if (c < 0x80) {
+			p->pos++;
+		} else {
+			n = utf8_char(p->s + p->pos, p->len - p->pos);
+			if (n == 0)
+				return fail(p, "not UTF-8");
+			p->pos += n;
+		}
+	}
+	if (at_end(p))
+		return fail_here(p, "");
+	end_token(p, i, p->pos++);
+	return true;
+}
+
+static bool digits(struct parser *p)
+{
+	if (!is_digit(p))
+		return fail_here(p, "expected a digit");
+	while (is_digit(p))
+		p->pos++;
+	return true;
+}
+
+static bool number(struct parser *p)
+{
+	uint32_t i = p->n;
+
+	if (!token(p, JSON_NUMBER, p->pos))
+		return false;
+	if (p->s[p->pos] == '-')
+		p->pos++;
+	if (!at_end(p) && p->s[p->pos] == '0') {
+		p->pos++;
+		if (is_digit(p))
+			return fail(p, "a number must not begin with 0");
+	} else if (!digits(p)) {
+		return false;
+	}
+	if (!at_end(p) && p->s[p->pos] == '.') {
+		p->pos++;
+		if (!digits(p))
+			return false;
+	}
+	if (!at_end(p) && (p->s[p->pos] | 0x20) == 'e') {
+		p->pos++;
+		if (!at_end(p) && (p->s[p->pos] == '+' || p->s[p->pos] == '-'))
+			p->pos++;
+		if (!digits(p))
+			return false;
+	}
+	end_token(p, i, p->pos);
+	after_value(p);
+	return true;
+}
+
+static bool word(struct parser *p, enum json_type type, const char *w)
+{
+	uint32_t i = p->n;
+
+	if (!token(p, type, p->pos))
+		return false;
+	for (; *w != '\0'; w++, p->pos++)
+		if (at_end(p) || p->s[p->pos] != (unsigned char)*w)
+			return fail_here(p, "expected true, false or null");
+	end_token(p, i, p->pos);
+	after_value(p);
+	return true;
+}
+
+static bool value(struct parser *p)
+{
+	if (p->want == WANT_VALUE_OR_END && p->s[p->pos] == ']')
+		return close_container(p);
+	if (p->toks != NULL && p->depth > 0 && !in_object(p))
+		p->toks[p->parent].size++;
+	switch (p->s[p->pos]) {
+	case '{':
+		return open_container(p, JSON_OBJECT);
+	case '[':
+		return open_container(p, JSON_ARRAY);
+	case '"':
+		if (!string(p))
+			return false;
+		after_value(p);
+		return true;
+	case 't':
+		return word(p, JSON_TRUE, "true");
+	case 'f':
+		return word(p, JSON_FALSE, "false");
+	case 'n':
+		return word(p, JSON_NULL, "null");
+	default:
+		if (p->s[p->pos] == '-' || is_digit(p))
+			return number(p);
+		return fail(p, want_reason[p->want]);
+	}
+}
+
+static bool key(struct parser *p)
+{
+	if (p->want == WANT_KEY_OR_END && p->s[p->pos] == '}')
+		return close_container(p);
+	if (p->s[p->pos] != '"')
+		return fail(p, want_reason[p->want]);
+	if (p->toks != NULL)
+		p->toks[p->parent].size++;
+	if (!string(p))
+		return false;
+	p->want = WANT_COLON;
+	return true;
+}
+
+/* One separator: goes on to `next`, or closes at `end`. */
+static bool separator(
+    struct parser *p, unsigned char sep, enum want next, unsigned char end)
+{
+	if (p->s[p->pos] == sep) {
+		p->pos++;
+		p->want = next;
+		return true;
+	}
+	if (end != '\0' && p->s[p->pos] == end)
+		return close_container(p);
+	return fail(p, want_reason[p->want]);
+}
+
+static bool step(struct parser *p)
+{
+	switch (p->want) {
+	case WANT_VALUE:
+	case WANT_VALUE_OR_END:
+		return value(p);
+	case WANT_KEY:
+	case WANT_KEY_OR_END:
+		return key(p);
+	case WANT_COLON:
+		return separator(p, ':', WANT_VALUE, '\0');
+	case WANT_MORE_ELEMENTS:
+		return separator(p, ',', WANT_VALUE, ']');
+	case WANT_MORE_MEMBERS:
+		return separator(p, ',', WANT_KEY, '}');
+	case WANT_NOTHING:
+		break;
+	}
+	return fail(p, want_reason[p->want]);
+}
+
+static bool parse(struct parser *p)
+{
+	if (p->len >= TEXT_MAX)
+		return fail(p, "the text is 512 MiB or larger");
+	if (p->len >= 3 && memcmp(p->s, "\xef\xbb\xbf", 3) == 0)
+		return fail(p, "begins with a byte order mark");
+	for (;;) {
+		while (!at_end(p) &&
+		       (p->s[p->pos] == ' ' || p->s[p->pos] == '\n' ||
+			   p->s[p->pos] == '\r' || p->s[p->pos] == '\t'))
+			p->pos++;
+		if (at_end(p))
+			return p->want == WANT_NOTHING ? true
+						       : fail_here(p, "");
+		if (!step(p))
+			return false;
+	}
+}
+
+static void locate(const struct parser *p, struct json_err *err_r)
+{
+	size_t i;
+
+	err_r->reason = p->reason;
+	err_r->too_many = p->too_many;
+	err_r->line = 1;
+	err_r->column = 1;
+	for (i = 0; i < p->pos; i++) {
+		err_r->column++;
+		if (p->s[i] == '\n') {
+			err_r->line++;
+			err_r->column = 1;
+		}
+	}
+}
+
+int json_parse(const char *text, size_t len, struct json_tok *toks,
+    size_t max_toks, struct json_err *err_r)
+{
+	struct parser p;
+
+	/* The bitmap is set level by level: no need to clear it. */
+	p.s = (const unsigned char *)text;
+	p.len = len;
+	p.pos = 0;
+	p.toks = toks;
+	p.max_toks = max_toks;
+	p.n = 0;
+	p.parent = NO_PARENT;
+	p.depth = 0;
+	p.want = WANT_VALUE;
+	p.reason = NULL;
+	p.too_many = false;
+	if (parse(&p))
+		return (int)p.n;
+	locate(&p, err_r);
+	return -1;
+}
+
+/* --- reading what was tokenised --- */
+
+static uint32_t hex4(const char *s)
+{
+	uint32_t v = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		v = v << 4 | (uint32_t)hex_value((unsigned char)s[i]);
+	return v;
+}
+
+static size_t utf8_put(uint32_t c, char out[UTF8_MAX])
+{
+	if (c < 0x80) {
+		out[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		out[0] = (char)(0xc0 | c >> 6);
+		out[1] = (char)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		out[0] = (char)(0xe0 | c >> 12);
+		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | c >> 18);
+	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* Decodes the \u escape at *s, both halves of a pair.  0: an unpaired half. */
+static size_t decode_u(const char **s, const char *end, char out[UTF8_MAX])
+{
+	uint32_t c = hex4(*s + 2), low;
+
+	*s += 6;
+	if (c >= 0xdc00 && c <= 0xdfff)
+		return 0;
+	if (c >= 0xd800 && c <= 0xdbff) {
+		if (end - *s < 6 || (*s)[0] != '\\' || (*s)[1] != 'u')
+			return 0;
+		low = hex4(*s + 2);
+		if (low < 0xdc00 || low > 0xdfff)
+			return 0;
+		*s += 6;
+		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+	}
+	return utf8_put(c, out);
+}
+
+/* Decodes one byte or one escape at *s, which the parser found well-formed.
+ * Returns the bytes put into out, 0 at what cannot be a C string. */
+static size_t decode_one(const char **s, const char *end, char out[UTF8_MAX])
+{
+	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+	const char *e;
+	size_t n = 1;
+
+	if (**s != '\\') {
+		out[0] = *(*s)++;
+		return 1;
+	}
+	if ((*s)[1] == 'u') {
+		n = decode_u(s, end, out);
+		return n > 0 && out[0] != '\0' ? n : 0;
+	}
+	e = strchr(from, (*s)[1]);
+	out[0] = e != NULL ? to[e - from] : (*s)[1];
+	*s += 2;
+	return n;
+}
+
+int json_string(
+    const struct json *j, const struct json_tok *t, char *out, size_t out_size)
+{
+	const char *s, *end;
+	char c[UTF8_MAX];
+	size_t len = 0, n;
+
+	if (t == NULL || t->type != JSON_STRING)
+		return -1;
+	s = j->text + t->start;
+	end = j->text + t->end;
+	while (s < end) {
+		n = decode_one(&s, end, c);
+		if (n == 0 || n >= out_size - len)
+			return -1;
+		memcpy(out + len, c, n);
+		len += n;
+	}
+	if (len >= out_size)
+		return -1;
+	out[len] = '\0';
+	return (int)len;
+}
+
+static bool key_is(
+    const struct json *j, const struct json_tok *t, const char *k)
+{
+	const char *s = j->text + t->start, *end = j->text + t->end;
+	char c[UTF8_MAX];
+	size_t n;
+
+	while (s < end) {
+		n = decode_one(&s, end, c);
+		/* strncmp stops at k's end, which no decoded byte equals. */
+		if (n == 0 || strncmp(k, c, n) != 0)
+			return false;
+		k += n;
+	}
+	return *k == '\0';
+}
+
+const struct json_tok *json_get(
+    const struct json *j, const struct json_tok *obj, const char *k)
+{
+	const struct json_tok *found = NULL;
+	uint32_t i, left;
+
+	if (obj == NULL || obj->type != JSON_OBJECT)
+		return NULL;
+	i = (uint32_t)(obj - j->toks) + 1;
+	for (left = obj->size; left > 0; left--) {
+		if (key_is(j, &j->toks[i], k))
+			found = &j->toks[i + 1];
+		i = j->toks[i + 1].next;
+	}
+	return found;
+}
+
+bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r)
+{
+	const char *s, *end;
+	bool negative;
+	int64_t v = 0;
+	int d;
+
+	if (t == NULL || t->type != JSON_NUMBER)
+		return false;
+	s = j->text + t->start;
+	end = j->text + t->end;
+	negative = *s == '-';
+	if (negative)
+		s++;
+	/* Counted downwards: INT64_MIN has no positive counterpart. */
+	for (; s < end; s++) {
+		d = *s - '0';
+		if (d < 0 || d > 9 || v < (INT64_MIN + d) / 10)
+			return false;
+		v = v * 10 - d;
+	}
+	if (!negative && v == INT64_MIN)
+		return false;
+	*v_r = negative ? v : -v;
+	return true;
+}
+
+/* --- writing --- */
+
+/* The escape of an ASCII character, or NULL if it stands for itself. */
+static const char *escape_of(unsigned char c, char out[8])
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+	const char *e = c != '\0' ? strchr(from, c) : NULL;
+
+	if (e != NULL) {
+		out[0] = '\\';
+		out[1] = to[e - from];
+		out[2] = '\0';
+		return out;
+	}
+	if (c >= 0x20 && c != 0x7f)
+		return NULL;
+	memcpy(out, "\\u00", 4);
+	out[4] = hex[c >> 4];
+	out[5] = hex[c & 0xf];
+	out[6] = '\0';
+	return out;
+}
+
+bool json_write_strn(struct buf *b, const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	size_t i = 0, from = 0, len;
+	const char *e;
+	char esc[8];
+
+	buf_add_byte(b, '"');
+	while (i < n) {
+		len = utf8_char(u + i, n - i);
+		e = len == 0   ? "\xef\xbf\xbd"
+		    : len == 1 ? escape_of(u[i], esc)
+			       : NULL;
+		if (e != NULL) {
+			buf_add(b, s + from, i - from);
+			buf_add_str(b, e);
+			from = i + 1;
+		}
+		i += len ? len : 1;
+	}
+	buf_add(b, s + from, n - from);
+	buf_add_byte(b, '"');
+	return !b->failed;
+}
+
+bool json_write_str(struct buf *b, const char *s)
+{
+	return json_write_strn(b, s, strlen(s));
+}
