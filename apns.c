@@ -1,0 +1,787 @@
+/* apns.c - Apple's connection: request headers, reconnect, back-off. */
+#include "apns.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "buf.h"
+#include "conf.h"
+#include "cred.h"
+#include "h2.h"
+#include "io.h"
+#include "json.h"
+#include "loop.h"
+#include "tls.h"
+
+/* APNs allows 1,000 concurrent streams; more would only wait there. */
+#define STREAMS_MAX 1000
+
+/* Handed to the socket's buffer at once; the rest waits in the engine, whose own
+ * ceiling notices a server that reads nothing. */
+#define OUT_STEP (64 * 1024)
+
+/* TCP, TLS and the first SETTINGS together. */
+#define OPEN_MS 30000
+
+#define IDLE_PING_MS (10 * 60 * 1000)
+/* A PING unanswered for so long: the peer is dead.  Half of pushTimeout and this
+ * stay under the minute in which a dead peer must be noticed. */
+#define PONG_MS 20000
+
+/* A connection that lived so long was a good one, answers or not. */
+#define GOOD_MS 60000
+
+#define PRODUCTION_HOST "api.push.apple.com"
+#define SANDBOX_HOST "api.sandbox.push.apple.com"
+#define DEFAULT_PORT 443
+
+#define PATH_PREFIX "/3/device/"
+#define PATH_MAX_LEN (sizeof(PATH_PREFIX) + 200)
+
+#define N_HEADERS 9
+
+enum conn_state {
+	CONN_OPENING,  /* TCP, TLS */
+	CONN_SETTINGS, /* waiting for the server's first */
+	CONN_UP,
+	CONN_DRAINING, /* GOAWAY: only answers come */
+	CONN_CLOSED,
+};
+
+static const char *const conn_names[] = {
+	[CONN_OPENING] = "opening",
+	[CONN_SETTINGS] = "settings",
+	[CONN_UP] = "up",
+	[CONN_DRAINING] = "draining",
+	[CONN_CLOSED] = "closed",
+};
+
+/* A request under way, in its connection's order of sending. */
+struct req {
+	struct req *prev, *next;
+	struct conn *conn;
+	void *owner;
+	uint32_t id;
+	int64_t sent_ms;
+	int64_t retry_after_s;
+};
+
+struct conn {
+	struct apns *a;
+	struct conn *next; /* among the draining ones */
+	struct io *io;
+	struct h2 *h2;
+	enum conn_state state; /* changed only by conn_to() */
+	struct req *first, *last;
+	struct loop_timer timer;
+	struct loop_task flush;
+	int64_t opened_ms, heard_ms, pinged_ms;
+	bool was_up, answered;
+};
+
+struct apns {
+	struct loop *loop;
+	const struct conf *conf;
+	struct cred *cred;
+	const struct apns_ops *ops;
+	void *arg;
+	const char *host;
+	int port;
+	struct conn *cur; /* opening or up; NULL while pausing */
+	struct conn *draining;
+	struct loop_timer redial;
+	unsigned failures; /* connections in a row that were no use */
+	size_t in_flight;
+	struct req *free_reqs;
+	char *last_error;
+	uint64_t connections, resumed;
+	/* what every request repeats */
+	struct hpack_header headers[N_HEADERS];
+	struct hpack_header *h_path, *h_auth, *h_expiration;
+	size_t n_headers;
+	char authority[300];
+	char path[PATH_MAX_LEN];
+	char expiration[24];
+	char priority[8];
+};
+
+static void dial(struct apns *a);
+
+static void conn_to(struct conn *c, enum conn_state to)
+{
+	log_debug(
+	    "apns: connection: %s -> %s", conn_names[c->state], conn_names[to]);
+	c->state = to;
+}
+
+/* --- requests --- */
+
+static struct req *req_new(struct conn *c, void *owner)
+{
+	struct apns *a = c->a;
+	struct req *r = a->free_reqs;
+
+	if (r != NULL)
+		a->free_reqs = r->next;
+	else
+		r = xmalloc(sizeof(*r));
+	r->conn = c;
+	r->owner = owner;
+	r->sent_ms = loop_now_ms(a->loop);
+	r->retry_after_s = -1;
+	r->next = NULL;
+	r->prev = c->last;
+	*(c->last != NULL ? &c->last->next : &c->first) = r;
+	c->last = r;
+	a->in_flight++;
+	return r;
+}
+
+static void req_done(struct req *r)
+{
+	struct conn *c = r->conn;
+
+	*(r->prev != NULL ? &r->prev->next : &c->first) = r->next;
+	*(r->next != NULL ? &r->next->prev : &c->last) = r->prev;
+	c->a->in_flight--;
+	r->next = c->a->free_reqs;
+	c->a->free_reqs = r;
+}
+
+static void tell_answer(struct req *r, const struct apns_answer *answer)
+{
+	struct apns *a = r->conn->a;
+	void *owner = r->owner;
+
+	req_done(r);
+	a->ops->answer(a->arg, owner, answer);
+}
+
+/* Apple's error bodies have two members; a few more may come one day. */
+#define BODY_TOKENS 32
+
+static void read_body(const struct h2_response *res, struct apns_answer *an)
+{
+	struct json_tok toks[BODY_TOKENS];
+	struct json_err jerr;
+	struct json j = {
+		.text = (const char *)res->body,
+		.len = res->body_len,
+		.toks = toks,
+	};
+	const struct json_tok *t;
+	int n;
+
+	if (res->body_len == 0)
+		return;
+	n = json_parse(j.text, j.len, toks, BODY_TOKENS, &jerr);
+	if (n < 1 || toks[0].type != JSON_OBJECT)
+		return;
+	j.n_toks = (size_t)n;
+	t = json_get(&j, toks, "reason");
+	if (t == NULL || json_string(&j, t, an->reason, sizeof(an->reason)) < 0)
+		an->reason[0] = '\0';
+	t = json_get(&j, toks, "timestamp");
+	if (t != NULL)
+		json_int(&j, t, &an->timestamp_ms);
+}
+
+/* --- the engine's callbacks --- */
+
+static void on_header(void *arg, void *owner, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	static const char want[] = "retry-after";
+	struct req *r = owner;
+	int64_t s = 0;
+	size_t i;
+
+	(void)arg;
+	if (name_len != sizeof(want) - 1 || memcmp(name, want, name_len) != 0)
+		return;
+	/* Seconds only: a date would trust a router's clock. */
+	if (value_len == 0 || value_len > 9)
+		return;
+	for (i = 0; i < value_len; i++) {
+		if (value[i] < '0' || value[i] > '9')
+			return;
+		s = s * 10 + (value[i] - '0');
+	}
+	r->retry_after_s = s;
+}
+
+static void on_response(void *arg, void *owner, const struct h2_response *res)
+{
+	struct conn *c = arg;
+	struct req *r = owner;
+	struct apns_answer an = { .retry_after_s = r->retry_after_s };
+
+	switch (res->outcome) {
+	case H2_DONE:
+		an.outcome = APNS_ANSWERED;
+		an.status = res->status;
+		c->answered = true;
+		c->a->failures = 0;
+		read_body(res, &an);
+		break;
+	case H2_UNPROCESSED:
+		an.outcome = APNS_UNPROCESSED;
+		break;
+	case H2_LOST:
+		an.outcome = APNS_LOST;
+		log_debug("apns: request lost: %s", res->reason);
+		break;
+	}
+	tell_answer(r, &an);
+}
+
+static void conn_schedule(struct conn *c);
+
+static void on_ready(void *arg)
+{
+	struct conn *c = arg;
+	struct apns *a = c->a;
+	const struct tls *tls = io_tls(c->io);
+
+	conn_to(c, CONN_UP);
+	c->was_up = true;
+	a->connections++;
+	if (tls_resumed(tls))
+		a->resumed++;
+	log_info("apns: connected to %s (%s, %s%s)", a->host, io_peer(c->io),
+	    tls_protocol(tls), tls_resumed(tls) ? ", resumed" : "");
+	free(a->last_error);
+	a->last_error = NULL;
+	a->ops->room(a->arg);
+}
+
+static void on_goaway(
+    void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
+{
+	struct conn *c = arg;
+
+	log_info("apns: the server closes the connection: %s %.*s",
+	    h2_error_name(error), (int)(debug_len < 200 ? debug_len : 200),
+	    debug_len > 0 ? (const char *)debug : "");
+	if (c->state != CONN_DRAINING)
+		conn_to(c, CONN_DRAINING);
+}
+
+static void on_pong(void *arg)
+{
+	struct conn *c = arg;
+
+	c->pinged_ms = 0;
+}
+
+static const struct h2_ops h2_ops = {
+	.ready = on_ready,
+	.header = on_header,
+	.response = on_response,
+	.goaway = on_goaway,
+	.pong = on_pong,
+};
+
+/* --- pauses --- */
+
+static int64_t jitter(int64_t ms)
+{
+	uint32_t r;
+
+	tls_random(&r, sizeof(r));
+	return ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
+}
+
+/* 0 for a first loss of a working connection, then retryMin, doubling, up to
+ * retryMax, with jitter. */
+static int64_t pause_ms(const struct apns *a, bool was_up)
+{
+	int64_t ms = a->conf->retry_min_ms;
+	unsigned n = a->failures;
+
+	if (was_up && n <= 1)
+		return 0;
+	while (n-- > 1 && ms < a->conf->retry_max_ms)
+		ms *= 2;
+	return jitter(ms < a->conf->retry_max_ms ? ms : a->conf->retry_max_ms);
+}
+
+static void redial_after(struct apns *a, const struct conn *lost)
+{
+	if (lost->answered ||
+	    (lost->was_up && loop_now_ms(a->loop) - lost->opened_ms > GOOD_MS))
+		a->failures = 0;
+	else
+		a->failures++;
+	loop_timer_set(a->loop, &a->redial, pause_ms(a, lost->was_up));
+}
+
+/* --- one connection's end --- */
+
+static void conn_free(void *p)
+{
+	struct conn *c = p;
+
+	h2_free(c->h2);
+	free(c);
+}
+
+static void unlink_conn(struct conn *c)
+{
+	struct conn **p;
+
+	if (c->a->cur == c)
+		c->a->cur = NULL;
+	for (p = &c->a->draining; *p != NULL; p = &(*p)->next) {
+		if (*p == c) {
+			*p = c->next;
+			break;
+		}
+	}
+}
+
+/* Takes it down; every open request gets its answer. */
+static void conn_close(struct conn *c)
+{
+	struct buf *rest = c->h2 != NULL ? h2_out(c->h2) : NULL;
+
+	conn_to(c, CONN_CLOSED);
+	unlink_conn(c);
+	loop_timer_clear(c->a->loop, &c->timer);
+	loop_task_cancel(c->a->loop, &c->flush);
+	if (c->h2 != NULL && rest->len > 0 && rest->len < OUT_STEP)
+		buf_add(io_out(c->io), buf_head(rest), rest->len);
+	io_finish(c->io);
+	c->io = NULL;
+	if (c->h2 != NULL)
+		h2_close(c->h2);
+	assert(c->first == NULL);
+	loop_defer_free(c->a->loop, c, conn_free);
+}
+
+/* The same words again and again are for debug only: a server that is away for
+ * hours gets one line in the log. */
+static void complain(struct apns *a, const char *why)
+{
+	bool again = a->last_error != NULL && strcmp(a->last_error, why) == 0;
+	int64_t ms = a->redial.due_ms - loop_now_ms(a->loop);
+
+	log_at(again ? LOG_L_DEBUG : LOG_L_WARN,
+	    "apns: %s port %d: %s; next try in %lld.%lld s", a->host, a->port,
+	    why, (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+	if (!again) {
+		free(a->last_error);
+		a->last_error = xstrdup(why);
+	}
+}
+
+static void conn_fail(struct conn *c, const char *why)
+{
+	struct apns *a = c->a;
+	char err[ERR_MAX];
+
+	err_set(err, "%s", why); /* why may live in what goes now */
+	if (a->cur == c) {
+		redial_after(a, c);
+		complain(a, err);
+	} else {
+		log_debug("apns: draining connection: %s", err);
+	}
+	conn_close(c);
+}
+
+/* A connection that takes no more requests makes place for a new one. */
+static void conn_settle(struct conn *c)
+{
+	struct apns *a = c->a;
+
+	if (a->cur == c && c->h2 != NULL && h2_is_finished(c->h2)) {
+		if (c->state != CONN_DRAINING)
+			conn_to(c, CONN_DRAINING);
+		a->cur = NULL;
+		c->next = a->draining;
+		a->draining = c;
+		redial_after(a, c);
+	}
+	if (c->state == CONN_DRAINING && c->first == NULL)
+		conn_close(c);
+}
+
+/* --- bytes --- */
+
+static void conn_flush(struct conn *c)
+{
+	struct buf *from = h2_out(c->h2), *to = io_out(c->io);
+	size_t n = from->len;
+
+	if (to->len + n > OUT_STEP)
+		n = to->len < OUT_STEP ? OUT_STEP - to->len : 0;
+	if (n == 0)
+		return;
+	buf_add(to, buf_head(from), n);
+	buf_consume(from, n);
+	io_flush(c->io);
+}
+
+static void on_flush(void *arg)
+{
+	conn_flush(arg);
+}
+
+static void conn_receive(struct conn *c)
+{
+	struct buf *in = io_in(c->io);
+	uint32_t room = c == c->a->cur ? apns_room(c->a) : 1;
+	int rc;
+
+	c->heard_ms = loop_now_ms(c->a->loop);
+	rc = h2_recv(c->h2, buf_head(in), in->len, c->heard_ms);
+	buf_consume(in, in->len);
+	if (rc < 0) {
+		conn_fail(c, h2_error(c->h2));
+		return;
+	}
+	conn_flush(c);
+	if (room == 0 && apns_room(c->a) > 0)
+		c->a->ops->room(c->a->arg);
+	conn_settle(c);
+}
+
+static void conn_open(struct conn *c)
+{
+	const char *alpn = tls_alpn(io_tls(c->io));
+
+	if (alpn == NULL || strcmp(alpn, "h2") != 0) {
+		conn_fail(c, "the server does not speak HTTP/2 (TLS ALPN "
+			     "without h2): check apnsHost and apnsPort, or a "
+			     "proxy on the way");
+		return;
+	}
+	c->h2 = h2_new(&h2_ops, c, STREAMS_MAX);
+	conn_to(c, CONN_SETTINGS);
+	conn_flush(c);
+}
+
+static void on_io(struct io *io, enum io_event event, void *arg)
+{
+	struct conn *c = arg;
+
+	switch (event) {
+	case IO_OPEN:
+		conn_open(c);
+		break;
+	case IO_DATA:
+		conn_receive(c);
+		break;
+	case IO_DRAINED:
+		conn_flush(c);
+		break;
+	case IO_EOF:
+		conn_fail(c,
+		    c->state == CONN_SETTINGS
+			? "the server closed the connection before its SETTINGS"
+			: "the server closed the connection");
+		break;
+	case IO_FAILED:
+		conn_fail(c, io_error(io));
+		break;
+	case IO_TIMEOUT:
+		break;
+	}
+}
+
+/* --- time --- */
+
+static int64_t min64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When something about this connection will be due, loop_now_ms() clock. */
+static int64_t conn_due_ms(const struct conn *c)
+{
+	int64_t timeout_ms = c->a->conf->push_timeout_ms, due_ms;
+
+	if (c->state == CONN_OPENING || c->state == CONN_SETTINGS)
+		return c->opened_ms + OPEN_MS;
+	due_ms = c->pinged_ms != 0 ? c->pinged_ms + PONG_MS
+				   : c->heard_ms + IDLE_PING_MS;
+	if (c->first == NULL)
+		return due_ms;
+	if (c->pinged_ms == 0 &&
+	    c->heard_ms < c->first->sent_ms + timeout_ms / 2)
+		due_ms = min64(due_ms, c->first->sent_ms + timeout_ms / 2);
+	return min64(due_ms, c->first->sent_ms + timeout_ms);
+}
+
+/* The timer is moved only towards now: a busy connection sets it once and looks
+ * again when it fires. */
+static void conn_schedule(struct conn *c)
+{
+	int64_t due_ms = conn_due_ms(c);
+
+	if (!loop_timer_is_set(&c->timer) || due_ms < c->timer.due_ms)
+		loop_timer_set(
+		    c->a->loop, &c->timer, due_ms - loop_now_ms(c->a->loop));
+}
+
+static void give_up_overdue(struct conn *c, int64_t now_ms)
+{
+	static const struct apns_answer lost = {
+		.outcome = APNS_LOST,
+		.retry_after_s = -1,
+	};
+	struct req *r;
+
+	while ((r = c->first) != NULL &&
+	       now_ms - r->sent_ms >= c->a->conf->push_timeout_ms) {
+		h2_cancel(c->h2, r->id);
+		tell_answer(r, &lost);
+	}
+	loop_task_queue(c->a->loop, &c->flush);
+}
+
+static void conn_ping(struct conn *c, int64_t now_ms)
+{
+	c->pinged_ms = now_ms;
+	h2_ping(c->h2);
+	conn_flush(c);
+}
+
+static void on_timer(void *arg)
+{
+	struct conn *c = arg;
+	int64_t now_ms = loop_now_ms(c->a->loop);
+	int64_t timeout_ms = c->a->conf->push_timeout_ms;
+
+	if (c->state == CONN_OPENING || c->state == CONN_SETTINGS) {
+		if (now_ms - c->opened_ms >= OPEN_MS) {
+			conn_fail(c, c->state == CONN_OPENING
+					 ? "no connection within 30 s"
+					 : "no HTTP/2 SETTINGS within 30 s");
+			return;
+		}
+	} else if (c->pinged_ms != 0 && now_ms - c->pinged_ms >= PONG_MS) {
+		conn_fail(c, "the server does not answer a PING");
+		return;
+	} else {
+		if (c->pinged_ms == 0 &&
+		    (now_ms - c->heard_ms >= IDLE_PING_MS ||
+			(c->first != NULL &&
+			    now_ms - c->first->sent_ms >= timeout_ms / 2)))
+			conn_ping(c, now_ms);
+		give_up_overdue(c, now_ms);
+		conn_settle(c);
+		if (c->state == CONN_CLOSED)
+			return;
+	}
+	conn_schedule(c);
+}
+
+/* --- opening --- */
+
+static void dial(struct apns *a)
+{
+	struct conn *c = xcalloc(1, sizeof(*c));
+
+	c->a = a;
+	c->state = CONN_OPENING;
+	c->opened_ms = c->heard_ms = loop_now_ms(a->loop);
+	loop_timer_init(&c->timer, on_timer, c);
+	loop_task_init(&c->flush, on_flush, c);
+	a->cur = c;
+	log_debug("apns: connecting to %s port %d", a->host, a->port);
+	c->io =
+	    io_connect(a->loop, a->host, a->port, cred_tls(a->cred), on_io, c);
+	io_set_limits(c->io, OUT_STEP, 2 * OUT_STEP);
+	conn_schedule(c);
+}
+
+static void on_redial(void *arg)
+{
+	struct apns *a = arg;
+
+	if (a->cur == NULL)
+		dial(a);
+}
+
+/* --- requests' headers --- */
+
+static struct hpack_header *add_header(
+    struct apns *a, const char *name, const char *value, enum hpack_index index)
+{
+	struct hpack_header *h = &a->headers[a->n_headers++];
+
+	assert(a->n_headers <= N_HEADERS);
+	h->name = name;
+	h->name_len = strlen(name);
+	h->value = value;
+	h->value_len = strlen(value);
+	h->index = index;
+	return h;
+}
+
+static void build_headers(struct apns *a)
+{
+	bool ip6 = strchr(a->host, ':') != NULL && a->host[0] != '[';
+
+	snprintf(a->authority, sizeof(a->authority),
+	    a->port == DEFAULT_PORT ? "%s%s%s" : "%s%s%s:%d", ip6 ? "[" : "",
+	    a->host, ip6 ? "]" : "", a->port);
+	add_header(a, ":method", "POST", HPACK_INDEX);
+	add_header(a, ":scheme", "https", HPACK_INDEX);
+	a->h_path = add_header(a, ":path", a->path, HPACK_INDEX);
+	add_header(a, ":authority", a->authority, HPACK_INDEX);
+	if (cred_kind(a->cred) == CRED_TOKEN_KEY)
+		a->h_auth = add_header(a, "authorization", "", HPACK_INDEX);
+	add_header(a, "apns-topic", cred_topic(a->cred), HPACK_INDEX);
+	add_header(a, "apns-push-type", a->conf->push_type, HPACK_INDEX);
+	/* Another value every second: not worth a place in the table. */
+	a->h_expiration =
+	    add_header(a, "apns-expiration", a->expiration, HPACK_NO_INDEX);
+	if (a->conf->push_priority != 0) {
+		snprintf(a->priority, sizeof(a->priority), "%d",
+		    a->conf->push_priority);
+		add_header(a, "apns-priority", a->priority, HPACK_INDEX);
+	}
+}
+
+static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
+{
+	int64_t now_s = (int64_t)time(NULL);
+	int n;
+
+	if (a->h_auth != NULL) {
+		a->h_auth->value = cred_bearer(a->cred, now_s, err);
+		if (a->h_auth->value == NULL)
+			return -1;
+		a->h_auth->value_len = strlen(a->h_auth->value);
+	}
+	n = snprintf(a->path, sizeof(a->path), PATH_PREFIX "%s", token);
+	assert((size_t)n < sizeof(a->path));
+	a->h_path->value_len = (size_t)n;
+	/* 0 is Apple's word for "now or never". */
+	n = snprintf(a->expiration, sizeof(a->expiration), "%lld",
+	    a->conf->push_expiration_s == 0
+		? 0LL
+		: (long long)(now_s + a->conf->push_expiration_s));
+	a->h_expiration->value_len = (size_t)n;
+	return 0;
+}
+
+enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
+    size_t len, void *owner, char err[ERR_MAX])
+{
+	struct conn *c = a->cur;
+	struct req *r;
+
+	if (apns_room(a) == 0)
+		return APNS_FULL;
+	if (fill_headers(a, token, err) < 0)
+		return APNS_NO_AUTH;
+	r = req_new(c, owner);
+	r->id = h2_request(c->h2, a->headers, a->n_headers, payload, len, r);
+	if (r->id == 0) {
+		req_done(r);
+		return APNS_FULL;
+	}
+	/* One write, and so one TLS record, for all of this round. */
+	loop_task_queue(a->loop, &c->flush);
+	conn_schedule(c);
+	return APNS_SENT;
+}
+
+void apns_renew_auth(struct apns *a)
+{
+	cred_renew(a->cred);
+}
+
+/* --- the owner's --- */
+
+uint32_t apns_room(const struct apns *a)
+{
+	return a->cur != NULL && a->cur->state == CONN_UP ? h2_room(a->cur->h2)
+							  : 0;
+}
+
+size_t apns_in_flight(const struct apns *a)
+{
+	return a->in_flight;
+}
+
+void apns_get_status(const struct apns *a, struct apns_status *status_r)
+{
+	if (cred_kind(a->cred) == CRED_NONE)
+		status_r->state = APNS_OFF;
+	else if (a->cur == NULL)
+		status_r->state = APNS_WAITING;
+	else
+		status_r->state =
+		    a->cur->state == CONN_UP ? APNS_UP : APNS_CONNECTING;
+	status_r->host = a->host;
+	status_r->port = a->port;
+	status_r->last_error = a->last_error != NULL ? a->last_error : "";
+	status_r->connections = a->connections;
+	status_r->resumed = a->resumed;
+}
+
+struct apns *apns_new(struct loop *l, const struct conf *conf,
+    struct cred *cred, const struct apns_ops *ops, void *arg)
+{
+	struct apns *a = xcalloc(1, sizeof(*a));
+
+	a->loop = l;
+	a->conf = conf;
+	a->cred = cred;
+	a->ops = ops;
+	a->arg = arg;
+	a->host = conf->apns_host != NULL ? conf->apns_host
+		  : conf->apns_sandbox	  ? SANDBOX_HOST
+					  : PRODUCTION_HOST;
+	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
+	loop_timer_init(&a->redial, on_redial, a);
+	if (cred_kind(cred) != CRED_NONE) {
+		build_headers(a);
+		dial(a);
+	}
+	return a;
+}
+
+static void conn_drop(struct conn *c)
+{
+	/* The owner goes: nobody wants the answers. */
+	while (c->first != NULL)
+		req_done(c->first);
+	if (c->h2 != NULL) {
+		h2_goodbye(c->h2);
+		buf_add(
+		    io_out(c->io), buf_head(h2_out(c->h2)), h2_out(c->h2)->len);
+	}
+	unlink_conn(c);
+	loop_timer_clear(c->a->loop, &c->timer);
+	loop_task_cancel(c->a->loop, &c->flush);
+	io_finish(c->io);
+	conn_free(c);
+}
+
+void apns_free(struct apns *a)
+{
+	struct req *r;
+
+	if (a == NULL)
+		return;
+	loop_timer_clear(a->loop, &a->redial);
+	while (a->draining != NULL)
+		conn_drop(a->draining);
+	if (a->cur != NULL)
+		conn_drop(a->cur);
+	while ((r = a->free_reqs) != NULL) {
+		a->free_reqs = r->next;
+		free(r);
+	}
+	free(a->last_error);
+	free(a);
+}

@@ -1,0 +1,85 @@
+/* apns.h - Apple's connection: opened at start and held, reopened in the
+ * background with growing pauses, checked by PING; request headers in, status and
+ * reason out.  Knows no registrations: when to resend what is push's business. */
+#ifndef APNS_H
+#define APNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct apns;
+struct conf;
+struct cred;
+struct loop;
+
+/* Room for one of Apple's reasons with its NUL (the longest has 30). */
+#define APNS_REASON_MAX 64
+
+enum apns_outcome {
+	APNS_ANSWERED,	  /* status and reason are Apple's */
+	APNS_UNPROCESSED, /* surely not processed: send again at once */
+	APNS_LOST,	  /* no telling: connection lost, reset or no answer */
+};
+
+struct apns_answer {
+	enum apns_outcome outcome;
+	int status;		      /* if ANSWERED */
+	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if none */
+	int64_t timestamp_ms;	      /* of a 410, wall clock; 0 if none */
+	int64_t retry_after_s;	      /* -1 if none */
+};
+
+struct apns_ops {
+	/* Requests can be sent again: apns_room() went from 0 to more. */
+	void (*room)(void *arg);
+	/* The one and only end of a request.  May call apns_send(). */
+	void (*answer)(void *arg, void *owner, const struct apns_answer *a);
+};
+
+enum apns_state {
+	APNS_OFF,     /* no credentials */
+	APNS_WAITING, /* for the next attempt */
+	APNS_CONNECTING,
+	APNS_UP,
+};
+
+struct apns_status {
+	enum apns_state state;
+	const char *host;
+	int port;
+	const char *last_error; /* of the last failed connection; "" if none */
+	uint64_t connections;	/* that came up since start */
+	uint64_t resumed;	/* of these, by TLS session resumption */
+};
+
+/* conf and cred are borrowed.  Starts to connect at once. */
+struct apns *apns_new(struct loop *l, const struct conf *conf,
+    struct cred *cred, const struct apns_ops *ops, void *arg);
+/* No callback follows. */
+void apns_free(struct apns *a);
+
+/* How many requests may be sent now. */
+uint32_t apns_room(const struct apns *a);
+
+enum apns_sent {
+	APNS_SENT,
+	APNS_FULL,    /* no room; ops->room tells when */
+	APNS_NO_AUTH, /* err says why no JWT could be made */
+};
+
+/* One push to a device; everything is copied.  token: lower-case hex. */
+enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
+    size_t len, void *owner, char err[ERR_MAX]);
+
+/* Makes a new JWT for the next request. */
+void apns_renew_auth(struct apns *a);
+
+/* Requests without an answer yet. */
+size_t apns_in_flight(const struct apns *a);
+
+void apns_get_status(const struct apns *a, struct apns_status *status_r);
+
+#endif

@@ -1,0 +1,61 @@
+/* push.h - decides when a device is woken and what Apple's answer means for it.
+ *
+ * At most one push per registration is in flight and one is waiting; what comes
+ * meanwhile is merged into the waiting one, so the queue never holds more than
+ * one entry per registration. */
+#ifndef PUSH_H
+#define PUSH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct apns_status;
+struct conf;
+struct cred;
+struct loop;
+struct push_queue;
+struct store;
+
+enum push_result {
+	PUSH_QUEUED,
+	PUSH_NO_MAILBOX, /* the user has devices, none watches this mailbox */
+	PUSH_NO_USER,	 /* no devices for this user */
+};
+
+/* Everything is borrowed.  Opens Apple's connection if there are credentials;
+ * takes the store's on_drop. */
+struct push_queue *push_new(struct loop *l, const struct conf *conf,
+    struct store *store, struct cred *cred);
+/* What waits or is in flight is lost. */
+void push_free(struct push_queue *q);
+
+/* Something happened in the user's mailbox (UTF-8 name).  now: sent at once,
+ * taking along what waits; else after `delay` from the first of a run. */
+enum push_result push_notify(
+    struct push_queue *q, const char *user, const char *mailbox, bool now);
+
+/* Registrations with something waiting or in flight. */
+size_t push_count(const struct push_queue *q);
+size_t push_in_flight(const struct push_queue *q);
+
+/* NULL if pushes can be sent, else why not (credentials missing, refused,
+ * expired). */
+const char *push_trouble(const struct push_queue *q);
+
+/* Since start. */
+struct push_counters {
+	uint64_t delivered; /* answered 200 */
+	uint64_t merged;    /* events that joined a waiting push */
+	uint64_t retried;   /* sent again, for whatever reason */
+	uint64_t dropped;   /* refused for good, or too old */
+	uint64_t forgotten; /* registrations that Apple reported gone */
+	uint64_t suspended; /* registrations whose token Apple refused */
+};
+
+const struct push_counters *push_get_counters(const struct push_queue *q);
+void push_get_apns(const struct push_queue *q, struct apns_status *status_r);
+
+#endif
