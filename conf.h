@@ -1,14 +1,21 @@
 /* conf.h - the `key: value` file and the option table, into struct conf.
- * Every key is one row of one table in conf.c. */
+ * Every key is one row of one table in conf.c.
+ *
+ * The file is a flat subset of YAML: one `key: value` a line with a plain,
+ * 'single' or "double" quoted value, comments, an optional `---`.  Keys are
+ * case-insensitive; a key without a value is as if it were not there. */
 #ifndef CONF_H
 #define CONF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "log.h"
 
 #define CONF_PATH_DEFAULT "/etc/xapsd/xapsd.yaml"
+
+#define CONF_KEYS_MAX 64 /* room for the table's rows */
 
 enum conf_hashes {
 	HASHES_AUTO,
@@ -52,24 +59,46 @@ struct conf {
 	int mailbox_hashes; /* enum conf_hashes */
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
+
+	/* Where each row of the table was set, for conf_blame(): a line of the
+	 * file, 0 not at all, UINT16_MAX on the command line. */
+	uint16_t line[CONF_KEYS_MAX];
 };
 
 /* Every field at its default. */
 void conf_init(struct conf *c);
+/* Passwords are wiped.  The conf is all zero afterwards. */
 void conf_free(struct conf *c);
 
-/* Reads the file over the defaults.  -1 with err "file:line: key: what is wrong
- * and what to do". */
+/* Reads the file over what is there.  -1 with err "file:line: key: what is wrong
+ * and what to do", and errno set if the file could not be read, else 0. */
 int conf_read(struct conf *c, const char *path, char err[ERR_MAX]);
 /* The same for text in memory (tests and fuzzers); name stands for the file. */
 int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
     char err[ERR_MAX]);
-/* One key as if it stood in the file, for the command line. */
+/* One key as if it stood in the file, for the command line: call it after
+ * conf_read(), the last one wins.  The value is taken as it is, without YAML's
+ * quoting.  Besides the keys it knows the option names of the first generation
+ * (key certificate database socket delayTime delayCheckInterval).  -1 with err
+ * "option --key: what is wrong and what to do". */
 int conf_set(
     struct conf *c, const char *key, const char *value, char err[ERR_MAX]);
+/* Whether conf_set() knows this name. */
+bool conf_has_key(const char *key);
 
-/* Calls cb with each key's name (for tests that compare man page and sample). */
-void conf_each_key(void (*cb)(void *arg, const char *key), void *arg);
+/* What only several keys together show (retryMin over retryMax, half of a
+ * pair); for after the last conf_set().  0, or -1 with err as above. */
+int conf_check(const struct conf *c, char err[ERR_MAX]);
+/* Writes err for a key whose value turned out to be bad later (a file that
+ * cannot be read, an address in use): "file:line: key: …", "option --key: …", or
+ * "file: key: …" if it was not set. */
+void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Calls cb with each key and its default as it would be written in the file, ""
+ * if there is none (for tests that compare man page and sample). */
+void conf_each_key(
+    void (*cb)(void *arg, const char *key, const char *def), void *arg);
 
 /* The path of a file named in the configuration: as it is if it holds '/', else
  * beside the configuration file.  Caller frees. */

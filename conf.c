@@ -1,0 +1,967 @@
+/* conf.c - the `key: value` file and the option table, into struct conf. */
+#include "conf.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "buf.h"
+
+/* Bytes: a whole sample is 6 KB, and line numbers fit in 16 bits. */
+#define FILE_MAX 65535
+
+#define LINE_COMMAND UINT16_MAX /* in struct conf.line: not from the file */
+
+#define SHOWN_MAX 60 /* characters of a bad value in a message */
+
+enum key_type {
+	K_STR,
+	K_STR_NONE, /* an empty value is none, not the default */
+	K_SECRET,   /* wiped, and never part of a message */
+	K_ADDR,	    /* brackets of an IPv6 address are taken off */
+	K_WORD,	    /* char *, one of rule */
+	K_BOOL,	    /* one of rule, the odd ones are true */
+	K_CHOICE,   /* int, the place in rule */
+	K_PICK,	    /* int, one of the numbers in rule */
+	K_LEVEL,    /* int, enum log_level */
+	K_INT,	    /* int within rule */
+	K_OCTAL,    /* unsigned within rule */
+	K_S,	    /* int64_t, a duration within rule */
+	K_MS,
+};
+
+#define YES_NO "no yes false true off on"
+#define PUSH_TYPES                                                             \
+	"background alert complication controls fileprovider liveactivity "    \
+	"location mdm pushtotalk voip widgets"
+
+/* Names and defaults stand in the row: pointers would cost a relocation each in
+ * a static-pie executable. */
+static const struct key {
+	char name[24];
+	char def[29];
+	unsigned char type;
+	unsigned short off;
+	const char *rule; /* "min..max", the words, or the bytes refused */
+} keys[] = {
+#define ROW(name, field, type, def, rule)                                      \
+	{                                                                      \
+		name, def, type, offsetof(struct conf, field), rule            \
+	}
+	ROW("loglevel", loglevel, K_LEVEL, "info",
+	    "trace debug info warn error fatal panic"),
+	ROW("databaseFile", database_file, K_STR,
+	    "/var/lib/xapsd/database.json", NULL),
+	ROW("socketPath", socket_path, K_STR_NONE, "/run/xapsd/xapsd.sock",
+	    NULL),
+	ROW("socketMode", socket_mode, K_OCTAL, "0660", "0..0777"),
+	ROW("socketGroup", socket_group, K_STR, "", NULL),
+	ROW("listenAddr", listen_addr, K_ADDR, "localhost", NULL),
+	ROW("port", port, K_INT, "11619", "0..65535"),
+	ROW("tlsListenAddr", tls_listen_addr, K_ADDR, "localhost", NULL),
+	ROW("tlsPort", tls_port, K_INT, "11620", "0..65535"),
+	ROW("tlsCertfile", tls_certfile, K_STR, "", NULL),
+	ROW("tlsKeyfile", tls_keyfile, K_STR, "", NULL),
+	/* RFC 7617 2: a colon ends the user name */
+	ROW("httpUser", http_user, K_STR, "", ":"),
+	ROW("httpPassword", http_password, K_SECRET, "", NULL),
+	ROW("httpPasswordFile", http_password_file, K_STR, "", NULL),
+	ROW("allowInsecure", allow_insecure, K_BOOL, "no", YES_NO),
+	ROW("maxConnections", max_connections, K_INT, "1024", "1..65535"),
+	ROW("delay", delay_s, K_S, "30s", "0..1h"),
+	ROW("checkInterval", check_interval_s, K_S, "20s", "0..365d"),
+	ROW("registrationTtl", registration_ttl_s, K_S, "30d", "1s..3650d"),
+	ROW("keyFileP8", key_file_p8, K_STR, "", NULL),
+	ROW("keyFileKeyId", key_file_key_id, K_STR, "", NULL),
+	ROW("keyFileTeamId", key_file_team_id, K_STR, "", NULL),
+	ROW("keyFileTopic", key_file_topic, K_STR, "", NULL),
+	ROW("certificateFilePem", certificate_file_pem, K_STR, "", NULL),
+	ROW("certificateFilePemKey", certificate_file_pem_key, K_STR, "", NULL),
+	ROW("certificateFileP12", certificate_file_p12, K_STR, "", NULL),
+	ROW("certificatePassword", certificate_password, K_SECRET, "", NULL),
+	ROW("certificatePasswordFile", certificate_password_file, K_STR, "",
+	    NULL),
+	ROW("topic", topic, K_STR, "", NULL),
+	ROW("apnsEnvironment", apns_sandbox, K_BOOL, "production",
+	    "production sandbox"),
+	ROW("apnsHost", apns_host, K_ADDR, "", NULL),
+	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
+	ROW("apnsCaFile", apns_ca_file, K_STR, "", NULL),
+	ROW("pushType", push_type, K_WORD, "background", PUSH_TYPES),
+	ROW("pushPriority", push_priority, K_PICK, "", "1 5 10"),
+	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
+	ROW("pushTimeout", push_timeout_ms, K_MS, "30s", "100ms..10m"),
+	ROW("retryMin", retry_min_ms, K_MS, "1s", "10ms..1h"),
+	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
+	ROW("mailboxHashes", mailbox_hashes, K_CHOICE, "auto",
+	    "auto always never"),
+	ROW("user", user, K_STR, "", NULL),
+	ROW("appleId", apple_id, K_STR, "", NULL),
+	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
+	    NULL),
+#undef ROW
+};
+
+#define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+_Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
+
+/* What the first generation called them on its command line. */
+static const struct {
+	char old[20];
+	char name[24];
+} aliases[] = {
+	{ "key", "certificateFilePemKey" },
+	{ "certificate", "certificateFilePem" },
+	{ "database", "databaseFile" },
+	{ "socket", "socketPath" },
+	{ "delayTime", "delay" },
+	{ "delayCheckInterval", "checkInterval" },
+};
+
+/* Where in the input we are; fail() makes a message of it. */
+struct place {
+	const char *file; /* NULL: the command line */
+	int line;	  /* 0: none */
+	const char *key;  /* NULL: not known yet; need not be terminated */
+	int key_len;
+	const struct key *above; /* of the last pair */
+	char *err;
+};
+
+static __attribute__((format(printf, 2, 0))) int vfail(
+    const struct place *at, const char *fmt, va_list ap)
+{
+	int n = 0;
+
+	if (at->file == NULL)
+		n = snprintf(at->err, ERR_MAX, "option --");
+	else if (at->line > 0)
+		n = snprintf(at->err, ERR_MAX, "%s:%d: ", at->file, at->line);
+	else
+		n = snprintf(at->err, ERR_MAX, "%s: ", at->file);
+	if (n < ERR_MAX && at->key != NULL)
+		n += snprintf(at->err + n, (size_t)(ERR_MAX - n),
+		    "%.*s: ", at->key_len, at->key);
+	if (n < ERR_MAX)
+		vsnprintf(at->err + n, (size_t)(ERR_MAX - n), fmt, ap);
+	return -1;
+}
+
+static __attribute__((format(printf, 2, 3))) int fail(
+    const struct place *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfail(at, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* --- the table --- */
+
+static const struct key *key_find(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < N_KEYS; i++)
+		if (strncasecmp(keys[i].name, name, len) == 0 &&
+		    keys[i].name[len] == '\0')
+			return &keys[i];
+	return NULL;
+}
+
+static const struct key *key_find_option(const char *name)
+{
+	size_t i, len = strlen(name);
+
+	for (i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
+		if (strcasecmp(aliases[i].old, name) == 0)
+			return key_find(
+			    aliases[i].name, strlen(aliases[i].name));
+	return len < sizeof(keys[0].name) ? key_find(name, len) : NULL;
+}
+
+static unsigned char lower(char c)
+{
+	return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
+/* Levenshtein's distance, case ignored; key names are short. */
+static size_t distance(const char *a, size_t n, const char *b)
+{
+	size_t row[sizeof(keys[0].name)], i, j, diagonal, above;
+	size_t m = strlen(b);
+
+	for (j = 0; j <= m; j++)
+		row[j] = j;
+	for (i = 1; i <= n; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (j = 1; j <= m; j++) {
+			above = row[j];
+			row[j] =
+			    diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
+			if (above + 1 < row[j])
+				row[j] = above + 1;
+			if (row[j - 1] + 1 < row[j])
+				row[j] = row[j - 1] + 1;
+			diagonal = above;
+		}
+	}
+	return row[m];
+}
+
+static int fail_unknown(const struct place *at, const char *name, size_t len)
+{
+	const struct key *near = NULL;
+	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
+
+	for (i = 0; i < N_KEYS && len < 2 * sizeof(keys[0].name); i++) {
+		d = distance(name, len, keys[i].name);
+		if (d <= best && (near == NULL || d < best)) {
+			best = d;
+			near = &keys[i];
+		}
+	}
+	if (near != NULL)
+		return fail(at, "no such key; did you mean %s?", near->name);
+	return fail(at, "no such key; xapsd(8) lists all keys");
+}
+
+/* --- values --- */
+
+static void *field(struct conf *c, const struct key *k)
+{
+	return (char *)c + k->off;
+}
+
+static int fail_value(
+    const struct place *at, const char *value, const char *wanted)
+{
+	return fail(
+	    at, "\"%.*s\" is not valid: write %s", SHOWN_MAX, value, wanted);
+}
+
+/* The place of a word in a list of words parted by spaces, -1 if not there;
+ * *word_r is its spelling in the list. */
+static int word_index(
+    const char *list, const char *word, const char **word_r, size_t *len_r)
+{
+	size_t len, want = strlen(word);
+	int i;
+
+	for (i = 0; *list != '\0'; i++) {
+		len = strcspn(list, " ");
+		if (len == want && strncasecmp(list, word, len) == 0) {
+			*word_r = list;
+			*len_r = len;
+			return i;
+		}
+		list += len;
+		list += strspn(list, " ");
+	}
+	return -1;
+}
+
+static bool parse_number(const char *s, int base, int64_t *v_r)
+{
+	char *end;
+
+	/* strtol's signs and spaces are not for us */
+	if (*s < '0' || *s > '9' || strlen(s) > 12)
+		return false;
+	*v_r = (int64_t)strtoll(s, &end, base);
+	return *end == '\0';
+}
+
+/* Milliseconds of a unit, 0 if it is none. */
+static int64_t unit_ms(const char *s)
+{
+	static const struct {
+		char name[4];
+		int64_t ms;
+	} units[] = {
+		{ "", 1000 },
+		{ "s", 1000 },
+		{ "ms", 1 },
+		{ "m", 60 * 1000 },
+		{ "h", 3600 * 1000 },
+		{ "d", 24 * 3600 * 1000 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcasecmp(units[i].name, s) == 0)
+			return units[i].ms;
+	return 0;
+}
+
+/* "30", "1.5s", "200ms", "2 h": in milliseconds. */
+static bool parse_duration(const char *s, int64_t *ms_r)
+{
+	int64_t whole = 0, part = 0, scale = 1, unit;
+	const char *p = s;
+
+	for (; *p >= '0' && *p <= '9' && p - s < 10; p++)
+		whole = whole * 10 + (*p - '0');
+	if (p == s)
+		return false;
+	if (*p == '.') {
+		for (p++; *p >= '0' && *p <= '9' && scale < 1000000; p++) {
+			part = part * 10 + (*p - '0');
+			scale *= 10;
+		}
+		if (scale == 1)
+			return false;
+	}
+	p += strspn(p, " ");
+	unit = unit_ms(p);
+	*ms_r = whole * unit + part * unit / scale;
+	return unit != 0 && part * unit % scale == 0;
+}
+
+/* A number in the notation of its type; K_S comes in seconds. */
+static bool parse_scale(enum key_type type, const char *s, int64_t *v_r)
+{
+	if (type == K_INT)
+		return parse_number(s, 10, v_r);
+	if (type == K_OCTAL)
+		return parse_number(
+		    strncmp(s, "0o", 2) == 0 ? s + 2 : s, 8, v_r);
+	if (!parse_duration(s, v_r))
+		return false;
+	if (type == K_S) {
+		if (*v_r % 1000 != 0)
+			return false;
+		*v_r /= 1000;
+	}
+	return true;
+}
+
+static int set_number(const struct place *at, const struct key *k,
+    const char *value, int64_t *v_r)
+{
+	static const char *const wanted[] = {
+		[K_INT] = "a whole number such as 10",
+		[K_OCTAL] = "an octal file mode such as 0660",
+		[K_S] = "a duration in whole seconds such as 30s, 5m, 12h, 7d",
+		[K_MS] = "a duration such as 500ms, 1.5s, 5m, 12h, 7d",
+	};
+	const char *dots = strstr(k->rule, "..");
+	int64_t min, max;
+	char first[16];
+
+	if (!parse_scale(k->type, value, v_r))
+		return fail_value(at, value, wanted[k->type]);
+	snprintf(first, sizeof(first), "%.*s", (int)(dots - k->rule), k->rule);
+	if (parse_scale(k->type, first, &min) &&
+	    parse_scale(k->type, dots + 2, &max) && *v_r >= min && *v_r <= max)
+		return 0;
+	return fail(at, "%.*s is out of range: from %s to %s is possible",
+	    SHOWN_MAX, value, first, dots + 2);
+}
+
+static int set_word(
+    const struct place *at, const struct key *k, const char *value, void *to)
+{
+	const char *word;
+	char wanted[160];
+	size_t len;
+	int i;
+
+	i = word_index(k->rule, value, &word, &len);
+	if (i < 0) {
+		snprintf(wanted, sizeof(wanted), "one of: %s", k->rule);
+		return fail_value(at, value, wanted);
+	}
+	switch (k->type) {
+	case K_WORD:
+		*(char **)to = xstrndup(word, len);
+		break;
+	case K_BOOL:
+		*(bool *)to = i & 1;
+		break;
+	case K_PICK:
+		*(int *)to = atoi(word);
+		break;
+	case K_LEVEL:
+		*(int *)to = log_level_by_name(value);
+		break;
+	default:
+		*(int *)to = i;
+	}
+	return 0;
+}
+
+static int set_string(
+    const struct place *at, const struct key *k, const char *value, void *to)
+{
+	size_t i, len = strlen(value);
+
+	/* They end in file names, headers and log lines. */
+	for (i = 0; k->type != K_SECRET && i < len; i++)
+		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
+			return fail(at,
+			    "the value holds a control character: take it out");
+	if (k->rule != NULL && strpbrk(value, k->rule) != NULL)
+		return fail(at, "the value may not hold %s", k->rule);
+	if (k->type == K_ADDR && len > 2 && value[0] == '[' &&
+	    value[len - 1] == ']') {
+		value++;
+		len -= 2;
+	}
+	*(char **)to = xstrndup(value, len);
+	return 0;
+}
+
+static bool is_string(const struct key *k)
+{
+	return k->type <= K_WORD;
+}
+
+static void unset(struct conf *c, const struct key *k)
+{
+	char **s;
+
+	if (!is_string(k))
+		return;
+	s = field(c, k);
+	if (*s != NULL && k->type == K_SECRET)
+		mem_wipe(*s, strlen(*s));
+	free(*s);
+	*s = NULL;
+}
+
+/* Stores a value that is not empty into an unset field. */
+static int set_value(const struct place *at, struct conf *c,
+    const struct key *k, const char *value)
+{
+	void *to = field(c, k);
+	int64_t v;
+
+	switch (k->type) {
+	case K_STR:
+	case K_STR_NONE:
+	case K_SECRET:
+	case K_ADDR:
+		return set_string(at, k, value, to);
+	case K_WORD:
+	case K_BOOL:
+	case K_CHOICE:
+	case K_PICK:
+	case K_LEVEL:
+		return set_word(at, k, value, to);
+	}
+	if (set_number(at, k, value, &v) < 0)
+		return -1;
+	if (k->type == K_INT)
+		*(int *)to = (int)v;
+	else if (k->type == K_OCTAL)
+		*(unsigned *)to = (unsigned)v;
+	else
+		*(int64_t *)to = v;
+	return 0;
+}
+
+static void set_default(struct conf *c, const struct key *k)
+{
+	char err[ERR_MAX];
+	struct place at = { .err = err };
+
+	if (k->def[0] != '\0' && set_value(&at, c, k, k->def) < 0)
+		abort(); /* a row of ours is wrong; the tests see it */
+}
+
+/* value: "" for none */
+static int assign(const struct place *at, struct conf *c, const struct key *k,
+    const char *value)
+{
+	unset(c, k);
+	c->line[k - keys] = at->file ? (uint16_t)at->line : LINE_COMMAND;
+	if (value[0] != '\0')
+		return set_value(at, c, k, value);
+	if (is_string(k) || k->def[0] != '\0') {
+		if (k->type != K_STR_NONE)
+			set_default(c, k);
+	} else
+		*(int *)field(c, k) = 0; /* K_INT, K_PICK: no default is 0 */
+	return 0;
+}
+
+/* --- a line of the file --- */
+
+/* Decodes in place between p (behind the opening quote) and end; *value_r ends
+ * with a NUL.  Returns what follows the closing quote, NULL on failure. */
+static char *unquote_single(
+    const struct place *at, char *p, const char *end, char **value_r)
+{
+	char *out = p;
+
+	*value_r = p;
+	for (; p < end; p++) {
+		if (*p == '\'') {
+			if (p + 1 == end || p[1] != '\'') {
+				*out = '\0';
+				return p + 1;
+			}
+			p++;
+		}
+		*out++ = *p;
+	}
+	fail(at,
+	    "the closing ' is missing: a value stands on one line, and a ' "
+	    "in it is written ''");
+	return NULL;
+}
+
+static char *put_utf8(char *out, unsigned long u)
+{
+	if (u < 0x80) {
+		*out++ = (char)u;
+		return out;
+	}
+	if (u < 0x800) {
+		*out++ = (char)(0xc0 | u >> 6);
+	} else {
+		if (u < 0x10000) {
+			*out++ = (char)(0xe0 | u >> 12);
+		} else {
+			*out++ = (char)(0xf0 | u >> 18);
+			*out++ = (char)(0x80 | (u >> 12 & 0x3f));
+		}
+		*out++ = (char)(0x80 | (u >> 6 & 0x3f));
+	}
+	*out++ = (char)(0x80 | (u & 0x3f));
+	return out;
+}
+
+/* \xHH \uHHHH \UHHHHHHHH: *p stands on the letter and is left on the last
+ * digit. */
+static char *unescape_hex(char **p, const char *end, char *out)
+{
+	int digits = **p == 'x' ? 2 : **p == 'u' ? 4 : 8;
+	char text[9];
+	unsigned long u;
+
+	if (end - *p <= digits)
+		return NULL;
+	memcpy(text, *p + 1, (size_t)digits);
+	text[digits] = '\0';
+	if (strspn(text, "0123456789abcdefABCDEF") != (size_t)digits)
+		return NULL;
+	u = strtoul(text, NULL, 16);
+	if (u == 0 || u > 0x10ffff || (u >= 0xd800 && u < 0xe000))
+		return NULL;
+	*p += digits;
+	return put_utf8(out, u);
+}
+
+static char *unescape(char **p, const char *end, char *out)
+{
+	static const char from[] = "abtnvfre \"/\\";
+	static const char to[] = "\a\b\t\n\v\f\r\033 \"/\\";
+	const char *found;
+
+	if (*p == end)
+		return NULL;
+	if (**p == 'x' || **p == 'u' || **p == 'U')
+		return unescape_hex(p, end, out);
+	found = strchr(from, **p);
+	if (found == NULL)
+		return NULL;
+	*out++ = to[found - from];
+	return out;
+}
+
+static char *unquote_double(
+    const struct place *at, char *p, const char *end, char **value_r)
+{
+	char *out = p;
+
+	*value_r = p;
+	for (; p < end; p++) {
+		if (*p == '"') {
+			*out = '\0';
+			return p + 1;
+		}
+		if (*p != '\\') {
+			*out++ = *p;
+			continue;
+		}
+		p++;
+		out = unescape(&p, end, out);
+		if (out == NULL) {
+			fail(at, "a \\ in \"double\" quotes begins an escape "
+				 "that is not known here: write \\\\ for a "
+				 "backslash, or use 'single' quotes");
+			return NULL;
+		}
+	}
+	fail(at, "the closing \" is missing: a value stands on one line, and a "
+		 "\" in it is written \\\"");
+	return NULL;
+}
+
+static int fail_tab(const struct place *at)
+{
+	return fail(at, "there is a tab: use spaces");
+}
+
+/* Nothing but a comment may follow a value. */
+static int check_rest(const struct place *at, const char *p, const char *end)
+{
+	const char *start = p;
+
+	while (p < end && *p == ' ')
+		p++;
+	if (p == end || (*p == '#' && p > start))
+		return 0;
+	if (*p == '\t')
+		return fail_tab(at);
+	return fail(at, "there is text behind the closing quote: remove it, or "
+			"put # before a comment");
+}
+
+static int plain_value(
+    const struct place *at, char *p, char *end, char **value_r)
+{
+	char *q;
+
+	if (strchr("[]{},&*!|>%@`", *p) != NULL ||
+	    ((*p == '-' || *p == '?') && (p + 1 == end || p[1] == ' ')))
+		return fail(at,
+		    "a value that begins with %c means something "
+		    "else in YAML: put it in 'single' quotes",
+		    *p);
+	for (q = p; q < end; q++) {
+		if (*q == '#' && q[-1] == ' ')
+			break;
+		if (*q == '\t')
+			return fail_tab(at);
+		if (*q == ':' && (q + 1 == end || q[1] == ' '))
+			return fail(at, "the value holds a colon with nothing "
+					"or a space behind it: put the value "
+					"in 'single' quotes");
+	}
+	while (q > p && q[-1] == ' ')
+		q--;
+	*q = '\0';
+	/* YAML's words for nothing */
+	if (strcmp(p, "~") == 0 || strcasecmp(p, "null") == 0)
+		*p = '\0';
+	*value_r = p;
+	return 0;
+}
+
+/* [p, end) is what follows the key's colon; *end may be written. */
+static int parse_value(
+    const struct place *at, char *p, char *end, char **value_r)
+{
+	char *rest;
+
+	if (p < end && *p != ' ' && *p != '\t')
+		return fail(at, "a space is missing behind the colon");
+	while (p < end && *p == ' ')
+		p++;
+	if (p == end || *p == '#') {
+		*end = '\0';
+		*value_r = end;
+		return 0;
+	}
+	if (*p != '\'' && *p != '"')
+		return plain_value(at, p, end, value_r);
+	rest = *p == '"' ? unquote_double(at, p + 1, end, value_r)
+			 : unquote_single(at, p + 1, end, value_r);
+	if (rest == NULL)
+		return -1;
+	return check_rest(at, rest, end);
+}
+
+static bool is_key_char(char c)
+{
+	return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '_' || c == '-' || c == '.';
+}
+
+static void place_key(struct place *at, const struct key *k)
+{
+	at->key = k ? k->name : NULL;
+	at->key_len = SHOWN_MAX;
+}
+
+static int parse_pair(
+    struct place *at, struct conf *c, char *p, char *end, bool *seen)
+{
+	const struct key *k;
+	const char *name = p;
+	char *value = end;
+	size_t len;
+
+	while (p < end && is_key_char(*p))
+		p++;
+	len = (size_t)(p - name);
+	while (p < end && *p == ' ')
+		p++;
+	if (len == 0 || p == end || *p != ':')
+		return fail(at, "this line is not of the form `key: value`; a "
+				"comment begins with #");
+	at->key = name;
+	at->key_len = len > SHOWN_MAX ? SHOWN_MAX : (int)len;
+	k = key_find(name, len);
+	if (k == NULL)
+		return fail_unknown(at, name, len);
+	place_key(at, k);
+	at->above = k;
+	if (seen[k - keys])
+		return fail(at, "stands in line %d already: remove one",
+		    c->line[k - keys]);
+	seen[k - keys] = true;
+	if (parse_value(at, p + 1, end, &value) < 0)
+		return -1;
+	return assign(at, c, k, value);
+}
+
+/* An indented line belongs to the key above it. */
+static int fail_nested(struct place *at)
+{
+	place_key(at, at->above);
+	return fail(at, "the line is indented: lists and nested keys are not "
+			"understood, write each `key: value` at the beginning "
+			"of a line");
+}
+
+static int parse_line(struct place *at, struct conf *c, char *line, char *end,
+    bool *seen, bool *begun)
+{
+	char *p = line;
+
+	while (p < end && *p == ' ')
+		p++;
+	if (p == end || *p == '#')
+		return 0;
+	if (*p == '\t')
+		return fail_tab(at);
+	if (p > line)
+		return fail_nested(at);
+	if (end - p >= 3 && memcmp(p, "---", 3) == 0 && !*begun) {
+		*begun = true;
+		for (p += 3; p < end && *p == ' ';)
+			p++;
+		if (p == end || *p == '#')
+			return 0;
+	}
+	*begun = true;
+	if (*p == '-' && p + 1 < end && p[1] == ' ')
+		return fail(at, "lists are not understood: write each key as "
+				"`key: value`");
+	return parse_pair(at, c, p, end, seen);
+}
+
+static int check_bytes(const struct place *at, const char *p, const char *end)
+{
+	for (; p < end; p++) {
+		if (*p == '\0')
+			return fail(at, "the line holds a NUL byte: save the "
+					"file as UTF-8 text");
+		if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
+			return fail(at, "the line holds a control character: "
+					"remove it");
+	}
+	return 0;
+}
+
+/* text[len] is writable. */
+static int parse_text(
+    struct conf *c, const char *name, char *text, size_t len, char *err)
+{
+	struct place at = { .file = name, .err = err };
+	bool seen[N_KEYS] = { false }, begun = false;
+	char *line = text, *end = text + len, *stop, *next;
+
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+		line += 3;
+	for (; line < end; line = next) {
+		at.line++;
+		at.key = NULL;
+		stop = memchr(line, '\n', (size_t)(end - line));
+		if (stop == NULL)
+			stop = end;
+		next = stop + 1;
+		if (stop > line && stop[-1] == '\r')
+			stop--;
+		if (check_bytes(&at, line, stop) < 0 ||
+		    parse_line(&at, c, line, stop, seen, &begun) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
+    char err[ERR_MAX])
+{
+	struct place at = { .file = name, .err = err };
+	char *copy;
+	int rc;
+
+	if (len > FILE_MAX)
+		return fail(&at,
+		    "is larger than %d bytes: this is not a "
+		    "configuration file",
+		    FILE_MAX);
+	free(c->path);
+	c->path = xstrdup(name);
+	copy = xmalloc(len + 1);
+	memcpy(copy, text, len);
+	rc = parse_text(c, name, copy, len, err);
+	mem_wipe(copy, len);
+	free(copy);
+	return rc;
+}
+
+static int fail_read(const struct place *at, int code)
+{
+	fail(at, "cannot be read: %s%s", strerror(code),
+	    code == EACCES   ? " (let the user xapsd read it)"
+	    : code == ENOENT ? " (-c FILE names another)"
+			     : "");
+	errno = code;
+	return -1;
+}
+
+int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
+{
+	struct place at = { .file = path, .err = err };
+	char *text;
+	size_t len;
+	FILE *f;
+	int rc, code;
+
+	f = fopen(path, "re");
+	if (f == NULL)
+		return fail_read(&at, errno);
+	/* stdio's own buffer would keep the passwords */
+	setvbuf(f, NULL, _IONBF, 0);
+	text = xmalloc(FILE_MAX + 1);
+	errno = 0;
+	len = fread(text, 1, FILE_MAX + 1, f);
+	code = ferror(f) ? errno : 0;
+	fclose(f);
+	rc = code ? fail_read(&at, code) : conf_parse(c, path, text, len, err);
+	mem_wipe(text, len);
+	free(text);
+	errno = code;
+	return rc;
+}
+
+/* --- the rest of the interface --- */
+
+void conf_init(struct conf *c)
+{
+	size_t i;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < N_KEYS; i++)
+		set_default(c, &keys[i]);
+}
+
+void conf_free(struct conf *c)
+{
+	size_t i;
+
+	for (i = 0; i < N_KEYS; i++)
+		unset(c, &keys[i]);
+	free(c->path);
+	memset(c, 0, sizeof(*c));
+}
+
+int conf_set(
+    struct conf *c, const char *key, const char *value, char err[ERR_MAX])
+{
+	const struct key *k = key_find_option(key);
+	struct place at = { .key = key, .err = err };
+
+	at.key_len = strlen(key) > SHOWN_MAX ? SHOWN_MAX : (int)strlen(key);
+	if (k == NULL)
+		return fail_unknown(&at, key, strlen(key));
+	return assign(&at, c, k, value);
+}
+
+bool conf_has_key(const char *key)
+{
+	return key_find_option(key) != NULL;
+}
+
+void conf_each_key(
+    void (*cb)(void *arg, const char *key, const char *def), void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < N_KEYS; i++)
+		cb(arg, keys[i].name, keys[i].def);
+}
+
+void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
+    const char *fmt, ...)
+{
+	const struct key *k = key_find(key, strlen(key));
+	uint16_t line = k ? c->line[k - keys] : 0;
+	struct place at = { .key = key, .key_len = SHOWN_MAX, .err = err };
+	va_list ap;
+
+	if (line != LINE_COMMAND) {
+		at.file = c->path ? c->path : CONF_PATH_DEFAULT;
+		at.line = line;
+	}
+	va_start(ap, fmt);
+	vfail(&at, fmt, ap);
+	va_end(ap);
+}
+
+int conf_check(const struct conf *c, char err[ERR_MAX])
+{
+	bool password = c->http_password || c->http_password_file;
+
+	if (c->retry_min_ms > c->retry_max_ms)
+		conf_blame(c, "retryMin", err,
+		    "is longer than retryMax: make it shorter");
+	else if (c->tls_certfile && !c->tls_keyfile)
+		conf_blame(c, "tlsCertfile", err,
+		    "tlsKeyfile is missing: set it to the certificate's key "
+		    "(it may be the same file)");
+	else if (c->tls_keyfile && !c->tls_certfile)
+		conf_blame(c, "tlsKeyfile", err,
+		    "tlsCertfile is missing: set it to the key's certificate");
+	else if (c->http_password && c->http_password_file)
+		conf_blame(c, "httpPasswordFile", err,
+		    "httpPassword is set too: remove one of them");
+	else if (c->http_user && !password)
+		conf_blame(c, "httpUser", err,
+		    "the password is missing: set httpPassword or "
+		    "httpPasswordFile");
+	else if (password && !c->http_user)
+		conf_blame(c,
+		    c->http_password ? "httpPassword" : "httpPasswordFile", err,
+		    "httpUser is missing: set it to the user's name");
+	else
+		return 0;
+	return -1;
+}
+
+char *conf_beside(const struct conf *c, const char *name)
+{
+	const char *slash = c->path ? strrchr(c->path, '/') : NULL;
+	size_t dir = slash ? (size_t)(slash - c->path) + 1 : 0;
+	char *path;
+
+	if (strchr(name, '/') != NULL || dir == 0)
+		return xstrdup(name);
+	path = xmalloc(dir + strlen(name) + 1);
+	memcpy(path, c->path, dir);
+	strcpy(path + dir, name);
+	return path;
+}
