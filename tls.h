@@ -1,5 +1,8 @@
 /* tls.h - the only door to mbedTLS: contexts, handshake, read, write, verify,
- * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6. */
+ * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6.
+ * tls.c: connections; tls_verify.c: judging the peer, and what went wrong in
+ * words; tls_key.c: keys, certificates, digests, random.  Only they include
+ * tls_mbed.h, and only that includes mbedTLS. */
 #ifndef TLS_H
 #define TLS_H
 
@@ -8,6 +11,11 @@
 #include <stdint.h>
 
 #include "log.h"
+
+/* 2026-11-22 UTC, moved up with releases.  A clock that says less was not set
+ * yet (a router before its first NTP answer): no certificate is judged expired
+ * or not yet valid by it. */
+#define TLS_CLOCK_MIN_S INT64_C(1795305600)
 
 struct tls_ctx;	 /* what connections share: trust, identity, tickets */
 struct tls;	 /* one connection */
@@ -19,7 +27,7 @@ enum tls_status {
 	TLS_WANT_READ,
 	TLS_WANT_WRITE,
 	TLS_EOF,    /* the peer ended properly (close_notify) or just closed */
-	TLS_FAILED, /* tls_error() says why */
+	TLS_FAILED, /* tls_error() says why; so will every later call */
 };
 
 /* Once, at start.  0, or -1 with err set. */
@@ -28,19 +36,24 @@ void tls_exit(void);
 /* "mbedTLS 2.28.3" */
 const char *tls_version(void);
 
-/* Client side.  ca_pem: trusted roots, PEM text; cert and key: our identity or
- * NULL both, borrowed, they must outlive the context; alpn: NULL-terminated list
- * (static).  Verification is always on. */
-struct tls_ctx *tls_client_new(const char *ca_pem, struct tls_cert *cert,
-    struct tls_key *key, const char *const *alpn, char err[ERR_MAX]);
+/* Client side.  ca: trusted roots, as PEM text (ca[ca_len] is NUL) or DER
+ * certificates one after the other; DER is borrowed and must outlive the context.
+ * cert and key: our identity or NULL both, borrowed, they must outlive the
+ * context; alpn: NULL-terminated list (static).  Verification is always on. */
+struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
+    struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
+    char err[ERR_MAX]);
 /* Server side for tlsListenAddr. */
 struct tls_ctx *tls_server_new(
     struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX]);
+/* After its connections. */
 void tls_ctx_free(struct tls_ctx *c);
 
 /* A connection over a connected non-blocking socket, which stays the caller's.
- * host: for SNI and the name check (client), NULL (server).  A client context
- * remembers its last session and offers it again. */
+ * host: for SNI and the name check (client), NULL (server); an IP address (also
+ * in brackets) is not sent as SNI and is compared with the certificate's IP
+ * addresses only.  A client context remembers its last session and offers it
+ * again to the same host. */
 struct tls *tls_open(
     struct tls_ctx *c, int fd, const char *host, char err[ERR_MAX]);
 void tls_free(struct tls *t);
@@ -48,9 +61,12 @@ enum tls_status tls_handshake(struct tls *t);
 /* At least one byte on TLS_OK. */
 enum tls_status tls_read(
     struct tls *t, unsigned char *p, size_t n, size_t *done_r);
+/* After TLS_WANT_WRITE the next call must offer the same bytes again (more may
+ * follow them). */
 enum tls_status tls_write(
     struct tls *t, const unsigned char *p, size_t n, size_t *done_r);
-/* Decrypted bytes wait inside: read again before polling. */
+/* Bytes wait inside, which no poll of the socket tells: read before polling,
+ * also right after the handshake. */
 bool tls_pending(const struct tls *t);
 /* Sends close_notify if it fits. */
 void tls_bye(struct tls *t);
@@ -60,10 +76,11 @@ const char *tls_error(const struct tls *t);
 const char *tls_alpn(const struct tls *t);
 /* "TLSv1.3" */
 const char *tls_protocol(const struct tls *t);
-/* The handshake resumed an earlier session. */
+/* Client side: the handshake resumed an earlier session. */
 bool tls_resumed(const struct tls *t);
 
-/* Keys and certificates.  PEM (or DER for certificates), NULL with err set. */
+/* Keys and certificates, from memory where text[len] is NUL: PEM, or DER.  NULL
+ * with err set: what is wrong, to stand after the file's name. */
 struct tls_key *tls_key_parse(
     const char *text, size_t len, const char *password, char err[ERR_MAX]);
 void tls_key_free(struct tls_key *k);
@@ -71,7 +88,9 @@ bool tls_key_is_p256(const struct tls_key *k);
 struct tls_cert *tls_cert_parse(
     const char *text, size_t len, char err[ERR_MAX]);
 void tls_cert_free(struct tls_cert *c);
-bool tls_cert_matches(const struct tls_cert *c, const struct tls_key *k);
+/* One of the certificates belongs to the key; it becomes the leaf, wherever in
+ * the file it stood. */
+bool tls_cert_matches(struct tls_cert *c, const struct tls_key *k);
 /* Seconds since 1970 of notBefore and notAfter of the leaf. */
 int64_t tls_cert_not_before(const struct tls_cert *c);
 int64_t tls_cert_not_after(const struct tls_cert *c);
@@ -79,6 +98,9 @@ int64_t tls_cert_not_after(const struct tls_cert *c);
  * subject; length, or -1 if there is none or it does not fit. */
 int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
     size_t oid_len, char *out, size_t out_size);
+/* The leaf has an extension with this OID (DER bytes). */
+bool tls_cert_has_ext(
+    const struct tls_cert *c, const unsigned char *oid, size_t oid_len);
 
 /* ES256: SHA-256 of data signed with a P-256 key, r||s big-endian. 0 or -1. */
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,

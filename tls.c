@@ -1,0 +1,591 @@
+/* tls.c - TLS connections, client and server, over non-blocking sockets. */
+#include "tls.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "buf.h"
+#include "tls_mbed.h"
+
+/* mbedTLS asks for 5 bytes of record header and then for the rest: reading
+ * ahead halves the system calls, and several short records cost one. */
+#define AHEAD 512
+
+#define TICKET_LIFE_S 86400 /* of our server's tickets */
+#define FIRST_MAX 5	    /* bytes that tell TLS from something else */
+
+struct tls_ctx {
+	bool client;
+	bool has_cert;
+	mbedtls_ssl_config conf;
+	mbedtls_x509_crt ca;
+	mbedtls_ssl_session session; /* offered again, if session_host is set */
+	char *session_host;
+#if defined(MBEDTLS_SSL_TICKET_C) && defined(MBEDTLS_SSL_SRV_C)
+	mbedtls_ssl_ticket_context tickets;
+#endif
+};
+
+struct tls {
+	struct tls_ctx *ctx;
+	int fd;
+	int error; /* errno of the socket */
+	bool open; /* handshake done */
+	bool failed;
+	bool offered;	   /* an earlier session */
+	size_t unfinished; /* bytes that mbedTLS took but did not send */
+	char *host;
+	mbedtls_ssl_context ssl;
+	struct tls_verify verify;
+	unsigned char first[FIRST_MAX]; /* bytes received */
+	size_t n_first;
+	size_t ahead_off, ahead_len;
+	unsigned char ahead[AHEAD];
+	char err[ERR_MAX];
+};
+
+int tls_init(char err[ERR_MAX])
+{
+#if defined(TLS_HAS_13)
+	psa_status_t status = psa_crypto_init();
+
+	if (status != PSA_SUCCESS) {
+		err_set(
+		    err, "TLS: cannot start mbedTLS's PSA (%d)", (int)status);
+		return -1;
+	}
+#endif
+	(void)err;
+	return 0;
+}
+
+void tls_exit(void)
+{
+#if defined(TLS_HAS_13)
+	mbedtls_psa_crypto_free();
+#endif
+}
+
+const char *tls_version(void)
+{
+#if defined(MBEDTLS_VERSION_C)
+	static char text[32] = "mbedTLS ";
+
+	mbedtls_version_get_string(text + strlen("mbedTLS "));
+	return text;
+#else
+	return "mbedTLS " MBEDTLS_VERSION_STRING;
+#endif
+}
+
+/* RFC 9113 9.2.2 rules most others out for HTTP/2. */
+static const int ciphers[] = {
+#if defined(TLS_HAS_13)
+	MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+	MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+	MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+#endif
+	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	0,
+};
+
+#if defined(TLS_HAS_13)
+/* PKCS#1 v1.5 stands before PSS because of 3.6.6, which otherwise fails with
+ * servers that have an RSA certificate and TLS 1.2 only. */
+static const uint16_t signatures[] = {
+	MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+	MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+	MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512,
+	MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+	MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+	MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+	MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
+	MBEDTLS_TLS1_3_SIG_NONE,
+};
+#endif
+
+static void set_versions(mbedtls_ssl_config *conf)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x03000000
+	mbedtls_ssl_conf_min_version(
+	    conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
+#else
+	mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
+#endif
+#if defined(TLS_HAS_13)
+	mbedtls_ssl_conf_sig_algs(conf, signatures);
+#endif
+}
+
+/* The part that both sides share. */
+static struct tls_ctx *ctx_new(
+    bool client, struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX])
+{
+	struct tls_ctx *c = xcalloc(1, sizeof(*c));
+	int ret;
+
+	c->client = client;
+	c->has_cert = cert != NULL;
+	mbedtls_ssl_config_init(&c->conf);
+	mbedtls_x509_crt_init(&c->ca);
+	mbedtls_ssl_session_init(&c->session);
+#if defined(MBEDTLS_SSL_TICKET_C) && defined(MBEDTLS_SSL_SRV_C)
+	mbedtls_ssl_ticket_init(&c->tickets);
+#endif
+	ret = mbedtls_ssl_config_defaults(&c->conf,
+	    client ? MBEDTLS_SSL_IS_CLIENT : MBEDTLS_SSL_IS_SERVER,
+	    MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
+	if (ret == 0 && cert != NULL)
+		ret = mbedtls_ssl_conf_own_cert(&c->conf, &cert->crt, &key->pk);
+	if (ret != 0) {
+		err_set(err, "TLS: cannot be set up (mbedTLS error -0x%04x)",
+		    (unsigned)-ret);
+		tls_ctx_free(c);
+		return NULL;
+	}
+	set_versions(&c->conf);
+	mbedtls_ssl_conf_ciphersuites(&c->conf, ciphers);
+	mbedtls_ssl_conf_rng(&c->conf, tls_rng, NULL);
+	return c;
+}
+
+/* Trusted roots.  A bundle may hold a few that this mbedTLS cannot read. */
+static int add_roots(
+    mbedtls_x509_crt *ca, const unsigned char *p, size_t len, char err[ERR_MAX])
+{
+	const mbedtls_x509_crt *last;
+	int ret;
+
+	if (len == 0 ||
+	    p[0] != (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE)) {
+		ret = mbedtls_x509_crt_parse(ca, p, len + 1);
+		if (ret >= 0 && ca->version != 0)
+			return 0;
+		err_set(err, "holds no CA certificate that can be read");
+		return -1;
+	}
+	while (len > 0) {
+		ret = mbedtls_x509_crt_parse_der_nocopy(ca, p, len);
+		if (ret != 0) {
+			err_set(err,
+			    "holds a CA certificate that cannot be read "
+			    "(mbedTLS error -0x%04x)",
+			    (unsigned)-ret);
+			return -1;
+		}
+		for (last = ca; last->next != NULL;)
+			last = last->next;
+		p += last->raw.len;
+		len -= last->raw.len;
+	}
+	return 0;
+}
+
+struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
+    struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
+    char err[ERR_MAX])
+{
+	struct tls_ctx *c = ctx_new(true, cert, key, err);
+
+	if (c == NULL)
+		return NULL;
+	if (add_roots(&c->ca, ca, ca_len, err) != 0) {
+		tls_ctx_free(c);
+		return NULL;
+	}
+	mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, NULL);
+	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
+	/* It keeps the pointer and writes nothing; 2.28 lacks the const. */
+	if (alpn != NULL)
+		mbedtls_ssl_conf_alpn_protocols(
+		    &c->conf, (const char **)(uintptr_t)alpn);
+#if defined(MBEDTLS_SSL_SESSION_TICKETS)
+	mbedtls_ssl_conf_session_tickets(
+	    &c->conf, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
+#if defined(TLS_HAS_13) && MBEDTLS_VERSION_NUMBER >= 0x03060100
+	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+	    &c->conf, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
+#endif
+	return c;
+}
+
+struct tls_ctx *tls_server_new(
+    struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX])
+{
+#if defined(MBEDTLS_SSL_SRV_C)
+	struct tls_ctx *c = ctx_new(false, cert, key, err);
+
+	if (c == NULL)
+		return NULL;
+	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_NONE);
+#if defined(MBEDTLS_SSL_TICKET_C)
+	/* Without them connections work as well, only slower. */
+	if (mbedtls_ssl_ticket_setup(&c->tickets, tls_rng, NULL,
+		MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFE_S) == 0)
+		mbedtls_ssl_conf_session_tickets_cb(&c->conf,
+		    mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse,
+		    &c->tickets);
+#endif
+	return c;
+#else
+	(void)cert;
+	(void)key;
+	err_set(err, "TLS: this xapsd was built without the server side");
+	return NULL;
+#endif
+}
+
+static void forget_session(struct tls_ctx *c)
+{
+	mbedtls_ssl_session_free(&c->session);
+	mbedtls_ssl_session_init(&c->session);
+	free(c->session_host);
+	c->session_host = NULL;
+}
+
+static void keep_session(struct tls *t)
+{
+	struct tls_ctx *c = t->ctx;
+
+	forget_session(c);
+	if (mbedtls_ssl_get_session(&t->ssl, &c->session) == 0)
+		c->session_host = xstrdup(t->host);
+	else
+		forget_session(c);
+}
+
+void tls_ctx_free(struct tls_ctx *c)
+{
+	if (c == NULL)
+		return;
+	forget_session(c);
+#if defined(MBEDTLS_SSL_TICKET_C) && defined(MBEDTLS_SSL_SRV_C)
+	mbedtls_ssl_ticket_free(&c->tickets);
+#endif
+	mbedtls_x509_crt_free(&c->ca);
+	mbedtls_ssl_config_free(&c->conf);
+	free(c);
+}
+
+/* --- the socket below --- */
+
+static ssize_t receive(struct tls *t, unsigned char *p, size_t n)
+{
+	ssize_t got;
+	size_t i;
+
+	do {
+		got = recv(t->fd, p, n, 0);
+	} while (got == -1 && errno == EINTR);
+	t->error = got == -1 ? errno : 0;
+	for (i = 0; (ssize_t)i < got && t->n_first < FIRST_MAX; i++)
+		t->first[t->n_first++] = p[i];
+	return got;
+}
+
+static int socket_code(const struct tls *t, int want)
+{
+	if (t->error == EAGAIN || t->error == EWOULDBLOCK)
+		return want;
+	return MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+static int bio_recv(void *arg, unsigned char *p, size_t n)
+{
+	struct tls *t = arg;
+	ssize_t got;
+
+	if (t->ahead_len == 0 && n >= AHEAD) {
+		got = receive(t, p, n);
+		return got == -1 ? socket_code(t, MBEDTLS_ERR_SSL_WANT_READ)
+				 : (int)got;
+	}
+	if (t->ahead_len == 0) {
+		got = receive(t, t->ahead, AHEAD);
+		if (got == -1)
+			return socket_code(t, MBEDTLS_ERR_SSL_WANT_READ);
+		t->ahead_off = 0;
+		t->ahead_len = (size_t)got;
+	}
+	if (n > t->ahead_len)
+		n = t->ahead_len;
+	memcpy(p, t->ahead + t->ahead_off, n);
+	t->ahead_off += n;
+	t->ahead_len -= n;
+	return (int)n;
+}
+
+static int bio_send(void *arg, const unsigned char *p, size_t n)
+{
+	struct tls *t = arg;
+	ssize_t put;
+
+	do {
+		put = send(t->fd, p, n, MSG_NOSIGNAL);
+	} while (put == -1 && errno == EINTR);
+	t->error = put == -1 ? errno : 0;
+	return put == -1 ? socket_code(t, MBEDTLS_ERR_SSL_WANT_WRITE)
+			 : (int)put;
+}
+
+/* --- a connection --- */
+
+/* An address, perhaps in brackets, is no server name (RFC 6066 3). */
+static void set_address(struct tls_verify *v, char *host)
+{
+	size_t n = strlen(host);
+	char *zone;
+
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+		memmove(host, host + 1, n - 2);
+		host[n - 2] = '\0';
+	}
+	if (inet_pton(AF_INET, host, v->ip) == 1) {
+		v->ip_len = 4;
+		return;
+	}
+	zone = strchr(host, '%');
+	if (zone != NULL)
+		*zone = '\0';
+	if (inet_pton(AF_INET6, host, v->ip) == 1)
+		v->ip_len = 16;
+	if (zone != NULL)
+		*zone = '%';
+}
+
+static int set_host(struct tls *t, const char *host)
+{
+	struct tls_verify *v = &t->verify;
+
+	t->host = xstrdup(host);
+	set_address(v, t->host);
+	v->host = t->host;
+	v->err = t->err;
+	mbedtls_ssl_set_verify(&t->ssl, tls_verify_cb, v);
+	return mbedtls_ssl_set_hostname(
+	    &t->ssl, v->ip_len != 0 ? NULL : t->host);
+}
+
+struct tls *tls_open(
+    struct tls_ctx *c, int fd, const char *host, char err[ERR_MAX])
+{
+	struct tls *t = xcalloc(1, sizeof(*t));
+	int ret;
+
+	assert(c->client == (host != NULL));
+	t->ctx = c;
+	t->fd = fd;
+	mbedtls_ssl_init(&t->ssl);
+	ret = mbedtls_ssl_setup(&t->ssl, &c->conf);
+	if (ret == 0 && c->client)
+		ret = set_host(t, host);
+	if (ret != 0) {
+		if (ret == MBEDTLS_ERR_SSL_BAD_INPUT_DATA)
+			err_set(
+			    err, "\"%.64s…\" is too long a host name", host);
+		else
+			tls_explain("TLS", ret, err);
+		tls_free(t);
+		return NULL;
+	}
+	if (c->session_host != NULL && strcmp(c->session_host, t->host) == 0)
+		t->offered = mbedtls_ssl_set_session(&t->ssl, &c->session) == 0;
+	mbedtls_ssl_set_bio(&t->ssl, t, bio_send, bio_recv, NULL);
+	return t;
+}
+
+void tls_free(struct tls *t)
+{
+	if (t == NULL)
+		return;
+	mbedtls_ssl_free(&t->ssl);
+	free(t->host);
+	free(t);
+}
+
+static const char *peer(const struct tls *t)
+{
+	return t->ctx->client ? "the server" : "the client";
+}
+
+/* RFC 8446 5.1: record types are 20 to 24. */
+static bool peer_speaks_tls(const struct tls *t)
+{
+	return t->n_first == 0 || (t->first[0] >= 20 && t->first[0] <= 24);
+}
+
+static void explain(struct tls *t, int ret)
+{
+	if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+		tls_explain_alert(peer(t), t->ssl.MBEDTLS_PRIVATE(in_msg)[1],
+		    t->ctx->has_cert, t->err);
+	else if (t->verify.rank != 0)
+		return; /* the verify callback said it */
+	else if (ret == MBEDTLS_ERR_NET_CONN_RESET)
+		err_set(t->err, "%s: %s",
+		    t->open ? "the connection broke"
+			    : "the connection broke during the TLS handshake",
+		    strerror(t->error));
+	else if (!t->open && !peer_speaks_tls(t))
+		err_set(t->err, "%s speaks %s on this port, not TLS", peer(t),
+		    memcmp(t->first, "HTTP/", FIRST_MAX) == 0
+			? "plain HTTP"
+			: "something else");
+	else
+		tls_explain(peer(t), ret, t->err);
+}
+
+/* What a return value of mbedTLS below 0 (or 0 for end of file) means. */
+static enum tls_status judge(struct tls *t, int ret)
+{
+	if (ret == MBEDTLS_ERR_SSL_WANT_READ)
+		return TLS_WANT_READ;
+	if (ret == MBEDTLS_ERR_SSL_WANT_WRITE)
+		return TLS_WANT_WRITE;
+	if (t->open && ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
+		err_set(t->err, "%s closed TLS (close_notify)", peer(t));
+		return TLS_EOF;
+	}
+	if (t->open && (ret == 0 || ret == MBEDTLS_ERR_SSL_CONN_EOF)) {
+		err_set(t->err,
+		    "%s closed the connection without ending TLS first",
+		    peer(t));
+		return TLS_EOF;
+	}
+	t->failed = true;
+	explain(t, ret);
+	/* It may be the offered session that the server dislikes. */
+	if (t->offered && !t->open)
+		forget_session(t->ctx);
+	return TLS_FAILED;
+}
+
+/* A ticket of TLS 1.3 comes whenever the server likes. */
+static bool took_ticket(struct tls *t, int ret)
+{
+#if defined(TLS_HAS_13) && defined(MBEDTLS_SSL_SESSION_TICKETS)
+	if (ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+		keep_session(t);
+		return true;
+	}
+#endif
+	(void)t;
+	(void)ret;
+	return false;
+}
+
+enum tls_status tls_handshake(struct tls *t)
+{
+	int ret;
+
+	if (t->failed)
+		return TLS_FAILED;
+	ret = mbedtls_ssl_handshake(&t->ssl);
+	if (ret != 0)
+		return judge(t, ret);
+	t->open = true;
+	if (t->ctx->client && strcmp(tls_protocol(t), "TLSv1.2") == 0)
+		keep_session(t);
+	return TLS_OK;
+}
+
+enum tls_status tls_read(
+    struct tls *t, unsigned char *p, size_t n, size_t *done_r)
+{
+	int ret;
+
+	*done_r = 0;
+	if (t->failed)
+		return TLS_FAILED;
+	do {
+		ret = mbedtls_ssl_read(&t->ssl, p, n);
+	} while (took_ticket(t, ret));
+	if (ret <= 0)
+		return judge(t, ret);
+	*done_r = (size_t)ret;
+	return TLS_OK;
+}
+
+/* A server that refuses our certificate in TLS 1.3 says so and hangs up: its
+ * reason may lie unread behind a failed write. */
+static int last_words(struct tls *t, int ret)
+{
+	unsigned char c;
+	int error = t->error;
+
+	if (ret != MBEDTLS_ERR_NET_CONN_RESET)
+		return ret;
+	if (mbedtls_ssl_read(&t->ssl, &c, 1) ==
+	    MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+		return MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
+	t->error = error;
+	return ret;
+}
+
+enum tls_status tls_write(
+    struct tls *t, const unsigned char *p, size_t n, size_t *done_r)
+{
+	int ret;
+
+	*done_r = 0;
+	if (t->failed)
+		return TLS_FAILED;
+	/* mbedTLS has the bytes already and would take any length for sent. */
+	if (t->unfinished != 0) {
+		assert(n >= t->unfinished);
+		n = t->unfinished;
+	}
+	ret = mbedtls_ssl_write(&t->ssl, p, n);
+	if (ret >= 0) {
+		t->unfinished = 0;
+		*done_r = (size_t)ret;
+		return TLS_OK;
+	}
+	if (ret == MBEDTLS_ERR_SSL_WANT_WRITE)
+		t->unfinished = n;
+	return judge(t, last_words(t, ret));
+}
+
+bool tls_pending(const struct tls *t)
+{
+	return !t->failed &&
+	       (t->ahead_len != 0 || mbedtls_ssl_check_pending(&t->ssl) != 0);
+}
+
+void tls_bye(struct tls *t)
+{
+	if (t->open && !t->failed)
+		mbedtls_ssl_close_notify(&t->ssl);
+}
+
+const char *tls_error(const struct tls *t)
+{
+	return t->err;
+}
+
+const char *tls_alpn(const struct tls *t)
+{
+	return mbedtls_ssl_get_alpn_protocol(&t->ssl);
+}
+
+const char *tls_protocol(const struct tls *t)
+{
+	return mbedtls_ssl_get_version(&t->ssl);
+}
+
+bool tls_resumed(const struct tls *t)
+{
+	return t->open && t->ctx->client && !t->verify.called;
+}
