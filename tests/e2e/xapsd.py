@@ -1,0 +1,338 @@
+"""The daemon as tests see it: its config, its life, its two questions.
+
+    with Xapsd(folder, certs, apple=apple, delay="1s") as x:
+        x.register("alice", ACCOUNT, TOKEN, ["INBOX"])
+        assert x.notify("alice", "INBOX").status == 200
+
+Environment: XAPSD is the executable (default ./xapsd of this tree), XAPSD_WRAP
+a command to put in front of it, such as valgrind.  Leaving the `with` asserts
+that the daemon lived until then, ends with status 0 on SIGTERM, and that
+neither a sanitizer nor valgrind had anything to say."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+
+from apple import free_port
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+START_S = 30    # valgrind on a busy machine
+STOP_S = 30     # SIGTERM may take 5 s to finish what is under way
+TIMEOUT_S = 20
+POLL_S = 0.005
+COMPLAINT = re.compile(
+    r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer"
+    r"|runtime error:|^==\d+== ", re.M)
+
+
+class Failed(AssertionError):
+    """The daemon did not do what a test may rely on."""
+
+
+class Reply:
+    def __init__(self, status, body, headers=None):
+        self.status, self.body = status, body
+        self.headers = headers or {}
+
+    def __repr__(self):
+        return "<%d %r>" % (self.status, self.body)
+
+
+class UnixHTTPConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def executable():
+    return os.environ.get("XAPSD") or str(ROOT / "xapsd")
+
+
+def loopback_name():
+    """localhost, or its address where no /etc/hosts knows the name."""
+    try:
+        socket.getaddrinfo("localhost", None, socket.AF_INET)
+        return "localhost"
+    except OSError:
+        return "127.0.0.1"
+
+
+def token_key(certs):
+    """Config lines that make a token key the identity."""
+    return {"keyFileP8": certs.p8, "keyFileKeyId": certs.key_id,
+            "keyFileTeamId": certs.team_id, "keyFileTopic": certs.key_topic}
+
+
+def certificate(certs):
+    return {"certificateFilePem": certs.client}
+
+
+class Xapsd:
+    """identity: token_key or certificate above (or a dict of such lines).
+    apple: an Apple, or anything with a port; None: a port where nobody is.
+    tcp: also listen on 127.0.0.1.  config: keys over the defaults here; None
+    takes a default out."""
+
+    def __init__(self, folder, certs, apple=None, identity=token_key,
+                 tcp=False, args=(), wait=True, **config):
+        self.folder = pathlib.Path(folder)
+        self.certs, self.apple = certs, apple
+        self.socket_path = str(self.folder / "xapsd.sock")
+        self.database = self.folder / "database.json"
+        self.log_path = self.folder / "xapsd.log"
+        self.config_path = self.folder / "xapsd.yaml"
+        self.port = free_port() if tcp else 0
+        self.args = list(args)
+        self.wait = wait
+        self.process = None
+        self._log_start = 0
+        self._kept = {}
+        self.config = {
+            "loglevel": "debug",
+            "databaseFile": str(self.database),
+            "socketPath": self.socket_path,
+            "listenAddr": "127.0.0.1",
+            "port": self.port,
+            "apnsHost": loopback_name(),
+            "apnsPort": apple.port if apple else free_port(),
+            "apnsCaFile": certs.ca,
+            "delay": "1s",
+            "retryMax": "2s",
+        }
+        self.config.update(
+            identity(certs) if callable(identity) else identity)
+        self.config.update(config)
+
+    # --- life ---
+
+    def write_config(self):
+        lines = ["%s: %s\n" % (key, "'%s'" % str(value).replace("'", "''"))
+                 for key, value in self.config.items() if value is not None]
+        self.config_path.write_text("".join(lines))
+
+    def command(self, *args):
+        wrap = shlex.split(os.environ.get("XAPSD_WRAP", ""))
+        return [*wrap, executable(), "-c", str(self.config_path), *args]
+
+    def start(self):
+        self.write_config()
+        self._log_start = self.log_size()
+        env = dict(os.environ)
+        env.pop("NOTIFY_SOCKET", None)
+        env.pop("JOURNAL_STREAM", None)
+        with open(self.log_path, "ab") as log:
+            # a session of its own: Ctrl-C in a terminal is not for it
+            self.process = subprocess.Popen(
+                self.command(*self.args), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, env=env, start_new_session=True)
+        if self.wait:
+            self._wait_until(self._ready, "the daemon's socket", START_S)
+        return self
+
+    def _ready(self):
+        if self.process.poll() is not None:
+            raise Failed("xapsd ended at start with status %d:\n%s" % (
+                self.process.returncode, self.log(self._log_start)))
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(self.socket_path)
+            if self.port:
+                socket.create_connection(("127.0.0.1", self.port), 5).close()
+            return True
+        except OSError:
+            return False
+
+    def _wait_until(self, condition, what, timeout=TIMEOUT_S):
+        end = time.monotonic() + timeout
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise Failed("no %s within %g s; the log:\n%s" % (
+                    what, timeout, self.log(self._log_start)[-3000:]))
+            time.sleep(POLL_S)
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def assert_alive(self):
+        if not self.alive():
+            raise Failed("xapsd died with status %s:\n%s" % (
+                self.process and self.process.returncode,
+                self.log(self._log_start)[-3000:]))
+
+    def stop(self, signo=signal.SIGTERM):
+        """Ends it as an init system would; it must go willingly."""
+        if self.process is None:
+            return
+        self._drop_kept()
+        process, self.process = self.process, None
+        died = process.poll()
+        if died is None:
+            process.send_signal(signo)
+        try:
+            status = process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise Failed("xapsd did not end within %d s" % STOP_S) from None
+        log = self.log(self._log_start)
+        if died is not None:
+            raise Failed("xapsd died with status %d:\n%s" % (died, log))
+        if COMPLAINT.search(log):
+            raise Failed("a sanitizer or valgrind complains:\n" + log)
+        if status != 0:
+            raise Failed("xapsd ended with status %d:\n%s" % (status, log))
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def kill(self):
+        """As a power cut: SIGKILL, no questions."""
+        process, self.process = self.process, None
+        if process:
+            self._drop_kept()
+            process.kill()
+            process.wait()
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(self, kind, *rest):
+        try:
+            self.stop()
+        except Failed:
+            if kind is None:    # else the test's own failure says more
+                raise
+
+    def run(self, *args, timeout=60):
+        """A run that ends by itself (check, list, a broken config)."""
+        self.write_config()
+        return subprocess.run(
+            self.command(*args), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=timeout)
+
+    # --- what it says and needs ---
+
+    def log(self, start=0):
+        try:
+            with open(self.log_path, "rb") as f:
+                f.seek(start)
+                return f.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def log_size(self):
+        try:
+            return self.log_path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def wait_log(self, pattern, timeout=TIMEOUT_S, start=None):
+        """Waits for a match in the log since this start (or `start`, of
+        log_size())."""
+        start = self._log_start if start is None else start
+        return self._wait_until(
+            lambda: re.search(pattern, self.log(start), re.M),
+            "log line %r" % pattern, timeout)
+
+    def rss_kib(self):
+        """Resident memory, by /proc."""
+        return self._status("VmRSS")
+
+    def rss_peak_kib(self):
+        return self._status("VmHWM")
+
+    def _status(self, field):
+        text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
+        return int(re.search(r"^%s:\s+(\d+) kB" % field, text, re.M)[1])
+
+    def cpu_s(self):
+        """User and system time used so far."""
+        text = pathlib.Path("/proc/%d/stat" % self.process.pid).read_text()
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def open_files(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
+    # --- what Dovecot says to it ---
+
+    def _connection(self, tcp):
+        if tcp:
+            return http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=TIMEOUT_S)
+        return UnixHTTPConnection(self.socket_path, TIMEOUT_S)
+
+    def _drop_kept(self):
+        for connection in self._kept.values():
+            connection.close()
+        self._kept.clear()
+
+    def request(self, method, path, body=None, headers=None, tcp=False,
+                keep=False):
+        """One HTTP request; keep: over a connection that stays open."""
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        if isinstance(body, str):
+            body = body.encode()
+        all_headers = {"Content-Type": "application/json"} if body else {}
+        all_headers.update(headers or {})
+        connection = self._kept.get(tcp) if keep else None
+        connection = connection or self._connection(tcp)
+        if keep:
+            self._kept[tcp] = connection
+        try:
+            connection.request(method, path, body, all_headers)
+            response = connection.getresponse()
+            text = response.read().decode("utf-8", "surrogateescape")
+            return Reply(response.status, text, dict(response.getheaders()))
+        finally:
+            if not keep:
+                connection.close()
+
+    def post_register(self, user, account, token, mailboxes=("INBOX",),
+                      acked=True, tcp=False, keep=False, **more):
+        """The bare question; see register()."""
+        fields = {"ApsAccountId": account, "ApsDeviceToken": token,
+                  "ApsSubtopic": "com.apple.mobilemail", "Username": user,
+                  "Mailboxes": list(mailboxes)}
+        if acked is not None:
+            fields["MailboxesAcknowledged"] = acked
+        fields.update(more)
+        return self.request("POST", "/register", fields, tcp=tcp, keep=keep)
+
+    def register(self, *args, **kwargs):
+        """Registers a device; must succeed.  Returns the topic."""
+        reply = self.post_register(*args, **kwargs)
+        assert reply.status == 200, reply
+        return reply.body
+
+    def notify(self, user, mailbox="INBOX", events=("MessageNew",), tcp=False,
+               keep=False):
+        return self.request(
+            "POST", "/notify", {"Username": user, "Mailbox": mailbox,
+                                "Events": list(events)}, tcp=tcp, keep=keep)
+
+    def records(self):
+        """The lines of the registrations file."""
+        return [json.loads(line) for line in
+                self.database.read_text().splitlines()]
