@@ -1,4 +1,12 @@
-/* hpack.h - header compression of HTTP/2, both ways (RFC 7541).  No I/O. */
+/* hpack.h - header compression of HTTP/2, both ways (RFC 7541).  No I/O.
+ *
+ * What is worth a place in the encoder's table is the caller's to say, header by
+ * header.  The table forgets in the order of arrival, so one-off values push out
+ * what every request needs; HPACK_TRY_INDEX is for the values of which there may
+ * be more than the table holds (device paths): such a value goes in while there
+ * is free room, and later only if it was met before among the last
+ * HPACK_SEEN_MAX values that were left out.  With fewer devices than the table
+ * holds every path ends up in it; with a thousand, none pushes anything out. */
 #ifndef HPACK_H
 #define HPACK_H
 
@@ -14,12 +22,22 @@ struct buf;
 /* Overhead that 7541 4.1 counts for every entry, in bytes. */
 #define HPACK_ENTRY_OVERHEAD 32
 
+/* Most bytes of a block beyond the names and values themselves. */
+#define HPACK_BLOCK_EXTRA(headers) (12 + 18 * (size_t)(headers))
+
 enum hpack_index {
-	HPACK_INDEX,	/* literal with incremental indexing, then by index */
-	HPACK_NO_INDEX, /* literal without indexing: would push out better */
-	HPACK_NEVER,	/* never indexed, here or by an intermediary */
+	HPACK_INDEX,	  /* literal with incremental indexing, then by index */
+	HPACK_TRY_INDEX,  /* as above: for free room or a second sighting */
+	HPACK_INDEX_NAME, /* changing values: only the name gets an entry */
+	HPACK_NO_INDEX,	  /* literal without indexing, unless it is there */
+	HPACK_NEVER,	  /* never indexed, here or by an intermediary */
 };
 
+/* 32 hashes, 128 bytes: enough to see a device that gets several mails among
+ * others, too few to see a thousand of them in turn. */
+#define HPACK_SEEN_MAX 32
+
+/* Neither string is NULL; neither is terminated. */
 struct hpack_header {
 	const char *name, *value;
 	size_t name_len, value_len;
@@ -35,10 +53,12 @@ typedef int hpack_header_cb(void *arg, const char *name, size_t name_len,
     const char *value, size_t value_len);
 
 /* table_max: the SETTINGS_HEADER_TABLE_SIZE that we announce; list_max: ceiling
- * of the decoded list by 9113's measure (name + value + 32 each). */
+ * of the decoded list by 9113's measure (name + value + 32 each).  The table's
+ * memory (1.5 times table_max) is taken at the first entry. */
 struct hpack_dec *hpack_dec_new(size_t table_max, size_t list_max);
 void hpack_dec_free(struct hpack_dec *d);
-/* Changes what we announced; takes effect as 7541 4.2 says. */
+/* The peer has acknowledged another table_max: if it is below the size in use,
+ * the next block has to begin with a size update (7541 4.2). */
 void hpack_dec_set_max(struct hpack_dec *d, size_t table_max);
 
 enum hpack_status {
@@ -47,7 +67,8 @@ enum hpack_status {
 	HPACK_TOO_BIG, /* over list_max; the table is in step all the same */
 };
 
-/* Decodes one whole header block.  *reason_r is a static sentence if not OK. */
+/* Decodes one whole header block; cb may be NULL.  *reason_r is a static
+ * sentence if not OK.  Scratch memory: up to 8/5 of the longest header. */
 enum hpack_status hpack_decode(struct hpack_dec *d, const unsigned char *block,
     size_t len, hpack_header_cb *cb, void *arg, const char **reason_r);
 
@@ -57,8 +78,8 @@ void hpack_enc_free(struct hpack_enc *e);
 /* The peer's SETTINGS_HEADER_TABLE_SIZE; the size updates that 7541 4.2 demands
  * go in front of the next block. */
 void hpack_enc_set_max(struct hpack_enc *e, size_t peer_max);
-/* Appends one header block; false if the buf is full (the encoder's state is
- * then unusable: the connection must go). */
+/* Appends one header block; false, with nothing changed, if the buf has no room
+ * for the names, values and HPACK_BLOCK_EXTRA. */
 bool hpack_encode(struct hpack_enc *e, const struct hpack_header *headers,
     size_t n, struct buf *out);
 
