@@ -1,4 +1,5 @@
-/* cred.h - who we are at Apple: a token key (JWT) or a certificate. */
+/* cred.h - who we are at Apple: a token key (JWT) or a certificate; and the
+ * certificate of our own TLS listener. */
 #ifndef CRED_H
 #define CRED_H
 
@@ -19,26 +20,37 @@ enum cred_kind {
 	CRED_NONE,
 	CRED_TOKEN_KEY,
 	CRED_CERTIFICATE,
+	CRED_SERVER, /* of cred_load_server() */
 };
 
 /* Reads the files that the configuration names (those without '/' beside the
  * configuration file).  Without any: a cred of kind CRED_NONE.  NULL with err
- * set: a sentence that says what is wrong and what to do. */
+ * set: a sentence that says where, what is wrong and what to do.  A certificate
+ * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
+/* The same for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
+ * Both must be set. */
+struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
+/* After the connections of its cred_tls(). */
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);
+/* "" if it has none. */
 const char *cred_topic(const struct cred *c);
 /* notAfter of the certificate, seconds since 1970; 0 for a token key. */
 int64_t cred_expires_s(const struct cred *c);
+/* 0, or -1 with err saying that the certificate is past its date or not valid
+ * yet.  With a clock that was never set all is well. */
+int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
 
-/* The client's TLS context with this identity, its trust by apnsCaFile or the
- * built-in roots; owned by the cred. */
+/* The TLS context with this identity, its trust by apnsCaFile or the built-in
+ * roots; owned by the cred; NULL for CRED_NONE. */
 struct tls_ctx *cred_tls(const struct cred *c);
 
 /* "bearer <JWT>" for a token key, made anew 50 minutes after the last one
  * (now_s: wall clock); NULL for a certificate, and NULL with err set if signing
- * fails.  Owned by the cred, valid until the next call. */
+ * fails or the clock was never set.  Owned by the cred, valid until the next
+ * call. */
 const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX]);
 /* The next cred_bearer() makes a new JWT (Apple said ExpiredProviderToken). */
 void cred_renew(struct cred *c);
