@@ -26,8 +26,10 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
-SRCS = log.c buf.c json.c hpack.c loop.c tls.c tls_verify.c tls_key.c roots.c resolve.c conf.c h2.c io.c \
-	io_listen.c store.c cred.c http.c apns.c push.c api.c xapsd.c
+SRCS = log.c buf.c \
+	json.c hpack.c loop.c tls.c tls_key.c tls_verify.c roots.c resolve.c conf.c \
+	h2.c io.c io_listen.c store.c store_reg.c cred.c \
+	http.c http_parse.c apns.c push.c api.c cli.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 

@@ -315,6 +315,21 @@ enum push_result push_notify(
 	return result;
 }
 
+static int flush_of(void *arg, struct reg *r)
+{
+	struct push *p = reg_data(r);
+
+	(void)arg;
+	if (p != NULL && p->state == PUSH_DELAYED)
+		push_to(p, PUSH_READY, 0);
+	return 0;
+}
+
+void push_flush(struct push_queue *q)
+{
+	store_each(q->store, flush_of, NULL);
+}
+
 /* --- sending --- */
 
 static void build_payload(struct push_queue *q, const struct push *p)

@@ -37,6 +37,9 @@ void push_free(struct push_queue *q);
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);
 
+/* Sends at once what still waits for the rest of its run (shutdown). */
+void push_flush(struct push_queue *q);
+
 /* Registrations with something waiting or in flight. */
 size_t push_count(const struct push_queue *q);
 size_t push_in_flight(const struct push_queue *q);

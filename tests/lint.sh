@@ -1,0 +1,34 @@
+#!/bin/sh
+# Style, layers, function and file sizes, shell scripts, man page.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+bad=0
+
+sh tests/layers.sh || bad=1
+
+# Generated tables keep their generator's form.
+files=$(git ls-files '*.c' '*.h' | grep -v -e '^roots\.c$' -e '_tables\.h$')
+# shellcheck disable=SC2086
+clang-format --dry-run --Werror $files || bad=1
+
+# No function over 60 lines (STYLE: 40, 60 for one flat switch or table).
+for f in $(git ls-files '*.c' | grep -v '^tests/'); do
+	awk -v f="$f" '
+		/^{/ { start = NR }
+		/^}/ && start { if (NR - start > 61) {
+			print f ":" start ": function of " NR - start - 1 \
+				" lines"; bad = 1 } start = 0 }
+		length($0) > 120 && f != "roots.c" {
+			print f ":" NR ": line too long"; bad = 1 }
+		END { exit bad }' "$f" || bad=1
+done
+
+scripts=$(git ls-files '*.sh' .ci/run)
+# shellcheck disable=SC2086
+shellcheck $scripts || bad=1
+
+if [ -e xapsd.8 ]; then
+	mandoc -Tlint -Wwarning xapsd.8 || bad=1
+fi
+[ $bad = 0 ] && echo 'lint: clean'
+exit $bad
