@@ -109,7 +109,8 @@ class Xapsd:
             "apnsPort": apple.port if apple else free_port(),
             "apnsCaFile": certs.ca,
             "delay": "1s",
-            "retryMax": "2s",
+            "retryMin": "100ms",
+            "retryMax": "1s",
         }
         self.config.update(
             identity(certs) if callable(identity) else identity)
@@ -127,6 +128,8 @@ class Xapsd:
         return [*wrap, executable(), "-c", str(self.config_path), *args]
 
     def start(self):
+        if not os.access(executable(), os.X_OK):
+            raise Failed("there is no %s: run `make`" % executable())
         self.write_config()
         self._log_start = self.log_size()
         env = dict(os.environ)
