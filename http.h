@@ -35,30 +35,32 @@ enum http_body {
 
 struct http_head {
 	struct http_str method;
-	struct http_str path;  /* of origin or absolute form, without query */
+	struct http_str path;  /* without query; "*" only for OPTIONS */
 	struct http_str query; /* behind '?', may be empty */
 	struct http_str authorization;
-	int minor; /* HTTP/1.minor */
+	int minor; /* HTTP/1.minor: 0 or 1 (what is higher is 1) */
 	enum http_body body;
 	uint64_t content_length;
 	bool keep_alive;
 	bool expect_continue;
-	int status;	    /* on PARSE_BAD: 400, 431, 501, 505 */
+	int status;	    /* on PARSE_BAD: 400, 417, 431, 501, 505 */
 	const char *reason; /* on PARSE_BAD: a static sentence */
 };
 
-/* Returns the bytes of the head with its empty line, PARSE_BAD or PARSE_MORE. */
+/* Returns the bytes of the head with its empty line, PARSE_BAD or PARSE_MORE.
+ * The pieces in head_r point into the input (or to static text). */
 int http_parse_head(const char *in, size_t len, struct http_head *head_r);
 
 /* State of a chunked body; zero it before the first call. */
 struct http_chunked {
 	int state;
-	uint64_t left;
-	size_t line_len;
+	uint64_t left;	 /* of the chunk at hand */
+	size_t line_len; /* bytes of extensions and trailers: 4 KiB at most */
 };
 
 /* Decodes chunks in place: in[0..*len_r) is the body's next bytes.  Returns the
- * bytes of input used, PARSE_BAD; *done_r is true behind the last trailer. */
+ * bytes of input used, all of them unless *done_r says that the body's end was
+ * found; or PARSE_BAD.  Give it less than 2 GiB. */
 int http_parse_chunks(
     struct http_chunked *c, char *in, size_t len, size_t *len_r, bool *done_r);
 
@@ -82,11 +84,29 @@ struct http_server *http_server_new(
 /* Takes the listening fd over.  tls may be NULL. */
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls);
+/* The line protocol on the same ports: a request that begins with REGISTER or
+ * NOTIFY, a space and no HTTP target is one line.  Without a handler it is
+ * malformed HTTP. */
+struct http_line {
+	const char *text; /* without its LF or CRLF; text[len] is '\0' */
+	size_t len;
+	bool over_unix, over_tls;
+};
+
+/* Called once per line, as http_handler is; answers by http_reply_line(). */
+typedef void http_line_handler(
+    struct http_conn *conn, const struct http_line *line, void *arg);
+void http_server_set_lines(
+    struct http_server *s, http_line_handler *handler, void *arg);
+/* text is one line without its end. */
+void http_reply_line(struct http_conn *conn, const char *text);
+
 /* No new connections or requests; what waits for an answer stays. */
 void http_server_quiesce(struct http_server *s);
 /* Connections with a request that has no reply yet. */
 size_t http_server_busy(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
+/* Ends all connections.  No http_reply() may follow. */
 void http_server_free(struct http_server *s);
 
 /* type: Content-Type, NULL for none.  extra: whole header lines with CRLF, or

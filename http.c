@@ -1,0 +1,886 @@
+/* http.c - HTTP/1.1 server: limits, keep-alive, pipelining.
+ *
+ * A connection reads one request at a time into io_in(), where it stays until
+ * the handler has seen it; a chunked body is decoded in place behind its head.
+ * While the answer is awaited nothing is read. */
+#include "http.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "io.h"
+#include "log.h"
+#include "loop.h"
+
+/* A whole request and the NUL behind its body. */
+#define IN_MAX (HTTP_HEAD_MAX + HTTP_BODY_MAX + 1)
+
+/* Answers are ours: the peer cannot make them grow (exports are large). */
+#define OUT_MAX (SIZE_MAX / 4)
+
+/* Pipelined answers that may wait for the peer to take them. */
+#define OUT_BATCH (64 * 1024)
+
+#define REQUEST_MS 10000	 /* to complete a request once begun */
+#define IDLE_MS (10 * 60 * 1000) /* between requests */
+#define TRIM_MS 1000		 /* then an idle one gives its buffers back */
+#define SENDING_MS 10000	 /* for the peer to take any of an answer */
+
+/* A refused peer may go on sending while it learns of it (io_finish() waits up
+ * to 5 s); more of them than this in a second are cut off, so that at most 250
+ * descriptors are spent on them. */
+#define LINGER_PER_S 50
+
+enum conn_state {
+	CONN_OPENING, /* TLS handshake */
+	CONN_IDLE,
+	CONN_HEAD,    /* the head is incomplete */
+	CONN_BODY,    /* the body is incomplete */
+	CONN_WAITING, /* for http_reply() */
+	CONN_GONE,    /* the same, but nobody will read it */
+	CONN_REPLIED, /* the answer is in io_out() */
+	CONN_SENDING, /* until the peer has taken it */
+	CONN_DEAD,    /* freed by the loop's sweep */
+};
+
+static const char *const state_names[] = {
+	[CONN_OPENING] = "opening",
+	[CONN_IDLE] = "idle",
+	[CONN_HEAD] = "head",
+	[CONN_BODY] = "body",
+	[CONN_WAITING] = "waiting",
+	[CONN_GONE] = "gone",
+	[CONN_REPLIED] = "replied",
+	[CONN_SENDING] = "sending",
+	[CONN_DEAD] = "dead",
+};
+
+/* What io's timeout is set for.  It is left running from request to request: on
+ * a busy connection nothing is set at all. */
+enum timer_for {
+	TIMER_NONE,
+	TIMER_REQUEST, /* also opening */
+	TIMER_TRIM,
+	TIMER_IDLE,
+	TIMER_SENDING,
+};
+
+struct link {
+	struct link *prev, *next;
+};
+
+struct http_conn {
+	struct link link; /* in server.idle or server.busy */
+	struct http_server *s;
+	struct io *io;		 /* NULL when gone */
+	struct loop_task resume; /* after a late answer */
+	int64_t idle_since_ms;
+	size_t sending; /* bytes not taken when the timer was set */
+	/* the request at hand */
+	size_t head_len, body_len, content_length;
+	struct http_chunked chunked;
+	unsigned char state; /* enum conn_state, changed only by conn_to() */
+	unsigned char timer; /* enum timer_for */
+	unsigned char body;  /* enum http_body */
+	bool over_unix, over_tls;
+	bool surplus; /* over max_connections: only here to be told so */
+	bool eof;     /* the peer sends no more */
+	bool close;   /* behind this answer */
+	bool http10, is_head, is_line;
+	bool expect;	 /* 100-continue is awaited */
+	bool in_handler; /* the handler has not returned yet */
+};
+
+struct listener {
+	struct listener *next;
+	struct http_server *s;
+	struct io_listener *li;
+	struct tls_ctx *tls;
+	bool is_unix;
+};
+
+struct http_server {
+	struct loop *loop;
+	http_handler *handler;
+	void *arg;
+	http_line_handler *line_handler;
+	void *line_arg;
+	struct listener *listeners;
+	struct link idle; /* longest-idle first */
+	struct link busy;
+	size_t max, n_conns, n_surplus, n_waiting;
+	int64_t linger_s; /* the second that n_lingers is of */
+	unsigned n_lingers;
+	bool quiet;
+};
+
+static void conn_step(struct http_conn *c);
+
+/* --- lists and states --- */
+
+static void link_init(struct link *l)
+{
+	l->prev = l->next = l;
+}
+
+static void link_remove(struct link *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+}
+
+static void link_append(struct link *list, struct link *l)
+{
+	l->prev = list->prev;
+	l->next = list;
+	list->prev->next = l;
+	list->prev = l;
+}
+
+static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
+{
+	c->timer = what;
+	io_set_timeout(c->io, ms);
+}
+
+static void conn_to(struct http_conn *c, enum conn_state to)
+{
+	struct http_server *s = c->s;
+
+	if (log_get_level() >= LOG_L_TRACE)
+		log_trace("http: %p: %s -> %s", (void *)c,
+		    state_names[c->state], state_names[to]);
+	c->state = (unsigned char)to;
+	link_remove(&c->link);
+	link_append(to == CONN_IDLE ? &s->idle : &s->busy, &c->link);
+	switch (to) {
+	case CONN_IDLE:
+		c->idle_since_ms = loop_now_ms(s->loop);
+		if (c->timer != TIMER_TRIM)
+			conn_timer(c, TIMER_TRIM, TRIM_MS);
+		break;
+	case CONN_OPENING:
+	case CONN_HEAD:
+	case CONN_BODY:
+		if (c->timer != TIMER_REQUEST)
+			conn_timer(c, TIMER_REQUEST, REQUEST_MS);
+		break;
+	case CONN_SENDING:
+		c->sending = io_out(c->io)->len;
+		conn_timer(c, TIMER_SENDING, SENDING_MS);
+		break;
+	case CONN_WAITING:
+		s->n_waiting++;
+		break;
+	default:
+		break;
+	}
+}
+
+static void conn_free(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+
+	conn_to(c, CONN_DEAD);
+	link_remove(&c->link);
+	if (c->surplus)
+		s->n_surplus--;
+	else
+		s->n_conns--;
+	loop_task_cancel(s->loop, &c->resume);
+	loop_defer_free(s->loop, c, free);
+}
+
+static void conn_close(struct http_conn *c)
+{
+	io_close(c->io);
+	c->io = NULL;
+	conn_free(c);
+}
+
+/* Closes so that what was written arrives though the peer still sends: closing
+ * over unread bytes would be a reset, which may overtake the answer. */
+static void conn_linger(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+	int64_t now_s = loop_now_ms(s->loop) / 1000;
+
+	if (s->linger_s != now_s) {
+		s->linger_s = now_s;
+		s->n_lingers = 0;
+	}
+	if (s->n_lingers >= LINGER_PER_S) {
+		io_flush(c->io);
+		conn_close(c);
+		return;
+	}
+	s->n_lingers++;
+	io_finish(c->io);
+	c->io = NULL;
+	conn_free(c);
+}
+
+/* --- answers --- */
+
+static const struct {
+	short status;
+	char text[32];
+} status_texts[] = {
+	{ 200, "OK" },
+	{ 204, "No Content" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 413, "Content Too Large" },
+	{ 415, "Unsupported Media Type" },
+	{ 417, "Expectation Failed" },
+	{ 429, "Too Many Requests" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 502, "Bad Gateway" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
+	{ 505, "HTTP Version Not Supported" },
+};
+
+const char *http_status_text(int status)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(status_texts) / sizeof(status_texts[0]); i++)
+		if (status_texts[i].status == status)
+			return status_texts[i].text;
+	return "Unknown";
+}
+
+static char *put(char *p, const void *data, size_t n)
+{
+	memcpy(p, data, n);
+	return p + n;
+}
+
+static char *put_str(char *p, const char *s)
+{
+	return put(p, s, strlen(s));
+}
+
+static char *put_number(char *p, size_t n)
+{
+	char digits[24];
+	size_t i = sizeof(digits);
+
+	do
+		digits[--i] = (char)('0' + n % 10);
+	while (n /= 10);
+	return put(p, digits + i, sizeof(digits) - i);
+}
+
+/* Room for our own part of a head: the longest status line and header lines. */
+#define HEAD_ROOM 192
+
+static void compose(struct http_conn *c, int status, const char *type,
+    const char *extra, const void *body, size_t len)
+{
+	struct buf *out = io_out(c->io);
+	size_t type_len = type ? strlen(type) : 0;
+	size_t extra_len = extra ? strlen(extra) : 0;
+	char *start, *p;
+
+	start =
+	    (char *)buf_reserve(out, HEAD_ROOM + type_len + extra_len + len);
+	if (start == NULL) { /* beyond OUT_MAX */
+		c->close = true;
+		return;
+	}
+	p = put_str(start, "HTTP/1.1 ");
+	p = put_number(p, (size_t)status);
+	*p++ = ' ';
+	p = put_str(p, http_status_text(status));
+	if (status != 204) { /* RFC 9110 8.6 */
+		p = put_str(p, "\r\nContent-Length: ");
+		p = put_number(p, len);
+	}
+	if (type != NULL) {
+		p = put_str(p, "\r\nContent-Type: ");
+		p = put(p, type, type_len);
+	}
+	if (c->close)
+		p = put_str(p, "\r\nConnection: close");
+	else if (c->http10)
+		p = put_str(p, "\r\nConnection: keep-alive");
+	p = put_str(p, "\r\n");
+	p = put(p, extra ? extra : "", extra_len);
+	p = put_str(p, "\r\n");
+	if (!c->is_head && status != 204)
+		p = put(p, body ? body : "", len);
+	buf_added(out, (size_t)(p - start));
+}
+
+static void compose_line(struct http_conn *c, const char *text)
+{
+	struct buf *out = io_out(c->io);
+
+	if (!buf_add_str(out, text) || !buf_add(out, "\r\n", 2))
+		c->close = true;
+}
+
+/* Our own verdict on what the peer sends; the connection ends with it. */
+static void conn_refuse(struct http_conn *c, int status, const char *reason)
+{
+	char text[128];
+	int n;
+
+	log_debug("http: request refused: %d %s", status, reason);
+	c->close = true;
+	if (c->is_line) {
+		snprintf(text, sizeof(text), "ERROR %s", reason);
+		compose_line(c, text);
+	} else {
+		n = snprintf(text, sizeof(text), "%s\n", reason);
+		compose(c, status, "text/plain", NULL, text, (size_t)n);
+	}
+	conn_linger(c);
+}
+
+/* The answer to a request is complete in io_out(), or nobody wants it. */
+static void conn_replied(struct http_conn *c)
+{
+	if (c->state == CONN_GONE) {
+		conn_free(c);
+		return;
+	}
+	conn_to(c, CONN_REPLIED);
+	if (c->in_handler)
+		return; /* conn_step() goes on */
+	io_flush(c->io);
+	/* Not now: the caller may be in the middle of many answers and the
+	 * next request would call it back. */
+	loop_task_queue(c->s->loop, &c->resume);
+}
+
+/* The end of waiting; true if there is a peer to compose for. */
+static bool take_reply(struct http_conn *c)
+{
+	assert(c->state == CONN_WAITING || c->state == CONN_GONE);
+	c->s->n_waiting--;
+	return c->state == CONN_WAITING;
+}
+
+void http_reply(struct http_conn *c, int status, const char *type,
+    const char *extra, const void *body, size_t len)
+{
+	assert(!c->is_line);
+	if (take_reply(c))
+		compose(c, status, type, extra, body, len);
+	conn_replied(c);
+}
+
+void http_reply_line(struct http_conn *c, const char *text)
+{
+	assert(c->is_line);
+	if (take_reply(c))
+		compose_line(c, text);
+	conn_replied(c);
+}
+
+/* --- requests --- */
+
+static bool is_method(struct http_str m, const char *name)
+{
+	return m.len == strlen(name) && memcmp(m.p, name, m.len) == 0;
+}
+
+static void call_handler(struct http_conn *c, const struct http_head *h)
+{
+	struct http_server *s = c->s;
+	char *body = (char *)buf_head(io_in(c->io)) + c->head_len;
+	const struct http_request req = {
+		.method = h->method,
+		.path = h->path,
+		.query = h->query,
+		.authorization = h->authorization,
+		.body = body,
+		.body_len = c->body_len,
+		.over_unix = c->over_unix,
+		.over_tls = c->over_tls,
+	};
+	char saved = body[c->body_len];
+
+	body[c->body_len] = '\0';
+	c->in_handler = true;
+	s->handler(c, &req, s->arg);
+	c->in_handler = false;
+	body[c->body_len] = saved;
+}
+
+/* The request is there whole.  head: NULL if it must be parsed again since the
+ * input may have moved. */
+static void dispatch(struct http_conn *c, const struct http_head *head)
+{
+	struct buf *in = io_in(c->io);
+	const unsigned char *before = buf_head(in);
+	struct http_head again;
+
+	if (in->len == c->head_len + c->body_len)
+		buf_reserve(in, 1); /* the NUL's place; IN_MAX has it */
+	if (head == NULL || buf_head(in) != before) {
+		http_parse_head((const char *)buf_head(in), in->len, &again);
+		head = &again;
+	}
+	c->close = !head->keep_alive || c->s->quiet;
+	c->http10 = head->minor == 0;
+	c->is_head = is_method(head->method, "HEAD");
+	conn_to(c, CONN_WAITING);
+	call_handler(c, head);
+	buf_consume(in, c->head_len + c->body_len);
+}
+
+/* Decodes what came of a chunked body; true when it is complete. */
+static bool read_chunks(struct http_conn *c)
+{
+	struct buf *in = io_in(c->io);
+	size_t at = c->head_len + c->body_len, got;
+	char *p = (char *)buf_head(in) + at;
+	bool done;
+	int used;
+
+	used = http_parse_chunks(&c->chunked, p, in->len - at, &got, &done);
+	if (used < 0) {
+		conn_refuse(c, 400, "malformed chunked body");
+		return false;
+	}
+	/* What stands behind the body is the next request. */
+	memmove(p + got, p + used, in->len - at - (size_t)used);
+	in->len -= (size_t)used - got;
+	c->body_len += got;
+	if (c->body_len > HTTP_BODY_MAX ||
+	    c->chunked.left > HTTP_BODY_MAX - c->body_len) {
+		conn_refuse(c, 413, "the body is longer than 64 KiB");
+		return false;
+	}
+	return done;
+}
+
+/* RFC 9110 10.1.1: only if the peer really waits for it. */
+static void say_continue(struct http_conn *c)
+{
+	if (c->expect && io_in(c->io)->len == c->head_len)
+		buf_add_str(io_out(c->io), "HTTP/1.1 100 Continue\r\n\r\n");
+	c->expect = false;
+}
+
+static void read_body(struct http_conn *c, const struct http_head *head)
+{
+	bool done;
+
+	if (c->body == HTTP_BODY_CHUNKED) {
+		done = read_chunks(c);
+		head = NULL;
+	} else {
+		done = io_in(c->io)->len - c->head_len >= c->content_length;
+		c->body_len = c->content_length;
+	}
+	if (c->state == CONN_DEAD)
+		return;
+	if (done) {
+		dispatch(c, head);
+		return;
+	}
+	say_continue(c);
+	if (c->state != CONN_BODY)
+		conn_to(c, CONN_BODY);
+}
+
+static void read_head(struct http_conn *c)
+{
+	const struct buf *in = io_in(c->io);
+	struct http_head head;
+	int n;
+
+	n = http_parse_head((const char *)buf_head(in), in->len, &head);
+	if (n == PARSE_MORE) {
+		if (c->state != CONN_HEAD)
+			conn_to(c, CONN_HEAD);
+		return;
+	}
+	if (n == PARSE_BAD) {
+		conn_refuse(c, head.status, head.reason);
+		return;
+	}
+	if (head.content_length > HTTP_BODY_MAX) {
+		conn_refuse(c, 413, "the body is longer than 64 KiB");
+		return;
+	}
+	c->head_len = (size_t)n;
+	c->body_len = 0;
+	c->body = (unsigned char)head.body;
+	c->content_length = (size_t)head.content_length;
+	c->expect = head.expect_continue;
+	memset(&c->chunked, 0, sizeof(c->chunked));
+	read_body(c, &head);
+}
+
+/* The first-generation plugin's words; as HTTP methods they would be followed
+ * by a path or an address. */
+static bool starts_line(const struct buf *in)
+{
+	static const char words[][10] = { "NOTIFY ", "REGISTER " };
+	const char *p = (const char *)buf_head(in);
+	size_t i, n;
+
+	for (i = 0; i < 2; i++) {
+		n = strlen(words[i]);
+		if (in->len > n && memcmp(p, words[i], n) == 0)
+			return strchr("/*hH", p[n]) == NULL;
+	}
+	return false;
+}
+
+static void read_line(struct http_conn *c)
+{
+	struct buf *in = io_in(c->io);
+	struct http_server *s = c->s;
+	struct http_line line = {
+		.text = (const char *)buf_head(in),
+		.over_unix = c->over_unix,
+		.over_tls = c->over_tls,
+	};
+	char *end = memchr(buf_head(in), '\n', in->len);
+
+	c->is_line = true;
+	if (end == NULL) {
+		if (in->len > HTTP_BODY_MAX)
+			conn_refuse(c, 413, "the line is longer than 64 KiB");
+		else if (c->state != CONN_HEAD)
+			conn_to(c, CONN_HEAD);
+		return;
+	}
+	c->head_len = (size_t)(end - line.text) + 1;
+	line.len = c->head_len - 1;
+	if (end > line.text && end[-1] == '\r')
+		line.len--;
+	buf_head(in)[line.len] = '\0';
+	c->close = s->quiet;
+	conn_to(c, CONN_WAITING);
+	c->in_handler = true;
+	s->line_handler(c, &line, s->line_arg);
+	c->in_handler = false;
+	buf_consume(in, c->head_len);
+}
+
+/* The answer is in io_out(): what next? */
+static void after_reply(struct http_conn *c)
+{
+	const struct buf *out = io_out(c->io);
+
+	if (c->close || out->len > OUT_BATCH)
+		io_flush(c->io);
+	if (out->len > OUT_BATCH || (c->close && out->len > 0))
+		conn_to(c, CONN_SENDING);
+	else if (!c->close)
+		conn_to(c, CONN_IDLE);
+	else if (io_in(c->io)->len > 0)
+		conn_linger(c);
+	else
+		conn_close(c);
+}
+
+static bool is_reading(const struct http_conn *c)
+{
+	return c->state == CONN_IDLE || c->state == CONN_HEAD ||
+	       c->state == CONN_BODY;
+}
+
+/* One request if it is there; false if nothing more can be done now. */
+static bool read_request(struct http_conn *c)
+{
+	const struct buf *in = io_in(c->io);
+
+	if (in->len == 0)
+		return false;
+	if (c->state == CONN_BODY) {
+		read_body(c, NULL);
+	} else {
+		c->is_line = false;
+		c->is_head = false;
+		if (c->s->line_handler != NULL && starts_line(in))
+			read_line(c);
+		else
+			read_head(c);
+	}
+	if (c->state == CONN_REPLIED)
+		after_reply(c);
+	return c->state == CONN_IDLE;
+}
+
+/* All is answered that can be: the end of a step. */
+static void settle(struct http_conn *c)
+{
+	io_flush(c->io);
+	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
+		conn_to(c, CONN_SENDING);
+	if (c->state == CONN_IDLE && (c->eof || c->s->quiet))
+		conn_close(c);
+	else if (is_reading(c) && c->eof)
+		conn_refuse(c, 400, "the request ended in the middle");
+	else if (is_reading(c))
+		io_resume(c->io);
+	else
+		io_pause(c->io);
+}
+
+static void conn_step(struct http_conn *c)
+{
+	while (is_reading(c) && read_request(c))
+		;
+	if (c->state != CONN_DEAD)
+		settle(c);
+}
+
+static void on_resume(void *arg)
+{
+	struct http_conn *c = arg;
+
+	after_reply(c);
+	if (c->state != CONN_DEAD)
+		conn_step(c);
+}
+
+/* --- events --- */
+
+static void on_drained(struct http_conn *c)
+{
+	if (c->state != CONN_SENDING)
+		return;
+	conn_to(c, CONN_REPLIED);
+	on_resume(c);
+}
+
+static void on_idle_timeout(struct http_conn *c)
+{
+	int64_t idle_ms = loop_now_ms(c->s->loop) - c->idle_since_ms;
+
+	if (idle_ms >= IDLE_MS) {
+		conn_close(c);
+	} else if (idle_ms < TRIM_MS) {
+		conn_timer(c, TIMER_TRIM, TRIM_MS - idle_ms);
+	} else {
+		io_trim(c->io);
+		conn_timer(c, TIMER_IDLE, IDLE_MS - idle_ms);
+	}
+}
+
+static void on_timeout(struct http_conn *c)
+{
+	c->timer = TIMER_NONE;
+	switch ((enum conn_state)c->state) {
+	case CONN_OPENING:
+		conn_close(c);
+		break;
+	case CONN_IDLE:
+		on_idle_timeout(c);
+		break;
+	case CONN_HEAD:
+	case CONN_BODY:
+		conn_refuse(c, 408, "the request was not complete within 10 s");
+		break;
+	case CONN_SENDING:
+		if (io_out(c->io)->len < c->sending)
+			conn_to(c, CONN_SENDING); /* slow, but it takes */
+		else
+			conn_close(c);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_failed(struct http_conn *c)
+{
+	log_debug("http: connection lost: %s", io_error(c->io));
+	if (c->state != CONN_WAITING) {
+		conn_close(c);
+		return;
+	}
+	io_close(c->io);
+	c->io = NULL;
+	conn_to(c, CONN_GONE);
+}
+
+static void on_io(struct io *io, enum io_event event, void *arg)
+{
+	struct http_conn *c = arg;
+
+	(void)io;
+	switch (event) {
+	case IO_OPEN:
+		if (c->surplus) {
+			conn_refuse(c, 503, "too many connections");
+			break;
+		}
+		conn_to(c, CONN_IDLE);
+		conn_step(c);
+		break;
+	case IO_DATA:
+		conn_step(c);
+		break;
+	case IO_DRAINED:
+		on_drained(c);
+		break;
+	case IO_EOF:
+		c->eof = true;
+		if (is_reading(c))
+			conn_step(c);
+		break;
+	case IO_TIMEOUT:
+		on_timeout(c);
+		break;
+	case IO_FAILED:
+		on_failed(c);
+		break;
+	}
+}
+
+/* Room for a newcomer: the longest-idle one goes. */
+static bool make_room(struct http_server *s)
+{
+	if (s->n_conns < s->max)
+		return true;
+	if (s->idle.next == &s->idle)
+		return false;
+	conn_close((struct http_conn *)s->idle.next);
+	return true;
+}
+
+static void on_accept(struct io_listener *li, int fd, void *arg)
+{
+	const struct listener *from = arg;
+	struct http_server *s = from->s;
+	struct http_conn *c;
+	bool surplus = !make_room(s);
+
+	(void)li;
+	if (surplus && s->n_surplus >= LINGER_PER_S) {
+		close(fd);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->s = s;
+	c->over_unix = from->is_unix;
+	c->over_tls = from->tls != NULL;
+	c->surplus = surplus;
+	if (surplus)
+		s->n_surplus++;
+	else
+		s->n_conns++;
+	link_init(&c->link);
+	loop_task_init(&c->resume, on_resume, c);
+	c->io = io_accept(s->loop, fd, from->tls, on_io, c);
+	io_set_limits(c->io, IN_MAX, OUT_MAX);
+	conn_to(c, CONN_OPENING);
+}
+
+/* --- the server --- */
+
+struct http_server *http_server_new(
+    struct loop *l, size_t max_connections, http_handler *handler, void *arg)
+{
+	struct http_server *s = xcalloc(1, sizeof(*s));
+
+	s->loop = l;
+	s->max = max_connections;
+	s->handler = handler;
+	s->arg = arg;
+	link_init(&s->idle);
+	link_init(&s->busy);
+	return s;
+}
+
+void http_server_set_lines(
+    struct http_server *s, http_line_handler *handler, void *arg)
+{
+	s->line_handler = handler;
+	s->line_arg = arg;
+}
+
+void http_server_listen(
+    struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls)
+{
+	struct listener *from = xcalloc(1, sizeof(*from));
+
+	from->s = s;
+	from->tls = tls;
+	from->is_unix = is_unix;
+	from->next = s->listeners;
+	s->listeners = from;
+	from->li = io_listen(s->loop, fd, on_accept, from);
+}
+
+static void stop_listening(struct http_server *s)
+{
+	struct listener *from;
+
+	while ((from = s->listeners) != NULL) {
+		s->listeners = from->next;
+		io_listener_free(from->li);
+		/* on_accept() may be on the stack above us */
+		loop_defer_free(s->loop, from, free);
+	}
+}
+
+void http_server_quiesce(struct http_server *s)
+{
+	struct link *l, *next;
+	struct http_conn *c;
+
+	s->quiet = true;
+	stop_listening(s);
+	while (s->idle.next != &s->idle)
+		conn_close((struct http_conn *)s->idle.next);
+	for (l = s->busy.next; l != &s->busy; l = next) {
+		next = l->next;
+		c = (struct http_conn *)l;
+		if (c->state == CONN_OPENING)
+			conn_close(c);
+		else if (is_reading(c))
+			conn_refuse(c, 503, "shutting down");
+		else
+			c->close = true;
+	}
+}
+
+size_t http_server_busy(const struct http_server *s)
+{
+	return s->n_waiting;
+}
+
+size_t http_server_connections(const struct http_server *s)
+{
+	return s->n_conns;
+}
+
+void http_server_free(struct http_server *s)
+{
+	struct http_conn *c;
+
+	if (s == NULL)
+		return;
+	http_server_quiesce(s);
+	while (s->busy.next != &s->busy) {
+		c = (struct http_conn *)s->busy.next;
+		if (c->state == CONN_SENDING || c->state == CONN_REPLIED) {
+			io_finish(c->io);
+			c->io = NULL;
+		}
+		conn_close(c);
+	}
+	loop_defer_free(s->loop, s, free);
+}
