@@ -1,0 +1,452 @@
+/* io_test.c - streams and listeners over real sockets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../../buf.h"
+#include "../../io.h"
+#include "../../loop.h"
+
+static struct loop *l;
+
+static int setup(void **state)
+{
+	char err[ERR_MAX];
+
+	(void)state;
+	l = loop_new(err);
+	return l == NULL;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	loop_free(l);
+	return 0;
+}
+
+/* What the owner of a stream was told. */
+struct seen {
+	int open, data, drained, eof, timeout, failed;
+	char err[ERR_MAX];
+	char bytes[1024];
+	size_t n;
+	bool close_on_data;
+};
+
+static void on_io(struct io *io, enum io_event event, void *arg)
+{
+	struct seen *s = arg;
+	struct buf *in = io_in(io);
+
+	switch (event) {
+	case IO_OPEN:
+		s->open++;
+		break;
+	case IO_DATA:
+		s->data++;
+		if (s->close_on_data) {
+			io_close(io);
+			return;
+		}
+		if (s->n + in->len <= sizeof(s->bytes)) {
+			memcpy(s->bytes + s->n, buf_head(in), in->len);
+			s->n += in->len;
+			buf_consume(in, in->len);
+		}
+		break;
+	case IO_DRAINED:
+		s->drained++;
+		break;
+	case IO_EOF:
+		s->eof++;
+		break;
+	case IO_TIMEOUT:
+		s->timeout++;
+		break;
+	case IO_FAILED:
+		s->failed++;
+		snprintf(s->err, sizeof(s->err), "%s", io_error(io));
+		break;
+	}
+}
+
+/* Runs the loop until the condition holds, for 5 s at most. */
+#define UNTIL(cond)                                                            \
+	do {                                                                   \
+		int64_t end_ms_;                                               \
+		loop_once(l, 0);                                               \
+		end_ms_ = loop_now_ms(l) + 5000;                               \
+		while (!(cond) && loop_now_ms(l) < end_ms_)                    \
+			loop_once(l, 50);                                      \
+		assert_true(cond);                                             \
+	} while (0)
+
+static struct io *accepted(struct seen *s, int *peer)
+{
+	int sv[2];
+	struct io *io;
+
+	memset(s, 0, sizeof(*s));
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	*peer = sv[1];
+	io = io_accept(l, sv[0], NULL, on_io, s);
+	UNTIL(s->open == 1);
+	return io;
+}
+
+static void test_reads_and_writes(void **state)
+{
+	struct seen s;
+	char back[16];
+	int peer;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	assert_int_equal(write(peer, "hello", 5), 5);
+	UNTIL(s.n == 5);
+	assert_memory_equal(s.bytes, "hello", 5);
+	buf_add_str(io_out(io), "world");
+	io_flush(io);
+	assert_int_equal(read(peer, back, sizeof(back)), 5);
+	assert_memory_equal(back, "world", 5);
+	shutdown(peer, SHUT_WR);
+	UNTIL(s.eof == 1);
+	buf_add_str(io_out(io), "late"); /* we may still write */
+	io_flush(io);
+	assert_int_equal(read(peer, back, sizeof(back)), 4);
+	assert_int_equal(s.failed, 0);
+	io_close(io);
+	close(peer);
+}
+
+static void test_bytes_before_eof_come_first(void **state)
+{
+	struct seen s;
+	int peer;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	assert_int_equal(write(peer, "bye", 3), 3);
+	close(peer);
+	UNTIL(s.eof == 1);
+	assert_int_equal(s.n, 3);
+	io_close(io);
+}
+
+static void test_closed_in_its_callback(void **state)
+{
+	struct seen s;
+	int peer;
+
+	(void)state;
+	accepted(&s, &peer);
+	s.close_on_data = true;
+	assert_int_equal(write(peer, "x", 1), 1);
+	UNTIL(s.data == 1);
+	loop_once(l, 0);
+	assert_int_equal(write(peer, "y", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	close(peer);
+}
+
+static void test_output_waits_for_a_slow_reader(void **state)
+{
+	enum {
+		N = 4 * 1024 * 1024
+	};
+	struct seen s;
+	char *big = calloc(1, N);
+	size_t got = 0;
+	ssize_t r;
+	int peer;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	io_set_limits(io, 1024, N);
+	assert_true(buf_add(io_out(io), big, N));
+	assert_false(buf_add(io_out(io), "x", 1)); /* its ceiling */
+	io_flush(io);
+	assert_true(io_out(io)->len > 0);
+	while (s.drained == 0) {
+		while ((r = read(peer, big, N)) > 0)
+			got += (size_t)r;
+		loop_once(l, 0);
+	}
+	while ((r = read(peer, big, N)) > 0)
+		got += (size_t)r;
+	assert_int_equal(got, N);
+	io_close(io);
+	close(peer);
+	free(big);
+}
+
+/* A full input buffer stops the peer instead of growing. */
+static void test_input_ceiling(void **state)
+{
+	struct seen s;
+	char big[8192] = { 0 };
+	int peer, i;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	io_set_limits(io, 2048, 1024);
+	s.n = sizeof(s.bytes) + 1; /* the owner takes nothing */
+	assert_int_equal(write(peer, big, sizeof(big)), sizeof(big));
+	for (i = 0; i < 10; i++)
+		loop_once(l, 5);
+	assert_int_equal(io_in(io)->len, 2048);
+	assert_true(s.data <= 2);
+	buf_consume(io_in(io), 2048);
+	io_resume(io);
+	UNTIL(io_in(io)->len == 2048);
+	io_close(io);
+	close(peer);
+}
+
+static void test_pause(void **state)
+{
+	struct seen s;
+	int peer, i;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	io_pause(io);
+	assert_int_equal(write(peer, "x", 1), 1);
+	for (i = 0; i < 5; i++)
+		loop_once(l, 5);
+	assert_int_equal(s.data, 0);
+	io_resume(io);
+	UNTIL(s.n == 1);
+	io_pause(io);
+	close(peer); /* noticed although nobody reads */
+	UNTIL(s.failed == 1);
+	io_close(io);
+}
+
+static void test_timeout(void **state)
+{
+	struct seen s;
+	int peer;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	io_set_timeout(io, 20);
+	io_set_timeout(io, -1);
+	loop_once(l, 40);
+	loop_once(l, 0);
+	assert_int_equal(s.timeout, 0);
+	io_set_timeout(io, 20);
+	UNTIL(s.timeout == 1);
+	io_close(io);
+	close(peer);
+}
+
+/* The reply is not lost to a reset although the peer still sends. */
+static void test_finish_lets_the_peer_read(void **state)
+{
+	struct seen s;
+	char back[16];
+	int peer, i;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	assert_int_equal(write(peer, "unread", 6), 6);
+	buf_add_str(io_out(io), "answer");
+	io_finish(io);
+	assert_int_equal(write(peer, "more", 4), 4);
+	for (i = 0; i < 3; i++)
+		loop_once(l, 5);
+	assert_int_equal(read(peer, back, sizeof(back)), 6);
+	assert_int_equal(read(peer, back, sizeof(back)), 0);
+	close(peer);
+	UNTIL(true);
+	loop_once(l, 10);
+	assert_int_equal(s.eof + s.failed, 0); /* no event follows */
+}
+
+/* --- connecting --- */
+
+static int tcp_listener(int *port_r)
+{
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+	char err[ERR_MAX];
+	int fd = io_listen_tcp("127.0.0.1", 0, err);
+
+	assert_true(fd >= 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	*port_r = ntohs(sin.sin_port);
+	return fd;
+}
+
+static void on_accept(struct io_listener *li, int fd, void *arg)
+{
+	(void)li;
+	*(int *)arg = fd;
+}
+
+static void connects(const char *host)
+{
+	struct seen s = { 0 };
+	int port, fd, got = -1;
+	struct io_listener *li;
+	struct io *io;
+
+	fd = tcp_listener(&port);
+	li = io_listen(l, fd, on_accept, &got);
+	io = io_connect(l, host, port, NULL, on_io, &s);
+	buf_add_str(io_out(io), "early"); /* sent once it is open */
+	UNTIL(s.open == 1 && got >= 0);
+	assert_non_null(strstr(io_peer(io), "127.0.0.1 port "));
+	io_close(io);
+	close(got);
+	io_listener_free(li);
+}
+
+static void test_connect_to_address(void **state)
+{
+	(void)state;
+	connects("127.0.0.1");
+}
+
+/* "localhost" may mean ::1 first: the next address is tried. */
+static void test_connect_to_name(void **state)
+{
+	(void)state;
+	connects("localhost");
+}
+
+static void test_connect_refused(void **state)
+{
+	struct seen s = { 0 };
+	int port, fd = tcp_listener(&port);
+	struct io *io;
+
+	(void)state;
+	close(fd);
+	io = io_connect(l, "127.0.0.1", port, NULL, on_io, &s);
+	assert_int_equal(s.failed, 0); /* told from the loop */
+	UNTIL(s.failed == 1);
+	assert_non_null(strstr(s.err, "refused"));
+	io_close(io);
+}
+
+static void test_connect_unknown_name(void **state)
+{
+	struct seen s = { 0 };
+	struct io *io =
+	    io_connect(l, "no-such-host.invalid", 443, NULL, on_io, &s);
+
+	(void)state;
+	loop_once(l, 0); /* the loop goes on meanwhile */
+	UNTIL(s.failed == 1);
+	assert_non_null(strstr(s.err, "no-such-host.invalid"));
+	io_close(io);
+}
+
+static void test_cancel_while_resolving(void **state)
+{
+	struct seen s = { 0 };
+	struct io *io =
+	    io_connect(l, "no-such-host.invalid", 443, NULL, on_io, &s);
+
+	(void)state;
+	io_close(io);
+	loop_once(l, 20);
+	assert_int_equal(s.failed + s.open, 0);
+}
+
+/* --- listening --- */
+
+static void test_unix_socket(void **state)
+{
+	char dir[] = "/tmp/xapsd-io-XXXXXX", path[64], err[ERR_MAX];
+	struct stat st;
+	int fd, again;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/sub/s.sock", dir);
+	fd = io_listen_unix(path, 0620, err); /* makes the folder */
+	assert_true(fd >= 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0620);
+	again = io_listen_unix(path, 0660, err);
+	assert_int_equal(again, -1);
+	assert_non_null(strstr(err, "another xapsd"));
+	close(fd);
+	fd = io_listen_unix(path, 0660, err); /* stale: replaced */
+	assert_true(fd >= 0);
+	close(fd);
+	unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(io_listen_unix(path, 0660, err), -1);
+	assert_non_null(strstr(err, "no socket"));
+	assert_int_equal(access(path, F_OK), 0); /* a file is not removed */
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/sub", dir);
+	rmdir(path);
+	rmdir(dir);
+}
+
+static void test_listen_errors(void **state)
+{
+	char err[ERR_MAX], longest[200];
+	int port, fd = tcp_listener(&port);
+
+	(void)state;
+	assert_int_equal(io_listen_tcp("127.0.0.1", port, err), -1);
+	assert_non_null(strstr(err, "in use"));
+	assert_int_equal(io_listen_tcp("nonsense", 1, err), -1);
+	assert_non_null(strstr(err, "not an IP address"));
+	memset(longest, 'x', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(io_listen_unix(longest, 0660, err), -1);
+	assert_non_null(strstr(err, "longer than"));
+	close(fd);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_reads_and_writes),
+		T(test_bytes_before_eof_come_first),
+		T(test_closed_in_its_callback),
+		T(test_output_waits_for_a_slow_reader),
+		T(test_input_ceiling),
+		T(test_pause),
+		T(test_timeout),
+		T(test_finish_lets_the_peer_read),
+		T(test_connect_to_address),
+		T(test_connect_to_name),
+		T(test_connect_refused),
+		T(test_connect_unknown_name),
+		T(test_cancel_while_resolving),
+		T(test_unix_socket),
+		T(test_listen_errors),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests_name("io", tests, NULL, NULL);
+}

@@ -1,0 +1,778 @@
+/* push_test.c - the queue against a scripted Apple and a clock of the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../apns.h"
+#include "../../buf.h"
+#include "../../conf.h"
+#include "../../cred.h"
+#include "../../loop.h"
+#include "../../push.h"
+#include "../../store.h"
+
+/* --- a loop whose clock the test moves --- */
+
+#define TIMERS_MAX 64
+
+static int64_t now_ms;
+static struct loop_timer *timers[TIMERS_MAX];
+static struct loop_task *tasks[TIMERS_MAX];
+static size_t n_tasks;
+
+int64_t loop_now_ms(const struct loop *l)
+{
+	(void)l;
+	return now_ms;
+}
+
+void loop_timer_clear(struct loop *l, struct loop_timer *t)
+{
+	(void)l;
+	if (t->slot != 0)
+		timers[t->slot - 1] = NULL;
+	t->slot = 0;
+}
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms)
+{
+	size_t i = 0;
+
+	loop_timer_clear(l, t);
+	while (timers[i] != NULL)
+		i++;
+	assert_true(i < TIMERS_MAX);
+	timers[i] = t;
+	t->slot = i + 1;
+	t->due_ms = now_ms + delay_ms;
+}
+
+void loop_task_queue(struct loop *l, struct loop_task *t)
+{
+	(void)l;
+	if (!t->queued)
+		tasks[n_tasks++] = t;
+	t->queued = true;
+}
+
+void loop_task_cancel(struct loop *l, struct loop_task *t)
+{
+	size_t i;
+
+	(void)l;
+	for (i = 0; i < n_tasks; i++)
+		if (tasks[i] == t)
+			tasks[i] = tasks[--n_tasks];
+	t->queued = false;
+}
+
+static void run_tasks(void)
+{
+	struct loop_task *t;
+
+	while (n_tasks > 0) {
+		t = tasks[0];
+		loop_task_cancel(NULL, t);
+		t->cb(t->arg);
+	}
+}
+
+/* Moves the clock, stopping at every timer on the way. */
+static void pass(int64_t ms)
+{
+	int64_t until = now_ms + ms;
+	struct loop_timer *t;
+	size_t i;
+
+	run_tasks();
+	for (;;) {
+		t = NULL;
+		for (i = 0; i < TIMERS_MAX; i++)
+			if (timers[i] != NULL && timers[i]->due_ms <= until &&
+			    (t == NULL || timers[i]->due_ms < t->due_ms))
+				t = timers[i];
+		if (t == NULL)
+			break;
+		if (t->due_ms > now_ms)
+			now_ms = t->due_ms;
+		loop_timer_clear(NULL, t);
+		t->cb(t->arg);
+		run_tasks();
+	}
+	now_ms = until;
+}
+
+/* --- Apple, scripted --- */
+
+#define SENT_MAX 64
+
+static struct {
+	char token[REG_TOKEN_MAX + 1];
+	char payload[4200];
+	void *owner;
+} sent[SENT_MAX];
+static size_t n_sent;
+static uint32_t room;
+static const struct apns_ops *ops;
+static void *ops_arg;
+static unsigned renewed;
+static bool no_auth;
+
+struct apns *apns_new(struct loop *l, const struct conf *conf,
+    struct cred *cred, const struct apns_ops *o, void *arg)
+{
+	(void)l;
+	(void)conf;
+	(void)cred;
+	ops = o;
+	ops_arg = arg;
+	return NULL;
+}
+
+void apns_free(struct apns *a)
+{
+	(void)a;
+}
+
+uint32_t apns_room(const struct apns *a)
+{
+	(void)a;
+	return room;
+}
+
+enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
+    size_t len, void *owner, char err[ERR_MAX])
+{
+	(void)a;
+	if (no_auth) {
+		err_set(err, "no key today");
+		return APNS_NO_AUTH;
+	}
+	if (room == 0)
+		return APNS_FULL;
+	room--;
+	assert_true(n_sent < SENT_MAX);
+	assert_true(len < sizeof(sent[0].payload));
+	strcpy(sent[n_sent].token, token);
+	memcpy(sent[n_sent].payload, payload, len);
+	sent[n_sent].payload[len] = '\0';
+	sent[n_sent++].owner = owner;
+	return APNS_SENT;
+}
+
+void apns_renew_auth(struct apns *a)
+{
+	(void)a;
+	renewed++;
+}
+
+size_t apns_in_flight(const struct apns *a)
+{
+	(void)a;
+	return 0;
+}
+
+void apns_get_status(const struct apns *a, struct apns_status *status_r)
+{
+	(void)a;
+	memset(status_r, 0, sizeof(*status_r));
+}
+
+enum cred_kind cred_kind(const struct cred *c)
+{
+	(void)c;
+	return CRED_TOKEN_KEY;
+}
+
+int64_t cred_expires_s(const struct cred *c)
+{
+	(void)c;
+	return 0;
+}
+
+/* --- fixture --- */
+
+static struct conf conf;
+static struct store *store;
+static struct push_queue *queue;
+static char dir[] = "/tmp/xapsd-push-XXXXXX", path[64];
+
+#define TOK_A "aaaaaaaaaaaaaaaaaaaaaaaa"
+#define TOK_B "bbbbbbbbbbbbbbbbbbbbbbbb"
+
+/* MD5 of the names, by md5sum(1). */
+#define MD5_INBOX "7e33429f656f1e6e9d79b29c3f82c57e"
+#define MD5_NOTES "f4c6f851b00d5518bf888815de279aba"
+
+static struct reg *add_reg(
+    const char *user, const char *token, bool acked, int64_t time_s)
+{
+	static const char *const boxes[] = { "INBOX", "Notes" };
+	const struct reg_spec spec = {
+		.user = user,
+		.account = "acc\"1",
+		.token = token,
+		.mailboxes = boxes,
+		.n_mailboxes = 2,
+		.acked = acked,
+		.time_s = time_s,
+	};
+
+	assert_null(reg_spec_check(&spec));
+	return store_put(store, &spec);
+}
+
+static int setup(void **state)
+{
+	char err[ERR_MAX];
+
+	(void)state;
+	strcpy(strrchr(dir, '-'), "-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/db", dir);
+	conf_init(&conf);
+	log_set_level(LOG_L_FATAL);
+	store = store_open(path, err);
+	assert_non_null(store);
+	now_ms = 1000000;
+	n_sent = 0;
+	room = 100;
+	renewed = 0;
+	no_auth = false;
+	queue = push_new(NULL, &conf, store, NULL);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char command[128];
+
+	(void)state;
+	push_free(queue);
+	store_close(store);
+	conf_free(&conf);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command);
+}
+
+static void answer(size_t i, int status, const char *reason)
+{
+	struct apns_answer an = {
+		.outcome = APNS_ANSWERED,
+		.status = status,
+		.retry_after_s = -1,
+	};
+
+	strcpy(an.reason, reason);
+	room++;
+	ops->answer(ops_arg, sent[i].owner, &an);
+	run_tasks();
+}
+
+static void lose(size_t i, enum apns_outcome outcome)
+{
+	struct apns_answer an = { .outcome = outcome, .retry_after_s = -1 };
+
+	room++;
+	ops->answer(ops_arg, sent[i].owner, &an);
+	run_tasks();
+}
+
+static enum push_result notify(const char *user, const char *mailbox, bool now)
+{
+	enum push_result r = push_notify(queue, user, mailbox, now);
+
+	run_tasks();
+	return r;
+}
+
+static void expect_counts(size_t sent_so_far, size_t in_queue)
+{
+	assert_int_equal(n_sent, sent_so_far);
+	assert_int_equal(push_count(queue), in_queue);
+}
+
+/* --- who is woken, and with which words --- */
+
+static void test_payload(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	assert_int_equal(notify("Alice", "inbox", true), PUSH_QUEUED);
+	expect_counts(1, 1);
+	assert_string_equal(sent[0].token, TOK_A);
+	assert_string_equal(sent[0].payload,
+	    "{\"aps\":{\"account-id\":\"acc\\\"1\",\"m\":[\"" MD5_INBOX
+	    "\"],\"subtopic\":\"com.apple.mobilemail\"}}");
+	answer(0, 200, "");
+	expect_counts(1, 0);
+	assert_int_equal(push_get_counters(queue)->delivered, 1);
+}
+
+static void test_unacknowledged_gets_inbox_only(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, false, 100);
+	assert_int_equal(notify("alice", "Notes", true), PUSH_NO_MAILBOX);
+	assert_int_equal(notify("alice", "INBOX", true), PUSH_QUEUED);
+	expect_counts(1, 1);
+	assert_string_equal(
+	    sent[0].payload, "{\"aps\":{\"account-id\":\"acc\\\"1\"}}");
+}
+
+static void test_mailbox_hashes_setting(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, false, 100);
+	add_reg("bob", TOK_B, true, 100);
+	conf.mailbox_hashes = HASHES_ALWAYS;
+	assert_int_equal(notify("alice", "Notes", true), PUSH_QUEUED);
+	assert_non_null(strstr(sent[0].payload, "\"m\":[\"" MD5_NOTES "\"]"));
+	conf.mailbox_hashes = HASHES_NEVER;
+	assert_int_equal(notify("bob", "Notes", true), PUSH_NO_MAILBOX);
+	assert_int_equal(notify("bob", "INBOX", true), PUSH_QUEUED);
+	assert_null(strstr(sent[1].payload, "\"m\""));
+}
+
+static void test_nobody(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	assert_int_equal(notify("carol", "INBOX", true), PUSH_NO_USER);
+	assert_int_equal(notify("alice", "Trash", true), PUSH_NO_MAILBOX);
+	assert_int_equal(notify("alice", "notes", true), PUSH_NO_MAILBOX);
+	expect_counts(0, 0);
+}
+
+static void test_two_devices(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("alice", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	expect_counts(2, 2);
+	assert_string_not_equal(sent[0].token, sent[1].token);
+}
+
+/* --- waiting and merging --- */
+
+static void test_delay_from_the_first(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", false);
+	pass(20000);
+	notify("alice", "Notes", false);
+	pass(9999);
+	expect_counts(0, 1);
+	pass(1);
+	expect_counts(1, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
+	assert_non_null(strstr(sent[0].payload, MD5_NOTES));
+}
+
+static void test_new_mail_takes_along(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "Notes", false);
+	notify("alice", "INBOX", true);
+	expect_counts(1, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_NOTES));
+	answer(0, 200, "");
+	pass(60000);
+	expect_counts(1, 0);
+}
+
+static void test_burst_is_two_pushes(void **state)
+{
+	int i;
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	for (i = 0; i < 1000; i++)
+		notify("alice", i % 2 ? "INBOX" : "Notes", true);
+	expect_counts(1, 1);
+	answer(0, 200, "");
+	expect_counts(2, 1);
+	assert_non_null(strstr(sent[1].payload, MD5_INBOX));
+	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
+	answer(1, 200, "");
+	expect_counts(2, 0);
+}
+
+static void test_more_mailboxes_than_fit(void **state)
+{
+	const char *boxes[250];
+	char names[250][8];
+	struct reg_spec spec = { .user = "alice",
+		.account = "a",
+		.token = TOK_A,
+		.mailboxes = boxes,
+		.n_mailboxes = 250,
+		.acked = true,
+		.time_s = 1 };
+	size_t i;
+
+	(void)state;
+	room = 0;
+	for (i = 0; i < 250; i++) {
+		snprintf(names[i], sizeof(names[i]), "m%zu", i);
+		boxes[i] = names[i];
+	}
+	store_put(store, &spec);
+	for (i = 0; i < 250; i++)
+		notify("alice", names[i], true);
+	room = 1;
+	ops->room(ops_arg);
+	run_tasks();
+	expect_counts(1, 1);
+	assert_true(strlen(sent[0].payload) < 4096);
+	answer(0, 200, "");
+	answer(1, 200, "");
+	expect_counts(3, 1);
+	answer(2, 200, "");
+	expect_counts(3, 0);
+}
+
+static void test_flush_sends_delayed(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", false);
+	push_flush(queue);
+	run_tasks();
+	expect_counts(1, 1);
+}
+
+/* --- Apple's answers --- */
+
+static void gone(int64_t timestamp_ms, size_t left)
+{
+	struct apns_answer an = { .outcome = APNS_ANSWERED,
+		.status = 410,
+		.reason = "Unregistered",
+		.timestamp_ms = timestamp_ms,
+		.retry_after_s = -1 };
+
+	add_reg("alice", TOK_A, true, 5000);
+	notify("alice", "INBOX", true);
+	notify("alice", "Notes", true);
+	room++;
+	ops->answer(ops_arg, sent[0].owner, &an);
+	run_tasks();
+	assert_int_equal(store_count(store), left);
+}
+
+static void test_410_newer_forgets(void **state)
+{
+	(void)state;
+	gone(5000001, 0);
+	expect_counts(1, 0);
+	assert_int_equal(push_get_counters(queue)->forgotten, 1);
+}
+
+static void test_410_older_stays(void **state)
+{
+	(void)state;
+	gone(4999999, 1);
+	expect_counts(2, 1); /* what waited is sent */
+}
+
+static void test_410_without_timestamp_stays(void **state)
+{
+	(void)state;
+	gone(0, 1);
+}
+
+static void suspends(int status, const char *reason)
+{
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, status, reason);
+	expect_counts(1, 0);
+	assert_int_equal(store_count(store), 1);
+	assert_int_equal(notify("alice", "INBOX", true), PUSH_NO_MAILBOX);
+	add_reg("alice", TOK_A, true, 200); /* the phone came back */
+	assert_int_equal(notify("alice", "INBOX", true), PUSH_QUEUED);
+	expect_counts(2, 1);
+}
+
+static void test_bad_token_suspends(void **state)
+{
+	(void)state;
+	suspends(400, "BadDeviceToken");
+}
+
+static void test_wrong_topic_suspends(void **state)
+{
+	(void)state;
+	suspends(400, "DeviceTokenNotForTopic");
+}
+
+static void test_expired_token_suspends(void **state)
+{
+	(void)state;
+	suspends(410, "ExpiredToken");
+}
+
+static void retries(int status, const char *reason)
+{
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, status, reason);
+	expect_counts(1, 1);
+	notify("alice", "Notes", true); /* does not cut the pause short */
+	pass(400);
+	expect_counts(1, 1);
+	pass(600); /* retryMin with jitter: 0.5 to 1 s */
+	expect_counts(2, 1);
+	assert_non_null(strstr(sent[1].payload, MD5_INBOX));
+	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
+	answer(1, status, reason);
+	pass(900);
+	expect_counts(2, 1);
+	pass(1100);
+	expect_counts(3, 1);
+	answer(2, 200, "");
+	expect_counts(3, 0);
+}
+
+static void test_429_retries(void **state)
+{
+	(void)state;
+	retries(429, "TooManyRequests");
+}
+
+static void test_429_jwt_kept(void **state)
+{
+	(void)state;
+	retries(429, "TooManyProviderTokenUpdates");
+	assert_int_equal(renewed, 0);
+}
+
+static void test_500_retries(void **state)
+{
+	(void)state;
+	retries(500, "InternalServerError");
+}
+
+static void test_503_retries(void **state)
+{
+	(void)state;
+	retries(503, "");
+}
+
+static void test_retry_after(void **state)
+{
+	struct apns_answer an = {
+		.outcome = APNS_ANSWERED, .status = 503, .retry_after_s = 120
+	};
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	room++;
+	ops->answer(ops_arg, sent[0].owner, &an);
+	pass(119999);
+	expect_counts(1, 1);
+	pass(1);
+	expect_counts(2, 1);
+}
+
+static void test_lost_retries_until_expiration(void **state)
+{
+	size_t i;
+
+	(void)state;
+	conf.push_expiration_s = 3600;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	for (i = 0; i < SENT_MAX - 1 && push_count(queue) > 0; i++) {
+		lose(n_sent - 1, APNS_LOST);
+		pass(conf.retry_max_ms);
+	}
+	expect_counts(n_sent, 0);
+	assert_true(n_sent > 10);
+	assert_true(now_ms - 1000000 >= 3600 * 1000);
+	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(store_count(store), 1);
+}
+
+static void test_unprocessed_at_once_then_pauses(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	lose(0, APNS_UNPROCESSED);
+	expect_counts(2, 1);
+	lose(1, APNS_UNPROCESSED);
+	expect_counts(2, 1);
+	pass(2000);
+	expect_counts(3, 1);
+}
+
+static void holds(int status, const char *reason)
+{
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	assert_null(push_trouble(queue));
+	answer(0, status, reason);
+	assert_non_null(strstr(push_trouble(queue), reason));
+	assert_int_equal(notify("bob", "INBOX", true), PUSH_QUEUED);
+	pass(59999);
+	expect_counts(1, 2);
+	pass(1);
+	expect_counts(2, 2); /* one tries, the other waits */
+	answer(1, status, reason);
+	pass(119999);
+	expect_counts(2, 2);
+	pass(1);
+	expect_counts(3, 2);
+	answer(2, 200, "");
+	assert_null(push_trouble(queue));
+	expect_counts(4, 1);
+	assert_int_equal(store_count(store), 2);
+}
+
+static void test_403_holds(void **state)
+{
+	(void)state;
+	holds(403, "InvalidProviderToken");
+}
+
+static void test_topic_disallowed_holds(void **state)
+{
+	(void)state;
+	holds(400, "TopicDisallowed");
+}
+
+static void test_bad_certificate_holds(void **state)
+{
+	(void)state;
+	holds(400, "BadCertificateEnvironment");
+}
+
+static void test_no_auth_holds(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	no_auth = true;
+	notify("alice", "INBOX", true);
+	expect_counts(0, 1);
+	assert_string_equal(push_trouble(queue), "no key today");
+	no_auth = false;
+	pass(60000);
+	expect_counts(1, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
+}
+
+static void test_expired_jwt(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	notify("bob", "INBOX", true);
+	answer(0, 403, "ExpiredProviderToken");
+	assert_int_equal(renewed, 1);
+	expect_counts(3, 2);			/* resent at once */
+	answer(1, 403, "ExpiredProviderToken"); /* was sent with the old one */
+	assert_int_equal(renewed, 1);
+	expect_counts(4, 2);
+	assert_null(push_trouble(queue));
+	answer(2, 403, "ExpiredProviderToken"); /* the new one too */
+	assert_non_null(strstr(push_trouble(queue), "clock"));
+	expect_counts(4, 2);
+}
+
+static void test_other_4xx_dropped(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, 413, "PayloadTooLarge");
+	expect_counts(1, 0);
+	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(store_count(store), 1);
+}
+
+static void test_dropped_while_in_flight(void **state)
+{
+	struct reg *r = add_reg("alice", TOK_A, true, 100);
+
+	(void)state;
+	notify("alice", "INBOX", true);
+	notify("alice", "Notes", true);
+	store_drop(store, r);
+	expect_counts(1, 1);
+	answer(0, 200, "");
+	expect_counts(1, 0);
+}
+
+static void test_queue_is_bounded(void **state)
+{
+	int i;
+
+	(void)state;
+	room = 0;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("alice", TOK_B, true, 100);
+	for (i = 0; i < 1000; i++)
+		notify("alice", "INBOX", i % 3 == 0);
+	expect_counts(0, 2);
+	room = 10;
+	ops->room(ops_arg);
+	run_tasks();
+	expect_counts(2, 2);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_payload),
+		T(test_unacknowledged_gets_inbox_only),
+		T(test_mailbox_hashes_setting),
+		T(test_nobody),
+		T(test_two_devices),
+		T(test_delay_from_the_first),
+		T(test_new_mail_takes_along),
+		T(test_burst_is_two_pushes),
+		T(test_more_mailboxes_than_fit),
+		T(test_flush_sends_delayed),
+		T(test_410_newer_forgets),
+		T(test_410_older_stays),
+		T(test_410_without_timestamp_stays),
+		T(test_bad_token_suspends),
+		T(test_wrong_topic_suspends),
+		T(test_expired_token_suspends),
+		T(test_429_retries),
+		T(test_429_jwt_kept),
+		T(test_500_retries),
+		T(test_503_retries),
+		T(test_retry_after),
+		T(test_lost_retries_until_expiration),
+		T(test_unprocessed_at_once_then_pauses),
+		T(test_403_holds),
+		T(test_topic_disallowed_holds),
+		T(test_bad_certificate_holds),
+		T(test_no_auth_holds),
+		T(test_expired_jwt),
+		T(test_other_4xx_dropped),
+		T(test_dropped_while_in_flight),
+		T(test_queue_is_bounded),
+	};
+
+	return cmocka_run_group_tests_name("push", tests, NULL, NULL);
+}
