@@ -1,0 +1,242 @@
+#ifndef XAPS_COMPAT_H
+#define XAPS_COMPAT_H
+
+/* Every difference between Dovecot 2.3 and 2.4, and nothing else.  The rest of
+   the plugin is written against what this file offers. */
+
+#include "lib.h"
+#include "array.h"
+#include "http-client.h"
+#include "iostream-ssl.h"
+#include "mail-user.h"
+#include "strnum.h"
+
+#if DOVECOT_PREREQ(2, 4, 0)
+#define XAPS_DOVECOT_2_4
+#include "json-generator.h"
+#include "settings.h"
+#include "ssl-settings.h"
+#include "xaps-settings.h"
+#else
+#include "json-parser.h"
+#endif
+
+/* The settings as the administrator wrote them. */
+struct compat_settings {
+	const char *url;	 /* "" if not set */
+	const char *user_lookup; /* "" if not set */
+	unsigned int timeout_msecs;
+	unsigned int max_retries;
+};
+
+#define COMPAT_DEFAULT_TIMEOUT_MSECS 1000
+/* One, so that a connection which the daemon closed while it was idle costs no
+   request. */
+#define COMPAT_DEFAULT_MAX_RETRIES 1
+
+#ifdef XAPS_DOVECOT_2_4
+
+static inline int compat_settings_get(struct mail_user *user, pool_t pool,
+    struct compat_settings *set_r, const char **error_r)
+{
+	const struct xaps_plugin_settings *set;
+
+	if (settings_get(
+		user->event, &xaps_setting_parser_info, 0, &set, error_r) < 0)
+		return -1;
+	set_r->url = p_strdup(pool, set->url);
+	set_r->user_lookup = p_strdup(pool, set->user_lookup);
+	set_r->timeout_msecs = set->timeout;
+	set_r->max_retries = COMPAT_DEFAULT_MAX_RETRIES;
+	settings_free(set);
+	return 0;
+}
+
+#else
+
+static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
+    const char *key, const char *value, const char **error_r)
+{
+	unsigned int *number = NULL;
+
+	if (strcmp(key, "url") == 0)
+		set->url = p_strdup(pool, value);
+	else if (strcmp(key, "user_lookup") == 0)
+		set->user_lookup = p_strdup(pool, value);
+	else if (strcmp(key, "timeout_msecs") == 0)
+		number = &set->timeout_msecs;
+	else if (strcmp(key, "max_retries") == 0)
+		number = &set->max_retries;
+	else {
+		*error_r = t_strdup_printf("xaps_config: unknown '%s', known "
+					   "are url, user_lookup, max_retries, "
+					   "timeout_msecs",
+		    key);
+		return -1;
+	}
+	if (number != NULL && str_to_uint(value, number) < 0) {
+		*error_r = t_strdup_printf("xaps_config: %s must be a number, "
+					   "not '%s'",
+		    key, value);
+		return -1;
+	}
+	return 0;
+}
+
+static inline int compat_settings_get(struct mail_user *user, pool_t pool,
+    struct compat_settings *set_r, const char **error_r)
+{
+	const char *config = mail_user_plugin_getenv(user, "xaps_config");
+	const char *const *words, *value;
+
+	set_r->url = set_r->user_lookup = "";
+	set_r->timeout_msecs = COMPAT_DEFAULT_TIMEOUT_MSECS;
+	set_r->max_retries = COMPAT_DEFAULT_MAX_RETRIES;
+	words = t_strsplit_spaces(config == NULL ? "" : config, " \t");
+	for (; *words != NULL; words++) {
+		value = strchr(*words, '=');
+		if (compat_setting_parse(set_r, pool,
+			value == NULL ? *words : t_strdup_until(*words, value),
+			value == NULL ? "" : value + 1, error_r) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+#endif
+
+/* What our HTTP client needs to be told. */
+struct compat_http {
+	unsigned int timeout_msecs;
+	unsigned int max_parallel_connections;
+	unsigned int max_idle_time_msecs;
+	unsigned int backoff_time_msecs, backoff_max_time_msecs;
+	const char *dns_client_socket_path; /* NULL: the system's resolver */
+};
+
+#ifdef XAPS_DOVECOT_2_4
+
+static inline struct http_client *compat_http_client_init(
+    struct mail_user *user, const struct compat_http *http,
+    const char **error_r)
+{
+	const struct ssl_iostream_settings *ssl;
+	const struct ssl_settings *ssl_set;
+	struct http_client_settings *set;
+	struct http_client *client;
+	struct event *event;
+	pool_t pool;
+
+	/* Read now: a request may be sent after the user and its settings are
+	   gone. */
+	if (ssl_client_settings_get(user->event, &ssl_set, error_r) < 0)
+		return NULL;
+	ssl_client_settings_to_iostream_set(ssl_set, &ssl);
+
+	pool = pool_alloconly_create("xaps http settings", 1024);
+	set = p_new(pool, struct http_client_settings, 1);
+	http_client_settings_init(pool, set);
+	set->request_timeout_msecs = http->timeout_msecs;
+	set->connect_timeout_msecs = http->timeout_msecs;
+	set->max_parallel_connections = http->max_parallel_connections;
+	set->max_idle_time_msecs = http->max_idle_time_msecs;
+	set->connect_backoff_time_msecs = http->backoff_time_msecs;
+	set->connect_backoff_max_time_msecs = http->backoff_max_time_msecs;
+	set->auto_redirect = FALSE;
+	set->auto_retry = TRUE;
+	set->dns_client_socket_path =
+	    p_strdup_empty(pool, http->dns_client_socket_path);
+	if (set->dns_client_socket_path == NULL)
+		set->dns_client_socket_path = "";
+
+	event = event_create(NULL);
+	client = http_client_init_private(set, event);
+	event_unref(&event);
+	pool_unref(&pool);
+	http_client_set_ssl_settings(client, ssl);
+	settings_free(ssl);
+	settings_free(ssl_set);
+	return client;
+}
+
+#else
+
+static inline struct http_client *compat_http_client_init(
+    struct mail_user *user, const struct compat_http *http,
+    const char **error_r ATTR_UNUSED)
+{
+	struct ssl_iostream_settings ssl;
+	struct http_client_settings set;
+
+	i_zero(&ssl);
+	mail_user_init_ssl_client_settings(user, &ssl);
+	i_zero(&set);
+	set.ssl = &ssl; /* copied, as all is */
+	set.debug = user->mail_debug;
+	set.request_timeout_msecs = http->timeout_msecs;
+	set.connect_timeout_msecs = http->timeout_msecs;
+	set.max_parallel_connections = http->max_parallel_connections;
+	set.max_idle_time_msecs = http->max_idle_time_msecs;
+	set.connect_backoff_time_msecs = http->backoff_time_msecs;
+	set.connect_backoff_max_time_msecs = http->backoff_max_time_msecs;
+	set.no_auto_redirect = TRUE;
+	set.dns_client_socket_path = http->dns_client_socket_path;
+	return http_client_init_private(&set);
+}
+
+#endif
+
+static inline const char *compat_base_dir(struct mail_user *user)
+{
+#ifdef XAPS_DOVECOT_2_4
+	const struct mail_user_settings *set = user->set;
+
+	return set->base_dir;
+#else
+	return user->set->base_dir;
+#endif
+}
+
+/* Each includer of these has included the header that they are about. */
+
+#ifdef PUSH_NOTIFICATION_DRIVERS_H
+#ifdef XAPS_DOVECOT_2_4
+#define COMPAT_DRIVER_INIT_ARGS                                                \
+	struct mail_user *user, pool_t pool, const char *name ATTR_UNUSED,     \
+	    void **context, const char **error_r
+#else
+#define COMPAT_DRIVER_INIT_ARGS                                                \
+	struct push_notification_driver_config *config ATTR_UNUSED,            \
+	    struct mail_user *user, pool_t pool, void **context,               \
+	    const char **error_r
+#endif
+#endif
+
+#ifdef PUSH_NOTIFICATION_EVENTS_H
+static inline void compat_push_event_init(
+    struct push_notification_driver_txn *dtxn, const char *name, void *config)
+{
+#ifdef XAPS_DOVECOT_2_4
+	push_notification_event_init(dtxn, name, config, dtxn->ptxn->event);
+#else
+	push_notification_event_init(dtxn, name, config);
+#endif
+}
+#endif
+
+#ifdef IMAP_COMMANDS_UTIL_H
+/* Decodes the name as the client wrote it; NULL if that cannot be done. */
+static inline struct mail_namespace *compat_find_namespace(
+    struct client_command_context *cmd, const char **name)
+{
+	const char *error;
+
+#if DOVECOT_PREREQ(2, 4, 3)
+	return client_find_namespace_full(cmd, name, &error);
+#else
+	return client_find_namespace_full(cmd->client, name, &error);
+#endif
+}
+#endif
+
+#endif

@@ -1,0 +1,485 @@
+/* xaps-imap-plugin.c - the IMAP command by which a phone asks for pushes. */
+
+#include "imap-common.h"
+#include "imap-arg.h"
+#include "imap-commands-util.h"
+#include "imap-quote.h"
+#include "ioloop.h"
+#include "mail-storage-private.h"
+#include "module-context.h"
+#include "ostream.h"
+#include "str.h"
+#include "compat.h"
+#include "xaps-client.h"
+#include "xaps-imap-plugin.h"
+
+#define XAPS_COMMAND "XAPPLEPUSHSERVICE"
+#define XAPS_SUBTOPIC "com.apple.mobilemail"
+
+/* xapsd's own limits, see its /register. */
+#define XAPS_ACCOUNT_ID_MAX 200
+#define XAPS_DEVICE_TOKEN_MAX 200
+#define XAPS_MAILBOX_MAX 255
+#define XAPS_MAILBOXES_MAX 1000
+
+#define XAPS_IMAP_CONTEXT(obj) MODULE_CONTEXT(obj, xaps_imap_module)
+
+struct xaps_imap_client {
+	union imap_module_context module_ctx;
+	const struct xaps_settings *set;
+};
+
+/* One XAPPLEPUSHSERVICE, allocated from its command's pool. */
+struct xaps_command {
+	struct client_command_context *cmd;
+	const struct xaps_settings *set;
+	struct xaps_client *client;
+
+	const char *version, *account_id, *device_token, *subtopic;
+	ARRAY_TYPE(const_string) mailboxes;
+
+	const char *topic; /* once the daemon has said so */
+	bool answered;
+};
+
+enum xaps_key_type {
+	XAPS_KEY_STRING,
+	XAPS_KEY_LIST,
+};
+
+static const struct xaps_key {
+	const char *name;
+	size_t offset;
+	enum xaps_key_type type;
+} xaps_keys[] = {
+	{ "aps-version", offsetof(struct xaps_command, version),
+	    XAPS_KEY_STRING },
+	{ "aps-account-id", offsetof(struct xaps_command, account_id),
+	    XAPS_KEY_STRING },
+	{ "aps-device-token", offsetof(struct xaps_command, device_token),
+	    XAPS_KEY_STRING },
+	{ "aps-subtopic", offsetof(struct xaps_command, subtopic),
+	    XAPS_KEY_STRING },
+	{ "mailboxes", offsetof(struct xaps_command, mailboxes),
+	    XAPS_KEY_LIST },
+};
+
+static MODULE_CONTEXT_DEFINE_INIT(xaps_imap_module, &imap_module_register);
+static imap_client_created_func_t *next_hook_client_created;
+static struct module *xaps_imap_plugin_module;
+static struct ioloop *main_ioloop;
+
+/*
+ * Arguments
+ */
+
+static bool xaps_list_has(
+    const ARRAY_TYPE(const_string) * list, const char *str)
+{
+	const char *elem;
+
+	array_foreach_elem(list, elem)
+	{
+		if (strcmp(elem, str) == 0)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* Returns the reason why not, or NULL. */
+static const char *xaps_parse_list(
+    struct xaps_command *ctx, const char *key, const struct imap_arg *args)
+{
+	const char *name;
+
+	if (array_is_created(&ctx->mailboxes))
+		return t_strdup_printf("%s is given twice", key);
+	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
+	if (IMAP_ARG_IS_EOL(args))
+		return t_strdup_printf("%s is empty", key);
+	for (; !IMAP_ARG_IS_EOL(args); args++) {
+		if (!imap_arg_get_astring(args, &name) || *name == '\0')
+			return t_strdup_printf("%s must be names", key);
+		/* A name that no mailbox can have does not exist. */
+		if (strlen(name) > XAPS_MAILBOX_MAX || !xaps_is_clean(name) ||
+		    xaps_list_has(&ctx->mailboxes, name))
+			continue;
+		name = p_strdup(ctx->cmd->pool, name);
+		array_push_back(&ctx->mailboxes, &name);
+	}
+	return NULL;
+}
+
+static const char *xaps_parse_value(struct xaps_command *ctx,
+    const struct xaps_key *key, const struct imap_arg *arg)
+{
+	const struct imap_arg *list;
+	const char *value, **dest;
+
+	if (key->type == XAPS_KEY_LIST) {
+		if (!imap_arg_get_list(arg, &list))
+			return t_strdup_printf("%s must be a list", key->name);
+		return xaps_parse_list(ctx, key->name, list);
+	}
+	if (!imap_arg_get_astring(arg, &value))
+		return t_strdup_printf("%s must be a string", key->name);
+	if (*value == '\0')
+		return t_strdup_printf("%s is empty", key->name);
+	dest = PTR_OFFSET(ctx, key->offset);
+	if (*dest != NULL)
+		return t_strdup_printf("%s is given twice", key->name);
+	*dest = p_strdup(ctx->cmd->pool, value);
+	return NULL;
+}
+
+static const struct xaps_key *xaps_key_find(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < N_ELEMENTS(xaps_keys); i++) {
+		if (strcasecmp(xaps_keys[i].name, name) == 0)
+			return &xaps_keys[i];
+	}
+	return NULL;
+}
+
+static const char *xaps_parse_args(
+    struct xaps_command *ctx, const struct imap_arg *args)
+{
+	const struct xaps_key *key;
+	const char *name, *error;
+
+	for (; !IMAP_ARG_IS_EOL(args); args += 2) {
+		if (!imap_arg_get_astring(args, &name) || *name == '\0')
+			return "a key must be a string";
+		key = xaps_key_find(name);
+		if (IMAP_ARG_IS_EOL(&args[1]))
+			return t_strdup_printf("%s has no value",
+			    key == NULL ? "the last key" : key->name);
+		if (key != NULL)
+			error = xaps_parse_value(ctx, key, &args[1]);
+		else if (args[1].type == IMAP_ARG_NIL)
+			error = "NIL is no value";
+		else
+			error = NULL;
+		if (error != NULL)
+			return error;
+	}
+	return ctx->version == NULL ? "aps-version is missing" : NULL;
+}
+
+static bool xaps_is_hex(const char *str)
+{
+	return strspn(str, "0123456789abcdefABCDEF") == strlen(str);
+}
+
+static bool xaps_is_printable(const char *str)
+{
+	for (; *str != '\0'; str++) {
+		if ((unsigned char)*str < 0x20 || (unsigned char)*str > 0x7e)
+			return FALSE;
+	}
+	return TRUE;
+}
+
+/* For the versions that we know. */
+static const char *xaps_check_values(struct xaps_command *ctx)
+{
+	const char *inbox = "INBOX";
+
+	if (ctx->account_id == NULL)
+		return "aps-account-id is missing";
+	if (ctx->device_token == NULL)
+		return "aps-device-token is missing";
+	if (ctx->subtopic == NULL)
+		return "aps-subtopic is missing";
+	if (strlen(ctx->account_id) > XAPS_ACCOUNT_ID_MAX)
+		return "aps-account-id is too long";
+	if (!xaps_is_printable(ctx->account_id))
+		return "aps-account-id is not printable";
+	if (strlen(ctx->device_token) > XAPS_DEVICE_TOKEN_MAX)
+		return "aps-device-token is too long";
+	if (!xaps_is_hex(ctx->device_token))
+		return "aps-device-token is not hex";
+	if (strcmp(ctx->subtopic, XAPS_SUBTOPIC) != 0)
+		return "aps-subtopic is not " XAPS_SUBTOPIC;
+	if (array_is_created(&ctx->mailboxes))
+		return NULL;
+	if (strcmp(ctx->version, "1") != 0)
+		return "mailboxes is missing";
+	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 1);
+	array_push_back(&ctx->mailboxes, &inbox);
+	return NULL;
+}
+
+/*
+ * Answering
+ */
+
+static void xaps_send_no(struct client_command_context *cmd, const char *reason)
+{
+	client_send_tagline(cmd, t_strconcat("NO ", reason, NULL));
+}
+
+/* Exists, can be selected, and the user may read it (ACLs). */
+static bool xaps_mailbox_is_readable(
+    struct client_command_context *cmd, const char *name)
+{
+	enum mailbox_existence existence;
+	struct mail_namespace *ns;
+	struct mailbox *box;
+	bool ret;
+
+	ns = compat_find_namespace(cmd, &name);
+	if (ns == NULL)
+		return FALSE;
+	box = mailbox_alloc(ns->list, name, MAILBOX_FLAG_READONLY);
+	ret = mailbox_exists(box, TRUE, &existence) == 0 &&
+	      existence == MAILBOX_EXISTENCE_SELECT && mailbox_open(box) == 0;
+	mailbox_free(&box);
+	return ret;
+}
+
+static void xaps_send_mailbox(struct xaps_command *ctx, const char *name)
+{
+	string_t *line;
+
+	if (!xaps_mailbox_is_readable(ctx->cmd, name))
+		return;
+	line = t_str_new(64);
+	str_append(line, "* " XAPS_COMMAND " mailbox ");
+	imap_append_astring(line, name);
+	client_send_line(ctx->cmd->client, str_c(line));
+}
+
+/* The phone builds its index of watched folders from the mailbox lines: they
+   come first. */
+static void xaps_send_reply(struct xaps_command *ctx)
+{
+	struct client *client = ctx->cmd->client;
+	const char *name;
+
+	if (ctx->topic == NULL) {
+		xaps_send_no(ctx->cmd,
+		    "[UNAVAILABLE] Push notifications are not available now.");
+		return;
+	}
+	o_stream_cork(client->output);
+	array_foreach_elem(&ctx->mailboxes, name)
+	{
+		T_BEGIN
+		{
+			xaps_send_mailbox(ctx, name);
+		}
+		T_END;
+	}
+	client_send_line(
+	    client, t_strdup_printf("* " XAPS_COMMAND
+				    " aps-version \"2\" aps-topic \"%s\"",
+			ctx->topic));
+	client_send_tagline(ctx->cmd, "OK " XAPS_COMMAND " completed.");
+	o_stream_uncork(client->output);
+}
+
+/* What topics are made of.  Any other answer is from something that is not
+   xapsd, and could end our line. */
+static bool xaps_is_topic(const char *str)
+{
+	return *str != '\0' &&
+	       strspn(str,
+		   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		   "0123456789.-_:") == strlen(str);
+}
+
+static void xaps_command_answered(
+    const struct xaps_answer *answer, void *context)
+{
+	struct xaps_command *ctx = context;
+	struct client_command_context *cmd = ctx->cmd;
+	struct client *client = cmd->client;
+
+	xaps_client_deinit(&ctx->client);
+	if (answer->error != NULL)
+		e_error(answer->event, "xaps: %s", answer->error);
+	else if (answer->status != 200 || !xaps_is_topic(answer->body))
+		e_error(answer->event,
+		    "xaps: %s answered %u without a topic: is that xapsd?",
+		    ctx->set->name, answer->status);
+	else
+		ctx->topic = p_strdup(cmd->pool, answer->body);
+	ctx->answered = TRUE;
+
+	if (client->output_cmd_lock != NULL) {
+		/* Another command is in the middle of a literal: come back
+		   through xaps_command_continue() when it is out. */
+		cmd->state = CLIENT_COMMAND_STATE_WAIT_OUTPUT;
+		o_stream_set_flush_pending(client->output, TRUE);
+		return;
+	}
+	xaps_send_reply(ctx);
+	client_command_free(&cmd);
+}
+
+static bool xaps_command_continue(struct client_command_context *cmd)
+{
+	struct xaps_command *ctx = cmd->context;
+
+	if (cmd->cancel) {
+		xaps_client_deinit(&ctx->client);
+		return TRUE;
+	}
+	if (!ctx->answered)
+		return FALSE;
+	xaps_send_reply(ctx);
+	return TRUE;
+}
+
+/*
+ * Asking
+ */
+
+static void xaps_append_pair(string_t *json, const char *key, const char *value)
+{
+	str_printfa(json, "\"%s\":\"", key);
+	json_append_escaped(json, value);
+	str_append(json, "\",");
+}
+
+static const char *xaps_register_json(const struct xaps_command *ctx)
+{
+	string_t *json = t_str_new(512);
+	const char *name;
+
+	str_append_c(json, '{');
+	xaps_append_pair(json, "ApsAccountId", ctx->account_id);
+	xaps_append_pair(json, "ApsDeviceToken", ctx->device_token);
+	xaps_append_pair(json, "ApsSubtopic", ctx->subtopic);
+	xaps_append_pair(json, "Username", ctx->set->username);
+	str_append(json, "\"Mailboxes\":[");
+	array_foreach_elem(&ctx->mailboxes, name)
+	{
+		if (str_data(json)[str_len(json) - 1] != '[')
+			str_append_c(json, ',');
+		str_append_c(json, '"');
+		json_append_escaped(json, name);
+		str_append_c(json, '"');
+	}
+	/* We do send the mailbox lines. */
+	str_append(json, "],\"MailboxesAcknowledged\":true}");
+	return str_c(json);
+}
+
+static bool xaps_register(struct xaps_command *ctx)
+{
+	struct client_command_context *cmd = ctx->cmd;
+	const char *error;
+
+	if (!xaps_is_clean(ctx->set->username)) {
+		e_error(cmd->client->event,
+		    "xaps: the user's name is not valid UTF-8");
+		xaps_send_no(cmd, "No pushes for this user.");
+		return TRUE;
+	}
+	/* A client of its own: what a daemon does wrong in one answer is gone
+	   with it, and nothing is shared by users. */
+	ctx->client =
+	    xaps_client_init(cmd->client->user, ctx->set, main_ioloop, &error);
+	if (ctx->client == NULL) {
+		e_error(cmd->client->event, "xaps: %s", error);
+		xaps_send_no(cmd,
+		    "[UNAVAILABLE] Push notifications are not available now.");
+		return TRUE;
+	}
+	cmd->func = xaps_command_continue;
+	cmd->context = ctx;
+	cmd->state = CLIENT_COMMAND_STATE_WAIT_EXTERNAL;
+	xaps_client_post(ctx->client, ctx->set, "/register",
+	    xaps_register_json(ctx), TRUE, cmd->client->event,
+	    xaps_command_answered, ctx);
+	return FALSE;
+}
+
+static bool cmd_xapplepushservice(struct client_command_context *cmd)
+{
+	struct xaps_imap_client *xclient = XAPS_IMAP_CONTEXT(cmd->client);
+	const struct imap_arg *args;
+	struct xaps_command *ctx;
+	const char *error;
+
+	/* FALSE is either an error, which has been answered, or there is more
+	   to come, and we are called again. */
+	if (!client_read_args(cmd, 0, 0, &args))
+		return FALSE;
+	if (xclient == NULL) {
+		xaps_send_no(cmd, "Push notifications are not available here.");
+		return TRUE;
+	}
+	ctx = p_new(cmd->pool, struct xaps_command, 1);
+	ctx->cmd = cmd;
+	ctx->set = xclient->set;
+	error = xaps_parse_args(ctx, args);
+	if (error == NULL && strcmp(ctx->version, "1") != 0 &&
+	    strcmp(ctx->version, "2") != 0) {
+		xaps_send_no(cmd, "Only aps-version 1 and 2 are supported.");
+		return TRUE;
+	}
+	if (error == NULL)
+		error = xaps_check_values(ctx);
+	if (error != NULL) {
+		client_send_tagline(
+		    cmd, t_strdup_printf("BAD " XAPS_COMMAND ": %s.", error));
+		return TRUE;
+	}
+	if (array_count(&ctx->mailboxes) > XAPS_MAILBOXES_MAX) {
+		xaps_send_no(cmd, "[LIMIT] Too many mailboxes.");
+		return TRUE;
+	}
+	return xaps_register(ctx);
+}
+
+/*
+ * Plugin
+ */
+
+static void xaps_imap_client_created(struct client **_client)
+{
+	struct client *client = *_client;
+	struct xaps_imap_client *xclient;
+	const struct xaps_settings *set;
+	const char *error;
+
+	if (mail_user_is_plugin_loaded(client->user, xaps_imap_plugin_module)) {
+		if (xaps_settings_get(
+			client->user, client->pool, &set, &error) == 0) {
+			xclient =
+			    p_new(client->pool, struct xaps_imap_client, 1);
+			xclient->set = set;
+			MODULE_CONTEXT_SET(client, xaps_imap_module, xclient);
+			client_add_capability(client, XAPS_COMMAND);
+		} else if (event_find_field_recursive(
+			       client->user->event, XAPS_ERROR_FIELD) == NULL) {
+			/* The driver has not said so already. */
+			e_error(client->user->event, "xaps: %s", error);
+		}
+	}
+	if (next_hook_client_created != NULL)
+		next_hook_client_created(_client);
+}
+
+XAPS_EXPORT const char *xaps_imap_plugin_version = DOVECOT_ABI_VERSION;
+XAPS_EXPORT const char xaps_imap_plugin_binary_dependency[] = "imap";
+
+XAPS_EXPORT void xaps_imap_plugin_init(struct module *module)
+{
+	xaps_imap_plugin_module = module;
+	main_ioloop = current_ioloop;
+	command_register(XAPS_COMMAND, cmd_xapplepushservice, 0);
+	next_hook_client_created =
+	    imap_client_created_hook_set(xaps_imap_client_created);
+}
+
+XAPS_EXPORT void xaps_imap_plugin_deinit(void)
+{
+	imap_client_created_hook_set(next_hook_client_created);
+	command_unregister(XAPS_COMMAND);
+}

@@ -1,0 +1,263 @@
+/* xaps-push-notification-plugin.c - tells xapsd which mailbox has changed. */
+
+#include "lib.h"
+#include "array.h"
+#include "ioloop.h"
+#include "mail-storage-private.h"
+#include "mail-user.h"
+#include "push-notification-drivers.h"
+#include "push-notification-event-message-common.h"
+#include "push-notification-event-messageappend.h"
+#include "push-notification-event-messagenew.h"
+#include "push-notification-events.h"
+#include "push-notification-txn-msg.h"
+#include "str.h"
+#include "compat.h"
+#include "xaps-client.h"
+#include "xaps-push-notification-plugin.h"
+
+/* A process that sends faster than any daemon answers: one without a loop
+   between its transactions, such as doveadm.  2 KB each. */
+#define XAPS_PENDING_MAX 10000
+
+/* The same failure is logged once in this time. */
+#define XAPS_LOG_EVERY_SECS 60
+
+struct xaps_push_user {
+	struct mail_user *user;
+	const struct xaps_settings *set; /* NULL: not a user of ours */
+};
+
+/* MessageNew and MessageAppend come only if something is asked for.  The flags
+   are known without reading any of the mail. */
+static struct push_notification_event_messagenew_config config_new = {
+	.flags = PUSH_NOTIFICATION_MESSAGE_FLAGS,
+};
+static struct push_notification_event_messageappend_config config_append = {
+	.flags = PUSH_NOTIFICATION_MESSAGE_FLAGS,
+};
+
+/* All that can change what a phone shows. */
+static const struct xaps_event {
+	const char *name;
+	void *config;
+} xaps_events[] = {
+	{ "MessageNew", &config_new },
+	{ "MessageAppend", &config_append },
+	{ "MessageExpunge", NULL },
+	{ "MessageRead", NULL },
+	{ "MessageTrash", NULL },
+	{ "FlagsSet", NULL },
+	{ "FlagsClear", NULL },
+};
+
+/* What one transaction did to its mailbox. */
+struct xaps_push_txn {
+	bool seen[N_ELEMENTS(xaps_events)];
+	bool any;
+};
+
+/* Of the process, since requests outlive the users that they are about. */
+static struct xaps_client *push_client;
+static struct ioloop *main_ioloop;
+static unsigned int longest_timeout_msecs;
+
+/*
+ * Sending
+ */
+
+static void xaps_push_log(
+    struct event *event, unsigned int kind, const char *error)
+{
+	static unsigned int last_kind;
+	static time_t last_time;
+
+	if (kind == last_kind &&
+	    ioloop_time < last_time + XAPS_LOG_EVERY_SECS &&
+	    ioloop_time >= last_time) {
+		e_debug(event, "xaps: %s", error);
+		return;
+	}
+	last_kind = kind;
+	last_time = ioloop_time;
+	e_error(event, "xaps: not notified: %s", error);
+}
+
+static void xaps_push_answered(
+    const struct xaps_answer *answer, void *context ATTR_UNUSED)
+{
+	const char *error = answer->error;
+	unsigned int lost;
+
+	if (error == NULL || (answer->status == 404 && !answer->broken)) {
+		/* 404: the user has no devices, which is nothing wrong. */
+		e_debug(answer->event, "xaps: answer %u", answer->status);
+		return;
+	}
+	if (answer->broken) {
+		/* What waits behind it would wait in vain. */
+		lost = xaps_client_pending(push_client);
+		xaps_client_deinit(&push_client);
+		if (lost > 0)
+			error = t_strdup_printf(
+			    "%s (%u more notifications lost)", error, lost);
+	}
+	xaps_push_log(answer->event, answer->status, error);
+}
+
+static const char *xaps_notify_json(
+    const char *username, const char *mailbox, const struct xaps_push_txn *txn)
+{
+	string_t *json = t_str_new(256);
+	const char *sep = "";
+	unsigned int i;
+
+	str_append(json, "{\"Username\":\"");
+	json_append_escaped(json, username);
+	str_append(json, "\",\"Mailbox\":\"");
+	json_append_escaped(json, mailbox);
+	str_append(json, "\",\"Events\":[");
+	for (i = 0; i < N_ELEMENTS(xaps_events); i++) {
+		if (!txn->seen[i])
+			continue;
+		str_printfa(json, "%s\"%s\"", sep, xaps_events[i].name);
+		sep = ",";
+	}
+	str_append(json, "]}");
+	return str_c(json);
+}
+
+static void xaps_push_send(const struct xaps_push_user *puser,
+    const char *mailbox, const struct xaps_push_txn *txn)
+{
+	struct event *event = puser->user->event;
+	const char *error;
+
+	if (!xaps_is_clean(puser->set->username) || !xaps_is_clean(mailbox)) {
+		e_debug(
+		    event, "xaps: no notification: name is not valid UTF-8");
+		return;
+	}
+	if (push_client == NULL) {
+		push_client = xaps_client_init(
+		    puser->user, puser->set, main_ioloop, &error);
+		if (push_client == NULL) {
+			xaps_push_log(event, 0, error);
+			return;
+		}
+	}
+	if (xaps_client_pending(push_client) >= XAPS_PENDING_MAX) {
+		xaps_push_log(event, 1, "too many notifications are waiting");
+		return;
+	}
+	longest_timeout_msecs =
+	    I_MAX(longest_timeout_msecs, puser->set->timeout_msecs);
+	xaps_client_post(push_client, puser->set, "/notify",
+	    xaps_notify_json(puser->set->username, mailbox, txn), FALSE, event,
+	    xaps_push_answered, NULL);
+}
+
+/*
+ * Driver
+ */
+
+static int xaps_driver_init(COMPAT_DRIVER_INIT_ARGS)
+{
+	struct xaps_push_user *puser = p_new(pool, struct xaps_push_user, 1);
+
+	puser->user = user;
+	*context = puser;
+	/* LMTP's own user for reading the incoming mail, and the owners of
+	   shared mailboxes. */
+	if (user->autocreated)
+		return 0;
+	if (xaps_settings_get(user, pool, &puser->set, error_r) < 0) {
+		event_add_str(user->event, XAPS_ERROR_FIELD, "yes");
+		return -1;
+	}
+	return 0;
+}
+
+static bool xaps_driver_begin_txn(struct push_notification_driver_txn *dtxn)
+{
+	const struct xaps_push_user *puser = dtxn->duser->context;
+	unsigned int i;
+
+	if (puser->set == NULL)
+		return FALSE;
+	for (i = 0; i < N_ELEMENTS(xaps_events); i++)
+		compat_push_event_init(
+		    dtxn, xaps_events[i].name, xaps_events[i].config);
+	dtxn->context = p_new(dtxn->ptxn->pool, struct xaps_push_txn, 1);
+	return TRUE;
+}
+
+static void xaps_driver_process_msg(struct push_notification_driver_txn *dtxn,
+    struct push_notification_txn_msg *msg)
+{
+	struct xaps_push_txn *txn = dtxn->context;
+	unsigned int i;
+
+	for (i = 0; i < N_ELEMENTS(xaps_events); i++) {
+		if (push_notification_txn_msg_get_eventdata(
+			msg, xaps_events[i].name) != NULL)
+			txn->any = txn->seen[i] = TRUE;
+	}
+}
+
+static void xaps_driver_end_txn(
+    struct push_notification_driver_txn *dtxn, bool success)
+{
+	const struct xaps_push_txn *txn = dtxn->context;
+
+	/* Also called when nothing has happened after all. */
+	if (!success || !txn->any)
+		return;
+	T_BEGIN
+	{
+		xaps_push_send(dtxn->duser->context,
+		    mailbox_get_vname(dtxn->ptxn->mbox), txn);
+	}
+	T_END;
+}
+
+/* No deinit and no cleanup: they run after every user, and what is under way
+   is waited for by nobody but the end of the process. */
+static const struct push_notification_driver xaps_driver = {
+	.name = "xaps",
+	.v = {
+		.init = xaps_driver_init,
+		.begin_txn = xaps_driver_begin_txn,
+		.process_msg = xaps_driver_process_msg,
+		.end_txn = xaps_driver_end_txn,
+	},
+};
+
+/*
+ * Plugin
+ */
+
+XAPS_EXPORT const char *xaps_push_notification_plugin_version =
+    DOVECOT_ABI_VERSION;
+XAPS_EXPORT const char *xaps_push_notification_plugin_dependencies[] = {
+	"push_notification", NULL
+};
+
+XAPS_EXPORT void xaps_push_notification_plugin_init(
+    struct module *module ATTR_UNUSED)
+{
+	main_ioloop = current_ioloop;
+	push_notification_driver_register(&xaps_driver);
+}
+
+XAPS_EXPORT void xaps_push_notification_plugin_deinit(void)
+{
+	unsigned int lost;
+
+	push_notification_driver_unregister(&xaps_driver);
+	lost = xaps_client_finish(&push_client, longest_timeout_msecs);
+	if (lost > 0)
+		i_error("xaps: %u notifications had no answer in %u ms: does "
+			"xapsd hang?",
+		    lost, longest_timeout_msecs);
+}
