@@ -84,7 +84,7 @@ static int check_exposure(struct daemon *d)
 		    c->listen_addr);
 		return -1;
 	}
-	if (c->tls_listen_addr != NULL && !is_loopback(c->tls_listen_addr) &&
+	if (c->tls_certfile != NULL && !is_loopback(c->tls_listen_addr) &&
 	    !password) {
 		conf_blame(c, "tlsListenAddr", d->err,
 		    "%s can be reached from other machines: set httpUser and "
@@ -161,7 +161,7 @@ static int open_listeners(struct daemon *d)
 	}
 	if (c->port != 0 && listen_tcp(d, c->listen_addr, c->port, false) < 0)
 		return -1;
-	if (c->tls_listen_addr != NULL &&
+	if (c->tls_certfile != NULL && c->tls_port != 0 &&
 	    listen_tcp(d, c->tls_listen_addr, c->tls_port, true) < 0)
 		return -1;
 	if (d->n_listeners == 0) {
@@ -221,7 +221,7 @@ static int open_server_tls(struct daemon *d)
 	char *cert = NULL, *key = NULL, why[ERR_MAX];
 	int rc = -1;
 
-	if (c->tls_listen_addr == NULL)
+	if (c->tls_certfile == NULL)
 		return 0;
 	cert = read_small_file(d, "tlsCertfile", c->tls_certfile, PEM_MAX);
 	if (cert == NULL)
