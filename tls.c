@@ -37,6 +37,7 @@ struct tls {
 	bool open; /* handshake done */
 	bool failed;
 	bool offered;	   /* an earlier session */
+	bool dry;	   /* the last read found the socket empty */
 	size_t unfinished; /* bytes that mbedTLS took but did not send */
 	char *host;
 	mbedtls_ssl_context ssl;
@@ -305,17 +306,16 @@ static int socket_code(const struct tls *t, int want)
 static int bio_recv(void *arg, unsigned char *p, size_t n)
 {
 	struct tls *t = arg;
+	bool direct = t->ahead_len == 0 && n >= AHEAD;
 	ssize_t got;
 
-	if (t->ahead_len == 0 && n >= AHEAD) {
-		got = receive(t, p, n);
-		return got == -1 ? socket_code(t, MBEDTLS_ERR_SSL_WANT_READ)
-				 : (int)got;
-	}
 	if (t->ahead_len == 0) {
-		got = receive(t, t->ahead, AHEAD);
+		got = receive(t, direct ? p : t->ahead, direct ? n : AHEAD);
+		t->dry = got == -1;
 		if (got == -1)
 			return socket_code(t, MBEDTLS_ERR_SSL_WANT_READ);
+		if (direct)
+			return (int)got;
 		t->ahead_off = 0;
 		t->ahead_len = (size_t)got;
 	}
@@ -472,8 +472,10 @@ static enum tls_status judge(struct tls *t, int ret)
 	return TLS_FAILED;
 }
 
-/* A ticket of TLS 1.3 comes whenever the server likes. */
-static bool took_ticket(struct tls *t, int ret)
+/* Whether mbedTLS was busy with its own: it took a ticket of TLS 1.3, which comes
+ * whenever the server likes, or says WANT_READ after some other message though
+ * nobody asked the socket.  Then it is to be called again. */
+static bool go_on(struct tls *t, int ret)
 {
 #if defined(TLS_HAS_13) && defined(MBEDTLS_SSL_SESSION_TICKETS)
 	if (ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
@@ -481,9 +483,7 @@ static bool took_ticket(struct tls *t, int ret)
 		return true;
 	}
 #endif
-	(void)t;
-	(void)ret;
-	return false;
+	return ret == MBEDTLS_ERR_SSL_WANT_READ && !t->dry;
 }
 
 enum tls_status tls_handshake(struct tls *t)
@@ -510,8 +510,9 @@ enum tls_status tls_read(
 	if (t->failed)
 		return TLS_FAILED;
 	do {
+		t->dry = false;
 		ret = mbedtls_ssl_read(&t->ssl, p, n);
-	} while (took_ticket(t, ret));
+	} while (go_on(t, ret));
 	if (ret <= 0)
 		return judge(t, ret);
 	*done_r = (size_t)ret;
@@ -547,7 +548,10 @@ enum tls_status tls_write(
 		assert(n >= t->unfinished);
 		n = t->unfinished;
 	}
-	ret = mbedtls_ssl_write(&t->ssl, p, n);
+	do {
+		t->dry = false;
+		ret = mbedtls_ssl_write(&t->ssl, p, n);
+	} while (go_on(t, ret));
 	if (ret >= 0) {
 		t->unfinished = 0;
 		*done_r = (size_t)ret;
