@@ -256,12 +256,13 @@ static void xaps_call_set_deadline(struct xaps_call *call)
 /* The body is complete: what does the answer mean? */
 static void xaps_call_judge(struct xaps_call *call)
 {
-	const char *why = str_c(call->body), *hint = "";
+	const char *hint = "", *why;
 
 	if (call->answer.status / 100 == 2) {
 		xaps_call_end(call, NULL);
 		return;
 	}
+	why = t_strcut(t_strcut(str_c(call->body), '\n'), '\r');
 	if (call->answer.status == 401)
 		hint = " (set user:password@ in the url)";
 	if (*why == '\0' || !xaps_is_clean(why))

@@ -120,9 +120,28 @@ service dict {{
 """
 
 
-def config_2_3(d):
+def plugin_2_3(d):
+    """What 90-xaps-2.3.conf does, with the settings of a test."""
+    ours = "notify push_notification xaps_push_notification"
     xaps = " ".join(f"{k}={v}" for k, v in d.xaps_settings.items())
-    plugins = "notify push_notification xaps_push_notification"
+    return f"""
+protocol imap {{
+  mail_plugins = $mail_plugins {ours} xaps_imap
+}}
+protocol lmtp {{
+  mail_plugins = $mail_plugins {ours}
+}}
+protocol lda {{
+  mail_plugins = $mail_plugins {ours}
+}}
+plugin {{
+  push_notification_driver = {d.driver}
+  {f"xaps_config = {xaps}" if xaps else ""}
+}}
+"""
+
+
+def config_2_3(d):
     return f"""
 base_dir = {d.dir}/base
 state_dir = {d.dir}/state
@@ -133,6 +152,7 @@ listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
 mail_plugin_dir = {d.modules}
+mail_plugins = {d.mail_plugins}
 mail_location = maildir:~/Maildir
 recipient_delimiter = +
 lmtp_save_to_detail_mailbox = yes
@@ -153,23 +173,12 @@ namespace inbox {{
   inbox = yes
   separator = /
 }}
-protocol imap {{
-  mail_plugins = $mail_plugins {plugins} xaps_imap
-}}
-protocol lmtp {{
-  mail_plugins = $mail_plugins {plugins}
-}}
-protocol lda {{
-  mail_plugins = $mail_plugins {plugins}
-}}
-plugin {{
-  push_notification_driver = {d.driver}
-  {f"xaps_config = {xaps}" if xaps else ""}
-}}
 """
 
 
-CONFIG = {(2, 3): config_2_3}
+# Dovecot's version: all but the plugin, the plugin, its sample.
+CONFIG = {(2, 3): (config_2_3, plugin_2_3, "90-xaps-2.3.conf")}
+PLUGIN_SOURCE = pathlib.Path(__file__).parents[2] / "plugin"
 
 
 # --- the server ---
@@ -179,16 +188,23 @@ class Dovecot:
     plugin_dir: where our built modules are; None for a Dovecot without them.
     xaps_settings: url, user_lookup, timeout_msecs, ...; empty for defaults.
     extra: more lines for the end of dovecot.conf.
-    userdb: more userdb fields; values may hold %u."""
+    userdb: more userdb fields; values may hold %u.
+    mail_plugins: more of Dovecot's own, such as acl.
+    sample: the plugin is configured by the sample that we install, as it is.
+    prefix: a command in front of dovecot, which must exec it."""
 
     def __init__(self, tmpdir, plugin_dir, xaps_settings=None, *, extra="",
-                 userdb=None, driver="xaps", debug=False):
+                 userdb=None, driver="xaps", mail_plugins="", sample=False,
+                 prefix=(), debug=False):
         self.dir = pathlib.Path(tmpdir) / "dovecot"
         self.plugin_dir = plugin_dir
         self.xaps_settings = dict(xaps_settings or {})
         self.extra = extra
         self.userdb = dict(userdb or {})
         self.driver = driver
+        self.mail_plugins = mail_plugins
+        self.sample = sample
+        self.prefix = prefix
         self.debug = debug
         self.modules = self.dir / "modules"
         self.home = self.dir / "home"
@@ -290,18 +306,20 @@ class Dovecot:
 
     def write_config(self):
         try:
-            config = CONFIG[version()[:2]]
+            base, plugin, sample = CONFIG[version()[:2]]
         except KeyError:
             raise DovecotError(f"Dovecot {version()} is not known here")
         root = os.getuid() == 0
-        text = config(self) + SERVICES.format(
+        text = base(self) + SERVICES.format(
             imap_port=self.imap_port, no_chroot="" if root else "chroot =")
         if not root:
-            user = pwd.getpwuid(self.uid).pw_name
-            group = grp.getgrgid(self.gid).gr_name
-            text += ORDINARY_USER.format(user=user, group=group)
-        if self.plugin_dir is None:
-            text = re.sub(r"^.*mail_plugins = .*$", "", text, flags=re.M)
+            text += ORDINARY_USER.format(
+                user=pwd.getpwuid(self.uid).pw_name,
+                group=grp.getgrgid(self.gid).gr_name)
+        if self.sample:
+            text += (PLUGIN_SOURCE / sample).read_text()
+        elif self.plugin_dir is not None:
+            text += plugin(self)
         self.conf.write_text(text + self.extra + "\n")
 
     def _free_port(self):
@@ -317,7 +335,8 @@ class Dovecot:
     def _start_once(self):
         start = self.log_size()
         self.process = subprocess.Popen(
-            [find_program("dovecot"), "-F", "-c", str(self.conf)],
+            [*self.prefix, find_program("dovecot"), "-F",
+             "-c", str(self.conf)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True)
         wait_for(lambda: self._ready(start), START_S, "start of Dovecot")
