@@ -18,8 +18,6 @@
 
 #define NO_PARENT UINT32_MAX
 
-#define UTF8_MAX 4 /* bytes of one character */
-
 enum want {
 	WANT_VALUE,
 	WANT_VALUE_OR_END,
@@ -91,7 +89,7 @@ bool json_utf8_ok(const char *s, size_t n)
 	size_t len;
 
 	for (; n > 0; u += len, n -= len) {
-		len = utf8_char(u, n);
+		len = *u < 0x80 ? 1 : utf8_char(u, n);
 		if (len == 0)
 			return false;
 	}
@@ -226,6 +224,29 @@ static bool escape(struct parser *p)
 	return true;
 }
 
+/* The first byte from pos on that needs a look, '\0' at the end.  Eight at a
+ * time, for most of a text is such bytes; a false alarm (a borrow from the byte
+ * below) only means that they are looked at one by one. */
+static unsigned char skip_plain(struct parser *p)
+{
+	const unsigned char *s = p->s + p->pos, *end = p->s + p->len;
+	const uint64_t ones = UINT64_MAX / 0xff;
+	uint64_t w, quote, slash;
+
+	for (; end - s >= 8; s += 8) {
+		memcpy(&w, s, 8);
+		quote = w ^ ones * '"';
+		slash = w ^ ones * '\\';
+		if ((w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) &
+		    ones * 0x80)
+			break;
+	}
+	while (s < end && *s >= 0x20 && *s < 0x80 && *s != '"' && *s != '\\')
+		s++;
+	p->pos = (size_t)(s - p->s);
+	return s < end ? *s : '\0';
+}
+
 static bool string(struct parser *p)
 {
 	uint32_t i = p->n;
@@ -234,15 +255,13 @@ static bool string(struct parser *p)
 
 	if (!token(p, JSON_STRING, ++p->pos))
 		return false;
-	while (!at_end(p) && (c = p->s[p->pos]) != '"') {
+	while ((c = skip_plain(p)) != '"' && !at_end(p)) {
 		if (c == '\\') {
 			p->pos++;
 			if (!escape(p))
 				return false;
 		} else if (c < 0x20) {
 			return fail(p, "control character in a string");
-		} else if (c < 0x80) {
-			p->pos++;
 		} else {
 			n = utf8_char(p->s + p->pos, p->len - p->pos);
 			if (n == 0)
@@ -460,7 +479,7 @@ static uint32_t hex4(const char *s)
 	return v;
 }
 
-static size_t utf8_put(uint32_t c, char out[UTF8_MAX])
+size_t json_utf8_put(uint32_t c, char out[JSON_UTF8_MAX])
 {
 	if (c < 0x80) {
 		out[0] = (char)c;
@@ -485,7 +504,7 @@ static size_t utf8_put(uint32_t c, char out[UTF8_MAX])
 }
 
 /* Decodes the \u escape at *s, both halves of a pair.  0: an unpaired half. */
-static size_t decode_u(const char **s, const char *end, char out[UTF8_MAX])
+static size_t decode_u(const char **s, const char *end, char out[JSON_UTF8_MAX])
 {
 	uint32_t c = hex4(*s + 2), low;
 
@@ -501,12 +520,13 @@ static size_t decode_u(const char **s, const char *end, char out[UTF8_MAX])
 		*s += 6;
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 	}
-	return utf8_put(c, out);
+	return json_utf8_put(c, out);
 }
 
 /* Decodes one byte or one escape at *s, which the parser found well-formed.
  * Returns the bytes put into out, 0 at what cannot be a C string. */
-static size_t decode_one(const char **s, const char *end, char out[UTF8_MAX])
+static size_t decode_one(
+    const char **s, const char *end, char out[JSON_UTF8_MAX])
 {
 	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
 	const char *e;
@@ -526,35 +546,48 @@ static size_t decode_one(const char **s, const char *end, char out[UTF8_MAX])
 	return n;
 }
 
+/* Bytes from s on that stand for themselves. */
+static size_t plain_run(const char *s, const char *end)
+{
+	const char *p = memchr(s, '\\', (size_t)(end - s));
+
+	return (size_t)((p != NULL ? p : end) - s);
+}
+
 int json_string(
     const struct json *j, const struct json_tok *t, char *out, size_t out_size)
 {
 	const char *s, *end;
-	char c[UTF8_MAX];
+	char c[JSON_UTF8_MAX];
 	size_t len = 0, n;
 
 	if (t == NULL || t->type != JSON_STRING)
 		return -1;
 	s = j->text + t->start;
 	end = j->text + t->end;
-	while (s < end) {
+	for (;;) {
+		n = plain_run(s, end);
+		if (n >= out_size - len)
+			return -1;
+		memcpy(out + len, s, n);
+		len += n;
+		s += n;
+		if (s == end)
+			break;
 		n = decode_one(&s, end, c);
 		if (n == 0 || n >= out_size - len)
 			return -1;
 		memcpy(out + len, c, n);
 		len += n;
 	}
-	if (len >= out_size)
-		return -1;
 	out[len] = '\0';
 	return (int)len;
 }
 
-static bool key_is(
-    const struct json *j, const struct json_tok *t, const char *k)
+/* Compares a key that is written with escapes. */
+static bool escaped_key_is(const char *s, const char *end, const char *k)
 {
-	const char *s = j->text + t->start, *end = j->text + t->end;
-	char c[UTF8_MAX];
+	char c[JSON_UTF8_MAX];
 	size_t n;
 
 	while (s < end) {
@@ -570,16 +603,24 @@ static bool key_is(
 const struct json_tok *json_get(
     const struct json *j, const struct json_tok *obj, const char *k)
 {
-	const struct json_tok *found = NULL;
-	uint32_t i, left;
+	const struct json_tok *t, *found = NULL;
+	size_t len = strlen(k), raw;
+	uint32_t left;
+	const char *s;
 
 	if (obj == NULL || obj->type != JSON_OBJECT)
 		return NULL;
-	i = (uint32_t)(obj - j->toks) + 1;
-	for (left = obj->size; left > 0; left--) {
-		if (key_is(j, &j->toks[i], k))
-			found = &j->toks[i + 1];
-		i = j->toks[i + 1].next;
+	t = obj + 1;
+	for (left = obj->size; left > 0; left--, t = j->toks + t[1].next) {
+		s = j->text + t->start;
+		raw = t->end - t->start;
+		/* An escape is never shorter than what it stands for. */
+		if (raw < len)
+			continue;
+		if (memchr(s, '\\', raw) != NULL
+			? escaped_key_is(s, s + raw, k)
+			: raw == len && memcmp(s, k, len) == 0)
+			found = t + 1;
 	}
 	return found;
 }

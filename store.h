@@ -22,6 +22,7 @@
 #define REG_MAILBOX_MAX 255 /* bytes of one name */
 #define REG_MAILBOXES_MAX 1000
 
+struct buf;
 struct store;
 struct reg; /* owned by the store; its address is stable until dropped */
 
@@ -63,6 +64,24 @@ bool store_is_dirty(const struct store *s);
  * 64 KiB.  -1 with err set: what is queued stays queued for the next call, and
  * what was on disk before is intact. */
 int store_sync(struct store *s, char err[ERR_MAX]);
+
+/* The Go daemon's database.json:
+ *   {"Users":{user:{"Accounts":{account:{"DeviceToken":..,"Mailboxes":[..],
+ *    "RegistrationTime":RFC 3339}}}}}
+ * Takes over what is not newer here, for the next store_sync(); now_s is for
+ * those without a time.  Those that break the limits are skipped, each with a
+ * warning.  -1 with err "line:column: what is wrong", nothing taken. */
+struct store_import {
+	size_t taken, older, skipped;
+};
+
+int store_import_go(struct store *s, const char *text, size_t len,
+    int64_t now_s, struct store_import *result_r, char err[ERR_MAX]);
+/* Writes all in that format, user by user; of an account's devices only the
+ * newest, for it has room for one.  flush (may be NULL) is called now and then
+ * to empty out; non-zero stops.  -1 if stopped or if out is full. */
+int store_export_go(
+    struct store *s, struct buf *out, int (*flush)(void *arg), void *arg);
 
 struct reg *store_find(
     struct store *s, const char *user, const char *account, const char *token);
