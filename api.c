@@ -73,8 +73,11 @@ static int ask_parse(struct ask *q, const struct http_request *req)
 	int n;
 
 	for (;;) {
-		n = json_parse(
-		    req->body, req->body_len, a->toks, a->toks_cap, &jerr);
+		/* without tokens it would only count */
+		jerr.too_many = true;
+		n = a->toks == NULL ? -1
+				    : json_parse(req->body, req->body_len,
+					  a->toks, a->toks_cap, &jerr);
 		if (n >= 0 || !jerr.too_many || a->toks_cap >= TOKENS_MAX)
 			break;
 		a->toks_cap = a->toks_cap ? a->toks_cap * 4 : TOKENS_FIRST;
