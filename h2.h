@@ -45,8 +45,8 @@ struct h2_response {
 struct h2_ops {
 	/* The server's first SETTINGS are in: requests may be opened. */
 	void (*ready)(void *arg);
-	/* A header field of a final response (not the pseudo ones); may be NULL.
-	 * What it says counts only once response() says H2_DONE. */
+	/* A header field of a final response, the pseudo ones excepted; may
+	 * be NULL.  It counts only once response() says H2_DONE. */
 	void (*header)(void *arg, void *owner, const char *name,
 	    size_t name_len, const char *value, size_t value_len);
 	/* The one and only end of a request. */
@@ -65,8 +65,8 @@ struct h2_ops {
 struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams);
 void h2_free(struct h2 *h);
 
-/* Takes all n bytes.  0, or -1 when the connection is over: a GOAWAY may wait in
- * the output, h2_error() says why.  Then h2_close(). */
+/* Takes all n bytes.  0, or -1 when the connection is over: a GOAWAY may wait
+ * in the output, h2_error() says why.  Then h2_close(). */
 int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms);
 
 /* The bytes to be sent: write from its head and buf_consume().  Bodies that
@@ -75,7 +75,9 @@ int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms);
 struct buf *h2_out(struct h2 *h);
 
 /* How many requests may be opened now: 0 before SETTINGS, after GOAWAY, when
- * stream ids are used up, and while 64 KiB of output wait. */
+ * stream ids are used up, and while bodies could only be stored (64 KiB of
+ * output wait, or the connection's window is empty).  Ask after h2_recv() and
+ * when all was written. */
 uint32_t h2_room(const struct h2 *h);
 /* Requests without an answer yet. */
 uint32_t h2_open_count(const struct h2 *h);
@@ -83,8 +85,8 @@ uint32_t h2_open_count(const struct h2 *h);
 bool h2_is_finished(const struct h2 *h);
 
 /* Opens one POST-like request; headers with pseudo-headers first, body copied
- * if it cannot go out at once.  Returns the stream id, or 0 if h2_room() is 0 or
- * the headers are over H2_REQUEST_HEADERS_MAX. */
+ * if it cannot go out at once.  Returns the stream id, or 0 if h2_room() is 0
+ * or the headers are over H2_REQUEST_HEADERS_MAX. */
 uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
     const void *body, size_t body_len, void *owner);
 /* Gives up on a request: RST_STREAM CANCEL; no response callback follows. */
@@ -94,8 +96,8 @@ void h2_cancel(struct h2 *h, uint32_t id);
 void h2_ping(struct h2 *h);
 bool h2_ping_outstanding(const struct h2 *h);
 
-/* Queues GOAWAY NO_ERROR (we are leaving); no new request follows, the open ones
- * are answered. */
+/* Queues GOAWAY NO_ERROR (we are leaving); no new request follows, the open
+ * ones are answered. */
 void h2_goodbye(struct h2 *h);
 
 /* The transport is gone: every open request gets its response() with
@@ -105,8 +107,8 @@ void h2_close(struct h2 *h);
 /* Why h2_recv() returned -1, a sentence with the RFC error name. */
 const char *h2_error(const struct h2 *h);
 
-/* Name of an error code of RFC 9113 7, "code 0x…" style for unknown ones (until
- * the next call). */
+/* Name of an error code of RFC 9113 7; "code 0x…" for an unknown one, good
+ * until the next call. */
 const char *h2_error_name(uint32_t code);
 
 #endif

@@ -1,12 +1,12 @@
 /* hpack.h - header compression of HTTP/2, both ways (RFC 7541).  No I/O.
  *
- * What is worth a place in the encoder's table is the caller's to say, header by
- * header.  The table forgets in the order of arrival, so one-off values push out
- * what every request needs; HPACK_TRY_INDEX is for the values of which there may
- * be more than the table holds (device paths): such a value goes in while there
- * is free room, and later only if it was met before among the last
+ * What is worth a place in the encoder's table is the caller's to say, header
+ * by header.  The table forgets in the order of arrival, so one-off values push
+ * out what every request needs; HPACK_TRY_INDEX is for the values of which
+ * there may be more than the table holds (device paths): such a value goes in
+ * while there is free room, and later only if it was met before among the last
  * HPACK_SEEN_MAX values that were left out.  With fewer devices than the table
- * holds every path ends up in it; with a thousand, none pushes anything out. */
+ * holds every path ends up in it; with a thousand, none pushes others out. */
 #ifndef HPACK_H
 #define HPACK_H
 
