@@ -876,10 +876,8 @@ void http_server_free(struct http_server *s)
 	http_server_quiesce(s);
 	while (s->busy.next != &s->busy) {
 		c = (struct http_conn *)s->busy.next;
-		if (c->state == CONN_SENDING || c->state == CONN_REPLIED) {
-			io_finish(c->io);
-			c->io = NULL;
-		}
+		if (c->io != NULL)
+			io_flush(c->io); /* the loop may not run again */
 		conn_close(c);
 	}
 	loop_defer_free(s->loop, s, free);
