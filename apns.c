@@ -94,7 +94,7 @@ struct apns {
 	struct conn *draining;
 	struct loop_timer redial;
 	unsigned failures; /* connections in a row that were no use */
-	size_t in_flight;
+	bool had_room; /* when the owner last looked */
 	struct req *free_reqs;
 	char *last_error;
 	uint64_t connections, resumed;
@@ -136,7 +136,6 @@ static struct req *req_new(struct conn *c, void *owner)
 	r->prev = c->last;
 	*(c->last != NULL ? &c->last->next : &c->first) = r;
 	c->last = r;
-	a->in_flight++;
 	return r;
 }
 
@@ -146,7 +145,6 @@ static void req_done(struct req *r)
 
 	*(r->prev != NULL ? &r->prev->next : &c->first) = r->next;
 	*(r->next != NULL ? &r->next->prev : &c->last) = r->prev;
-	c->a->in_flight--;
 	r->next = c->a->free_reqs;
 	c->a->free_reqs = r;
 }
@@ -255,7 +253,6 @@ static void on_ready(void *arg)
 	    tls_protocol(tls), tls_resumed(tls) ? ", resumed" : "");
 	free(a->last_error);
 	a->last_error = NULL;
-	a->ops->room(a->arg);
 }
 
 static void on_goaway(
@@ -412,18 +409,32 @@ static void conn_settle(struct conn *c)
 
 /* --- bytes --- */
 
+/* Tells the owner when there is room again. */
+static void check_room(struct apns *a)
+{
+	bool has_room = apns_room(a) > 0;
+
+	if (has_room && !a->had_room)
+		a->ops->room(a->arg);
+	a->had_room = has_room;
+}
+
+/* Moves what the engine has ready to the socket; what is too much now comes with
+ * IO_DRAINED. */
 static void conn_flush(struct conn *c)
 {
-	struct buf *from = h2_out(c->h2), *to = io_out(c->io);
-	size_t n = from->len;
+	struct buf *from, *to = io_out(c->io);
+	size_t n;
 
-	if (to->len + n > OUT_STEP)
-		n = to->len < OUT_STEP ? OUT_STEP - to->len : 0;
-	if (n == 0)
-		return;
-	buf_add(to, buf_head(from), n);
-	buf_consume(from, n);
+	while ((from = h2_out(c->h2))->len > 0 && to->len < OUT_STEP) {
+		n = OUT_STEP - to->len;
+		if (n > from->len)
+			n = from->len;
+		buf_add(to, buf_head(from), n);
+		buf_consume(from, n);
+	}
 	io_flush(c->io);
+	check_room(c->a);
 }
 
 static void on_flush(void *arg)
@@ -434,7 +445,6 @@ static void on_flush(void *arg)
 static void conn_receive(struct conn *c)
 {
 	struct buf *in = io_in(c->io);
-	uint32_t room = c == c->a->cur ? apns_room(c->a) : 1;
 	int rc;
 
 	c->heard_ms = loop_now_ms(c->a->loop);
@@ -445,8 +455,6 @@ static void conn_receive(struct conn *c)
 		return;
 	}
 	conn_flush(c);
-	if (room == 0 && apns_room(c->a) > 0)
-		c->a->ops->room(c->a->arg);
 	conn_settle(c);
 }
 
@@ -688,6 +696,7 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 		req_done(r);
 		return APNS_FULL;
 	}
+	a->had_room = apns_room(a) > 0;
 	/* One write, and so one TLS record, for all of this round. */
 	loop_task_queue(a->loop, &c->flush);
 	conn_schedule(c);
@@ -705,11 +714,6 @@ uint32_t apns_room(const struct apns *a)
 {
 	return a->cur != NULL && a->cur->state == CONN_UP ? h2_room(a->cur->h2)
 							  : 0;
-}
-
-size_t apns_in_flight(const struct apns *a)
-{
-	return a->in_flight;
 }
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r)

@@ -77,9 +77,6 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 /* Makes a new JWT for the next request. */
 void apns_renew_auth(struct apns *a);
 
-/* Requests without an answer yet. */
-size_t apns_in_flight(const struct apns *a);
-
 void apns_get_status(const struct apns *a, struct apns_status *status_r);
 
 #endif

@@ -420,7 +420,7 @@ static void on_pump(void *arg)
 
 	while (q->first != NULL && !loop_timer_is_set(&q->hold) &&
 	       apns_room(q->apns) > 0 &&
-	       !(q->probing && apns_in_flight(q->apns) > 0))
+	       !(q->probing && q->in_flight > 0))
 		if (!send_first(q))
 			break;
 }

@@ -403,8 +403,15 @@ struct reg *store_upsert(
 	return r;
 }
 
+static void tell_dirty(struct store *s)
+{
+	if (s->on_dirty != NULL)
+		s->on_dirty(s->on_dirty_arg);
+}
+
 static void mark_dirty(struct store *s, struct reg *r)
 {
+	tell_dirty(s);
 	if (r->flags & REG_DIRTY)
 		return;
 	if (s->n_dirty == s->cap_dirty) {
@@ -467,6 +474,7 @@ void store_drop(struct store *s, struct reg *r)
 	free_mailboxes(r);
 	r->chain[BY_KEY] = s->gone;
 	s->gone = r;
+	tell_dirty(s);
 }
 
 size_t store_expire(struct store *s, int64_t before_s)
@@ -528,6 +536,12 @@ int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
 size_t store_count(const struct store *s)
 {
 	return s->tables[BY_KEY].items;
+}
+
+void store_on_dirty(struct store *s, void (*cb)(void *arg), void *arg)
+{
+	s->on_dirty = cb;
+	s->on_dirty_arg = arg;
 }
 
 void store_on_drop(

@@ -59,6 +59,9 @@ size_t store_expire(struct store *s, int64_t before_s);
 
 /* True if something queued is not on disk yet. */
 bool store_is_dirty(const struct store *s);
+/* cb: something was queued; it may be told more than once before the next
+ * store_sync(). */
+void store_on_dirty(struct store *s, void (*cb)(void *arg), void *arg);
 /* Writes all that is queued and fsyncs it: one call serves many puts (group
  * commit).  Rewrites the file when over half of it is dead and it is over
  * 64 KiB.  -1 with err set: what is queued stays queued for the next call, and

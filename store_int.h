@@ -67,6 +67,8 @@ struct store {
 	uint64_t seed[2];
 	void (*on_drop)(void *arg, struct reg *r);
 	void *on_drop_arg;
+	void (*on_dirty)(void *arg);
+	void *on_dirty_arg;
 
 	/* What the file does not have yet.  A dropped registration that has a
 	 * line in the file is its own removal record, chained BY_KEY; those are

@@ -174,12 +174,6 @@ void apns_renew_auth(struct apns *a)
 	renewed++;
 }
 
-size_t apns_in_flight(const struct apns *a)
-{
-	(void)a;
-	return 0;
-}
-
 void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
 	(void)a;
