@@ -513,6 +513,39 @@ static void files(void **state)
 	rmdir(dir);
 }
 
+/* The sample as installed changes nothing; each of its lines can be used. */
+static void sample(void **state)
+{
+	char text[16384], line[256], shown[16384] = "";
+	struct conf c, fresh;
+	FILE *f = fopen("xapsd.yaml", "r");
+	size_t n;
+
+	(void)state;
+	assert_non_null(f); /* tests run in the top folder */
+	while (fgets(line, sizeof(line), f)) {
+		assert_true(line[0] == '#' || line[0] == '\n');
+		if (line[0] == '#' && line[1] != ' ' && line[1] != '\n')
+			strcat(shown, line + 1);
+	}
+	rewind(f);
+	n = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	conf_init(&fresh);
+	conf_init(&c);
+	assert_int_equal(conf_parse(&c, FILE_NAME, text, n, err), 0);
+	assert_int_equal(conf_check(&c, err), 0);
+	assert_int_equal(c.port, fresh.port);
+	assert_null(c.http_user);
+	conf_free(&c);
+	good(&c, shown);
+	assert_string_equal(c.http_password, "secret");
+	assert_string_equal(c.database_file, fresh.database_file);
+	assert_int_equal(c.registration_ttl_s, fresh.registration_ttl_s);
+	conf_free(&c);
+	conf_free(&fresh);
+}
+
 /* Every prefix of a file is read or refused in an orderly way. */
 static void prefixes(void **state)
 {
@@ -554,6 +587,7 @@ int main(void)
 		cmocka_unit_test(each_key),
 		cmocka_unit_test(beside),
 		cmocka_unit_test(files),
+		cmocka_unit_test(sample),
 		cmocka_unit_test(prefixes),
 	};
 
