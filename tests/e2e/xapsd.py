@@ -103,6 +103,7 @@ class Xapsd:
             "loglevel": "debug",
             "databaseFile": str(self.database),
             "socketPath": self.socket_path,
+            "socketMode": "0666",   # Dovecot's mail users
             "listenAddr": "127.0.0.1",
             "port": self.port,
             "apnsHost": loopback_name(),

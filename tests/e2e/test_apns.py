@@ -1,0 +1,651 @@
+"""The daemon between its two doors: asked as Dovecot asks, seen as Apple
+sees it."""
+
+import concurrent.futures
+import hashlib
+import json
+import signal
+import time
+
+import pytest
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+
+from apple import Answer, Apple
+from certs import cert_pem, key_pem, write
+from xapsd import certificate, loopback_name, token_key
+
+ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
+TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
+OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
+LAST = "ffff" + "0123456789abcdef" * 3 + "fedcba987654"
+
+
+def md5(name):
+    return hashlib.md5(name.encode()).hexdigest()
+
+
+def token(n):
+    return "%064x" % (0xabc000000000 + n)
+
+
+def mark(xapsd, user="marker", device=LAST):
+    """Sends a push and waits for it: what was due before it has been sent."""
+    seen = len(xapsd.apple.to(device))
+    assert xapsd.notify(user).status == 200
+    xapsd.apple.wait_for(seen + 1, token=device)
+
+
+def assert_only(xapsd, n, device=TOKEN):
+    """No more than n pushes to the device, and none to come.  Twice: the
+    daemon has then read the answers to all that was sent before."""
+    xapsd.register("marker", "M", LAST)
+    mark(xapsd)
+    mark(xapsd)
+    assert len(xapsd.apple.to(device)) == n
+
+
+def wait_gone(xapsd, device=TOKEN):
+    """Until the file says that the registration is gone."""
+    def gone():
+        lines = xapsd.database.read_text().splitlines(keepends=True)
+        records = [json.loads(x) for x in lines if x.endswith("\n")]
+        return any(r.get("gone") and r["token"] == device for r in records)
+    xapsd._wait_until(gone, "registration to go")
+
+
+# --- what a push is ---
+
+@pytest.mark.parametrize("identity", [token_key, certificate])
+def test_push(start_xapsd, apple, certs, identity):
+    xapsd = start_xapsd(identity=identity)
+    topic = certs.key_topic if identity is token_key else certs.cert_topic
+    assert xapsd.register("alice", ACCOUNT, TOKEN.upper()) == topic
+    before = int(time.time())
+    assert xapsd.notify("alice").status == 200
+    push, = apple.wait_for(1)
+    h = push.headers
+    assert h[":path"] == "/3/device/" + TOKEN
+    assert h["apns-topic"] == topic
+    assert h["apns-push-type"] == "background"
+    assert before + 86400 <= int(h["apns-expiration"]) <= before + 86400 + 60
+    assert "apns-priority" not in h
+    assert ("authorization" in h) == (identity is token_key)
+    assert push.json == {"aps": {
+        "account-id": ACCOUNT, "m": [md5("INBOX")],
+        "subtopic": "com.apple.mobilemail"}}
+    if loopback_name() == "localhost":  # an address is no server name
+        assert push.connection.server_name == "localhost"
+    assert push.answer.status == 200
+
+
+def test_jwt_is_reused(xapsd, apple):
+    for n in range(20):
+        xapsd.register("u%d" % n, ACCOUNT, token(n))
+        assert xapsd.notify("u%d" % n).status == 200
+    apple.wait_for(20)
+    assert len(apple.jwts) == 1
+    assert apple.handshakes == 1
+
+
+def test_unacknowledged_registration(xapsd, apple):
+    """Without the mailbox lines iOS knows no hashes: only INBOX, no m."""
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"], acked=None)
+    assert xapsd.notify("alice", "Notes").status == 204
+    assert xapsd.notify("alice", "INBOX").status == 200
+    push, = apple.wait_for(1)
+    assert push.json == {"aps": {"account-id": ACCOUNT}}
+    assert_only(xapsd, 1)
+
+
+def test_hash_is_of_the_name_as_sent(xapsd, apple):
+    """Registered in modified UTF-7, delivered to in UTF-8."""
+    names = ["inbox", "Entw&APw-rfe", "&U,BTFw-/&ZeVnLIqe-", "A&-B"]
+    xapsd.register("alice", ACCOUNT, TOKEN, names)
+    spoken = ["INBOX", "Entwürfe", "台北/日本語", "A&B"]
+    for n, (sent, said) in enumerate(zip(names, spoken)):
+        assert xapsd.notify("alice", said).status == 200, said
+        assert apple.wait_for(n + 1)[n].aps["m"] == [md5(sent)]
+    assert xapsd.notify("alice", "entwürfe").status == 204
+
+
+def test_user_names_compare_lower_cased(xapsd, apple):
+    xapsd.register("Alice@Example.org", ACCOUNT, TOKEN)
+    assert xapsd.notify("aLICE@example.ORG").status == 200
+    apple.wait_for(1)
+
+
+def test_two_devices_of_one_backup(xapsd, apple):
+    """Same account id, two tokens: both are pushed."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("alice", ACCOUNT, OTHER, ["INBOX", "Notes"])
+    assert xapsd.notify("alice").status == 200
+    assert {p.token for p in apple.wait_for(2)} == {TOKEN, OTHER}
+    assert xapsd.notify("alice", "Notes").status == 200
+    assert apple.wait_for(3)[2].token == OTHER
+    assert_only(xapsd, 1)
+
+
+def test_registering_again_replaces_the_mailboxes(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Work"])
+    assert xapsd.notify("alice", "Notes").status == 204
+    assert xapsd.notify("alice", "Work").status == 200
+    push, = apple.wait_for(1)
+    assert push.aps["m"] == [md5("Work")]
+
+
+# --- Dovecot's door ---
+
+def test_notify_statuses(xapsd):
+    assert xapsd.notify("alice").status == 404
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    assert xapsd.notify("alice", "Other").status == 204
+    assert xapsd.notify("bob").status == 404
+
+
+GOOD = {"ApsAccountId": ACCOUNT, "ApsDeviceToken": TOKEN,
+        "ApsSubtopic": "com.apple.mobilemail", "Username": "alice",
+        "Mailboxes": ["INBOX"], "MailboxesAcknowledged": True}
+
+BAD_FIELDS = {
+    "ApsAccountId": [None, 7, "", "A" * 201, "x\ny", "ü", ["A"]],
+    "ApsDeviceToken": [None, 7, "", "ab" * 7 + "a", "ab" * 100 + "a",
+                       "aa%zz" * 8, "../../x?y=1#z0123456789", "g" * 64],
+    "ApsSubtopic": [None, 7, "", "com.example.mail"],
+    "Username": [None, 7, "", "u" * 256, "a\tb", "\ud800"],
+    "Mailboxes": [None, "INBOX", {}, [7], ["a" * 256], ["a\nb"], [""],
+                  ["M%d" % n for n in range(1001)]],
+    "MailboxesAcknowledged": ["yes", 1],
+}
+
+
+def bad_registrations():
+    for field, values in BAD_FIELDS.items():
+        for value in values:
+            body = dict(GOOD)
+            if value is None:
+                del body[field]
+            else:
+                body[field] = value
+            yield field, json.dumps(body)
+    text = json.dumps(GOOD)
+    for body in ("", "[]", "null", '"x"', "{", text[:-1], text + "x",
+                 text.replace('"alice"', "alice"),
+                 "[" * 20000 + "]" * 20000):
+        yield "malformed", body
+
+
+def test_bad_registrations(xapsd):
+    for field, body in bad_registrations():
+        reply = xapsd.request("POST", "/register", body.encode(), keep=True)
+        assert reply.status == 400, (field, body[:200], reply)
+        assert reply.body.strip() and "\n" not in reply.body.strip(), body
+    for bytes_of in (b'{"Username":"\xff"}', b"\x00", b"\xef\xbb\xbf{}"):
+        assert xapsd.request("POST", "/register", bytes_of).status == 400
+    assert xapsd.records() == []
+    assert xapsd.notify("alice").status == 404
+
+
+def test_good_registrations(xapsd):
+    for change in ({"ApsAccountId": "A" * 200}, {"ApsAccountId": 'x"\\y ~!'},
+                   {"ApsDeviceToken": "ab" * 8},
+                   {"ApsDeviceToken": "AB" * 100},
+                   {"Username": "ü" * 127}, {"Username": "Jörg Ü"},
+                   {"Mailboxes": ["m" * 255]},
+                   {"Mailboxes": ["Postausgang/Entwürfe"]},
+                   {"Mailboxes": ["M%d" % n for n in range(1000)]},
+                   {"Unknown": {"deep": [1, {"x": None}]}}):
+        body = dict(GOOD, **change)
+        reply = xapsd.request("POST", "/register", body, keep=True)
+        assert reply.status == 200, (change, reply)
+        assert reply.body == xapsd.certs.key_topic
+        assert reply.headers["Content-Type"].startswith("text/plain")
+
+
+def test_odd_account_id_stays_in_its_string(xapsd, apple):
+    account = 'x","m":["y"],"z":"\\'
+    xapsd.register("alice", account, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    push, = apple.wait_for(1)
+    assert push.aps["account-id"] == account
+    assert set(push.aps) == {"account-id", "m", "subtopic"}
+
+
+def test_bad_notifies(xapsd):
+    good = {"Username": "alice", "Mailbox": "INBOX", "Events": ["MessageNew"]}
+    for field, value in (("Username", 7), ("Username", None), ("Mailbox", []),
+                         ("Mailbox", None), ("Events", "MessageNew"),
+                         ("Events", [1])):
+        body = dict(good)
+        if value is None:
+            del body[field]
+        else:
+            body[field] = value
+        reply = xapsd.request("POST", "/notify", body)
+        assert reply.status == 400, (body, reply)
+    assert xapsd.request("POST", "/notify", "nonsense").status == 400
+
+
+def test_unknown_paths_and_methods(xapsd):
+    assert xapsd.request("POST", "/nothing", {}).status == 404
+    for path in ("/register", "/notify"):
+        reply = xapsd.request("GET", path)
+        assert reply.status == 405 and "POST" in reply.headers["Allow"]
+
+
+def test_over_tcp(start_xapsd, apple):
+    xapsd = start_xapsd(tcp=True)
+    xapsd.register("alice", ACCOUNT, TOKEN, tcp=True)
+    for n in range(3):
+        assert xapsd.notify("alice", tcp=True, keep=True).status == 200
+        apple.wait_for(n + 1)
+
+
+def test_notify_does_not_wait_for_apple(xapsd, apple):
+    apple.hold()
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    push, = apple.wait_for(1)
+    assert push.answer is None
+    apple.release()
+
+
+def test_many_callers_one_connection(xapsd, apple):
+    users = 200
+    def one(n):
+        xapsd.register("u%d" % n, ACCOUNT, token(n))
+        return xapsd.notify("u%d" % n).status
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(one, range(users))) == {200}
+    pushes = apple.wait_for(users)
+    assert len({p.token for p in pushes}) == users
+    assert apple.connections == 1
+
+
+# --- registrations outlive the daemon ---
+
+def test_restart_keeps_registrations(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    xapsd.register("bob", "B", OTHER)
+    xapsd.restart()
+    assert xapsd.notify("alice", "Notes").status == 200
+    assert xapsd.notify("bob").status == 200
+    pushes = apple.wait_for(2)
+    assert {p.token for p in pushes} == {TOKEN, OTHER}
+    assert apple.to(TOKEN)[0].aps["m"] == [md5("Notes")]
+
+
+def test_kill_keeps_registrations(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.kill()
+    xapsd.start()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+
+
+def test_file_is_as_promised(xapsd):
+    before = int(time.time())
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    record, = xapsd.records()
+    assert before <= record.pop("time") <= time.time()
+    assert record == {"user": "alice", "account": ACCOUNT, "token": TOKEN,
+                      "mailboxes": ["INBOX", "Notes"], "acked": True}
+
+
+# --- when it is sent ---
+
+def test_new_mail_overtakes_flags(xapsd, apple):
+    """Flags wait `delay` (1 s in these tests), new mail does not."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("bob", "B", OTHER)
+    start = time.monotonic()
+    assert xapsd.notify("alice", events=["FlagsSet"]).status == 200
+    assert xapsd.notify("bob", events=["MessageNew"]).status == 200
+    first, second = apple.wait_for(2)
+    assert (first.token, second.token) == (OTHER, TOKEN)
+    assert second.at - start >= 1.0
+
+
+def test_delay_counts_from_the_first_flag(xapsd, apple):
+    """A run of flag changes is one push and does not put itself off."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    start = time.monotonic()
+    while not apple.to(TOKEN):
+        assert xapsd.notify(
+            "alice", events=["FlagsClear", "FlagsSet"],
+            keep=True).status == 200
+        assert time.monotonic() < start + 20
+    assert apple.to(TOKEN)[0].at - start >= 1.0
+
+
+def test_new_mail_takes_the_flags_along(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    xapsd.register("bob", "B", OTHER)
+    assert xapsd.notify("alice", "Notes", ["FlagsSet"]).status == 200
+    assert xapsd.notify("alice", "INBOX", ["MessageNew"]).status == 200
+    assert xapsd.notify("bob", "INBOX", ["FlagsSet"]).status == 200
+    # bob's is due after alice's flags would have been
+    first, second = apple.wait_for(2)
+    assert (first.token, second.token) == (TOKEN, OTHER)
+    assert sorted(first.aps["m"]) == sorted([md5("INBOX"), md5("Notes")])
+    assert_only(xapsd, 1)
+
+
+def test_burst_while_apple_is_slow(xapsd, apple):
+    """1,000 notifies: one push under way, one with all that came since."""
+    names = ["INBOX", "Notes", "Work"]
+    xapsd.register("alice", ACCOUNT, TOKEN, names)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    for n in range(999):
+        reply = xapsd.notify("alice", names[n % 3], keep=True)
+        assert reply.status == 200
+    assert len(apple.pushes) == 1
+    apple.release()
+    first, second = apple.wait_for(2)
+    assert first.aps["m"] == [md5("INBOX")]
+    assert sorted(second.aps["m"]) == sorted(map(md5, names))
+    assert_only(xapsd, 2)
+
+
+# --- what Apple says ---
+
+def test_410_drops(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("alice", ACCOUNT, OTHER)
+    apple.script(TOKEN, Answer(410, "Unregistered",
+                               timestamp=int(time.time() + 5) * 1000))
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(2)
+    wait_gone(xapsd)
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(2, token=OTHER)
+    assert_only(xapsd, 1, TOKEN)
+    xapsd.restart()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(3, token=OTHER)
+    assert_only(xapsd, 1, TOKEN)
+
+
+def test_410_of_the_only_device(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(410, "Unregistered",
+                               timestamp=int(time.time() + 5) * 1000))
+    assert xapsd.notify("alice").status == 200
+    wait_gone(xapsd)
+    assert xapsd.notify("alice").status == 404
+
+
+def test_410_older_than_the_registration(xapsd, apple):
+    """The device has come back since: it stays."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(410, "Unregistered", timestamp=1000000))
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    assert_only(xapsd, 1)
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(2, token=TOKEN)
+
+
+@pytest.mark.parametrize("status, reason", [
+    (400, "BadDeviceToken"), (400, "DeviceTokenNotForTopic"),
+    (410, "ExpiredToken")])
+def test_suspended_until_it_registers_again(xapsd, apple, status, reason):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(status, reason))
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    assert_only(xapsd, 1)
+    assert xapsd.notify("alice").status == 204
+    assert_only(xapsd, 1)
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(2, token=TOKEN)
+
+
+@pytest.mark.parametrize("answer", [
+    Answer(500, "InternalServerError"), Answer(503, "ServiceUnavailable"),
+    Answer(503, body=b"<html>no json</html>"), Answer(503),
+    Answer(429, "TooManyRequests"),
+    Answer(429, "TooManyProviderTokenUpdates"),
+    Answer(reset=ErrorCodes.REFUSED_STREAM),
+    Answer(reset=ErrorCodes.INTERNAL_ERROR),
+], ids=lambda a: "%s %s" % (a.status, a.reason or a.body or a.reset))
+def test_sent_again(xapsd, apple, answer):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, answer, answer)
+    assert xapsd.notify("alice").status == 200
+    pushes = apple.wait_for(3)
+    assert pushes[2].aps == pushes[0].aps
+    assert_only(xapsd, 3)
+
+
+def test_retry_after_is_honoured(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(503, "ServiceUnavailable",
+                               headers=(("retry-after", "2"),)))
+    assert xapsd.notify("alice").status == 200
+    first, second = apple.wait_for(2)
+    assert second.at - first.at >= 2.0
+
+
+def test_no_answer_is_sent_again(start_xapsd, apple):
+    xapsd = start_xapsd(pushTimeout="1s")
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(never=True))
+    assert xapsd.notify("alice").status == 200
+    first, second = apple.wait_for(2)
+    assert second.at - first.at >= 1.0
+
+
+def test_expired_jwt_is_renewed(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(403, "ExpiredProviderToken"))
+    assert xapsd.notify("alice").status == 200
+    first, second = apple.wait_for(2)
+    assert first.headers["authorization"] != second.headers["authorization"]
+    assert_only(xapsd, 2)
+
+
+def test_refused_credentials_hold_the_pushes(xapsd, apple):
+    """Said once, nothing dropped, Apple not hammered."""
+    for n in range(5):
+        xapsd.register("u%d" % n, ACCOUNT, token(n))
+    apple.script(None, lambda push: Answer(403, "InvalidProviderToken"))
+    assert xapsd.notify("u0").status == 200
+    apple.wait_for(1)
+    xapsd.wait_log("InvalidProviderToken")
+    for n in range(1, 5):
+        assert xapsd.notify("u%d" % n).status == 200
+    log = xapsd.log()
+    assert len(apple.pushes) == 1
+    assert log.count("InvalidProviderToken") == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(400, "PayloadEmpty"),
+                                    Answer(413, "PayloadTooLarge"),
+                                    Answer(404, "BadPath")],
+                         ids=lambda a: a.reason)
+def test_other_refusals_are_dropped(xapsd, apple, answer):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, answer)
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    xapsd.wait_log(answer.reason)
+    assert_only(xapsd, 1)
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(2, token=TOKEN)
+
+
+# --- the connection ---
+
+def test_away_and_back(xapsd, apple):
+    for n in range(10):
+        xapsd.register("u%d" % n, ACCOUNT, token(n))
+    apple.go_away()
+    for n in range(10):
+        for _ in range(3):
+            assert xapsd.notify("u%d" % n).status == 200
+    apple.come_back()
+    pushes = apple.wait_for(10)
+    assert {p.token for p in pushes} == set(map(token, range(10)))
+    assert_only(xapsd, 1, token(0))
+
+
+def test_away_at_start(start_xapsd, apple):
+    apple.go_away()
+    xapsd = start_xapsd()
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    apple.come_back()
+    apple.wait_for(1)
+
+
+def test_lost_with_a_request_under_way(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    apple.drop_all()
+    apple.wait_for(2)
+    apple.release()
+    assert_only(xapsd, 2)
+
+
+def test_graceful_goaway(xapsd, apple):
+    """What is under way is answered there, what comes goes elsewhere."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("bob", "B", OTHER)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    apple.goaway()
+    assert xapsd.notify("bob").status == 200
+    first, second = apple.wait_for(2)
+    assert first.connection is not second.connection
+    apple.release()
+    assert_only(xapsd, 1)
+    assert len(apple.to(OTHER)) == 1
+
+
+def test_goaway_that_disowns(xapsd, apple):
+    """Above last-stream-id: surely not processed, sent again at once."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    apple.goaway(last=0)
+    apple.wait_for(1)
+    assert len(apple.disowned) == 1
+    apple.release()
+    assert_only(xapsd, 1)
+    assert apple.connections == 2
+
+
+def test_goaway_with_an_error(xapsd, apple):
+    apple.goaway(error=ErrorCodes.ENHANCE_YOUR_CALM, debug=b"Shutdown")
+    apple.wait_connected(2)
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    xapsd.wait_log("ENHANCE_YOUR_CALM.*Shutdown")
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_few_streams(certs, start_xapsd, streams):
+    """No more requests at once than Apple allows, still one connection."""
+    with Apple(certs, settings={
+            SettingCodes.MAX_CONCURRENT_STREAMS: streams}) as apple:
+        xapsd = start_xapsd(apple=apple)
+        apple.wait_connected()
+        apple.hold()
+        for n in range(10):
+            xapsd.register("u%d" % n, ACCOUNT, token(n))
+            assert xapsd.notify("u%d" % n).status == 200
+        apple.wait_for(streams)
+        assert len(apple.pushes) == streams
+        apple.release()
+        apple.wait_for(10)
+        assert apple.connections == 1
+        assert apple.problems() == []
+        xapsd.stop()
+
+
+def test_streams_raised_later(certs, start_xapsd):
+    with Apple(certs, settings={
+            SettingCodes.MAX_CONCURRENT_STREAMS: 0}) as apple:
+        xapsd = start_xapsd(apple=apple)
+        apple.wait_connected()
+        xapsd.register("alice", ACCOUNT, TOKEN)
+        assert xapsd.notify("alice").status == 200
+        apple.change_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 5})
+        apple.wait_for(1)
+        assert apple.problems() == []
+        xapsd.stop()
+
+
+def test_unknown_ca_is_refused(start_xapsd, apple, certs):
+    xapsd = start_xapsd(apnsCaFile=certs.other_ca)
+    xapsd.wait_log(r"apnsCaFile")
+    apple.wait(lambda: apple.tls_errors, "a refused handshake")
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice").status == 200
+    assert apple.pushes == [] and apple.handshakes == 0
+
+
+def test_wrong_name_is_refused(start_xapsd, certs, workdir):
+    key, cert = certs.issuer.server(["api.example.org"], [])
+    path = write(str(workdir / "other.pem"), cert_pem(cert), key_pem(key))
+    with Apple(certs, server=path) as apple:
+        xapsd = start_xapsd(apple=apple)
+        xapsd.wait_log(r"name|host")
+        apple.wait(lambda: apple.tls_errors, "a refused handshake")
+        assert apple.handshakes == 0
+        xapsd.stop()
+
+
+def test_session_is_resumed(xapsd, apple):
+    apple.drop_all()
+    apple.wait_connected(2)
+    assert apple.resumed == 1
+
+
+# --- the end ---
+
+def test_sigterm_waits_for_what_is_under_way(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    push, = apple.wait_for(1)
+    xapsd.process.send_signal(signal.SIGTERM)
+    # it says goodbye only when the answer is there
+    assert push.connection.said_goodbye is None
+    apple.release()
+    assert xapsd.process.wait(20) == 0
+    assert push.answer.status == 200
+    xapsd.process = None
+
+
+def test_sigterm_with_a_silent_apple(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    start = time.monotonic()
+    xapsd.stop()
+    assert time.monotonic() - start < 15
+
+
+def test_sigint_too(xapsd):
+    xapsd.stop(signal.SIGINT)
+
+
+def test_second_daemon_is_kept_off_the_file(xapsd):
+    other = xapsd.folder / "other.sock"
+    xapsd.config["socketPath"] = str(other)
+    done = xapsd.run()
+    assert done.returncode == 1, done
+    assert str(xapsd.database) in done.stderr
