@@ -1,9 +1,7 @@
 /* store.c - registrations in memory: two hash tables over small records. */
 #include "store.h"
 
-#include <ctype.h>
 #include <string.h>
-#include <strings.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>

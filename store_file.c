@@ -3,6 +3,8 @@
  * The lock (flock) is on the file itself.  A rewrite locks the new file before
  * it takes the name, and who opens the file checks that the name still leads to
  * what was locked: so there is no moment without a lock and no lock file. */
+#include "store_int.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +15,6 @@
 #include <unistd.h>
 
 #include "buf.h"
-#include "store_int.h"
 
 #define FLUSH_AT 65536	   /* bytes gathered for one write */
 #define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */

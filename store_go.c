@@ -1,4 +1,6 @@
 /* store_go.c - takes over the Go daemon's database.json and writes it back. */
+#include "store_int.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +10,6 @@
 
 #include "buf.h"
 #include "json.h"
-#include "store_int.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */
 #define EXPORT_FLUSH_AT 65536 /* bytes */

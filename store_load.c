@@ -1,5 +1,7 @@
 /* store_load.c - reads the flat file at start: good lines into memory, bad ones
  * aside, a torn last one cut off. */
+#include "store_int.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,7 +11,6 @@
 
 #include "buf.h"
 #include "json.h"
-#include "store_int.h"
 
 #define CHUNK 65536 /* bytes a read */
 

@@ -1,11 +1,12 @@
 /* store_reg.c - one registration: its fields, its limits, its line in the file,
  * and which of its mailboxes a delivery means. */
+#include "store_int.h"
+
 #include <string.h>
 #include <strings.h>
 
 #include "buf.h"
 #include "json.h"
-#include "store_int.h"
 
 /* --- checking --- */
 
