@@ -133,7 +133,7 @@ static inline const char *reg_mailboxes(const struct reg *r)
 int reg_hex_value(char c);
 
 /* The longest line read or written: 1000 mailboxes of 255 bytes, each escaped,
- * and the key come to 514,400 bytes.  Longer ones are kept aside as bad. */
+ * and the key come to 514,191 bytes.  Longer ones are kept aside as bad. */
 #define STORE_LINE_MAX (512u * 1024)
 
 /* One record being read, with room for every string. */

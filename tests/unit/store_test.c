@@ -343,6 +343,10 @@ static void test_match_long(void **state)
 	"{\"user\":\"bob\",\"account\":\"c\",\"token\":\"0123456789abcdef0\"," \
 	"\"gone\":true}\n"
 
+#define LINE_NEW                                                               \
+	"{\"user\":\"new\",\"account\":\"n\",\"token\":\"0123456789abcdef\","  \
+	"\"mailboxes\":[\"INBOX\"],\"acked\":true,\"time\":1}\n"
+
 static void test_format(void **state)
 {
 	struct store *s = open_store();
@@ -459,12 +463,11 @@ static void test_every_cut(void **state)
 		assert_int_equal(stat(db, &st), 0);
 		assert_int_equal(
 		    st.st_size, ends[whole] < cut ? ends[whole] : cut);
-		put(s, "new", "n", TOKEN, NULL, 1);
+		put(s, "new", "n", "0123456789abcdef", NULL, 1);
 		store_close(s);
 		s = open_store();
 		assert_int_equal(store_count(s), counts[whole] + 1);
-		assert_int_equal(s->size,
-		    ends[whole] + s->live - (s->live - s->size + ends[whole]));
+		assert_int_equal(s->size, ends[whole] + strlen(LINE_NEW));
 		store_close(s);
 		assert_file("db.bad", NULL);
 	}
@@ -549,7 +552,7 @@ static void test_long_lines(void **state)
 	assert_null(reg_spec_check(&spec));
 	store_put(s, &spec);
 	sync_store(s);
-	assert_int_equal(s->size, 514456);
+	assert_int_equal(s->size, 514191);
 	store_close(s);
 	for (i = 0; i < 2; i++) {
 		s = open_store();
@@ -742,7 +745,7 @@ static void test_many(void **state)
 	for (i = 0; i < MANY; i++) {
 		many_key(i, user, account);
 		t = now_s();
-		put(s, user, account, TOKEN TOKEN, "Notes", 1000 + i % 2);
+		put(s, user, account, TOKEN TOKEN, "Notes", 1000 + i % 5 / 4);
 		t = now_s() - t;
 		worst = t > worst ? t : worst;
 	}
@@ -762,8 +765,8 @@ static void test_many(void **state)
 		      "%.0f ms, read %.0f ms (%.0f MB/s)\n",
 	    MANY, (t1 - t0) * 1e3, worst * 1e3, (t2 - t1) * 1e3,
 	    (t3 - t2) * 1e3, (double)s->size / 1e6 / (t3 - t2));
-	assert_int_equal(store_expire(s, 1001), MANY / 2);
-	assert_int_equal(store_count(s), MANY / 2);
+	assert_int_equal(store_expire(s, 1001), MANY / 5 * 4);
+	assert_int_equal(store_count(s), MANY / 5);
 	sync_store(s); /* mostly dead: rewritten, the removals never appended */
 	assert_true(s->size == s->live);
 	store_close(s);
