@@ -94,7 +94,7 @@ struct apns {
 	struct conn *draining;
 	struct loop_timer redial;
 	unsigned failures; /* connections in a row that were no use */
-	bool had_room; /* when the owner last looked */
+	bool had_room;	   /* when the owner last looked */
 	struct req *free_reqs;
 	char *last_error;
 	uint64_t connections, resumed;

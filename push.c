@@ -419,8 +419,7 @@ static void on_pump(void *arg)
 	struct push_queue *q = arg;
 
 	while (q->first != NULL && !loop_timer_is_set(&q->hold) &&
-	       apns_room(q->apns) > 0 &&
-	       !(q->probing && q->in_flight > 0))
+	       apns_room(q->apns) > 0 && !(q->probing && q->in_flight > 0))
 		if (!send_first(q))
 			break;
 }

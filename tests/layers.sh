@@ -37,6 +37,7 @@ for f in *.c *.h; do
 	me=${f%.*}
 	mine=$(layer "$me")
 	[ "$mine" = 99 ] && bad=1
+	# shellcheck disable=SC2013	# names of headers, no blanks
 	for inc in $(sed -n 's/^#include "\(.*\)\.h"$/\1/p' "$f"); do
 		[ "$(module "$inc")" = "$(module "$me")" ] && continue
 		# The two that stand on a neighbour of their own layer.
