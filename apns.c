@@ -23,13 +23,13 @@
  * ceiling notices a server that reads nothing. */
 #define OUT_STEP (64 * 1024)
 
-/* TCP, TLS and the first SETTINGS together. */
-#define OPEN_MS 30000
-
 #define IDLE_PING_MS (10 * 60 * 1000)
-/* A PING unanswered for so long: the peer is dead.  Half of pushTimeout and this
- * stay under the minute in which a dead peer must be noticed. */
-#define PONG_MS 20000
+/* APNs answers within 100 ms: after OVERDUE_MS without an answer a PING asks
+ * whether the peer lives, after PONG_MS more it does not.  Both are at most a
+ * third of pushTimeout, which is also the limit for opening a connection (TCP,
+ * TLS and the first SETTINGS together). */
+#define OVERDUE_MS 5000
+#define PONG_MS 10000
 
 /* A connection that lived so long was a good one, answers or not. */
 #define GOOD_MS 60000
@@ -78,7 +78,8 @@ struct conn {
 	struct req *first, *last;
 	struct loop_timer timer;
 	struct loop_task flush;
-	int64_t opened_ms, heard_ms, pinged_ms;
+	int64_t opened_ms, heard_ms;
+	int64_t asked_ms; /* when the last PING went out */
 	bool was_up, answered;
 };
 
@@ -267,11 +268,10 @@ static void on_goaway(
 		conn_to(c, CONN_DRAINING);
 }
 
+/* That bytes came is all there is to know: heard_ms. */
 static void on_pong(void *arg)
 {
-	struct conn *c = arg;
-
-	c->pinged_ms = 0;
+	(void)arg;
 }
 
 static const struct h2_ops h2_ops = {
@@ -508,21 +508,42 @@ static int64_t min64(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static int64_t overdue_ms(const struct conn *c)
+{
+	return min64(OVERDUE_MS, c->a->conf->push_timeout_ms / 3);
+}
+
+static int64_t pong_ms(const struct conn *c)
+{
+	return min64(PONG_MS, c->a->conf->push_timeout_ms / 3);
+}
+
+/* When the peer should be asked whether it lives. */
+static int64_t ping_due_ms(const struct conn *c)
+{
+	int64_t due_ms = c->heard_ms + IDLE_PING_MS, sent_ms;
+
+	if (c->first != NULL) {
+		/* One PING for the oldest request, another for the next. */
+		sent_ms = c->first->sent_ms;
+		if (c->asked_ms <= sent_ms)
+			due_ms = min64(due_ms, sent_ms + overdue_ms(c));
+	}
+	return due_ms;
+}
+
 /* When something about this connection will be due, loop_now_ms() clock. */
 static int64_t conn_due_ms(const struct conn *c)
 {
 	int64_t timeout_ms = c->a->conf->push_timeout_ms, due_ms;
 
 	if (c->state == CONN_OPENING || c->state == CONN_SETTINGS)
-		return c->opened_ms + OPEN_MS;
-	due_ms = c->pinged_ms != 0 ? c->pinged_ms + PONG_MS
-				   : c->heard_ms + IDLE_PING_MS;
-	if (c->first == NULL)
-		return due_ms;
-	if (c->pinged_ms == 0 &&
-	    c->heard_ms < c->first->sent_ms + timeout_ms / 2)
-		due_ms = min64(due_ms, c->first->sent_ms + timeout_ms / 2);
-	return min64(due_ms, c->first->sent_ms + timeout_ms);
+		return c->opened_ms + timeout_ms;
+	due_ms = h2_ping_outstanding(c->h2) ? c->asked_ms + pong_ms(c)
+					    : ping_due_ms(c);
+	if (c->first != NULL)
+		due_ms = min64(due_ms, c->first->sent_ms + timeout_ms);
+	return due_ms;
 }
 
 /* The timer is moved only towards now: a busy connection sets it once and looks
@@ -554,39 +575,48 @@ static void give_up_overdue(struct conn *c, int64_t now_ms)
 
 static void conn_ping(struct conn *c, int64_t now_ms)
 {
-	c->pinged_ms = now_ms;
+	c->asked_ms = now_ms;
 	h2_ping(c->h2);
 	conn_flush(c);
+}
+
+static void on_open_timer(struct conn *c, int64_t now_ms)
+{
+	int64_t timeout_ms = c->a->conf->push_timeout_ms;
+	char why[ERR_MAX];
+
+	if (now_ms - c->opened_ms < timeout_ms) {
+		conn_schedule(c);
+		return;
+	}
+	err_set(why, "%s within %lld s",
+	    c->state == CONN_OPENING ? "no TLS connection"
+				     : "no HTTP/2 SETTINGS from the server",
+	    (long long)(timeout_ms / 1000));
+	conn_fail(c, why);
 }
 
 static void on_timer(void *arg)
 {
 	struct conn *c = arg;
 	int64_t now_ms = loop_now_ms(c->a->loop);
-	int64_t timeout_ms = c->a->conf->push_timeout_ms;
 
 	if (c->state == CONN_OPENING || c->state == CONN_SETTINGS) {
-		if (now_ms - c->opened_ms >= OPEN_MS) {
-			conn_fail(c, c->state == CONN_OPENING
-					 ? "no connection within 30 s"
-					 : "no HTTP/2 SETTINGS within 30 s");
+		on_open_timer(c, now_ms);
+		return;
+	}
+	if (h2_ping_outstanding(c->h2)) {
+		if (now_ms - c->asked_ms >= pong_ms(c)) {
+			conn_fail(c, "the server does not answer a PING");
 			return;
 		}
-	} else if (c->pinged_ms != 0 && now_ms - c->pinged_ms >= PONG_MS) {
-		conn_fail(c, "the server does not answer a PING");
-		return;
-	} else {
-		if (c->pinged_ms == 0 &&
-		    (now_ms - c->heard_ms >= IDLE_PING_MS ||
-			(c->first != NULL &&
-			    now_ms - c->first->sent_ms >= timeout_ms / 2)))
-			conn_ping(c, now_ms);
-		give_up_overdue(c, now_ms);
-		conn_settle(c);
-		if (c->state == CONN_CLOSED)
-			return;
+	} else if (now_ms >= ping_due_ms(c)) {
+		conn_ping(c, now_ms);
 	}
-	conn_schedule(c);
+	give_up_overdue(c, now_ms);
+	conn_settle(c);
+	if (c->state != CONN_CLOSED)
+		conn_schedule(c);
 }
 
 /* --- opening --- */
