@@ -31,6 +31,8 @@ def pytest_runtest_makereport(item, call):
         return
     folder = item.funcargs.get("workdir")
     for log in sorted(folder.rglob("*.log")) if folder else ():
+        if "index" in log.name:     # Dovecot's, not for people
+            continue
         lines = log.read_text(errors="replace").splitlines()
         report.sections.append(
             (log.name, "\n".join(lines[-LOG_TAIL:])))
