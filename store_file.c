@@ -174,11 +174,24 @@ static int sync_dir(struct store *s, char err[ERR_MAX])
 	return error != 0 ? -1 : 0;
 }
 
-/* Removals first: a key among them may have come back. */
+/* Of a key that came back only the new line is written, so that no crash can
+ * fall between the two. */
+static void append_gone(struct store *s, struct sink *k, const struct reg *r)
+{
+	char token[REG_TOKEN_MAX + 1];
+	size_t before = k->buf.len;
+
+	reg_token(r, token);
+	if (store_find(s, reg_user(r), reg_account(r), token) != NULL)
+		return;
+	reg_write_gone(r, &k->buf);
+	sink_line(k, before);
+}
+
 static void append_lines(struct store *s, struct sink *k)
 {
 	struct reg *r;
-	size_t i, before;
+	size_t i;
 
 	if (lseek(s->fd, (off_t)s->size, SEEK_SET) < 0)
 		k->error = errno;
@@ -186,11 +199,8 @@ static void append_lines(struct store *s, struct sink *k)
 		buf_add_byte(&k->buf, '\n');
 		k->total++;
 	}
-	for (r = s->gone; r != NULL && k->error == 0; r = r->chain[BY_KEY]) {
-		before = k->buf.len;
-		reg_write_gone(r, &k->buf);
-		sink_line(k, before);
-	}
+	for (r = s->gone; r != NULL && k->error == 0; r = r->chain[BY_KEY])
+		append_gone(s, k, r);
 	for (i = 0; i < s->n_dirty && k->error == 0; i++)
 		s->dirty[i].len = sink_reg(k, s->dirty[i].reg);
 	sink_flush(k);

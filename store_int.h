@@ -71,8 +71,7 @@ struct store {
 	void *on_dirty_arg;
 
 	/* What the file does not have yet.  A dropped registration that has a
-	 * line in the file is its own removal record, chained BY_KEY; those are
-	 * written first: the key may have come back since. */
+	 * line in the file is its own removal record, chained BY_KEY. */
 	struct dirty *dirty;
 	size_t n_dirty, cap_dirty;
 	struct reg *gone;

@@ -16,7 +16,7 @@
 
 static char tmp_dir[64];
 static char db[96];
-static char err[ERR_MAX];
+static char why[ERR_MAX];
 
 static inline void rm_file(const char *name)
 {
@@ -100,17 +100,17 @@ static inline void assert_file(const char *name, const char *want)
 
 static inline struct store *open_store(void)
 {
-	struct store *s = store_open(db, err);
+	struct store *s = store_open(db, why);
 
 	if (s == NULL)
-		fail_msg("store_open: %s", err);
+		fail_msg("store_open: %s", why);
 	return s;
 }
 
 static inline void sync_store(struct store *s)
 {
-	if (store_sync(s, err) < 0)
-		fail_msg("store_sync: %s", err);
+	if (store_sync(s, why) < 0)
+		fail_msg("store_sync: %s", why);
 	assert_false(store_is_dirty(s));
 }
 
