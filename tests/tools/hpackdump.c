@@ -1,0 +1,108 @@
+/* hpackdump.c - decodes HPACK from outside: reads lines `size <n>` (a change of
+ * the table size limit) and `<hex of one header block>`, all in one decoder;
+ * prints `name: value` lines and an empty line after each block.  A decoding
+ * error prints `error: ...` and exits 1; a line that is neither exits 64. */
+#include "hpack.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+
+#define LIST_MAX (1 << 20) /* bytes; for tests of the decoder, not of this */
+#define TABLE_LIMIT (64UL << 20) /* bytes; a typing error takes no memory */
+
+static int print_header(void *arg, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	(void)arg;
+	fwrite(name, 1, name_len, stdout);
+	fputs(": ", stdout);
+	fwrite(value, 1, value_len, stdout);
+	putchar('\n');
+	return 0;
+}
+
+static int hex_digit(char c)
+{
+	const char *const digits = "0123456789abcdef0123456789ABCDEF";
+	const char *p = c ? strchr(digits, c) : NULL;
+
+	return p ? (int)(p - digits) % 16 : -1;
+}
+
+/* In place; returns the number of bytes, or -1. */
+static ssize_t unhex(char *s, size_t n)
+{
+	size_t i;
+
+	if (n % 2 != 0)
+		return -1;
+	for (i = 0; i < n; i += 2) {
+		const int high = hex_digit(s[i]), low = hex_digit(s[i + 1]);
+
+		if (high < 0 || low < 0)
+			return -1;
+		s[i / 2] = (char)(high << 4 | low);
+	}
+	return (ssize_t)(n / 2);
+}
+
+static int take_size(struct hpack_dec *d, const char *s)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end != '\0' || errno != 0 ||
+	    v > TABLE_LIMIT)
+		return 64;
+	hpack_dec_set_max(d, v);
+	return 0;
+}
+
+static int take_block(struct hpack_dec *d, char *s, size_t len)
+{
+	const ssize_t n = unhex(s, len);
+	const char *reason = NULL;
+
+	if (n < 0)
+		return 64;
+	if (hpack_decode(d, (unsigned char *)s, (size_t)n, print_header, NULL,
+		&reason) != HPACK_OK) {
+		printf("error: %s\n", reason);
+		return 1;
+	}
+	putchar('\n');
+	return 0;
+}
+
+int main(void)
+{
+	struct hpack_dec *d = hpack_dec_new(HPACK_TABLE_DEFAULT, LIST_MAX);
+	char *line = NULL;
+	size_t cap = 0, number = 0;
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = getline(&line, &cap, stdin)) >= 0) {
+		while (n > 0 && strchr("\r\n", line[n - 1]) != NULL)
+			n--;
+		line[n] = '\0';
+		number++;
+		rc = strncmp(line, "size ", 5) == 0
+			 ? take_size(d, line + 5)
+			 : take_block(d, line, (size_t)n);
+	}
+	if (rc == 64)
+		fprintf(stderr,
+		    "hpackdump: line %zu is neither `size <n>` nor "
+		    "hex\n",
+		    number);
+	free(line);
+	hpack_dec_free(d);
+	return fflush(stdout) != 0 && rc == 0 ? 1 : rc;
+}
