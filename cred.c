@@ -239,18 +239,14 @@ struct pair {
 static int check_pair(struct cred *c, const struct conf *conf,
     const struct pair *pair, const struct file *cert, char err[ERR_MAX])
 {
-	if (!tls_cert_matches(c->cert, c->key)) {
-		conf_blame(conf,
-		    pair->key_name != NULL ? pair->key_key : pair->cert_key,
-		    err,
-		    "the key does not belong to the certificate in %s: take "
-		    "the key that the certificate was requested with",
-		    cert->path);
-		return -1;
-	}
-	c->not_before_s = tls_cert_not_before(c->cert);
-	c->expires_s = tls_cert_not_after(c->cert);
-	return 0;
+	if (tls_cert_matches(c->cert, c->key))
+		return 0;
+	conf_blame(conf,
+	    pair->key_name != NULL ? pair->key_key : pair->cert_key, err,
+	    "the key does not belong to the certificate in %s: take the key "
+	    "that the certificate was requested with",
+	    cert->path);
+	return -1;
 }
 
 static int load_pair(struct cred *c, const struct conf *conf,
@@ -400,32 +396,63 @@ static int get_password(
 	return rc;
 }
 
-static int load_certificate(
-    struct cred *c, const struct conf *conf, char err[ERR_MAX])
+static int load_p12(struct cred *c, const struct conf *conf,
+    const char *password, char err[ERR_MAX])
 {
-	char *password;
-	struct pair pair = {
+	const char *key = "certificateFileP12";
+	char why[ERR_MAX];
+	struct file f;
+	int rc = -1;
+
+	if (file_read(conf, key, conf->certificate_file_p12, true, &f, err) ==
+	    0) {
+		rc = tls_p12_parse((unsigned char *)f.text, f.len, password,
+		    &c->cert, &c->key, why);
+		if (rc != 0)
+			conf_blame(conf, key, err, "%s %s", f.path, why);
+	}
+	file_free(&f);
+	return rc;
+}
+
+static int load_pem(struct cred *c, const struct conf *conf,
+    const char *password, char err[ERR_MAX])
+{
+	const struct pair pair = {
 		.cert_key = "certificateFilePem",
 		.cert_name = conf->certificate_file_pem,
 		.key_key = "certificateFilePemKey",
 		.key_name = conf->certificate_file_pem_key,
+		.password = password,
 		.cure = "set certificatePassword or certificatePasswordFile",
 	};
+
+	return load_pair(c, conf, &pair, err);
+}
+
+static int load_certificate(
+    struct cred *c, const struct conf *conf, char err[ERR_MAX])
+{
+	bool pem = conf->certificate_file_pem != NULL;
+	const char *key = pem ? "certificateFilePem" : "certificateFileP12";
+	char *password;
 	int rc;
 
 	c->kind = CRED_CERTIFICATE;
 	if (get_password(conf, &password, err) != 0)
 		return -1;
-	pair.password = password;
-	rc = load_pair(c, conf, &pair, err);
+	rc = pem ? load_pem(c, conf, password, err)
+		 : load_p12(c, conf, password, err);
 	if (password != NULL)
 		mem_wipe(password, strlen(password));
 	free(password);
-	if (rc == 0)
-		rc = cert_topic(c, conf, pair.cert_key, err);
-	if (rc == 0)
-		rc = check_environment(c, conf, pair.cert_key, err);
-	return rc;
+	if (rc != 0)
+		return -1;
+	c->not_before_s = tls_cert_not_before(c->cert);
+	c->expires_s = tls_cert_not_after(c->cert);
+	if (cert_topic(c, conf, key, err) != 0)
+		return -1;
+	return check_environment(c, conf, key, err);
 }
 
 /* A key that says nothing without another one, or against another one. */
@@ -509,16 +536,9 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])
 
 	if (rc == 0 && conf->key_file_p8 != NULL)
 		rc = load_token_key(c, conf, err);
-	else if (rc == 0 && conf->certificate_file_pem != NULL)
+	else if (rc == 0 && (conf->certificate_file_pem != NULL ||
+				conf->certificate_file_p12 != NULL))
 		rc = load_certificate(c, conf, err);
-	else if (rc == 0 && conf->certificate_file_p12 != NULL) {
-		conf_blame(conf, "certificateFileP12", err,
-		    "PKCS#12 cannot be read yet: convert it by \"openssl "
-		    "pkcs12 -in %s -nodes -out push.pem\" (for an old file "
-		    "also -legacy) and set certificateFilePem: push.pem",
-		    conf->certificate_file_p12);
-		rc = -1;
-	}
 	if (rc == 0 && c->kind != CRED_NONE)
 		rc = make_client(c, conf, err);
 	if (rc == 0)
@@ -539,8 +559,11 @@ struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
 	};
 
 	c->kind = CRED_SERVER;
-	if (load_pair(c, conf, &pair, err) == 0)
+	if (load_pair(c, conf, &pair, err) == 0) {
+		c->not_before_s = tls_cert_not_before(c->cert);
+		c->expires_s = tls_cert_not_after(c->cert);
 		c->tls = tls_server_new(c->cert, c->key, err);
+	}
 	if (c->tls != NULL)
 		return c;
 	cred_free(c);

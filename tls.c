@@ -168,8 +168,7 @@ static int add_roots(
 	const mbedtls_x509_crt *last;
 	int ret;
 
-	if (len == 0 ||
-	    p[0] != (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE)) {
+	if (len == 0 || p[0] != TLS_ASN1_SEQ) {
 		ret = mbedtls_x509_crt_parse(ca, p, len + 1);
 		if (ret >= 0 && ca->version != 0)
 			return 0;

@@ -1,8 +1,9 @@
 /* tls.h - the only door to mbedTLS: contexts, handshake, read, write, verify,
  * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6.
  * tls.c: connections; tls_verify.c: judging the peer, and what went wrong in
- * words; tls_key.c: keys, certificates, digests, random.  Only they include
- * tls_mbed.h, and only that includes mbedTLS. */
+ * words; tls_key.c: keys, certificates, digests, random; tls_pbe.c and tls_p12.c:
+ * encrypted keys and PKCS#12.  Only they include tls_mbed.h, and only that
+ * includes mbedTLS. */
 #ifndef TLS_H
 #define TLS_H
 
@@ -83,6 +84,11 @@ bool tls_resumed(const struct tls *t);
  * with err set: what is wrong, to stand after the file's name. */
 struct tls_key *tls_key_parse(
     const char *text, size_t len, const char *password, char err[ERR_MAX]);
+/* A PKCS#12 file: its certificates, and the key that belongs to one of them,
+ * which becomes the leaf.  0, or -1 with err set as above.  The data is not
+ * changed. */
+int tls_p12_parse(unsigned char *data, size_t len, const char *password,
+    struct tls_cert **cert_r, struct tls_key **key_r, char err[ERR_MAX]);
 void tls_key_free(struct tls_key *k);
 bool tls_key_is_p256(const struct tls_key *k);
 struct tls_cert *tls_cert_parse(

@@ -10,6 +10,8 @@
 #include "buf.h"
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
+#define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
+#define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
 
 void tls_random(void *p, size_t n)
 {
@@ -72,8 +74,8 @@ static const struct {
 	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
 	    "holds an EC key on a curve that TLS does not use: take P-256" },
 	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
-	    "holds a key of a kind or encryption that this mbedTLS does not "
-	    "know" },
+	    "holds a key under an encryption that xapsd does not know: write "
+	    "it anew by \"openssl pkey -aes256 -in … -out …\"" },
 	{ 0, NULL },
 };
 
@@ -95,6 +97,38 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 		    (unsigned)-ret);
 }
 
+/* PKCS#8 under a password, by our own means; mbedTLS's codes. */
+static int parse_encrypted(
+    mbedtls_pk_context *pk, const char *text, const char *password)
+{
+	static const int codes[] = {
+		[TLS_PBE_OK] = 0,
+		[TLS_PBE_WRONG] = MBEDTLS_ERR_PK_PASSWORD_MISMATCH,
+		[TLS_PBE_BAD] = MBEDTLS_ERR_PK_KEY_INVALID_FORMAT,
+		[TLS_PBE_UNKNOWN] = MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
+	};
+	enum tls_pbe_status st = TLS_PBE_WRONG;
+	struct tls_password pw;
+	mbedtls_pem_context pem;
+	unsigned variant = 0;
+	size_t used;
+	int ret;
+
+	if (password == NULL)
+		return MBEDTLS_ERR_PK_PASSWORD_REQUIRED;
+	mbedtls_pem_init(&pem);
+	ret = mbedtls_pem_read_buffer(&pem, PEM_ENCRYPTED, PEM_ENCRYPTED_END,
+	    (const unsigned char *)text, NULL, 0, &used);
+	while (ret == 0 && st == TLS_PBE_WRONG &&
+	       tls_password_init(&pw, password, variant++)) {
+		st = tls_pbe_key(pem.MBEDTLS_PRIVATE(buf),
+		    pem.MBEDTLS_PRIVATE(buflen), &pw, pk);
+		tls_password_free(&pw);
+	}
+	mbedtls_pem_free(&pem);
+	return ret != 0 ? ret : codes[st];
+}
+
 struct tls_key *tls_key_parse(
     const char *text, size_t len, const char *password, char err[ERR_MAX])
 {
@@ -105,9 +139,12 @@ struct tls_key *tls_key_parse(
 
 	assert(text[len] == '\0');
 	mbedtls_pk_init(&k->pk);
-	ret = mbedtls_pk_parse_key(&k->pk, (const unsigned char *)text, n,
-	    (const unsigned char *)password,
-	    password != NULL ? strlen(password) : 0 PK_RNG);
+	if (strstr(text, PEM_ENCRYPTED) != NULL)
+		ret = parse_encrypted(&k->pk, text, password);
+	else
+		ret = mbedtls_pk_parse_key(&k->pk, (const unsigned char *)text,
+		    n, (const unsigned char *)password,
+		    password != NULL ? strlen(password) : 0 PK_RNG);
 	if (ret == 0)
 		return k;
 	explain_key(ret, text, err);
@@ -231,16 +268,16 @@ int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
 bool tls_cert_has_ext(
     const struct tls_cert *c, const unsigned char *oid, size_t oid_len)
 {
-	const int seq = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
 	unsigned char *p = c->crt.v3_ext.p, *end, *next;
 	size_t len;
 
 	if (p == NULL)
 		return false;
 	end = p + c->crt.v3_ext.len;
-	if (mbedtls_asn1_get_tag(&p, end, &len, seq) != 0)
+	if (mbedtls_asn1_get_tag(&p, end, &len, TLS_ASN1_SEQ) != 0)
 		return false;
-	while (p < end && mbedtls_asn1_get_tag(&p, end, &len, seq) == 0) {
+	while (
+	    p < end && mbedtls_asn1_get_tag(&p, end, &len, TLS_ASN1_SEQ) == 0) {
 		next = p + len;
 		if (mbedtls_asn1_get_tag(&p, next, &len, MBEDTLS_ASN1_OID) ==
 			0 &&

@@ -1,0 +1,708 @@
+/* cred_test.c - credentials of every kind, and every mistake with its cure. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "conf.h"
+#include "cred.h"
+#include "pki.h"
+#include "tls.h"
+
+#define TOPIC "com.apple.mobilemail.push.org.example"
+#define XSERVER "com.apple.mail.XServer.0715abcd-1234-4321-9999-0123456789ab"
+#define NOW (TLS_CLOCK_MIN_S + 1000)
+
+static char err[ERR_MAX];
+
+/* A configuration file beside the keys, with these lines. */
+static void read_conf(struct conf *c, const char *text)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/xapsd.yaml", pki_dir);
+	f = fopen(path, "w");
+	fputs(text, f);
+	fclose(f);
+	conf_init(c);
+	if (conf_read(c, path, err) != 0)
+		fail_msg("%s", err);
+}
+
+static struct cred *load(const char *text)
+{
+	struct conf c;
+	struct cred *cred;
+
+	read_conf(&c, text);
+	err[0] = '\0';
+	cred = cred_load(&c, err);
+	conf_free(&c);
+	return cred;
+}
+
+static struct cred *load_ok(const char *text)
+{
+	struct cred *cred = load(text);
+
+	if (cred == NULL)
+		fail_msg("%s", err);
+	return cred;
+}
+
+/* The error must hold each of the words (parted by '|'). */
+static void refuses(const char *text, const char *words)
+{
+	char copy[256], *w;
+	struct cred *cred = load(text);
+
+	if (cred != NULL)
+		fail_msg("was accepted: %s", text);
+	snprintf(copy, sizeof(copy), "%s", words);
+	for (w = strtok(copy, "|"); w != NULL; w = strtok(NULL, "|"))
+		if (strstr(err, w) == NULL)
+			fail_msg("\"%s\" lacks \"%s\"", err, w);
+}
+
+#define P8 "keyFileP8: token.key\n"
+#define IDS "keyFileKeyId: ABCDE12345\nkeyFileTeamId: TEAM567890\n"
+#define P8_TOPIC "keyFileTopic: " TOPIC "\n"
+
+static void test_none(void **state)
+{
+	struct cred *c = load_ok("loglevel: info\n");
+
+	(void)state;
+	assert_int_equal(cred_kind(c), CRED_NONE);
+	assert_string_equal(cred_topic(c), "");
+	assert_null(cred_tls(c));
+	assert_int_equal(cred_check_time(c, NOW, err), 0);
+	cred_free(c);
+	cred_free(NULL);
+}
+
+/* --- token key --- */
+
+static void put(const char *name, const void *data, size_t len)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", pki_dir, name);
+	f = fopen(path, "wb");
+	assert_non_null(f);
+	assert_int_equal(fwrite(data, 1, len, f), len);
+	fclose(f);
+}
+
+/* The JWT's three parts as openssl(1) sees them. */
+static void check_jwt(const char *bearer, const char *claims)
+{
+	char *text;
+
+	put("jwt", bearer + 7, strlen(bearer + 7));
+	/* base64url to base64, padded */
+	sh("b64() { tr -- '-_' '+/' | awk '{ while (length($0) %% 4) $0 = $0 "
+	   "\"=\"; print }' | openssl base64 -d -A; }; "
+	   "cut -d. -f1 jwt | b64 >header; cut -d. -f2 jwt | b64 >claims; "
+	   "cut -d. -f3 jwt | b64 >sig; cut -d. -f1,2 jwt | tr -d '\\n' "
+	   ">signed; hex=$(od -An -v -tx1 sig | tr -d ' \\n'); "
+	   "test ${#hex} = 128; "
+	   "printf 'asn1=SEQUENCE:s\\n[s]\\nr=INTEGER:0x%%.64s\\n' $hex "
+	   ">sig.cnf; printf 's=INTEGER:0x%%s\\n' ${hex#????????????????????"
+	   "????????????????????????????????????????????} >>sig.cnf; "
+	   "openssl asn1parse -genconf sig.cnf -noout -out sig.der; "
+	   "openssl dgst -sha256 -verify token.pub -signature sig.der signed");
+	text = slurp("header", NULL);
+	assert_string_equal(text, "{\"alg\":\"ES256\",\"kid\":\"ABCDE12345\"}");
+	free(text);
+	text = slurp("claims", NULL);
+	assert_string_equal(text, claims);
+	free(text);
+}
+
+static void test_token_key(void **state)
+{
+	struct cred *c = load_ok(P8 IDS P8_TOPIC);
+	char claims[128];
+	const char *b;
+	int i;
+
+	(void)state;
+	assert_int_equal(cred_kind(c), CRED_TOKEN_KEY);
+	assert_string_equal(cred_topic(c), TOPIC);
+	assert_int_equal(cred_expires_s(c), 0);
+	assert_non_null(cred_tls(c));
+	assert_int_equal(cred_check_time(c, NOW, err), 0);
+	/* Several, since r and s are short now and then. */
+	for (i = 0; i < 4; i++) {
+		cred_renew(c);
+		b = cred_bearer(c, NOW + i, err);
+		assert_non_null(b);
+		assert_memory_equal(b, "bearer ", 7);
+		snprintf(claims, sizeof(claims),
+		    "{\"iss\":\"TEAM567890\",\"iat\":%lld}",
+		    (long long)NOW + i);
+		check_jwt(b, claims);
+	}
+	cred_free(c);
+}
+
+static void test_renewal(void **state)
+{
+	struct cred *c = load_ok(P8 IDS P8_TOPIC);
+	char first[512];
+
+	(void)state;
+	strcpy(first, cred_bearer(c, NOW, err));
+	assert_string_equal(cred_bearer(c, NOW, err), first);
+	assert_string_equal(cred_bearer(c, NOW + 50 * 60 - 1, err), first);
+	assert_string_not_equal(cred_bearer(c, NOW + 50 * 60, err), first);
+	/* The clock went back to before it was issued. */
+	strcpy(first, cred_bearer(c, NOW + 50 * 60, err));
+	assert_string_not_equal(cred_bearer(c, NOW, err), first);
+	strcpy(first, cred_bearer(c, NOW, err));
+	cred_renew(c);
+	assert_string_not_equal(cred_bearer(c, NOW + 1, err), first);
+	/* A clock that was never set. */
+	assert_null(cred_bearer(c, 3600, err));
+	assert_non_null(strstr(err, "clock"));
+	assert_non_null(cred_bearer(c, NOW, err));
+	cred_free(c);
+}
+
+static void test_long_ids(void **state)
+{
+	struct cred *c = load_ok(
+	    P8 P8_TOPIC "keyFileKeyId: ABCDEFGHIJABCDEFGHIJABCDEFGHIJAB\n"
+			"keyFileTeamId: ABCDEFGHIJABCDEFGHIJABCDEFGHIJAB\n");
+
+	(void)state;
+	assert_true(strlen(cred_bearer(c, INT64_MAX - 4000, err)) > 250);
+	cred_free(c);
+}
+
+static void test_token_key_mistakes(void **state)
+{
+	(void)state;
+	refuses(P8, "xapsd.yaml|keyFileKeyId|missing");
+	refuses(P8 "keyFileKeyId: ABCDE12345\n", "keyFileTeamId|missing");
+	refuses(P8 IDS, "keyFileTopic|missing|com.apple.mobilemail.push");
+	refuses(IDS, "keyFileKeyId|keyFileP8 is missing");
+	refuses(P8_TOPIC, "keyFileTopic|keyFileP8 is missing");
+	refuses(P8 P8_TOPIC "keyFileKeyId: 'AB\"CD'\nkeyFileTeamId: "
+			    "TEAM567890\n",
+	    "keyFileKeyId|letters and digits");
+	refuses(P8 P8_TOPIC "keyFileKeyId: ABCDE12345\nkeyFileTeamId: "
+			    "ABCDEFGHIJABCDEFGHIJABCDEFGHIJABC\n",
+	    "keyFileTeamId|letters and digits");
+	refuses(P8 IDS "keyFileTopic: 'com.apple bad'\n",
+	    "keyFileTopic|printable ASCII");
+	refuses(P8 IDS "keyFileTopic: 'a\"b'\n", "printable ASCII");
+	refuses(P8 IDS "keyFileTopic: 'a\\b'\n", "printable ASCII");
+	refuses("keyFileP8: none.p8\n" IDS P8_TOPIC,
+	    "keyFileP8|/none.p8|No such file");
+	refuses("keyFileP8: /\n" IDS P8_TOPIC, "is not a file");
+	refuses("keyFileP8: big\n" IDS P8_TOPIC, "1 MiB");
+	refuses("keyFileP8: p384.key\n" IDS P8_TOPIC, "P-256");
+	refuses("keyFileP8: rsa.key\n" IDS P8_TOPIC, "P-256");
+	refuses("keyFileP8: rsa.pem\n" IDS P8_TOPIC, "no private key");
+	refuses("keyFileP8: cut.key\n" IDS P8_TOPIC, "damaged");
+	refuses("keyFileP8: empty\n" IDS P8_TOPIC, "no private key");
+	refuses("keyFileP8: aes.key\n" IDS P8_TOPIC,
+	    "keyFileP8|encrypted|downloaded");
+}
+
+static void test_unreadable(void **state)
+{
+	uid_t nobody = 65534;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	sh("install -m 600 token.key secret.key; chmod 755 .");
+	assert_int_equal(seteuid(nobody), 0);
+	{
+		struct conf c;
+		char path[64];
+
+		conf_init(&c);
+		snprintf(path, sizeof(path), "%s/x.yaml", pki_dir);
+		c.path = strdup(path);
+		c.key_file_p8 = strdup("secret.key");
+		c.key_file_key_id = strdup("ABCDE12345");
+		c.key_file_team_id = strdup("TEAM567890");
+		c.key_file_topic = strdup(TOPIC);
+		assert_null(cred_load(&c, err));
+		conf_free(&c);
+	}
+	assert_int_equal(seteuid(0), 0);
+	assert_non_null(strstr(err, "user nobody may not read"));
+	assert_non_null(strstr(err, "secret.key"));
+	assert_non_null(strstr(err, "chmod 640"));
+}
+
+static void test_choose_one(void **state)
+{
+	(void)state;
+	refuses(P8 IDS P8_TOPIC "certificateFilePem: both.pem\n",
+	    "certificateFilePem|keyFileP8|choose one");
+	refuses(P8 IDS P8_TOPIC "certificateFileP12: a.p12\n",
+	    "certificateFileP12|keyFileP8|choose one");
+	refuses("certificateFilePem: both.pem\ncertificateFileP12: a.p12\n",
+	    "choose one");
+	refuses("certificateFilePemKey: rsa.key\n",
+	    "certificateFilePemKey|certificateFilePem is missing");
+}
+
+/* --- certificates --- */
+
+static void loads_cert(const char *text, const char *topic)
+{
+	struct cred *c = load_ok(text);
+
+	assert_int_equal(cred_kind(c), CRED_CERTIFICATE);
+	assert_string_equal(cred_topic(c), topic);
+	/* 2049-01-01 */
+	assert_int_equal(cred_expires_s(c), INT64_C(2493072000));
+	assert_int_equal(cred_check_time(c, NOW, err), 0);
+	assert_null(cred_bearer(c, NOW, err));
+	assert_non_null(cred_tls(c));
+	cred_free(c);
+}
+
+#define PAIR "certificateFilePem: rsa.pem\ncertificateFilePemKey: "
+
+static void test_certificate(void **state)
+{
+	(void)state;
+	loads_cert(PAIR "rsa.key\n", XSERVER);
+	loads_cert("certificateFilePem: both.pem\n", XSERVER);
+	/* the key first; the chain before the leaf; text between */
+	loads_cert("certificateFilePem: keyfirst.pem\n", XSERVER);
+	loads_cert("certificateFilePem: chainfirst.pem\n", XSERVER);
+	loads_cert("certificateFilePem: ec.pem\ncertificateFilePemKey: "
+		   "ec.key\n",
+	    TOPIC);
+	loads_cert("certificateFilePem: rsa4096.pem\n"
+		   "certificateFilePemKey: rsa4096.key\n",
+	    XSERVER);
+	/* as Apple's site hands it out: DER */
+	loads_cert("certificateFilePem: rsa.cer\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    XSERVER);
+	/* no UID, several UIDs */
+	loads_cert("certificateFilePem: nouid.pem\ncertificateFilePemKey: "
+		   "rsa.key\ntopic: com.example.topic\n",
+	    "com.example.topic");
+	loads_cert("certificateFilePem: two.pem\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    "short.topic");
+	/* the certificate knows better than a topic that was set */
+	loads_cert(PAIR "rsa.key\ntopic: com.example.topic\n", XSERVER);
+	/* its own trust */
+	loads_cert(PAIR "rsa.key\napnsCaFile: ca.pem\n", XSERVER);
+	loads_cert(PAIR "rsa.key\napnsCaFile: ca.der\n", XSERVER);
+}
+
+static void test_encrypted(void **state)
+{
+	const char *const files[] = { "old-aes.key", "old-3des.key", "aes.key",
+		"3des.key", "aes128-sha1.key", "pbes1.key" };
+	char text[512];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(text, sizeof(text),
+		    PAIR "%s\ncertificatePassword: s3cret wörd\n", files[i]);
+		loads_cert(text, XSERVER);
+		snprintf(text, sizeof(text),
+		    PAIR "%s\ncertificatePasswordFile: pw\n", files[i]);
+		loads_cert(text, XSERVER);
+		snprintf(text, sizeof(text), PAIR "%s\n", files[i]);
+		refuses(text, "certificateFilePemKey|encrypted|"
+			      "certificatePasswordFile");
+		snprintf(text, sizeof(text),
+		    PAIR "%s\ncertificatePassword: wrong\n", files[i]);
+		refuses(text, "certificateFilePemKey|certificatePassword");
+		assert_non_null(strstr(err, "not open"));
+	}
+	refuses(PAIR "aes.key\ncertificatePassword: a\n"
+		     "certificatePasswordFile: pw\n",
+	    "certificatePasswordFile|certificatePassword is set too");
+	refuses(PAIR "aes.key\ncertificatePasswordFile: none\n",
+	    "certificatePasswordFile|No such file");
+	refuses(PAIR "aes.key\ncertificatePasswordFile: longline\n",
+	    "certificatePasswordFile|first line");
+}
+
+static void test_certificate_mistakes(void **state)
+{
+	(void)state;
+	refuses("certificateFilePem: rsa.pem\n",
+	    "certificateFilePem|no private key|certificateFilePemKey");
+	refuses(PAIR "rsa4096.key\n",
+	    "certificateFilePemKey|does not belong|rsa.pem");
+	refuses(PAIR "token.key\n", "does not belong");
+	refuses("certificateFilePem: rsa.key\n", "no certificate");
+	refuses("certificateFilePem: cutcert.pem\n", "cannot be read");
+	refuses("certificateFilePem: nouid.pem\ncertificateFilePemKey: "
+		"rsa.key\n",
+	    "certificateFilePem|UID|topic");
+	refuses("certificateFilePem: badtopic.pem\ncertificateFilePemKey: "
+		"rsa.key\n",
+	    "certificateFilePem|printable ASCII");
+	refuses(PAIR "rsa.key\napnsCaFile: empty\n", "apnsCaFile|/empty|no CA");
+	refuses(PAIR "rsa.key\napnsCaFile: rsa.key\n", "apnsCaFile|no CA");
+	refuses(PAIR "rsa.key\napnsCaFile: none\n", "apnsCaFile|No such file");
+}
+
+/* --- PKCS#12 --- */
+
+static const struct {
+	const char *name, *options;
+	bool legacy; /* OpenSSL 3 keeps the algorithm apart */
+} p12_kinds[] = {
+	{ "modern", "-certfile ca.pem -name 'my push'", false },
+	{ "old", "-certfile ca.pem -name 'Schl\303\274ssel'", true },
+	{ "noiter", "-noiter -nomaciter", true },
+	{ "iter1", "-iter 1", false },
+	{ "iter20000", "-iter 20000", false },
+	{ "aes128", "-keypbe AES-128-CBC -certpbe AES-128-CBC", false },
+	{ "aes192", "-keypbe AES-192-CBC -certpbe AES-192-CBC", false },
+	{ "des2", "-keypbe PBE-SHA1-2DES -certpbe PBE-SHA1-2DES", true },
+	{ "des3", "-keypbe PBE-SHA1-3DES -certpbe PBE-SHA1-3DES", false },
+	{ "rc2-128", "-keypbe PBE-SHA1-RC2-128 -certpbe PBE-SHA1-RC2-128",
+	    true },
+	{ "rc2-40", "-keypbe PBE-SHA1-RC2-40 -certpbe PBE-SHA1-RC2-40", true },
+	{ "clearcert", "-certpbe NONE", false },
+	{ "clear", "-keypbe NONE -certpbe NONE", false },
+	{ "sha1", "-macalg sha1", false },
+	{ "sha384", "-macalg sha384", false },
+	{ "sha512", "-macalg sha512", false },
+	{ "nomac", "-nomac", false },
+	{ "nomacold", "-nomac", true },
+};
+
+#define N_P12 (sizeof(p12_kinds) / sizeof(p12_kinds[0]))
+
+static void make_p12(size_t i, const char *cert, const char *pass_file)
+{
+	sh("openssl pkcs12 -export -inkey %s.key -in %s.pem -passout file:%s "
+	   "-out %s.p12 %s %s",
+	    cert, cert, pass_file, p12_kinds[i].name, p12_kinds[i].options,
+	    p12_kinds[i].legacy ? "-legacy" : "");
+}
+
+static void p12_conf(char *out, size_t size, const char *name, const char *pw)
+{
+	snprintf(out, size, "certificateFileP12: %s.p12\n%s%s\n", name,
+	    pw != NULL ? "certificatePassword: " : "", pw != NULL ? pw : "");
+}
+
+static void test_p12(void **state)
+{
+	static const struct {
+		const char *file, *password, *yaml;
+	} passwords[] = {
+		{ "pw1", "simple", "simple" },
+		{ "pw2", "s3cret w\303\266rd \342\202\254 \360\237\220\264",
+		    "s3cret w\303\266rd \342\202\254 \360\237\220\264" },
+		{ "pw3",
+		    "a very long one, of many more than just sixty-four "
+		    "bytes, to fill several blocks",
+		    "'a very long one, of many more than just sixty-four "
+		    "bytes, to fill several blocks'" },
+	};
+	char text[512];
+	size_t i, j;
+
+	(void)state;
+	for (j = 0; j < sizeof(passwords) / sizeof(passwords[0]); j++)
+		put(passwords[j].file, passwords[j].password,
+		    strlen(passwords[j].password));
+	for (i = 0; i < N_P12; i++)
+		for (j = 0; j < 3; j++) {
+			make_p12(i, "rsa", passwords[j].file);
+			p12_conf(text, sizeof(text), p12_kinds[i].name,
+			    passwords[j].yaml);
+			loads_cert(text, XSERVER);
+			if (strcmp(p12_kinds[i].name, "clear") == 0)
+				continue; /* its MAC has a password, too */
+			p12_conf(
+			    text, sizeof(text), p12_kinds[i].name, "wrong");
+			refuses(text, "certificateFileP12|not opened");
+			p12_conf(text, sizeof(text), p12_kinds[i].name, NULL);
+			refuses(text, "certificateFileP12|needs its password|"
+				      "certificatePasswordFile");
+		}
+}
+
+static void test_p12_empty_password(void **state)
+{
+	char text[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_P12; i++) {
+		make_p12(i, "ec", "empty");
+		p12_conf(text, sizeof(text), p12_kinds[i].name, NULL);
+		loads_cert(text, TOPIC);
+		p12_conf(text, sizeof(text), p12_kinds[i].name, "''");
+		loads_cert(text, TOPIC);
+	}
+}
+
+static void test_p12_mistakes(void **state)
+{
+	(void)state;
+	put("pw1", "simple", 6);
+	sh("openssl pkcs12 -export -nokeys -in rsa.pem -passout file:pw1 "
+	   "-out nokey.p12; openssl pkcs12 -export -nocerts -inkey rsa.key "
+	   "-passout file:pw1 -out nocert.p12; openssl pkcs12 -export -inkey "
+	   "rsa.key -in rsa.pem -legacy -keypbe PBE-SHA1-RC4-128 -passout "
+	   "file:pw1 -out rc4.p12; head -c 900 modern.p12 >cut.p12; "
+	   "openssl pkcs12 -export -inkey rsa.key -in rsa.pem -iter 10000001 "
+	   "-nomac -certpbe NONE -passout file:pw1 -out slow.p12");
+#define WITH(name)                                                             \
+	"certificateFileP12: " name ".p12\ncertificatePassword: simple\n"
+	refuses(WITH("nokey"), "nokey.p12 holds no private key|Keychain");
+	refuses(WITH("nocert"), "nocert.p12 holds no certificate");
+	refuses(WITH("rc4"), "rc4.p12|does not know|openssl pkcs12");
+	refuses(WITH("cut"), "cut.p12 is damaged or not PKCS#12");
+	refuses(WITH("slow"), "slow.p12 is damaged");
+	refuses("certificateFileP12: rsa.pem\n", "not PKCS#12");
+	refuses("certificateFileP12: rsa.cer\n", "not PKCS#12");
+	refuses("certificateFileP12: empty\n", "not PKCS#12");
+	refuses("certificateFileP12: none\n", "No such file");
+	refuses("certificateFileP12: modern.p12\nkeyFileTopic: x\n",
+	    "keyFileP8 is missing");
+}
+
+/* Every cut and every changed byte is refused or read, without harm. */
+static void test_p12_broken(void **state)
+{
+	struct tls_cert *cert;
+	struct tls_key *key;
+	unsigned char *copy;
+	size_t len, i;
+	char *data;
+
+	(void)state;
+	put("pw1", "simple", 6);
+	sh("openssl pkcs12 -export -inkey ec.key -in ec.pem -legacy -noiter "
+	   "-nomac -passout file:pw1 -out small.p12");
+	data = slurp("small.p12", &len);
+	for (i = 0; i < 2 * len; i++) {
+		/* its own allocation, so that a sanitizer sees its end */
+		copy = malloc(i < len ? i + 1 : len);
+		memcpy(copy, data, i < len ? i : len);
+		if (i >= len)
+			copy[i - len] ^= 0x81;
+		cert = NULL;
+		key = NULL;
+		if (tls_p12_parse(copy, i < len ? i : len, "simple", &cert,
+			&key, err) == 0)
+			assert_true(i >= len);
+		tls_cert_free(cert);
+		tls_key_free(key);
+		free(copy);
+	}
+	free(data);
+}
+
+static void test_environment(void **state)
+{
+	(void)state;
+	refuses("certificateFilePem: dev.pem\ncertificateFilePemKey: "
+		"rsa.key\n",
+	    "certificateFilePem|sandbox|apnsEnvironment");
+	refuses("certificateFilePem: prod.pem\ncertificateFilePemKey: "
+		"rsa.key\napnsEnvironment: sandbox\n",
+	    "certificateFilePem|production|apnsEnvironment");
+	loads_cert("certificateFilePem: dev.pem\ncertificateFilePemKey: "
+		   "rsa.key\napnsEnvironment: sandbox\n",
+	    TOPIC);
+	loads_cert("certificateFilePem: prod.pem\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    TOPIC);
+	loads_cert("certificateFilePem: devprod.pem\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    TOPIC);
+}
+
+static void test_dates(void **state)
+{
+	struct cred *c;
+
+	(void)state;
+	c = load_ok("certificateFilePem: old.pem\ncertificateFilePemKey: "
+		    "rsa.key\n");
+	assert_int_equal(cred_check_time(c, NOW, err), -1);
+	assert_non_null(strstr(err, "expired on 2021-02-03 00:00 UTC"));
+	assert_int_equal(cred_check_time(c, 1000, err), 0);
+	cred_free(c);
+	c = load_ok("certificateFilePem: rsa.pem\ncertificateFilePemKey: "
+		    "rsa.key\n");
+	assert_int_equal(cred_check_time(c, INT64_C(2493072000), err), 0);
+	assert_int_equal(cred_check_time(c, INT64_C(2493072001), err), -1);
+	cred_free(c);
+	c = load_ok("certificateFilePem: future.pem\ncertificateFilePemKey: "
+		    "rsa.key\n");
+	assert_int_equal(cred_check_time(c, NOW, err), -1);
+	assert_non_null(strstr(err, "not valid before 2048-01-01"));
+	assert_non_null(strstr(err, "clock"));
+	cred_free(c);
+}
+
+/* --- our own listener --- */
+
+static void test_server(void **state)
+{
+	struct conf conf;
+	struct cred *c;
+
+	(void)state;
+	read_conf(&conf, "tlsCertfile: rsa.pem\ntlsKeyfile: rsa.key\n");
+	c = cred_load_server(&conf, err);
+	assert_non_null(c);
+	assert_int_equal(cred_kind(c), CRED_SERVER);
+	assert_non_null(cred_tls(c));
+	assert_int_equal(cred_expires_s(c), INT64_C(2493072000));
+	cred_free(c);
+	conf_free(&conf);
+	read_conf(&conf, "tlsCertfile: both.pem\ntlsKeyfile: both.pem\n");
+	c = cred_load_server(&conf, err);
+	assert_non_null(c);
+	cred_free(c);
+	conf_free(&conf);
+	read_conf(&conf, "tlsCertfile: rsa.pem\ntlsKeyfile: ec.key\n");
+	assert_null(cred_load_server(&conf, err));
+	assert_non_null(strstr(err, "tlsKeyfile"));
+	assert_non_null(strstr(err, "does not belong"));
+	conf_free(&conf);
+	read_conf(&conf, "tlsCertfile: rsa.pem\ntlsKeyfile: aes.key\n");
+	assert_null(cred_load_server(&conf, err));
+	assert_non_null(strstr(err, "openssl pkey"));
+	conf_free(&conf);
+}
+
+static void make_encrypted(void)
+{
+	sh("printf 's3cret w\\303\\266rd\\r\\nsecond line\\n' >pw");
+	sh("printf 's3cret w\\303\\266rd' >pass; "
+	   "openssl rsa -traditional -in rsa.key -aes256 -passout file:pass "
+	   "-out old-aes.key; "
+	   "openssl rsa -traditional -in rsa.key -des3 -passout file:pass "
+	   "-out old-3des.key; "
+	   "openssl pkcs8 -topk8 -in rsa.key -passout file:pass -out aes.key; "
+	   "openssl pkcs8 -topk8 -in rsa.key -v2 des3 -v2prf hmacWithSHA1 "
+	   "-passout file:pass -out 3des.key; "
+	   "openssl pkcs8 -topk8 -in rsa.key -v2 aes128 -v2prf hmacWithSHA1 "
+	   "-passout file:pass -out aes128-sha1.key; "
+	   "openssl pkcs8 -topk8 -in rsa.key -v1 PBE-SHA1-3DES "
+	   "-passout file:pass -out pbes1.key");
+}
+
+#define APPLE "1.2.840.113635.100.6.3."
+
+static void make_certs(void)
+{
+	const char *ext = "extendedKeyUsage=clientAuth";
+	const struct {
+		const char *name, *subj, *ext, *from, *to;
+	} certs[] = {
+		{ "rsa", "/C=US/CN=APSP:1/UID=" XSERVER, ext, PKI_FROM,
+		    PKI_TO },
+		{ "nouid", "/C=US/CN=APSP:1", ext, PKI_FROM, PKI_TO },
+		{ "two", "/UID=other/CN=x/UID=short.topic", ext, PKI_FROM,
+		    PKI_TO },
+		{ "badtopic", "/UID=a b/CN=x", ext, PKI_FROM, PKI_TO },
+		{ "dev", "/UID=" TOPIC "/CN=x", APPLE "1=DER:0500", PKI_FROM,
+		    PKI_TO },
+		{ "prod", "/UID=" TOPIC "/CN=x", APPLE "2=DER:0500", PKI_FROM,
+		    PKI_TO },
+		{ "devprod", "/UID=" TOPIC "/CN=x",
+		    APPLE "1=DER:0500\\n" APPLE "2=DER:0500", PKI_FROM,
+		    PKI_TO },
+		{ "old", "/UID=" TOPIC "/CN=x", ext, PKI_FROM, "20210203" },
+		{ "future", "/UID=" TOPIC "/CN=x", ext, "20480101", PKI_TO },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(certs) / sizeof(certs[0]); i++) {
+		if (i > 0)
+			sh("cp rsa.key %s.key", certs[i].name);
+		pki_cert(certs[i].name, certs[i].subj, "ca", certs[i].ext,
+		    certs[i].from, certs[i].to);
+	}
+	pki_cert("ec", "/UID=" TOPIC "/CN=x", "ca", ext, PKI_FROM, PKI_TO);
+	pki_cert("rsa4096", "/UID=" XSERVER, "ca", ext, PKI_FROM, PKI_TO);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	pki_open();
+	pki_key("ca", "P-256");
+	pki_cert("ca", "/CN=Test CA", "ca", PKI_CA_EXT, PKI_FROM, PKI_TO);
+	pki_key("token", "P-256");
+	sh("openssl pkey -in token.key -pubout -out token.pub");
+	pki_key("p384", "P-384");
+	pki_key("ec", "P-256");
+	pki_key("rsa", "rsa:2048");
+	pki_key("rsa4096", "rsa:4096");
+	make_certs();
+	make_encrypted();
+	sh("openssl x509 -in rsa.pem -outform DER -out rsa.cer; "
+	   "openssl x509 -in ca.pem -outform DER -out ca.der; "
+	   "cat rsa.pem rsa.key >both.pem; "
+	   "{ echo Bag Attributes; cat rsa.key; echo subject=x; cat rsa.pem "
+	   "ca.pem; } >keyfirst.pem; "
+	   "cat ca.pem rsa.pem rsa.key >chainfirst.pem; "
+	   "sed 4d token.key | sed 2s/M/N/ >cut.key; "
+	   "sed 5,8d rsa.pem >cutcert.pem; : >empty; "
+	   "head -c 1048577 /dev/zero >big; "
+	   "head -c 1025 /dev/zero | tr '\\0' x >longline");
+	sh("chmod 600 *");
+	return tls_init(err);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pki_close();
+	tls_exit();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_token_key),
+		cmocka_unit_test(test_renewal),
+		cmocka_unit_test(test_long_ids),
+		cmocka_unit_test(test_token_key_mistakes),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_choose_one),
+		cmocka_unit_test(test_certificate),
+		cmocka_unit_test(test_encrypted),
+		cmocka_unit_test(test_certificate_mistakes),
+		cmocka_unit_test(test_p12),
+		cmocka_unit_test(test_p12_empty_password),
+		cmocka_unit_test(test_p12_mistakes),
+		cmocka_unit_test(test_p12_broken),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_dates),
+		cmocka_unit_test(test_server),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
