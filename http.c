@@ -35,8 +35,13 @@
  * descriptors are spent on them. */
 #define LINGER_PER_S 50
 
+/* A newcomer for whom there is no room waits a moment for another's end, which
+ * the kernel may have ready for us already; so many newcomers at most. */
+#define SURPLUS_MS 100
+#define SURPLUS_MAX 50
+
 enum conn_state {
-	CONN_OPENING, /* TLS handshake */
+	CONN_OPENING, /* TLS handshake, or waiting for room */
 	CONN_IDLE,
 	CONN_HEAD,    /* the head is incomplete */
 	CONN_BODY,    /* the body is incomplete */
@@ -63,7 +68,8 @@ static const char *const state_names[] = {
  * a busy connection nothing is set at all. */
 enum timer_for {
 	TIMER_NONE,
-	TIMER_REQUEST, /* also opening */
+	TIMER_REQUEST, /* also the handshake */
+	TIMER_SURPLUS,
 	TIMER_TRIM,
 	TIMER_IDLE,
 	TIMER_SENDING,
@@ -87,7 +93,7 @@ struct http_conn {
 	unsigned char timer; /* enum timer_for */
 	unsigned char body;  /* enum http_body */
 	bool over_unix, over_tls;
-	bool surplus; /* over max_connections: only here to be told so */
+	bool surplus; /* over max_connections */
 	bool eof;     /* the peer sends no more */
 	bool close;   /* behind this answer */
 	bool http10, is_head, is_line;
@@ -656,6 +662,49 @@ static void on_resume(void *arg)
 
 /* --- events --- */
 
+/* Room for a newcomer: the longest-idle one goes.  One that came or was answered
+ * just now is not idle yet: its next request may be on the way. */
+static bool make_room(struct http_server *s)
+{
+	struct http_conn *c = (struct http_conn *)s->idle.next;
+
+	if (s->n_conns < s->max)
+		return true;
+	if (&c->link == &s->idle || c->idle_since_ms == loop_now_ms(s->loop))
+		return false;
+	conn_close(c);
+	return true;
+}
+
+static void admit(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+
+	if (c->surplus) {
+		c->surplus = false;
+		s->n_surplus--;
+		s->n_conns++;
+	}
+	conn_to(c, CONN_IDLE);
+	conn_step(c);
+}
+
+static void on_open(struct http_conn *c)
+{
+	if (c->surplus && !make_room(c->s))
+		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
+	else
+		admit(c);
+}
+
+static void on_surplus_timeout(struct http_conn *c)
+{
+	if (make_room(c->s))
+		admit(c);
+	else
+		conn_refuse(c, 503, "too many connections");
+}
+
 static void on_drained(struct http_conn *c)
 {
 	if (c->state != CONN_SENDING)
@@ -680,10 +729,15 @@ static void on_idle_timeout(struct http_conn *c)
 
 static void on_timeout(struct http_conn *c)
 {
+	bool surplus = c->timer == TIMER_SURPLUS;
+
 	c->timer = TIMER_NONE;
 	switch ((enum conn_state)c->state) {
 	case CONN_OPENING:
-		conn_close(c);
+		if (surplus)
+			on_surplus_timeout(c);
+		else
+			conn_close(c);
 		break;
 	case CONN_IDLE:
 		on_idle_timeout(c);
@@ -722,12 +776,7 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 	(void)io;
 	switch (event) {
 	case IO_OPEN:
-		if (c->surplus) {
-			conn_refuse(c, 503, "too many connections");
-			break;
-		}
-		conn_to(c, CONN_IDLE);
-		conn_step(c);
+		on_open(c);
 		break;
 	case IO_DATA:
 		conn_step(c);
@@ -749,17 +798,6 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 	}
 }
 
-/* Room for a newcomer: the longest-idle one goes. */
-static bool make_room(struct http_server *s)
-{
-	if (s->n_conns < s->max)
-		return true;
-	if (s->idle.next == &s->idle)
-		return false;
-	conn_close((struct http_conn *)s->idle.next);
-	return true;
-}
-
 static void on_accept(struct io_listener *li, int fd, void *arg)
 {
 	const struct listener *from = arg;
@@ -768,7 +806,7 @@ static void on_accept(struct io_listener *li, int fd, void *arg)
 	bool surplus = !make_room(s);
 
 	(void)li;
-	if (surplus && s->n_surplus >= LINGER_PER_S) {
+	if (surplus && s->n_surplus >= SURPLUS_MAX) {
 		close(fd);
 		return;
 	}

@@ -30,7 +30,9 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 {
 	long rc = syscall(SYS_clock_gettime, id, ts);
 
-	ts->tv_sec += clock_ahead_ms / 1000;
+	ts->tv_nsec += clock_ahead_ms % 1000 * 1000000;
+	ts->tv_sec += clock_ahead_ms / 1000 + ts->tv_nsec / 1000000000;
+	ts->tv_nsec %= 1000000000;
 	return (int)rc;
 }
 
@@ -880,19 +882,34 @@ static void newcomers(void **state)
 	/* 0 was used last, so 1 is the longest-idle */
 	say(fd[0], "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect(fd[0], OK(9, "GET /a 0 "));
+	advance(1);
 	extra = client();
 	expect_closed(fd[1]);
 	assert_int_equal(http_server_connections(server), MAX_CONNS);
 	fd[1] = extra;
 	for (i = 0; i < MAX_CONNS; i++)
 		say(fd[i], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-	/* now nobody is idle */
+	/* now nobody is idle: a newcomer waits for a moment */
 	extra = client();
+	say(extra, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_int_equal(hear(extra), 0);
+	advance(200);
 	expect_refusal(extra, 503);
+	extra = client();
+	say(extra, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+	close(fd[3]);
+	rounds(3);
+	http_reply(later[3], 200, NULL, NULL, NULL, 0);
+	advance(200);
+	expect(extra, OK(9, "GET /a 0 "));
+	fd[3] = extra;
+	say(fd[3], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+	later[3] = later[4];
 	assert_int_equal(http_server_connections(server), MAX_CONNS);
 	for (i = 0; i < MAX_CONNS; i++) {
 		http_reply(later[i], 200, NULL, NULL, NULL, 0);
 		expect(fd[i], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+		advance(1);
 	}
 	extra = client();
 	expect_closed(fd[0]);
@@ -910,10 +927,11 @@ static void flood_of_newcomers(void **state)
 		fd[i] = client();
 		say(fd[i], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
 	}
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 100; i++)
 		extra[i] = client();
+	advance(200);
+	for (i = 0; i < 100; i++)
 		told += hear(extra[i]) > 0 && strstr(heard, " 503 ");
-	}
 	assert_true(told >= 50);
 	for (i = 0; i < 100; i++)
 		close(extra[i]);

@@ -1,0 +1,342 @@
+"""The daemon's doors as well-behaved and misbehaving clients meet them."""
+import base64
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import socket
+import ssl
+import time
+
+import pytest
+
+from apple import free_port
+from xapsd import executable
+
+ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
+TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
+NOTIFY = json.dumps({"Username": "nobody", "Mailbox": "INBOX",
+                     "Events": ["MessageNew"]}).encode()
+
+
+def raw(daemon, tcp=False, timeout=20):
+    if tcp:
+        return socket.create_connection(("127.0.0.1", daemon.port), timeout)
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(daemon.socket_path)    # waits while the backlog is full
+    s.settimeout(timeout)
+    return s
+
+
+def post(body, *lines, path="/notify", version="1.1"):
+    head = ["POST %s HTTP/%s" % (path, version), "Host: localhost",
+            "Content-Length: %d" % len(body), *lines, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def is_instrumented():
+    """Under a sanitizer or valgrind, whose memory says nothing."""
+    return "XAPSD_WRAP" in os.environ or \
+        b"__asan_init" in pathlib.Path(executable()).read_bytes()
+
+
+def read_reply(s):
+    """One answer by its Content-Length: (status, header text, body)."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = s.recv(1)
+        assert more, "closed in the middle of %r" % data
+        data += more
+    head = data.decode()
+    length = int((re.search(r"content-length: (\d+)", head, re.I) or [0, 0])[1])
+    body = b""
+    while len(body) < length:
+        more = s.recv(length - len(body))
+        assert more, "closed in the middle of a body"
+        body += more
+    return int(head.split()[1]), head, body
+
+
+def assert_closed(s):
+    try:
+        assert s.recv(1) == b""
+    except ConnectionResetError:
+        pass
+
+
+def assert_refused(s, status):
+    got, head, body = read_reply(s)
+    assert got == status, head
+    assert re.search(r"^Connection: close\r$", head, re.M)
+    assert body.endswith(b"\n") and body.count(b"\n") == 1
+    assert_closed(s)
+    s.close()
+
+
+def test_every_split(xapsd):
+    """Wherever the network cuts a request, the answer is the same."""
+    request = (b"POST http://localhost/notify HTTP/1.1\r\nHost: localhost\r\n"
+               b"Transfer-Encoding: chunked\r\n\r\n"
+               b"%x\r\n%b\r\n5;x=y\r\n     \r\n0\r\nT: x\r\n\r\n" % (
+                   len(NOTIFY), NOTIFY))
+    with raw(xapsd) as s:
+        for at in range(1, len(request)):
+            s.sendall(request[:at])
+            s.sendall(request[at:])
+            assert read_reply(s)[0] == 404
+        for byte in request:
+            s.sendall(bytes([byte]))
+        assert read_reply(s)[0] == 404
+
+
+def test_pipelining_keeps_the_order(xapsd):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX"])
+    n = 500
+    register = json.dumps({
+        "ApsAccountId": ACCOUNT, "ApsDeviceToken": TOKEN,
+        "ApsSubtopic": "com.apple.mobilemail", "Username": "alice",
+        "Mailboxes": ["INBOX", "X"]}).encode()
+    with raw(xapsd) as s:
+        s.sendall((post(NOTIFY) + post(register, path="/register")
+                   + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n") * n)
+        for _ in range(n):
+            assert read_reply(s)[0] == 404
+            status, _, body = read_reply(s)
+            assert (status, body) == (200, xapsd.certs.key_topic.encode())
+            assert read_reply(s)[2] == b"no such path\n"
+
+
+def test_http10_and_continue(xapsd):
+    with raw(xapsd) as s:
+        s.sendall(post(NOTIFY, "Connection: keep-alive", version="1.0"))
+        assert "Connection: keep-alive" in read_reply(s)[1]
+        s.sendall(post(NOTIFY, version="1.0"))
+        assert "Connection: close" in read_reply(s)[1]
+        assert_closed(s)
+    with raw(xapsd) as s:
+        request = post(NOTIFY, "Expect: 100-continue")
+        s.sendall(request[:-len(NOTIFY)])
+        assert s.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        s.sendall(NOTIFY)
+        assert read_reply(s)[0] == 404
+        s.shutdown(socket.SHUT_WR)
+        assert_closed(s)
+    with raw(xapsd) as s:
+        s.sendall(post(NOTIFY))
+        s.shutdown(socket.SHUT_WR)    # a peer that only waits for the answer
+        assert read_reply(s)[0] == 404
+        assert_closed(s)
+
+
+def test_http_client_chunked(start_xapsd):
+    """Another's client library, over TCP."""
+    daemon = start_xapsd(tcp=True)
+    c = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=20)
+    for n in (1, 7, 1000):
+        pieces = [NOTIFY[i:i + n] for i in range(0, len(NOTIFY), n)]
+        c.request("POST", "/notify", iter(pieces), encode_chunked=True,
+                  headers={"Transfer-Encoding": "chunked"})
+        reply = c.getresponse()
+        reply.read()
+        assert reply.status == 404
+    c.request("HEAD", "/healthz")
+    reply = c.getresponse()
+    assert reply.status in (200, 405, 503)
+    assert reply.read() == b""
+    c.request("PUT", "/notify", NOTIFY)
+    reply = c.getresponse()
+    reply.read()
+    assert (reply.status, reply.getheader("Allow")) == (405, "POST")
+    c.close()
+
+
+@pytest.mark.parametrize("request_, status", [
+    (b"GET / HTTP/1.1\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", 400),
+    (post(b"{}", "Transfer-Encoding: chunked"), 400),
+    (post(b"{}", "Content-Length: 2"), 400),
+    (post(b"{}", "Expect: the-unexpected"), 417),
+    (b"GET / HTTP/2.0\r\n", 505),
+    (b"CONNECT a:1 HTTP/1.1\r\n", 501),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    (b"POST /notify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"5\nhello\r\n0\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nX: " + b"x" * 8192, 431),
+    (post(b"")[:-4].replace(b": 0", b": 65537") + b"\r\n\r\n", 413),
+    (b"POST /notify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"fffffff\r\n", 413),
+], ids=["no-host", "two-hosts", "folded", "two-framings", "two-lengths",
+        "expectation", "http2", "connect", "tls", "bare-lf-chunk",
+        "long-head", "long-body", "long-chunk"])
+def test_refusals(xapsd, request_, status):
+    with raw(xapsd) as s:
+        s.sendall(request_)
+        assert_refused(s, status)
+    assert xapsd.request("GET", "/healthz").status == 200
+
+
+def test_ten_megabytes(xapsd):
+    """Refused at once, the answer can be read, and nothing is kept."""
+    before = xapsd.rss_kib()
+    for _ in range(8):
+        with raw(xapsd) as s:
+            body = b"x" * 10_000_000
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                s.sendall(post(body)[:200_000])
+            assert_refused(s, 413)
+    assert xapsd.rss_kib() - before < 1024 or is_instrumented()
+
+
+def test_slow_and_half_open(start_xapsd):
+    """Requests that never end are answered 408 after 10 s, a byte now and then
+    does not prolong it; meanwhile others are served."""
+    daemon = start_xapsd(maxConnections=400)
+    socks = [raw(daemon) for _ in range(300)]
+    start = time.monotonic()
+    for i, s in enumerate(socks):
+        s.sendall(post(NOTIFY)[:1 + i % (len(NOTIFY) + 60)])
+    while time.monotonic() - start < 8:
+        for s in socks[:10]:
+            s.sendall(b"P")
+        assert daemon.notify("nobody").status == 404
+        time.sleep(1)
+    for s in socks[10:]:
+        status, _, _ = read_reply(s)
+        assert status == 408
+        s.close()
+    assert 9 < time.monotonic() - start < 20
+    for s in socks[:10]:
+        s.close()
+    assert daemon.notify("nobody").status == 404
+
+
+def test_idle_ones_make_room(start_xapsd):
+    """1,024 silent IMAP processes; the newcomer is served, the longest-idle one
+    goes, and each costs little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("the limit of open files is too low")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    daemon = start_xapsd()
+    daemon.apple.wait_connected()
+    before = daemon.rss_kib()
+    socks = []
+    for _ in range(1024):
+        s = raw(daemon)
+        s.sendall(post(NOTIFY))
+        assert read_reply(s)[0] == 404
+        socks.append(s)
+    time.sleep(2)    # after a second the buffers are given back
+    each = (daemon.rss_kib() - before) * 1024 / 1024
+    print("each idle connection: %d bytes" % each)
+    assert each < 4096 or is_instrumented()
+    socks[0].sendall(post(NOTIFY))
+    assert read_reply(socks[0])[0] == 404
+    with raw(daemon) as newcomer:
+        newcomer.sendall(post(NOTIFY))
+        assert read_reply(newcomer)[0] == 404
+        assert_closed(socks[1])
+        socks[0].sendall(post(NOTIFY))
+        assert read_reply(socks[0])[0] == 404
+    for s in socks:
+        s.close()
+
+
+def test_nobody_is_idle(start_xapsd):
+    daemon = start_xapsd(maxConnections=4)
+    busy = []
+    for _ in range(4):
+        s = raw(daemon)
+        s.sendall(b"POST /notify HT")
+        busy.append(s)
+    time.sleep(0.1)
+    with raw(daemon) as s:
+        assert_refused(s, 503)
+    for s in busy:
+        s.close()
+    daemon._wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
+
+
+def test_garbage(xapsd):
+    """Random bytes and mangled requests: always an answer or a close."""
+    rnd = random.Random(11619)
+    good = post(NOTIFY)
+    files = xapsd.open_files()
+    for i in range(300):
+        data = bytearray(good if i % 2 else rnd.randbytes(300))
+        for _ in range(rnd.randrange(1, 6)):
+            data[rnd.randrange(len(data))] = rnd.randrange(256)
+        with raw(xapsd) as s:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+    assert xapsd.notify("nobody").status == 404
+    xapsd._wait_until(lambda: xapsd.open_files() <= files + 1, "closed files")
+
+
+def test_out_of_descriptors(start_xapsd):
+    """More clients than descriptors: the daemon neither dies nor spins, and
+    serves again when they have gone."""
+    daemon = start_xapsd(maxConnections=1024)
+    daemon.apple.wait_connected()
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (64, 64))
+    socks = []
+    for _ in range(150):
+        s = socket.socket(socket.AF_UNIX)
+        s.setblocking(False)
+        if s.connect_ex(daemon.socket_path) == 0:
+            s.send(b"POST /not")
+        socks.append(s)
+    cpu = daemon.cpu_s()
+    time.sleep(2)
+    assert daemon.cpu_s() - cpu < 1
+    for s in socks:
+        s.close()
+    daemon._wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
+
+
+def test_password_on_tcp_only(start_xapsd):
+    daemon = start_xapsd(tcp=True, httpUser="me", httpPassword="it's: me")
+    assert daemon.notify("nobody").status == 404    # Unix socket
+    reply = daemon.notify("nobody", tcp=True)
+    assert reply.status == 401
+    assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+    assert daemon.request("GET", "/healthz", tcp=True).status == 200
+    for text, status in (("me:it's: me", 404), ("me:its: me", 401),
+                         ("me:it's: me2", 401), ("me:", 401), ("", 401)):
+        basic = base64.b64encode(text.encode()).decode()
+        reply = daemon.request("POST", "/notify", NOTIFY.decode(), tcp=True,
+                               headers={"Authorization": "Basic " + basic})
+        assert reply.status == status, text
+    assert "it's" not in daemon.log()
+
+
+def test_tls(start_xapsd, certs):
+    port = free_port()
+    daemon = start_xapsd(tlsCertfile=certs.server, tlsKeyfile=certs.server,
+                         tlsListenAddr="127.0.0.1", tlsPort=port)
+    context = ssl.create_default_context(cafile=certs.ca)
+    c = http.client.HTTPSConnection("127.0.0.1", port, timeout=20,
+                                    context=context)
+    for _ in range(3):
+        c.request("POST", "/notify", NOTIFY)
+        reply = c.getresponse()
+        reply.read()
+        assert reply.status == 404
+    c.close()
+    # plain HTTP, nonsense and silence at the TLS door
+    for data in (post(NOTIFY), b"\x16\x03\x01\x00\x05hello", b""):
+        with socket.create_connection(("127.0.0.1", port), 20) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                while s.recv(4096):
+                    pass
+    assert daemon.notify("nobody").status == 404
