@@ -44,8 +44,9 @@ struct json_err {
 	bool too_many; /* the tokens did not suffice */
 };
 
-/* Tokenises one text.  toks NULL: only checks it and counts.  Returns the number
- * of tokens (at least 1), or -1 with err_r filled. */
+/* Tokenises one text (under 512 MiB).  toks NULL: only checks it and counts, to
+ * a depth of 1024.  Returns the number of tokens (at least 1), or -1 with err_r
+ * filled. */
 int json_parse(const char *text, size_t len, struct json_tok *toks,
     size_t max_toks, struct json_err *err_r);
 

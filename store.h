@@ -49,7 +49,8 @@ struct store *store_open(const char *path, char err[ERR_MAX]);
 /* Syncs and frees everything. */
 void store_close(struct store *s);
 
-/* Creates or replaces a registration.  The line is queued for the file, or not
+/* Creates or replaces a registration; the spec has passed reg_spec_check() and
+ * points at nothing of the store's.  The line is queued for the file, or not
  * at all if this renewal changes nothing but the time and less than a day has
  * passed since one was written. */
 struct reg *store_put(struct store *s, const struct reg_spec *spec);
@@ -114,7 +115,8 @@ void reg_suspend(struct reg *r);
 bool reg_suspended(const struct reg *r);
 
 /* A place for the push queue's own pointer; on_drop tells it that the
- * registration is about to be freed. */
+ * registration is about to be freed (by a drop or expiry; store_close() does not
+ * tell).  It must not put or drop. */
 void reg_set_data(struct reg *r, void *data);
 void *reg_data(const struct reg *r);
 void store_on_drop(

@@ -42,8 +42,8 @@ struct reg {
 	uint8_t user_len, account_len;
 	uint8_t digits; /* of the token */
 	uint8_t room;	/* bytes for mailboxes at the end of the tail */
-	/* user NUL account NUL token (two digits a byte) and the mailboxes, each
-	 * with its NUL, or, when REG_FAR, a pointer to them. */
+	/* user NUL account NUL token (two digits a byte) and the mailboxes,
+	 * each with its NUL, or, when REG_FAR, a pointer to them. */
 	char tail[];
 };
 
@@ -121,11 +121,12 @@ static inline size_t reg_mailboxes_at(const struct reg *r)
 /* All of them, each with its NUL. */
 static inline const char *reg_mailboxes(const struct reg *r)
 {
-	const char *p = r->tail + reg_mailboxes_at(r);
+	const char *near = r->tail + reg_mailboxes_at(r), *far;
 
-	if (r->flags & REG_FAR)
-		memcpy(&p, p, sizeof(p));
-	return p;
+	if (!(r->flags & REG_FAR))
+		return near;
+	memcpy(&far, near, sizeof(far));
+	return far;
 }
 
 /* -1 if c is no hex digit */

@@ -1,4 +1,4 @@
-/* json_fuzz.c - tokens lie within the text and in each other; strings decode. */
+/* json_fuzz.c - tokens lie within the text and each other; strings decode. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

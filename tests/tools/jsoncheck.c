@@ -1,5 +1,5 @@
-/* jsoncheck.c - jsoncheck FILE: exit 0 if it is valid JSON by RFC 8259, 1 with
- * "line:column: reason" if not, 2 if it cannot be read, 64 if called wrongly. */
+/* jsoncheck.c - jsoncheck FILE: exit 0 if it is valid JSON by RFC 8259, 1
+ * with "line:column: reason" if not, 2 if it cannot be read, 64 if called wrongly. */
 #include <stdio.h>
 #include <stdlib.h>
 

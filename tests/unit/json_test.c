@@ -161,7 +161,7 @@ static void test_errors(void **state)
 	assert_string_equal(err.reason, "unknown escape");
 }
 
-/* Every prefix of a text ends at an unreadable page; only the whole is valid. */
+/* Every prefix ends at an unreadable page; only the whole is valid. */
 static void test_prefixes_at_page_end(void **state)
 {
 	static const char text[] = "{\"a\\u00e4\":[-1.5e+3,true,false,null,"
