@@ -1,6 +1,6 @@
 /* push.c - decides when a device is woken and what Apple's answer means for it.
  * Knows devices and time; knows nothing of HTTP/2, TLS or Dovecot. */
-#include "push.h"
+#include "push_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,15 +9,11 @@
 #include <time.h>
 
 #include "apns.h"
-#include "buf.h"
 #include "conf.h"
 #include "cred.h"
 #include "json.h"
-#include "loop.h"
 #include "store.h"
 #include "tls.h"
-
-#define HASH_LEN 16 /* MD5 */
 
 /* Mailboxes named in one push: APNs takes 4 KiB, one costs 35 bytes; the rest
  * goes with the next. */
@@ -30,135 +26,12 @@
 #define HOLD_MIN_MS (60 * 1000)
 #define HOLD_MAX_MS (60 * 60 * 1000)
 
-/* Apple wants a JWT renewed no more often. */
-#define RENEW_MIN_MS (20 * 60 * 1000)
-
-/* A set of mailbox hashes; one is the usual number and needs no memory. */
-struct hashes {
-	unsigned char (*more)[HASH_LEN]; /* all of them once there are two */
-	unsigned char one[HASH_LEN];
-	unsigned n, cap;
-};
-
-enum push_state {
-	PUSH_IDLE,    /* nothing waits */
-	PUSH_DELAYED, /* for the rest of a run of events */
-	PUSH_READY,   /* for room, or for the one in flight */
-	PUSH_PAUSED,  /* after a failure */
-};
-
 static const char *const state_names[] = {
 	[PUSH_IDLE] = "idle",
 	[PUSH_DELAYED] = "delayed",
 	[PUSH_READY] = "ready",
 	[PUSH_PAUSED] = "paused",
 };
-
-/* One registration's pushes: one waiting, one in flight. */
-struct push {
-	struct push_queue *q;
-	struct reg *reg;	  /* NULL: dropped while in flight */
-	struct push *prev, *next; /* ready list; next: pool, orphans */
-	struct loop_timer timer;
-	struct hashes wait, flight;
-	int64_t born_ms;       /* oldest event of wait and flight */
-	unsigned auth_gen;     /* JWT that the one in flight was sent with */
-	unsigned tries;	       /* failures in a row */
-	enum push_state state; /* changed only by push_to() */
-	bool listed;	       /* in the ready list */
-	bool in_flight;
-};
-
-struct push_queue {
-	struct loop *loop;
-	const struct conf *conf;
-	struct store *store;
-	struct cred *cred;
-	struct apns *apns;
-	struct push *first, *last; /* ready to be sent */
-	struct push *pool;
-	struct push *orphans; /* in flight, their registration dropped */
-	size_t count, in_flight;
-	struct loop_task pump;
-	struct buf payload;
-	/* credentials refused */
-	struct loop_timer hold;
-	int64_t hold_ms; /* the last pause; 0 when all is well */
-	bool probing;	 /* one at a time until Apple accepts again */
-	char trouble[ERR_MAX];
-	/* JWT */
-	unsigned auth_gen;
-	int64_t renewed_ms; /* 0: never for ExpiredProviderToken */
-	struct push_counters counters;
-};
-
-/* --- sets of hashes --- */
-
-static const unsigned char *hashes_at(const struct hashes *s, unsigned i)
-{
-	return s->more != NULL ? s->more[i] : s->one;
-}
-
-static bool hashes_has(const struct hashes *s, const unsigned char *hash)
-{
-	unsigned i;
-
-	for (i = 0; i < s->n; i++)
-		if (memcmp(hashes_at(s, i), hash, HASH_LEN) == 0)
-			return true;
-	return false;
-}
-
-static bool hashes_add(struct hashes *s, const unsigned char *hash)
-{
-	if (hashes_has(s, hash))
-		return false;
-	if (s->n == 0 && s->more == NULL) {
-		memcpy(s->one, hash, HASH_LEN);
-		s->n = 1;
-		return true;
-	}
-	if (s->n >= s->cap) {
-		s->cap = s->cap ? s->cap * 2 : 8;
-		if (s->more == NULL) {
-			s->more = xmalloc(s->cap * sizeof(*s->more));
-			memcpy(s->more[0], s->one, HASH_LEN);
-		} else {
-			s->more = xrealloc(s->more, s->cap * sizeof(*s->more));
-		}
-	}
-	memcpy(s->more[s->n++], hash, HASH_LEN);
-	return true;
-}
-
-static void hashes_clear(struct hashes *s)
-{
-	free(s->more);
-	memset(s, 0, sizeof(*s));
-}
-
-/* Moves up to MAILBOXES_MAX of from into the empty set to. */
-static void hashes_take(struct hashes *to, struct hashes *from)
-{
-	struct hashes rest = { 0 };
-	unsigned i;
-
-	for (i = MAILBOXES_MAX; i < from->n; i++)
-		hashes_add(&rest, hashes_at(from, i));
-	if (from->n > MAILBOXES_MAX)
-		from->n = MAILBOXES_MAX;
-	*to = *from;
-	*from = rest;
-}
-
-static void hashes_merge(struct hashes *to, struct hashes *from)
-{
-	unsigned i;
-
-	for (i = 0; i < from->n; i++)
-		hashes_add(to, hashes_at(from, i));
-	hashes_clear(from);
-}
 
 /* --- the ready list --- */
 
@@ -191,9 +64,7 @@ static void list_remove(struct push *p)
 
 static void on_timer(void *arg);
 
-/* The one place where a push changes its state.  ms: for the states that wait
- * for a timer. */
-static void push_to(struct push *p, enum push_state to, int64_t ms)
+void push_to(struct push *p, enum push_state to, int64_t ms)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
 
@@ -217,10 +88,7 @@ static void push_to(struct push *p, enum push_state to, int64_t ms)
 	}
 }
 
-/* For push_to(READY): before the others, since its turn was already. */
-#define FRONT (-1)
-
-static struct push *push_get(struct push_queue *q, struct reg *r)
+struct push *push_get(struct push_queue *q, struct reg *r)
 {
 	struct push *p = reg_data(r);
 
@@ -240,7 +108,7 @@ static struct push *push_get(struct push_queue *q, struct reg *r)
 	return p;
 }
 
-static void push_release(struct push *p)
+void push_release(struct push *p)
 {
 	struct push_queue *q = p->q;
 
@@ -252,6 +120,17 @@ static void push_release(struct push *p)
 	p->next = q->pool;
 	q->pool = p;
 	q->count--;
+}
+
+void push_settle(struct push *p)
+{
+	hashes_clear(&p->flight);
+	p->tries = 0;
+	p->born_ms = loop_now_ms(p->q->loop);
+	if (p->wait.n == 0)
+		push_release(p);
+	else if (p->state == PUSH_READY)
+		list_add(p, false);
 }
 
 static void on_timer(void *arg)
@@ -361,7 +240,7 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	assert(!b->failed);
 }
 
-static void say(enum log_level level, const struct push *p, const char *what)
+void push_say(enum log_level level, const struct push *p, const char *what)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
 
@@ -369,8 +248,7 @@ static void say(enum log_level level, const struct push *p, const char *what)
 	    log_token(reg_token(p->reg, tok), shown), what);
 }
 
-/* True if it is too old to be of use. */
-static bool drop_expired(struct push *p)
+bool push_drop_expired(struct push *p)
 {
 	struct push_queue *q = p->q;
 	int64_t max_ms = q->conf->push_expiration_s * 1000;
@@ -378,13 +256,12 @@ static bool drop_expired(struct push *p)
 	if (max_ms == 0 ? p->tries == 0
 			: loop_now_ms(q->loop) - p->born_ms < max_ms)
 		return false;
-	say(LOG_L_WARN, p, "dropped: could not be sent before pushExpiration");
+	push_say(
+	    LOG_L_WARN, p, "dropped: could not be sent before pushExpiration");
 	q->counters.dropped++;
 	push_release(p);
 	return true;
 }
-
-static void hold(struct push_queue *q, const char *why);
 
 /* False: nothing more can be sent now. */
 static bool send_first(struct push_queue *q)
@@ -393,16 +270,16 @@ static bool send_first(struct push_queue *q)
 	char tok[REG_TOKEN_MAX + 1], err[ERR_MAX];
 	enum apns_sent sent;
 
-	if (drop_expired(p))
+	if (push_drop_expired(p))
 		return true;
-	hashes_take(&p->flight, &p->wait);
+	hashes_take(&p->flight, &p->wait, MAILBOXES_MAX);
 	build_payload(q, p);
 	sent = apns_send(q->apns, reg_token(p->reg, tok), buf_head(&q->payload),
 	    q->payload.len, p, err);
 	if (sent != APNS_SENT) {
 		hashes_merge(&p->wait, &p->flight);
 		if (sent == APNS_NO_AUTH)
-			hold(q, err);
+			push_hold(q, err);
 		return false;
 	}
 	p->auth_gen = q->auth_gen;
@@ -441,8 +318,7 @@ static void on_hold_over(void *arg)
 	loop_task_queue(q->loop, &q->pump);
 }
 
-/* Logged once, then the pushes wait and healthz says why. */
-static void hold(struct push_queue *q, const char *why)
+void push_hold(struct push_queue *q, const char *why)
 {
 	if (loop_timer_is_set(&q->hold))
 		return;
@@ -457,7 +333,7 @@ static void hold(struct push_queue *q, const char *why)
 	loop_timer_set(q->loop, &q->hold, q->hold_ms);
 }
 
-static void hold_ends(struct push_queue *q)
+void push_hold_ends(struct push_queue *q)
 {
 	if (q->hold_ms == 0)
 		return;
@@ -468,203 +344,7 @@ static void hold_ends(struct push_queue *q)
 	loop_timer_clear(q->loop, &q->hold);
 }
 
-/* --- Apple's answers --- */
-
-/* The answered push is over; what waited meanwhile goes on. */
-static void settle(struct push *p)
-{
-	hashes_clear(&p->flight);
-	p->tries = 0;
-	p->born_ms = loop_now_ms(p->q->loop);
-	if (p->wait.n == 0)
-		push_release(p);
-	else if (p->state == PUSH_READY)
-		list_add(p, false);
-}
-
-/* What failed waits together with the new events, ms from now. */
-static void send_again(struct push *p, int64_t ms)
-{
-	hashes_merge(&p->flight, &p->wait);
-	p->wait = p->flight;
-	memset(&p->flight, 0, sizeof(p->flight));
-	p->q->counters.retried++;
-	if (ms > 0)
-		push_to(p, PUSH_PAUSED, ms);
-	else
-		push_to(p, PUSH_READY, FRONT);
-}
-
-/* retryMin, doubling, up to retryMax; jitter so that devices spread. */
-static void send_later(struct push *p, const struct apns_answer *an)
-{
-	const struct conf *conf = p->q->conf;
-	int64_t ms = conf->retry_min_ms;
-	unsigned i;
-	uint32_t r;
-
-	if (drop_expired(p))
-		return;
-	for (i = 1; i < p->tries && ms < conf->retry_max_ms; i++)
-		ms *= 2;
-	if (ms > conf->retry_max_ms)
-		ms = conf->retry_max_ms;
-	tls_random(&r, sizeof(r));
-	ms = ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
-	if (an->retry_after_s * 1000 > ms)
-		ms = an->retry_after_s * 1000;
-	send_again(p, ms > 0 ? ms : 1);
-}
-
-static void act_done(struct push *p, const struct apns_answer *an)
-{
-	(void)an;
-	p->q->counters.delivered++;
-	say(LOG_L_DEBUG, p, "delivered to Apple");
-	settle(p);
-}
-
-static void act_forget(struct push *p, const struct apns_answer *an)
-{
-	struct push_queue *q = p->q;
-
-	if (reg_time_s(p->reg) * 1000 >= an->timestamp_ms) {
-		say(LOG_L_DEBUG, p, "registered again since Apple's 410");
-		settle(p);
-		return;
-	}
-	say(LOG_L_INFO, p, "the device is gone (410): registration removed");
-	q->counters.forgotten++;
-	store_drop(q->store, p->reg); /* on_drop() releases p */
-}
-
-static void act_suspend(struct push *p, const struct apns_answer *an)
-{
-	char what[ERR_MAX];
-
-	err_set(what,
-	    "Apple refuses the device token (%d %s): suspended until the "
-	    "device registers again",
-	    an->status, an->reason);
-	say(LOG_L_WARN, p, what);
-	p->q->counters.suspended++;
-	reg_suspend(p->reg);
-	hashes_clear(&p->wait);
-	settle(p);
-}
-
-static void act_hold(struct push *p, const struct apns_answer *an)
-{
-	char why[ERR_MAX];
-
-	err_set(why, "Apple refuses our credentials (%d %s)", an->status,
-	    an->reason);
-	hold(p->q, why);
-	send_again(p, 0);
-}
-
-/* Many may be answered so for one JWT: the first answer renews it. */
-static void act_renew(struct push *p, const struct apns_answer *an)
-{
-	struct push_queue *q = p->q;
-	int64_t now_ms = loop_now_ms(q->loop);
-
-	(void)an;
-	if (p->auth_gen == q->auth_gen) {
-		if (q->renewed_ms != 0 &&
-		    now_ms - q->renewed_ms < RENEW_MIN_MS) {
-			hold(q, "Apple calls a new JWT expired "
-				"(ExpiredProviderToken twice in 20 minutes): "
-				"this machine's clock is probably wrong");
-		}
-		apns_renew_auth(q->apns);
-		q->auth_gen++;
-		q->renewed_ms = now_ms;
-	}
-	send_again(p, 0);
-}
-
-static void act_retry(struct push *p, const struct apns_answer *an)
-{
-	char what[ERR_MAX];
-
-	p->tries++;
-	if (an->outcome == APNS_ANSWERED)
-		err_set(what, "Apple answered %d %s: will be sent again",
-		    an->status, an->reason);
-	else
-		err_set(what, "no answer from Apple: will be sent again");
-	say(LOG_L_DEBUG, p, what);
-	send_later(p, an);
-}
-
-static void act_drop(struct push *p, const struct apns_answer *an)
-{
-	char what[ERR_MAX];
-
-	err_set(what, "dropped: Apple answered %d %s", an->status, an->reason);
-	say(LOG_L_WARN, p, what);
-	p->q->counters.dropped++;
-	settle(p);
-}
-
-/* Apple's answers: first match wins; a NULL reason matches any, one that ends
- * in '*' its start.  500 stands for every 5xx, 0 for all else.  known: Apple
- * takes our credentials, so that a hold is over. */
-static const struct answer {
-	int status;
-	const char *reason;
-	void (*act)(struct push *p, const struct apns_answer *an);
-	bool known;
-} answers[] = {
-	{ 200, NULL, act_done, true },
-	{ 410, "Unregistered", act_forget, true },
-	{ 410, NULL, act_suspend, true },
-	{ 400, "BadDeviceToken", act_suspend, true },
-	{ 400, "DeviceTokenNotForTopic", act_suspend, true },
-	{ 400, "TopicDisallowed", act_hold, false },
-	{ 400, "MissingTopic", act_hold, false },
-	{ 400, "BadTopic", act_hold, false },
-	{ 400, "BadCertificate*", act_hold, false },
-	{ 403, "ExpiredProviderToken", act_renew, false },
-	{ 403, NULL, act_hold, false },
-	{ 429, NULL, act_retry, false },
-	{ 500, NULL, act_retry, false },
-	{ 0, NULL, act_drop, false },
-};
-
-static bool reason_matches(const char *pattern, const char *reason)
-{
-	size_t n;
-
-	if (pattern == NULL)
-		return true;
-	n = strlen(pattern);
-	if (pattern[n - 1] == '*')
-		return strncmp(pattern, reason, n - 1) == 0;
-	return strcmp(pattern, reason) == 0;
-}
-
-static const struct answer *find_answer(const struct apns_answer *an)
-{
-	int status = an->status >= 500 ? 500 : an->status;
-	const struct answer *row = answers;
-
-	while (
-	    row->status != 0 &&
-	    (row->status != status || !reason_matches(row->reason, an->reason)))
-		row++;
-	return row;
-}
-
-/* Once at once; a server that goes on refusing gets pauses. */
-static void act_unprocessed(struct push *p, const struct apns_answer *an)
-{
-	if (p->tries++ == 0)
-		send_again(p, 0);
-	else
-		send_later(p, an);
-}
+/* --- answers --- */
 
 static void release_orphan(struct push *p)
 {
@@ -680,29 +360,14 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 {
 	struct push_queue *q = arg;
 	struct push *p = owner;
-	const struct answer *row;
 
 	p->in_flight = false;
 	q->in_flight--;
 	loop_task_queue(q->loop, &q->pump);
-	if (p->reg == NULL) {
+	if (p->reg == NULL)
 		release_orphan(p);
-		return;
-	}
-	switch (an->outcome) {
-	case APNS_UNPROCESSED:
-		act_unprocessed(p, an);
-		break;
-	case APNS_LOST:
-		act_retry(p, an);
-		break;
-	case APNS_ANSWERED:
-		row = find_answer(an);
-		if (row->known)
-			hold_ends(q);
-		row->act(p, an);
-		break;
-	}
+	else
+		push_answered(p, an);
 }
 
 /* --- the owner's --- */

@@ -8,10 +8,10 @@ bad=0
 layer() {
 	case $1 in
 	log | buf) echo 0 ;;
-	json | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
+	json | hashes | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
 	h2* | io* | store* | cred | p12) echo 2 ;;
 	http* | apns) echo 3 ;;
-	push) echo 4 ;;
+	push*) echo 4 ;;
 	api*) echo 5 ;;
 	xapsd | cli) echo 6 ;;
 	*) echo "tests/layers.sh: $1 has no layer" >&2; echo 99 ;;
@@ -27,6 +27,7 @@ module() {
 	http*) echo http ;;
 	h2*) echo h2 ;;
 	io*) echo io ;;
+	push*) echo push ;;
 	api*) echo api ;;
 	xapsd | cli) echo xapsd ;;
 	*) echo "$1" ;;
