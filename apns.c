@@ -797,7 +797,9 @@ static void conn_drop(struct conn *c)
 	unlink_conn(c);
 	loop_timer_clear(c->a->loop, &c->timer);
 	loop_task_cancel(c->a->loop, &c->flush);
-	io_finish(c->io);
+	/* One try: no loop will run to finish it. */
+	io_flush(c->io);
+	io_close(c->io);
 	conn_free(c);
 }
 
