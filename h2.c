@@ -14,9 +14,6 @@
 /* Kept of the buffers for split frames and blocks between uses. */
 #define KEEP_MAX 1024
 
-/* Room is over at the first ceiling.  The second is for what the server makes
- * us say (acknowledgements, resets, window updates): beyond it, it does not
- * read. */
 /* Every frame costs one, except DATA of some size.  A request earns what a busy
  * server sends for it (headers, data, two window updates, PINGs for its
  * bandwidth estimate); time earns the rest.  Who is over it floods. */

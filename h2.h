@@ -5,7 +5,7 @@
  * h2_recv(), h2_close() or h2_free().
  *
  * Memory: about 2 KiB for a connection, 6 KiB for each way's header table at
- * its first entry, 88 bytes for every request that was ever open at once (kept
+ * its first entry, 80 bytes for every request that was ever open at once (kept
  * for the next ones), and H2_BODY_MAX only for an answer that has a body. */
 #ifndef H2_H
 #define H2_H

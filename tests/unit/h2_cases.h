@@ -114,6 +114,18 @@ static const struct h2_case {
 	CASE("5.1: late frames on a stream that we cancelled",
 	    "!cancel 1;H 4 1 88;D 0 1 'x';W 0 1 =5;R 0 1 =8;H 5 3 88",
 	    "> RST_STREAM 1 CANCEL\ndone 3 200\n"),
+	CASE("5.1: late frames on the first of many cancelled streams",
+	    "!mute;!reqs 90;!cancels 80;H 4 7 88;D 1 7 'x';H 5 165 88;H 5 1 88",
+	    "done 1 200\n"),
+	CASE("5.1.1: an old stream among many new ones",
+	    "!mute;!again;H 5 3 88;H 5 5 88;H 5 7 88;H 5 9 88;H 5 11 88;"
+	    "H 5 13 88;H 5 1 88;H 5 17 88",
+	    "done 3 200\ndone 5 200\ndone 7 200\ndone 9 200\ndone 11 200\n"
+	    "done 13 200\ndone 1 200\ndone 17 200\n"),
+	CASE("5.4.1: nothing is sent after an error",
+	    "H 5 0 88;!ping;!bye;!req 2;!cancel 99;!room",
+	    "error PROTOCOL_ERROR: HEADERS on stream 0\n"
+	    "> GOAWAY PROTOCOL_ERROR\nno room\nroom 0 open 3 finished\n"),
 	CASE("5.1: RST_STREAM and WINDOW_UPDATE on a closed stream",
 	    "H 5 1 88;R 0 1 =0;W 0 1 =5;H 5 3 88", "done 1 200\ndone 3 200\n"),
 	CASE("5.1.1: the last stream id",
@@ -405,6 +417,10 @@ static const struct h2_case {
 	    "> RST_STREAM 1 PROTOCOL_ERROR\n"),
 	CASE("8.3: :status after a field", "H 5 1 [server: x] 88",
 	    "lost 1 PROTOCOL_ERROR, :status is missing\n"
+	    "> RST_STREAM 1 PROTOCOL_ERROR\n"),
+	CASE("8.3: :status again after a field", "H 5 1 88 [server: x] 88",
+	    "header 1 server: x\n"
+	    "lost 1 PROTOCOL_ERROR, :status is not at the beginning\n"
 	    "> RST_STREAM 1 PROTOCOL_ERROR\n"),
 	CASE("8.3: :status with other pseudo-headers", "H 5 1 88 [:path: /]",
 	    "lost 1 PROTOCOL_ERROR, an unknown pseudo-header\n"

@@ -9,6 +9,7 @@
  *	!req N		a request with a body of N bytes; !reqs COUNT, many
  *	!big		one with too large headers
  *	!again		from now on every answer opens another request
+ *	!cancels COUNT	cancels that many streams, from 7 on
  *	!cancel ID, !ping, !bye, !close, !wait MS
  *	!room		writes down what room there is
  *	!last		makes the next stream id the last one
@@ -378,12 +379,19 @@ static const char *owner_step(const char *s)
 		if (open_request(n) == 0)
 			buf_add_str(&run->log, "no room\n");
 		drain(true);
+	} else if (strncmp(s, "!cancels", 8) == 0) {
+		for (i = 0; i < n; i++) {
+			h2_cancel(run->h, 7 + 2 * i);
+			run->due[7 + 2 * i] = 0;
+		}
+		drain(true);
 	} else if (strncmp(s, "!cancel", 7) == 0) {
 		h2_cancel(run->h, n);
 		run->due[n & 0xfff] = 0;
 		drain(true);
 	} else if (strncmp(s, "!ping", 5) == 0) {
 		h2_ping(run->h);
+		assert_true(run->over || h2_ping_outstanding(run->h));
 		drain(true);
 	} else if (strncmp(s, "!bye", 4) == 0) {
 		h2_goodbye(run->h);
@@ -494,12 +502,41 @@ static void test_case(void **state)
 		check_case(c, split, NULL);
 }
 
+/* Nobody is told. */
+static void test_freed(void **state)
+{
+	static const unsigned char settings[9] = { 0, 0, 0, SETTINGS };
+	struct run r = { 0 };
+
+	(void)state;
+	buf_init(&r.log, 1000);
+	run = &r;
+	r.h = h2_new(&ops, NULL, 10);
+	assert_int_equal(h2_recv(r.h, settings, sizeof(settings), 0), 0);
+	assert_int_equal(open_request(2), 1);
+	assert_int_equal(open_request(70000), 3);
+	assert_string_equal(h2_error(r.h), "");
+	h2_free(r.h);
+	h2_free(NULL);
+	assert_int_equal(r.log.len, 6); /* "ready" */
+	buf_free(&r.log);
+}
+
+static void test_error_names(void **state)
+{
+	(void)state;
+	assert_string_equal(h2_error_name(0), "NO_ERROR");
+	assert_string_equal(h2_error_name(0xd), "HTTP_1_1_REQUIRED");
+	assert_string_equal(h2_error_name(0xe), "code 0xe");
+	assert_string_equal(h2_error_name(UINT32_MAX), "code 0xffffffff");
+}
+
 #define N_CASES (sizeof(cases) / sizeof(*cases))
 
 int main(void)
 {
 	const long page = sysconf(_SC_PAGESIZE);
-	struct CMUnitTest tests[N_CASES] = { 0 };
+	struct CMUnitTest tests[N_CASES + 2] = { 0 };
 	unsigned char *mem;
 	size_t i;
 
@@ -517,5 +554,8 @@ int main(void)
 		tests[i].test_func = test_case;
 		memcpy(&tests[i].initial_state, &c, sizeof(c));
 	}
+	tests[N_CASES] = (struct CMUnitTest)cmocka_unit_test(test_freed);
+	tests[N_CASES + 1] =
+	    (struct CMUnitTest)cmocka_unit_test(test_error_names);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
