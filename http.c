@@ -119,7 +119,8 @@ struct http_server {
 	struct link idle; /* longest-idle first */
 	struct link busy;
 	size_t max, n_conns, n_surplus, n_waiting;
-	int64_t linger_s; /* the second that n_lingers is of */
+	struct loop_task room; /* for a surplus one */
+	int64_t linger_s;      /* the second that n_lingers is of */
 	unsigned n_lingers;
 	bool quiet;
 };
@@ -197,6 +198,8 @@ static void conn_free(struct http_conn *c)
 		s->n_surplus--;
 	else
 		s->n_conns--;
+	if (s->n_surplus > 0)
+		loop_task_queue(s->loop, &s->room);
 	loop_task_cancel(s->loop, &c->resume);
 	loop_defer_free(s->loop, c, free);
 }
@@ -605,11 +608,21 @@ static bool is_reading(const struct http_conn *c)
 	       c->state == CONN_BODY;
 }
 
+/* Old clients send an empty line behind a body (RFC 9112 2.2): no request has
+ * begun with it, and its time does not run. */
+static void skip_empty_lines(struct buf *in)
+{
+	while (in->len >= 2 && memcmp(buf_head(in), "\r\n", 2) == 0)
+		buf_consume(in, 2);
+}
+
 /* One request if it is there; false if nothing more can be done now. */
 static bool read_request(struct http_conn *c)
 {
-	const struct buf *in = io_in(c->io);
+	struct buf *in = io_in(c->io);
 
+	if (c->state == CONN_IDLE)
+		skip_empty_lines(in);
 	if (in->len == 0)
 		return false;
 	if (c->state == CONN_BODY) {
@@ -695,6 +708,23 @@ static void on_open(struct http_conn *c)
 		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
 	else
 		admit(c);
+}
+
+/* Somebody has gone: the first that waits for it comes in. */
+static void on_room(void *arg)
+{
+	struct http_server *s = arg;
+	struct link *l = s->busy.next;
+	struct http_conn *c;
+
+	while (l != &s->busy && s->n_conns < s->max) {
+		c = (struct http_conn *)l;
+		l = l->next;
+		if (c->timer == TIMER_SURPLUS) {
+			admit(c);
+			l = s->busy.next; /* it may have moved others */
+		}
+	}
 }
 
 static void on_surplus_timeout(struct http_conn *c)
@@ -839,6 +869,7 @@ struct http_server *http_server_new(
 	s->arg = arg;
 	link_init(&s->idle);
 	link_init(&s->busy);
+	loop_task_init(&s->room, on_room, s);
 	return s;
 }
 
@@ -918,5 +949,6 @@ void http_server_free(struct http_server *s)
 			io_flush(c->io); /* the loop may not run again */
 		conn_close(c);
 	}
+	loop_task_cancel(s->loop, &s->room);
 	loop_defer_free(s->loop, s, free);
 }

@@ -444,7 +444,7 @@ static int chunk_step(struct http_chunked *c, char b)
 			return size_digit(c, b);
 		/* fall through */
 	case C_SIZE_SPACE:
-		c->line_len++;
+		c->line_len += b != '\r';
 		return b == '\r'	       ? C_SIZE_LF
 		       : b == ';'	       ? C_EXTENSION
 		       : b == ' ' || b == '\t' ? C_SIZE_SPACE

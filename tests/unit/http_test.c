@@ -319,8 +319,10 @@ static void chunks_good(void **state)
 	    "5\r\nhello\r\n"
 	    "00A ;x=\"y;\xc3\xa9\";z\r\n, world\r\n!\r\n"
 	    "1 \t\r\n?\r\n0;last\r\nTrailer: x\r\nOther:y\r\n\r\nGET /";
-	char out[sizeof(in)];
-	size_t used, len = sizeof(in) - 1, first;
+	struct http_chunked c = { 0 };
+	char out[sizeof(in)], *many;
+	size_t used, len = sizeof(in) - 1, first, i;
+	bool done;
 
 	(void)state;
 	for (first = 0; first <= len; first++) {
@@ -334,6 +336,17 @@ static void chunks_good(void **state)
 	assert_int_equal(used, len - 5);
 	assert_memory_equal(out, "hello, world\r\n!?", 16);
 	assert_int_equal(chunks("0\r\n\r\n", 5, 1, 1, out, &used), 0);
+	/* many small ones are fine */
+	many = malloc(20000 * 6 + 5);
+	for (i = 0; i < 20000; i++)
+		memcpy(many + i * 6, "1\r\nx\r\n", 6);
+	memcpy(many + i * 6, "0\r\n\r\n", 5);
+	assert_int_equal(
+	    http_parse_chunks(&c, many, 20000 * 6 + 5, &used, &done),
+	    20000 * 6 + 5);
+	assert_int_equal(used, 20000);
+	assert_true(done);
+	free(many);
 }
 
 static void chunks_bad(void **state)
@@ -861,6 +874,11 @@ static void slow_and_silent(void **state)
 		say(fd, "x\r\n\r\n");
 		expect(fd, OK(9, "GET /a 0 "));
 	}
+	/* an empty line begins nothing */
+	say(fd, "\r\n");
+	say(fd, "\r\n");
+	advance(11 * 1000);
+	assert_int_equal(hear(fd), 0);
 	/* silence: ten minutes, from the last answer on */
 	advance(9 * 60 * 1000);
 	say(fd, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -899,8 +917,8 @@ static void newcomers(void **state)
 	say(extra, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
 	close(fd[3]);
 	rounds(3);
+	assert_int_equal(hear(extra), 0);
 	http_reply(later[3], 200, NULL, NULL, NULL, 0);
-	advance(200);
 	expect(extra, OK(9, "GET /a 0 "));
 	fd[3] = extra;
 	say(fd[3], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
