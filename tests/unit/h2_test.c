@@ -359,62 +359,139 @@ static const char *frame_step(const char *s)
 	return s;
 }
 
-static const char *owner_step(const char *s)
+static void step_req(unsigned n)
 {
-	const unsigned n = (unsigned)atoi(s + strcspn(s, " ;"));
+	if (open_request(n) == 0)
+		buf_add_str(&run->log, "no room\n");
+}
+
+static void step_reqs(unsigned n)
+{
+	while (n-- > 0)
+		open_request(2);
+	drain(false);
+}
+
+static void step_big(unsigned n)
+{
+	(void)n;
+	assert_int_equal(open_big(), 0);
+}
+
+static void step_cancel(unsigned id)
+{
+	h2_cancel(run->h, id);
+	run->due[id & 0xfff] = 0;
+}
+
+static void step_cancels(unsigned n)
+{
 	unsigned i;
 
+	for (i = 0; i < n; i++)
+		step_cancel(7 + 2 * i);
+}
+
+static void step_ping(unsigned n)
+{
+	(void)n;
+	h2_ping(run->h);
+	assert_true(run->over || h2_ping_outstanding(run->h));
+}
+
+static void step_bye(unsigned n)
+{
+	(void)n;
+	h2_goodbye(run->h);
+}
+
+static void step_close(unsigned n)
+{
+	(void)n;
+	h2_close(run->h);
+	run->over = true;
+}
+
+static void step_wait(unsigned ms)
+{
+	run->now_ms += ms;
+}
+
+static void step_room(unsigned n)
+{
+	(void)n;
+	buf_add_fmt(&run->log, "room %u open %u%s\n", h2_room(run->h),
+	    h2_open_count(run->h), h2_is_finished(run->h) ? " finished" : "");
+}
+
+static void step_again(unsigned n)
+{
+	(void)n;
+	run->in_callback_request = true;
+}
+
+static void step_last(unsigned n)
+{
+	(void)n;
+	run->h->next_id = ID_MAX;
+}
+
+static void step_deaf(unsigned n)
+{
+	(void)n;
+	run->deaf = true;
+}
+
+static void step_hear(unsigned n)
+{
+	(void)n;
+	run->deaf = false;
+}
+
+static void step_mute(unsigned n)
+{
+	(void)n;
+	run->mute = true;
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(unsigned n);
+} owner_steps[] = {
+	{ "!req", step_req },
+	{ "!reqs", step_reqs },
+	{ "!big", step_big },
+	{ "!cancel", step_cancel },
+	{ "!cancels", step_cancels },
+	{ "!ping", step_ping },
+	{ "!bye", step_bye },
+	{ "!close", step_close },
+	{ "!wait", step_wait },
+	{ "!room", step_room },
+	{ "!again", step_again },
+	{ "!last", step_last },
+	{ "!deaf", step_deaf },
+	{ "!hear", step_hear },
+	{ "!mute", step_mute },
+};
+
+static const char *owner_step(const char *s)
+{
+	const size_t len = strcspn(s, " ;");
+	const unsigned n = (unsigned)atoi(s + len);
+	size_t i;
+
 	flush();
-	if (strncmp(s, "!reqs", 5) == 0) {
-		for (i = 0; i < n; i++)
-			open_request(2);
-		drain(false);
-	} else if (strncmp(s, "!deaf", 5) == 0) {
-		run->deaf = true;
-	} else if (strncmp(s, "!hear", 5) == 0) {
-		run->deaf = false;
-	} else if (strncmp(s, "!mute", 5) == 0) {
-		run->mute = true;
-	} else if (strncmp(s, "!req", 4) == 0) {
-		if (open_request(n) == 0)
-			buf_add_str(&run->log, "no room\n");
+	for (i = 0; i < sizeof(owner_steps) / sizeof(*owner_steps); i++) {
+		if (strlen(owner_steps[i].name) != len ||
+		    strncmp(s, owner_steps[i].name, len) != 0)
+			continue;
+		owner_steps[i].fn(n);
 		drain(true);
-	} else if (strncmp(s, "!cancels", 8) == 0) {
-		for (i = 0; i < n; i++) {
-			h2_cancel(run->h, 7 + 2 * i);
-			run->due[7 + 2 * i] = 0;
-		}
-		drain(true);
-	} else if (strncmp(s, "!cancel", 7) == 0) {
-		h2_cancel(run->h, n);
-		run->due[n & 0xfff] = 0;
-		drain(true);
-	} else if (strncmp(s, "!ping", 5) == 0) {
-		h2_ping(run->h);
-		assert_true(run->over || h2_ping_outstanding(run->h));
-		drain(true);
-	} else if (strncmp(s, "!bye", 4) == 0) {
-		h2_goodbye(run->h);
-		drain(true);
-	} else if (strncmp(s, "!close", 6) == 0) {
-		h2_close(run->h);
-		run->over = true;
-	} else if (strncmp(s, "!wait", 5) == 0) {
-		run->now_ms += n;
-	} else if (strncmp(s, "!room", 5) == 0) {
-		buf_add_fmt(&run->log, "room %u open %u%s\n", h2_room(run->h),
-		    h2_open_count(run->h),
-		    h2_is_finished(run->h) ? " finished" : "");
-	} else if (strncmp(s, "!big", 4) == 0) {
-		assert_int_equal(open_big(), 0);
-	} else if (strncmp(s, "!again", 6) == 0) {
-		run->in_callback_request = true;
-	} else if (strncmp(s, "!last", 5) == 0) {
-		run->h->next_id = ID_MAX;
-	} else {
-		fail_msg("unknown step %s", s);
+		return s + strcspn(s, ";");
 	}
-	return s + strcspn(s, ";");
+	fail_msg("unknown step %s", s);
+	return NULL;
 }
 
 /* Runs one script; the text is the caller's. */
