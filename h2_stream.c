@@ -269,8 +269,8 @@ int h2_set_initial_window(struct h2 *h, int32_t window)
 	return 0;
 }
 
-/* The owners cannot open new ones,
- * but may cancel others: a bucket is begun again after each. */
+/* The owners cannot open new ones, but may cancel others: a bucket is begun
+ * again after each. */
 void h2_finish_above(
     struct h2 *h, uint32_t last, enum h2_outcome outcome, const char *reason)
 {
