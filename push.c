@@ -448,6 +448,13 @@ void push_free(struct push_queue *q)
 	free(q);
 }
 
+bool push_is_busy(const struct push_queue *q)
+{
+	return q->in_flight > 0 ||
+	       (q->first != NULL && !loop_timer_is_set(&q->hold) &&
+		   apns_room(q->apns) > 0);
+}
+
 size_t push_count(const struct push_queue *q)
 {
 	return q->count;

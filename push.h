@@ -40,6 +40,15 @@ enum push_result push_notify(
 /* Sends at once what still waits for the rest of its run (shutdown). */
 void push_flush(struct push_queue *q);
 
+/* Writes what waits to the file (none: removes it).  -1 with err set. */
+int push_save(struct push_queue *q, const char *path, char err[ERR_MAX]);
+/* Queues what push_save() wrote and removes the file. */
+void push_load(struct push_queue *q, const char *path);
+
+/* True as long as waiting could help: something is in flight, or could be sent
+ * now. */
+bool push_is_busy(const struct push_queue *q);
+
 /* Registrations with something waiting or in flight. */
 size_t push_count(const struct push_queue *q);
 size_t push_in_flight(const struct push_queue *q);

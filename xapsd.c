@@ -321,13 +321,10 @@ static void on_shutdown_look(void *arg)
 	bool late = loop_now_ms(d->loop) - d->shutdown_ms >= SHUTDOWN_MS;
 
 	if (!late &&
-	    (push_count(d->queue) > 0 || http_server_busy(d->server) > 0)) {
+	    (push_is_busy(d->queue) || http_server_busy(d->server) > 0)) {
 		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_LOOK_MS);
 		return;
 	}
-	if (push_count(d->queue) > 0)
-		log_warn("stopping: %zu pushes could not be sent in time",
-		    push_count(d->queue));
 	loop_stop(d->loop);
 }
 
@@ -359,6 +356,35 @@ static void say_start(const struct daemon *d)
 			 "use keyFileP8 or certificateFilePem instead");
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
+}
+
+static char *queue_path(const struct daemon *d)
+{
+	size_t n = strlen(d->conf.database_file) + sizeof(".queue");
+	char *path = xmalloc(n);
+
+	snprintf(path, n, "%s.queue", d->conf.database_file);
+	return path;
+}
+
+static void save_queue(struct daemon *d)
+{
+	char *path;
+
+	if (d->shutdown_ms == 0) /* never got that far */
+		return;
+	path = queue_path(d);
+	if (push_save(d->queue, path, d->err) < 0)
+		log_error("push: %s", d->err);
+	free(path);
+}
+
+static void load_queue(struct daemon *d)
+{
+	char *path = queue_path(d);
+
+	push_load(d->queue, path);
+	free(path);
 }
 
 static int start(struct daemon *d)
@@ -395,6 +421,7 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	}
 	on_expire(d);
+	load_queue(d);
 	say_start(d);
 	return EXIT_DONE;
 }
@@ -404,6 +431,7 @@ static void stop(struct daemon *d)
 	if (d->api != NULL)
 		api_sync(d->api);
 	http_server_free(d->server);
+	save_queue(d);
 	push_free(d->queue);
 	api_free(d->api);
 	store_close(d->store);

@@ -730,6 +730,96 @@ static void test_queue_is_bounded(void **state)
 	expect_counts(2, 2);
 }
 
+/* --- over a restart --- */
+
+static void restart(void)
+{
+	char err[ERR_MAX], saved[80];
+
+	snprintf(saved, sizeof(saved), "%s.queue", path);
+	assert_int_equal(push_save(queue, saved, err), 0);
+	push_free(queue);
+	queue = push_new(NULL, &conf, store, NULL);
+	push_load(queue, saved);
+	assert_int_equal(access(saved, F_OK), -1);
+	run_tasks();
+}
+
+static void test_kept_over_a_restart(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);	 /* in flight */
+	notify("alice", "Notes", false); /* delayed */
+	notify("bob", "INBOX", true);
+	answer(1, 503, ""); /* paused */
+	expect_counts(2, 2);
+	restart();
+	expect_counts(4, 2);
+	assert_non_null(strstr(sent[2].payload, MD5_INBOX));
+	assert_non_null(strstr(sent[3].payload, MD5_INBOX));
+	assert_non_null(strstr(
+	    sent[strcmp(sent[2].token, TOK_A) ? 3 : 2].payload, MD5_NOTES));
+}
+
+static void test_nothing_to_keep(void **state)
+{
+	(void)state;
+	restart();
+	expect_counts(0, 0);
+}
+
+static void load_text(const char *text)
+{
+	char saved[80];
+	FILE *f;
+
+	snprintf(saved, sizeof(saved), "%s.queue", path);
+	f = fopen(saved, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	push_load(queue, saved);
+	run_tasks();
+}
+
+#define KEPT(token, time, hashes)                                              \
+	"{\"user\":\"alice\",\"account\":\"acc\\\"1\",\"token\":\"" token      \
+	"\",\"time\":" time ",\"hashes\":[" hashes "]}\n"
+
+static void test_damaged_queue_file(void **state)
+{
+	char text[2000];
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	snprintf(text, sizeof(text),
+	    "garbage\n[]\n\n{}\n" KEPT(TOK_A, "1", "\"7e33\"") KEPT(
+		TOK_A, "true", "\"" MD5_INBOX "\"") KEPT(TOK_A, "1", "")
+		KEPT(TOK_B, "1", "\"" MD5_INBOX "\"") /* no such registration */
+	    KEPT(TOK_A, "%lld",
+		"\"" MD5_NOTES "\"") "{\"user\":\"alice\",\"acc", /* torn */
+	    (long long)time(NULL));
+	load_text(text);
+	expect_counts(1, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_NOTES));
+	assert_null(strstr(sent[0].payload, MD5_INBOX));
+}
+
+static void test_too_old_to_send(void **state)
+{
+	char text[500];
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	snprintf(text, sizeof(text), KEPT(TOK_A, "%lld", "\"" MD5_INBOX "\""),
+	    (long long)time(NULL) - conf.push_expiration_s - 1);
+	load_text(text);
+	expect_counts(0, 0);
+	assert_int_equal(push_get_counters(queue)->dropped, 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -766,6 +856,10 @@ int main(void)
 		T(test_other_4xx_dropped),
 		T(test_dropped_while_in_flight),
 		T(test_queue_is_bounded),
+		T(test_kept_over_a_restart),
+		T(test_nothing_to_keep),
+		T(test_damaged_queue_file),
+		T(test_too_old_to_send),
 	};
 
 	return cmocka_run_group_tests_name("push", tests, NULL, NULL);
