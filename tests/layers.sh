@@ -8,12 +8,12 @@ bad=0
 layer() {
 	case $1 in
 	log | buf) echo 0 ;;
-	json | hashes | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
+	json | hashes | line | systemd | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
 	h2* | io* | store* | cred | p12) echo 2 ;;
 	http* | apns) echo 3 ;;
 	push*) echo 4 ;;
 	api*) echo 5 ;;
-	xapsd | cli) echo 6 ;;
+	xapsd | cli | ctl*) echo 6 ;;
 	*) echo "tests/layers.sh: $1 has no layer" >&2; echo 99 ;;
 	esac
 }
@@ -29,7 +29,7 @@ module() {
 	io*) echo io ;;
 	push*) echo push ;;
 	api*) echo api ;;
-	xapsd | cli) echo xapsd ;;
+	xapsd | cli | ctl*) echo xapsd ;;
 	*) echo "$1" ;;
 	esac
 }
