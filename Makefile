@@ -27,10 +27,10 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c buf.c \
-	json.c hashes.c hpack.c loop.c tls.c tls_key.c tls_verify.c tls_pbe.c tls_p12.c roots.c \
+	json.c hashes.c line.c hpack.c loop.c tls.c tls_key.c tls_verify.c tls_pbe.c tls_p12.c roots.c \
 	resolve.c conf.c \
 	h2.c h2_stream.c h2_answer.c io.c io_listen.c store.c store_reg.c store_load.c \
-	store_file.c store_go.c cred.c \
+	store_file.c store_go.c store_view.c cred.c \
 	http.c http_parse.c apns.c push.c push_answer.c push_save.c api.c cli.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a

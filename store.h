@@ -96,6 +96,27 @@ struct reg *reg_next(const struct reg *r);
 /* Every registration; cb must not put or drop.  Stops at a non-zero return. */
 int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
 size_t store_count(const struct store *s);
+/* The same piece by piece, with anything in between: *cursor begins as 0 and is
+ * 0 again at the end.  A call shows some users' (perhaps none); who is there all
+ * the time is shown at least once, rarely twice. */
+void store_scan(struct store *s, size_t *cursor,
+    void (*cb)(void *arg, struct reg *r), void *arg);
+
+/* One line of the file's format, put if it is newer than what is here.  NULL,
+ * or what is wrong with it. */
+const char *store_put_line(
+    struct store *s, const char *line, size_t len, bool *newer_r);
+/* Appends the registration's line. */
+bool reg_write(const struct reg *r, struct buf *b);
+
+/* A store in memory only, for looking: not to be synced or closed. */
+struct store *store_view_new(void);
+/* Reads a registrations file, or a Go daemon's database.json, without locking or
+ * changing it.  *bad_r: how many lines or accounts were left out.  -1 with err
+ * set, and errno if the file could not be read. */
+int store_view_read(
+    struct store *s, const char *path, size_t *bad_r, char err[ERR_MAX]);
+void store_view_free(struct store *s);
 
 const char *reg_user(const struct reg *r);
 const char *reg_account(const struct reg *r);

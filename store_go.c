@@ -307,6 +307,9 @@ int store_go_load(struct store *s, char err[ERR_MAX])
 		    s->path, why);
 		return -1;
 	}
+	s->n_bad = result.skipped;
+	if (s->read_only)
+		return 0;
 	if (store_rewrite(s, true, err) < 0)
 		return -1;
 	log_info("%s: took over %zu registrations of the Go daemon, skipped "

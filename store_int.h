@@ -85,6 +85,8 @@ struct store {
 	bool must_cut;	     /* bytes behind `size` could not be cut off */
 	bool must_sync_dir;  /* a rename may not be durable */
 	bool lacks_newline;  /* the last line is whole but for that */
+	bool read_only;	     /* a view: nothing is ever written */
+	size_t n_bad;	     /* lines or accounts that could not be read */
 	bool frozen;	     /* lines that no other file has: never rewrite */
 };
 
@@ -139,7 +141,7 @@ int reg_hex_value(char c);
 /* One record being read, with room for every string. */
 struct record {
 	struct reg_spec spec; /* points into what follows */
-	bool gone;
+	bool gone, suspended;
 	char user[REG_USER_MAX + 1];
 	char account[REG_ACCOUNT_MAX + 1];
 	char token[REG_TOKEN_MAX + 1];
@@ -152,6 +154,8 @@ struct record {
 struct store *store_new(void);
 void store_free(struct store *s);
 void store_free_gone(struct store *s);
+/* About n registrations will be put into an empty store. */
+void store_expect(struct store *s, size_t n);
 /* Puts without marking for the file; *changed_r: more than the time. */
 struct reg *store_upsert(
     struct store *s, const struct reg_spec *spec, bool *changed_r);
@@ -160,8 +164,7 @@ void store_forget(struct store *s, struct reg *r);
 
 /* --- store_reg.c --- */
 
-/* Appends the registration's line, or its removal. */
-bool reg_write(const struct reg *r, struct buf *b);
+/* Appends the line of its removal. */
 bool reg_write_gone(const struct reg *r, struct buf *b);
 
 /* --- store_load.c --- */

@@ -18,6 +18,12 @@
  * later version may add. */
 #define TOKENS_MAX 2048
 
+/* What one line is read with. */
+struct reader {
+	struct json_tok toks[TOKENS_MAX];
+	struct record rec;
+};
+
 struct loader {
 	struct store *s;
 	struct buf in;
@@ -29,8 +35,7 @@ struct loader {
 	size_t bad_n;	 /* bad lines */
 	size_t bad_line; /* the first one */
 	const char *bad_reason;
-	struct json_tok toks[TOKENS_MAX];
-	struct record rec;
+	struct reader reader;
 };
 
 /* --- one line --- */
@@ -80,19 +85,19 @@ static const char *read_value(struct record *rec, const struct json *j)
 }
 
 /* NULL, or what is wrong with the line. */
-static const char *read_record(struct loader *l, const char *line, size_t len)
+static const char *read_record(struct reader *in, const char *line, size_t len)
 {
-	struct json j = { line, len, l->toks, 0 };
-	struct record *rec = &l->rec;
-	const struct json_tok *gone;
+	struct json j = { line, len, in->toks, 0 };
+	struct record *rec = &in->rec;
+	const struct json_tok *flag;
 	struct json_err e;
 	const char *reason;
-	int n = json_parse(line, len, l->toks, TOKENS_MAX, &e);
+	int n = json_parse(line, len, in->toks, TOKENS_MAX, &e);
 
 	if (n < 0)
 		return e.reason;
 	j.n_toks = (size_t)n;
-	if (l->toks[0].type != JSON_OBJECT)
+	if (in->toks[0].type != JSON_OBJECT)
 		return "no JSON object";
 	rec->spec = (struct reg_spec){
 		.user = rec->user, .account = rec->account, .token = rec->token
@@ -103,8 +108,10 @@ static const char *read_record(struct loader *l, const char *line, size_t len)
 		return "account is missing, no string or too long";
 	if (!get_string(&j, "token", rec->token, sizeof(rec->token)))
 		return "token is missing, no string or too long";
-	gone = json_get(&j, l->toks, "gone");
-	rec->gone = gone != NULL && gone->type == JSON_TRUE;
+	flag = json_get(&j, in->toks, "gone");
+	rec->gone = flag != NULL && flag->type == JSON_TRUE;
+	flag = json_get(&j, in->toks, "suspended");
+	rec->suspended = flag != NULL && flag->type == JSON_TRUE;
 	if (!rec->gone) {
 		reason = read_value(rec, &j);
 		if (reason != NULL)
@@ -116,11 +123,11 @@ static const char *read_record(struct loader *l, const char *line, size_t len)
 static void apply_record(struct loader *l, size_t line_len)
 {
 	struct store *s = l->s;
-	const struct reg_spec *spec = &l->rec.spec;
+	const struct reg_spec *spec = &l->reader.rec.spec;
 	struct reg *r;
 	bool changed;
 
-	if (l->rec.gone) {
+	if (l->reader.rec.gone) {
 		r = store_find(s, spec->user, spec->account, spec->token);
 		if (r != NULL)
 			store_forget(s, r);
@@ -140,7 +147,7 @@ static void bad_write(struct loader *l, const void *p, size_t n)
 {
 	char path[PATH_MAX];
 
-	if (l->bad_error != 0)
+	if (l->bad_error != 0 || l->s->read_only)
 		return;
 	if (l->bad_fd < 0) {
 		snprintf(path, sizeof(path), "%s.bad", l->s->path);
@@ -172,8 +179,11 @@ static void bad_finish(struct loader *l)
 			l->bad_error = errno;
 		close(l->bad_fd);
 	}
+	l->s->n_bad = l->bad_n;
 	if (l->bad_n == 0)
 		return;
+	if (l->s->read_only)
+		l->s->frozen = true;
 	if (l->bad_error != 0) {
 		store_io_error(err, l->s, ".bad", "write", l->bad_error);
 		log_warn("%s (the bad lines stay in the file for now)", err);
@@ -206,7 +216,7 @@ static void take_line(struct loader *l, const char *line, size_t n)
 	l->line_no++;
 	if (is_blank(line, n))
 		return;
-	reason = read_record(l, line, n);
+	reason = read_record(&l->reader, line, n);
 	if (reason == NULL) {
 		apply_record(l, n + 1);
 		return;
@@ -272,12 +282,15 @@ static int take_tail(struct loader *l, char err[ERR_MAX])
 	if (n == 0)
 		return 0;
 	l->line_no++;
-	if (read_record(l, (const char *)buf_head(&l->in), n) == NULL) {
+	if (read_record(&l->reader, (const char *)buf_head(&l->in), n) ==
+	    NULL) {
 		apply_record(l, n + 1);
 		s->size += n;
 		s->lacks_newline = true;
 		return 0;
 	}
+	if (s->read_only) /* or being written at this moment */
+		return 0;
 	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
 		 "cut off",
 	    s->path, n);
@@ -307,6 +320,29 @@ static int read_all(struct loader *l, char err[ERR_MAX])
 		return -1;
 	}
 	return take_tail(l, err);
+}
+
+const char *store_put_line(
+    struct store *s, const char *line, size_t len, bool *newer_r)
+{
+	struct reader *in = xmalloc(sizeof(*in));
+	const struct reg_spec *spec = &in->rec.spec;
+	const char *reason = read_record(in, line, len);
+	struct reg *r;
+
+	*newer_r = false;
+	if (reason == NULL && in->rec.gone)
+		reason = "a removal";
+	if (reason == NULL) {
+		r = store_find(s, spec->user, spec->account, spec->token);
+		*newer_r = r == NULL || reg_time_s(r) < spec->time_s;
+		if (*newer_r)
+			r = store_put(s, spec);
+		if (*newer_r && in->rec.suspended)
+			reg_suspend(r);
+	}
+	free(in);
+	return reason;
 }
 
 int store_load(struct store *s, char err[ERR_MAX])
