@@ -451,7 +451,7 @@ static void test_p12_empty_password(void **state)
 
 	(void)state;
 	for (i = 0; i < N_P12; i++) {
-		make_p12(i, "ec", "empty");
+		make_p12(i, "ec", "newline");
 		p12_conf(text, sizeof(text), p12_kinds[i].name, NULL);
 		loads_cert(text, TOPIC);
 		p12_conf(text, sizeof(text), p12_kinds[i].name, "''");
@@ -668,6 +668,7 @@ static int setup(void **state)
 	   "cat ca.pem rsa.pem rsa.key >chainfirst.pem; "
 	   "sed 4d token.key | sed 2s/M/N/ >cut.key; "
 	   "sed 5,8d rsa.pem >cutcert.pem; : >empty; "
+	   "echo >newline; "
 	   "head -c 1048577 /dev/zero >big; "
 	   "head -c 1025 /dev/zero | tr '\\0' x >longline");
 	sh("chmod 600 *");
