@@ -390,21 +390,29 @@ static void conn_fail(struct conn *c, const char *why)
 	conn_close(c);
 }
 
+/* Only answers are awaited from here on. */
+static void conn_drain(struct conn *c)
+{
+	if (c->state != CONN_DRAINING)
+		conn_to(c, CONN_DRAINING);
+	c->a->cur = NULL;
+	c->next = c->a->draining;
+	c->a->draining = c;
+	if (c->first == NULL)
+		conn_close(c);
+}
+
 /* A connection that takes no more requests makes place for a new one. */
 static void conn_settle(struct conn *c)
 {
 	struct apns *a = c->a;
 
 	if (a->cur == c && c->h2 != NULL && h2_is_finished(c->h2)) {
-		if (c->state != CONN_DRAINING)
-			conn_to(c, CONN_DRAINING);
-		a->cur = NULL;
-		c->next = a->draining;
-		a->draining = c;
 		redial_after(a, c);
-	}
-	if (c->state == CONN_DRAINING && c->first == NULL)
+		conn_drain(c);
+	} else if (c->state == CONN_DRAINING && c->first == NULL) {
 		conn_close(c);
+	}
 }
 
 /* --- bytes --- */
@@ -757,9 +765,81 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 		    a->cur->state == CONN_UP ? APNS_UP : APNS_CONNECTING;
 	status_r->host = a->host;
 	status_r->port = a->port;
+	status_r->peer = status_r->state == APNS_UP ? io_peer(a->cur->io) : "";
+	status_r->protocol =
+	    status_r->state == APNS_UP ? tls_protocol(io_tls(a->cur->io)) : "";
 	status_r->last_error = a->last_error != NULL ? a->last_error : "";
 	status_r->connections = a->connections;
 	status_r->resumed = a->resumed;
+}
+
+/* Apple's reasons that somebody can do something about. */
+static const struct {
+	const char *reason, *words;
+} reasons[] = {
+	{ "BadCertificate", "the certificate is not one for APNs" },
+	{ "BadCertificateEnvironment",
+	    "the certificate is for the other environment: set "
+	    "apnsEnvironment" },
+	{ "BadDeviceToken",
+	    "the device token is unknown here: it is of the other "
+	    "environment, or of a phone that is gone" },
+	{ "BadEnvironmentKeyIdInToken",
+	    "the key is for the other environment: set apnsEnvironment" },
+	{ "BadTopic", "the topic is malformed: check keyFileTopic or topic" },
+	{ "DeviceTokenNotForTopic",
+	    "the device registered under another topic, as with an earlier "
+	    "certificate" },
+	{ "ExpiredProviderToken",
+	    "the token is too old: this machine's clock is probably wrong" },
+	{ "ExpiredToken", "the device token has expired" },
+	{ "Forbidden", "Apple forbids it for this certificate or key" },
+	{ "InvalidProviderToken",
+	    "key, key id and team id do not belong together: check "
+	    "keyFileP8, keyFileKeyId and keyFileTeamId" },
+	{ "MissingProviderToken",
+	    "Apple wants a certificate or a token key for this topic" },
+	{ "MissingTopic", "set topic, or keyFileTopic" },
+	{ "TopicDisallowed",
+	    "the topic does not belong to this key or certificate: check "
+	    "keyFileTopic or topic" },
+	{ "Unregistered", "the account was removed from the phone" },
+	{ "UnrelatedKeyIdInToken",
+	    "the key id is not that of this key: check keyFileKeyId" },
+};
+
+const char *apns_reason_words(const char *reason)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (strcmp(reason, reasons[i].reason) == 0)
+			return reasons[i].words;
+	return "";
+}
+
+static void use_cred(struct apns *a, struct cred *cred)
+{
+	a->cred = cred;
+	a->n_headers = 0;
+	a->h_auth = NULL;
+	a->failures = 0;
+	if (cred_kind(cred) == CRED_NONE)
+		return;
+	build_headers(a);
+	dial(a);
+}
+
+void apns_set_cred(struct apns *a, struct cred *cred)
+{
+	struct conn *c = a->cur;
+
+	loop_timer_clear(a->loop, &a->redial);
+	if (c != NULL && c->state == CONN_UP)
+		conn_drain(c);
+	else if (c != NULL)
+		conn_close(c);
+	use_cred(a, cred);
 }
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
@@ -769,7 +849,6 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 
 	a->loop = l;
 	a->conf = conf;
-	a->cred = cred;
 	a->ops = ops;
 	a->arg = arg;
 	a->host = conf->apns_host != NULL ? conf->apns_host
@@ -777,10 +856,7 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 					  : PRODUCTION_HOST;
 	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
 	loop_timer_init(&a->redial, on_redial, a);
-	if (cred_kind(cred) != CRED_NONE) {
-		build_headers(a);
-		dial(a);
-	}
+	use_cred(a, cred);
 	return a;
 }
 

@@ -50,6 +50,8 @@ struct apns_status {
 	enum apns_state state;
 	const char *host;
 	int port;
+	const char *peer;     /* of a connection that is up: address and port */
+	const char *protocol; /* and its TLS version; else "" */
 	const char *last_error; /* of the last failed connection; "" if none */
 	uint64_t connections;	/* that came up since start */
 	uint64_t resumed;	/* of these, by TLS session resumption */
@@ -73,6 +75,14 @@ enum apns_sent {
 /* One push to a device; everything is copied.  token: lower-case hex. */
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
+
+/* Goes on with other credentials on a new connection; what is under way on the
+ * old one is answered there.  The old cred may be freed then. */
+void apns_set_cred(struct apns *a, struct cred *cred);
+
+/* What one of Apple's reasons means and what to do about it, "" if nothing is
+ * known of it. */
+const char *apns_reason_words(const char *reason);
 
 /* Makes a new JWT for the next request. */
 void apns_renew_auth(struct apns *a);

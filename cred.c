@@ -674,3 +674,26 @@ void cred_renew(struct cred *c)
 {
 	c->bearer[0] = '\0';
 }
+
+void cred_each_file(
+    const struct conf *conf, void (*cb)(void *arg, const char *path), void *arg)
+{
+	const char *const names[] = {
+		conf->key_file_p8,
+		conf->certificate_file_pem,
+		conf->certificate_file_pem_key,
+		conf->certificate_file_p12,
+		conf->certificate_password_file,
+		conf->apns_ca_file,
+	};
+	char *path;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i] == NULL)
+			continue;
+		path = conf_beside(conf, names[i]);
+		cb(arg, path);
+		free(path);
+	}
+}

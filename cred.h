@@ -31,7 +31,8 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
 /* The same for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
  * Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
-/* After the connections of its cred_tls(). */
+/* Connections of its cred_tls() that are open may outlive it; none may be in its
+ * handshake. */
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);
@@ -42,6 +43,10 @@ int64_t cred_expires_s(const struct cred *c);
 /* 0, or -1 with err saying that the certificate is past its date or not valid
  * yet.  With a clock that was never set all is well. */
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
+
+/* The files behind it, as they are found from here; cb is told each path. */
+void cred_each_file(const struct conf *conf,
+    void (*cb)(void *arg, const char *path), void *arg);
 
 /* The TLS context with this identity, its trust by apnsCaFile or the built-in
  * roots; owned by the cred; NULL for CRED_NONE. */

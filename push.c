@@ -26,6 +26,9 @@
 #define HOLD_MIN_MS (60 * 1000)
 #define HOLD_MAX_MS (60 * 60 * 1000)
 
+/* After we could not even sign: a router's clock is set by NTP any moment. */
+#define NO_AUTH_MS (10 * 1000)
+
 static const char *const state_names[] = {
 	[PUSH_IDLE] = "idle",
 	[PUSH_DELAYED] = "delayed",
@@ -279,7 +282,7 @@ static bool send_first(struct push_queue *q)
 	if (sent != APNS_SENT) {
 		hashes_merge(&p->wait, &p->flight);
 		if (sent == APNS_NO_AUTH)
-			push_hold(q, err);
+			push_hold(q, err, NO_AUTH_MS);
 		return false;
 	}
 	p->auth_gen = q->auth_gen;
@@ -318,18 +321,19 @@ static void on_hold_over(void *arg)
 	loop_task_queue(q->loop, &q->pump);
 }
 
-void push_hold(struct push_queue *q, const char *why)
+void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
 {
 	if (loop_timer_is_set(&q->hold))
 		return;
 	if (q->hold_ms == 0 || strcmp(q->trouble, why) != 0)
-		log_error("push: %s: pushes wait and are tried again in "
-			  "growing pauses (1 min to 1 h)",
+		log_error("push: %s: pushes wait and are tried again from "
+			  "time to time",
 		    why);
 	err_set(q->trouble, "%s", why);
-	q->hold_ms = q->hold_ms == 0 ? HOLD_MIN_MS : q->hold_ms * 2;
-	if (q->hold_ms > HOLD_MAX_MS)
-		q->hold_ms = HOLD_MAX_MS;
+	if (pause_ms == 0)
+		pause_ms =
+		    q->hold_ms < HOLD_MIN_MS ? HOLD_MIN_MS : q->hold_ms * 2;
+	q->hold_ms = pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS;
 	loop_timer_set(q->loop, &q->hold, q->hold_ms);
 }
 
@@ -448,6 +452,18 @@ void push_free(struct push_queue *q)
 	free(q);
 }
 
+void push_set_cred(struct push_queue *q, struct cred *cred)
+{
+	q->cred = cred;
+	q->hold_ms = 0;
+	q->probing = false;
+	loop_timer_clear(q->loop, &q->hold);
+	q->auth_gen++;
+	q->renewed_ms = 0;
+	apns_set_cred(q->apns, cred);
+	loop_task_queue(q->loop, &q->pump);
+}
+
 bool push_is_busy(const struct push_queue *q)
 {
 	return q->in_flight > 0 ||
@@ -465,14 +481,13 @@ size_t push_in_flight(const struct push_queue *q)
 	return q->in_flight;
 }
 
-const char *push_trouble(const struct push_queue *q)
+const char *push_trouble(struct push_queue *q)
 {
-	int64_t expires_s = cred_expires_s(q->cred);
-
 	if (cred_kind(q->cred) == CRED_NONE)
-		return "no credentials: set keyFileP8 or certificateFilePem";
-	if (expires_s != 0 && expires_s <= (int64_t)time(NULL))
-		return "the certificate has expired";
+		return "no credentials: set keyFileP8, certificateFilePem or "
+		       "certificateFileP12";
+	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)
+		return q->date_trouble;
 	return q->hold_ms != 0 ? q->trouble : NULL;
 }
 

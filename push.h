@@ -32,6 +32,10 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 /* What waits or is in flight is lost. */
 void push_free(struct push_queue *q);
 
+/* Goes on with other credentials; the old ones may be freed then.  What waited
+ * for Apple to accept the old ones is tried at once. */
+void push_set_cred(struct push_queue *q, struct cred *cred);
+
 /* Something happened in the user's mailbox (UTF-8 name).  now: sent at once,
  * taking along what waits; else after `delay` from the first of a run. */
 enum push_result push_notify(
@@ -54,8 +58,8 @@ size_t push_count(const struct push_queue *q);
 size_t push_in_flight(const struct push_queue *q);
 
 /* NULL if pushes can be sent, else why not (credentials missing, refused,
- * expired). */
-const char *push_trouble(const struct push_queue *q);
+ * expired).  Valid until the next call. */
+const char *push_trouble(struct push_queue *q);
 
 /* Since start. */
 struct push_counters {

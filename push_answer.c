@@ -87,9 +87,11 @@ static void act_hold(struct push *p, const struct apns_answer *an)
 {
 	char why[ERR_MAX];
 
-	err_set(why, "Apple refuses our credentials (%d %s)", an->status,
-	    an->reason);
-	push_hold(p->q, why);
+	const char *words = apns_reason_words(an->reason);
+
+	err_set(why, "Apple refuses our credentials (%d %s)%s%s", an->status,
+	    an->reason, *words != '\0' ? ": " : "", words);
+	push_hold(p->q, why, 0);
 	send_again(p, 0);
 }
 
@@ -106,7 +108,8 @@ static void act_renew(struct push *p, const struct apns_answer *an)
 			push_hold(q,
 			    "Apple calls a new JWT expired "
 			    "(ExpiredProviderToken twice in 20 minutes): "
-			    "this machine's clock is probably wrong");
+			    "this machine's clock is probably wrong",
+			    0);
 		}
 		apns_renew_auth(q->apns);
 		q->auth_gen++;

@@ -50,7 +50,7 @@ struct push_queue {
 	struct loop_timer hold;
 	int64_t hold_ms; /* the last pause; 0 when all is well */
 	bool probing;	 /* one at a time until Apple accepts again */
-	char trouble[ERR_MAX];
+	char trouble[ERR_MAX], date_trouble[ERR_MAX];
 	/* JWT */
 	unsigned auth_gen;
 	int64_t renewed_ms; /* 0: never for ExpiredProviderToken */
@@ -75,8 +75,9 @@ bool push_drop_expired(struct push *p);
 /* Logs about one registration. */
 void push_say(enum log_level level, const struct push *p, const char *what);
 
-/* Credentials refused: everything waits.  Logged once, healthz says why. */
-void push_hold(struct push_queue *q, const char *why);
+/* Credentials refused: everything waits, in growing pauses, or pause_ms if it is
+ * not 0.  Logged once, healthz says why. */
+void push_hold(struct push_queue *q, const char *why, int64_t pause_ms);
 /* Apple accepts them (again). */
 void push_hold_ends(struct push_queue *q);
 

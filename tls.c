@@ -19,6 +19,7 @@
 #define FIRST_MAX 5	    /* bytes that tell TLS from something else */
 
 struct tls_ctx {
+	unsigned refs; /* the owner's and each connection's */
 	bool client;
 	bool has_cert;
 	mbedtls_ssl_config conf;
@@ -136,6 +137,7 @@ static struct tls_ctx *ctx_new(
 	struct tls_ctx *c = xcalloc(1, sizeof(*c));
 	int ret;
 
+	c->refs = 1;
 	c->client = client;
 	c->has_cert = cert != NULL;
 	mbedtls_ssl_config_init(&c->conf);
@@ -268,7 +270,7 @@ static void keep_session(struct tls *t)
 
 void tls_ctx_free(struct tls_ctx *c)
 {
-	if (c == NULL)
+	if (c == NULL || --c->refs > 0)
 		return;
 	forget_session(c);
 #if defined(MBEDTLS_SSL_TICKET_C) && defined(MBEDTLS_SSL_SRV_C)
@@ -385,6 +387,7 @@ struct tls *tls_open(
 
 	assert(c->client == (host != NULL));
 	t->ctx = c;
+	c->refs++;
 	t->fd = fd;
 	mbedtls_ssl_init(&t->ssl);
 	ret = mbedtls_ssl_setup(&t->ssl, &c->conf);
@@ -410,6 +413,7 @@ void tls_free(struct tls *t)
 	if (t == NULL)
 		return;
 	mbedtls_ssl_free(&t->ssl);
+	tls_ctx_free(t->ctx);
 	free(t->host);
 	free(t);
 }

@@ -47,7 +47,8 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
 /* Server side for tlsListenAddr. */
 struct tls_ctx *tls_server_new(
     struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX]);
-/* After its connections. */
+/* Connections that are open may outlive it (and cert and key); none may be in
+ * its handshake. */
 void tls_ctx_free(struct tls_ctx *c);
 
 /* A connection over a connected non-blocking socket, which stays the caller's.

@@ -186,10 +186,24 @@ enum cred_kind cred_kind(const struct cred *c)
 	return CRED_TOKEN_KEY;
 }
 
-int64_t cred_expires_s(const struct cred *c)
+int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	(void)c;
+	(void)now_s;
+	(void)err;
 	return 0;
+}
+
+void apns_set_cred(struct apns *a, struct cred *cred)
+{
+	(void)a;
+	(void)cred;
+}
+
+const char *apns_reason_words(const char *reason)
+{
+	(void)reason;
+	return "";
 }
 
 /* --- fixture --- */
@@ -664,10 +678,31 @@ static void test_no_auth_holds(void **state)
 	notify("alice", "INBOX", true);
 	expect_counts(0, 1);
 	assert_string_equal(push_trouble(queue), "no key today");
+	pass(10000); /* not growing: the clock may be set any moment */
+	pass(10000);
 	no_auth = false;
-	pass(60000);
+	pass(9999);
+	expect_counts(0, 1);
+	pass(1);
 	expect_counts(1, 1);
 	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
+}
+
+/* Other credentials: tried at once, and the next refusal is a first one. */
+static void test_new_credentials_end_a_hold(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, 403, "Forbidden");
+	expect_counts(1, 1);
+	push_set_cred(queue, NULL);
+	run_tasks();
+	expect_counts(2, 1);
+	assert_null(push_trouble(queue));
+	answer(1, 403, "Forbidden");
+	pass(60000);
+	expect_counts(3, 1);
 }
 
 static void test_expired_jwt(void **state)
@@ -852,6 +887,7 @@ int main(void)
 		T(test_topic_disallowed_holds),
 		T(test_bad_certificate_holds),
 		T(test_no_auth_holds),
+		T(test_new_credentials_end_a_hold),
 		T(test_expired_jwt),
 		T(test_other_4xx_dropped),
 		T(test_dropped_while_in_flight),
