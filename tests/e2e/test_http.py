@@ -322,6 +322,7 @@ def test_tls(start_xapsd, certs):
     port = free_port()
     daemon = start_xapsd(tlsCertfile=certs.server, tlsKeyfile=certs.server,
                          tlsListenAddr="127.0.0.1", tlsPort=port)
+    daemon.wait_log("started")    # the Unix socket is there before the port
     context = ssl.create_default_context(cafile=certs.ca)
     c = http.client.HTTPSConnection("127.0.0.1", port, timeout=20,
                                     context=context)
