@@ -115,6 +115,7 @@ void push_release(struct push *p)
 {
 	struct push_queue *q = p->q;
 
+	push_probe_end(p, false, "dropped: could not be sent");
 	push_to(p, PUSH_IDLE, 0);
 	hashes_clear(&p->wait);
 	hashes_clear(&p->flight);
@@ -141,8 +142,7 @@ static void on_timer(void *arg)
 	push_to(arg, PUSH_READY, 0);
 }
 
-static void push_add(
-    struct push_queue *q, struct reg *r, size_t mailbox, bool now)
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
 {
 	struct push *p = push_get(q, r);
 	const char *name = reg_mailbox(r, mailbox);
@@ -161,7 +161,7 @@ static void push_add(
 		push_to(p, PUSH_READY, 0);
 }
 
-static bool names_mailboxes(const struct push_queue *q, const struct reg *r)
+bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 {
 	switch (q->conf->mailbox_hashes) {
 	case HASHES_ALWAYS:
@@ -186,7 +186,8 @@ enum push_result push_notify(
 		if (reg_suspended(r))
 			continue;
 		/* Without names the phone looks into INBOX only. */
-		if (!names_mailboxes(q, r) && strcasecmp(mailbox, "INBOX") != 0)
+		if (!push_names_mailboxes(q, r) &&
+		    strcasecmp(mailbox, "INBOX") != 0)
 			continue;
 		i = reg_match(r, mailbox);
 		if (i < 0)
@@ -225,7 +226,7 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	buf_reset(b);
 	buf_add_str(b, "{\"aps\":{\"account-id\":");
 	json_write_str(b, reg_account(p->reg));
-	if (names_mailboxes(q, p->reg)) {
+	if (push_names_mailboxes(q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
 		for (i = 0; i < p->flight.n; i++) {
 			hash = hashes_at(&p->flight, i);
@@ -286,6 +287,7 @@ static bool send_first(struct push_queue *q)
 		return false;
 	}
 	p->auth_gen = q->auth_gen;
+	p->probe_sent = p->probe != NULL;
 	push_to(p, PUSH_IDLE, 0);
 	p->in_flight = true;
 	q->in_flight++;
@@ -367,6 +369,7 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 
 	p->in_flight = false;
 	q->in_flight--;
+	push_probe_answered(p, an);
 	loop_task_queue(q->loop, &q->pump);
 	if (p->reg == NULL)
 		release_orphan(p);
@@ -383,6 +386,7 @@ static void on_drop(void *arg, struct reg *r)
 	(void)arg;
 	if (p == NULL)
 		return;
+	push_probe_end(p, false, "the registration was removed meanwhile");
 	reg_set_data(r, NULL);
 	push_to(p, PUSH_IDLE, 0);
 	p->reg = NULL;
@@ -440,6 +444,7 @@ void push_free(struct push_queue *q)
 {
 	if (q == NULL)
 		return;
+	push_tests_free(q);
 	store_on_drop(q->store, NULL, NULL);
 	apns_free(q->apns);
 	store_each(q->store, release_of, NULL);

@@ -41,6 +41,15 @@ void push_set_cred(struct push_queue *q, struct cred *cred);
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);
 
+/* Tells of one device of a test: Apple's answer, or why there is none, in
+ * words.  The end is told with account NULL. */
+typedef void push_now_cb(void *arg, const char *account, const char *token,
+    bool delivered, const char *words);
+/* Sends a test push to each of the user's devices at once, and tells of each as
+ * soon as it is known, in 15 s at most; perhaps within this call. */
+void push_now(struct push_queue *q, const char *user, const char *mailbox,
+    push_now_cb *cb, void *arg);
+
 /* Sends at once what still waits for the rest of its run (shutdown). */
 void push_flush(struct push_queue *q);
 

@@ -32,6 +32,8 @@ struct push {
 	enum push_state state; /* changed only by push_to() */
 	bool listed;	       /* in the ready list */
 	bool in_flight;
+	bool probe_sent;     /* the one in flight is the probe's */
+	struct probe *probe; /* of push_now(), NULL: none */
 };
 
 struct push_queue {
@@ -55,6 +57,7 @@ struct push_queue {
 	unsigned auth_gen;
 	int64_t renewed_ms; /* 0: never for ExpiredProviderToken */
 	struct push_counters counters;
+	struct push_test *tests; /* of push_now() */
 };
 
 /* --- push.c --- */
@@ -67,6 +70,10 @@ void push_to(struct push *p, enum push_state to, int64_t ms);
 
 /* The registration's push, made if there is none. */
 struct push *push_get(struct push_queue *q, struct reg *r);
+/* Adds the registration's i-th mailbox to what waits. */
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
+/* Whether its pushes name the mailbox; without, only INBOX is pushed. */
+bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
 void push_release(struct push *p);
 /* The answered push is over; what waited meanwhile goes on. */
 void push_settle(struct push *p);
@@ -80,6 +87,14 @@ void push_say(enum log_level level, const struct push *p, const char *what);
 void push_hold(struct push_queue *q, const char *why, int64_t pause_ms);
 /* Apple accepts them (again). */
 void push_hold_ends(struct push_queue *q);
+
+/* --- push_now.c --- */
+
+/* Tells how the probe of p ended; none: nothing. */
+void push_probe_end(struct push *p, bool delivered, const char *words);
+void push_probe_answered(struct push *p, const struct apns_answer *an);
+/* Nobody is told any more. */
+void push_tests_free(struct push_queue *q);
 
 /* --- push_answer.c --- */
 

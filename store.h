@@ -97,8 +97,8 @@ struct reg *reg_next(const struct reg *r);
 int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
 size_t store_count(const struct store *s);
 /* The same piece by piece, with anything in between: *cursor begins as 0 and is
- * 0 again at the end.  A call shows some users' (perhaps none); who is there all
- * the time is shown at least once, rarely twice. */
+ * 0 again at the end.  A call shows a few (perhaps none); what is there all the
+ * time is shown at least once, rarely twice. */
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg);
 

@@ -8,20 +8,17 @@
 
 #include "buf.h"
 
-/* The table of users grows by splitting a bucket in two, of which the new one
- * comes behind all others, and it never shrinks: whoever was not shown yet
- * stands in front of the cursor. */
+/* The table grows by splitting a bucket in two, of which the new one comes
+ * behind all others, and it never shrinks: what was not shown yet stands in
+ * front of the cursor. */
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg)
 {
-	const struct table *t = &s->tables[BY_USER];
-	struct reg *first, *r;
+	const struct table *t = &s->tables[BY_KEY];
+	struct reg *r = *cursor < t->n ? t->buckets[*cursor] : NULL;
 
-	if (*cursor < t->n)
-		for (first = t->buckets[*cursor]; first != NULL;
-		     first = first->chain[BY_USER])
-			for (r = first; r != NULL; r = r->next)
-				cb(arg, r);
+	for (; r != NULL; r = r->chain[BY_KEY])
+		cb(arg, r);
 	if (++*cursor >= t->n)
 		*cursor = 0;
 }
