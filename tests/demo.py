@@ -218,6 +218,7 @@ def show_logs(paths):
 
 
 def main():
+    sys.stdout.reconfigure(errors="replace")    # a locale without "…"
     signals = Signals()
     tell = Teller()
     stack = contextlib.ExitStack()
@@ -226,16 +227,16 @@ def main():
         with stack:
             try:
                 play(stack, signals, tell)
-            except Interrupted:
-                raise
             except Exception:
-                show_logs(stack.logs)   # before they are removed
+                if not signals.pending:
+                    show_logs(stack.logs)   # before they are removed
                 raise
-    except Interrupted:
-        print("\nmake demo: interrupted; nothing is left running",
-              file=sys.stderr)
-        return 128 + signals.pending
     except Exception as e:
+        # Ctrl-C may also hit a child that is only just being started
+        if signals.pending:
+            print("\nmake demo: interrupted; nothing is left running",
+                  file=sys.stderr)
+            return 128 + signals.pending
         print("\nmake demo failed: %s" % (str(e) or repr(e)),
               file=sys.stderr)
         return 1

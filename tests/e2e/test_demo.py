@@ -1,0 +1,103 @@
+"""`make demo` does what it says, and leaves nothing, whatever happens."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def processes_under(folder):
+    """Command lines that name the folder: xapsd, Dovecot and its children
+    (those by their parent's process group are gone with it)."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes() + os.fsencode(
+                os.readlink(entry / "cwd"))
+        except OSError:
+            continue
+        if os.fsencode(str(folder)) in line:
+            found.append(line)
+    return found
+
+
+class Demo:
+    def __init__(self, folder, plugin_dir, **env):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", str(ROOT / "tests/demo.py")],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+            env=dict(os.environ, TMPDIR=str(folder), PLUGIN=str(plugin_dir),
+                     **env))
+
+    def read_until(self, pattern):
+        for line in self.process.stdout:
+            if re.search(pattern, line):
+                return
+        raise AssertionError("no line with " + pattern)
+
+    def end(self, limit_s=60):
+        """-> (status, stdout's rest, stderr); asserts that nothing is left."""
+        out, err = self.process.communicate(timeout=limit_s)
+        assert list(self.folder.iterdir()) == []
+        assert processes_under(self.folder) == []
+        return self.process.returncode, out, err
+
+
+@pytest.mark.journey
+def test_demo(workdir, plugin_dir):
+    status, out, err = Demo(workdir, plugin_dir).end()
+    assert (status, err) == (0, ""), out + err
+    took = re.search(r"to the push at Apple: ([0-9.]+) ms", out)
+    assert took and 0 < float(took[1])
+    if not os.environ.get("XAPSD_WRAP"):
+        assert float(took[1]) < 1000    # 100 on a machine that is not busy
+    assert "POST /3/device/" in out and "aps-topic" in out
+
+
+STAGES = ["Apple ", "xapsd .* runs", "Dovecot .* runs", "C: XAPPLE",
+          "final dot"]
+
+
+@pytest.mark.parametrize("whom", ["process", "group"])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(workdir, plugin_dir, stage, signo, whom):
+    """By Ctrl-C (the terminal's group gets it) or by kill."""
+    demo = Demo(workdir, plugin_dir)
+    demo.read_until(stage)
+    (os.killpg if whom == "group" else os.kill)(demo.process.pid, signo)
+    status, out, err = demo.end()
+    if status != 0:     # else it had been done already
+        assert status == 128 + signo, err
+        assert "interrupted" in err and "Traceback" not in err
+
+
+def test_without_the_plugin(workdir, tmp_path):
+    status, _, err = Demo(workdir, tmp_path).end()
+    assert status == 1
+    assert "make demo failed: " in err and "Traceback" not in err
+    assert str(tmp_path) in err
+
+
+def test_without_the_daemon(workdir, plugin_dir):
+    status, _, err = Demo(workdir, plugin_dir, XAPSD="/nonexistent").end()
+    assert status == 1
+    assert "there is no /nonexistent: run `make`" in err
+
+
+def test_daemon_that_ends(workdir, plugin_dir):
+    """Its own words are shown."""
+    status, _, err = Demo(workdir, plugin_dir, XAPSD_WRAP="sh -c 'echo "
+                          "Some reason; exit 3'").end()
+    assert status == 1
+    assert "Some reason" in err and "status 3" in err
