@@ -135,6 +135,19 @@ static void table_init(struct table *t, enum reg_chain which)
 	t->buckets = xcalloc(t->cap, sizeof(*t->buckets));
 }
 
+/* Of an empty table: buckets for what is about to come. */
+static void table_presize(struct table *t, size_t n)
+{
+	if (n <= t->cap)
+		return;
+	free(t->buckets);
+	t->buckets = xcalloc(n, sizeof(*t->buckets));
+	t->cap = n;
+	t->n = n;
+	while (t->mask < n - 1)
+		t->mask = t->mask * 2 + 1;
+}
+
 static struct reg **table_bucket(const struct table *t, uint64_t hash)
 {
 	size_t i = (size_t)hash & t->mask;
@@ -574,6 +587,12 @@ struct store *store_new(void)
 	table_init(&s->tables[BY_KEY], BY_KEY);
 	table_init(&s->tables[BY_USER], BY_USER);
 	return s;
+}
+
+void store_expect(struct store *s, size_t n)
+{
+	table_presize(&s->tables[BY_KEY], n);
+	table_presize(&s->tables[BY_USER], n / 2);
 }
 
 void store_free(struct store *s)

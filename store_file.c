@@ -20,6 +20,7 @@
 #define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
 #define OPEN_TRIES 10	   /* against a file renamed meanwhile */
 #define ORIGINALS_MAX 100  /* .orig, .orig.1 and so on */
+#define LINE_TYPICAL 256   /* bytes, rather more than less */
 #define DIRTY_KEPT 1024	   /* places kept allocated between writes */
 
 /* --- errors --- */
@@ -502,14 +503,16 @@ static int adopt(struct store *s, char err[ERR_MAX])
 static int read_file(struct store *s, char err[ERR_MAX])
 {
 	char head[4096];
+	struct stat st;
 	ssize_t n = pread(s->fd, head, sizeof(head), 0);
 
-	if (n < 0) {
+	if (n < 0 || fstat(s->fd, &st) < 0) {
 		store_io_error(err, s, "", "read", errno);
 		return -1;
 	}
 	if (n == 0)
 		return adopt(s, err);
+	store_expect(s, (size_t)st.st_size / LINE_TYPICAL);
 	if (store_go_detect(head, (size_t)n))
 		return store_go_load(s, err);
 	return store_load(s, err);
