@@ -105,81 +105,100 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 
 #endif
 
-/* What our HTTP client needs to be told. */
+/* All that HTTP clients are made of, so that one can be made when no user is
+   at hand any more. */
 struct compat_http {
+	pool_t pool;
 	unsigned int timeout_msecs;
-	unsigned int max_parallel_connections;
 	unsigned int max_idle_time_msecs;
-	unsigned int backoff_time_msecs, backoff_max_time_msecs;
 	const char *dns_client_socket_path; /* NULL: the system's resolver */
+	bool debug;
+#ifdef XAPS_DOVECOT_2_4
+	const struct ssl_iostream_settings *ssl;
+#else
+	struct ssl_iostream_settings ssl;
+#endif
 };
 
 #ifdef XAPS_DOVECOT_2_4
 
-static inline struct http_client *compat_http_client_init(
-    struct mail_user *user, const struct compat_http *http,
-    const char **error_r)
+static inline int compat_http_init_ssl(
+    struct compat_http *http, struct mail_user *user, const char **error_r)
 {
-	const struct ssl_iostream_settings *ssl;
-	const struct ssl_settings *ssl_set;
+	const struct ssl_settings *set;
+
+	if (ssl_client_settings_get(user->event, &set, error_r) < 0)
+		return -1;
+	ssl_client_settings_to_iostream_set(set, &http->ssl);
+	settings_free(set);
+	return 0;
+}
+
+static inline void compat_http_deinit_ssl(struct compat_http *http)
+{
+	settings_free(http->ssl);
+}
+
+static inline struct http_client *compat_http_client_init(
+    const struct compat_http *http, bool ssl)
+{
 	struct http_client_settings *set;
 	struct http_client *client;
 	struct event *event;
 	pool_t pool;
-
-	/* Read now: a request may be sent after the user and its settings are
-	   gone. */
-	if (ssl_client_settings_get(user->event, &ssl_set, error_r) < 0)
-		return NULL;
-	ssl_client_settings_to_iostream_set(ssl_set, &ssl);
 
 	pool = pool_alloconly_create("xaps http settings", 1024);
 	set = p_new(pool, struct http_client_settings, 1);
 	http_client_settings_init(pool, set);
 	set->request_timeout_msecs = http->timeout_msecs;
 	set->connect_timeout_msecs = http->timeout_msecs;
-	set->max_parallel_connections = http->max_parallel_connections;
 	set->max_idle_time_msecs = http->max_idle_time_msecs;
-	set->connect_backoff_time_msecs = http->backoff_time_msecs;
-	set->connect_backoff_max_time_msecs = http->backoff_max_time_msecs;
 	set->auto_redirect = FALSE;
-	set->auto_retry = TRUE;
-	set->dns_client_socket_path =
-	    p_strdup_empty(pool, http->dns_client_socket_path);
-	if (set->dns_client_socket_path == NULL)
-		set->dns_client_socket_path = "";
+	set->auto_retry = FALSE;
+	if (http->dns_client_socket_path != NULL)
+		set->dns_client_socket_path =
+		    p_strdup(pool, http->dns_client_socket_path);
 
 	event = event_create(NULL);
 	client = http_client_init_private(set, event);
 	event_unref(&event);
 	pool_unref(&pool);
-	http_client_set_ssl_settings(client, ssl);
-	settings_free(ssl);
-	settings_free(ssl_set);
+	if (ssl)
+		http_client_set_ssl_settings(client, http->ssl);
 	return client;
 }
 
 #else
 
-static inline struct http_client *compat_http_client_init(
-    struct mail_user *user, const struct compat_http *http,
-    const char **error_r ATTR_UNUSED)
+static inline int compat_http_init_ssl(struct compat_http *http,
+    struct mail_user *user, const char **error_r ATTR_UNUSED)
 {
-	struct ssl_iostream_settings ssl;
+	struct ssl_iostream_settings set;
+
+	i_zero(&set);
+	mail_user_init_ssl_client_settings(user, &set);
+	ssl_iostream_settings_init_from(http->pool, &http->ssl, &set);
+	return 0;
+}
+
+static inline void compat_http_deinit_ssl(struct compat_http *http ATTR_UNUSED)
+{
+}
+
+static inline struct http_client *compat_http_client_init(
+    const struct compat_http *http, bool ssl)
+{
 	struct http_client_settings set;
 
-	i_zero(&ssl);
-	mail_user_init_ssl_client_settings(user, &ssl);
 	i_zero(&set);
-	set.ssl = &ssl; /* copied, as all is */
-	set.debug = user->mail_debug;
+	if (ssl)
+		set.ssl = &http->ssl; /* copied, as all is */
+	set.debug = http->debug;
 	set.request_timeout_msecs = http->timeout_msecs;
 	set.connect_timeout_msecs = http->timeout_msecs;
-	set.max_parallel_connections = http->max_parallel_connections;
 	set.max_idle_time_msecs = http->max_idle_time_msecs;
-	set.connect_backoff_time_msecs = http->backoff_time_msecs;
-	set.connect_backoff_max_time_msecs = http->backoff_max_time_msecs;
 	set.no_auto_redirect = TRUE;
+	set.no_auto_retry = TRUE;
 	set.dns_client_socket_path = http->dns_client_socket_path;
 	return http_client_init_private(&set);
 }

@@ -18,22 +18,23 @@ struct xaps_client;
 struct xaps_settings {
 	const char *name; /* where the daemon is, for messages: no password */
 	const char *url;  /* ends without slash */
-	const char *socket_path; /* NULL: as the url says */
+	const char *socket_path; /* or this */
 	const char *username;	 /* of the user, as the daemon shall know it */
-	unsigned int timeout_msecs;
+	unsigned int timeout_msecs; /* for one attempt */
 	unsigned int max_attempts;
+	bool ssl;
 };
 
 struct xaps_answer {
 	unsigned int status; /* of HTTP, or Dovecot's 9000 and up */
 	const char *body;    /* what came of it, at most XAPS_BODY_MAX */
 	const char *error;   /* NULL if status is 2xx and the body complete */
-	bool broken;	     /* the daemon hangs or talks nonsense */
+	bool hangs;	     /* nothing came in time, or not all of it */
 	struct event *event;
 };
 
-/* Always called from the ioloop, with no code of lib-http on the stack, so that
-   it may deinit the client. */
+/* Always called from the ioloop, with no code of lib-http on the stack: it may
+   deinit the client. */
 typedef void xaps_answer_callback_t(
     const struct xaps_answer *answer, void *context);
 
@@ -51,6 +52,9 @@ void xaps_client_deinit(struct xaps_client **client);
    that had no answer. */
 unsigned int xaps_client_finish(
     struct xaps_client **client, unsigned int msecs);
+/* For when the daemon hangs: drops what has waited in the queue for its timeout
+   or longer.  Returns how many. */
+unsigned int xaps_client_drop_stale(struct xaps_client *client);
 unsigned int xaps_client_pending(const struct xaps_client *client);
 
 /* Sends.  The answer comes through callback, once: within the settings' timeout

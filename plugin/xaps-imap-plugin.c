@@ -86,6 +86,14 @@ static bool xaps_list_has(
 	return FALSE;
 }
 
+/* imap_arg_get_astring() takes NIL as the name "NIL", and a literal up to a NUL
+   in it. */
+static bool xaps_arg_get(const struct imap_arg *arg, const char **str_r)
+{
+	return arg->type != IMAP_ARG_NIL && imap_arg_get_astring(arg, str_r) &&
+	       strlen(*str_r) == arg->str_len;
+}
+
 /* Returns the reason why not, or NULL. */
 static const char *xaps_parse_list(
     struct xaps_command *ctx, const char *key, const struct imap_arg *args)
@@ -98,7 +106,7 @@ static const char *xaps_parse_list(
 	if (IMAP_ARG_IS_EOL(args))
 		return t_strdup_printf("%s is empty", key);
 	for (; !IMAP_ARG_IS_EOL(args); args++) {
-		if (!imap_arg_get_astring(args, &name) || *name == '\0')
+		if (!xaps_arg_get(args, &name) || *name == '\0')
 			return t_strdup_printf("%s must be names", key);
 		/* A name that no mailbox can have does not exist. */
 		if (strlen(name) > XAPS_MAILBOX_MAX || !xaps_is_clean(name) ||
@@ -121,7 +129,7 @@ static const char *xaps_parse_value(struct xaps_command *ctx,
 			return t_strdup_printf("%s must be a list", key->name);
 		return xaps_parse_list(ctx, key->name, list);
 	}
-	if (!imap_arg_get_astring(arg, &value))
+	if (!xaps_arg_get(arg, &value))
 		return t_strdup_printf("%s must be a string", key->name);
 	if (*value == '\0')
 		return t_strdup_printf("%s is empty", key->name);
@@ -150,7 +158,7 @@ static const char *xaps_parse_args(
 	const char *name, *error;
 
 	for (; !IMAP_ARG_IS_EOL(args); args += 2) {
-		if (!imap_arg_get_astring(args, &name) || *name == '\0')
+		if (!xaps_arg_get(args, &name) || *name == '\0')
 			return "a key must be a string";
 		key = xaps_key_find(name);
 		if (IMAP_ARG_IS_EOL(&args[1]))

@@ -17,8 +17,8 @@
 #include "xaps-push-notification-plugin.h"
 
 /* A process that sends faster than any daemon answers: one without a loop
-   between its transactions, such as doveadm.  2 KB each. */
-#define XAPS_PENDING_MAX 10000
+   between its transactions, such as doveadm.  3 KB each. */
+#define XAPS_PENDING_MAX 2000
 
 /* The same failure is logged once in this time. */
 #define XAPS_LOG_EVERY_SECS 60
@@ -89,15 +89,14 @@ static void xaps_push_answered(
 	const char *error = answer->error;
 	unsigned int lost;
 
-	if (error == NULL || (answer->status == 404 && !answer->broken)) {
+	if (error == NULL || answer->status == 404) {
 		/* 404: the user has no devices, which is nothing wrong. */
 		e_debug(answer->event, "xaps: answer %u", answer->status);
 		return;
 	}
-	if (answer->broken) {
-		/* What waits behind it would wait in vain. */
-		lost = xaps_client_pending(push_client);
-		xaps_client_deinit(&push_client);
+	if (answer->hangs) {
+		/* What is behind it has waited as long, and in vain. */
+		lost = xaps_client_drop_stale(push_client);
 		if (lost > 0)
 			error = t_strdup_printf(
 			    "%s (%u more notifications lost)", error, lost);

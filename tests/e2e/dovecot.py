@@ -456,17 +456,20 @@ class Imap(Line):
         return untagged
 
     def result(self, tag):
-        """Reads until the tagged line; literals stay in their line."""
+        """Reads until the tagged line -> (all before it, tagged)."""
         untagged = []
-        while True:
-            line = self.readline()
-            while m := re.search(r"\{(\d+)\}$", line):
-                data = self.file.read(int(m[1]))
-                line += "\r\n" + data.decode("utf-8", "surrogateescape")
-                line += self.readline()
-            if line.startswith(tag + " "):
-                return untagged, line
+        while not (line := self.result_line()).startswith(tag + " "):
             untagged.append(line)
+        return untagged, line
+
+    def result_line(self):
+        """One line, with the literals in it."""
+        line = self.readline()
+        while m := re.search(r"\{(\d+)\}$", line):
+            data = self.file.read(int(m[1]))
+            line += "\r\n" + data.decode("utf-8", "surrogateescape")
+            line += self.readline()
+        return line
 
     def append(self, mailbox, text, flags=""):
         data = text.encode()

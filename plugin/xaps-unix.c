@@ -1,0 +1,152 @@
+/* xaps-unix.c - one HTTP request over a Unix socket. */
+
+#include "lib.h"
+#include "http-client.h"
+#include "http-header.h"
+#include "http-response-parser.h"
+#include "ioloop.h"
+#include "istream.h"
+#include "net.h"
+#include "ostream.h"
+#include "compat.h"
+#include "xaps-unix.h"
+
+/* xapsd's headers are a few lines. */
+#define XAPS_HEADER_MAX 8192
+#define XAPS_HEADER_FIELDS_MAX 50
+
+struct xaps_unix {
+	int fd;
+	struct istream *input;
+	struct ostream *output;
+	struct http_response_parser *parser;
+	struct io *io;
+	struct timeout *to;
+	char *error;
+
+	xaps_unix_callback_t *callback;
+	void *context;
+};
+
+static void xaps_unix_fail(
+    struct xaps_unix *un, unsigned int status, const char *reason)
+{
+	struct http_response response;
+
+	timeout_remove(&un->to);
+	io_remove(&un->io);
+	http_response_init(&response, status, reason);
+	un->callback(&response, un->context);
+}
+
+static void xaps_unix_refused(struct xaps_unix *un)
+{
+	xaps_unix_fail(
+	    un, HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED, t_strdup(un->error));
+}
+
+static void xaps_unix_timeout(struct xaps_unix *un)
+{
+	xaps_unix_fail(
+	    un, HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT, "Request timed out");
+}
+
+static void xaps_unix_input(struct xaps_unix *un)
+{
+	struct http_response response;
+	const char *error;
+	int ret;
+
+	do {
+		ret = http_response_parse_next(un->parser,
+		    HTTP_RESPONSE_PAYLOAD_TYPE_ALLOWED, &response, &error);
+	} while (ret > 0 && response.status / 100 == 1);
+
+	if (ret > 0) {
+		timeout_remove(&un->to);
+		io_remove(&un->io);
+		un->callback(&response, un->context);
+	} else if (un->input->eof || un->input->stream_errno != 0) {
+		xaps_unix_fail(un, HTTP_CLIENT_REQUEST_ERROR_CONNECTION_LOST,
+		    "Connection lost before an answer");
+	} else if (ret < 0) {
+		xaps_unix_fail(
+		    un, HTTP_CLIENT_REQUEST_ERROR_BAD_RESPONSE, error);
+	}
+}
+
+static void xaps_unix_send(
+    struct xaps_unix *un, const char *path, const char *json)
+{
+	const char *head;
+
+	head = t_strdup_printf("POST %s HTTP/1.1\r\n"
+			       "Host: localhost\r\n"
+			       "Content-Type: application/json\r\n"
+			       "Content-Length: %zu\r\n"
+			       "Connection: close\r\n\r\n",
+	    path, strlen(json));
+	/* A failure shows at the input. */
+	o_stream_set_no_error_handling(un->output, TRUE);
+	o_stream_nsend_str(un->output, t_strconcat(head, json, NULL));
+}
+
+struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,
+    const char *json, unsigned int timeout_msecs,
+    xaps_unix_callback_t *callback, void *context)
+{
+	const struct http_header_limits limits = {
+		.max_size = XAPS_HEADER_MAX,
+		.max_field_size = XAPS_HEADER_MAX,
+		.max_fields = XAPS_HEADER_FIELDS_MAX,
+	};
+	struct xaps_unix *un = i_new(struct xaps_unix, 1);
+
+	un->callback = callback;
+	un->context = context;
+	un->fd = net_connect_unix(socket_path);
+	if (un->fd == -1) {
+		un->error =
+		    i_strdup_printf("connect(%s) failed: %m", socket_path);
+		un->to = timeout_add_short(0, xaps_unix_refused, un);
+		return un;
+	}
+	un->input = i_stream_create_fd(un->fd, XAPS_HEADER_MAX);
+	un->output = o_stream_create_fd(un->fd, SIZE_MAX);
+	un->parser = http_response_parser_init(un->input, &limits, 0);
+	un->io = io_add_istream(un->input, xaps_unix_input, un);
+	un->to = timeout_add(timeout_msecs, xaps_unix_timeout, un);
+	xaps_unix_send(un, path, json);
+	return un;
+}
+
+void xaps_unix_free(struct xaps_unix **_un)
+{
+	struct xaps_unix *un = *_un;
+
+	if (un == NULL)
+		return;
+	*_un = NULL;
+	timeout_remove(&un->to);
+	io_remove(&un->io);
+	if (un->fd != -1) {
+		http_response_parser_deinit(&un->parser);
+		i_stream_destroy(&un->input);
+		o_stream_destroy(&un->output);
+		net_disconnect(un->fd);
+	}
+	i_free(un->error);
+	i_free(un);
+}
+
+void xaps_unix_switch_ioloop(struct xaps_unix *un)
+{
+	if (un->to != NULL)
+		un->to = io_loop_move_timeout(&un->to);
+	if (un->fd == -1)
+		return;
+	if (un->io != NULL)
+		un->io = io_loop_move_io(&un->io);
+	i_stream_switch_ioloop(un->input);
+	o_stream_switch_ioloop(un->output);
+}

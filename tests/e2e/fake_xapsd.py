@@ -1,0 +1,229 @@
+"""A stand-in for xapsd that answers well, badly or not at all.
+
+    fake = FakeXapsd("/x/xapsd.sock")            # or ("127.0.0.1", 0)
+    fake.behave("alice", hang)                   # others get ok
+    fake.wait(1, "/notify", "alice")             # -> list of Request
+"""
+import base64
+import collections
+import json
+import os
+import re
+import socket
+import ssl
+import threading
+
+from dovecot import wait_for
+
+TOPIC = "com.apple.mail.XServer.12345678-1234-1234-1234-123456789012"
+
+Request = collections.namedtuple("Request", "path user json head")
+
+
+# --- behaviours: what is done with a request on its connection ---
+
+class CloseConnection(Exception):
+    pass
+
+
+def response(status, body=b"", reason="Reason"):
+    return (f"HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def ok(conn, fake, request):
+    register = request.path.endswith("/register")
+    conn.sendall(response(200, TOPIC.encode() if register else b""))
+
+
+def topic(text):
+    return raw(response(200, text))
+
+
+def status(code, body=b"no, because"):
+    return raw(response(code, body))
+
+
+def raw(data, close=False):
+    def behave(conn, fake, request):
+        conn.sendall(data)
+        if close:
+            raise CloseConnection
+    return behave
+
+
+def hang(conn, fake, request):
+    """Until the other end or the test goes away."""
+    conn.settimeout(60)
+    try:
+        while conn.recv(4096):
+            pass
+    except OSError:
+        pass
+    raise CloseConnection
+
+
+def slow(seconds):
+    def behave(conn, fake, request):
+        fake.stopping.wait(seconds)
+        ok(conn, fake, request)
+    return behave
+
+
+def close(conn, fake, request):
+    raise CloseConnection
+
+
+def endless_body(conn, fake, request):
+    conn.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not fake.stopping.is_set():
+        conn.sendall(b"x" * 4096)
+
+
+def endless_header(conn, fake, request):
+    conn.sendall(b"HTTP/1.1 200 OK\r\n")
+    while not fake.stopping.wait(0.01):
+        conn.sendall(b"X-Header: " + b"x" * 500 + b"\r\n")
+
+
+def trickle(conn, fake, request):
+    """Never ready, never silent for as long as a timeout."""
+    conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    while not fake.stopping.wait(0.2):
+        conn.sendall(b"x")
+
+
+def chunked(conn, fake, request):
+    conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for part in (TOPIC[:10], TOPIC[10:]):
+        fake.stopping.wait(0.05)
+        conn.sendall(f"{len(part):x}\r\n{part}\r\n".encode())
+    conn.sendall(b"0\r\n\r\n")
+
+
+# --- the server ---
+
+class FakeXapsd:
+    def __init__(self, address, tls_cert=None, password=None, mode=0o666):
+        self.requests = []
+        self.behaviours = {}
+        self.stopping = threading.Event()
+        self.password = password
+        self.tls = None
+        self.conns = set()
+        self.connections = 0
+        if tls_cert is not None:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(tls_cert)
+        self.lock = threading.Lock()
+        if isinstance(address, str):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.path, self.port = address, None
+            if os.path.exists(address):
+                os.unlink(address)
+        else:
+            self.sock = socket.socket()
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.path = None
+        self.sock.bind(address)
+        if self.path is None:
+            self.port = self.sock.getsockname()[1]
+        else:
+            os.chmod(self.path, mode)
+        self.sock.listen(128)
+        self._spawn(self._accept)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    @staticmethod
+    def _spawn(function, *args):
+        threading.Thread(target=function, args=args, daemon=True).start()
+
+    def stop(self):
+        """As a daemon that ends: no listener, connections closed."""
+        self.stopping.set()
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        except OSError:
+            pass
+        self.sock.close()
+        for conn in list(self.conns):
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def behave(self, user, behaviour):
+        self.behaviours[user] = behaviour
+
+    def of(self, path=None, user=None):
+        with self.lock:
+            return [r for r in self.requests
+                    if path in (None, r.path) and user in (None, r.user)]
+
+    def wait(self, count, path=None, user=None, limit_s=10):
+        """At least count requests, in the order in which they came."""
+        return wait_for(
+            lambda: (r := self.of(path, user)) and len(r) >= count and r,
+            limit_s, f"{count} requests to {path} for {user}")
+
+    def _accept(self):
+        while True:
+            try:
+                conn, _ = self.sock.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._spawn(self._serve, conn)
+
+    def _serve(self, conn):
+        try:
+            if self.tls is not None:
+                conn = self.tls.wrap_socket(conn, server_side=True)
+            self.conns.add(conn)
+            file = conn.makefile("rb")
+            while self._one(conn, file):
+                pass
+        except (CloseConnection, OSError):
+            pass
+        finally:
+            self.conns.discard(conn)
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            conn.close()
+
+    def _one(self, conn, file):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = file.readline()
+            if not line:
+                return False
+            head += line
+        length = int(re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)[1])
+        text = file.read(length).decode("utf-8")  # strictly
+        head = head.decode()
+        method, target, _ = head.split("\r\n")[0].split(" ")
+        assert method == "POST"
+        path = re.sub(r"^https?://[^/]*", "", target)
+        body = json.loads(text)
+        request = Request(path, body["Username"], body, head)
+        if not self._authorized(head):
+            conn.sendall(response(401, b"password needed", "Unauthorized"))
+            return True
+        with self.lock:
+            self.requests.append(request)
+        self.behaviours.get(request.user, ok)(conn, self, request)
+        return True
+
+    def _authorized(self, head):
+        if self.password is None:
+            return True
+        wanted = base64.b64encode(self.password.encode()).decode()
+        return f"\r\nauthorization: basic {wanted}\r\n".lower() in \
+            head.lower()
