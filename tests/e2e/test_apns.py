@@ -613,6 +613,20 @@ def test_session_is_resumed(xapsd, apple):
     assert apple.resumed == 1
 
 
+def test_repeated_push_costs_few_bytes(xapsd, apple):
+    """What repeats goes as an index: two frame heads of 9, the length and
+    expiration, little more."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    costs = []
+    for n in range(4):
+        before = apple.bytes_received
+        assert xapsd.notify("alice").status == 200
+        push = apple.wait_for(n + 1)[n]
+        apple.wait(lambda: push.answer, "the answer")
+        costs.append(apple.bytes_received - before - len(push.body))
+    assert min(costs[1:]) <= 60 < costs[0]
+
+
 # --- the end ---
 
 def test_sigterm_waits_for_what_is_under_way(xapsd, apple):
@@ -637,6 +651,38 @@ def test_sigterm_with_a_silent_apple(xapsd, apple):
     start = time.monotonic()
     xapsd.stop()
     assert time.monotonic() - start < 15
+
+
+def test_sigterm_sends_what_is_delayed(start_xapsd, apple):
+    xapsd = start_xapsd(delay="1h")
+    apple.wait_connected()
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    assert xapsd.notify("alice", events=["FlagsSet"]).status == 200
+    xapsd.stop()
+    apple.wait_for(1)
+
+
+def test_sigterm_saves_what_cannot_be_sent(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    xapsd.register("bob", "B", OTHER)
+    apple.go_away()
+    assert xapsd.notify("alice", "Notes").status == 200
+    xapsd.stop()
+    apple.come_back()
+    xapsd.start()
+    push, = apple.wait_for(1)
+    assert push.token == TOKEN and push.aps["m"] == [md5("Notes")]
+    xapsd.restart()
+    assert_only(xapsd, 1)
+
+
+def test_without_credentials(start_xapsd):
+    """It runs and says so, in the log and to the phone."""
+    xapsd = start_xapsd(identity={})
+    reply = xapsd.post_register("alice", ACCOUNT, TOKEN)
+    assert reply.status == 503 and reply.body.strip()
+    assert xapsd.request("GET", "/healthz").status == 503
+    xapsd.wait_log("credentials")
 
 
 def test_sigint_too(xapsd):
