@@ -1,4 +1,4 @@
-/* cred.c - reads the credentials that the configuration names; makes the JWT. */
+/* cred.c - reads the credentials that the configuration names; makes JWTs. */
 #include "cred.h"
 
 #include <ctype.h>

@@ -31,8 +31,8 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
 /* The same for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
  * Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
-/* Connections of its cred_tls() that are open may outlive it; none may be in its
- * handshake. */
+/* Connections of its cred_tls() that are open may outlive it; none may be in
+ * its handshake. */
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);

@@ -475,9 +475,9 @@ static enum tls_status judge(struct tls *t, int ret)
 	return TLS_FAILED;
 }
 
-/* Whether mbedTLS was busy with its own: it took a ticket of TLS 1.3, which comes
- * whenever the server likes, or says WANT_READ after some other message though
- * nobody asked the socket.  Then it is to be called again. */
+/* Whether mbedTLS was busy with its own: it took a ticket of TLS 1.3, which
+ * comes whenever the server likes, or says WANT_READ after some other message
+ * though nobody asked the socket.  Then it is to be called again. */
 static bool go_on(struct tls *t, int ret)
 {
 #if defined(TLS_HAS_13) && defined(MBEDTLS_SSL_SESSION_TICKETS)

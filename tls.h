@@ -1,7 +1,7 @@
 /* tls.h - the only door to mbedTLS: contexts, handshake, read, write, verify,
  * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6.
  * tls.c: connections; tls_verify.c: judging the peer, and what went wrong in
- * words; tls_key.c: keys, certificates, digests, random; tls_pbe.c and tls_p12.c:
+ * words; tls_key.c: keys, certificates, digests, random; tls_pbe.c, tls_p12.c:
  * encrypted keys and PKCS#12.  Only they include tls_mbed.h, and only that
  * includes mbedTLS. */
 #ifndef TLS_H
@@ -38,9 +38,9 @@ void tls_exit(void);
 const char *tls_version(void);
 
 /* Client side.  ca: trusted roots, as PEM text (ca[ca_len] is NUL) or DER
- * certificates one after the other; DER is borrowed and must outlive the context.
- * cert and key: our identity or NULL both, borrowed, they must outlive the
- * context; alpn: NULL-terminated list (static).  Verification is always on. */
+ * certificates one after the other (borrowed).  cert and key: our identity or
+ * NULL both, borrowed.  alpn: NULL-terminated list (static).  What is borrowed
+ * must outlive the context's last handshake.  Verification is always on. */
 struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX]);

@@ -206,7 +206,7 @@ void tls_cert_free(struct tls_cert *c)
 	free(c);
 }
 
-/* Exchanges two certificates of one list; they hold no pointer to themselves. */
+/* Exchanges two certificates of one list; none points to itself. */
 static void swap(mbedtls_x509_crt *a, mbedtls_x509_crt *b)
 {
 	mbedtls_x509_crt tmp = *a;

@@ -1,5 +1,5 @@
-/* tls_pbe.c - opens what a password encrypts in key files: PBES1 as PKCS#12 uses
- * it (RFC 7292) and PBES2 (RFC 8018).  Our own, since mbedTLS 2.28 knows no AES
+/* tls_pbe.c - opens what a password encrypts in key files: PBES1 as PKCS#12
+ * uses it (RFC 7292) and PBES2 (RFC 8018).  Our own, since mbedTLS 2.28 knows no AES
  * there, neither version RC2, and both take non-ASCII passwords wrongly. */
 #include "tls_mbed.h"
 

@@ -90,7 +90,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
 
-found=$(mirror | grep -v '^ ' | head -n 1)
+found=$(mirror | grep -v -e '^ ' -e '^cdrom:' | head -n 1)
 uri=${found%% *}
 keyring=${found#* }
 [ -n "$uri" ] || fail "apt has no Debian archive configured"

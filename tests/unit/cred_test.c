@@ -561,6 +561,24 @@ static void test_dates(void **state)
 	cred_free(c);
 }
 
+static void note_path(void *arg, const char *path)
+{
+	strcat(strcat(arg, strrchr(path, '/')), " ");
+}
+
+static void test_each_file(void **state)
+{
+	char seen[256] = "";
+	struct conf c;
+
+	(void)state;
+	read_conf(&c, "certificateFilePem: a\ncertificateFilePemKey: /x/b\n"
+		      "certificatePasswordFile: c\napnsCaFile: d\n");
+	cred_each_file(&c, note_path, seen);
+	assert_string_equal(seen, "/a /b /c /d ");
+	conf_free(&c);
+}
+
 /* --- our own listener --- */
 
 static void test_server(void **state)
@@ -702,6 +720,7 @@ int main(void)
 		cmocka_unit_test(test_p12_broken),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_dates),
+		cmocka_unit_test(test_each_file),
 		cmocka_unit_test(test_server),
 	};
 

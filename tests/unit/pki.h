@@ -101,8 +101,8 @@ static void pki_key(const char *name, const char *kind)
 		    kind, name);
 }
 
-/* NAME.pem for NAME.key, signed by ISSUER.key (itself: self-signed).  ext: lines
- * of an extension section; days "YYYYMMDD". */
+/* NAME.pem for NAME.key, signed by ISSUER.key (itself: self-signed).  ext:
+ * lines of an extension section; days "YYYYMMDD". */
 static void pki_cert(const char *name, const char *subj, const char *issuer,
     const char *ext, const char *from, const char *to)
 {

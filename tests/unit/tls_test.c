@@ -401,6 +401,21 @@ static void test_end(void **state)
 	close_duo(&d);
 }
 
+/* Open connections live on without what they were made from. */
+static void test_outlives(void **state)
+{
+	struct duo d;
+
+	(void)state;
+	open_duo(&d, "p256", "ca.pem");
+	connect_duo(&d, "push.test");
+	shake_ok(&d);
+	close_duo(&d);
+	transfer(&d, d.c, d.s, 3000, 100);
+	transfer(&d, d.s, d.c, 3000, 100);
+	hang_up(&d);
+}
+
 /* A damaged record is no data. */
 static void test_damage(void **state)
 {
@@ -895,50 +910,54 @@ static void test_client_certificate(void **state)
 	ident_free(&old);
 }
 
-/* openssl as a client of our listener. */
+/* openssl as a client of our listener: a line from us, a line from it. */
+static void serve_openssl(struct tls_ctx *c, int lfd, int port, const char *opt)
+{
+	char cmd[512], out[16384];
+	unsigned char in[64];
+	struct peer p;
+	struct tls *t;
+	size_t k;
+	int fd;
+
+	snprintf(cmd, sizeof(cmd),
+	    "exec openssl s_client -connect 127.0.0.1:%d -CAfile ca.pem "
+	    "-verify_return_error -verify_hostname push.test -servername "
+	    "push.test -alpn http/1.1 -quiet %s",
+	    port, opt);
+	peer_run(&p, cmd);
+	fd = accept(lfd, NULL, NULL);
+	nonblocking(fd);
+	t = tls_open(c, fd, NULL, err);
+	if (shake_fd(t, fd) != TLS_OK)
+		fail_msg("%s", tls_error(t));
+	assert_int_equal(tls_write(t, (const void *)"hello\n", 6, &k), TLS_OK);
+	peer_wait(&p, "hello\n", out, sizeof(out));
+	assert_int_equal(write(p.in, "world\n", 6), 6);
+	while (tls_read(t, in, sizeof(in), &k) == TLS_WANT_READ)
+		wait_fd(fd, TLS_WANT_READ);
+	assert_int_equal(k, 6);
+	assert_memory_equal(in, "world\n", 6);
+	tls_free(t);
+	close(fd);
+	peer_end(&p);
+}
+
 static void test_openssl_client(void **state)
 {
-	const char *const options[] = { "-tls1_2", has_13() ? "-tls1_3" : "" };
 	struct ident id = ident("chain.pem", "chain.key");
 	struct tls_ctx *c = tls_server_new(id.cert, id.key, err);
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sin);
-	char cmd[512], out[16384];
-	unsigned char in[64];
-	struct peer p;
-	struct tls *t;
-	int lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
-	size_t i, k;
+	int lfd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
 	assert_int_equal(bind(lfd, (void *)&sin, sizeof(sin)), 0);
 	assert_int_equal(listen(lfd, 5), 0);
 	assert_int_equal(getsockname(lfd, (void *)&sin, &len), 0);
-	for (i = 0; i < 2; i++) {
-		snprintf(cmd, sizeof(cmd),
-		    "exec openssl s_client -connect 127.0.0.1:%d -CAfile "
-		    "ca.pem -verify_return_error -verify_hostname push.test "
-		    "-servername push.test -alpn http/1.1 -quiet %s",
-		    ntohs(sin.sin_port), options[i]);
-		peer_run(&p, cmd);
-		fd = accept(lfd, NULL, NULL);
-		nonblocking(fd);
-		t = tls_open(c, fd, NULL, err);
-		if (shake_fd(t, fd) != TLS_OK)
-			fail_msg("%s", tls_error(t));
-		assert_int_equal(
-		    tls_write(t, (const void *)"hello\n", 6, &k), TLS_OK);
-		peer_wait(&p, "hello\n", out, sizeof(out));
-		assert_int_equal(write(p.in, "world\n", 6), 6);
-		while (tls_read(t, in, sizeof(in), &k) == TLS_WANT_READ)
-			wait_fd(fd, TLS_WANT_READ);
-		assert_int_equal(k, 6);
-		assert_memory_equal(in, "world\n", 6);
-		tls_free(t);
-		close(fd);
-		peer_end(&p);
-	}
+	serve_openssl(c, lfd, ntohs(sin.sin_port), "-tls1_2");
+	serve_openssl(c, lfd, ntohs(sin.sin_port), has_13() ? "-tls1_3" : "");
 	close(lfd);
 	tls_ctx_free(c);
 	ident_free(&id);
@@ -1098,49 +1117,48 @@ static void test_version(void **state)
 	assert_true(strchr(tls_version() + 8, '.') != NULL);
 }
 
+static const struct {
+	const char *name, *key, *subj, *issuer, *ext, *from, *to;
+} servers[] = {
+	{ "rsa", NULL, "/CN=CN rsa", "ca", EXT_SERVER, PKI_FROM, PKI_TO },
+	{ "p256", NULL, "/CN=CN p256", "ca", EXT_SERVER, PKI_FROM, PKI_TO },
+	{ "p384", NULL, "/CN=CN p384", "ca", EXT_SERVER, PKI_FROM, PKI_TO },
+	{ "self", "p256", "/CN=CN self", "self", EXT_SERVER, PKI_FROM, PKI_TO },
+	{ "leafonly", "p256", "/CN=CN chain", "middle", EXT_SERVER, PKI_FROM,
+	    PKI_TO },
+	{ "cnonly", "p256", "/CN=push.test", "ca",
+	    "extendedKeyUsage=serverAuth", PKI_FROM, PKI_TO },
+	{ "cnaddress", "p256", "/CN=127.0.0.1", "ca",
+	    "subjectAltName=DNS:127.0.0.1", PKI_FROM, PKI_TO },
+	{ "expired", "p256", "/CN=CN expired", "ca", EXT_SERVER, PKI_FROM,
+	    "20210203" },
+	{ "future", "p256", "/CN=CN future", "ca", EXT_SERVER, "20480101",
+	    PKI_TO },
+	{ "rsa1024", NULL, "/CN=CN rsa1024", "ca", EXT_SERVER, PKI_FROM,
+	    PKI_TO },
+	{ "clientonly", "p256", "/CN=CN clientonly", "ca",
+	    "subjectAltName=DNS:push.test\\n"
+	    "extendedKeyUsage=clientAuth",
+	    PKI_FROM, PKI_TO },
+	{ "client", "rsa", "/CN=CN client", "ca", "extendedKeyUsage=clientAuth",
+	    PKI_FROM, PKI_TO },
+	{ "ecclient", "p256", "/CN=CN client", "ca",
+	    "extendedKeyUsage=clientAuth", PKI_FROM, PKI_TO },
+	{ "oldclient", "p256", "/CN=CN old", "ca",
+	    "extendedKeyUsage=clientAuth", PKI_FROM, "20210203" },
+	{ "leap", "rsa", "/CN=CN leap", "ca", "extendedKeyUsage=clientAuth",
+	    "20240229", PKI_TO },
+};
+
 static void make_servers(void)
 {
-	const char *san = EXT_SERVER;
-	const struct {
-		const char *name, *key, *subj, *issuer, *ext, *from, *to;
-	} certs[] = {
-		{ "rsa", NULL, "/CN=CN rsa", "ca", san, PKI_FROM, PKI_TO },
-		{ "p256", NULL, "/CN=CN p256", "ca", san, PKI_FROM, PKI_TO },
-		{ "p384", NULL, "/CN=CN p384", "ca", san, PKI_FROM, PKI_TO },
-		{ "self", "p256", "/CN=CN self", "self", san, PKI_FROM,
-		    PKI_TO },
-		{ "leafonly", "p256", "/CN=CN chain", "middle", san, PKI_FROM,
-		    PKI_TO },
-		{ "cnonly", "p256", "/CN=push.test", "ca",
-		    "extendedKeyUsage=serverAuth", PKI_FROM, PKI_TO },
-		{ "cnaddress", "p256", "/CN=127.0.0.1", "ca",
-		    "subjectAltName=DNS:127.0.0.1", PKI_FROM, PKI_TO },
-		{ "expired", "p256", "/CN=CN expired", "ca", san, PKI_FROM,
-		    "20210203" },
-		{ "future", "p256", "/CN=CN future", "ca", san, "20480101",
-		    PKI_TO },
-		{ "rsa1024", NULL, "/CN=CN rsa1024", "ca", san, PKI_FROM,
-		    PKI_TO },
-		{ "clientonly", "p256", "/CN=CN clientonly", "ca",
-		    "subjectAltName=DNS:push.test\\n"
-		    "extendedKeyUsage=clientAuth",
-		    PKI_FROM, PKI_TO },
-		{ "client", "rsa", "/CN=CN client", "ca",
-		    "extendedKeyUsage=clientAuth", PKI_FROM, PKI_TO },
-		{ "ecclient", "p256", "/CN=CN client", "ca",
-		    "extendedKeyUsage=clientAuth", PKI_FROM, PKI_TO },
-		{ "oldclient", "p256", "/CN=CN old", "ca",
-		    "extendedKeyUsage=clientAuth", PKI_FROM, "20210203" },
-		{ "leap", "rsa", "/CN=CN leap", "ca",
-		    "extendedKeyUsage=clientAuth", "20240229", PKI_TO },
-	};
 	size_t i;
 
-	for (i = 0; i < sizeof(certs) / sizeof(certs[0]); i++) {
-		if (certs[i].key != NULL)
-			sh("cp %s.key %s.key", certs[i].key, certs[i].name);
-		pki_cert(certs[i].name, certs[i].subj, certs[i].issuer,
-		    certs[i].ext, certs[i].from, certs[i].to);
+	for (i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
+		if (servers[i].key != NULL)
+			sh("cp %s.key %s.key", servers[i].key, servers[i].name);
+		pki_cert(servers[i].name, servers[i].subj, servers[i].issuer,
+		    servers[i].ext, servers[i].from, servers[i].to);
 	}
 }
 
@@ -1187,6 +1205,7 @@ int main(void)
 		cmocka_unit_test(test_partial_write),
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_outlives),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_resumption),
 		cmocka_unit_test(test_resumption_dropped),
