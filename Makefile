@@ -31,7 +31,7 @@ SRCS = log.c buf.c \
 	resolve.c conf.c \
 	h2.c h2_stream.c h2_answer.c io.c io_listen.c store.c store_reg.c store_load.c \
 	store_file.c store_go.c store_view.c cred.c \
-	http.c http_parse.c apns.c push.c push_answer.c push_now.c push_save.c api.c api_ask.c api_dovecot.c api_status.c api_admin.c cli.c xapsd.c
+	http.c http_parse.c apns.c push.c push_answer.c push_now.c push_save.c api.c api_ask.c api_dovecot.c api_status.c api_admin.c watch.c renew.c cli.c check.c pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 

@@ -679,15 +679,15 @@ static void build_headers(struct apns *a)
 	    a->host, ip6 ? "]" : "", a->port);
 	add_header(a, ":method", "POST", HPACK_INDEX);
 	add_header(a, ":scheme", "https", HPACK_INDEX);
-	a->h_path = add_header(a, ":path", a->path, HPACK_INDEX);
+	a->h_path = add_header(a, ":path", a->path, HPACK_TRY_INDEX);
 	add_header(a, ":authority", a->authority, HPACK_INDEX);
 	if (cred_kind(a->cred) == CRED_TOKEN_KEY)
 		a->h_auth = add_header(a, "authorization", "", HPACK_INDEX);
 	add_header(a, "apns-topic", cred_topic(a->cred), HPACK_INDEX);
 	add_header(a, "apns-push-type", a->conf->push_type, HPACK_INDEX);
-	/* Another value every second: not worth a place in the table. */
+	/* Another value every second. */
 	a->h_expiration =
-	    add_header(a, "apns-expiration", a->expiration, HPACK_NO_INDEX);
+	    add_header(a, "apns-expiration", a->expiration, HPACK_INDEX_NAME);
 	if (a->conf->push_priority != 0) {
 		snprintf(a->priority, sizeof(a->priority), "%d",
 		    a->conf->push_priority);

@@ -24,6 +24,9 @@ const char cli_help[] =
     "      --version       version and TLS library\n"
     "  -h, --help          this text\n"
     "\n"
+    "  xapsd check         says whether pushes can be sent, step by step\n"
+    "  xapsd pass          the Go daemon's password hash\n"
+    "\n"
     "Options take one or two dashes, with =VALUE or a following VALUE.\n"
     "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.\n"
     "Manual: xapsd(8).\n";
@@ -47,6 +50,7 @@ static const struct option {
 	{ "verbose", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "syslog", TAKES_NONE, offsetof(struct cli, to_syslog) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
+	{ "pass", TAKES_NONE, offsetof(struct cli, pass) },
 	{ "help", TAKES_NONE, offsetof(struct cli, help) },
 	{ "h", TAKES_NONE, offsetof(struct cli, help) },
 };

@@ -25,6 +25,7 @@ struct cli {
 	int verbose;
 	bool to_syslog;
 	bool version, help;
+	bool pass;     /* the Go daemon's -pass */
 	bool has_keys; /* a key was given: the file may be missing */
 };
 

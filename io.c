@@ -67,9 +67,10 @@ struct io {
 	bool paused;	     /* by the owner */
 	bool full;	     /* in is at its ceiling */
 	bool eof;
-	bool want_write; /* TLS or a full socket buffer waits for it */
-	bool opened;	 /* IO_OPEN was told */
-	bool blocked;	 /* out could not be written whole: tell IO_DRAINED */
+	bool write_reads; /* TLS must read before that write goes on */
+	bool want_write;  /* TLS or a full socket buffer waits for it */
+	bool opened;	  /* IO_OPEN was told */
+	bool blocked;	  /* out could not be written whole: tell IO_DRAINED */
 	struct loop_fd f;
 	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
 	struct loop_task kick;	 /* what must be told from the loop */
@@ -188,6 +189,12 @@ static void fail(struct io *io, const char *fmt, ...)
 	loop_task_queue(io->loop, &io->kick);
 }
 
+/* What an unfinished write waits for. */
+static unsigned write_event(const struct io *io)
+{
+	return io->write_reads ? LOOP_READ : LOOP_WRITE;
+}
+
 static void update_interest(struct io *io)
 {
 	unsigned events = 0;
@@ -205,10 +212,10 @@ static void update_interest(struct io *io)
 		if (!io->paused && !io->full && !io->eof)
 			events |= LOOP_READ;
 		if (io->want_write)
-			events |= LOOP_WRITE;
+			events |= write_event(io);
 		break;
 	case IO_S_FINISHING:
-		events = LOOP_WRITE;
+		events = write_event(io);
 		break;
 	case IO_S_LINGERING:
 		events = LOOP_READ;
@@ -336,6 +343,7 @@ static void write_out(struct io *io)
 		return;
 	}
 	io->want_write = st != TLS_OK;
+	io->write_reads = st == TLS_WANT_READ;
 	if (io->want_write)
 		io->blocked = true;
 }
@@ -556,7 +564,7 @@ void io_finish(struct io *io)
 
 static void on_open_event(struct io *io, unsigned events)
 {
-	if (events & LOOP_WRITE && io->want_write) {
+	if (io->want_write && events & write_event(io)) {
 		io->want_write = false;
 		write_out(io);
 		if (io->state == IO_S_OPEN && !io->want_write && io->blocked) {

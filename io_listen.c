@@ -16,7 +16,9 @@
 #include "buf.h"
 #include "loop.h"
 
-#define BACKLOG 128
+/* All IMAP processes come back at once after a restart; a full backlog of a Unix
+ * socket answers EAGAIN. */
+#define BACKLOG 1024
 
 /* Taken from the backlog before others get their turn. */
 #define ACCEPT_TURN 64

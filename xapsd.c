@@ -13,13 +13,16 @@
 
 #include "api.h"
 #include "buf.h"
+#include "check.h"
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
 #include "io.h"
 #include "loop.h"
+#include "pass.h"
 #include "push.h"
+#include "renew.h"
 #include "store.h"
 #include "tls.h"
 
@@ -39,7 +42,8 @@ struct daemon {
 	struct conf conf;
 	struct loop *loop;
 	struct store *store;
-	struct cred *cred;
+	struct cred *cred; /* renew's, once that is there */
+	struct renew *renew;
 	struct push_queue *queue;
 	struct api *api;
 	struct http_server *server;
@@ -305,8 +309,12 @@ static void on_expire(void *arg)
 {
 	struct daemon *d = arg;
 	int64_t ttl_s = d->conf.registration_ttl_s, ms = ttl_s * 1000 / 2;
-	size_t n = store_expire(d->store, (int64_t)time(NULL) - ttl_s);
+	int64_t now_s = (int64_t)time(NULL);
+	size_t n = 0;
 
+	/* A clock that was never set makes nothing old. */
+	if (now_s >= TLS_CLOCK_MIN_S)
+		n = store_expire(d->store, now_s - ttl_s);
 	if (n > 0)
 		log_info("store: %zu registrations were not renewed within "
 			 "registrationTtl: dropped",
@@ -348,9 +356,8 @@ static void say_start(const struct daemon *d)
 	const struct conf *c = &d->conf;
 	const char *trouble = push_trouble(d->queue);
 
-	log_info("xapsd %s (%s) started: %zu registrations, topic %s",
-	    XAPSD_VERSION, tls_version(), store_count(d->store),
-	    cred_kind(d->cred) == CRED_NONE ? "none" : cred_topic(d->cred));
+	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
+	    tls_version(), store_count(d->store));
 	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
 		log_warn("appleId: Apple closed this log-in in October 2024: "
 			 "use keyFileP8 or certificateFilePem instead");
@@ -407,6 +414,8 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
+	d->renew = renew_new(d->loop, &d->conf, d->cred, d->queue, d->api);
+	d->cred = NULL;
 	d->server = http_server_new(
 	    d->loop, (size_t)d->conf.max_connections, api_handle, d->api);
 	for (i = 0; i < d->n_listeners; i++)
@@ -436,6 +445,7 @@ static void stop(struct daemon *d)
 	api_free(d->api);
 	store_close(d->store);
 	cred_free(d->cred);
+	renew_free(d->renew);
 	tls_ctx_free(d->tls);
 	tls_cert_free(d->tls_cert);
 	tls_key_free(d->tls_key);
@@ -477,6 +487,7 @@ int main(int argc, char **argv)
 {
 	struct daemon d = { 0 };
 	struct cli cli;
+	const char *command;
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -491,9 +502,12 @@ int main(int argc, char **argv)
 			printf("xapsd %s, %s\n", XAPSD_VERSION, tls_version());
 		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 	}
-	if (cli.rest < argc) {
+	command = cli.rest < argc ? argv[cli.rest] : "";
+	if (cli.pass || strcmp(command, "pass") == 0)
+		return pass_run();
+	if (*command != '\0' && strcmp(command, "check") != 0) {
 		fprintf(stderr, "xapsd: unknown command %s; try xapsd --help\n",
-		    argv[cli.rest]);
+		    command);
 		return EXIT_USAGE;
 	}
 	open_log(&cli);
@@ -505,7 +519,7 @@ int main(int argc, char **argv)
 			      : cli.verbose == 1
 				  ? LOG_L_DEBUG
 				  : (enum log_level)d.conf.loglevel);
-		rc = serve(&d);
+		rc = *command != '\0' ? check_run(&d.conf) : serve(&d);
 	}
 	conf_free(&d.conf);
 	return rc;

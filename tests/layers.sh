@@ -9,11 +9,11 @@ layer() {
 	case $1 in
 	log | buf) echo 0 ;;
 	json | hashes | line | systemd | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
-	h2* | io* | store* | cred | p12) echo 2 ;;
+	h2* | io* | store* | cred | watch) echo 2 ;;
 	http* | apns) echo 3 ;;
 	push*) echo 4 ;;
 	api*) echo 5 ;;
-	xapsd | cli | ctl*) echo 6 ;;
+	xapsd | cli | ctl* | renew | check | pass) echo 6 ;;
 	*) echo "tests/layers.sh: $1 has no layer" >&2; echo 99 ;;
 	esac
 }
@@ -29,7 +29,7 @@ module() {
 	io*) echo io ;;
 	push*) echo push ;;
 	api*) echo api ;;
-	xapsd | cli | ctl*) echo xapsd ;;
+	xapsd | cli | ctl* | renew | check | pass) echo xapsd ;;
 	*) echo "$1" ;;
 	esac
 }

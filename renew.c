@@ -1,0 +1,141 @@
+/* renew.c - credentials over time. */
+#include "renew.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "api.h"
+#include "buf.h"
+#include "cred.h"
+#include "log.h"
+#include "push.h"
+#include "tls.h"
+#include "watch.h"
+
+#define DAY_S 86400
+
+static const int warn_days[] = { 1, 3, 7, 14, 30 };
+
+#define N_WARN_DAYS (sizeof(warn_days) / sizeof(warn_days[0]))
+
+struct renew {
+	struct loop *loop;
+	const struct conf *conf;
+	struct cred *cred;
+	struct push_queue *queue;
+	struct api *api;
+	struct watch *watch;
+	int warned_days; /* the row of the last warning; INT_MAX none yet */
+};
+
+static void watch_one(void *arg, const char *path)
+{
+	watch_add(arg, path);
+}
+
+static void on_changed(void *arg)
+{
+	log_info("credentials: a file has changed");
+	renew_reload(arg);
+}
+
+/* The folders of the files that conf names now. */
+static void watch_files(struct renew *r)
+{
+	watch_free(r->watch);
+	r->watch = watch_new(r->loop, on_changed, r);
+	cred_each_file(r->conf, watch_one, r->watch);
+}
+
+static void format_date(int64_t s, char out[32])
+{
+	time_t when = (time_t)s;
+	struct tm tm;
+
+	gmtime_r(&when, &tm);
+	strftime(out, 32, "%Y-%m-%d %H:%M UTC", &tm);
+}
+
+static void say_cred(const struct renew *r)
+{
+	char date[32];
+
+	if (cred_kind(r->cred) == CRED_TOKEN_KEY)
+		log_info("Token key for topic %s", cred_topic(r->cred));
+	if (cred_kind(r->cred) != CRED_CERTIFICATE)
+		return;
+	format_date(cred_expires_s(r->cred), date);
+	log_info(
+	    "Certificate valid until %s, topic %s", date, cred_topic(r->cred));
+}
+
+void renew_look(struct renew *r)
+{
+	int64_t now_s = (int64_t)time(NULL), left_s;
+	int64_t expires_s = cred_expires_s(r->cred);
+	char date[32];
+	size_t i;
+
+	/* A clock that was never set says nothing. */
+	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
+		return;
+	left_s = expires_s - now_s;
+	for (i = 0; i < N_WARN_DAYS; i++)
+		if (left_s <= (int64_t)warn_days[i] * DAY_S)
+			break;
+	if (i == N_WARN_DAYS || warn_days[i] >= r->warned_days)
+		return;
+	r->warned_days = warn_days[i];
+	format_date(expires_s, date);
+	if (left_s > 0)
+		log_warn("the certificate expires on %s, in %lld days: renew "
+			 "it, or pushes end then",
+		    date, (long long)((left_s + DAY_S - 1) / DAY_S));
+}
+
+void renew_reload(struct renew *r)
+{
+	struct cred *fresh, *old = r->cred;
+	char err[ERR_MAX];
+
+	watch_files(r);
+	fresh = cred_load(r->conf, err);
+	if (fresh == NULL) {
+		log_error("%s: not used, the old credentials stay", err);
+		return;
+	}
+	r->cred = fresh;
+	push_set_cred(r->queue, fresh);
+	api_set_cred(r->api, fresh);
+	cred_free(old);
+	r->warned_days = INT_MAX;
+	say_cred(r);
+	renew_look(r);
+}
+
+struct renew *renew_new(struct loop *l, const struct conf *conf,
+    struct cred *cred, struct push_queue *queue, struct api *api)
+{
+	struct renew *r = xcalloc(1, sizeof(*r));
+
+	r->loop = l;
+	r->conf = conf;
+	r->cred = cred;
+	r->queue = queue;
+	r->api = api;
+	r->warned_days = INT_MAX;
+	watch_files(r);
+	say_cred(r);
+	renew_look(r);
+	return r;
+}
+
+void renew_free(struct renew *r)
+{
+	if (r == NULL)
+		return;
+	watch_free(r->watch);
+	cred_free(r->cred);
+	free(r);
+}
