@@ -462,6 +462,7 @@ static void conn_receive(struct conn *c)
 		conn_fail(c, h2_error(c->h2));
 		return;
 	}
+	io_resume(c->io); /* it may have been full */
 	conn_flush(c);
 	conn_settle(c);
 }
