@@ -429,18 +429,41 @@ static bool peer_speaks_tls(const struct tls *t)
 	return t->n_first == 0 || (t->first[0] >= 20 && t->first[0] <= 24);
 }
 
+/* A server that refuses us amid the handshake of TLS 1.2 says so and hangs up:
+ * its alert may lie unread behind a failed write (RFC 5246 7.2). */
+static bool read_last_alert(struct tls *t, int *alert_r)
+{
+	unsigned char p[7]; /* a record: type, version, length, level, alert */
+	size_t n = 0;
+	int got;
+
+	while (n < sizeof(p)) {
+		got = bio_recv(t, p + n, sizeof(p) - n);
+		if (got <= 0)
+			return false;
+		n += (size_t)got;
+	}
+	*alert_r = p[6];
+	return p[0] == 21 && p[1] == 3 && p[3] == 0 && p[4] == 2;
+}
+
 static void explain(struct tls *t, int ret)
 {
+	int error = t->error, alert;
+
 	if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
 		tls_explain_alert(peer(t), t->ssl.MBEDTLS_PRIVATE(in_msg)[1],
 		    t->ctx->has_cert, t->err);
 	else if (t->verify.rank != 0)
 		return; /* the verify callback said it */
+	else if (ret == MBEDTLS_ERR_NET_CONN_RESET && !t->open &&
+		 read_last_alert(t, &alert))
+		tls_explain_alert(peer(t), alert, t->ctx->has_cert, t->err);
 	else if (ret == MBEDTLS_ERR_NET_CONN_RESET)
 		err_set(t->err, "%s: %s",
 		    t->open ? "the connection broke"
 			    : "the connection broke during the TLS handshake",
-		    strerror(t->error));
+		    strerror(error));
 	else if (!t->open && !peer_speaks_tls(t))
 		err_set(t->err, "%s speaks %s on this port, not TLS", peer(t),
 		    memcmp(t->first, "HTTP/", FIRST_MAX) == 0

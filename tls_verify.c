@@ -221,8 +221,8 @@ static const struct {
 	{ 20, false, "bad_record_mac", NULL },
 	{ 22, false, "record_overflow", NULL },
 	{ 40, false, "handshake_failure",
-	    "no cipher or key type in common, or it wants another client "
-	    "certificate" },
+	    "no TLS version, cipher or key type in common, or it wants a "
+	    "client certificate, or another one" },
 	{ 42, true, "bad_certificate", "it cannot make sense of it" },
 	{ 43, true, "unsupported_certificate", "it does not take this kind" },
 	{ 44, true, "certificate_revoked", "its issuer took it back" },
