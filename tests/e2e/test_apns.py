@@ -601,7 +601,7 @@ def test_wrong_name_is_refused(start_xapsd, certs, workdir):
     path = write(str(workdir / "other.pem"), cert_pem(cert), key_pem(key))
     with Apple(certs, server=path) as apple:
         xapsd = start_xapsd(apple=apple)
-        xapsd.wait_log(r"name|host")
+        xapsd.wait_log(r"api\.example\.org.*apnsHost")
         apple.wait(lambda: apple.tls_errors, "a refused handshake")
         assert apple.handshakes == 0
         xapsd.stop()
