@@ -292,7 +292,8 @@ static void explain_p12(
 {
 	static const char *const text[] = {
 		[TLS_PBE_OK] = "",
-		[TLS_PBE_WRONG] = "is not opened by certificatePassword",
+		[TLS_PBE_WRONG] = "is locked with another password: "
+				  "certificatePassword is wrong",
 		[TLS_PBE_BAD] = "is damaged or not PKCS#12 in DER",
 		[TLS_PBE_UNKNOWN] =
 		    "uses an encryption that xapsd does not know: convert it "

@@ -1,0 +1,191 @@
+"""`xapsd check` in words: one line a step, and what to do about the one that
+failed."""
+
+import contextlib
+import hashlib
+import http.server
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+import certs as pki
+from apple import Answer, free_port
+from xapsd import Xapsd, certificate, executable, token_key
+
+
+@pytest.fixture
+def check(workdir, certs):
+    """Runs it with the keys given; returns (status, lines)."""
+    def run(apple=None, identity=token_key, **config):
+        config.setdefault("pushTimeout", "5s")
+        x = Xapsd(workdir, certs, apple=apple, identity=identity, **config)
+        done = x.run("check")
+        return done.returncode, done.stdout.splitlines()
+    return run
+
+
+def failed(result, step, *words):
+    """It ended there, with a sentence that has these words."""
+    status, lines = result
+    assert status == 1, lines
+    assert lines[-1].split()[:2] == [step, "FAILED"], lines
+    for word in words:
+        assert word in lines[-1], lines
+    assert all(line.split()[1] == "ok" for line in lines[:-1]), lines
+
+
+def test_all_well(check, apple):
+    status, lines = check(apple)
+    assert status == 0, lines
+    steps = [line.split()[:2] for line in lines]
+    assert steps == [[s, "ok"] for s in
+                     ("configuration", "credentials", "connection", "Apple")]
+    assert "token key for topic com.apple.mobilemail.push" in lines[1]
+    assert "TLSv1." in lines[2] and "HTTP/2" in lines[2]
+
+
+def test_certificate(check, apple, certs):
+    status, lines = check(apple, certificate)
+    assert status == 0, lines
+    assert certs.cert_topic in lines[1] and "valid until 20" in lines[1]
+
+
+def test_unknown_token_is_what_apple_says(check, apple):
+    apple.script(None, Answer(400, "BadDeviceToken"))
+    status, lines = check(apple)
+    assert status == 0, lines
+
+
+@pytest.mark.parametrize("answer, words", [
+    ((403, "InvalidProviderToken"), ["403 InvalidProviderToken",
+                                     "keyFileTeamId"]),
+    ((400, "TopicDisallowed"), ["keyFileTopic"]),
+    ((403, "BadCertificateEnvironment"), ["apnsEnvironment"]),
+    ((403, "ExpiredProviderToken"), ["clock"]),
+    ((503, "ServiceUnavailable"), ["503"]),
+])
+def test_apple_refuses(check, apple, answer, words):
+    apple.script(None, Answer(*answer))
+    failed(check(apple), "Apple", *words)
+
+
+def test_wrong_key_id(check, apple):
+    """The stand-in judges the JWT as Apple does."""
+    result = check(apple, keyFileKeyId="ZZZZZ99999")
+    failed(result, "Apple", "403")
+    apple.pushes[0].problem = None      # the test's doing
+
+
+def test_broken_config(check, apple):
+    status, lines = check(apple, delay="soon")
+    assert status == 78 and not lines
+
+
+def test_no_credentials(check, apple):
+    failed(check(apple, {}), "credentials", "keyFileP8")
+
+
+def test_expired_certificate(check, apple, certs, workdir):
+    key, cert = certs.issuer.client(certs.cert_topic, days=-1, age_days=3)
+    pki.write(workdir / "old.pem", pki.cert_pem(cert), pki.key_pem(key))
+    failed(check(apple, {"certificateFilePem": "old.pem"}), "credentials",
+           "expired on")
+
+
+def test_key_of_another_certificate(check, apple, certs, workdir):
+    pki.write(workdir / "other.key", pki.key_pem(pki.rsa_key()))
+    failed(check(apple, {"certificateFilePem": certs.client_cert,
+                         "certificateFilePemKey": "other.key"}),
+           "credentials", "does not belong to", "client.crt")
+
+
+def make_p12(certs, path, password):
+    subprocess.run(
+        ["openssl", "pkcs12", "-export", "-in", certs.client_cert,
+         "-inkey", certs.client_key, "-out", str(path),
+         "-passout", "pass:" + password], check=True)
+
+
+def test_p12(check, apple, certs, workdir):
+    make_p12(certs, workdir / "push.p12", "opensesame")
+    status, lines = check(apple, {"certificateFileP12": "push.p12",
+                                  "certificatePassword": "opensesame"})
+    if "mbedTLS 2.28" in version(workdir, certs) and status == 1:
+        pytest.skip("this mbedTLS cannot decrypt it: " + lines[-1])
+    assert status == 0, lines
+
+
+def version(workdir, certs):
+    return Xapsd(workdir, certs).run("--version").stdout
+
+
+def test_wrong_p12_password(check, apple, certs, workdir):
+    make_p12(certs, workdir / "push.p12", "opensesame")
+    failed(check(apple, {"certificateFileP12": "push.p12",
+                         "certificatePassword": "nonsense"}),
+           "credentials", "push.p12", "certificatePassword is wrong")
+
+
+def test_missing_file(check, apple):
+    failed(check(apple, keyFileP8="nowhere.p8"), "credentials",
+           "nowhere.p8", "No such file")
+
+
+def test_nobody_there(check):
+    failed(check(None), "connection", "refused")
+
+
+def test_unknown_host(check):
+    failed(check(None, apnsHost="no-such-host.invalid"), "connection",
+           "cannot find the address of no-such-host.invalid")
+
+
+def test_no_route(check):
+    """A network that is not there: nothing leaves this machine."""
+    failed(check(None, apnsHost="0.0.0.1"), "connection", "0.0.0.1")
+
+
+def test_untrusted_server(check, apple, certs):
+    result = check(apple, apnsCaFile=certs.other_ca)
+    failed(result, "connection", "apnsCaFile")
+    apple.errors.clear()
+
+
+def test_silent_server(check, apple):
+    apple.mode = "hang"
+    failed(check(apple, pushTimeout="1s"), "connection", "within 1 s")
+
+
+@contextlib.contextmanager
+def web_server(certs, protocols):
+    """HTTPS without HTTP/2."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certs.server)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    server = http.server.HTTPServer(
+        ("127.0.0.1", free_port()), http.server.BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("protocols", [None, ["http/1.1"]])
+def test_server_without_h2(check, certs, protocols):
+    with web_server(certs, protocols) as port:
+        failed(check(None, apnsPort=port), "connection", "HTTP/2")
+
+
+@pytest.mark.parametrize("word", ["pass", "-pass", "--pass"])
+def test_pass(word):
+    """The Go daemon's hash: SHA-256 of the line."""
+    done = subprocess.run([executable(), word], input="opensesame\n",
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0
+    assert done.stdout.strip() == hashlib.sha256(b"opensesame").hexdigest()
