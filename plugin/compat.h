@@ -36,6 +36,11 @@ struct compat_settings {
 
 #ifdef XAPS_DOVECOT_2_4
 
+static inline void compat_settings_register(void)
+{
+	settings_info_register(&xaps_setting_parser_info);
+}
+
 static inline int compat_settings_get(struct mail_user *user, pool_t pool,
     struct compat_settings *set_r, const char **error_r)
 {
@@ -53,6 +58,10 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 }
 
 #else
+
+static inline void compat_settings_register(void)
+{
+}
 
 static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
     const char *key, const char *value, const char **error_r)

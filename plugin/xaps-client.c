@@ -285,21 +285,22 @@ static void xaps_call_end(struct xaps_call *call, const char *error)
 	call->to_next = timeout_add_short(0, xaps_call_done, call);
 }
 
-static void xaps_call_deadline(struct xaps_call *call)
+static void xaps_call_timed_out(struct xaps_call *call)
 {
 	call->answer.hangs = TRUE;
 	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
 	xaps_call_end(call,
-	    t_strdup_printf("xapsd at %s gave no whole answer in %u ms: is it "
-			    "overloaded, or something else there?",
-		call->name, call->timeout_msecs));
+	    t_strdup_printf("xapsd at %s gave no %sanswer within %u ms: does "
+			    "it hang?",
+		call->name, call->payload != NULL ? "whole " : "",
+		call->timeout_msecs));
 }
 
 static void xaps_call_set_deadline(struct xaps_call *call)
 {
 	if (call->to_deadline == NULL) {
 		call->to_deadline =
-		    timeout_add(call->timeout_msecs, xaps_call_deadline, call);
+		    timeout_add(call->timeout_msecs, xaps_call_timed_out, call);
 	}
 }
 
@@ -390,11 +391,7 @@ static void xaps_call_failed(
 	}
 	switch (status) {
 	case HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT:
-		call->answer.hangs = TRUE;
-		xaps_call_end(call,
-		    t_strdup_printf("xapsd at %s does not answer within %u ms: "
-				    "does it hang?",
-			call->name, call->timeout_msecs));
+		xaps_call_timed_out(call);
 		break;
 	case HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED:
 	case HTTP_CLIENT_REQUEST_ERROR_HOST_LOOKUP_FAILED:

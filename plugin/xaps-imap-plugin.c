@@ -481,6 +481,7 @@ XAPS_EXPORT void xaps_imap_plugin_init(struct module *module)
 {
 	xaps_imap_plugin_module = module;
 	main_ioloop = current_ioloop;
+	compat_settings_register();
 	command_register(XAPS_COMMAND, cmd_xapplepushservice, 0);
 	next_hook_client_created =
 	    imap_client_created_hook_set(xaps_imap_client_created);

@@ -246,6 +246,7 @@ XAPS_EXPORT void xaps_push_notification_plugin_init(
     struct module *module ATTR_UNUSED)
 {
 	main_ioloop = current_ioloop;
+	compat_settings_register();
 	push_notification_driver_register(&xaps_driver);
 }
 

@@ -176,8 +176,82 @@ namespace inbox {{
 """
 
 
+SETTINGS_2_4 = {"url": "xaps_url = {}", "user_lookup": "xaps_user_lookup = {}",
+                "timeout_msecs": "xaps_timeout = {}ms",
+                "max_retries": ""}  # not to be set in 2.4
+
+
+def plugin_2_4(d):
+    def load(protocol, *plugins):
+        lines = "\n".join(f"    {p} = yes" for p in plugins)
+        return f"protocol {protocol} {{\n  mail_plugins {{\n{lines}\n  }}\n}}\n"
+
+    ours = ("notify", "push_notification", "xaps_push_notification")
+    return load("imap", *ours, "xaps_imap") + load("lmtp", *ours) + \
+        load("lda", *ours) + f"""
+push_notification {d.driver} {{
+  driver = {d.driver}
+}}
+""" + "".join(SETTINGS_2_4[k].format(v) + "\n"
+              for k, v in d.xaps_settings.items())
+
+
+def config_2_4(d):
+    def lines(values, indent):
+        return "\n".join(" " * indent + f"{k} = {v}" for k, v in values)
+
+    return f"""
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+base_dir = {d.dir}/base
+state_dir = {d.dir}/state
+log_path = {d.log_path}
+{"log_debug = category=push-notification OR category=http-client"
+    if d.debug else ""}
+protocols {{
+  imap = yes
+  lmtp = yes
+}}
+listen = 127.0.0.1
+ssl = no
+auth_allow_cleartext = yes
+mail_plugin_dir = {d.modules}
+mail_plugins {{
+{lines(((p, "yes") for p in d.mail_plugins.split()), 2)}
+}}
+mail_driver = maildir
+mail_path = ~/Maildir
+mail_home = {d.home}/%{{user}}
+mail_uid = {d.uid}
+mail_gid = {d.gid}
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = yes
+lda_mailbox_autocreate = yes
+postmaster_address = postmaster@example.org
+hostname = test.example.org
+mail_max_userip_connections = 200
+passdb static {{
+  password = {PASSWORD}
+}}
+userdb static {{
+  allow_all_users = yes
+  fields {{
+    uid = {d.uid}
+    gid = {d.gid}
+    home = {d.home}/%{{user}}
+{lines(d.userdb.items(), 4)}
+  }}
+}}
+namespace inbox {{
+  inbox = yes
+  separator = /
+}}
+"""
+
+
 # Dovecot's version: all but the plugin, the plugin, its sample.
-CONFIG = {(2, 3): (config_2_3, plugin_2_3, "90-xaps-2.3.conf")}
+CONFIG = {(2, 3): (config_2_3, plugin_2_3, "90-xaps-2.3.conf"),
+          (2, 4): (config_2_4, plugin_2_4, "90-xaps-2.4.conf")}
 PLUGIN_SOURCE = pathlib.Path(__file__).parents[2] / "plugin"
 
 
@@ -297,9 +371,14 @@ class Dovecot:
 
     def _copy_modules(self):
         # Copied, since mail users may not enter our build directory.
-        ours = sorted(pathlib.Path(self.plugin_dir).glob("lib*.so"))
+        ours = sorted(pathlib.Path(self.plugin_dir).glob("lib*_plugin.so"))
         if not ours:
             raise DovecotError(f"no modules in {self.plugin_dir}")
+        # 2.4's config process looks for it in one place only.
+        name = "settings/lib95_xaps_settings.so"
+        if version() >= (2, 4) and not os.path.exists(
+                os.path.join(self.install["dovecot_moduledir"], name)):
+            raise DovecotError(f"{name} must be installed: make install")
         for path in ours:
             shutil.copy(path, self.modules / path.name)
             (self.modules / path.name).chmod(0o644)

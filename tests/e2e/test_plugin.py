@@ -211,8 +211,10 @@ def test_twice_in_a_session(server, user):
 
 def test_two_accounts_in_one_process(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
+        count = "service_count = 0" if IS_2_3 else \
+            "restart_request_count = unlimited"
         server = own(fake, extra="service imap {\n process_limit = 1\n"
-                                 " client_limit = 10\n service_count = 0\n}")
+                                 f" client_limit = 10\n {count}\n}}")
         fake.behave("one", fx.slow(0.3))
         fake.behave("two", fx.topic(b"two.topic"))
         with server.imap("one") as one, server.imap("two") as two:
@@ -223,7 +225,7 @@ def test_two_accounts_in_one_process(own, work_dir):
                 "* XAPPLEPUSHSERVICE mailbox INBOX",
                 '* XAPPLEPUSHSERVICE aps-version "2" aps-topic "two.topic"']
             assert_ok(one.result("x"), "INBOX", "Private")
-        assert len(set(re.findall(r"Login: .*mpid=(\d+)",
+        assert len(set(re.findall(r"mpid=(\d+)",
                                   server.dovecot.log()))) == 1
 
 
@@ -584,8 +586,9 @@ def test_register_refused(server, user, behaviour):
         c.ok("NOOP")
         server.fake.behave(user, fx.ok)
         assert_ok(c.cmd(command()), "INBOX")
-    log = server.dovecot.log()[start_log:]
-    assert len(re.findall(rf"imap\({user}\).*Error: .*xaps: .*", log)) == 1
+    pattern = rf"imap\({user}\).*Error: .*xaps: .*"
+    server.dovecot.wait_log(pattern, start=start_log)
+    assert len(re.findall(pattern, server.dovecot.log()[start_log:])) == 1
 
 
 @pytest.mark.parametrize("topic", [
@@ -963,7 +966,7 @@ def test_daemon_stops_hanging(own, work_dir):
         fake.behave("alice", fx.hang)
         for _ in range(30):  # more than there are connections
             server.dovecot.deliver("alice", MAIL)
-        server.dovecot.wait_log("does not answer")
+        server.dovecot.wait_log("gave no answer")
         fake.behave("alice", fx.ok)
         server.dovecot.deliver("bob", MAIL)
         server.notified("bob")
@@ -1212,11 +1215,16 @@ def test_broken_settings(own, xaps, why):
         assert kind(c.cmd(command())[1]) == "NO"
         c.append("INBOX", MAIL)
         c.ok("LOGOUT")
-    errors = re.findall(r"Error: .*", server.dovecot.log())
+
+    def logged(count):
+        return wait_for(lambda: len(e := re.findall(
+            r"Error: .*", server.dovecot.log())) >= count and e,
+            what=f"{count} errors")
+    errors = logged(1)
     assert len(errors) == 1 and why in errors[0], errors
     server.dovecot.deliver("alice", MAIL)
     server.dovecot.lda("alice", MAIL)
-    errors = re.findall(r"Error: .*", server.dovecot.log())
+    errors = logged(3)
     assert len(errors) == 3 and why in errors[2], errors
     with server.imap("alice") as c:
         assert "* 3 EXISTS" in c.ok("SELECT INBOX")
@@ -1246,7 +1254,7 @@ def test_module_for_another_dovecot_is_refused(work_dir):
     shutil.copytree(PLUGIN, wrong)
     for path in wrong.glob("lib*_plugin.so"):
         data = path.read_bytes()
-        assert re.search(rb"2\.\d\.ABIv\d+\(", data)
+        assert re.search(rb"2\.\d\.ABIv\d", data)
         path.write_bytes(re.sub(rb"(2\.\d)\.ABIv\d", rb"\1.ABIv0", data))
     with FakeXapsd(str(work_dir / "x")) as fake, \
             Dovecot(work_dir, wrong, settings(fake)) as d:

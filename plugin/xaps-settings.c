@@ -1,0 +1,56 @@
+/* xaps-settings.c - the settings of Dovecot 2.4: in both modules, and alone as
+ * the module by which doveconf knows them. */
+
+#include "lib.h"
+#include "settings.h"
+#include "settings-parser.h"
+#include "compat.h"
+#include "xaps-client.h"
+
+#undef DEF
+#define DEF(type, name)                                                        \
+	SETTING_DEFINE_STRUCT_##type(                                          \
+	    "xaps_" #name, name, struct xaps_plugin_settings)
+
+static const struct setting_define xaps_setting_defines[] = {
+	DEF(STR, url),
+	DEF(STR, user_lookup),
+	DEF(TIME_MSECS, timeout),
+
+	SETTING_DEFINE_LIST_END,
+};
+
+static const struct xaps_plugin_settings xaps_default_settings = {
+	.url = "",
+	.user_lookup = "",
+	.timeout = COMPAT_DEFAULT_TIMEOUT_MSECS,
+};
+
+const struct setting_parser_info xaps_setting_parser_info = {
+	.name = "xaps",
+
+	.defines = xaps_setting_defines,
+	.defaults = &xaps_default_settings,
+
+	.struct_size = sizeof(struct xaps_plugin_settings),
+	.pool_offset1 = 1 + offsetof(struct xaps_plugin_settings, pool),
+};
+
+#ifdef XAPS_SETTINGS_MODULE
+/* What Dovecot's config process looks for. */
+void xaps_settings_init(struct module *module);
+void xaps_settings_deinit(void);
+
+XAPS_EXPORT const struct setting_parser_info *xaps_settings_set_infos[] = {
+	&xaps_setting_parser_info, NULL
+};
+XAPS_EXPORT const char *xaps_settings_version = DOVECOT_ABI_VERSION;
+
+XAPS_EXPORT void xaps_settings_init(struct module *module ATTR_UNUSED)
+{
+}
+
+XAPS_EXPORT void xaps_settings_deinit(void)
+{
+}
+#endif
