@@ -24,8 +24,8 @@
 #define XAPS_DEFAULT_URL "http://localhost:11619"
 
 #define XAPS_MAX_RETRIES 100
-/* In flight at once; the others wait.  More than one, so that an answer which is
-   late holds up nothing. */
+/* In flight at once; the others wait.  More than one, so that an answer which
+   is late holds up nothing. */
 #define XAPS_MAX_CONNECTIONS 4
 /* Long enough for a run of deliveries, short since every imap process may hold
    a connection and xapsd takes 1024. */
