@@ -267,6 +267,24 @@ void api_set_cred(struct api *a, const struct cred *cred)
 	a->cred = cred;
 }
 
+static void wipe_password(struct api *a)
+{
+	if (a->authorization != NULL)
+		mem_wipe(a->authorization, strlen(a->authorization));
+	free(a->authorization);
+	a->authorization = NULL;
+}
+
+void api_set_password(struct api *a)
+{
+	const struct conf *c = a->conf;
+
+	wipe_password(a);
+	if (c->http_user != NULL && c->http_password != NULL)
+		a->authorization =
+		    basic_authorization(c->http_user, c->http_password);
+}
+
 struct api *api_new(struct loop *l, const struct conf *conf,
     struct store *store, struct push_queue *queue, const struct cred *cred)
 {
@@ -283,9 +301,7 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	buf_init(&a->out, 64 * 1024); /* our own words: /metrics has 8 KiB */
 	loop_task_init(&a->commit, on_commit, a);
 	store_on_dirty(store, on_dirty, a);
-	if (conf->http_user != NULL && conf->http_password != NULL)
-		a->authorization =
-		    basic_authorization(conf->http_user, conf->http_password);
+	api_set_password(a);
 	return a;
 }
 
@@ -300,9 +316,7 @@ void api_free(struct api *a)
 		return;
 	store_on_dirty(a->store, NULL, NULL);
 	loop_task_cancel(a->loop, &a->commit);
-	if (a->authorization != NULL)
-		mem_wipe(a->authorization, strlen(a->authorization));
-	free(a->authorization);
+	wipe_password(a);
 	api_tests_free(a);
 	free(a->waiting);
 	free(a->toks);

@@ -32,6 +32,9 @@ void api_set_cred(struct api *a, const struct cred *cred);
 /* For the count of clients in the status; may be NULL. */
 void api_set_server(struct api *a, const struct http_server *server);
 
+/* User and password were changed in the configuration. */
+void api_set_password(struct api *a);
+
 /* Logs the status (SIGUSR1). */
 void api_log_status(struct api *a);
 

@@ -4,32 +4,39 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "buf.h"
 #include "conf.h"
 
 const char cli_help[] =
-    "Usage: xapsd [-c FILE] [-v] [--syslog] [--KEY VALUE ...]\n"
+    "Usage: xapsd [-c FILE] [-v] [--syslog] [--KEY VALUE ...]  runs the "
+    "daemon\n"
+    "       xapsd [-c FILE] COMMAND ...\n"
     "\n"
     "Wakes iPhones for new mail: takes registrations and notifications from\n"
-    "Dovecot's xaps plugins and pushes to Apple (APNs).  Runs in the "
-    "foreground.\n"
+    "Dovecot's xaps plugins and pushes to Apple (APNs).\n"
     "\n"
-    "  -c, --config FILE   configuration (default " CONF_PATH_DEFAULT ")\n"
+    "  check                            can pushes be sent? step by step\n"
+    "  status [--json]                  the running daemon at a glance\n"
+    "  list [--json] [USER]             the registered devices\n"
+    "  push USER [MAILBOX]              send a test push, show Apple's answer\n"
+    "  forget USER [ACCOUNT [TOKEN]]    remove registrations\n"
+    "  export                           all of them, in the Go daemon's "
+    "format\n"
+    "  import FILE                      take over a Go daemon's, or another "
+    "xapsd's\n"
+    "  pass                             the Go daemon's password hash\n"
+    "\n"
+    "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"
     "  -v, --verbose       log level debug; twice: trace\n"
     "      --syslog        log to syslog instead of stderr\n"
-    "      --KEY VALUE     any key of the configuration, e.g. --loglevel "
-    "debug\n"
-    "      --version       version and TLS library\n"
-    "  -h, --help          this text\n"
-    "\n"
-    "  xapsd check         says whether pushes can be sent, step by step\n"
-    "  xapsd pass          the Go daemon's password hash\n"
-    "\n"
-    "Options take one or two dashes, with =VALUE or a following VALUE.\n"
-    "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.\n"
-    "Manual: xapsd(8).\n";
+    "      --KEY VALUE     any key of the configuration\n"
+    "      --version, -h, --help\n"
+    "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.  See "
+    "xapsd(8).\n";
 
 enum kind {
 	TAKES_NONE, /* counts in an int or sets a bool */
@@ -49,6 +56,7 @@ static const struct option {
 	{ "v", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "verbose", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "syslog", TAKES_NONE, offsetof(struct cli, to_syslog) },
+	{ "json", TAKES_NONE, offsetof(struct cli, json) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
 	{ "pass", TAKES_NONE, offsetof(struct cli, pass) },
 	{ "help", TAKES_NONE, offsetof(struct cli, help) },
@@ -123,34 +131,56 @@ static int set_option(struct cli *cli, const struct option *o,
 	return 0;
 }
 
+/* The option at argv[*i], with its value. */
+static int parse_option(
+    struct cli *cli, const struct word *w, int *i, char err[ERR_MAX])
+{
+	const struct option *o = find_option(w->name);
+
+	if (o != NULL)
+		return set_option(cli, o, w, i, err);
+	if (strcmp(w->name, "vv") == 0) {
+		cli->verbose += 2;
+		return 0;
+	}
+	if (!conf_has_key(w->name)) {
+		err_set(err, "unknown option %s", cli->argv[*i]);
+		return -1;
+	}
+	cli->has_keys = true;
+	return take_value(cli, w, i, err) == NULL ? -1 : 0;
+}
+
+/* Options move to the front, the other words behind them. */
 int cli_parse(struct cli *cli, int argc, char **argv, char err[ERR_MAX])
 {
-	const struct option *o;
+	char **words = xmalloc(((size_t)argc + 1) * sizeof(*words));
+	int i, first, n = 0, at = 1, rc = 0;
+	bool all_words = false;
 	struct word w;
-	int i;
 
 	*cli = (struct cli){ .argc = argc, .argv = argv, .rest = argc };
-	for (i = 1; i < argc; i++) {
-		if (!split_word(argv[i], &w)) {
-			cli->rest = i;
-			break;
+	for (i = 1; i < argc && rc == 0; i++) {
+		first = i;
+		if (all_words || !split_word(argv[i], &w)) {
+			words[n++] = argv[i];
+			continue;
 		}
-		o = find_option(w.name);
-		if (o != NULL) {
-			if (set_option(cli, o, &w, &i, err) < 0)
-				return -1;
-		} else if (strcmp(w.name, "vv") == 0) {
-			cli->verbose += 2;
-		} else if (!conf_has_key(w.name)) {
-			err_set(err, "unknown option %s", argv[i]);
-			return -1;
-		} else if (take_value(cli, &w, &i, err) == NULL) {
-			return -1;
-		} else {
-			cli->has_keys = true;
+		if (strcmp(argv[i], "--") == 0) {
+			all_words = true;
+			cli->argc--;
+			continue;
 		}
+		rc = parse_option(cli, &w, &i, err);
+		while (first <= i && first < argc)
+			argv[at++] = argv[first++];
 	}
-	return 0;
+	if (rc == 0) {
+		cli->rest = at;
+		memcpy(argv + at, words, (size_t)n * sizeof(*words));
+	}
+	free(words);
+	return rc;
 }
 
 static int apply_keys(

@@ -17,7 +17,7 @@ struct conf;
 
 struct cli {
 	int argc;
-	char **argv;	       /* the process's; what is not an option moves
+	char **argv;	       /* the process's; what is no option moves
 				   behind to argv[rest] */
 	int rest;	       /* first word that is no option: the command */
 	const char *conf_path; /* NULL: the default one */
@@ -25,6 +25,7 @@ struct cli {
 	int verbose;
 	bool to_syslog;
 	bool version, help;
+	bool json;     /* of list and status */
 	bool pass;     /* the Go daemon's -pass */
 	bool has_keys; /* a key was given: the file may be missing */
 };

@@ -891,6 +891,69 @@ int conf_set(
 	return assign(&at, c, k, value);
 }
 
+/* Whose values are looked at anew each time they are needed, or by reloading. */
+static const char live_keys[] =
+    "loglevel httpUser httpPassword httpPasswordFile allowInsecure delay "
+    "checkInterval registrationTtl keyFileP8 keyFileKeyId keyFileTeamId "
+    "keyFileTopic certificateFilePem certificateFilePemKey "
+    "certificateFileP12 certificatePassword certificatePasswordFile topic "
+    "apnsCaFile pushExpiration pushTimeout retryMin retryMax mailboxHashes "
+    "appleId appleIdHashedPassword";
+
+static size_t field_size(const struct key *k)
+{
+	switch (k->type) {
+	case K_BOOL:
+		return sizeof(bool);
+	case K_S:
+	case K_MS:
+		return sizeof(int64_t);
+	default:
+		return is_string(k) ? sizeof(char *) : sizeof(int);
+	}
+}
+
+static bool is_same(struct conf *a, struct conf *b, const struct key *k)
+{
+	const char *x, *y;
+
+	if (!is_string(k))
+		return memcmp(field(a, k), field(b, k), field_size(k)) == 0;
+	x = *(char **)field(a, k);
+	y = *(char **)field(b, k);
+	return x == NULL || y == NULL ? x == y : strcmp(x, y) == 0;
+}
+
+static void swap_field(struct conf *a, struct conf *b, const struct key *k)
+{
+	uint16_t line = a->line[k - keys];
+	char kept[sizeof(int64_t)];
+	size_t n = field_size(k);
+
+	memcpy(kept, field(a, k), n);
+	memcpy(field(a, k), field(b, k), n);
+	memcpy(field(b, k), kept, n);
+	a->line[k - keys] = b->line[k - keys];
+	b->line[k - keys] = line;
+}
+
+void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
+{
+	const struct key *k;
+	const char *word;
+	size_t len, n = 0;
+
+	restart_r[0] = '\0';
+	for (k = keys; k < keys + N_KEYS; k++) {
+		if (word_index(live_keys, k->name, &word, &len) >= 0) {
+			swap_field(c, fresh, k);
+		} else if (!is_same(c, fresh, k) && n < ERR_MAX) {
+			n += (size_t)snprintf(restart_r + n, ERR_MAX - n,
+			    "%s%s", n > 0 ? ", " : "", k->name);
+		}
+	}
+}
+
 bool conf_has_key(const char *key)
 {
 	return key_find_option(key) != NULL;

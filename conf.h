@@ -86,6 +86,11 @@ int conf_set(
 /* Whether conf_set() knows this name. */
 bool conf_has_key(const char *key);
 
+/* Takes from fresh (read anew) every key that may change while the daemon runs;
+ * the old values are left in fresh.  restart_r: the names of the others that
+ * differ, "" if none. */
+void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX]);
+
 /* What only several keys together show (retryMin over retryMax, half of a
  * pair); for after the last conf_set().  0, or -1 with err as above. */
 int conf_check(const struct conf *c, char err[ERR_MAX]);

@@ -13,7 +13,7 @@ layer() {
 	http* | apns) echo 3 ;;
 	push*) echo 4 ;;
 	api*) echo 5 ;;
-	xapsd | cli | ctl* | renew | check | pass) echo 6 ;;
+	xapsd | daemon | listen | cli | ctl* | renew | check | pass) echo 6 ;;
 	*) echo "tests/layers.sh: $1 has no layer" >&2; echo 99 ;;
 	esac
 }
@@ -29,7 +29,7 @@ module() {
 	io*) echo io ;;
 	push*) echo push ;;
 	api*) echo api ;;
-	xapsd | cli | ctl* | renew | check | pass) echo xapsd ;;
+	xapsd | daemon | listen | cli | ctl* | renew | check | pass) echo xapsd ;;
 	*) echo "$1" ;;
 	esac
 }

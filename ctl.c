@@ -1,0 +1,525 @@
+/* ctl.c - the subcommands that look after registrations. */
+#include "ctl_int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "conf.h"
+#include "http.h"
+#include "store.h"
+
+/* --- words and answers --- */
+
+static int fail(const char *why)
+{
+	fprintf(stderr, "xapsd: %s\n", why);
+	return EXIT_FAILED;
+}
+
+static int done(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	return fail("the output could not be written");
+}
+
+static const char *argument(const struct cli *cli, int i)
+{
+	i += cli->rest + 1;
+	return i < cli->argc ? cli->argv[i] : NULL;
+}
+
+/* A refusal's one line of text. */
+static int fail_answer(struct buf *body, int status)
+{
+	const char *text = (const char *)buf_head(body);
+	char why[ERR_MAX];
+
+	err_set(why, "%.*s (%d)", (int)strcspn(text, "\n"), text, status);
+	return fail(why);
+}
+
+/* Parses an answer's object; toks are the caller's to free. */
+static int parse(const struct buf *body, struct json *j_r)
+{
+	const char *text = (const char *)buf_head(body);
+	struct json_tok *toks;
+	struct json_err e;
+	int n = json_parse(text, body->len, NULL, 0, &e);
+
+	*j_r = (struct json){ text, body->len, NULL, 0 };
+	if (n < 0)
+		return fail("the daemon's answer is not understood");
+	toks = xmalloc((size_t)n * sizeof(*toks));
+	json_parse(text, body->len, toks, (size_t)n, &e);
+	j_r->toks = toks;
+	j_r->n_toks = (size_t)n;
+	return 0;
+}
+
+static void free_json(struct json *j)
+{
+	union {
+		const struct json_tok *c;
+		void *p;
+	} toks = { .c = j->toks };
+
+	free(toks.p);
+}
+
+static void add_member(struct buf *b, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	buf_add_fmt(b, "%s\"%s\":", b->len > 1 ? "," : "", key);
+	json_write_str(b, value);
+}
+
+/* --- all registrations --- */
+
+struct regs {
+	struct store *store; /* a view */
+	struct reg **list;
+	size_t n;
+};
+
+/* One page into the view; *next_r: 0 at the end. */
+static int take_page(struct store *s, const struct buf *page, size_t *next_r)
+{
+	static const char next[] = "{\"next\":";
+	const char *p = (const char *)buf_head(page), *end = p + page->len;
+	const char *eol, *wrong;
+	bool newer;
+
+	for (; p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (eol == NULL)
+			break;
+		if (strncmp(p, next, strlen(next)) == 0) {
+			*next_r = strtoul(p + strlen(next), NULL, 10);
+			return 0;
+		}
+		wrong = store_put_line(s, p, (size_t)(eol - p), &newer);
+		if (wrong != NULL)
+			return fail(wrong);
+	}
+	return fail("the daemon's answer is not whole");
+}
+
+static enum ctl_asked ask_regs(const struct conf *conf, const char *user,
+    struct store *s, char err[ERR_MAX])
+{
+	struct buf body = BUF_INIT(4096), page = BUF_INIT(CTL_ANSWER_MAX);
+	enum ctl_asked asked;
+	size_t next = 0;
+	int status;
+
+	do {
+		buf_reset(&body);
+		buf_add_byte(&body, '{');
+		add_member(&body, "user", user);
+		buf_add_fmt(
+		    &body, "%s\"from\":%zu}", body.len > 1 ? "," : "", next);
+		asked =
+		    ctl_ask(conf, "/admin/list", &body, &status, &page, err);
+		if (asked == CTL_ANSWERED && status != 200) {
+			err_set(err, "%.*s (%d)",
+			    (int)strcspn((char *)buf_head(&page), "\n"),
+			    (char *)buf_head(&page), status);
+			asked = CTL_FAILED;
+		}
+		if (asked == CTL_ANSWERED && take_page(s, &page, &next) != 0) {
+			err_set(err, "nothing is shown");
+			asked = CTL_FAILED;
+		}
+	} while (asked == CTL_ANSWERED && next != 0);
+	buf_free(&body);
+	buf_free(&page);
+	return asked;
+}
+
+static int gather(void *arg, struct reg *r)
+{
+	struct regs *regs = arg;
+
+	regs->list[regs->n++] = r;
+	return 0;
+}
+
+static int by_user(const void *a, const void *b)
+{
+	const struct reg *const *x = a, *const *y = b;
+	int c = strcasecmp(reg_user(*x), reg_user(*y));
+
+	if (c == 0)
+		c = strcmp(reg_account(*x), reg_account(*y));
+	if (c != 0)
+		return c;
+	return (reg_time_s(*x) < reg_time_s(*y)) -
+	       (reg_time_s(*x) > reg_time_s(*y));
+}
+
+static void sort_regs(struct regs *regs, const char *user)
+{
+	struct reg *r;
+
+	regs->list =
+	    xmalloc((store_count(regs->store) + 1) * sizeof(*regs->list));
+	if (user == NULL)
+		store_each(regs->store, gather, regs);
+	else
+		for (r = store_first(regs->store, user); r != NULL;
+		     r = reg_next(r))
+			gather(regs, r);
+	qsort(regs->list, regs->n, sizeof(*regs->list), by_user);
+}
+
+static void free_regs(struct regs *regs)
+{
+	store_view_free(regs->store);
+	free(regs->list);
+}
+
+/* From the daemon, or from its file if none runs; an exit status. */
+static int load_regs(
+    const struct conf *conf, const char *user, struct regs *regs)
+{
+	char err[ERR_MAX], why[ERR_MAX];
+	size_t bad;
+
+	*regs = (struct regs){ .store = store_view_new() };
+	switch (ask_regs(conf, user, regs->store, why)) {
+	case CTL_FAILED:
+		return fail(why);
+	case CTL_NOT_RUNNING:
+		if (store_view_read(
+			regs->store, conf->database_file, &bad, err) < 0) {
+			fail(why);
+			return fail(err);
+		}
+		fprintf(stderr, "xapsd: no daemon runs: this is what %s says\n",
+		    conf->database_file);
+		break;
+	case CTL_ANSWERED:
+		break;
+	}
+	sort_regs(regs, user);
+	return EXIT_DONE;
+}
+
+int ctl_list(const struct conf *conf, const struct cli *cli)
+{
+	const char *user = argument(cli, 0);
+	struct regs regs;
+	int rc = load_regs(conf, user, &regs);
+
+	if (rc == EXIT_DONE && regs.n == 0 && !cli->json) {
+		fprintf(stderr,
+		    user != NULL ? "xapsd: no device is "
+				   "registered for %s\n"
+				 : "xapsd: no device is "
+				   "registered yet\n",
+		    user);
+		rc = user != NULL ? EXIT_FAILED : EXIT_DONE;
+	} else if (rc == EXIT_DONE) {
+		ctl_show_regs(
+		    regs.list, regs.n, conf->registration_ttl_s, cli->json);
+		rc = done();
+	}
+	free_regs(&regs);
+	return rc;
+}
+
+/* --- export --- */
+
+static int flush_out(void *arg)
+{
+	struct buf *out = arg;
+
+	if (fwrite(buf_head(out), 1, out->len, stdout) != out->len)
+		return -1;
+	buf_reset(out);
+	return 0;
+}
+
+/* The format has room for one device of an account. */
+static void say_left_out(const struct regs *regs)
+{
+	size_t i, n = 0;
+
+	for (i = 1; i < regs->n; i++)
+		n += strcasecmp(reg_user(regs->list[i - 1]),
+			 reg_user(regs->list[i])) == 0 &&
+		     strcmp(reg_account(regs->list[i - 1]),
+			 reg_account(regs->list[i])) == 0;
+	if (n > 0)
+		fprintf(stderr,
+		    "xapsd: %zu registration%s left out: this format has room "
+		    "for one device of an account, the newest\n",
+		    n, CTL_S(n));
+}
+
+int ctl_export(const struct conf *conf, const struct cli *cli)
+{
+	struct buf out = BUF_INIT(CTL_ANSWER_MAX);
+	struct regs regs;
+	int rc = load_regs(conf, NULL, &regs);
+
+	(void)cli;
+	if (rc == EXIT_DONE) {
+		if (store_export_go(regs.store, &out, flush_out, &out) < 0)
+			rc = fail("the output could not be written");
+		else
+			rc = done();
+		say_left_out(&regs);
+	}
+	buf_free(&out);
+	free_regs(&regs);
+	return rc;
+}
+
+/* --- import --- */
+
+/* Below the daemon's ceiling of a body. */
+#define BATCH_BYTES (HTTP_BODY_MAX - 1024)
+
+struct import {
+	const struct conf *conf;
+	struct store *target; /* the file's; NULL: the daemon */
+	struct buf batch, answer;
+	size_t taken, older, left_out;
+	char err[ERR_MAX];
+};
+
+static int send_batch(struct import *m)
+{
+	struct json j;
+	int status;
+
+	if (m->batch.len == 0)
+		return 0;
+	if (ctl_ask(m->conf, "/admin/import", &m->batch, &status, &m->answer,
+		m->err) != CTL_ANSWERED)
+		return fail(m->err);
+	if (status != 200)
+		return fail_answer(&m->answer, status);
+	if (parse(&m->answer, &j) != 0)
+		return EXIT_FAILED;
+	m->taken += (size_t)ctl_num(&j, j.toks, "taken");
+	m->older += (size_t)ctl_num(&j, j.toks, "older");
+	free_json(&j);
+	buf_reset(&m->batch);
+	return 0;
+}
+
+static int put_here(struct import *m, const struct buf *line)
+{
+	bool newer;
+
+	if (store_put_line(m->target, (const char *)buf_head(line),
+		line->len - 1, &newer) != NULL)
+		m->left_out++;
+	else if (newer)
+		m->taken++;
+	else
+		m->older++;
+	return 0;
+}
+
+static int import_reg(struct import *m, const struct reg *r)
+{
+	struct buf line = BUF_INIT(CTL_ANSWER_MAX);
+	int rc = 0;
+
+	reg_write(r, &line);
+	if (m->target != NULL) {
+		rc = put_here(m, &line);
+	} else if (line.len > BATCH_BYTES) {
+		m->left_out++;
+	} else {
+		if (m->batch.len + line.len > BATCH_BYTES)
+			rc = send_batch(m);
+		if (rc == 0)
+			buf_add(&m->batch, buf_head(&line), line.len);
+	}
+	buf_free(&line);
+	return rc;
+}
+
+/* Finds out whether a daemon runs; opens the file if not. */
+static int import_begin(struct import *m)
+{
+	int status;
+
+	buf_init(&m->batch, HTTP_BODY_MAX);
+	buf_init(&m->answer, CTL_ANSWER_MAX);
+	switch (
+	    ctl_ask(m->conf, "/healthz", NULL, &status, &m->answer, m->err)) {
+	case CTL_ANSWERED:
+		return 0;
+	case CTL_FAILED:
+		return fail(m->err);
+	default:
+		m->target = store_open(m->conf->database_file, m->err);
+		return m->target != NULL ? 0 : fail(m->err);
+	}
+}
+
+static int import_end(struct import *m)
+{
+	int rc;
+
+	if (m->target == NULL)
+		rc = send_batch(m);
+	else
+		rc = store_sync(m->target, m->err) < 0 ? fail(m->err) : 0;
+	if (rc != 0)
+		return rc;
+	printf("%zu registration%s taken over", m->taken, CTL_S(m->taken));
+	if (m->older > 0)
+		printf(", %zu not newer than what is here", m->older);
+	if (m->left_out > 0)
+		printf(", %zu left out", m->left_out);
+	putchar('\n');
+	return done();
+}
+
+int ctl_import(const struct conf *conf, const struct cli *cli)
+{
+	struct regs regs = { .store = store_view_new() };
+	struct import m = { .conf = conf };
+	size_t i;
+	int rc;
+
+	if (store_view_read(regs.store, argument(cli, 0), &m.left_out, m.err) <
+	    0) {
+		free_regs(&regs);
+		return fail(m.err);
+	}
+	sort_regs(&regs, NULL);
+	rc = import_begin(&m);
+	for (i = 0; i < regs.n && rc == 0; i++)
+		rc = import_reg(&m, regs.list[i]);
+	if (rc == 0)
+		rc = import_end(&m);
+	store_close(m.target);
+	buf_free(&m.batch);
+	buf_free(&m.answer);
+	free_regs(&regs);
+	return rc;
+}
+
+/* --- questions of one answer --- */
+
+/* body NULL: GET.  show prints the answer and returns an exit status. */
+static int ask_and_show(const struct conf *conf, const char *path,
+    const struct buf *body, bool raw, int (*show)(const struct json *j))
+{
+	struct buf answer = BUF_INIT(CTL_ANSWER_MAX);
+	char err[ERR_MAX];
+	struct json j;
+	int status, rc;
+
+	if (ctl_ask(conf, path, body, &status, &answer, err) != CTL_ANSWERED) {
+		rc = fail(err);
+	} else if (status != 200) {
+		rc = fail_answer(&answer, status);
+	} else if (raw) {
+		fwrite(buf_head(&answer), 1, answer.len, stdout);
+		rc = done();
+	} else {
+		rc = parse(&answer, &j);
+		if (rc == 0) {
+			rc = show(&j);
+			free_json(&j);
+		}
+	}
+	buf_free(&answer);
+	return rc;
+}
+
+static int show_status(const struct json *j)
+{
+	ctl_show_status(j);
+	return done();
+}
+
+int ctl_status(const struct conf *conf, const struct cli *cli)
+{
+	return ask_and_show(conf, "/status", NULL, cli->json, show_status);
+}
+
+static int show_forgotten(const struct json *j)
+{
+	long long n = (long long)ctl_num(j, j->toks, "forgotten");
+
+	printf("%lld registration%s removed\n", n, CTL_S(n));
+	return done();
+}
+
+int ctl_forget(const struct conf *conf, const struct cli *cli)
+{
+	struct buf body = BUF_INIT(65536);
+	int rc;
+
+	buf_add_byte(&body, '{');
+	add_member(&body, "user", argument(cli, 0));
+	add_member(&body, "account", argument(cli, 1));
+	if (argument(cli, 1) != NULL)
+		add_member(&body, "token", argument(cli, 2));
+	buf_add_byte(&body, '}');
+	rc = ask_and_show(conf, "/admin/forget", &body, false, show_forgotten);
+	buf_free(&body);
+	return rc;
+}
+
+#define SHOWN 8 /* characters of a token or an account id */
+
+static int show_pushed(const struct json *j)
+{
+	const struct json_tok *list = json_get(j, j->toks, "devices"), *t, *d;
+	char account[256], token[256], answer[ERR_MAX];
+	bool all = true;
+	size_t i;
+
+	ctl_cell(STYLE_HEAD, "DEVICE", SHOWN + 2);
+	ctl_cell(STYLE_HEAD, "ACCOUNT", SHOWN + 2);
+	ctl_cell(STYLE_HEAD, "ANSWER", 0);
+	putchar('\n');
+	for (t = list + 1, i = 0; list != NULL && i < list->size; i++) {
+		d = json_get(j, t, "delivered");
+		all = all && d != NULL && d->type == JSON_TRUE;
+		ctl_str(j, t, "token", token, sizeof(token));
+		token[SHOWN] = '\0';
+		ctl_str(j, t, "account", account, sizeof(account));
+		account[SHOWN] = '\0';
+		ctl_str(j, t, "answer", answer, sizeof(answer));
+		ctl_cell(STYLE_PLAIN, token, SHOWN + 2);
+		ctl_cell(STYLE_PLAIN, account, SHOWN + 2);
+		ctl_cell(
+		    d != NULL && d->type == JSON_TRUE ? STYLE_GOOD : STYLE_BAD,
+		    answer, 0);
+		putchar('\n');
+		t = j->toks + t->next;
+	}
+	return done() == EXIT_DONE && all ? EXIT_DONE : EXIT_FAILED;
+}
+
+int ctl_push(const struct conf *conf, const struct cli *cli)
+{
+	struct buf body = BUF_INIT(65536);
+	int rc;
+
+	buf_add_byte(&body, '{');
+	add_member(&body, "user", argument(cli, 0));
+	add_member(&body, "mailbox", argument(cli, 1));
+	buf_add_byte(&body, '}');
+	rc = ask_and_show(conf, "/admin/push", &body, false, show_pushed);
+	buf_free(&body);
+	return rc;
+}

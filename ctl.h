@@ -1,0 +1,17 @@
+/* ctl.h - the subcommands that look after registrations: they ask the running
+ * daemon over its Unix socket; list, export and import work on the file when
+ * none runs.  Each prints its result and returns an exit status. */
+#ifndef CTL_H
+#define CTL_H
+
+struct cli;
+struct conf;
+
+int ctl_list(const struct conf *conf, const struct cli *cli);
+int ctl_status(const struct conf *conf, const struct cli *cli);
+int ctl_push(const struct conf *conf, const struct cli *cli);
+int ctl_forget(const struct conf *conf, const struct cli *cli);
+int ctl_export(const struct conf *conf, const struct cli *cli);
+int ctl_import(const struct conf *conf, const struct cli *cli);
+
+#endif

@@ -1,0 +1,460 @@
+/* daemon.c - wiring, start, signals and shutdown. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "buf.h"
+#include "cli.h"
+#include "conf.h"
+#include "cred.h"
+#include "http.h"
+#include "listen.h"
+#include "loop.h"
+#include "push.h"
+#include "renew.h"
+#include "store.h"
+#include "systemd.h"
+#include "tls.h"
+
+/* SIGTERM: how long what is under way may take. */
+#define SHUTDOWN_MS 5000
+#define SHUTDOWN_LOOK_MS 20
+
+/* Registrations expire in days: looking once a day is enough. */
+#define EXPIRE_MAX_MS (24 * 60 * 60 * 1000)
+
+/* A password file holds one line. */
+#define PASSWORD_MAX 1024
+
+struct daemon {
+	const struct cli *cli;
+	struct conf conf;
+	struct loop *loop;
+	struct store *store;
+	struct cred *cred; /* renew's, once that is there */
+	struct renew *renew;
+	struct push_queue *queue;
+	struct api *api;
+	struct http_server *server;
+	struct tls_ctx *tls;
+	struct tls_cert *tls_cert;
+	struct tls_key *tls_key;
+	struct loop_timer expire, shutdown;
+	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
+	struct listeners listeners;
+	char err[ERR_MAX];
+};
+
+/* --- files that the configuration names --- */
+
+/* The file's text; secrets are wiped by the caller.  NULL with err set. */
+static char *read_small_file(const struct conf *c, const char *key,
+    const char *name, size_t max, char err[ERR_MAX])
+{
+	char *path = conf_beside(c, name), *text = xmalloc(max + 1);
+	FILE *f = fopen(path, "re");
+	size_t n = 0;
+
+	if (f != NULL)
+		n = fread(text, 1, max, f);
+	if (f == NULL || ferror(f)) {
+		conf_blame(
+		    c, key, err, "cannot read %s: %s", path, strerror(errno));
+		free(text);
+		text = NULL;
+	} else {
+		text[n] = '\0';
+	}
+	if (f != NULL)
+		fclose(f);
+	free(path);
+	return text;
+}
+
+static int read_http_password(struct conf *c, char err[ERR_MAX])
+{
+	char *text;
+
+	if (c->http_password_file == NULL || c->http_password != NULL)
+		return 0;
+	text = read_small_file(
+	    c, "httpPasswordFile", c->http_password_file, PASSWORD_MAX, err);
+	if (text == NULL)
+		return -1;
+	text[strcspn(text, "\r\n")] = '\0';
+	c->http_password = text;
+	return 0;
+}
+
+#define PEM_MAX (256 * 1024) /* a certificate with its chain */
+
+static int open_server_tls(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+	char *cert = NULL, *key = NULL, why[ERR_MAX];
+	int rc = -1;
+
+	if (c->tls_certfile == NULL)
+		return 0;
+	cert =
+	    read_small_file(c, "tlsCertfile", c->tls_certfile, PEM_MAX, d->err);
+	if (cert == NULL)
+		goto out;
+	key = read_small_file(c, "tlsKeyfile", c->tls_keyfile, PEM_MAX, d->err);
+	if (key == NULL)
+		goto out;
+	d->tls_cert = tls_cert_parse(cert, strlen(cert), why);
+	if (d->tls_cert == NULL) {
+		conf_blame(c, "tlsCertfile", d->err, "%s", why);
+		goto out;
+	}
+	d->tls_key = tls_key_parse(key, strlen(key), NULL, why);
+	if (d->tls_key != NULL)
+		d->tls = tls_server_new(d->tls_cert, d->tls_key, why);
+	if (d->tls == NULL) {
+		conf_blame(c, "tlsKeyfile", d->err, "%s", why);
+		goto out;
+	}
+	rc = 0;
+out:
+	free(cert);
+	if (key != NULL)
+		mem_wipe(key, strlen(key));
+	free(key);
+	return rc;
+}
+
+/* --- privileges --- */
+
+/* For good: neither the user nor a group of root's may be left. */
+static bool is_dropped(const struct passwd *pw)
+{
+	uid_t r, e, s;
+	gid_t rg, eg, sg;
+
+	return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 &&
+	       r == pw->pw_uid && e == pw->pw_uid && s == pw->pw_uid &&
+	       rg == pw->pw_gid && eg == pw->pw_gid && sg == pw->pw_gid &&
+	       (pw->pw_uid == 0 || setuid(0) < 0);
+}
+
+static int drop_user(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+	const struct passwd *pw;
+
+	if (c->user == NULL || geteuid() != 0)
+		return 0;
+	pw = getpwnam(c->user);
+	if (pw == NULL) {
+		conf_blame(c, "user", d->err, "there is no user %s", c->user);
+		return -1;
+	}
+	if (d->listeners.own_path &&
+	    chown(c->socket_path, pw->pw_uid,
+		c->socket_group == NULL ? pw->pw_gid : (gid_t)-1) < 0)
+		log_warn("%s: cannot give it to %s: %s", c->socket_path,
+		    c->user, strerror(errno));
+	if (initgroups(pw->pw_name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
+	    setuid(pw->pw_uid) < 0 || !is_dropped(pw)) {
+		conf_blame(c, "user", d->err, "cannot become %s: %s", c->user,
+		    strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+/* A core dump would hold keys; nothing that we start needs more rights. */
+static void harden(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* Every client is a descriptor; the soft limit is often 1024. */
+static void raise_fd_limit(const struct conf *c)
+{
+	struct rlimit rl;
+	rlim_t want = (rlim_t)c->max_connections + 64;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
+		return;
+	rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+}
+
+/* --- running --- */
+
+static void on_expire(void *arg)
+{
+	struct daemon *d = arg;
+	int64_t ttl_s = d->conf.registration_ttl_s, ms = ttl_s * 1000 / 2;
+	int64_t now_s = (int64_t)time(NULL);
+	size_t n = 0;
+
+	/* A clock that was never set makes nothing old. */
+	if (now_s >= TLS_CLOCK_MIN_S)
+		n = store_expire(d->store, now_s - ttl_s);
+	if (n > 0)
+		log_info("store: %zu registrations were not renewed within "
+			 "registrationTtl: dropped",
+		    n);
+	loop_timer_set(
+	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
+}
+
+static void on_shutdown_look(void *arg)
+{
+	struct daemon *d = arg;
+	bool late = loop_now_ms(d->loop) - d->shutdown_ms >= SHUTDOWN_MS;
+
+	if (!late &&
+	    (push_is_busy(d->queue) || http_server_busy(d->server) > 0)) {
+		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_LOOK_MS);
+		return;
+	}
+	loop_stop(d->loop);
+}
+
+static void on_term(void *arg, int signo)
+{
+	struct daemon *d = arg;
+
+	if (d->shutdown_ms != 0) {
+		loop_stop(d->loop);
+		return;
+	}
+	log_info("stopping: %s", strsignal(signo));
+	systemd_notify("STOPPING=1");
+	d->shutdown_ms = loop_now_ms(d->loop);
+	http_server_quiesce(d->server);
+	push_flush(d->queue);
+	on_shutdown_look(d);
+}
+
+static enum log_level wanted_level(const struct daemon *d)
+{
+	return d->cli->verbose > 1    ? LOG_L_TRACE
+	       : d->cli->verbose == 1 ? LOG_L_DEBUG
+				      : (enum log_level)d->conf.loglevel;
+}
+
+/* The file anew: 0, or -1 with err set. */
+static int read_anew(struct daemon *d, struct conf *fresh)
+{
+	if (cli_configure(d->cli, fresh, d->err) < 0 ||
+	    read_http_password(fresh, d->err) < 0)
+		return -1;
+	return listen_check_exposure(fresh, d->err);
+}
+
+static void on_hup(void *arg, int signo)
+{
+	struct daemon *d = arg;
+	struct conf fresh;
+	char state[64], restart[ERR_MAX];
+	struct timespec now;
+
+	(void)signo;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	systemd_notify(state);
+	if (read_anew(d, &fresh) < 0) {
+		log_error("%s: not used, the old configuration stays", d->err);
+	} else {
+		conf_take(&d->conf, &fresh, restart);
+		if (restart[0] != '\0')
+			log_warn("reload: takes effect at the next start "
+				 "only: %s",
+			    restart);
+		log_set_level(wanted_level(d));
+		api_set_password(d->api);
+		on_expire(d);
+		log_info("reload: the configuration was read again");
+	}
+	conf_free(&fresh);
+	renew_reload(d->renew);
+	systemd_notify("READY=1");
+}
+
+static void on_usr1(void *arg, int signo)
+{
+	struct daemon *d = arg;
+
+	(void)signo;
+	api_log_status(d->api);
+}
+
+static void say_start(const struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+	const char *trouble = push_trouble(d->queue);
+
+	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
+	    tls_version(), store_count(d->store));
+	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
+		log_warn("appleId: Apple closed this log-in in October 2024: "
+			 "use keyFileP8 or certificateFilePem instead");
+	if (trouble != NULL)
+		log_error("no pushes: %s", trouble);
+}
+
+static char *queue_path(const struct daemon *d)
+{
+	size_t n = strlen(d->conf.database_file) + sizeof(".queue");
+	char *path = xmalloc(n);
+
+	snprintf(path, n, "%s.queue", d->conf.database_file);
+	return path;
+}
+
+static void save_queue(struct daemon *d)
+{
+	char *path;
+
+	if (d->shutdown_ms == 0) /* never got that far */
+		return;
+	path = queue_path(d);
+	if (push_save(d->queue, path, d->err) < 0)
+		log_error("push: %s", d->err);
+	free(path);
+}
+
+static void load_queue(struct daemon *d)
+{
+	char *path = queue_path(d);
+
+	push_load(d->queue, path);
+	free(path);
+}
+
+static void serve_listeners(struct daemon *d)
+{
+	struct listeners *l = &d->listeners;
+
+	while (l->n > 0) {
+		l->n--;
+		http_server_listen(d->server, l->a[l->n].fd, l->a[l->n].is_unix,
+		    l->a[l->n].is_tls ? d->tls : NULL);
+	}
+}
+
+static int catch_signals(struct daemon *d)
+{
+	static const struct {
+		int signo;
+		void (*cb)(void *arg, int signo);
+	} rows[] = {
+		{ SIGTERM, on_term },
+		{ SIGINT, on_term },
+		{ SIGHUP, on_hup },
+		{ SIGUSR1, on_usr1 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (loop_signal(d->loop, rows[i].signo, rows[i].cb, d) < 0) {
+			err_set(d->err, "signals: %s", strerror(errno));
+			return -1;
+		}
+	return 0;
+}
+
+static int start(struct daemon *d)
+{
+	if (read_http_password(&d->conf, d->err) < 0 || open_server_tls(d) < 0)
+		return EXIT_CONFIG;
+	raise_fd_limit(&d->conf);
+	if (listen_open(&d->listeners, &d->conf, d->err) < 0)
+		return EXIT_CONFIG;
+	if (drop_user(d) < 0)
+		return EXIT_CONFIG;
+	harden();
+	d->cred = cred_load(&d->conf, d->err);
+	if (d->cred == NULL)
+		return EXIT_CONFIG;
+	d->store = store_open(d->conf.database_file, d->err);
+	if (d->store == NULL)
+		return EXIT_FAILED;
+	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
+	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
+	d->renew = renew_new(d->loop, &d->conf, d->cred, d->queue, d->api);
+	d->cred = NULL;
+	d->server = http_server_new(
+	    d->loop, (size_t)d->conf.max_connections, api_handle, d->api);
+	http_server_set_lines(d->server, api_handle_line, d->api);
+	api_set_server(d->api, d->server);
+	serve_listeners(d);
+	loop_timer_init(&d->expire, on_expire, d);
+	loop_timer_init(&d->shutdown, on_shutdown_look, d);
+	if (catch_signals(d) < 0)
+		return EXIT_FAILED;
+	on_expire(d);
+	load_queue(d);
+	say_start(d);
+	systemd_notify("READY=1");
+	return EXIT_DONE;
+}
+
+static void stop(struct daemon *d)
+{
+	if (d->api != NULL) {
+		api_sync(d->api);
+		api_set_server(d->api, NULL);
+	}
+	http_server_free(d->server);
+	listen_close(&d->listeners);
+	save_queue(d);
+	push_free(d->queue);
+	api_free(d->api);
+	store_close(d->store);
+	cred_free(d->cred);
+	renew_free(d->renew);
+	tls_ctx_free(d->tls);
+	tls_cert_free(d->tls_cert);
+	tls_key_free(d->tls_key);
+	loop_timer_clear(d->loop, &d->expire);
+	loop_timer_clear(d->loop, &d->shutdown);
+	loop_free(d->loop);
+	if (d->shutdown_ms != 0 && d->listeners.own_path)
+		unlink(d->conf.socket_path);
+}
+
+int daemon_run(struct conf *conf, const struct cli *cli)
+{
+	struct daemon d = { .cli = cli, .conf = *conf };
+	int rc;
+
+	memset(conf, 0, sizeof(*conf));
+	log_set_level(wanted_level(&d));
+	d.loop = loop_new(d.err);
+	if (d.loop == NULL || tls_init(d.err) < 0) {
+		log_at(LOG_L_FATAL, "%s", d.err);
+		conf_free(&d.conf);
+		return EXIT_FAILED;
+	}
+	rc = start(&d);
+	if (rc != EXIT_DONE)
+		log_at(LOG_L_FATAL, "%s", d.err);
+	else
+		loop_run(d.loop);
+	stop(&d);
+	tls_exit();
+	conf_free(&d.conf);
+	return rc;
+}
