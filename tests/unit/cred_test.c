@@ -437,7 +437,8 @@ static void test_p12(void **state)
 				continue; /* its MAC has a password, too */
 			p12_conf(
 			    text, sizeof(text), p12_kinds[i].name, "wrong");
-			refuses(text, "certificateFileP12|not opened");
+			refuses(text,
+			    "certificateFileP12|certificatePassword is wrong");
 			p12_conf(text, sizeof(text), p12_kinds[i].name, NULL);
 			refuses(text, "certificateFileP12|needs its password|"
 				      "certificatePasswordFile");
