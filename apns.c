@@ -80,6 +80,7 @@ struct conn {
 	struct loop_task flush;
 	int64_t opened_ms, heard_ms;
 	int64_t asked_ms; /* when the last PING went out */
+	int64_t full_ms;  /* since when there is no room; 0: there is */
 	bool was_up, answered;
 };
 
@@ -417,14 +418,29 @@ static void conn_settle(struct conn *c)
 
 /* --- bytes --- */
 
+static void note_room(struct apns *a)
+{
+	struct conn *c = a->cur;
+
+	a->had_room = apns_room(a) > 0;
+	if (c == NULL || c->state != CONN_UP)
+		return;
+	if (a->had_room) {
+		c->full_ms = 0;
+	} else if (c->full_ms == 0) {
+		c->full_ms = loop_now_ms(a->loop);
+		conn_schedule(c);
+	}
+}
+
 /* Tells the owner when there is room again. */
 static void check_room(struct apns *a)
 {
-	bool has_room = apns_room(a) > 0;
+	bool had_room = a->had_room;
 
-	if (has_room && !a->had_room)
+	note_room(a);
+	if (a->had_room && !had_room)
 		a->ops->room(a->arg);
-	a->had_room = has_room;
 }
 
 /* Moves what the engine has ready to the socket; what is too much now comes with
@@ -552,6 +568,8 @@ static int64_t conn_due_ms(const struct conn *c)
 					    : ping_due_ms(c);
 	if (c->first != NULL)
 		due_ms = min64(due_ms, c->first->sent_ms + timeout_ms);
+	if (c->full_ms != 0 && c->state == CONN_UP)
+		due_ms = min64(due_ms, c->full_ms + timeout_ms);
 	return due_ms;
 }
 
@@ -605,6 +623,14 @@ static void on_open_timer(struct conn *c, int64_t now_ms)
 	conn_fail(c, why);
 }
 
+/* No stream allowed, or the connection's window never given back: another
+ * connection may be of use.  What was under way here is over by now. */
+static bool is_stuck(const struct conn *c, int64_t now_ms)
+{
+	return c->full_ms != 0 && apns_room(c->a) == 0 &&
+	       now_ms - c->full_ms >= c->a->conf->push_timeout_ms;
+}
+
 static void on_timer(void *arg)
 {
 	struct conn *c = arg;
@@ -623,6 +649,10 @@ static void on_timer(void *arg)
 		conn_ping(c, now_ms);
 	}
 	give_up_overdue(c, now_ms);
+	if (c->state == CONN_UP && is_stuck(c, now_ms)) {
+		conn_fail(c, "the server lives but takes no request");
+		return;
+	}
 	conn_settle(c);
 	if (c->state != CONN_CLOSED)
 		conn_schedule(c);
@@ -735,7 +765,7 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 		req_done(r);
 		return APNS_FULL;
 	}
-	a->had_room = apns_room(a) > 0;
+	note_room(a);
 	/* One write, and so one TLS record, for all of this round. */
 	loop_task_queue(a->loop, &c->flush);
 	conn_schedule(c);

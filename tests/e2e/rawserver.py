@@ -157,9 +157,12 @@ class Connection:
         self.goodbye = None     # code of the daemon's GOAWAY
         self.ended = None       # "close_notify", "eof", "reset"
         self.polite = True      # PING and SETTINGS are acknowledged
+        self.gives_back = True  # the connection's window
         self.windows = collections.defaultdict(lambda: WINDOW)
         self.unreturned = 0     # bytes of our window for the connection
-        self.tls_bytes = 0      # received
+        self.tls_bytes = 0      # received, as on the wire
+        self.sent_bytes = 0     # the same, sent
+        self.handshake_bytes = 0
         self.h2_bytes = 0
         self.got_preface = False
 
@@ -203,6 +206,7 @@ class Connection:
     def _flush(self):
         data = self.outgoing.read()
         if data:
+            self.sent_bytes += len(data)
             self.sock.sendall(data)
 
     def handshake(self):
@@ -213,7 +217,9 @@ class Connection:
         while True:
             try:
                 self.tls.do_handshake()
-                return self._flush()
+                self._flush()
+                self.handshake_bytes = self.tls_bytes + self.sent_bytes
+                return
             except ssl.SSLWantReadError:
                 self._flush()
                 if not self._fill():
@@ -363,9 +369,8 @@ class Connection:
                 r.body += bytes(f.data)
                 r.complete = "END_STREAM" in f.flags
                 r.at = time.monotonic()
-        if self.polite and self.unreturned > WINDOW // 2:
-            self.send(window_update(0, self.unreturned))
-            self.unreturned = 0
+        if self.gives_back and self.unreturned > WINDOW // 2:
+            self.give_back()
         self.server._notify()
 
     def _take_WindowUpdateFrame(self, f):
@@ -376,6 +381,10 @@ class Connection:
 
     def _take_GoAwayFrame(self, f):
         self.goodbye = f.error_code
+
+    def give_back(self):
+        self.send(window_update(0, self.unreturned))
+        self.unreturned = 0
 
     # --- what scripts say ---
 
