@@ -93,7 +93,9 @@ static int take_data(struct h2 *h, struct frame *f)
 	const int32_t flow = (int32_t)f->len; /* padding counts (6.9.1) */
 	struct stream *s = h2_stream_find(h, f->id);
 
-	if (s == NULL && h2_stream_missing(h, f->id, "DATA", false) < 0)
+	/* Nobody asked for these: even large ones are not free. */
+	if (s == NULL &&
+	    (h2_stream_missing(h, f->id, "DATA", false) < 0 || charge(h) < 0))
 		return -1;
 	if (unpad(h, f) < 0)
 		return -1;

@@ -629,6 +629,10 @@ static const struct h2_case {
 	CASE("10.5: a flood of unknown frames", "1100x X 0 0",
 	    "error ENHANCE_YOUR_CALM: the server floods us with frames\n"
 	    "> GOAWAY ENHANCE_YOUR_CALM\n"),
+	CASE("10.5: a flood of DATA on a cancelled stream",
+	    "!cancel 1;!mute;1100x D 0 1 *1000",
+	    "> RST_STREAM 1 CANCEL\n"
+	    "error ENHANCE_YOUR_CALM: the server floods us with frames\n"),
 	CASE("10.5: a large body is no flood",
 	    "H 4 1 88;!mute;2000x D 0 1 *1000;D 1 1;H 5 3 88",
 	    "done 1 200 (1024 bytes)\ndone 3 200\n"),
