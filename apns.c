@@ -163,19 +163,20 @@ static void tell_answer(struct req *r, const struct apns_answer *answer)
 /* Apple's error bodies have two members; a few more may come one day. */
 #define BODY_TOKENS 32
 
-static void read_body(const struct h2_response *res, struct apns_answer *an)
+void apns_read_body(
+    struct apns_answer *an, const unsigned char *body, size_t len)
 {
 	struct json_tok toks[BODY_TOKENS];
 	struct json_err jerr;
 	struct json j = {
-		.text = (const char *)res->body,
-		.len = res->body_len,
+		.text = (const char *)body,
+		.len = len,
 		.toks = toks,
 	};
 	const struct json_tok *t;
 	int n;
 
-	if (res->body_len == 0)
+	if (len == 0)
 		return;
 	n = json_parse(j.text, j.len, toks, BODY_TOKENS, &jerr);
 	if (n < 1 || toks[0].type != JSON_OBJECT)
@@ -225,7 +226,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 		an.status = res->status;
 		c->answered = true;
 		c->a->failures = 0;
-		read_body(res, &an);
+		apns_read_body(&an, res->body, res->body_len);
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;

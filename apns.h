@@ -84,6 +84,11 @@ void apns_set_cred(struct apns *a, struct cred *cred);
  * known of it. */
 const char *apns_reason_words(const char *reason);
 
+/* Fills reason and timestamp_ms from the JSON body of an error answer; whatever
+ * else it may be leaves them empty. */
+void apns_read_body(
+    struct apns_answer *an, const unsigned char *body, size_t len);
+
 /* Makes a new JWT for the next request. */
 void apns_renew_auth(struct apns *a);
 
