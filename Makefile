@@ -78,20 +78,54 @@ plugin:
 
 # --- install ---
 
-.PHONY: install uninstall
-install: $(PROG)
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
-		$(DESTDIR)$(SYSCONFDIR)/xapsd
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+DOCDIR ?= $(PREFIX)/share/doc/xapsd
+MANDIR ?= $(PREFIX)/share/man
+UNITS = xapsd.service xapsd.socket
+EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
+
+.PHONY: install install-daemon install-plugin uninstall
+install: install-daemon
+	if test -e $(BUILD)/plugin/installable; then \
+		$(MAKE) --no-print-directory install-plugin; fi
+
+# The units name the paths of this installation.
+install-daemon: $(PROG)
+	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
+		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
+		$(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
-	install -m 644 xapsd.8 $(DESTDIR)$(PREFIX)/share/man/man8/xapsd.8
+	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
+	for u in $(UNITS); do \
+		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
+			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
+			>$(DESTDIR)$(UNITDIR)/$$u && \
+		chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
+	install -m 644 systemd/xapsd.sysusers \
+		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf
+	install -m 644 systemd/xapsd.tmpfiles \
+		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
+	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	test -e $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml || install -m 640 \
 		xapsd.yaml $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
-	if test -e $(BUILD)/plugin/installable; then $(MAKE) -C plugin \
-		BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR) install; fi
 
+install-plugin:
+	$(MAKE) -C plugin BUILD=$(abspath $(BUILD))/plugin \
+		DESTDIR=$(DESTDIR) install
+
+# Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
-		$(DESTDIR)$(PREFIX)/share/man/man8/xapsd.8
+		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
+		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
+		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf \
+		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md) \
+		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(notdir $(EXAMPLES)))
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 	$(MAKE) -C plugin DESTDIR=$(DESTDIR) uninstall
 
 # --- tests: each installs the Debian packages that it lacks ---

@@ -1,0 +1,135 @@
+"""`make install` and `make uninstall`, from the outside."""
+
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from xapsd import executable
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXPOSURE_MAX = 2.0      # systemd-analyze's scale from 0 to 10
+
+DAEMON = {
+    "{prefix}/sbin/xapsd": 0o755,
+    "{prefix}/share/man/man8/xapsd.8": 0o644,
+    "{prefix}/lib/systemd/system/xapsd.service": 0o644,
+    "{prefix}/lib/systemd/system/xapsd.socket": 0o644,
+    "{prefix}/lib/sysusers.d/xapsd.conf": 0o644,
+    "{prefix}/lib/tmpfiles.d/xapsd.conf": 0o644,
+    "{prefix}/share/doc/xapsd/README.md": 0o644,
+    "{prefix}/share/doc/xapsd/CHANGELOG.md": 0o644,
+    "{prefix}/share/doc/xapsd/examples/xapsd.yaml": 0o644,
+    "{prefix}/share/doc/xapsd/examples/90-xaps-2.3.conf": 0o644,
+    "{prefix}/share/doc/xapsd/examples/90-xaps-2.4.conf": 0o644,
+    "{sysconfdir}/xapsd/xapsd.yaml": 0o640,
+}
+PLUGIN = {
+    "/modules/lib95_xaps_imap_plugin.so": 0o644,
+    "/modules/lib95_xaps_push_notification_plugin.so": 0o644,
+    "/doc/90-xaps.conf": 0o644,
+}
+
+
+def make(*args):
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD",
+                                "PLUGIN", "XAPSD")}
+    result = subprocess.run(
+        ["make", "-C", ROOT, "PROG=" + executable(),
+         # up to date: what is tested is what gets installed
+         "-o", executable(), *args],
+        capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A destination, and the make variables that go with it."""
+    folder = tmp_path / "root"
+    plugin = tmp_path / "build/plugin"
+    plugin.mkdir(parents=True)
+    built = pathlib.Path(os.environ.get("PLUGIN", ROOT / "build/plugin"))
+    for file in built.glob("*"):
+        shutil.copy2(file, plugin)
+    return folder, ["DESTDIR=%s" % folder, "BUILD=%s" % (tmp_path / "build"),
+                    "DOVECOT_MODULEDIR=/modules", "DOVECOT_DOCDIR=/doc"]
+
+
+def files(folder):
+    return {"/" + str(p.relative_to(folder)): stat.S_IMODE(p.stat().st_mode)
+            for p in folder.rglob("*") if not p.is_dir()}
+
+
+def expected(prefix, sysconfdir):
+    names = {name.format(prefix=prefix, sysconfdir=sysconfdir): mode
+             for name, mode in DAEMON.items()}
+    return {**names, **PLUGIN}
+
+
+@pytest.mark.parametrize("prefix, sysconfdir", [
+    ("/usr/local", "/etc"), ("/opt/x", "/opt/x/etc")])
+def test_install_and_uninstall(root, prefix, sysconfdir):
+    folder, args = root
+    args += ["PREFIX=" + prefix, "SYSCONFDIR=" + sysconfdir]
+    make("install", *args)
+    assert files(folder) == expected(prefix, sysconfdir)
+
+    unit = (folder / prefix[1:] / "lib/systemd/system/xapsd.service"
+            ).read_text()
+    assert re.findall("^ExecStart=(.*)", unit, re.M) == [
+        "%s/sbin/xapsd -c %s/xapsd/xapsd.yaml" % (prefix, sysconfdir)]
+
+    # a second time: the administrator's configuration stays
+    config = folder / sysconfdir[1:] / "xapsd/xapsd.yaml"
+    config.write_text("delay: 5s\n")
+    make("install", *args)
+    assert config.read_text() == "delay: 5s\n"
+    assert files(folder) == expected(prefix, sysconfdir)
+
+    # somebody else's file beside ours stays, too
+    other = folder / prefix[1:] / "share/doc/xapsd/notes"
+    other.write_text("mine\n")
+    make("uninstall", *args)
+    assert sorted(files(folder)) == sorted(
+        ["%s/xapsd/xapsd.yaml" % sysconfdir, "%s/share/doc/xapsd/notes"
+         % prefix])
+
+
+def test_install_without_plugin(root):
+    folder, args = root
+    (folder.parent / "build/plugin/installable").unlink()
+    make("install", *args)
+    assert files(folder) == {
+        k: v for k, v in expected("/usr/local", "/etc").items()
+        if k not in PLUGIN}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"),
+                    reason="no systemd here")
+def test_the_unit_is_hardened():
+    out = subprocess.run(
+        ["systemd-analyze", "--no-pager", "--offline=true", "security",
+         ROOT / "systemd/xapsd.service"], capture_output=True, text=True)
+    level = re.search(r"exposure level for xapsd.service: ([\d.]+)",
+                      out.stdout)
+    assert level, out.stdout + out.stderr
+    assert float(level[1]) < EXPOSURE_MAX
+
+
+def test_one_version():
+    """The Makefile's; packages and changelogs follow it."""
+    version = re.search(r"^VERSION = (\S+)$",
+                        (ROOT / "Makefile").read_text(), re.M)[1]
+    out = subprocess.run([executable(), "--version"], capture_output=True,
+                         text=True, check=True).stdout
+    assert out.startswith("xapsd %s, " % version)
+    assert re.search("^## %s( |$)" % re.escape(version),
+                     (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert (ROOT / "debian/changelog").read_text().startswith(
+        "xapsd (%s) " % version)
