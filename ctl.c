@@ -401,6 +401,10 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 		free_regs(&regs);
 		return fail(m.err);
 	}
+	if (store_count(regs.store) == 0 && m.left_out > 0) {
+		free_regs(&regs);
+		return fail("there is no registration in it that can be read");
+	}
 	sort_regs(&regs, NULL);
 	rc = import_begin(&m);
 	for (i = 0; i < regs.n && rc == 0; i++)

@@ -273,6 +273,7 @@ static void take_lines(struct loader *l)
 static int take_tail(struct loader *l, char err[ERR_MAX])
 {
 	struct store *s = l->s;
+	const char *reason;
 	size_t n = l->in.len;
 
 	if (l->too_long)
@@ -282,15 +283,17 @@ static int take_tail(struct loader *l, char err[ERR_MAX])
 	if (n == 0)
 		return 0;
 	l->line_no++;
-	if (read_record(&l->reader, (const char *)buf_head(&l->in), n) ==
-	    NULL) {
+	reason = read_record(&l->reader, (const char *)buf_head(&l->in), n);
+	if (reason == NULL) {
 		apply_record(l, n + 1);
 		s->size += n;
 		s->lacks_newline = true;
 		return 0;
 	}
-	if (s->read_only) /* or being written at this moment */
+	if (s->read_only) { /* or being written at this moment */
+		bad_begin(l, reason);
 		return 0;
+	}
 	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
 		 "cut off",
 	    s->path, n);
