@@ -230,6 +230,9 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;
+		/* REFUSED_STREAM: it goes over a new connection. */
+		if (!h2_is_finished(c->h2))
+			h2_goodbye(c->h2);
 		break;
 	case H2_LOST:
 		an.outcome = APNS_LOST;

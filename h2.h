@@ -1,8 +1,8 @@
 /* h2.h - HTTP/2 client engine (RFC 9113): bytes in, bytes out.
  *
  * No fd, no clock: the owner carries bytes and passes the time.  Callbacks may
- * call h2_request(), h2_ping() and (header() excepted) h2_cancel(), never
- * h2_recv(), h2_close() or h2_free().
+ * call h2_request(), h2_ping(), h2_goodbye() and (header() excepted) h2_cancel(),
+ * never h2_recv(), h2_close() or h2_free().
  *
  * Memory: about 2 KiB for a connection, 6 KiB for each way's header table at
  * its first entry, 80 bytes for every request that was ever open at once (kept

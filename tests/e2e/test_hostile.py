@@ -663,21 +663,28 @@ for code, name in ((NO_ERROR, "NO_ERROR"), (PROTOCOL_ERROR, "PROTOCOL_ERROR"),
     case("9113 5.4.2", "RST_STREAM with " + name, script)
 
 
-@scripted("9113 8.7", "REFUSED_STREAM once", pauses=0)
-def script(c):
+def refuses(c):
+    """The daemon leaves and tries another connection."""
     r = opens(c)
     c.send(reset(r.id, REFUSED_STREAM))
-    c.answer(c.request())
-    c.serve()
+    c.expect_goaway(NO_ERROR)
 
 
-@scripted("9113 8.7", "REFUSED_STREAM again and again", sent=7, pauses=5)
+case("9113 8.7", "REFUSED_STREAM once", refuses, pauses=0)
+case("9113 8.7", "REFUSED_STREAM again and again", [refuses] * 6, sent=7,
+     pauses=5)
+
+
+@scripted("9113 8.7", "one of three is refused", pushes=3, sent=4, pauses=0)
 def script(c):
+    """The others are answered where they are."""
     c.open()
-    for _ in range(6):
-        c.send(reset(c.request().id, REFUSED_STREAM))
-    c.answer(c.request())
-    c.serve()
+    c.requests_in_all(3)
+    c.send(reset(c.requests[1].id, REFUSED_STREAM))
+    c.until(lambda: c.goodbye is not None, "GOAWAY")
+    c.answer(c.requests[0])
+    c.answer(c.requests[2])
+    c.expect_goaway(NO_ERROR)
 
 
 @scripted("9113 5.4.2", "a reset after half an answer")
