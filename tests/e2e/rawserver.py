@@ -601,7 +601,8 @@ class RawServer:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise AssertionError("no %s within %g s" % (what, limit_s))
-                self._change.wait(left)
+                # not every frame is announced
+                self._change.wait(min(left, 0.05))
 
     def plan(self, *scripts):
         """One for each of the next connections."""

@@ -222,7 +222,8 @@ def test_memory_of_a_connection(raw, start_xapsd, record_property):
                                 "after 50 more": after_kib})
     x.stop()
     if not is_sanitized():
-        assert after_kib - with_kib <= 64   # the allocator's holes
+        # the allocator's holes; a connection leaked each time is 2 MiB
+        assert after_kib - with_kib <= 256
 
 
 # --- nobody there ---
