@@ -377,6 +377,10 @@ static int catch_signals(struct daemon *d)
 
 static int start(struct daemon *d)
 {
+	/* First: whoever can connect may also send one.  They wait until the
+	 * loop runs. */
+	if (catch_signals(d) < 0)
+		return EXIT_FAILED;
 	if (read_http_password(&d->conf, d->err) < 0 || open_server_tls(d) < 0)
 		return EXIT_CONFIG;
 	raise_fd_limit(&d->conf);
@@ -402,8 +406,6 @@ static int start(struct daemon *d)
 	serve_listeners(d);
 	loop_timer_init(&d->expire, on_expire, d);
 	loop_timer_init(&d->shutdown, on_shutdown_look, d);
-	if (catch_signals(d) < 0)
-		return EXIT_FAILED;
 	on_expire(d);
 	load_queue(d);
 	say_start(d);
@@ -421,6 +423,7 @@ static void stop(struct daemon *d)
 	listen_close(&d->listeners);
 	save_queue(d);
 	push_free(d->queue);
+	io_close_finishing();
 	api_free(d->api);
 	store_close(d->store);
 	cred_free(d->cred);
