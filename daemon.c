@@ -19,6 +19,7 @@
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
+#include "io.h"
 #include "listen.h"
 #include "loop.h"
 #include "push.h"

@@ -77,6 +77,7 @@ struct io {
 	struct buf in, out;
 	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
 	size_t lingered;
+	struct io *next; /* in the list of those that io_finish() took */
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
 	char *err, *peer;
@@ -93,6 +94,9 @@ struct io_target {
 	struct loop_timer timer;
 	struct io *io;
 };
+
+/* Their owners have forgotten them. */
+static struct io *finishing;
 
 static void on_event(void *arg, unsigned events);
 static void connect_next(struct io *io, const char *why);
@@ -142,10 +146,22 @@ static void io_free(void *p)
 	free(io);
 }
 
+static void leave_finishing(const struct io *io)
+{
+	struct io **at = &finishing;
+
+	while (*at != NULL && *at != io)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = io->next;
+}
+
 void io_close(struct io *io)
 {
 	if (io == NULL || io->state == IO_S_DEAD)
 		return;
+	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING)
+		leave_finishing(io);
 	if (io->tls != NULL && io->state == IO_S_OPEN)
 		tls_bye(io->tls);
 	target_free(io);
@@ -553,11 +569,19 @@ void io_finish(struct io *io)
 		return;
 	}
 	io_to(io, IO_S_FINISHING);
+	io->next = finishing;
+	finishing = io;
 	buf_free(&io->in);
 	io->want_write = false;
 	loop_timer_set(io->loop, &io->timer, LINGER_MS);
 	update_interest(io);
 	finish_step(io);
+}
+
+void io_close_finishing(void)
+{
+	while (finishing != NULL)
+		io_close(finishing);
 }
 
 /* --- events --- */

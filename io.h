@@ -42,6 +42,8 @@ struct io *io_accept(
 void io_close(struct io *io);
 /* Writes what is left (for at most 5 s), then closes; no event follows. */
 void io_finish(struct io *io);
+/* Closes at once what io_finish() still has at hand: before loop_free(). */
+void io_close_finishing(void);
 
 /* in_max: ceiling of io_in(): when it is full the peer has to wait until the
  * owner consumes and calls io_resume().  Set in the owner's IO_OPEN or before. */
