@@ -1,0 +1,32 @@
+# Stands in for the package.mk of OpenWrt's buildroot.
+#   info   what each package says of itself, "PACKAGE FIELD VALUE" a line
+#   stage  builds, and installs each package into $(OUT)/root/PACKAGE
+PKG_BUILD_DIR = $(OUT)/build/$(PKG_NAME)-$(PKG_VERSION)
+MAKE_FLAGS = CC=$(CC) AR=$(AR)
+
+FIELDS = SECTION CATEGORY TITLE DEPENDS USERID
+PKG_FIELDS = PKG_NAME PKG_VERSION PKG_RELEASE PKG_MAINTAINER PKG_LICENSE \
+	PKG_LICENSE_FILES PKG_BUILD_DEPENDS
+
+# $(info) sees the text as it is, indentation and all.
+define BuildPackage
+$(foreach f,$(FIELDS),$(eval $(f) =))
+$(eval $(Package/$(1)))
+$(foreach f,$(FIELDS),$(info $(1) $(f) $($(f))))
+$(foreach f,$(PKG_FIELDS),$(info $(1) $(f) $($(f))))
+$(info $(1) conffiles)
+$(info $(Package/$(1)/conffiles))
+$(info $(1) end)
+$(if $(Package/$(1)/description),,$(error $(1) has no description))
+stage: stage-$(1)
+stage-$(1): compile
+	$(call Package/$(1)/install,$(OUT)/root/$(1))
+endef
+
+.PHONY: info compile stage
+info:
+	@:
+compile:
+	$(Build/Prepare)
+	CFLAGS="$(TARGET_CFLAGS)" LDFLAGS="$(TARGET_LDFLAGS)" \
+		$(MAKE) -C $(PKG_BUILD_DIR) $(MAKE_FLAGS)
