@@ -31,6 +31,9 @@
 #define OVERDUE_MS 5000
 #define PONG_MS 10000
 
+/* Not worth a number in the log. */
+#define SOON_MS 100
+
 /* A connection that lived so long was a good one, answers or not. */
 #define GOOD_MS 60000
 
@@ -370,10 +373,15 @@ static void complain(struct apns *a, const char *why)
 {
 	bool again = a->last_error != NULL && strcmp(a->last_error, why) == 0;
 	int64_t ms = a->redial.due_ms - loop_now_ms(a->loop);
+	char when[ERR_MAX];
 
+	if (ms < SOON_MS)
+		err_set(when, "at once");
+	else
+		err_set(when, "in %lld.%lld s", (long long)(ms / 1000),
+		    (long long)(ms % 1000 / 100));
 	log_at(again ? LOG_L_DEBUG : LOG_L_WARN,
-	    "apns: %s port %d: %s; next try in %lld.%lld s", a->host, a->port,
-	    why, (long long)(ms / 1000), (long long)(ms % 1000 / 100));
+	    "apns: %s port %d: %s; next try %s", a->host, a->port, why, when);
 	if (!again) {
 		free(a->last_error);
 		a->last_error = xstrdup(why);
