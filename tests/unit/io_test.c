@@ -281,6 +281,38 @@ static void test_finish_lets_the_peer_read(void **state)
 	assert_int_equal(s.eof + s.failed, 0); /* no event follows */
 }
 
+/* The owner has forgotten it, the loop runs no more. */
+static void test_finishing_ends_with_the_loop(void **state)
+{
+	static const char much[64 * 1024];
+	struct seen s;
+	char back[4096];
+	int peers[2], i;
+	ssize_t n;
+	size_t got = 0;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct io *io = accepted(&s, &peers[i]);
+
+		io_set_limits(io, 4096, 64 * sizeof(much));
+		while (i == 1 && buf_add(io_out(io), much, sizeof(much)))
+			;
+		io_finish(io); /* the first has nothing more to say */
+	}
+	io_close_finishing();
+	io_close_finishing();
+	loop_once(l, 0);
+	for (i = 0; i < 2; i++) {
+		while ((n = read(peers[i], back, sizeof(back))) > 0)
+			got += (size_t)n;
+		assert_int_equal(n, 0); /* closed, not waiting */
+		close(peers[i]);
+	}
+	assert_true(got > 0 && got < 64 * sizeof(much));
+	assert_int_equal(s.eof + s.failed, 0);
+}
+
 /* --- connecting --- */
 
 static int tcp_listener(int *port_r)
@@ -438,6 +470,7 @@ int main(void)
 		T(test_pause),
 		T(test_timeout),
 		T(test_finish_lets_the_peer_read),
+		T(test_finishing_ends_with_the_loop),
 		T(test_connect_to_address),
 		T(test_connect_to_name),
 		T(test_connect_refused),
