@@ -32,7 +32,8 @@
 #define SHUTDOWN_MS 5000
 #define SHUTDOWN_LOOK_MS 20
 
-/* Registrations expire in days: looking once a day is enough. */
+/* Registrations and certificates expire in days: looking once a day is
+ * enough. */
 #define EXPIRE_MAX_MS (24 * 60 * 60 * 1000)
 
 /* A password file holds one line. */
@@ -214,6 +215,7 @@ static void on_expire(void *arg)
 		log_info("store: %zu registrations were not renewed within "
 			 "registrationTtl: dropped",
 		    n);
+	renew_look(d->renew);
 	loop_timer_set(
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
 }
@@ -435,7 +437,7 @@ static void stop(struct daemon *d)
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);
-	if (d->shutdown_ms != 0 && d->listeners.own_path)
+	if (d->listeners.own_path)
 		unlink(d->conf.socket_path);
 }
 

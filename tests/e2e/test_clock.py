@@ -1,12 +1,15 @@
 """A router's clock stands at some year until NTP sets it.  (libfaketime gives
 the daemon a clock of the test's, without touching the monotonic one.)"""
 
+import datetime
 import glob
 import os
+import re
 import time
 
 import pytest
 
+import certs as pki
 from xapsd import certificate, token_key
 
 ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
@@ -71,3 +74,20 @@ def test_a_clock_that_runs_ahead(start_xapsd, apple, certs, clock):
     assert xapsd.notify("alice").status == 200
     apple.wait_for(1)
     assert time.time() - xapsd.records()[0]["time"] < 60
+
+
+def test_warned_while_it_runs(start_xapsd, certs, workdir, clock):
+    """The daily look, brought near by a short registrationTtl."""
+    key, cert = certs.issuer.client(certs.cert_topic, days=40)
+    pki.write(workdir / "c.pem", pki.cert_pem(cert), pki.key_pem(key))
+    clock(None)
+    xapsd = start_xapsd(identity={"certificateFilePem": str(workdir / "c.pem")},
+                        registrationTtl="2s")
+    xapsd.wait_log("Certificate valid until")
+    for ahead in (12, 39):
+        date = datetime.date.today() + datetime.timedelta(days=ahead)
+        start = xapsd.log_size()
+        clock(date.isoformat())
+        xapsd.wait_log(r"warn .*expires on", start=start)
+    # Not every day again.
+    assert len(re.findall("expires on", xapsd.log())) == 2
