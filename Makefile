@@ -130,7 +130,7 @@ uninstall:
 
 # --- tests: each installs the Debian packages that it lacks ---
 
-.PHONY: check demo asan lint fuzz valgrind check-mbedtls36
+.PHONY: check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot24
 check:
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
@@ -150,13 +150,19 @@ asan:
 		CFLAGS="-O1 -g -fno-omit-frame-pointer \
 		-fsanitize=address,undefined -fno-sanitize-recover=all"
 
-# The journey under valgrind: no leak, no error.
+# The journey, and Dovecot with our modules, under valgrind: no leak, no error.
 valgrind:
 	@sh tests/deps.sh build check valgrind
 	@$(MAKE) --no-print-directory all plugin
 	@XAPSD_WRAP="valgrind -q --leak-check=full --error-exitcode=99 \
 		--errors-for-leak-kinds=definite,indirect,possible" \
-		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e -m journey
+		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e \
+		-m 'journey or valgrind'
+
+# Daemon and plugin with Dovecot 2.4.1 and newer, in chroots that it makes.
+check-dovecot24:
+	@sh tests/deps.sh dovecot24
+	@sh tests/dovecot24.sh build/chroot trixie forky
 
 # mbedTLS 3.6 built from Debian's newer source: it compiles and passes.
 check-mbedtls36:
@@ -209,6 +215,10 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer -I. \
 		-MMD -MP -o $@ $< $(LIB) $(MBEDTLS_LIBS)
 
+# --- one file that runs anywhere: make static, release, size, check-static ---
+
+include static/targets.mk
+
 .PHONY: clean help
 clean:
 	rm -rf build xapsd
@@ -217,11 +227,16 @@ help:
 	@echo 'make              the daemon, ./xapsd'
 	@echo 'make plugin       the Dovecot modules, build/plugin/'
 	@echo 'make install      both, with man page and sample config'
+	@echo 'make static       one static file, build/static/xapsd'
+	@echo 'make release      such files for other machines too, dist/'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
+	@echo 'make check-dovecot24  daemon and plugin with Dovecot 2.4, as root'
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
+	@echo 'make check-static the static files, foreign ones under qemu'
+	@echo 'make size         who takes the bytes of the static file'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make lint         style, layers, shell and man page'

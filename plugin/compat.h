@@ -164,9 +164,11 @@ static inline struct http_client *compat_http_client_init(
 	set->max_idle_time_msecs = http->max_idle_time_msecs;
 	set->auto_redirect = FALSE;
 	set->auto_retry = FALSE;
+#if !DOVECOT_PREREQ(2, 4, 3) /* those take care of it themselves */
 	if (http->dns_client_socket_path != NULL)
 		set->dns_client_socket_path =
 		    p_strdup(pool, http->dns_client_socket_path);
+#endif
 
 	event = event_create(NULL);
 	client = http_client_init_private(set, event);
@@ -248,6 +250,17 @@ static inline void compat_push_event_init(
 	push_notification_event_init(dtxn, name, config, dtxn->ptxn->event);
 #else
 	push_notification_event_init(dtxn, name, config);
+#endif
+}
+#endif
+
+#ifdef IMAP_QUOTE_H
+static inline void compat_append_astring(string_t *dest, const char *src)
+{
+#if DOVECOT_PREREQ(2, 4, 3)
+	imap_append_astring(dest, src, 0);
+#else
+	imap_append_astring(dest, src);
 #endif
 }
 #endif

@@ -256,7 +256,7 @@ static void xaps_send_mailbox(struct xaps_command *ctx, const char *name)
 		return;
 	line = t_str_new(64);
 	str_append(line, "* " XAPS_COMMAND " mailbox ");
-	imap_append_astring(line, name);
+	compat_append_astring(line, name);
 	client_send_line(ctx->cmd->client, str_c(line));
 }
 

@@ -6,15 +6,20 @@ set -eu
 packages() {
 	case $1 in
 	build) echo gcc libc6-dev pkg-config libmbedtls-dev dovecot-dev ;;
-	check) echo dovecot-imapd dovecot-lmtpd libcmocka-dev openssl \
+	check) echo dovecot-imapd dovecot-lmtpd dovecot-sieve libcmocka-dev openssl \
 		python3-pytest python3-pytest-timeout python3-pytest-xdist \
 		python3-h2 python3-hyperframe python3-hpack \
 		python3-cryptography python3-jwt nghttp2-server nghttp2-client \
 		libnghttp2-dev nodejs libfaketime ;;
+	dovecot24) echo debootstrap ;;
 	demo) echo dovecot-imapd dovecot-lmtpd python3-h2 \
 		python3-cryptography python3-jwt ;;
 	valgrind) echo valgrind libc6-dbg ;;
 	mbedtls36) echo cmake dpkg-dev ;;
+	static) echo dpkg-dev ;;
+	qemu) echo qemu-user-static ;;
+	cross/*) command -v "${1#cross/}-gcc" >/dev/null ||
+		echo "gcc-$(echo "${1#cross/}" | tr _ -)" ;;
 	lint) echo clang-format shellcheck mandoc ;;
 	fuzz) echo clang libclang-rt-14-dev llvm ;;
 	*) echo "deps.sh: no group $1" >&2; exit 64 ;;
