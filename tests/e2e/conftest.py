@@ -20,6 +20,8 @@ LOG_TAIL = 60  # lines shown of a failed test's daemons
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "journey: from Dovecot to Apple; also run under valgrind")
+    config.addinivalue_line(
+        "markers", "valgrind: runs Dovecot under it; slow")
 
 
 @pytest.hookimpl(hookwrapper=True)

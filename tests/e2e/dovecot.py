@@ -265,11 +265,12 @@ class Dovecot:
     userdb: more userdb fields; values may hold %u.
     mail_plugins: more of Dovecot's own, such as acl.
     sample: the plugin is configured by the sample that we install, as it is.
+    plugin_conf: lines that configure the plugin instead of all these.
     prefix: a command in front of dovecot, which must exec it."""
 
     def __init__(self, tmpdir, plugin_dir, xaps_settings=None, *, extra="",
                  userdb=None, driver="xaps", mail_plugins="", sample=False,
-                 prefix=(), debug=False):
+                 plugin_conf=None, prefix=(), debug=False):
         self.dir = pathlib.Path(tmpdir) / "dovecot"
         self.plugin_dir = plugin_dir
         self.xaps_settings = dict(xaps_settings or {})
@@ -278,6 +279,7 @@ class Dovecot:
         self.driver = driver
         self.mail_plugins = mail_plugins
         self.sample = sample
+        self.plugin_conf = plugin_conf
         self.prefix = prefix
         self.debug = debug
         self.modules = self.dir / "modules"
@@ -395,11 +397,13 @@ class Dovecot:
             text += ORDINARY_USER.format(
                 user=pwd.getpwuid(self.uid).pw_name,
                 group=grp.getgrgid(self.gid).gr_name)
-        if self.sample:
+        if self.plugin_conf is not None:
+            text += self.plugin_conf
+        elif self.sample:
             text += (PLUGIN_SOURCE / sample).read_text()
         elif self.plugin_dir is not None:
             text += plugin(self)
-        self.conf.write_text(text + self.extra + "\n")
+        self.conf.write_text(f"{text}\n{self.extra}\n")
 
     def _free_port(self):
         while True:

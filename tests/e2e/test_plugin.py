@@ -14,7 +14,8 @@ import time
 import pytest
 
 import fake_xapsd as fx
-from dovecot import Dovecot, DovecotError, Imap, version, wait_for
+from dovecot import (Dovecot, DovecotError, Imap, dovecot_config, version,
+                     wait_for)
 from fake_xapsd import TOPIC, FakeXapsd
 
 PLUGIN = os.environ.get(
@@ -415,11 +416,10 @@ def test_line_too_long(server, user):
         assert_ok(c.cmd(command()), "INBOX")
 
 
-@pytest.mark.skipif(not IS_2_3, reason="2.4 configures ACLs differently")
 def test_acl(own, work_dir):
+    acl = "plugin {\n acl = vfile\n}" if IS_2_3 else "acl_driver = vfile"
     with FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, mail_plugins="acl",
-                     extra="plugin {\n acl = vfile\n}")
+        server = own(fake, mail_plugins="acl", extra=acl)
         with server.imap("alice") as c:
             for name, rights in (("Readable", "lrws"), ("Listed", "l"),
                                  ("Hidden", "")):
@@ -526,12 +526,11 @@ def mangled(rng):
     return bytes(text)
 
 
-def test_fuzz(server, user):
-    """Every one is answered, in one session of one process."""
+def fuzz(server, user, count):
     rng = random.Random(int(os.environ.get("XAPS_FUZZ_SEED", "1")))
     kinds = {"OK": 0, "NO": 0, "BAD": 0}
     with server.imap(user) as c:
-        for i in range(FUZZ_N):
+        for i in range(count):
             args = mangled(rng)
             tag = c.tag()
             c.send(f"{tag} XAPPLEPUSHSERVICE ".encode() + args + b"\r\n")
@@ -545,7 +544,48 @@ def test_fuzz(server, user):
             if i % 10 == 9:
                 c.ok("NOOP")  # Dovecot ends sessions at 20 errors in a row
         assert_ok(c.cmd(command()), "INBOX")
+        c.ok("LOGOUT")
     assert min(kinds.values()) > 0, kinds
+
+
+def test_fuzz(server, user):
+    """Every one is answered, in one session of one process."""
+    fuzz(server, user, FUZZ_N)
+
+
+@pytest.mark.valgrind
+def test_valgrind(own, work_dir):
+    """The fuzz and a few deliveries: nothing invalid is read or written, and
+    nothing of ours leaks, in the imap and lmtp processes."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        pytest.skip("valgrind is not installed")
+    (work_dir / "v").mkdir()
+    (work_dir / "v").chmod(0o777)
+    programs = dovecot_config()["dovecot_pkglibexecdir"]
+    extra = "".join(
+        f"service {name} {{\n vsz_limit = 64G\n executable = {valgrind} "
+        "--leak-check=full --keep-debuginfo=yes --trace-children=yes "
+        f"--log-file={work_dir}/v/{name}.%p {programs}/{name}\n}}\n"
+        for name in ("imap", "lmtp"))
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, settings(fake, timeout_msecs=10000), extra=extra)
+        fuzz(server, "alice", 300)
+        for behaviour in (fx.ok, fx.status(500), fx.close, fx.chunked):
+            fake.behave("bob", behaviour)
+            server.dovecot.deliver(["bob", "alice"], MAIL)
+            with server.imap("bob") as c:
+                c.cmd(command("(INBOX Nope)"))
+                c.append("INBOX", MAIL)
+                c.ok("LOGOUT")
+        server.dovecot.stop()
+    logs = [path.read_text() for path in (work_dir / "v").iterdir()]
+    assert len(logs) >= 6
+    for log in logs:
+        assert "ERROR SUMMARY" in log  # it ended by itself
+        for block in re.split(r"\n==\d+== *\n", log):
+            assert "Invalid" not in block and "ninitialised" not in block
+            assert "definitely lost" not in block or "xaps" not in block
 
 
 # --- what the daemon may do ---
@@ -744,6 +784,45 @@ def test_lda(server, user):
         {"Username": user, "Mailbox": "INBOX", "Events": ["MessageNew"]}]
     server.dovecot.lda(user, MAIL, args=("-m", "Lists/Other"))
     assert server.notified(user, 2)[1]["Mailbox"] == "Lists/Other"
+
+
+SIEVE = """\
+require ["fileinto", "mailbox", "copy"];
+if header :contains "Subject" "list" {
+  fileinto :create "Lists/Sub";
+}
+if header :contains "Subject" "both" {
+  fileinto :create :copy "Lists/Sub";
+}
+if header :contains "Subject" "nothing" {
+  discard;
+}
+"""
+
+
+@pytest.mark.parametrize("by", ["lmtp", "lda"])
+def test_sieve(own, work_dir, by):
+    if not os.path.exists(dovecot_config()["dovecot_moduledir"] +
+                          "/lib90_sieve_plugin.so"):
+        pytest.skip("Dovecot's Sieve is not installed")
+    script = work_dir / "all.sieve"
+    script.write_text(SIEVE)
+    settings_of = f"plugin {{\n sieve_before = {script}\n}}" if IS_2_3 else \
+        f"sieve_script all {{\n type = before\n path = {script}\n}}"
+    compiled = subprocess.run(["sievec", script], capture_output=True)
+    assert compiled.returncode == 0, compiled.stderr
+    (work_dir / "all.svbin").chmod(0o644)
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, mail_plugins="sieve", extra=settings_of)
+        deliver = getattr(server.dovecot, "deliver" if by == "lmtp" else by)
+        for user, subject, told in (
+                ("alice", "list", ["Lists/Sub"]), ("carol", "nothing", []),
+                ("bob", "both", ["INBOX", "Lists/Sub"]),
+                ("dave", "other", ["INBOX"])):
+            deliver(user, f"Subject: {subject}\n\nHello.\n")
+            assert sorted(server.settled(user), key=str) == [
+                {"Username": user, "Mailbox": mailbox,
+                 "Events": ["MessageNew"]} for mailbox in told]
 
 
 def events_of(told, mailbox="INBOX"):
