@@ -145,6 +145,7 @@ static int receive(int fd, struct buf *in)
 /* Leaves the body in `in`; the status, or -1 if it is not whole. */
 static int split_answer(struct buf *in)
 {
+	static const char version[] = "HTTP/1.1 ";
 	const char *length, *end;
 	size_t head_len;
 	int status;
@@ -152,7 +153,11 @@ static int split_answer(struct buf *in)
 	buf_add_byte(in, '\0');
 	end = strstr((const char *)buf_head(in), "\r\n\r\n");
 	if (end == NULL ||
-	    sscanf((const char *)buf_head(in), "HTTP/1.1 %d", &status) != 1)
+	    strncmp((const char *)buf_head(in), version, strlen(version)) != 0)
+		return -1;
+	/* Not sscanf(): it would be 10 KB for this one number. */
+	status = atoi((const char *)buf_head(in) + strlen(version));
+	if (status < 100)
 		return -1;
 	head_len = (size_t)(end - (const char *)buf_head(in)) + 4;
 	length = strstr((const char *)buf_head(in), "Content-Length: ");
