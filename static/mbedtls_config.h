@@ -1,0 +1,123 @@
+/* mbedtls_config.h - mbedTLS 3.6 for the static executables: what xapsd uses and
+ * nothing else.  Bytes are what the stripped x86_64 executable grows by (static-pie,
+ * -Os, LTO); static/costs.sh measures them anew. */
+#ifndef XAPSD_MBEDTLS_CONFIG_H
+#define XAPSD_MBEDTLS_CONFIG_H
+
+/* --- the machine --- */
+
+/* Multiplication in assembler: handshakes take a third of the time. */
+#ifndef XAPSD_NO_ASM /* MIPS16 has none */
+#define MBEDTLS_HAVE_ASM
+#endif
+/* Certificates are held against the clock. */
+#define MBEDTLS_HAVE_TIME
+#define MBEDTLS_HAVE_TIME_DATE
+/* For gmtime_r() and the time of tickets. */
+#define MBEDTLS_PLATFORM_C
+
+/* --- TLS --- */
+
+#define MBEDTLS_SSL_TLS_C
+#define MBEDTLS_SSL_CLI_C /* towards Apple */
+#define MBEDTLS_SSL_PROTO_TLS1_2
+/* RFC 7627: without it session resumption in 1.2 can be attacked. */
+#define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
+#define MBEDTLS_SSL_ALPN		   /* "h2" */
+#define MBEDTLS_SSL_SERVER_NAME_INDICATION /* Apple's names share addresses */
+#define MBEDTLS_SSL_SESSION_TICKETS	   /* cheap reconnects */
+/* Forward secrecy only, as RFC 9113 9.2.2 wants. */
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
+#define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
+
+/* TLS 1.3, with PSA below it. */
+#define MBEDTLS_SSL_PROTO_TLS1_3
+#define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE /* for middleboxes, RFC 8446 D.4 */
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED /* tickets */
+#define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE			   /* 1.3 needs it */
+#define MBEDTLS_HKDF_C
+#define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_CONFIG
+#define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "static/psa_config.h"
+/* Our random numbers come from getrandom(2): saves entropy.c and ctr_drbg.c, and
+ * mbedTLS would read /dev/random on musl. */
+#define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+/* Nobody changes buffers under PSA's hands: saves copies of them. */
+#define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS
+/* Room for keys as they come instead of 32 slots from the start. */
+#define MBEDTLS_PSA_KEY_STORE_DYNAMIC
+
+/* The listener for tlsListenAddr. */
+#ifndef XAPSD_NO_TLS_SERVER
+#define MBEDTLS_SSL_SRV_C
+#define MBEDTLS_SSL_TICKET_C
+#endif
+
+/* A peer may send records of 16 KB.  Ours are small, except the certificates of
+ * our listener: a chain of four takes up to 8 KB and must fit into one buffer.
+ * Memory of each connection: 24 KB instead of 32. */
+#define MBEDTLS_SSL_IN_CONTENT_LEN 16384
+#define MBEDTLS_SSL_OUT_CONTENT_LEN 8192
+
+/* --- certificates and keys --- */
+
+#define MBEDTLS_X509_USE_C
+#define MBEDTLS_X509_CRT_PARSE_C
+#define MBEDTLS_X509_RSASSA_PSS_SUPPORT
+#define MBEDTLS_X509_REMOVE_INFO /* descriptions for people */
+#define MBEDTLS_PK_C
+#define MBEDTLS_PK_PARSE_C
+#define MBEDTLS_PEM_PARSE_C
+#define MBEDTLS_BASE64_C
+#define MBEDTLS_ASN1_PARSE_C
+#define MBEDTLS_ASN1_WRITE_C /* signatures */
+#define MBEDTLS_OID_C
+#define MBEDTLS_PKCS5_C /* PBKDF2 for .p12 files and keys under a password */
+#define MBEDTLS_PKCS1_V15
+#define MBEDTLS_PKCS1_V21
+
+/* --- public keys --- */
+
+#define MBEDTLS_BIGNUM_C
+#define MBEDTLS_RSA_C
+#define MBEDTLS_ECP_C
+#define MBEDTLS_ECDH_C
+#define MBEDTLS_ECDSA_C
+#define MBEDTLS_ECP_DP_SECP256R1_ENABLED /* JWT, most servers */
+#define MBEDTLS_ECP_DP_SECP384R1_ENABLED /* Apple's and others' CAs */
+#define MBEDTLS_ECP_DP_CURVE25519_ENABLED
+/* Without it a handshake takes five times as long. */
+#define MBEDTLS_ECP_NIST_OPTIM
+#define MBEDTLS_MPI_MAX_SIZE 1024 /* RSA up to 8192 bits */
+
+/* --- ciphers and digests --- */
+
+#define MBEDTLS_AES_C
+#define MBEDTLS_GCM_C
+#define MBEDTLS_CHACHA20_C
+#define MBEDTLS_POLY1305_C
+#define MBEDTLS_CHACHAPOLY_C
+#define MBEDTLS_CIPHER_C
+#define MBEDTLS_CIPHER_MODE_CBC /* .p12 files and keys under a password */
+#define MBEDTLS_CIPHER_PADDING_PKCS7
+#define MBEDTLS_DES_C /* 3DES, in .p12 files of Keychain */
+#define MBEDTLS_MD_C
+#define MBEDTLS_MD5_C  /* the mailboxes' hashes; old encrypted PEM */
+#define MBEDTLS_SHA1_C /* .p12 files */
+#define MBEDTLS_SHA224_C
+#define MBEDTLS_SHA256_C
+#define MBEDTLS_SHA384_C
+#define MBEDTLS_SHA512_C
+
+/* --- small rather than fast --- */
+
+/* In read-only memory, not made at start in 8 KB of everyone's own. */
+#define MBEDTLS_AES_ROM_TABLES
+#define MBEDTLS_AES_FEWER_TABLES
+#define MBEDTLS_SHA256_SMALLER
+#define MBEDTLS_SHA512_SMALLER
+#define MBEDTLS_ECP_WINDOW_SIZE 2
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+
+#endif

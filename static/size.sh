@@ -1,0 +1,32 @@
+#!/bin/sh
+# The bytes of an executable that static.mk built without LTO, by part:
+#   size.sh build/static/size-ARCH/xapsd
+set -eu
+
+parts=$(mktemp)
+trap 'rm -f "$parts"' EXIT
+awk -f "$(dirname "$0")/size.awk" "$1.map" | sort -rn >"$parts"
+
+echo '   bytes  part'
+cat "$parts"
+echo
+echo '   bytes  in all'
+awk '{ n[$2] += $1 } END { for (i in n) printf "%8d  %s\n", n[i], i }' \
+	"$parts" | sort -rn
+
+cost() {	# NAME, pattern of its objects
+	awk -v name="$1" -v part="$2" '$2 " " $3 ~ "^(" part ")$" { n += $1 }
+		END { printf "%8d  %s\n", n, name }' "$parts"
+}
+echo
+echo '   bytes  feature'
+cost 'TLS 1.3' 'mbedtls (ssl_tls13_.*|psa_.*|hkdf)'
+cost 'TLS 1.2' 'mbedtls ssl_tls12_.*'
+cost 'TLS server (tlsListenAddr)' 'mbedtls (ssl_.*_server|ssl_ticket)|xapsd listen'
+cost '.p12 files and encrypted keys' 'xapsd tls_(p12|pbe)|mbedtls (des|sha1|pkcs5)'
+cost 'built-in roots' 'xapsd roots'
+cost 'line protocol' 'xapsd line'
+cost 'database of the Go daemon' 'xapsd store_go'
+cost 'status, metrics' 'xapsd api_status'
+cost 'subcommands' 'xapsd (ctl.*|check|pass|api_admin)'
+cost 'messages about TLS' 'xapsd tls_verify'

@@ -1,0 +1,114 @@
+# One static executable for ARCH, from musl, mbedTLS 3.6 and our sources:
+#   make -f static/static.mk ARCH=mips VERSION=... SRCS="..."
+# makes build/static/ARCH/xapsd; the Makefile calls it.  Nothing in the result
+# depends on the directory, the time or the order of files.
+
+ROOT = build/static
+OUT ?= $(ROOT)/$(ARCH)
+MUSL = $(ROOT)/src/musl
+MBEDTLS = $(ROOT)/src/mbedtls
+LIBC = $(OUT)/musl
+
+include static/arch.mk
+TRIPLET = $(TRIPLET_$(ARCH))
+
+# Flags where the compiler's default is not what small machines have.
+# One atomic counter is no reason for runtime detection of LSE.
+MACHINE_aarch64 = -mno-outline-atomics
+MACHINE_armel = -march=armv5te -mthumb
+MIPS = -march=24kc -mtune=24kc -msoft-float
+MACHINE_mipsel = $(MIPS)
+MACHINE_mips = $(MIPS)
+MACHINE = $(MACHINE_$(ARCH))
+
+# Relative relocations in packed form: 10 KB.  ld 2.40 has it for x86 only.
+LINK_x86_64 = -Wl,-z,pack-relative-relocs
+LINK_i386 = -Wl,-z,pack-relative-relocs
+# Debian's libgcc is for hard float; we use its integer parts alone.
+LINK_mipsel = -Wl,--no-warn-mismatch
+LINK_mips = -Wl,--no-warn-mismatch
+
+CC = $(TRIPLET)-gcc
+STRIP = $(TRIPLET)-strip
+# Costs patience and maps; gains 4 %.
+LTO = -flto=2
+
+SMALL = -Os -ffunction-sections -fdata-sections -fno-ident \
+	-fno-asynchronous-unwind-tables -fno-unwind-tables \
+	-fmerge-all-constants -ffile-prefix-map=$(CURDIR)/= $(MACHINE) -fPIE
+HEADERS = -nostdinc -isystem $(LIBC)/include \
+	-isystem $(shell $(CC) -print-file-name=include)
+CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(LTO) -fstack-protector-strong \
+	$(HEADERS) -iquote . -I$(MBEDTLS)/include \
+	-DMBEDTLS_CONFIG_FILE='"static/mbedtls_config.h"' $(DEFINES)
+WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
+	-Wstrict-prototypes -Wvla -Werror
+LDFLAGS = -nostdlib -static-pie $(MACHINE) $(LTO) -Wl,--gc-sections \
+	-Wl,--build-id=none -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
+	-Wl,-z,noseparate-code -Wl,--hash-style=gnu $(LINK_$(ARCH)) \
+	-Wl,-Map=$@.map
+
+MBEDTLS_OBJS = $(patsubst $(MBEDTLS)/library/%.c,$(OUT)/mbedtls/%.o, \
+	$(sort $(wildcard $(MBEDTLS)/library/*.c)))
+OBJS = $(patsubst %.c,$(OUT)/%.o,$(SRCS))
+
+Q = $(if $(V),,@)
+SAY = $(if $(V),@:,@printf '  %-7s %s\n')
+
+# The sources first: which files there are is asked of the folder.
+.PHONY: all sources
+all: $(OUT)/xapsd
+sources: $(MUSL)/.version $(MBEDTLS)/.version
+
+# Changes when what is compiled changes otherwise than by its files.
+FLAGS = $(CC) $(CFLAGS) $(VERSION)
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
+		echo '$(subst ','\'',$(FLAGS))' >$@
+.PHONY: FORCE
+
+$(MBEDTLS)/.version:
+	$(SAY) FETCH mbedtls
+	$(Q)sh static/source.sh mbedtls '3\.6\.' $(MBEDTLS) forky sid
+
+# printf's %f is cut out: 7 KB, and without a floating-point unit it would need
+# routines that Debian's libgcc for MIPS lacks.  We never print one.
+$(MUSL)/.version:
+	$(SAY) FETCH musl
+	$(Q)sh static/source.sh musl '1\.2\.5' $(MUSL).new trixie
+	$(Q)sed -i '/^static int fmt_fp/,/^{/s/^{/{ return -1;/' \
+		$(MUSL).new/src/stdio/vfprintf.c
+	$(Q)grep -q '^{ return -1;' $(MUSL).new/src/stdio/vfprintf.c
+	$(Q)mv $(MUSL).new $(MUSL)
+
+$(LIBC)/lib/libc.a: | $(MUSL)/.version
+	$(SAY) MUSL $(ARCH)
+	$(Q)rm -rf $(LIBC) $(OUT)/musl-obj && mkdir -p $(OUT)/musl-obj
+	$(Q)cd $(OUT)/musl-obj && { ../../src/musl/configure --target=$(TRIPLET) \
+		--prefix=$(abspath $(LIBC)) --disable-shared --disable-wrapper \
+		CC=$(CC) CROSS_COMPILE=$(TRIPLET)- CFLAGS="$(SMALL)" && \
+		$(MAKE) install; } >log 2>&1 || { tail -n 20 log >&2; exit 1; }
+
+$(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
+		static/psa_config.h $(OUT)/flags | $(LIBC)/lib/libc.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
+
+$(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags | \
+		$(LIBC)/lib/libc.a
+	@mkdir -p $(@D)
+	$(SAY) CC "$< ($(ARCH))"
+	$(Q)$(CC) $(CFLAGS) $(WARN) -DXAPSD_VERSION='"$(VERSION)"' -MMD -MP \
+		-c -o $@ $<
+
+LIBS = -L$(LIBC)/lib -Wl,--start-group -lc -lgcc -Wl,--end-group
+
+$(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@.full $(LIBC)/lib/rcrt1.o \
+		$(LIBC)/lib/crti.o $(OBJS) $(MBEDTLS_OBJS) $(LIBS) \
+		$(LIBC)/lib/crtn.o
+	$(Q)$(STRIP) -s -R .comment -R .note.gnu.property -o $@ $@.full
+
+-include $(wildcard $(OUT)/*.d)

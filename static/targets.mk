@@ -1,0 +1,40 @@
+# The Makefile's targets for the static executables.
+
+include static/arch.mk
+
+# This machine's kind, in the words of RELEASES.
+STATIC_ARCH ?= $(shell uname -m | sed -e 's/^i[3-6]86$$/i386/' \
+	-e 's/^armv[78].*/armv7/' -e 's/^armv[56].*/armel/')
+
+# As many jobs as processors, unless the caller says otherwise.
+STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
+	$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) \
+	VERSION=$(VERSION) SRCS="$(SRCS)"
+
+.PHONY: static release size check-static
+static: static-$(STATIC_ARCH)
+	@cp build/static/$(STATIC_ARCH)/xapsd build/static/xapsd
+
+# Two makes: which files there are is asked of the fetched folders.
+.PHONY: $(RELEASES:%=static-%)
+$(RELEASES:%=static-%): static-%:
+	@sh tests/deps.sh static cross/$(TRIPLET_$*)
+	@+$(STATIC_MAKE) -s ARCH=$* sources
+	@+$(STATIC_MAKE) ARCH=$*
+
+release:
+	@sh tests/deps.sh static $(foreach a,$(RELEASES),cross/$(TRIPLET_$a))
+	@+for arch in $(RELEASES); do \
+		$(MAKE) --no-print-directory static-$$arch || exit 1; done
+	@rm -rf dist && mkdir dist
+	@for arch in $(RELEASES); do cp build/static/$$arch/xapsd \
+		dist/xapsd-$(VERSION)-$$arch || exit 1; done
+	@cd dist && sha256sum xapsd-* >SHA256SUMS && cat SHA256SUMS
+
+# Who takes the bytes: without LTO, which leaves no names to count by.
+size:
+	@sh tests/deps.sh static cross/$(TRIPLET_$(STATIC_ARCH))
+	@+$(STATIC_MAKE) -s ARCH=$(STATIC_ARCH) sources
+	@+$(STATIC_MAKE) ARCH=$(STATIC_ARCH) LTO= \
+		OUT=build/static/size-$(STATIC_ARCH)
+	@sh static/size.sh build/static/size-$(STATIC_ARCH)/xapsd
