@@ -140,8 +140,9 @@ def test_bytes_per_push(raw, start_xapsd, record_property, identity):
     assert first[0] - body <= most
     # frame header, 8 indices, the expiration's 10 digits
     assert third[0] - body <= 9 + 8 + 12
-    # and one TLS record with headers and body: 29 bytes
-    assert third[1] - third[0] <= 29
+    # and one TLS record with headers and body: 29 bytes in TLS 1.2; 22 in
+    # 1.3, to which mbedTLS adds up to 15 of padding
+    assert third[1] - third[0] <= 37
     assert other_again[0] == third[0] or other_again[0] - third[0] <= 2
 
 

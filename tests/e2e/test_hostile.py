@@ -281,7 +281,7 @@ for rfc, name, code, make in (
      lambda s: 5000 * frame(HEADERS, END_HEADERS, s, status(103))),
 ):
     lost = not name.startswith("GOAWAY raises")
-    case(rfc, name, breaks(code, make), log=r"apns: .*; next try in" if lost
+    case(rfc, name, breaks(code, make), log=r"apns: .*; next try" if lost
          else None)
 
 # These answer the push first: it is done, whatever follows.
@@ -1128,7 +1128,8 @@ case("7301 3.2", "a ServerHello that chooses http/1.1",
      sent=1, pauses=0, log="broke the TLS protocol|HTTP/2")
 case("8996 5", "a ServerHello of TLS 1.1", hello_then(
     server_hello(b"\x03\x02")), sent=1, pauses=0,
-    log="only a TLS version older than 1.2")
+    # which mbedTLS 2.28 tells from nonsense, 3.6 does not
+    log="only a TLS version older than 1.2|broke the TLS protocol")
 case("8446 6.2", "the alert internal_error", hello_then(
     b"\x15\x03\x03\x00\x02\x02\x50"), sent=1, pauses=0,
     log="internal_error.*fault is on its side")
