@@ -124,7 +124,7 @@ test_root() {
 	in_root "$root" env PLUGIN=/root/build/plugin \
 		XAPSD=/root/build/xapsd python3 -m pytest -q -n 4 --timeout 120 \
 		-p no:cacheprovider ${PYTEST-} /tree/tests/e2e/test_plugin.py \
-		/tree/tests/e2e/test_journey.py
+		/tree/tests/e2e/test_journey.py /tree/tests/e2e/test_ox.py
 }
 
 one() {
