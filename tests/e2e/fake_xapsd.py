@@ -168,8 +168,8 @@ class FakeXapsd:
     def wait(self, count, path=None, user=None, limit_s=10):
         """At least count requests, in the order in which they came."""
         return wait_for(
-            lambda: (r := self.of(path, user)) and len(r) >= count and r,
-            limit_s, f"{count} requests to {path} for {user}")
+            lambda: len(r := self.of(path, user)) >= count and (r,),
+            limit_s, f"{count} requests to {path} for {user}")[0]
 
     def _accept(self):
         while True:

@@ -74,9 +74,11 @@ class Server:
     def notified(self, user, count=1):
         return [r.json for r in self.fake.wait(count, "/notify", user)]
 
-    def settled(self, user):
+    def settled(self, user, count=0):
         """All that was sent for the user before now, without the mark that
-        this puts behind it."""
+        this puts behind it.  It comes from another process and may overtake
+        the others, so that those that shall come are waited for first."""
+        self.fake.wait(count, "/notify", user)
         self.dovecot.deliver(f"{user}+mark", MAIL)
         wait_for(lambda: any(r.json["Mailbox"] == "mark" for r in
                              self.fake.of("/notify", user)), what="mark")
@@ -758,7 +760,7 @@ def test_lmtp_several_recipients(server, user):
     users = [f"{user}x{i}" for i in range(20)]
     server.dovecot.deliver(users, MAIL)
     for u in users:
-        assert server.settled(u) == [{"Username": u, "Mailbox": "INBOX",
+        assert server.settled(u, 1) == [{"Username": u, "Mailbox": "INBOX",
                                       "Events": ["MessageNew"]}]
 
 
@@ -820,7 +822,7 @@ def test_sieve(own, work_dir, by):
                 ("bob", "both", ["INBOX", "Lists/Sub"]),
                 ("dave", "other", ["INBOX"])):
             deliver(user, f"Subject: {subject}\n\nHello.\n")
-            assert sorted(server.settled(user), key=str) == [
+            assert sorted(server.settled(user, len(told)), key=str) == [
                 {"Username": user, "Mailbox": mailbox,
                  "Events": ["MessageNew"]} for mailbox in told]
 
@@ -832,7 +834,7 @@ def events_of(told, mailbox="INBOX"):
 def test_append(server, user):
     with server.imap(user) as c:
         c.append("INBOX", MAIL)
-        assert events_of(server.settled(user)) == [{"MessageAppend"}]
+        assert events_of(server.settled(user, 1)) == [{"MessageAppend"}]
 
 
 def test_copy_and_move(server, user):
@@ -846,7 +848,7 @@ def test_copy_and_move(server, user):
         assert server.notified(user, 3)[2] == {
             "Username": user, "Mailbox": "A", "Events": ["MessageAppend"]}
         c.ok("MOVE 1:2 A")
-        told = server.settled(user)[3:]
+        told = server.settled(user, 5)[3:]
     assert events_of(told, "A") == [{"MessageAppend"}]
     assert events_of(told, "INBOX") == [{"MessageExpunge"}]
     assert len(told) == 2
@@ -866,7 +868,7 @@ def test_store_of_10_is_one(server, user, store, events):
         c.ok("SELECT INBOX")
         server.notified(user, 10)
         c.ok(f"STORE {store}")
-        told = events_of(server.settled(user)[10:])
+        told = events_of(server.settled(user, 11)[10:])
     assert len(told) == 1
     assert events <= told[0] <= set(EVENTS)
 
@@ -876,7 +878,7 @@ def test_fetch_marks_read(server, user):
         c.append("INBOX", MAIL)
         c.ok("SELECT INBOX")
         c.ok("FETCH 1 BODY[]")
-        told = events_of(server.settled(user)[1:])
+        told = events_of(server.settled(user, 2)[1:])
     assert len(told) == 1 and "MessageRead" in told[0]
 
 
@@ -887,7 +889,8 @@ def test_expunge(server, user):
         c.ok("SELECT INBOX")
         server.notified(user, 10)
         c.ok("EXPUNGE")
-        assert events_of(server.settled(user)[10:]) == [{"MessageExpunge"}]
+        assert events_of(server.settled(user, 11)[10:]) == [
+            {"MessageExpunge"}]
 
 
 def test_nothing_for_mailboxes_themselves(server, user):
@@ -906,7 +909,7 @@ def test_nothing_for_no_change(server, user):
         c.ok("STORE 1 +FLAGS (\\Seen)")
         c.ok("FETCH 1 BODY.PEEK[]")
         c.ok("EXPUNGE")
-    assert events_of(server.settled(user)) == [{"MessageAppend"}]
+    assert events_of(server.settled(user, 1)) == [{"MessageAppend"}]
 
 
 def test_rollback(server, user):
@@ -991,13 +994,18 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
             c.append("INBOX", MAIL)
             c.ok("LOGOUT")
             assert time.monotonic() - start < 0.5
-        # dovecot-lda: at most the timeout, at its end.
-        bare_lda = bare.lda("alice", MAIL)
-        assert server.dovecot.lda("alice", MAIL) < bare_lda + 1.0 + 0.3
+        # dovecot-lda: at most the timeout, at its end.  On a busy machine
+        # three are allowed.
+        lda = 1
+        while server.dovecot.lda("alice", MAIL) > \
+                bare.lda("alice", MAIL) + 1.0 + 0.3:
+            lda += 1
+            assert lda <= 3
         if behaviour is not fx.ok:
             server.dovecot.wait_log(r"Error: .*xaps: ")
         else:
-            assert len(server.notified("alice", ROUNDS + 3)) == ROUNDS + 3
+            count = ROUNDS + 2 + lda
+            assert len(server.notified("alice", count)) == count
             assert "xaps" not in server.dovecot.log()
 
 
@@ -1007,7 +1015,8 @@ def test_lda_waits_at_most_the_timeout(own, work_dir):
         quick = min(server.dovecot.lda("alice", MAIL) for _ in range(2))
         assert quick < 1
         fake.behave("bob", fx.hang)
-        assert 1.9 < server.dovecot.lda("bob", MAIL) < 2.6
+        took = min(server.dovecot.lda("bob", MAIL) for _ in range(3))
+        assert 1.9 < took < 2.6
 
 
 def test_one_log_line_says_what_to_do(own, work_dir):
