@@ -263,7 +263,10 @@ def test_push(xapsd, apple):
     assert len(apple.pushes) == 3
 
 
-def test_push_in_words(xapsd, apple):
+def test_push_in_words(start_xapsd, apple):
+    # a test does not wait for the pause after a failure
+    xapsd = start_xapsd(retryMin="1h", retryMax="1h")
+    apple.wait_connected()
     xapsd.register("alice", ACCOUNT, TOKEN)
     xapsd.register("bob", ACCOUNT, OTHER)
     apple.script(TOKEN, Answer(503, "ServiceUnavailable"))
