@@ -143,7 +143,8 @@ def test_bytes_per_push(raw, start_xapsd, record_property, identity):
     # and one TLS record with headers and body: 29 bytes in TLS 1.2; 22 in
     # 1.3, to which mbedTLS adds up to 15 of padding
     assert third[1] - third[0] <= 37
-    assert other_again[0] == third[0] or other_again[0] - third[0] <= 2
+    # as cheap, but for an expiration of another second
+    assert abs(other_again[0] - third[0]) <= 12
 
 
 # --- memory ---
