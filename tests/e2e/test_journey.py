@@ -3,11 +3,14 @@ to a real Dovecot with the plugin, and Apple gets the push."""
 
 import hashlib
 import os
+import shutil
+from urllib.parse import quote
 
 import pytest
 
-from apple import Answer
-from xapsd import certificate, token_key
+from apple import Answer, free_port
+from dovecot import version
+from xapsd import certificate, loopback_name, token_key
 
 ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
 TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
@@ -145,6 +148,41 @@ def test_phone_that_is_gone(xapsd, start_dovecot, apple, certs):
     apple.wait_for(1)
     xapsd._wait_until(lambda: xapsd.notify("alice").status == 404,
                       "registration to go")
+
+
+@pytest.mark.journey
+def test_over_tls_with_a_password(start_xapsd, start_dovecot, apple, certs,
+                                  workdir):
+    """As the README says for Dovecot on another machine."""
+    port = free_port()
+    xapsd = start_xapsd(
+        tlsCertfile=certs.server, tlsKeyfile=certs.server, tlsPort=port,
+        tlsListenAddr="127.0.0.1", httpUser="dovecot",
+        httpPassword="p@ss w/rd:50%")
+    password = quote("p@ss w/rd:50%", safe="")
+    if version() < (2, 4):
+        password = password.replace("%", "%%")
+    ca = workdir / "ca.pem"     # where mail users may read it
+    shutil.copy(certs.ca, ca)
+    ca.chmod(0o644)
+    trust = "ssl_client_ca_file = %s" % ca
+    name = loopback_name()
+    dovecot = start_dovecot("https://dovecot:%s@%s:%d" % (
+        password, name, port), extra=trust)
+    register(dovecot, "alice", certs.key_topic)
+    dovecot.deliver("alice", mail())
+    apple.wait_for(1)
+    dovecot.lda("alice", mail())
+    apple.wait_for(2)
+    assert "50%" not in xapsd.log() + dovecot.log()
+    dovecot.stop()
+    dovecot.xaps_settings["url"] = "https://dovecot:mistaken@%s:%d" % (
+        name, port)
+    dovecot.start()
+    with dovecot.imap("alice") as imap:
+        assert ask(imap)[1].split(" ")[1] == "NO"
+    dovecot.wait_log("answered 401")
+    assert "mistaken" not in dovecot.log()
 
 
 def test_daemon_down(xapsd, start_dovecot, apple, certs):
