@@ -1,5 +1,5 @@
-/* api_dovecot.c - registrations and notifications: as JSON from our plugin, from
- * Dovecot's stock ox driver, and as lines from the first-generation plugin. */
+/* api_dovecot.c - registrations and notifications: as JSON from our plugin and
+ * Dovecot's stock ox driver, as lines from the first-generation plugin. */
 #include "api_int.h"
 
 #include <stdio.h>
