@@ -142,9 +142,17 @@ def test_unknown_host(check):
            "cannot find the address of no-such-host.invalid")
 
 
-def test_no_route(check):
-    """A network that is not there: nothing leaves this machine."""
-    failed(check(None, apnsHost="0.0.0.1"), "connection", "0.0.0.1")
+def test_no_route(workdir, certs):
+    """In a network namespace of its own, which has no way out at all."""
+    alone = ["unshare", "-n"]
+    if subprocess.run([*alone, "true"], check=False).returncode != 0:
+        pytest.skip("needs root, for a network namespace")
+    x = Xapsd(workdir, certs, apnsHost="192.0.2.1")
+    x.write_config()
+    done = subprocess.run([*alone, *x.command("check")], capture_output=True,
+                          text=True, timeout=60)
+    failed((done.returncode, done.stdout.splitlines()), "connection",
+           "192.0.2.1", "Network is unreachable")
 
 
 def test_untrusted_server(check, apple, certs):
