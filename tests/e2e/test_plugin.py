@@ -14,8 +14,8 @@ import time
 import pytest
 
 import fake_xapsd as fx
-from dovecot import (Dovecot, DovecotError, Imap, dovecot_config, version,
-                     wait_for)
+from dovecot import (PLUGIN_SOURCE, Dovecot, DovecotError, Imap,
+                     dovecot_config, version, wait_for)
 from fake_xapsd import TOPIC, FakeXapsd
 
 PLUGIN = os.environ.get(
@@ -1272,6 +1272,19 @@ def test_localhost_is_the_second_default(own, work_dir):
     server = own(None, {}, sample=True, prefix=private_run(None))
     server.dovecot.deliver("alice", MAIL)
     server.dovecot.wait_log("cannot reach xapsd at http://localhost:11619")
+
+
+@pytest.mark.parametrize("sample", ["90-xaps-2.3.conf", "90-xaps-2.4.conf"])
+def test_readme_shows_the_sample(sample):
+    """But for explanations; the settings in comments are there, too."""
+    def settings_of(text):
+        return [line.strip() for line in text.splitlines()
+                if re.match(r" *(?!# |#$)\S", line)]
+
+    wanted = "\n".join(settings_of((PLUGIN_SOURCE / sample).read_text()))
+    readme = (PLUGIN_SOURCE.parent / "README.md").read_text()
+    blocks = re.findall(r"(?:^    .*\n)+", readme, re.M)
+    assert wanted in ["\n".join(settings_of(b)) for b in blocks]
 
 
 BROKEN = {
