@@ -128,6 +128,18 @@ uninstall:
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 	$(MAKE) -C plugin DESTDIR=$(DESTDIR) uninstall
 
+# Debian packages of daemon and plugin, into build/deb.
+.PHONY: deb check-deb
+deb:
+	@sh tests/deps.sh build deb
+	@sh tests/deb/build.sh build/deb
+
+# They are installed, used, upgraded and purged in a Debian of their own; by
+# root only.  That Debian is kept in build/deb-root.
+check-deb: deb
+	@sh tests/deps.sh build check-deb
+	@PYTHON=$(PYTHON) sh tests/deb/check.sh build/deb build/deb-root
+
 # --- tests: each installs the Debian packages that it lacks ---
 
 .PHONY: check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot24
@@ -226,7 +238,8 @@ clean:
 help:
 	@echo 'make              the daemon, ./xapsd'
 	@echo 'make plugin       the Dovecot modules, build/plugin/'
-	@echo 'make install      both, with man page and sample config'
+	@echo 'make install      both, with man page, units and sample config'
+	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
 	@echo 'make release      such files for other machines too, dist/'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
@@ -237,6 +250,7 @@ help:
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make size         who takes the bytes of the static file'
+	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make lint         style, layers, shell and man page'

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Installs, runs, upgrades, removes and purges the packages of build.sh in a
+# Debian of its own: check.sh DIR WORK, as root.  WORK keeps the bare system
+# between runs.  They run without this machine's network: all ports are free.
+set -eu
+cd "$(dirname "$0")/../.."
+suite=bookworm
+
+[ $# -eq 2 ] || { echo "usage: check.sh DIR WORK" >&2; exit 64; }
+if [ "$(id -u)" != 0 ]; then
+	echo "check-deb: skipped: a chroot is made by root only"
+	exit 0
+fi
+# All that is started in here ends with this command, and what is mounted, too.
+if [ -z "${CHECK_DEB_INSIDE:-}" ]; then
+	CHECK_DEB_INSIDE=yes exec unshare --mount --pid --fork --kill-child \
+		sh tests/deb/check.sh "$(realpath "$1")" "$(realpath "$2")"
+fi
+mkdir -p "$1" "$2"
+debs=$(cd "$1" && pwd)
+work=$(cd "$2" && pwd)
+root=$work/root
+
+# The archive that apt uses: "URI SUITE", the first that has main.
+mirror() {
+	# shellcheck disable=SC2016	# apt's variables
+	apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(ORIGIN)' \
+		'Created-By: Packages' |
+		sed -n '/security/d; s|^\(.*\) main Debian$|\1|p' | head -n 1
+}
+
+mkdir -p "$root"
+# dpkg syncs every file: much faster in memory.
+mount -t tmpfs -o mode=755,size=1g tmpfs "$root" 2>/dev/null ||
+	rm -rf "${root:?}"/*
+
+if ! [ -e "$work/base.tar" ]; then
+	uri=$(mirror)
+	[ -n "$uri" ] || { echo "check-deb: apt knows no Debian" >&2; exit 1; }
+	echo "Making a bare $suite from $uri"
+	debootstrap --variant=minbase --include=systemd,dovecot-imapd,\
+dovecot-lmtpd,libmbedtls14,libmbedx509-1,libmbedcrypto7 \
+		"$suite" "$root" "$uri" >"$work/log" 2>&1 || {
+		tail -n 20 "$work/log" >&2
+		exit 1
+	}
+	rm -rf "$root"/var/cache/apt/archives/*.deb
+	tar -C "$root" -cf "$work/base.tar.new" .
+	mv "$work/base.tar.new" "$work/base.tar"
+else
+	tar -C "$root" -xf "$work/base.tar"
+fi
+cp "$debs"/xapsd_*.deb "$debs"/dovecot-xaps_*.deb "$root/tmp/"
+
+unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/walk.py "$root"
