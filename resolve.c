@@ -18,6 +18,7 @@
 
 /* getaddrinfo() of musl needs under 64 KiB, of glibc (NSS) somewhat more. */
 #define STACK_BYTES (256 * 1024)
+#define RESOLV_CONF "/etc/resolv.conf"
 
 struct resolve {
 	atomic_int refs; /* the loop's and the thread's */
@@ -80,12 +81,31 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/* In words of our own: "Try again" and the like help nobody. */
+static const char *explain(const struct resolve *r)
+{
+	switch (r->rc) {
+	case EAI_SYSTEM:
+		return strerror(r->saved_errno);
+	case EAI_NONAME:
+	case EAI_NODATA:
+		return "there is no such name";
+	case EAI_AGAIN:
+		break;
+	default:
+		return gai_strerror(r->rc);
+	}
+	if (access(RESOLV_CONF, F_OK) < 0)
+		return "no name server answers, and there is no " RESOLV_CONF
+		       " that names one";
+	return "no name server answers, see " RESOLV_CONF;
+}
+
 /* Hands the answer over; the handle is gone afterwards. */
 static void finish(struct resolve *r)
 {
 	struct addrinfo *addrs = r->addrs;
-	const char *why = r->rc == EAI_SYSTEM ? strerror(r->saved_errno)
-					      : gai_strerror(r->rc);
+	const char *why = explain(r);
 	resolve_cb *cb = r->cb;
 	void *arg = r->arg;
 
