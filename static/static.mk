@@ -7,6 +7,7 @@ ROOT = build/static
 OUT ?= $(ROOT)/$(ARCH)
 MUSL = $(ROOT)/src/musl
 MBEDTLS = $(ROOT)/src/mbedtls
+CMOCKA = $(ROOT)/src/cmocka
 LIBC = $(OUT)/musl
 
 include static/arch.mk
@@ -16,10 +17,23 @@ TRIPLET = $(TRIPLET_$(ARCH))
 # One atomic counter is no reason for runtime detection of LSE.
 MACHINE_aarch64 = -mno-outline-atomics
 MACHINE_armel = -march=armv5te -mthumb
-MIPS = -march=24kc -mtune=24kc -msoft-float
+MIPS = -march=24kc -mtune=24kc -msoft-float -minterlink-mips16
 MACHINE_mipsel = $(MIPS)
 MACHINE_mips = $(MIPS)
 MACHINE = $(MACHINE_$(ARCH))
+
+# Position-independent, so that the kernel loads it at an address of its choice.
+# On MIPS that and its 32-bit instructions would make it twice as large, on
+# machines with 8 MB of flash.
+PIE = -fPIE
+LINK_PIE = -static-pie
+START = rcrt1.o
+ifneq ($(filter mips%,$(ARCH)),)
+PIE = -fno-pie
+LINK_PIE = -static -no-pie
+START = crt1.o
+OUR_MACHINE = -mips16 -DXAPSD_NO_ASM
+endif
 
 # Relative relocations in packed form: 10 KB.  ld 2.40 has it for x86 only.
 LINK_x86_64 = -Wl,-z,pack-relative-relocs
@@ -35,22 +49,23 @@ LTO = -flto=2
 
 SMALL = -Os -ffunction-sections -fdata-sections -fno-ident \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
-	-fmerge-all-constants -ffile-prefix-map=$(CURDIR)/= $(MACHINE) -fPIE
+	-fmerge-all-constants -ffile-prefix-map=$(CURDIR)/= $(MACHINE) \
+	$(PIE)
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include)
-CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(LTO) -fstack-protector-strong \
+CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(OUR_MACHINE) $(LTO) -fstack-protector-strong \
 	$(HEADERS) -iquote . -I$(MBEDTLS)/include \
 	-DMBEDTLS_CONFIG_FILE='"static/mbedtls_config.h"' $(DEFINES)
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla -Werror
-LDFLAGS = -nostdlib -static-pie $(MACHINE) $(LTO) -Wl,--gc-sections \
+LDFLAGS = -nostdlib $(LINK_PIE) $(MACHINE) $(LTO) -Wl,--gc-sections \
 	-Wl,--build-id=none -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
 	-Wl,-z,noseparate-code -Wl,--hash-style=gnu $(LINK_$(ARCH)) \
 	-Wl,-Map=$@.map
 
 MBEDTLS_OBJS = $(patsubst $(MBEDTLS)/library/%.c,$(OUT)/mbedtls/%.o, \
 	$(sort $(wildcard $(MBEDTLS)/library/*.c)))
-OBJS = $(patsubst %.c,$(OUT)/%.o,$(SRCS))
+OBJS = $(patsubst %.c,$(OUT)/%.o,$(SRCS) static/relro.c)
 
 Q = $(if $(V),,@)
 SAY = $(if $(V),@:,@printf '  %-7s %s\n')
@@ -58,7 +73,7 @@ SAY = $(if $(V),@:,@printf '  %-7s %s\n')
 # The sources first: which files there are is asked of the folder.
 .PHONY: all sources
 all: $(OUT)/xapsd
-sources: $(MUSL)/.version $(MBEDTLS)/.version
+sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
 # Changes when what is compiled changes otherwise than by its files.
 FLAGS = $(CC) $(CFLAGS) $(VERSION)
@@ -71,6 +86,9 @@ $(OUT)/flags: FORCE
 $(MBEDTLS)/.version:
 	$(SAY) FETCH mbedtls
 	$(Q)sh static/source.sh mbedtls '3\.6\.' $(MBEDTLS) forky sid
+
+# Our make's variables are no business of musl's make.
+JOBS ?= -j2
 
 # printf's %f is cut out: 7 KB, and without a floating-point unit it would need
 # routines that Debian's libgcc for MIPS lacks.  We never print one.
@@ -88,7 +106,7 @@ $(LIBC)/lib/libc.a: | $(MUSL)/.version
 	$(Q)cd $(OUT)/musl-obj && { ../../src/musl/configure --target=$(TRIPLET) \
 		--prefix=$(abspath $(LIBC)) --disable-shared --disable-wrapper \
 		CC=$(CC) CROSS_COMPILE=$(TRIPLET)- CFLAGS="$(SMALL)" && \
-		$(MAKE) install; } >log 2>&1 || { tail -n 20 log >&2; exit 1; }
+		MAKEFLAGS= $(MAKE) $(JOBS) install; } >log 2>&1 || { tail -n 20 log >&2; exit 1; }
 
 $(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
 		static/psa_config.h $(OUT)/flags | $(LIBC)/lib/libc.a
@@ -106,9 +124,39 @@ LIBS = -L$(LIBC)/lib -Wl,--start-group -lc -lgcc -Wl,--end-group
 
 $(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@.full $(LIBC)/lib/rcrt1.o \
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@.full $(LIBC)/lib/$(START) \
 		$(LIBC)/lib/crti.o $(OBJS) $(MBEDTLS_OBJS) $(LIBS) \
 		$(LIBC)/lib/crtn.o
 	$(Q)$(STRIP) -s -R .comment -R .note.gnu.property -o $@ $@.full
 
 -include $(wildcard $(OUT)/*.d)
+
+# --- the unit tests, for the same machine ---
+
+$(CMOCKA)/.version:
+	$(SAY) FETCH cmocka
+	$(Q)sh static/source.sh cmocka '1\.1' $(CMOCKA) bookworm
+
+TEST_CFLAGS = $(CFLAGS) -I$(CMOCKA)/include -DHAVE_CONFIG_H
+UNITS = $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(TESTS))
+
+$(OUT)/unit/cmocka.o: $(CMOCKA)/.version static/cmocka_config.h $(OUT)/flags
+	@mkdir -p $(@D)/include
+	$(Q)cp static/cmocka_config.h $(@D)/include/config.h
+	$(Q)$(CC) $(TEST_CFLAGS) -I$(@D)/include -c -o $@ $(CMOCKA)/src/cmocka.c
+
+# An archive: a test is linked with what it calls and nothing more.
+$(OUT)/unit/all.a: $(OBJS) $(MBEDTLS_OBJS)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(TRIPLET)-gcc-ar rcsD $@ \
+		$(filter-out $(OUT)/xapsd.o,$(OBJS)) $(MBEDTLS_OBJS)
+
+$(OUT)/unit/%: tests/unit/%.c $(OUT)/unit/cmocka.o $(OUT)/unit/all.a
+	$(SAY) TEST $@
+	$(Q)$(CC) $(TEST_CFLAGS) -I. -MMD -MP $(LDFLAGS) -o $@ \
+		$(LIBC)/lib/$(START) $(LIBC)/lib/crti.o $< \
+		$(OUT)/unit/cmocka.o $(OUT)/unit/all.a $(LIBS) $(LIBC)/lib/crtn.o
+
+.PHONY: units
+units: $(UNITS)
+-include $(wildcard $(OUT)/unit/*.d)

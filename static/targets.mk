@@ -19,7 +19,7 @@ static: static-$(STATIC_ARCH)
 .PHONY: $(RELEASES:%=static-%)
 $(RELEASES:%=static-%): static-%:
 	@sh tests/deps.sh static cross/$(TRIPLET_$*)
-	@+$(STATIC_MAKE) -s ARCH=$* sources
+	@+$(STATIC_MAKE) ARCH=$* -s sources
 	@+$(STATIC_MAKE) ARCH=$*
 
 release:
@@ -38,3 +38,19 @@ size:
 	@+$(STATIC_MAKE) ARCH=$(STATIC_ARCH) LTO= \
 		OUT=build/static/size-$(STATIC_ARCH)
 	@sh static/size.sh build/static/size-$(STATIC_ARCH)/xapsd
+
+# Builds them and runs them: unit tests, the journey of a mail, an empty root.
+CHECK_STATIC ?= $(sort $(STATIC_ARCH) aarch64)
+# Not the comparison with another library, which is about our code only.
+STATIC_TESTS = $(filter-out %_nghttp2_test.c,$(wildcard tests/unit/*_test.c))
+check-static:
+	@sh tests/deps.sh build check static qemu \
+		$(foreach a,$(CHECK_STATIC),cross/$(TRIPLET_$a))
+	@+$(MAKE) --no-print-directory plugin
+	@+for arch in $(CHECK_STATIC); do \
+		$(MAKE) --no-print-directory static-$$arch && \
+		$(STATIC_MAKE) ARCH=$$arch TESTS="$(STATIC_TESTS)" sources && \
+		$(STATIC_MAKE) ARCH=$$arch TESTS="$(STATIC_TESTS)" units || \
+		exit 1; done
+	@PYTHON=$(PYTHON) sh static/check.sh $(CHECK_STATIC)
+	@sh static/twice.sh $(STATIC_ARCH) $(VERSION) $(SRCS)

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Tests static executables that are built: check.sh ARCH ...  Those for other
+# machines run under qemu.  PYTHON as the Makefile says.
+set -eu
+
+native=$(uname -m)
+qemu() {
+	case $1 in
+	"$native") ;;
+	i386) [ "$native" = x86_64 ] || echo qemu-i386-static ;;
+	armv7 | armel) echo qemu-arm-static ;;
+	mips | mipsel) echo "qemu-$1-static -cpu 24Kc" ;;
+	*) echo "qemu-$1-static" ;;
+	esac
+}
+
+fail() {
+	echo "check-static: $*" >&2
+	exit 1
+}
+
+for arch in "$@"; do
+	out=build/static/$arch
+	run=$(qemu "$arch")
+	log=$out/check.log
+	echo "$arch: $(stat -c %s "$out/xapsd") bytes${run:+, under $run}"
+	passed=0
+	for t in "$out"/unit/*_test; do
+		# shellcheck disable=SC2086	# a command and its options
+		$run "$t" >"$log" 2>&1 || {
+			cat "$log"
+			fail "$arch: $t failed"
+		}
+		n=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" |
+			awk '{ n += $1 } END { print n + 0 }')
+		[ "$n" -gt 0 ] || fail "$arch: $t ran nothing"
+		passed=$((passed + n))
+	done
+	echo "$arch: $passed unit tests passed"
+	# The journey of a mail, and the executable by itself in a jail.
+	STATIC=1 XAPSD=$(pwd)/$out/xapsd XAPSD_WRAP=$run \
+		PLUGIN=$(pwd)/build/plugin \
+		"$PYTHON" -m pytest -p no:cacheprovider -q -n 2 --timeout 120 \
+		tests/e2e/test_static.py tests/e2e/test_journey.py
+done

@@ -1,0 +1,21 @@
+/* cmocka_config.h - stands in for what cmocka's own build finds out, on musl. */
+#ifndef XAPSD_CMOCKA_CONFIG_H
+#define XAPSD_CMOCKA_CONFIG_H
+
+#define HAVE_INTTYPES_H 1
+#define HAVE_MALLOC_H 1
+#define HAVE_SETJMP_H 1
+#define HAVE_SIGNAL_H 1
+#define HAVE_STDINT_H 1
+#define HAVE_STRINGS_H 1
+#define HAVE_STRING_H 1
+#define HAVE_TIME_H 1
+#define HAVE_UNISTD_H 1
+#define HAVE_STRUCT_TIMESPEC 1
+#define HAVE_CLOCK_GETTIME 1
+#define HAVE_CLOCK_REALTIME 1
+#define HAVE_STRSIGNAL 1
+#define HAVE_SIGLONGJMP 1
+#define HAVE_GCC_THREAD_LOCAL_STORAGE 1
+
+#endif

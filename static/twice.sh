@@ -1,0 +1,20 @@
+#!/bin/sh
+# Builds a static executable again in another directory, and compares:
+#   twice.sh ARCH VERSION SOURCES...
+set -eu
+
+arch=$1 version=$2
+shift 2
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+mkdir -p "$dir/elsewhere/build/static"
+cp ./*.c ./*.h "$dir/elsewhere"
+cp -R static "$dir/elsewhere"
+cp -R build/static/src "$dir/elsewhere/build/static"
+make -s -C "$dir/elsewhere" -f static/static.mk -j2 ARCH="$arch" \
+	VERSION="$version" SRCS="$*" >"$dir/log" 2>&1 || {
+	tail "$dir/log" >&2
+	exit 1
+}
+cmp "build/static/$arch/xapsd" "$dir/elsewhere/build/static/$arch/xapsd"
+echo "$arch: a second build elsewhere is the same to the byte"

@@ -1,0 +1,146 @@
+"""The static executable by itself: `make check-static` sets XAPSD to one (and
+XAPSD_WRAP to qemu for another machine's) and STATIC.  Elsewhere skipped."""
+
+import hashlib
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from xapsd import Xapsd, executable
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("STATIC"), reason="of make check-static")
+
+ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
+TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
+
+
+class Jailed(Xapsd):
+    """In a root directory with nothing but the executable, its configuration,
+    a key and a CA: no /etc, /dev, /proc, no user, no name server."""
+
+    def __init__(self, folder, certs, host="127.0.0.1", **options):
+        super().__init__(folder, certs, **options)
+        self.config.update({
+            "databaseFile": "/database.json", "socketPath": "/xapsd.sock",
+            "apnsHost": host})
+        for key, path in (("keyFileP8", certs.p8), ("apnsCaFile", certs.ca)):
+            if self.config.get(key):
+                shutil.copy(path, self.folder)
+                self.config[key] = "/" + pathlib.Path(path).name
+        shutil.copy(executable(), self.folder / "xapsd")
+        self.wrap = shlex.split(os.environ.get("XAPSD_WRAP", ""))
+        if self.wrap:
+            shutil.copy(shutil.which(self.wrap[0]), self.folder / "qemu")
+            self.wrap[0] = "/qemu"
+
+    def command(self, *args):
+        enter = ["chroot"] if os.geteuid() == 0 else ["unshare", "-r", "chroot"]
+        return [*enter, str(self.folder), *self.wrap, "/xapsd", "-c",
+                "/xapsd.yaml", *args]
+
+
+@pytest.fixture
+def jail(workdir, certs):
+    folder = workdir / "jail"
+    folder.mkdir()
+
+    def make(**options):
+        return Jailed(folder, certs, **options)
+    return make
+
+
+def push_through(xapsd, apple):
+    """One mail's way from /register to Apple."""
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX"])
+    assert xapsd.notify("alice").status == 200
+    push, = apple.wait_for(1)
+    assert push.token == TOKEN
+    assert push.json["aps"]["m"] == [hashlib.md5(b"INBOX").hexdigest()]
+
+
+def test_version(workdir, certs):
+    done = Xapsd(workdir, certs).run("--version")
+    assert done.returncode == 0
+    assert "mbedTLS 3.6" in done.stdout
+
+
+def test_is_static_and_hardened():
+    def readelf(option):
+        return subprocess.run(
+            ["readelf", "-W", option, executable()], check=True,
+            capture_output=True, text=True).stdout
+    assert "DYN (" in readelf("-h")     # loads anywhere
+    segments = readelf("-l")
+    assert "INTERP" not in segments
+    assert "GNU_RELRO" in segments
+    stack, = [l for l in segments.splitlines() if "GNU_STACK" in l]
+    assert " RWE " not in stack
+    dynamic = readelf("-d")
+    assert "NEEDED" not in dynamic and "TEXTREL" not in dynamic
+    assert "Displaying notes" not in readelf("-n")
+
+
+def test_nothing_but_the_file(jail, apple):
+    with jail(apple=apple) as xapsd:
+        apple.wait_connected()
+        push_through(xapsd, apple)
+        assert xapsd.request("GET", "/healthz").status == 200
+    assert sorted(p.name for p in xapsd.folder.iterdir() if p.is_dir()) == []
+
+
+def test_registrations_outlive_it(jail, apple):
+    with jail(apple=apple) as xapsd:
+        xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX"])
+        xapsd.restart()
+        assert xapsd.notify("alice").status == 200
+        apple.wait_for(1)
+
+
+def test_default_address_without_hosts_file(jail, apple):
+    """listenAddr is localhost, which no file explains here."""
+    with jail(apple=apple, tcp=True, listenAddr=None) as xapsd:
+        reply = xapsd.request("GET", "/healthz", tcp=True)
+        assert reply.status in (200, 503)
+
+
+def test_name_without_name_server(jail, apple):
+    done = jail(apple=apple, host="push.example.invalid").run("check")
+    assert done.returncode == 1
+    assert "cannot find the address of push.example.invalid" in done.stdout
+    assert "there is no /etc/resolv.conf" in done.stdout
+
+
+def test_no_bundle_of_cas(jail, apple):
+    """The built-in roots are there, and are not those of our stand-in."""
+    done = jail(apple=apple, apnsCaFile=None).run("check")
+    assert done.returncode == 1
+    assert "the unknown CA" in done.stdout
+    assert "apnsCaFile" in done.stdout
+    apple.errors.clear()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+def test_user_without_passwd(jail, apple):
+    done = jail(apple=apple, user="xapsd").run()
+    assert done.returncode == 78
+    assert "there is no user xapsd" in done.stderr
+
+
+def test_syslog_without_log_socket(jail, apple):
+    with jail(apple=apple, args=["--syslog"]) as xapsd:
+        apple.wait_connected()
+        push_through(xapsd, apple)
+
+
+def test_token_key_or_certificate(jail, apple, certs):
+    """RSA and EC signatures: what differs between machines is arithmetic."""
+    shutil.copy(certs.client, jail().folder / "push.pem")
+    with jail(apple=apple, identity={
+            "certificateFilePem": "/push.pem"}) as xapsd:
+        apple.wait_connected()
+        push_through(xapsd, apple)
