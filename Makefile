@@ -227,6 +227,21 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
 	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer -I. \
 		-MMD -MP -o $@ $< $(LIB) $(MBEDTLS_LIBS)
 
+# --- what it costs ---
+
+# A table of figures; BENCH_BIG=1 takes a million registrations, too.
+.PHONY: bench budget
+bench:
+	@sh tests/deps.sh build bench
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/bench/bench.py
+
+# What can be repeated exactly, against tests/bench/budget.
+budget:
+	@sh tests/deps.sh build bench
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/bench/check_budget.py
+
 # --- one file that runs anywhere: make static, release, size, check-static ---
 
 include static/targets.mk
@@ -249,6 +264,8 @@ help:
 	@echo 'make check-dovecot24  daemon and plugin with Dovecot 2.4, as root'
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
+	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
+	@echo 'make budget       fails if it costs more than it may'
 	@echo 'make size         who takes the bytes of the static file'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'

@@ -14,6 +14,9 @@ packages() {
 	dovecot24) echo debootstrap ;;
 	demo) echo dovecot-imapd dovecot-lmtpd python3-h2 \
 		python3-cryptography python3-jwt ;;
+	bench) echo wrk nghttp2-client nghttp2-server valgrind strace binutils \
+		python3-h2 python3-hyperframe python3-hpack \
+		python3-cryptography python3-jwt ;;
 	valgrind) echo valgrind libc6-dbg ;;
 	mbedtls36) echo cmake dpkg-dev ;;
 	static) echo dpkg-dev ;;
