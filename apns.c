@@ -863,6 +863,12 @@ const char *apns_reason_words(const char *reason)
 
 static void use_cred(struct apns *a, struct cred *cred)
 {
+	const struct conf *conf = a->conf;
+
+	a->host = conf->apns_host != NULL ? conf->apns_host
+		  : conf->apns_sandbox	  ? SANDBOX_HOST
+					  : PRODUCTION_HOST;
+	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
 	a->cred = cred;
 	a->n_headers = 0;
 	a->h_auth = NULL;
@@ -894,10 +900,6 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 	a->conf = conf;
 	a->ops = ops;
 	a->arg = arg;
-	a->host = conf->apns_host != NULL ? conf->apns_host
-		  : conf->apns_sandbox	  ? SANDBOX_HOST
-					  : PRODUCTION_HOST;
-	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
 	loop_timer_init(&a->redial, on_redial, a);
 	use_cred(a, cred);
 	return a;

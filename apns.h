@@ -76,7 +76,8 @@ enum apns_sent {
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
 
-/* Goes on with other credentials on a new connection; what is under way on the
+/* Goes on with these credentials, and with what conf says now, on a new
+ * connection; what is under way on the
  * old one is answered there.  The old cred may be freed then. */
 void apns_set_cred(struct apns *a, struct cred *cred);
 

@@ -897,7 +897,8 @@ static const char live_keys[] =
     "checkInterval registrationTtl keyFileP8 keyFileKeyId keyFileTeamId "
     "keyFileTopic certificateFilePem certificateFilePemKey "
     "certificateFileP12 certificatePassword certificatePasswordFile topic "
-    "apnsCaFile pushExpiration pushTimeout retryMin retryMax mailboxHashes "
+    "maxConnections apnsEnvironment apnsHost apnsPort apnsCaFile pushType "
+    "pushPriority pushExpiration pushTimeout retryMin retryMax mailboxHashes "
     "appleId appleIdHashedPassword";
 
 static size_t field_size(const struct key *k)

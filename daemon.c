@@ -287,11 +287,15 @@ static void on_hup(void *arg, int signo)
 			    restart);
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
+		raise_fd_limit(&d->conf);
+		http_server_set_max(d->server, (size_t)d->conf.max_connections);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
+	/* What Apple's side may have kept of the old values goes first. */
+	if (!renew_reload(d->renew))
+		push_reconfigure(d->queue);
 	conf_free(&fresh);
-	renew_reload(d->renew);
 	systemd_notify("READY=1");
 }
 

@@ -880,6 +880,11 @@ void http_server_set_lines(
 	s->line_arg = arg;
 }
 
+void http_server_set_max(struct http_server *s, size_t max_connections)
+{
+	s->max = max_connections;
+}
+
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls)
 {

@@ -81,6 +81,8 @@ typedef void http_handler(
 
 struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg);
+/* A lower one holds for newcomers. */
+void http_server_set_max(struct http_server *s, size_t max_connections);
 /* Takes the listening fd over.  tls may be NULL. */
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls);

@@ -469,6 +469,11 @@ void push_set_cred(struct push_queue *q, struct cred *cred)
 	loop_task_queue(q->loop, &q->pump);
 }
 
+void push_reconfigure(struct push_queue *q)
+{
+	push_set_cred(q, q->cred);
+}
+
 bool push_is_busy(const struct push_queue *q)
 {
 	return q->in_flight > 0 ||

@@ -32,9 +32,12 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 /* What waits or is in flight is lost. */
 void push_free(struct push_queue *q);
 
-/* Goes on with other credentials; the old ones may be freed then.  What waited
+/* Goes on with other credentials, and with what conf says now about Apple's
+ * side; the old ones may be freed then.  What waited
  * for Apple to accept the old ones is tried at once. */
 void push_set_cred(struct push_queue *q, struct cred *cred);
+/* The same with the credentials at hand. */
+void push_reconfigure(struct push_queue *q);
 
 /* Something happened in the user's mailbox (UTF-8 name).  now: sent at once,
  * taking along what waits; else after `delay` from the first of a run. */

@@ -94,7 +94,7 @@ void renew_look(struct renew *r)
 		    date, (long long)((left_s + DAY_S - 1) / DAY_S));
 }
 
-void renew_reload(struct renew *r)
+bool renew_reload(struct renew *r)
 {
 	struct cred *fresh, *old = r->cred;
 	char err[ERR_MAX];
@@ -103,7 +103,7 @@ void renew_reload(struct renew *r)
 	fresh = cred_load(r->conf, err);
 	if (fresh == NULL) {
 		log_error("%s: not used, the old credentials stay", err);
-		return;
+		return false;
 	}
 	r->cred = fresh;
 	push_set_cred(r->queue, fresh);
@@ -112,6 +112,7 @@ void renew_reload(struct renew *r)
 	r->warned_days = INT_MAX;
 	say_cred(r);
 	renew_look(r);
+	return true;
 }
 
 struct renew *renew_new(struct loop *l, const struct conf *conf,

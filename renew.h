@@ -3,6 +3,8 @@
 #ifndef RENEW_H
 #define RENEW_H
 
+#include <stdbool.h>
+
 struct api;
 struct conf;
 struct cred;
@@ -17,8 +19,8 @@ struct renew *renew_new(struct loop *l, const struct conf *conf,
 void renew_free(struct renew *r);
 
 /* Reads the files that conf names now.  Bad ones are refused with an error in
- * the log, and the old credentials stay. */
-void renew_reload(struct renew *r);
+ * the log, and the old credentials stay: false. */
+bool renew_reload(struct renew *r);
 
 /* Once a day: warns 30, 14, 7, 3 and 1 days ahead. */
 void renew_look(struct renew *r);

@@ -232,9 +232,9 @@ def test_reload(start_xapsd, apple):
     daemon.wait_log(r"the configuration was read again", start=start)
     warning = daemon.wait_log(
         r"takes effect at the next start only: (.*)$", start=start)[1]
-    assert warning == "databaseFile, port, pushType"
+    assert warning == "databaseFile, port"
     daemon.notify("alice", events=["FlagsSet"])
-    apple.wait_for(1)
+    assert apple.wait_for(1)[0].headers["apns-push-type"] == "alert"
     daemon.wait_log(r"push: alice: .* -> ready", start=start)   # debug
     daemon.port = port
     assert daemon.notify("alice", tcp=True).status == 401

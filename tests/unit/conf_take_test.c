@@ -29,7 +29,7 @@ static void test_take(void **state)
 	    "mailboxHashes: never\nallowInsecure: yes\nloglevel: error\n"
 	    "port: 2\nsocketPath:\nuser: u\npushPriority: 5\n");
 	conf_take(&c, &fresh, restart);
-	assert_string_equal(restart, "socketPath, port, pushPriority, user");
+	assert_string_equal(restart, "socketPath, port, user");
 	assert_int_equal(c.delay_s, 7);
 	assert_int_equal(fresh.delay_s, 5);
 	assert_string_equal(c.http_user, "new");
@@ -38,6 +38,7 @@ static void test_take(void **state)
 	assert_null(c.key_file_p8);
 	assert_int_equal(c.retry_min_ms, 2000);
 	assert_int_equal(c.mailbox_hashes, HASHES_NEVER);
+	assert_int_equal(c.push_priority, 5);
 	assert_true(c.allow_insecure);
 	assert_int_equal(c.loglevel, LOG_L_ERROR);
 	assert_int_equal(c.port, 1);
@@ -97,8 +98,10 @@ static void test_all_of_them(void **state)
 	assert_string_equal(restart,
 	    "databaseFile, socketPath, socketMode, socketGroup, listenAddr, "
 	    "port, tlsListenAddr, tlsPort, tlsCertfile, tlsKeyfile, "
-	    "maxConnections, apnsEnvironment, apnsHost, apnsPort, pushType, "
-	    "pushPriority, user");
+	    "user");
+	assert_int_equal(c.max_connections, 1);
+	assert_true(c.apns_sandbox);
+	assert_string_equal(c.apns_host, "x");
 	conf_free(&c);
 	conf_free(&fresh);
 }
