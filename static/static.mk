@@ -49,11 +49,11 @@ LTO = -flto=2
 
 SMALL = -Os -ffunction-sections -fdata-sections -fno-ident \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
-	-fmerge-all-constants -ffile-prefix-map=$(CURDIR)/= $(MACHINE) \
-	$(PIE)
+	-fmerge-all-constants $(MACHINE) $(PIE)
+PLACE = -ffile-prefix-map=$(CURDIR)/=
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include)
-CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(OUR_MACHINE) $(LTO) -fstack-protector-strong \
+CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(PLACE) $(OUR_MACHINE) $(LTO) -fstack-protector-strong \
 	$(HEADERS) -iquote . -I$(MBEDTLS)/include \
 	-DMBEDTLS_CONFIG_FILE='"static/mbedtls_config.h"' $(DEFINES)
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
@@ -100,12 +100,16 @@ $(MUSL)/.version:
 	$(Q)grep -q '^{ return -1;' $(MUSL).new/src/stdio/vfprintf.c
 	$(Q)mv $(MUSL).new $(MUSL)
 
-$(LIBC)/lib/libc.a: | $(MUSL)/.version
+$(OUT)/musl-flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(SMALL)' | cmp -s - $@ || echo '$(CC) $(SMALL)' >$@
+
+$(LIBC)/lib/libc.a: $(OUT)/musl-flags | $(MUSL)/.version
 	$(SAY) MUSL $(ARCH)
 	$(Q)rm -rf $(LIBC) $(OUT)/musl-obj && mkdir -p $(OUT)/musl-obj
 	$(Q)cd $(OUT)/musl-obj && { ../../src/musl/configure --target=$(TRIPLET) \
 		--prefix=$(abspath $(LIBC)) --disable-shared --disable-wrapper \
-		CC=$(CC) CROSS_COMPILE=$(TRIPLET)- CFLAGS="$(SMALL)" && \
+		CC=$(CC) CROSS_COMPILE=$(TRIPLET)- CFLAGS="$(SMALL) $(PLACE)" && \
 		MAKEFLAGS= $(MAKE) $(JOBS) install; } >log 2>&1 || { tail -n 20 log >&2; exit 1; }
 
 $(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
