@@ -1333,20 +1333,22 @@ def test_broken_settings(own, xaps, why):
 
 def test_imap_module_alone(own, work_dir):
     """Registering without the driver, and its error without the driver's."""
-    if not IS_2_3:
-        pytest.skip("2.3's configuration")
-    alone = "protocol imap {\n mail_plugins = xaps_imap\n}"
+    def alone(url):
+        if IS_2_3:
+            return "protocol imap {\n mail_plugins = xaps_imap\n}\n" \
+                f"plugin {{\n xaps_config = url={url}\n}}"
+        return "protocol imap {\n mail_plugins {\n  xaps_imap = yes\n }\n}\n" \
+            f"xaps_url = {url}"
+
     with FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, extra=alone)
+        server = own(fake, plugin_conf=alone(f"unix:{fake.path}"))
         with server.imap("alice") as c:
             assert_ok(c.cmd(command()), "INBOX")
-        server.dovecot.xaps_settings = {"url": "nonsense"}
-        server.dovecot.reload()
-
-        def error():
-            server.dovecot.imap("alice").close()
-            return re.findall(r"Error: .*", server.dovecot.log())
-        assert "url is not valid" in wait_for(error)[0]
+        server.dovecot.stop()
+        server.dovecot.plugin_conf = alone("nonsense")
+        server.dovecot.start()
+        server.dovecot.imap("alice").close()
+        server.dovecot.wait_log("Error: .*url is not valid")
 
 
 def test_module_for_another_dovecot_is_refused(work_dir):
