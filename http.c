@@ -27,7 +27,6 @@
 
 #define REQUEST_MS 10000	 /* to complete a request once begun */
 #define IDLE_MS (10 * 60 * 1000) /* between requests */
-#define TRIM_MS 1000		 /* then an idle one gives its buffers back */
 #define SENDING_MS 10000	 /* for the peer to take any of an answer */
 
 /* A refused peer may go on sending while it learns of it (io_finish() waits up
@@ -70,7 +69,6 @@ enum timer_for {
 	TIMER_NONE,
 	TIMER_REQUEST, /* also the handshake */
 	TIMER_SURPLUS,
-	TIMER_TRIM,
 	TIMER_IDLE,
 	TIMER_SENDING,
 };
@@ -167,8 +165,8 @@ static void conn_to(struct http_conn *c, enum conn_state to)
 	switch (to) {
 	case CONN_IDLE:
 		c->idle_since_ms = loop_now_ms(s->loop);
-		if (c->timer != TIMER_TRIM)
-			conn_timer(c, TIMER_TRIM, TRIM_MS);
+		if (c->timer != TIMER_IDLE)
+			conn_timer(c, TIMER_IDLE, IDLE_MS);
 		break;
 	case CONN_OPENING:
 	case CONN_HEAD:
@@ -646,14 +644,17 @@ static void settle(struct http_conn *c)
 	io_flush(c->io);
 	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
 		conn_to(c, CONN_SENDING);
-	if (c->state == CONN_IDLE && (c->eof || c->s->quiet))
+	if (c->state == CONN_IDLE && (c->eof || c->s->quiet)) {
 		conn_close(c);
-	else if (is_reading(c) && c->eof)
+	} else if (is_reading(c) && c->eof) {
 		conn_refuse(c, 400, "the request ended in the middle");
-	else if (is_reading(c))
+	} else if (is_reading(c)) {
+		/* A thousand clients share the few buffers that are in use. */
+		io_trim(c->io);
 		io_resume(c->io);
-	else
+	} else {
 		io_pause(c->io);
+	}
 }
 
 static void conn_step(struct http_conn *c)
@@ -747,14 +748,10 @@ static void on_idle_timeout(struct http_conn *c)
 {
 	int64_t idle_ms = loop_now_ms(c->s->loop) - c->idle_since_ms;
 
-	if (idle_ms >= IDLE_MS) {
+	if (idle_ms >= IDLE_MS)
 		conn_close(c);
-	} else if (idle_ms < TRIM_MS) {
-		conn_timer(c, TIMER_TRIM, TRIM_MS - idle_ms);
-	} else {
-		io_trim(c->io);
+	else
 		conn_timer(c, TIMER_IDLE, IDLE_MS - idle_ms);
-	}
 }
 
 static void on_timeout(struct http_conn *c)
