@@ -42,7 +42,7 @@
 #define DEFAULT_PORT 443
 
 #define PATH_PREFIX "/3/device/"
-#define PATH_MAX_LEN (sizeof(PATH_PREFIX) + 200)
+#define TOKEN_MAX 200 /* digits */
 
 #define N_HEADERS 9
 
@@ -108,8 +108,9 @@ struct apns {
 	struct hpack_header *h_path, *h_auth, *h_expiration;
 	size_t n_headers;
 	char authority[300];
-	char path[PATH_MAX_LEN];
+	char path[sizeof(PATH_PREFIX) + TOKEN_MAX];
 	char expiration[24];
+	int64_t expires_s; /* what is written there; -1: nothing yet */
 	char priority[8];
 };
 
@@ -717,6 +718,8 @@ static void build_headers(struct apns *a)
 {
 	bool ip6 = strchr(a->host, ':') != NULL && a->host[0] != '[';
 
+	memcpy(a->path, PATH_PREFIX, sizeof(PATH_PREFIX));
+	a->expires_s = -1;
 	snprintf(a->authority, sizeof(a->authority),
 	    a->port == DEFAULT_PORT ? "%s%s%s" : "%s%s%s:%d", ip6 ? "[" : "",
 	    a->host, ip6 ? "]" : "", a->port);
@@ -740,8 +743,8 @@ static void build_headers(struct apns *a)
 
 static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
 {
-	int64_t now_s = (int64_t)time(NULL);
-	int n;
+	int64_t now_s = (int64_t)time(NULL), expires_s;
+	size_t n = strlen(token);
 
 	if (a->h_auth != NULL) {
 		a->h_auth->value = cred_bearer(a->cred, now_s, err);
@@ -749,15 +752,18 @@ static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
 			return -1;
 		a->h_auth->value_len = strlen(a->h_auth->value);
 	}
-	n = snprintf(a->path, sizeof(a->path), PATH_PREFIX "%s", token);
-	assert((size_t)n < sizeof(a->path));
-	a->h_path->value_len = (size_t)n;
+	assert(n <= TOKEN_MAX);
+	memcpy(a->path + sizeof(PATH_PREFIX) - 1, token, n);
+	a->h_path->value_len = sizeof(PATH_PREFIX) - 1 + n;
 	/* 0 is Apple's word for "now or never". */
-	n = snprintf(a->expiration, sizeof(a->expiration), "%lld",
-	    a->conf->push_expiration_s == 0
-		? 0LL
-		: (long long)(now_s + a->conf->push_expiration_s));
-	a->h_expiration->value_len = (size_t)n;
+	expires_s = a->conf->push_expiration_s == 0
+			? 0
+			: now_s + a->conf->push_expiration_s;
+	if (expires_s != a->expires_s) {
+		a->expires_s = expires_s;
+		a->h_expiration->value_len = (size_t)snprintf(a->expiration,
+		    sizeof(a->expiration), "%lld", (long long)expires_s);
+	}
 	return 0;
 }
 

@@ -28,7 +28,7 @@
 /* Asked from the kernel at once: a TLS record's worth. */
 #define READ_CHUNK 16384
 /* First read of a small peer; keeps idle and one-request streams small. */
-#define READ_SMALL 2048
+#define READ_SMALL 1024
 
 /* Taken from one stream before the others get their turn. */
 #define READ_TURN (128 * 1024)
@@ -310,8 +310,9 @@ static bool read_turn(struct io *io)
 		p = buf_reserve(&io->in, room);
 		st = raw_read(io, p, room, &got);
 		buf_added(&io->in, got);
-		/* A short plain read emptied the socket: spare the next. */
-		if (st == TLS_OK && io->tls == NULL && got < room)
+		/* A short read emptied the socket: spare the next. */
+		if (st == TLS_OK && got < room &&
+		    (io->tls == NULL || tls_drained(io->tls)))
 			break;
 	}
 	if (st == TLS_EOF)

@@ -615,11 +615,8 @@ const struct json_tok *json_get(
 		s = j->text + t->start;
 		raw = t->end - t->start;
 		/* An escape is never shorter than what it stands for. */
-		if (raw < len)
-			continue;
-		if (memchr(s, '\\', raw) != NULL
-			? escaped_key_is(s, s + raw, k)
-			: raw == len && memcmp(s, k, len) == 0)
+		if (raw == len ? memcmp(s, k, len) == 0
+			       : raw > len && escaped_key_is(s, s + raw, k))
 			found = t + 1;
 	}
 	return found;
@@ -676,6 +673,12 @@ static const char *escape_of(unsigned char c, char out[8])
 	return out;
 }
 
+/* The usual characters need no look at what UTF-8 and escapes are. */
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 bool json_write_strn(struct buf *b, const char *s, size_t n)
 {
 	const unsigned char *u = (const unsigned char *)s;
@@ -685,6 +688,10 @@ bool json_write_strn(struct buf *b, const char *s, size_t n)
 
 	buf_add_byte(b, '"');
 	while (i < n) {
+		if (is_plain(u[i])) {
+			i++;
+			continue;
+		}
 		len = utf8_char(u + i, n - i);
 		e = len == 0   ? "\xef\xbf\xbd"
 		    : len == 1 ? escape_of(u[i], esc)

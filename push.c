@@ -248,6 +248,8 @@ void push_say(enum log_level level, const struct push *p, const char *what)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
 
+	if (level > log_get_level())
+		return;
 	log_at(level, "push: %s: %s: %s", reg_user(p->reg),
 	    log_token(reg_token(p->reg, tok), shown), what);
 }

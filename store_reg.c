@@ -88,9 +88,12 @@ const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
 	const char *p = r->tail + reg_id_at(r) + r->account_len + 1;
 	size_t i;
 
-	for (i = 0; i < r->digits; i++)
-		out[i] = hex[(unsigned char)p[i / 2] >> (i % 2 ? 0 : 4) & 0xf];
-	out[i] = '\0';
+	/* Of an odd number the last one is cut off again. */
+	for (i = 0; i < r->digits; i += 2, p++) {
+		out[i] = hex[(unsigned char)*p >> 4];
+		out[i + 1] = hex[*p & 0xf];
+	}
+	out[r->digits] = '\0';
 	return out;
 }
 

@@ -39,6 +39,7 @@ struct tls {
 	bool failed;
 	bool offered;	   /* an earlier session */
 	bool dry;	   /* the last read found the socket empty */
+	bool short_read;   /* or got less than it asked for */
 	size_t unfinished; /* bytes that mbedTLS took but did not send */
 	char *host;
 	mbedtls_ssl_context ssl;
@@ -313,6 +314,7 @@ static int bio_recv(void *arg, unsigned char *p, size_t n)
 	if (t->ahead_len == 0) {
 		got = receive(t, direct ? p : t->ahead, direct ? n : AHEAD);
 		t->dry = got == -1;
+		t->short_read = got < (ssize_t)(direct ? n : AHEAD);
 		if (got == -1)
 			return socket_code(t, MBEDTLS_ERR_SSL_WANT_READ);
 		if (direct)
@@ -592,6 +594,11 @@ bool tls_pending(const struct tls *t)
 {
 	return !t->failed &&
 	       (t->ahead_len != 0 || mbedtls_ssl_check_pending(&t->ssl) != 0);
+}
+
+bool tls_drained(const struct tls *t)
+{
+	return t->short_read && !tls_pending(t);
 }
 
 void tls_bye(struct tls *t)

@@ -70,6 +70,9 @@ enum tls_status tls_write(
 /* Bytes wait inside, which no poll of the socket tells: read before polling,
  * also right after the handshake. */
 bool tls_pending(const struct tls *t);
+/* Neither inside nor in the socket is anything left for now: asking again would
+ * be in vain. */
+bool tls_drained(const struct tls *t);
 /* Sends close_notify if it fits. */
 void tls_bye(struct tls *t);
 /* One sentence that says which failure and, where there is one, the cure. */
