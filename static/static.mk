@@ -26,7 +26,8 @@ MACHINE = $(MACHINE_$(ARCH))
 # On MIPS that and its 32-bit instructions would make it twice as large, on
 # machines with 8 MB of flash.
 PIE = -fPIE
-LINK_PIE = -static-pie
+# What gcc's -static-pie means for x86 alone.
+LINK_PIE = -static -Wl,-pie,--no-dynamic-linker,-z,text
 START = rcrt1.o
 ifneq ($(filter mips%,$(ARCH)),)
 PIE = -fno-pie
