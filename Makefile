@@ -29,7 +29,7 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 SRCS = log.c buf.c \
 	json.c hashes.c line.c systemd.c hpack.c loop.c tls.c tls_key.c tls_verify.c tls_pbe.c tls_p12.c roots.c \
 	resolve.c conf.c \
-	h2.c h2_stream.c h2_answer.c io.c io_listen.c store.c store_reg.c store_load.c \
+	h2.c h2_stream.c h2_answer.c io.c io_listen.c store.c store_reg.c store_load.c store_scan.c \
 	store_file.c store_go.c store_view.c cred.c \
 	http.c http_parse.c apns.c push.c push_answer.c push_now.c push_save.c \
 	api.c api_ask.c api_dovecot.c api_status.c api_admin.c watch.c renew.c cli.c ctl.c ctl_ask.c \
@@ -180,6 +180,7 @@ check-dovecot24:
 check-mbedtls36:
 	@sh tests/deps.sh build check mbedtls36
 	@sh tests/mbedtls36.sh build/mbedtls36
+	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
 		BUILD=build/m36 PROG=build/m36/xapsd PLUGIN_BUILD=build/plugin \
 		MBEDTLS_CFLAGS=-Ibuild/mbedtls36/include \
