@@ -6,7 +6,7 @@ set -eu
 packages() {
 	case $1 in
 	build) echo gcc libc6-dev pkg-config libmbedtls-dev dovecot-dev ;;
-	check) echo dovecot-imapd dovecot-lmtpd dovecot-sieve libcmocka-dev openssl \
+	check) echo dash dovecot-imapd dovecot-lmtpd dovecot-sieve libcmocka-dev openssl \
 		python3-pytest python3-pytest-timeout python3-pytest-xdist \
 		python3-h2 python3-hyperframe python3-hpack \
 		python3-cryptography python3-jwt nghttp2-server nghttp2-client \
