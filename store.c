@@ -213,15 +213,15 @@ static void table_replace(
 /* Packs the digits, high half first; false if they are not hex. */
 static bool pack_token(const char *token, size_t digits, char *out)
 {
+	unsigned high, low;
 	size_t i;
-	int v;
 
-	memset(out, 0, reg_token_len(digits));
-	for (i = 0; i < digits; i++) {
-		v = reg_hex_value(token[i]);
-		if (v < 0)
+	for (i = 0; i < digits; i += 2) {
+		high = reg_hex[(unsigned char)token[i]];
+		low = i + 1 < digits ? reg_hex[(unsigned char)token[i + 1]] : 1;
+		if (high == 0 || low == 0)
 			return false;
-		out[i / 2] = (char)(out[i / 2] | v << (i % 2 ? 0 : 4));
+		*out++ = (char)((high - 1) << 4 | (low - 1));
 	}
 	return true;
 }

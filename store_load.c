@@ -92,8 +92,11 @@ static const char *read_record(struct reader *in, const char *line, size_t len)
 	const struct json_tok *flag;
 	struct json_err e;
 	const char *reason;
-	int n = json_parse(line, len, in->toks, TOKENS_MAX, &e);
+	int n;
 
+	if (record_scan(rec, line, len))
+		return NULL;
+	n = json_parse(line, len, in->toks, TOKENS_MAX, &e);
 	if (n < 0)
 		return e.reason;
 	j.n_toks = (size_t)n;

@@ -10,6 +10,14 @@
 
 /* --- checking --- */
 
+const unsigned char reg_hex[256] = {
+	/* clang-format off */
+	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+	['A'] = 11, 12, 13, 14, 15, 16,
+	['a'] = 11, 12, 13, 14, 15, 16,
+	/* clang-format on */
+};
+
 /* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
 static bool text_ok(const char *s, size_t max)
 {
@@ -26,22 +34,20 @@ static bool text_ok(const char *s, size_t max)
 
 static bool account_ok(const char *s)
 {
-	size_t i;
+	size_t n = 0;
 
-	for (i = 0; s[i] != '\0'; i++)
-		if (i == REG_ACCOUNT_MAX || s[i] < 0x20 || s[i] > 0x7e)
-			return false;
-	return i > 0;
+	while (s[n] >= 0x20 && s[n] <= 0x7e)
+		n++;
+	return s[n] == '\0' && n > 0 && n <= REG_ACCOUNT_MAX;
 }
 
 static bool token_ok(const char *s)
 {
-	size_t i;
+	size_t n = 0;
 
-	for (i = 0; s[i] != '\0'; i++)
-		if (i == REG_TOKEN_MAX || reg_hex_value(s[i]) < 0)
-			return false;
-	return i >= REG_TOKEN_MIN;
+	while (reg_hex[(unsigned char)s[n]] != 0)
+		n++;
+	return s[n] == '\0' && n >= REG_TOKEN_MIN && n <= REG_TOKEN_MAX;
 }
 
 const char *reg_spec_check(const struct reg_spec *s)

@@ -794,12 +794,147 @@ static void test_many_of_one_user(void **state)
 	store_close(s);
 }
 
+/* --- lines as we write them, read without the parser --- */
+
+#define LINE(user, account, token, boxes, tail)                                \
+	"{\"user\":\"" user "\",\"account\":\"" account                        \
+	"\",\"token\":\"" token "\",\"mailboxes\":[" boxes "]," tail
+#define TAIL "\"acked\":true,\"time\":1763769600}"
+
+static const struct {
+	const char *line;
+	bool usual; /* read so; else the parser's, be it good or bad */
+} scan_lines[] = {
+	{ LINE("u", "a", TOKEN, "\"INBOX\"", TAIL), true },
+	{ LINE("\xc3\xa4", "a b", TOKEN, "\"INBOX\",\"\xe2\x82\xac\"", TAIL),
+	    true },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":false,\"time\":0}"), true },
+	{ LINE("u", "a", TOKEN, "", TAIL), false },
+	{ LINE("u", "a", TOKEN, "\"b\" ", TAIL), false },
+	{ LINE("u", "a", TOKEN, "\"b\",", TAIL), false },
+	{ LINE("u", "a", TOKEN, "\"b\"", TAIL " "), false },
+	{ LINE("u", "a", TOKEN, "\"b\"", TAIL "}"), false },
+	{ LINE("u", "a", TOKEN, "\"\"", TAIL), false },
+	{ LINE("u\\u0041", "a", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u\\\"", "a", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u\n", "a", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u\xff", "a", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("", "a", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u", "\xc3\xa4", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u", "a", "0123456789abcdeg", "\"b\"", TAIL), false },
+	{ LINE("u", "a", "0123456789abcde", "\"b\"", TAIL), false },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":null,\"time\":1}"), false },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":}"), false },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":01}"),
+	    false },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":-1}"),
+	    false },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":1.5}"),
+	    false },
+	{ LINE("u", "a", TOKEN, "\"b\"",
+	      "\"acked\":true,\"time\":123456789012}"),
+	    false },
+	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":1,\"x\":2}"),
+	    false },
+};
+
+/* At a heap block's end, so that a sanitizer sees what reads beyond. */
+static bool scan(struct record *rec, const char *line, size_t n)
+{
+	char *exact = malloc(n ? n : 1);
+	bool ok;
+
+	assert_non_null(exact);
+	memcpy(exact, line, n);
+	ok = record_scan(rec, exact, n);
+	free(exact);
+	return ok;
+}
+
+static void test_scan(void **state)
+{
+	static const char nul[] = LINE("u\0x", "a", TOKEN, "\"b\"", TAIL);
+	static struct record rec;
+	const char *line;
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < sizeof(scan_lines) / sizeof(*scan_lines); i++) {
+		line = scan_lines[i].line;
+		n = strlen(line);
+		assert_int_equal(scan(&rec, line, n), scan_lines[i].usual);
+		while (scan_lines[i].usual && n > 0)
+			assert_false(scan(&rec, line, --n));
+	}
+	/* A NUL is no end. */
+	assert_false(scan(&rec, nul, sizeof(nul) - 1));
+}
+
+/* What it read is what the parser reads: a blank in front is the parser's. */
+static void test_scan_as_parser(void **state)
+{
+	static struct record rec;
+	char line[512];
+	struct store *s;
+	struct reg *r;
+	size_t i, k;
+	bool newer;
+
+	(void)state;
+	for (i = 0; i < sizeof(scan_lines) / sizeof(*scan_lines); i++) {
+		if (!scan_lines[i].usual)
+			continue;
+		snprintf(line, sizeof(line), " %s", scan_lines[i].line);
+		assert_false(record_scan(&rec, line, strlen(line)));
+		s = store_new();
+		assert_null(store_put_line(s, line, strlen(line), &newer));
+		assert_true(record_scan(&rec, line + 1, strlen(line) - 1));
+		r = store_find(
+		    s, rec.spec.user, rec.spec.account, rec.spec.token);
+		assert_non_null(r);
+		assert_int_equal(reg_time_s(r), rec.spec.time_s);
+		assert_int_equal(reg_acked(r), rec.spec.acked);
+		assert_int_equal(r->n_mailboxes, rec.spec.n_mailboxes);
+		for (k = 0; k < rec.spec.n_mailboxes; k++)
+			assert_string_equal(
+			    reg_mailbox(r, k), rec.spec.mailboxes[k]);
+		store_free(s);
+	}
+}
+
+/* Every line that is written is read so, the longest key too. */
+static void test_scan_written(void **state)
+{
+	static struct record rec;
+	const char *boxes[] = { "INBOX", "a/b", "\xf0\x9f\x98\x80" };
+	char user[REG_USER_MAX + 1], token[REG_TOKEN_MAX + 1];
+	struct reg_spec spec = { user, "a", token, boxes, 3, true, 1 };
+	struct store *s = store_new();
+	struct buf b = BUF_INIT(4096);
+
+	(void)state;
+	memset(user, 'u', REG_USER_MAX);
+	user[REG_USER_MAX] = '\0';
+	memset(token, 'f', REG_TOKEN_MAX);
+	token[REG_TOKEN_MAX] = '\0';
+	assert_true(reg_write(store_put(s, &spec), &b));
+	assert_true(record_scan(&rec, (const char *)buf_head(&b), b.len - 1));
+	assert_string_equal(rec.spec.user, user);
+	assert_string_equal(rec.spec.token, token);
+	assert_int_equal(rec.spec.n_mailboxes, 3);
+	buf_free(&b);
+	store_free(s);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, tmp_setup, tmp_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_limits),
+		T(test_scan),
+		T(test_scan_as_parser),
+		T(test_scan_written),
 		T(test_keys),
 		T(test_renewal),
 		T(test_drop_orders),
