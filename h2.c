@@ -259,7 +259,7 @@ static int take_ping(struct h2 *h, struct frame *f)
 		return 0;
 	}
 	if (h->ping_outstanding &&
-	    memcmp(f->p, &h->pings, sizeof(h->pings)) == 0) {
+	    memcmp(f->p, h->pings, sizeof(h->pings)) == 0) {
 		h->ping_outstanding = false;
 		h->ops->pong(h->arg);
 	}
@@ -561,8 +561,8 @@ void h2_ping(struct h2 *h)
 	if (h->ping_outstanding || h->dead)
 		return;
 	h->ping_outstanding = true;
-	h->pings++;
-	h2_put_frame(h, PING, 0, 0, &h->pings, sizeof(h->pings));
+	h->pings[0]++;
+	h2_put_frame(h, PING, 0, 0, h->pings, sizeof(h->pings));
 }
 
 bool h2_ping_outstanding(const struct h2 *h)

@@ -106,7 +106,7 @@ struct h2 {
 	uint32_t reset_at, reset_floor;	  /* highest id that fell out of it */
 	int64_t budget, budget_max;	  /* in thousandths of a frame */
 	int64_t budget_ms;
-	uint64_t pings;
+	unsigned char pings[8]; /* the last one: any but the one before */
 	bool ping_outstanding;
 
 	bool settled; /* the server's first SETTINGS are in */
