@@ -142,7 +142,9 @@ $(CMOCKA)/.version:
 	$(SAY) FETCH cmocka
 	$(Q)sh static/source.sh cmocka '1\.1' $(CMOCKA) bookworm
 
-TEST_CFLAGS = $(CFLAGS) -I$(CMOCKA)/include -DHAVE_CONFIG_H
+# cmocka.h would guess at uintptr_t, and wrongly, where glibc does not define it.
+TEST_CFLAGS = $(CFLAGS) -I$(CMOCKA)/include -DHAVE_CONFIG_H \
+	-D_UINTPTR_T_DEFINED
 UNITS = $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(TESTS))
 
 $(OUT)/unit/cmocka.o: $(CMOCKA)/.version static/cmocka_config.h $(OUT)/flags

@@ -24,6 +24,11 @@
 
 /* --- the clock: loop.c asks this one --- */
 
+/* Where time_t has 64 bits on 32-bit machines (musl). */
+#if !defined(SYS_clock_gettime)
+#define SYS_clock_gettime SYS_clock_gettime64
+#endif
+
 static int64_t clock_ahead_ms;
 
 int clock_gettime(clockid_t id, struct timespec *ts)
