@@ -124,6 +124,7 @@ struct http_server {
 };
 
 static void conn_step(struct http_conn *c);
+static void on_resume(void *arg);
 
 /* --- lists and states --- */
 
@@ -367,9 +368,13 @@ static void conn_replied(struct http_conn *c)
 	conn_to(c, CONN_REPLIED);
 	if (c->in_handler)
 		return; /* conn_step() goes on */
-	io_flush(c->io);
+	if (io_in(c->io)->len == 0) {
+		on_resume(c);
+		return;
+	}
 	/* Not now: the caller may be in the middle of many answers and the
 	 * next request would call it back. */
+	io_flush(c->io);
 	loop_task_queue(c->s->loop, &c->resume);
 }
 
