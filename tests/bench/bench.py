@@ -32,7 +32,9 @@ KIB, MIB = 1024, 1024 * 1024
 class Bench:
     def __init__(self, folder):
         self.folder = folder
-        self.certs = Certs(str(folder))
+        # of their own: the daemon watches their folder
+        (folder / "certs").mkdir()
+        self.certs = Certs(str(folder / "certs"))
         self.far = Far(folder, self.certs)
         self.number = 0
         self.rows = []
@@ -128,7 +130,6 @@ def idle_clients(b):
             stack.callback(asker.close)
             asker.notify(i % DEVICES)
         daemon.settle()
-        time.sleep(1.2)     # idle ones give their buffers back after 1 s
         b.row("%d idle clients: private memory more" % IDLE_CLIENTS,
               "%.0f KiB" % ((private(daemon.pid) - before) / KIB),
               "each has asked once")
