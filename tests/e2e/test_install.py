@@ -38,7 +38,7 @@ PLUGIN = {
 def make(*args):
     environment = {k: v for k, v in os.environ.items()
                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD",
-                                "PLUGIN", "XAPSD")}
+                                "PLUGIN", "XAPSD", "PROG")}
     result = subprocess.run(
         ["make", "-C", ROOT, "PROG=" + executable(),
          # up to date: what is tested is what gets installed

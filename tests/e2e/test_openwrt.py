@@ -35,7 +35,8 @@ def shell(request):
 def make(out, *args):
     environment = {k: v for k, v in os.environ.items()
                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD",
-                                "PLUGIN", "CFLAGS", "LDFLAGS", "WERROR")}
+                                "PLUGIN", "CFLAGS", "LDFLAGS", "WERROR", "PROG",
+                                "MBEDTLS_CFLAGS", "MBEDTLS_LIBS")}
     result = subprocess.run(
         ["make", "-s", "-C", PACKAGE, "TOPDIR=%s" % STUB, "OUT=%s" % out,
          *args], capture_output=True, text=True, env=environment)
