@@ -114,8 +114,6 @@ struct apns {
 	char priority[8];
 };
 
-static void dial(struct apns *a);
-
 static void conn_to(struct conn *c, enum conn_state to)
 {
 	log_debug(

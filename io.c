@@ -100,7 +100,6 @@ struct io_target {
 static struct io *finishing;
 
 static void on_event(void *arg, unsigned events);
-static void connect_next(struct io *io, const char *why);
 
 static void io_to(struct io *io, enum io_state to)
 {
