@@ -1,4 +1,5 @@
-/* buf.c - growing bytes with a ceiling from birth, and allocation that dies. */
+/* buf.c - growing bytes with a ceiling from birth, hex digits, and allocation
+ * that dies. */
 #include "buf.h"
 
 #include <assert.h>
@@ -118,6 +119,45 @@ void buf_consume(struct buf *b, size_t n)
 	if (b->len == 0)
 		b->off = 0;
 }
+
+/* --- hex --- */
+
+const unsigned char hex_values[256] = {
+	/* clang-format off */
+	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+	['A'] = 11, 12, 13, 14, 15, 16,
+	['a'] = 11, 12, 13, 14, 15, 16,
+	/* clang-format on */
+};
+
+bool hex_read(const char *digits, size_t n_digits, void *out)
+{
+	unsigned char *to = out;
+	int high, low;
+	size_t i;
+
+	for (i = 0; i < n_digits; i += 2) {
+		high = hex_digit(digits[i]);
+		low = i + 1 < n_digits ? hex_digit(digits[i + 1]) : 0;
+		if ((high | low) < 0)
+			return false;
+		*to++ = (unsigned char)(high << 4 | low);
+	}
+	return true;
+}
+
+void hex_write(const void *data, size_t n, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = data;
+
+	while (n-- > 0) {
+		*out++ = digits[*from >> 4];
+		*out++ = digits[*from++ & 15];
+	}
+}
+
+/* --- allocation --- */
 
 static void *alloc_check(void *p, size_t n)
 {

@@ -1,4 +1,5 @@
-/* buf.h - growing bytes with a ceiling from birth, and allocation that dies.
+/* buf.h - growing bytes with a ceiling from birth, hex digits, and allocation
+ * that dies.
  *
  * A buf is a queue: bytes are added at the tail and consumed at the head.  It
  * allocates at the first byte.  An addition beyond the ceiling adds nothing,
@@ -48,6 +49,22 @@ bool buf_add_fmt(struct buf *b, const char *fmt, ...)
 
 /* Drops n <= len bytes from the head. */
 void buf_consume(struct buf *b, size_t n);
+
+/* The value and 1 of the hex digits, 0 of all else: device tokens are random, a
+ * branch would be guessed wrongly every third time. */
+extern const unsigned char hex_values[256];
+
+/* A hex digit's value, -1: it is none. */
+static inline int hex_digit(char c)
+{
+	return hex_values[(unsigned char)c] - 1;
+}
+
+/* Packs digits, the high half of a byte first; the low half of an odd last one
+ * is 0.  False if one of them is not hex. */
+bool hex_read(const char *digits, size_t n_digits, void *out);
+/* Writes two lower-case digits for each of the n bytes, and no NUL. */
+void hex_write(const void *data, size_t n, char *out);
 
 /* Allocation that ends the process when there is no memory. */
 void *xmalloc(size_t n);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "buf.h"
+
 /* What a byte may be part of. */
 #define TOKEN 1u  /* methods, field names: RFC 9110 5.6.2 */
 #define TARGET 2u /* visible, and no '#' */
@@ -414,14 +416,6 @@ enum chunk_state {
 	C_END_LF,
 	C_DONE,
 };
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static int size_digit(struct http_chunked *c, char byte)
 {

@@ -200,14 +200,6 @@ static bool close_container(struct parser *p)
 	return true;
 }
 
-static int hex_value(unsigned char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Behind a backslash. */
 static bool escape(struct parser *p)
 {
@@ -219,7 +211,7 @@ static bool escape(struct parser *p)
 	if (p->s[p->pos++] != 'u')
 		return true;
 	for (i = 0; i < 4; i++, p->pos++)
-		if (at_end(p) || hex_value(p->s[p->pos]) < 0)
+		if (at_end(p) || hex_digit((char)p->s[p->pos]) < 0)
 			return fail_here(p, "\\u needs four hex digits");
 	return true;
 }
@@ -475,7 +467,7 @@ static uint32_t hex4(const char *s)
 	int i;
 
 	for (i = 0; i < 4; i++)
-		v = v << 4 | (uint32_t)hex_value((unsigned char)s[i]);
+		v = v << 4 | (uint32_t)hex_digit(s[i]);
 	return v;
 }
 
@@ -654,7 +646,6 @@ bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r)
 /* The escape of an ASCII character, or NULL if it stands for itself. */
 static const char *escape_of(unsigned char c, char out[8])
 {
-	static const char hex[] = "0123456789abcdef";
 	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
 	const char *e = c != '\0' ? strchr(from, c) : NULL;
 
@@ -667,8 +658,7 @@ static const char *escape_of(unsigned char c, char out[8])
 	if (c >= 0x20 && c != 0x7f)
 		return NULL;
 	memcpy(out, "\\u00", 4);
-	out[4] = hex[c >> 4];
-	out[5] = hex[c & 0xf];
+	hex_write(&c, 1, out + 4);
 	out[6] = '\0';
 	return out;
 }

@@ -36,7 +36,7 @@ int pass_run(void)
 {
 	char line[LINE_MAX_BYTES];
 	unsigned char hash[32];
-	size_t i;
+	char text[2 * sizeof(hash)];
 
 	if (!read_quietly(line, sizeof(line))) {
 		fputs("xapsd: no password was typed\n", stderr);
@@ -45,9 +45,8 @@ int pass_run(void)
 	line[strcspn(line, "\r\n")] = '\0';
 	tls_sha256(line, strlen(line), hash);
 	mem_wipe(line, sizeof(line));
-	for (i = 0; i < sizeof(hash); i++)
-		printf("%02x", hash[i]);
-	putchar('\n');
+	hex_write(hash, sizeof(hash), text);
+	printf("%.*s\n", (int)sizeof(text), text);
 	fputs("Apple closed the log-in that used this in October 2024; "
 	      "see keyFileP8 and certificateFilePem in xapsd(8)\n",
 	    stderr);

@@ -215,29 +215,30 @@ void push_flush(struct push_queue *q)
 
 /* --- sending --- */
 
+void push_add_hashes(struct buf *b, const struct hashes *s)
+{
+	char item[HASH_LEN * 2 + 3] = "\"";
+	unsigned i;
+
+	item[sizeof(item) - 2] = '"';
+	item[sizeof(item) - 1] = ',';
+	for (i = 0; i < s->n; i++) {
+		hex_write(hashes_at(s, i), HASH_LEN, item + 1);
+		buf_add(b, item, sizeof(item));
+	}
+}
+
 static void build_payload(struct push_queue *q, const struct push *p)
 {
-	static const char hex[] = "0123456789abcdef";
 	struct buf *b = &q->payload;
-	const unsigned char *hash;
-	char text[HASH_LEN * 2];
-	unsigned i, k;
 
 	buf_reset(b);
 	buf_add_str(b, "{\"aps\":{\"account-id\":");
 	json_write_str(b, reg_account(p->reg));
 	if (push_names_mailboxes(q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
-		for (i = 0; i < p->flight.n; i++) {
-			hash = hashes_at(&p->flight, i);
-			for (k = 0; k < HASH_LEN; k++) {
-				text[2 * k] = hex[hash[k] >> 4];
-				text[2 * k + 1] = hex[hash[k] & 15];
-			}
-			buf_add_str(b, i > 0 ? ",\"" : "\"");
-			buf_add(b, text, sizeof(text));
-			buf_add_byte(b, '"');
-		}
+		push_add_hashes(b, &p->flight);
+		b->len--; /* the last comma */
 		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
 	}
 	buf_add_str(b, "}}");

@@ -72,6 +72,8 @@ void push_to(struct push *p, enum push_state to, int64_t ms);
 struct push *push_get(struct push_queue *q, struct reg *r);
 /* Adds the registration's i-th mailbox to what waits. */
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
+/* Adds `"<hex>",` for each. */
+void push_add_hashes(struct buf *b, const struct hashes *s);
 /* Whether its pushes name the mailbox; without, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
 void push_release(struct push *p);

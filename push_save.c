@@ -32,20 +32,6 @@ struct saver {
 
 /* --- saving --- */
 
-static void add_hashes(struct buf *b, const struct hashes *s)
-{
-	const unsigned char *hash;
-	unsigned i, k;
-
-	for (i = 0; i < s->n; i++) {
-		hash = hashes_at(s, i);
-		buf_add_byte(b, '"');
-		for (k = 0; k < HASH_LEN; k++)
-			buf_add_fmt(b, "%02x", hash[k]);
-		buf_add_str(b, "\",");
-	}
-}
-
 static int save_of(void *arg, struct reg *r)
 {
 	struct saver *s = arg;
@@ -63,8 +49,8 @@ static int save_of(void *arg, struct reg *r)
 	buf_add_fmt(b, ",\"token\":\"%s\",\"time\":%lld,\"hashes\":[",
 	    reg_token(r, tok),
 	    (long long)(s->now_s - (s->now_ms - p->born_ms) / 1000));
-	add_hashes(b, &p->flight);
-	add_hashes(b, &p->wait);
+	push_add_hashes(b, &p->flight);
+	push_add_hashes(b, &p->wait);
 	b->len--; /* the last comma */
 	buf_add_str(b, "]}\n");
 	s->n++;
@@ -138,29 +124,13 @@ int push_save(struct push_queue *q, const char *path, char err[ERR_MAX])
 
 /* --- loading --- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_hash(
     const struct json *j, const struct json_tok *t, unsigned char *hash)
 {
 	char text[2 * HASH_LEN + 1];
-	int i, hi, lo;
 
-	if (json_string(j, t, text, sizeof(text)) != 2 * HASH_LEN)
-		return false;
-	for (i = 0; i < HASH_LEN; i++) {
-		hi = hex_digit(text[2 * i]);
-		lo = hex_digit(text[2 * i + 1]);
-		if (hi < 0 || lo < 0)
-			return false;
-		hash[i] = (unsigned char)(hi << 4 | lo);
-	}
-	return true;
+	return json_string(j, t, text, sizeof(text)) == 2 * HASH_LEN &&
+	       hex_read(text, 2 * HASH_LEN, hash);
 }
 
 static struct reg *find_reg(struct push_queue *q, const struct json *j)

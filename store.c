@@ -210,22 +210,6 @@ static void table_replace(
 
 /* --- keys --- */
 
-/* Packs the digits, high half first; false if they are not hex. */
-static bool pack_token(const char *token, size_t digits, char *out)
-{
-	unsigned high, low;
-	size_t i;
-
-	for (i = 0; i < digits; i += 2) {
-		high = reg_hex[(unsigned char)token[i]];
-		low = i + 1 < digits ? reg_hex[(unsigned char)token[i + 1]] : 1;
-		if (high == 0 || low == 0)
-			return false;
-		*out++ = (char)((high - 1) << 4 | (low - 1));
-	}
-	return true;
-}
-
 /* False if no registration can have this key. */
 static bool key_init(const struct store *s, struct key *k, const char *user,
     const char *account, const char *token)
@@ -238,7 +222,7 @@ static bool key_init(const struct store *s, struct key *k, const char *user,
 	    k->digits > REG_TOKEN_MAX)
 		return false;
 	memcpy(k->id, account, k->account_len + 1);
-	if (!pack_token(token, k->digits, k->id + k->account_len + 1))
+	if (!hex_read(token, k->digits, k->id + k->account_len + 1))
 		return false;
 	k->id_len = k->account_len + 1 + reg_token_len(k->digits);
 	k->user_hash = hash_user(s, user, k->user_len);

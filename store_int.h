@@ -90,10 +90,6 @@ struct store {
 	bool frozen;	     /* lines that no other file has: never rewrite */
 };
 
-/* Value and 1 of the hex digits, 0 of all else: tokens are random, a branch
- * would be guessed wrongly every third time. */
-extern const unsigned char reg_hex[256];
-
 static inline size_t reg_token_len(size_t digits)
 {
 	return (digits + 1) / 2;

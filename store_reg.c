@@ -10,14 +10,6 @@
 
 /* --- checking --- */
 
-const unsigned char reg_hex[256] = {
-	/* clang-format off */
-	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-	['A'] = 11, 12, 13, 14, 15, 16,
-	['a'] = 11, 12, 13, 14, 15, 16,
-	/* clang-format on */
-};
-
 /* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
 static bool text_ok(const char *s, size_t max)
 {
@@ -45,7 +37,7 @@ static bool token_ok(const char *s)
 {
 	size_t n = 0;
 
-	while (reg_hex[(unsigned char)s[n]] != 0)
+	while (hex_digit(s[n]) >= 0)
 		n++;
 	return s[n] == '\0' && n >= REG_TOKEN_MIN && n <= REG_TOKEN_MAX;
 }
@@ -90,15 +82,9 @@ const char *reg_account(const struct reg *r)
 
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
 {
-	static const char hex[] = "0123456789abcdef";
-	const char *p = r->tail + reg_id_at(r) + r->account_len + 1;
-	size_t i;
-
 	/* Of an odd number the last one is cut off again. */
-	for (i = 0; i < r->digits; i += 2, p++) {
-		out[i] = hex[(unsigned char)*p >> 4];
-		out[i + 1] = hex[*p & 0xf];
-	}
+	hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
+	    reg_token_len(r->digits), out);
 	out[r->digits] = '\0';
 	return out;
 }

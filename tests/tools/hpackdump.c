@@ -25,31 +25,6 @@ static int print_header(void *arg, const char *name, size_t name_len,
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	const char *const digits = "0123456789abcdef0123456789ABCDEF";
-	const char *p = c ? strchr(digits, c) : NULL;
-
-	return p ? (int)(p - digits) % 16 : -1;
-}
-
-/* In place; returns the number of bytes, or -1. */
-static ssize_t unhex(char *s, size_t n)
-{
-	size_t i;
-
-	if (n % 2 != 0)
-		return -1;
-	for (i = 0; i < n; i += 2) {
-		const int high = hex_digit(s[i]), low = hex_digit(s[i + 1]);
-
-		if (high < 0 || low < 0)
-			return -1;
-		s[i / 2] = (char)(high << 4 | low);
-	}
-	return (ssize_t)(n / 2);
-}
-
 static int take_size(struct hpack_dec *d, const char *s)
 {
 	unsigned long v;
@@ -66,12 +41,12 @@ static int take_size(struct hpack_dec *d, const char *s)
 
 static int take_block(struct hpack_dec *d, char *s, size_t len)
 {
-	const ssize_t n = unhex(s, len);
 	const char *reason = NULL;
 
-	if (n < 0)
+	/* In place: a byte is written behind its digits. */
+	if (len % 2 != 0 || !hex_read(s, len, s))
 		return 64;
-	if (hpack_decode(d, (unsigned char *)s, (size_t)n, print_header, NULL,
+	if (hpack_decode(d, (unsigned char *)s, len / 2, print_header, NULL,
 		&reason) != HPACK_OK) {
 		printf("error: %s\n", reason);
 		return 1;
