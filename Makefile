@@ -30,7 +30,7 @@ SRCS = log.c buf.c \
 	json.c hashes.c line.c systemd.c hpack.c loop.c tls.c tls_key.c tls_verify.c tls_pbe.c tls_p12.c roots.c \
 	resolve.c conf.c \
 	h2.c h2_stream.c h2_answer.c io.c io_listen.c store.c store_reg.c store_load.c store_scan.c \
-	store_file.c store_go.c store_view.c cred.c \
+	store_file.c store_go.c store_view.c cred.c backoff.c \
 	http.c http_parse.c apns.c push.c push_answer.c push_now.c push_save.c \
 	api.c api_ask.c api_dovecot.c api_status.c api_admin.c watch.c renew.c cli.c ctl.c ctl_ask.c \
 	ctl_show.c check.c pass.c listen.c daemon.c xapsd.c

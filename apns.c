@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "backoff.h"
 #include "buf.h"
 #include "conf.h"
 #include "cred.h"
@@ -291,28 +292,6 @@ static const struct h2_ops h2_ops = {
 
 /* --- pauses --- */
 
-static int64_t jitter(int64_t ms)
-{
-	uint32_t r;
-
-	tls_random(&r, sizeof(r));
-	return ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
-}
-
-/* 0 for a first loss of a working connection, then retryMin, doubling, up to
- * retryMax, with jitter. */
-static int64_t pause_ms(const struct apns *a, bool was_up)
-{
-	int64_t ms = a->conf->retry_min_ms;
-	unsigned n = a->failures;
-
-	if (was_up && n <= 1)
-		return 0;
-	while (n-- > 1 && ms < a->conf->retry_max_ms)
-		ms *= 2;
-	return jitter(ms < a->conf->retry_max_ms ? ms : a->conf->retry_max_ms);
-}
-
 static void redial_after(struct apns *a, const struct conn *lost)
 {
 	if (lost->answered ||
@@ -320,7 +299,12 @@ static void redial_after(struct apns *a, const struct conn *lost)
 		a->failures = 0;
 	else
 		a->failures++;
-	loop_timer_set(a->loop, &a->redial, pause_ms(a, lost->was_up));
+	/* The first loss of a working connection costs no pause. */
+	loop_timer_set(a->loop, &a->redial,
+	    lost->was_up && a->failures <= 1
+		? 0
+		: backoff_ms(a->conf->retry_min_ms, a->conf->retry_max_ms,
+		      a->failures));
 }
 
 /* --- one connection's end --- */

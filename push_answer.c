@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "apns.h"
+#include "backoff.h"
 #include "conf.h"
 #include "store.h"
-#include "tls.h"
 
 /* Apple wants a JWT renewed no more often. */
 #define RENEW_MIN_MS (20 * 60 * 1000)
@@ -24,22 +24,14 @@ static void send_again(struct push *p, int64_t ms)
 		push_to(p, PUSH_READY, PUSH_FRONT);
 }
 
-/* retryMin, doubling, up to retryMax; jitter so that devices spread. */
 static void send_later(struct push *p, const struct apns_answer *an)
 {
 	const struct conf *conf = p->q->conf;
-	int64_t ms = conf->retry_min_ms;
-	unsigned i;
-	uint32_t r;
+	int64_t ms;
 
 	if (push_drop_expired(p))
 		return;
-	for (i = 1; i < p->tries && ms < conf->retry_max_ms; i++)
-		ms *= 2;
-	if (ms > conf->retry_max_ms)
-		ms = conf->retry_max_ms;
-	tls_random(&r, sizeof(r));
-	ms = ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
+	ms = backoff_ms(conf->retry_min_ms, conf->retry_max_ms, p->tries);
 	if (an->retry_after_s * 1000 > ms)
 		ms = an->retry_after_s * 1000;
 	send_again(p, ms > 0 ? ms : 1);

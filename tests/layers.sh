@@ -9,7 +9,7 @@ layer() {
 	case $1 in
 	log | buf) echo 0 ;;
 	json | hashes | line | systemd | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
-	h2* | io* | store* | cred | watch) echo 2 ;;
+	h2* | io* | store* | cred | watch | backoff) echo 2 ;;
 	http* | apns) echo 3 ;;
 	push*) echo 4 ;;
 	api*) echo 5 ;;
