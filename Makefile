@@ -61,6 +61,10 @@ $(BUILD)/%.o: %.c Makefile
 	$(SAY) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# What --version says of this build.
+$(BUILD)/xapsd.o: ALL_CFLAGS += \
+	-DXAPSD_BUILD='"$(shell $(CC) -dumpmachine), shared libraries"'
+
 # --- tools for testing the parsers from outside ---
 
 .PHONY: tools

@@ -36,6 +36,8 @@ int tls_init(char err[ERR_MAX]);
 void tls_exit(void);
 /* "mbedTLS 2.28.3" */
 const char *tls_version(void);
+/* "TLS 1.2 and 1.3, TLS listener": what this build can do. */
+extern const char tls_features[];
 
 /* Client side.  ca: trusted roots, as PEM text (ca[ca_len] is NUL) or DER
  * certificates one after the other (borrowed).  cert and key: our identity or

@@ -14,6 +14,16 @@
 #include "pass.h"
 #include "tls.h"
 
+/* The machine that this is for, and how it is linked: the makefiles know. */
+#ifndef XAPSD_BUILD
+#define XAPSD_BUILD "unknown machine"
+#endif
+#if defined(__clang__)
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static int run_check(const struct conf *conf, const struct cli *cli)
 {
 	(void)cli;
@@ -136,7 +146,9 @@ int main(int argc, char **argv)
 		if (cli.help)
 			fputs(cli_help, stdout);
 		else
-			printf("xapsd %s, %s\n", XAPSD_VERSION, tls_version());
+			printf("xapsd %s, %s\n%s; %s\n", XAPSD_VERSION,
+			    tls_version(), tls_features,
+			    XAPSD_BUILD ", " COMPILER);
 		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 	}
 	if (cli.pass || cli.rest < argc)

@@ -122,7 +122,8 @@ $(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags | \
 		$(LIBC)/lib/libc.a
 	@mkdir -p $(@D)
 	$(SAY) CC "$< ($(ARCH))"
-	$(Q)$(CC) $(CFLAGS) $(WARN) -DXAPSD_VERSION='"$(VERSION)"' -MMD -MP \
+	$(Q)$(CC) $(CFLAGS) $(WARN) -DXAPSD_VERSION='"$(VERSION)"' \
+		-DXAPSD_BUILD='"$(ARCH), static with musl"' -MMD -MP \
 		-c -o $@ $<
 
 LIBS = -L$(LIBC)/lib -Wl,--start-group -lc -lgcc -Wl,--end-group

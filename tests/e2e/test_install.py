@@ -122,6 +122,23 @@ def test_the_unit_is_hardened():
     assert float(level[1]) < EXPOSURE_MAX
 
 
+def test_version_says_what_was_built():
+    """What a report of a problem needs, and true."""
+    out = subprocess.run([executable(), "--version"], capture_output=True,
+                         text=True, check=True).stdout
+    said = re.fullmatch(
+        r"xapsd \S+, mbedTLS (\d)\S+\n"
+        r"TLS 1\.2( and 1\.3)?, (no )?TLS listener; ([\w-]+), "
+        r"(shared libraries|static with musl), (gcc|.*[Cc]lang) [\d.]+.*\n",
+        out)
+    assert said, out
+    if said[1] == "2":
+        assert not said[2]
+    segments = subprocess.run(["readelf", "-lW", executable()], text=True,
+                              capture_output=True, check=True).stdout
+    assert ("INTERP" in segments) == (said[5] == "shared libraries")
+
+
 def test_one_version():
     """The Makefile's; packages and changelogs follow it."""
     version = re.search(r"^VERSION = (\S+)$",
