@@ -76,21 +76,23 @@ static int unpad(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-/* Gives a window back once half of it is used up.  What is left is more than
- * the largest frame, so no server can be caught sending beyond a window. */
+/* The connection's window is given back once half of it is used up, a stream's
+ * never: there the answer ends (ANSWER_MAX).  What is left is more than the
+ * largest frame, so no server can be caught sending beyond a window. */
 _Static_assert(FRAME_MAX < WINDOW_DEFAULT / 2, "a frame could overrun");
 
-static void replenish(struct h2 *h, uint32_t id, int32_t *window)
+static void spend_window(struct h2 *h, uint32_t n)
 {
-	if (*window > WINDOW_DEFAULT / 2)
+	h->recv_used += n;
+	if (h->recv_used <= WINDOW_DEFAULT / 2)
 		return;
-	h2_put_u32(h, WINDOW_UPDATE, id, (uint32_t)(WINDOW_DEFAULT - *window));
-	*window = WINDOW_DEFAULT;
+	h2_put_u32(h, WINDOW_UPDATE, 0, h->recv_used);
+	h->recv_used = 0;
 }
 
 static int take_data(struct h2 *h, struct frame *f)
 {
-	const int32_t flow = (int32_t)f->len; /* padding counts (6.9.1) */
+	const uint32_t flow = (uint32_t)f->len; /* padding counts (6.9.1) */
 	struct stream *s = h2_stream_find(h, f->id);
 
 	/* Nobody asked for these: even large ones are not free. */
@@ -99,14 +101,10 @@ static int take_data(struct h2 *h, struct frame *f)
 		return -1;
 	if (unpad(h, f) < 0)
 		return -1;
-	h->recv_window -= flow;
-	replenish(h, 0, &h->recv_window);
+	spend_window(h, flow);
 	if (s == NULL)
 		return 0;
-	s->recv_window -= flow;
-	/* First, since the answer may end with this frame. */
-	if (!(f->flags & F_END_STREAM))
-		replenish(h, s->id, &s->recv_window);
+	s->padded += flow;
 	return h2_answer_data(h, s, f->flags, f->p, f->len);
 }
 
@@ -463,7 +461,7 @@ struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams)
 	h->peer_streams = UINT32_MAX;
 	h->next_id = 1;
 	h->goaway_last = ID_MAX;
-	h->send_window = h->recv_window = WINDOW_DEFAULT;
+	h->send_window = WINDOW_DEFAULT;
 	h->initial_window = WINDOW_DEFAULT;
 	h->budget = INT64_C(1000) * BUDGET_BURST;
 	h->budget_max =

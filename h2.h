@@ -19,8 +19,9 @@
 struct buf;
 struct h2;
 
-/* Kept of an answer's body; the rest is counted and thrown away.  APNs' reasons
- * are under 100 bytes. */
+/* Kept of an answer's body; the rest is counted and thrown away, and after 32
+ * KiB the stream is cancelled and the answer taken as it is.  APNs' reasons are
+ * under 100 bytes. */
 #define H2_BODY_MAX 1024
 
 /* Most bytes that the headers of one request may take, with HPACK_BLOCK_EXTRA:

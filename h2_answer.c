@@ -133,8 +133,7 @@ static bool has_no_content(const struct stream *s)
 /* END_STREAM came. */
 static int answer_end(struct h2 *h, struct stream *s)
 {
-	if (s->length >= 0 && (uint64_t)s->length != s->received &&
-	    !has_no_content(s))
+	if (s->length >= 0 && s->length != s->received && !has_no_content(s))
 		return h2_stream_error(
 		    h, s, PROTOCOL_ERROR, "less data than content-length");
 	/* It answered without wanting the rest (9113 8.1). */
@@ -196,7 +195,7 @@ static const char *check_data(const struct stream *s, size_t len)
 {
 	if (s->status == 0)
 		return "data comes before headers";
-	if (s->length >= 0 && s->received > (uint64_t)s->length)
+	if (s->length >= 0 && s->received > s->length)
 		return "more data than content-length";
 	if (has_no_content(s) && len > 0)
 		return "data where there can be none";
@@ -208,10 +207,16 @@ int h2_answer_data(struct h2 *h, struct stream *s, uint8_t flags,
 {
 	const char *bad;
 
-	s->received += len;
+	s->received += (uint32_t)len;
 	bad = check_data(s, len);
 	if (bad != NULL)
 		return h2_stream_error(h, s, PROTOCOL_ERROR, bad);
 	keep_body(s, p, len);
-	return flags & F_END_STREAM ? answer_end(h, s) : 0;
+	if (flags & F_END_STREAM)
+		return answer_end(h, s);
+	if (s->padded > ANSWER_MAX) {
+		h2_stream_reset(h, s, CANCEL);
+		h2_stream_finish(h, s, H2_DONE, NO_ERROR, NULL);
+	}
+	return 0;
 }

@@ -10,6 +10,11 @@
 #define FRAME_MAX 16384 /* the least and default MAX_FRAME_SIZE; both ways */
 #define WINDOW_MAX 0x7fffffff
 #define WINDOW_DEFAULT 65535 /* we keep it: bodies are thrown away at once */
+
+/* An answer may use half of its stream's window, padding included: far more than
+ * APNs' 100 bytes or a proxy's page of excuses.  A longer one, which may have no
+ * end, would need window that we never give. */
+#define ANSWER_MAX (WINDOW_DEFAULT / 2)
 #define ID_MAX 0x7fffffff
 
 /* Streams that we reset: what the server sent before it knew is ignored. */
@@ -67,13 +72,13 @@ struct stream {
 	void *owner;
 	unsigned char *rest; /* of the request's body, not sent; else NULL */
 	unsigned char *body; /* of the answer, H2_BODY_MAX; NULL before any */
-	uint64_t received;   /* body bytes of the answer */
 	int64_t length;	     /* content-length of the answer, or -1 */
 	uint32_t id;
 	uint32_t rest_off, rest_len;
 	int32_t send_window; /* below 0 when SETTINGS took some back */
-	int32_t recv_window;
-	uint16_t status; /* of the final headers; 0 before */
+	uint32_t received;   /* body bytes of the answer */
+	uint32_t padded;     /* the same with padding */
+	uint16_t status;     /* of the final headers; 0 before */
 	uint16_t body_len : 15;
 	uint16_t is_ready : 1;
 };
@@ -100,11 +105,12 @@ struct h2 {
 	uint32_t goaway_last; /* the server processes none above */
 	uint32_t goaway_code;
 
-	int32_t send_window, recv_window; /* the connection's */
-	int32_t initial_window;		  /* the server's, for new streams */
-	uint32_t resets[RESET_MAX];	  /* ring of ids */
-	uint32_t reset_at, reset_floor;	  /* highest id that fell out of it */
-	int64_t budget, budget_max;	  /* in thousandths of a frame */
+	int32_t send_window;	/* the connection's */
+	uint32_t recv_used;	/* of its other window, not given back yet */
+	int32_t initial_window; /* the server's, for new streams */
+	uint32_t resets[RESET_MAX];	/* ring of ids */
+	uint32_t reset_at, reset_floor; /* highest id that fell out of it */
+	int64_t budget, budget_max;	/* in thousandths of a frame */
 	int64_t budget_ms;
 	unsigned char pings[8]; /* the last one: any but the one before */
 	bool ping_outstanding;

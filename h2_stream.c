@@ -143,7 +143,6 @@ struct stream *h2_stream_open(struct h2 *h, void *owner)
 		.length = -1,
 		.id = h->next_id,
 		.send_window = h->initial_window,
-		.recv_window = WINDOW_DEFAULT,
 	};
 	h->next_id += 2;
 	if (h->open == h->n_buckets)

@@ -409,8 +409,8 @@ class Connection:
         self.server._notify()
 
     def send_body(self, stream, body, end=True):
-        """As fast as the daemon's windows allow."""
-        while body:
+        """As fast as the daemon's windows allow, until it wants no more."""
+        while body and stream not in self.resets:
             n = min(16384, len(body), self.windows[0], self.windows[stream])
             if n <= 0:
                 if not self._next():

@@ -804,27 +804,46 @@ def script(c):
 # --- bodies ---
 
 
+# 10 MB stand for no end at all: pushTimeout is 30 s here.
+ENDLESS = bytes(10 << 20)
+
+
 def body_is_cut(rig, log):
     assert "Apple answered 503" in log
 
 
-@scripted("9113 6.9", "an error's body of 10 MB", after=body_is_cut,
-          wakeups=4000)
+def never_ends(c, r, *fields):
+    """A body that the daemon has to cancel, and before 64 KiB."""
+    c.headers(r.id, *fields, flags=END_HEADERS)
+    c.send_body(r.id, ENDLESS)
+    c.expect_reset(r.id, CANCEL)
+
+
+@scripted("9113 8.1", "an error's body without end", after=body_is_cut)
 def script(c):
-    r = opens(c)
-    c.headers(r.id, status(503), flags=END_HEADERS)
-    c.send_body(r.id, bytes(10 << 20))
+    never_ends(c, opens(c), status(503))
     c.answer(c.request())
     c.serve()
 
 
-@scripted("9113 6.9", "a 200's body of 10 MB", sent=1, pauses=0,
-          wakeups=4000)
+@scripted("9113 8.1", "a 200's body without end: it counts", sent=1, pauses=0)
 def script(c):
     r = opens(c)
     r.answered = 200
-    c.headers(r.id, OK, flags=END_HEADERS)
-    c.send_body(r.id, bytes(10 << 20))
+    never_ends(c, r, OK)
+    c.serve()
+
+
+@scripted("9113 8.1", "many bodies without end on one connection", sent=20,
+          pauses=0, pushes=20)
+def script(c):
+    # Its window is given back, or it would stop at the second.
+    opens(c)
+    c.requests_in_all(20)
+    for r in list(c.requests):
+        r.answered = 200
+        r.taken = True
+        never_ends(c, r, OK)
     c.serve()
 
 
