@@ -160,7 +160,9 @@ static int drop_user(struct daemon *d)
 		return 0;
 	pw = getpwnam(c->user);
 	if (pw == NULL) {
-		conf_blame(c, "user", d->err, "there is no user %s", c->user);
+		conf_blame(c, "user", d->err,
+		    "there is no user %s: make one, or leave this out",
+		    c->user);
 		return -1;
 	}
 	if (d->listeners.own_path &&

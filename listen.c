@@ -168,7 +168,8 @@ static int set_group(const struct conf *c, char err[ERR_MAX])
 	const struct group *g = getgrnam(c->socket_group);
 
 	if (g == NULL) {
-		conf_blame(c, "socketGroup", err, "there is no group %s",
+		conf_blame(c, "socketGroup", err,
+		    "there is no group %s: make one, or leave this out",
 		    c->socket_group);
 		return -1;
 	}

@@ -72,8 +72,9 @@ static void *thread_main(void *arg)
 	const uint64_t one = 1;
 
 	look_up(r, AI_ADDRCONFIG);
-	/* A machine with nothing but loopback has no configured addresses. */
-	if (r->rc != 0)
+	/* A machine with nothing but loopback has no configured addresses.
+	 * Silent name servers will not speak for a second question. */
+	if (r->rc != 0 && r->rc != EAI_AGAIN)
 		look_up(r, 0);
 	if (write(r->done_fd, &one, sizeof(one)) < 0)
 		r->saved_errno = errno;
