@@ -4,6 +4,7 @@ XAPSD_WRAP to qemu for another machine's) and STATIC.  Elsewhere skipped."""
 import hashlib
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -71,11 +72,13 @@ def test_version(workdir, certs):
     assert ", static with musl, " in done.stdout
 
 
+def readelf(option):
+    return subprocess.run(
+        ["readelf", "-W", option, executable()], check=True,
+        capture_output=True, text=True).stdout
+
+
 def test_is_static_and_hardened():
-    def readelf(option):
-        return subprocess.run(
-            ["readelf", "-W", option, executable()], check=True,
-            capture_output=True, text=True).stdout
     header = readelf("-h")
     assert "DYN (" in header or "MIPS" in header    # loads anywhere
     segments = readelf("-l")
@@ -86,6 +89,62 @@ def test_is_static_and_hardened():
     dynamic = readelf("-d")
     assert "NEEDED" not in dynamic and "TEXTREL" not in dynamic
     assert "Displaying notes" not in readelf("-n")
+
+
+class Mapping:
+    """A line of /proc/PID/maps."""
+
+    def __init__(self, line):
+        fields = line.split(None, 5)
+        self.start, self.end = (int(x, 16) for x in fields[0].split("-"))
+        self.rights, self.offset = fields[1], int(fields[2], 16)
+        self.path = fields[5].strip() if len(fields) > 5 else ""
+
+
+def mappings(pid):
+    """Of the executable and what lies directly behind it: its .bss."""
+    found = []
+    for line in pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines():
+        m = Mapping(line)
+        if m.path == executable() or (
+                found and not m.path and m.start == found[-1].end):
+            found.append(m)
+    return found
+
+
+def test_it_is_what_runs(start_xapsd):
+    """What the journey's daemon has in memory is this file, under XAPSD_WRAP
+    if that is set."""
+    xapsd = start_xapsd()
+    program = os.path.realpath("/proc/%d/exe" % xapsd.process.pid)
+    wrap = shlex.split(os.environ.get("XAPSD_WRAP", ""))
+    assert program == os.path.realpath(
+        shutil.which(wrap[0]) if wrap else executable())
+    assert mappings(xapsd.process.pid)
+
+
+def test_constant_memory_is_write_protected(start_xapsd):
+    """RELRO, as the kernel sees it; and no memory is both writable and
+    executable."""
+    relro, = [l.split() for l in readelf("-l").splitlines()
+              if "GNU_RELRO" in l]
+    vaddr, size = int(relro[2], 16), int(relro[5], 16)
+    first, = [l.split() for l in readelf("-l").splitlines()
+              if l.split()[:2] == ["LOAD", "0x000000"]]
+    xapsd = start_xapsd()
+    found = mappings(xapsd.process.pid)
+    base = found[0].start - int(first[2], 16)
+    assert found[0].offset == 0
+    page = os.sysconf("SC_PAGESIZE")
+    start = (base + vaddr) & -page
+    end = (base + vaddr + size) & -page
+    inside = [m for m in found if m.start < end and m.end > start]
+    assert end > start and inside
+    assert {m.rights for m in inside} == {"r--p"}
+    assert sum(min(m.end, end) - max(m.start, start)
+               for m in inside) == end - start
+    assert any(m.rights == "rw-p" and m.start >= end for m in found)
+    assert not [m for m in found if "w" in m.rights and "x" in m.rights]
 
 
 def test_nothing_but_the_file(jail, apple):
@@ -131,7 +190,15 @@ def test_no_bundle_of_cas(jail, apple):
 def test_user_without_passwd(jail, apple):
     done = jail(apple=apple, user="xapsd").run()
     assert done.returncode == 78
-    assert "there is no user xapsd" in done.stderr
+    assert re.search(r"/xapsd\.yaml:\d+: user: there is no user xapsd: "
+                     r"make one, or leave this out$", done.stderr, re.M)
+
+
+def test_group_without_group_file(jail, apple):
+    done = jail(apple=apple, socketGroup="mail").run()
+    assert done.returncode == 78
+    assert re.search(r"/xapsd\.yaml:\d+: socketGroup: there is no group mail: "
+                     r"make one, or leave this out$", done.stderr, re.M)
 
 
 def test_syslog_without_log_socket(jail, apple):
