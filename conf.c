@@ -62,7 +62,7 @@ static const struct key {
 	ROW("socketGroup", socket_group, K_STR, "", NULL),
 	ROW("listenAddr", listen_addr, K_ADDR, "localhost", NULL),
 	ROW("port", port, K_INT, "11619", "0..65535"),
-	ROW("tlsListenAddr", tls_listen_addr, K_ADDR, "localhost", NULL),
+	ROW("tlsListenAddr", tls_listen_addr, K_ADDR, "", NULL),
 	ROW("tlsPort", tls_port, K_INT, "11620", "0..65535"),
 	ROW("tlsCertfile", tls_certfile, K_STR, "", NULL),
 	ROW("tlsKeyfile", tls_keyfile, K_STR, "", NULL),
@@ -1000,6 +1000,10 @@ int conf_check(const struct conf *c, char err[ERR_MAX])
 	else if (c->tls_keyfile && !c->tls_certfile)
 		conf_blame(c, "tlsKeyfile", err,
 		    "tlsCertfile is missing: set it to the key's certificate");
+	else if (c->tls_listen_addr && !c->tls_certfile && c->tls_port != 0)
+		conf_blame(c, "tlsListenAddr", err,
+		    "tlsCertfile is missing: set it and tlsKeyfile, or leave "
+		    "this out");
 	else if (c->http_password && c->http_password_file)
 		conf_blame(c, "httpPasswordFile", err,
 		    "httpPassword is set too: remove one of them");

@@ -31,9 +31,9 @@ struct conf {
 	char *socket_path; /* NULL: none */
 	unsigned socket_mode;
 	char *socket_group;
-	char *listen_addr; /* "localhost": 127.0.0.1 and ::1 */
-	int port;	   /* 0: none */
-	char *tls_listen_addr;
+	char *listen_addr;     /* "localhost": 127.0.0.1 and ::1 */
+	int port;	       /* 0: none */
+	char *tls_listen_addr; /* NULL: localhost */
 	int tls_port;
 	char *tls_certfile, *tls_keyfile;
 	char *http_user, *http_password, *http_password_file;

@@ -50,6 +50,11 @@ static int check_address(const struct conf *c, const char *key,
 	return -1;
 }
 
+static const char *tls_addr(const struct conf *c)
+{
+	return c->tls_listen_addr != NULL ? c->tls_listen_addr : "localhost";
+}
+
 int listen_check_exposure(const struct conf *c, char err[ERR_MAX])
 {
 	if (c->port != 0 &&
@@ -57,7 +62,7 @@ int listen_check_exposure(const struct conf *c, char err[ERR_MAX])
 		return -1;
 	if (c->tls_certfile != NULL && c->tls_port != 0)
 		return check_address(
-		    c, "tlsListenAddr", c->tls_listen_addr, true, err);
+		    c, "tlsListenAddr", tls_addr(c), true, err);
 	return 0;
 }
 
@@ -206,7 +211,7 @@ int listen_open(struct listeners *l, const struct conf *c, char err[ERR_MAX])
 		return -1;
 	if (c->tls_certfile != NULL && c->tls_port != 0 &&
 	    !has_kind(l, false, true) &&
-	    open_tcp(l, c->tls_listen_addr, c->tls_port, true, err) < 0)
+	    open_tcp(l, tls_addr(c), c->tls_port, true, err) < 0)
 		return -1;
 	if (l->n > 0)
 		return 0;

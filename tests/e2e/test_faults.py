@@ -357,6 +357,19 @@ def test_exposure(workdir, certs, config, status):
         assert daemon.notify("nobody").status == 404
 
 
+def test_tls_address_without_certificate(workdir, certs):
+    """It would be deaf there: told with file, line, key and what to do."""
+    (workdir / "x").mkdir()
+    daemon = Xapsd(workdir / "x", certs, tlsListenAddr="127.0.0.1")
+    done = daemon.run(timeout=20)
+    line = daemon.config_path.read_text().split("tlsListenAddr")[0].count("\n")
+    assert done.returncode == 78
+    assert "%s:%d: tlsListenAddr: tlsCertfile is missing: set it and " \
+        "tlsKeyfile, or leave this out" % (daemon.config_path, line + 1) \
+        in done.stderr
+    assert not os.path.exists(daemon.socket_path)
+
+
 def test_tls_with_password(start_xapsd, certs):
     port = free_port()
     daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",

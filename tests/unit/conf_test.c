@@ -313,11 +313,13 @@ static void carried_over(void **state)
 		 "databaseFile: /var/lib/xapsd/database.json\n"
 		 "listenAddr: '[::1]'\nport: 11619\n"
 		 "tlsCertfile:\ntlsKeyfile:\n"
-		 "tlsListenAddr: '[::1]'\ntlsPort: 11620\n"
+		 "tlsListenAddr: ''\ntlsPort: 11620\n"
 		 "checkInterval: 20\ndelay: 30\n"
 		 "appleId: me@example.com\nappleIdHashedPassword: 5e884898\n"
 		 "certificateFileP12:\nkeyFileP8: key.p8\n");
+	assert_int_equal(conf_check(&c, err), 0);
 	assert_string_equal(c.listen_addr, "::1");
+	assert_null(c.tls_listen_addr);
 	assert_null(c.tls_certfile);
 	assert_int_equal(c.check_interval_s, 20);
 	assert_string_equal(c.apple_id, "me@example.com");
@@ -395,6 +397,9 @@ static void checks(void **state)
 		{ "retryMax: 100ms", ": retryMin: is longer" },
 		{ "tlsCertfile: a", ":1: tlsCertfile: tlsKeyfile is missing" },
 		{ "tlsKeyfile: a", ":1: tlsKeyfile: tlsCertfile is missing" },
+		{ "tlsListenAddr: localhost",
+		    ":1: tlsListenAddr: tlsCertfile is missing: set it and "
+		    "tlsKeyfile, or leave this out" },
 		{ "httpUser: a", ":1: httpUser: the password is missing" },
 		{ "httpPassword: a", ":1: httpPassword: httpUser is missing" },
 		{ "httpPasswordFile: a", ":1: httpPasswordFile: httpUser" },
@@ -407,6 +412,13 @@ static void checks(void **state)
 	(void)state;
 	good(&c, "httpUser: u\nhttpPasswordFile: f\ntlsCertfile: a\n"
 		 "tlsKeyfile: a\n");
+	assert_int_equal(conf_check(&c, err), 0);
+	conf_free(&c);
+	/* Empty, or switched off by its port, it is not asked for. */
+	good(&c, "tlsListenAddr: ''\n");
+	assert_int_equal(conf_check(&c, err), 0);
+	conf_free(&c);
+	good(&c, "tlsListenAddr: '[::1]'\ntlsPort: 0\n");
 	assert_int_equal(conf_check(&c, err), 0);
 	conf_free(&c);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
