@@ -51,6 +51,9 @@ LTO = -flto=2
 SMALL = -Os -ffunction-sections -fdata-sections -fno-ident \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
 	-fmerge-all-constants $(MACHINE) $(PIE)
+# Read at start, line by line.
+FAST = store.c store_scan.c
+$(FAST:%.c=$(OUT)/%.o): OUR_MACHINE += -O2
 PLACE = -ffile-prefix-map=$(CURDIR)/=
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include)
@@ -103,7 +106,13 @@ $(MUSL)/.version:
 
 $(OUT)/musl-flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(SMALL)' | cmp -s - $@ || echo '$(CC) $(SMALL)' >$@
+	@echo '$(CC) $(SMALL) $(MUSL_DIRS)' | cmp -s - $@ || \
+		echo '$(CC) $(SMALL) $(MUSL_DIRS)' >$@
+
+# Two of five files are for arithmetic and for programs of old: nobody calls them.
+MUSL_DIRS = $(filter-out %/math %/complex %/fenv %/crypt %/aio %/mq %/regex, \
+	$(patsubst $(MUSL)/%,../../src/musl/%,$(sort $(wildcard $(MUSL)/src/*)))) \
+	../../src/musl/src/malloc/mallocng ../../src/musl/crt
 
 $(LIBC)/lib/libc.a: $(OUT)/musl-flags | $(MUSL)/.version
 	$(SAY) MUSL $(ARCH)
@@ -111,7 +120,7 @@ $(LIBC)/lib/libc.a: $(OUT)/musl-flags | $(MUSL)/.version
 	$(Q)cd $(OUT)/musl-obj && { ../../src/musl/configure --target=$(TRIPLET) \
 		--prefix=$(abspath $(LIBC)) --disable-shared --disable-wrapper \
 		CC=$(CC) CROSS_COMPILE=$(TRIPLET)- CFLAGS="$(SMALL) $(PLACE)" && \
-		MAKEFLAGS= $(MAKE) $(JOBS) install; } >log 2>&1 || { tail -n 20 log >&2; exit 1; }
+		MAKEFLAGS= $(MAKE) $(JOBS) SRC_DIRS="$(MUSL_DIRS)" install; } >log 2>&1 || { tail -n 20 log >&2; exit 1; }
 
 $(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
 		static/psa_config.h $(OUT)/flags | $(LIBC)/lib/libc.a
