@@ -313,10 +313,10 @@ static const char *add_piece(struct buf *b, const char *s)
 		return after;
 	}
 	for (; isxdigit((unsigned char)*s); s += 2) {
-		unsigned v;
+		unsigned char v;
 
-		assert_int_equal(sscanf(s, "%2x", &v), 1);
-		buf_add_byte(b, (unsigned char)v);
+		assert_true(hex_read(s, 2, &v));
+		buf_add_byte(b, v);
 	}
 	assert_true(*s == ' ' || *s == ';' || *s == '\0');
 	return s;
@@ -333,23 +333,27 @@ static const char *frame_step(const char *s)
 {
 	struct buf payload = BUF_INIT(1 << 20);
 	unsigned char head[FRAME_HEADER];
-	unsigned count = 1, flags, id;
+	unsigned long count, flags, id;
 	const char *letter;
-	char type;
-	int used;
+	char type, *after;
 
 	if (strncmp(s, "RAW", 3) == 0)
 		return add_pieces(&run->in, s + 3);
-	if (sscanf(s, "%ux %n", &count, &used) == 1)
-		s += used;
-	assert_int_equal(sscanf(s, "%c %x %u%n", &type, &flags, &id, &used), 3);
-	letter = strchr(letters, type);
+	count = strtoul(s, &after, 10);
+	if (*after == 'x')
+		s = skip_blank(after + 1);
+	else
+		count = 1;
+	letter = strchr(letters, *s);
 	assert_non_null(letter);
-	s = add_pieces(&payload, s + used);
+	flags = strtoul(s + 1, &after, 16);
+	id = strtoul(after, &after, 10);
+	assert_true(isdigit((unsigned char)after[-1]));
+	s = add_pieces(&payload, after);
 	type = (char)(letter - letters);
 	set_frame_header(head, payload.len,
 	    type < FRAME_TYPES ? (enum frame_type)type : (enum frame_type)0x2a,
-	    (uint8_t)flags, id);
+	    (uint8_t)flags, (uint32_t)id);
 	for (; count > 0; count--) {
 		buf_add(&run->in, head, sizeof(head));
 		buf_add(&run->in, buf_head(&payload), payload.len);

@@ -18,15 +18,13 @@
 static size_t unhex(const char *hex, unsigned char *out)
 {
 	unsigned char *p = out;
-	unsigned v;
 
 	while (*hex) {
 		if (*hex == ' ') {
 			hex++;
 			continue;
 		}
-		assert_int_equal(sscanf(hex, "%2x", &v), 1);
-		*p++ = (unsigned char)v;
+		assert_true(hex_read(hex, 2, p++));
 		hex += 2;
 	}
 	return (size_t)(p - out);
@@ -784,15 +782,15 @@ static const char *story_string(
 {
 	char *const start = c->text + c->used;
 	char *out = start;
-	unsigned v;
+	unsigned char v[2];
 
 	for (p++; *p != '"'; p++) {
 		if (*p == '\\') {
 			p++;
 			if (*p == 'u') {
-				assert_int_equal(sscanf(p + 1, "%4x", &v), 1);
-				assert_true(v < 0x80);
-				*out++ = (char)v;
+				assert_true(hex_read(p + 1, 4, v));
+				assert_true(v[0] == 0 && v[1] < 0x80);
+				*out++ = (char)v[1];
 				p += 4;
 				continue;
 			}
