@@ -39,9 +39,10 @@ endif
 # Relative relocations in packed form: 10 KB.  ld 2.40 has it for x86 only.
 LINK_x86_64 = -Wl,-z,pack-relative-relocs
 LINK_i386 = -Wl,-z,pack-relative-relocs
-# Debian's libgcc is for hard float; we use its integer parts alone.
-LINK_mipsel = -Wl,--no-warn-mismatch
-LINK_mips = -Wl,--no-warn-mismatch
+# Debian's libgcc is for hard float; we use its integer parts alone.  A kernel for
+# a 24Kc has pages of 4 KB; room for 64 KB would be 41 KB of nothing in the file.
+LINK_mipsel = -Wl,--no-warn-mismatch -Wl,-z,max-page-size=4096
+LINK_mips = $(LINK_mipsel)
 
 CC = $(TRIPLET)-gcc
 STRIP = $(TRIPLET)-strip
@@ -51,7 +52,7 @@ LTO = -flto=2
 SMALL = -Os -ffunction-sections -fdata-sections -fno-ident \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
 	-fmerge-all-constants $(MACHINE) $(PIE)
-# Read at start, line by line.
+# A hundred thousand lines at start take 30 % less time for 1 KB of code.
 FAST = store.c store_scan.c
 $(FAST:%.c=$(OUT)/%.o): OUR_MACHINE += -O2
 PLACE = -ffile-prefix-map=$(CURDIR)/=
@@ -64,8 +65,8 @@ WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla -Werror
 LDFLAGS = -nostdlib $(LINK_PIE) $(MACHINE) $(LTO) -Wl,--gc-sections \
 	-Wl,--build-id=none -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
-	-Wl,-z,noseparate-code -Wl,--hash-style=gnu $(LINK_$(ARCH)) \
-	-Wl,-Map=$@.map
+	-Wl,-z,noseparate-code -Wl,--hash-style=gnu $(LINK_$(ARCH))
+MAP = -Wl,-Map=$@.map
 
 MBEDTLS_OBJS = $(patsubst $(MBEDTLS)/library/%.c,$(OUT)/mbedtls/%.o, \
 	$(sort $(wildcard $(MBEDTLS)/library/*.c)))
@@ -80,7 +81,7 @@ all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
 # Changes when what is compiled changes otherwise than by its files.
-FLAGS = $(CC) $(CFLAGS) $(VERSION)
+FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
@@ -139,7 +140,7 @@ LIBS = -L$(LIBC)/lib -Wl,--start-group -lc -lgcc -Wl,--end-group
 
 $(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@.full $(LIBC)/lib/$(START) \
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(MAP) -o $@.full $(LIBC)/lib/$(START) \
 		$(LIBC)/lib/crti.o $(OBJS) $(MBEDTLS_OBJS) $(LIBS) \
 		$(LIBC)/lib/crtn.o
 	$(Q)$(STRIP) -s -R .comment -R .note.gnu.property -o $@ $@.full
