@@ -36,7 +36,7 @@ static inline uint64_t rotl(uint64_t x, int n)
 	return x << n | x >> (64 - n);
 }
 
-static void sip_round(struct sip *s)
+static inline void sip_round(struct sip *s)
 {
 	s->v0 += s->v1;
 	s->v2 += s->v3;
@@ -50,31 +50,28 @@ static void sip_round(struct sip *s)
 	s->v2 = rotl(s->v2, 32);
 }
 
-static void sip_word(struct sip *s, uint64_t m)
-{
-	s->v3 ^= m;
-	sip_round(s);
-	s->v0 ^= m;
-}
-
 static uint64_t sip_hash(uint64_t k0, uint64_t k1, const char *p, size_t len)
 {
 	struct sip s = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
 		k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
-	uint64_t m = 0;
-	size_t left;
-	int i;
+	size_t i, last = len / 8;
+	uint64_t m;
 
-	for (left = len; left >= 8; p += 8, left -= 8) {
-		memcpy(&m, p, 8);
-		sip_word(&s, m);
-	}
-	m = 0;
-	memcpy(&m, p, left);
-	sip_word(&s, m ^ (uint64_t)len << 56);
-	s.v2 ^= 0xff;
-	for (i = 0; i < 3; i++)
+	/* Three more rounds, of nothing, finish it. */
+	for (i = 0; i <= last + 3; i++) {
+		m = 0;
+		if (i < last)
+			memcpy(&m, p + 8 * i, 8);
+		else if (i == last)
+			memcpy(&m, p + 8 * i, len % 8);
+		if (i == last)
+			m ^= (uint64_t)len << 56;
+		if (i == last + 1)
+			s.v2 ^= 0xff;
+		s.v3 ^= m;
 		sip_round(&s);
+		s.v0 ^= m;
+	}
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
@@ -105,6 +102,8 @@ static bool same_user(const struct reg *r, const char *user, size_t len)
 
 	if (r->user_len != len)
 		return false;
+	if (memcmp(r->tail, user, len) == 0)
+		return true;
 	for (i = 0; i < len; i++)
 		if (lower(r->tail[i]) != lower(user[i]))
 			return false;
@@ -226,7 +225,11 @@ static bool key_init(const struct store *s, struct key *k, const char *user,
 		return false;
 	k->id_len = k->account_len + 1 + reg_token_len(k->digits);
 	k->user_hash = hash_user(s, user, k->user_len);
+	/* Two waits for memory in the time of one. */
+	/* Two waits for memory in the time of one. */
+	__builtin_prefetch(table_bucket(&s->tables[BY_USER], k->user_hash));
 	k->hash = hash_id(s, k->user_hash, k->id, k->id_len);
+	__builtin_prefetch(table_bucket(&s->tables[BY_KEY], k->hash));
 	return true;
 }
 
@@ -237,8 +240,9 @@ static struct reg *find(const struct store *s, const struct key *k)
 	for (; r != NULL; r = r->chain[BY_KEY])
 		if (r->digits == k->digits &&
 		    r->account_len == k->account_len &&
-		    same_user(r, k->user, k->user_len) &&
-		    memcmp(r->tail + reg_id_at(r), k->id, k->id_len) == 0)
+		    r->user_len == k->user_len &&
+		    memcmp(r->tail + reg_id_at(r), k->id, k->id_len) == 0 &&
+		    same_user(r, k->user, k->user_len))
 			break;
 	return r;
 }
@@ -576,7 +580,7 @@ struct store *store_new(void)
 void store_expect(struct store *s, size_t n)
 {
 	table_presize(&s->tables[BY_KEY], n);
-	table_presize(&s->tables[BY_USER], n / 2);
+	table_presize(&s->tables[BY_USER], n);
 }
 
 void store_free(struct store *s)

@@ -20,7 +20,7 @@
 #define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
 #define OPEN_TRIES 10	   /* against a file renamed meanwhile */
 #define ORIGINALS_MAX 100  /* .orig, .orig.1 and so on */
-#define LINE_TYPICAL 256   /* bytes, rather more than less */
+#define LINE_TYPICAL 160   /* bytes, rather less: growing takes time */
 #define DIRTY_KEPT 1024	   /* places kept allocated between writes */
 
 /* --- errors --- */

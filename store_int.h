@@ -152,6 +152,7 @@ void store_forget(struct store *s, struct reg *r);
 
 /* --- store_reg.c --- */
 
+bool reg_token_ok(const char *token);
 /* Appends the line of its removal. */
 bool reg_write_gone(const struct reg *r, struct buf *b);
 
@@ -159,9 +160,9 @@ bool reg_write_gone(const struct reg *r, struct buf *b);
 
 /* Reads the lines of s->fd, of which there are none yet in memory. */
 int store_load(struct store *s, char err[ERR_MAX]);
-/* False, with rec in any state, if the line is not just as reg_write() writes
- * it. */
-bool record_scan(struct record *rec, const char *line, size_t len);
+/* The length of the line that begins here, with its newline; 0, with rec in any
+ * state, if it is not whole or not just as reg_write() writes it. */
+size_t record_scan(struct record *rec, const char *line, size_t len);
 /* A JSON array of strings into rec->spec.  NULL, or what is wrong. */
 const char *record_set_mailboxes(
     struct record *rec, const struct json *j, const struct json_tok *array);

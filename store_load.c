@@ -94,8 +94,6 @@ static const char *read_record(struct reader *in, const char *line, size_t len)
 	const char *reason;
 	int n;
 
-	if (record_scan(rec, line, len))
-		return NULL;
 	n = json_parse(line, len, in->toks, TOKENS_MAX, &e);
 	if (n < 0)
 		return e.reason;
@@ -255,6 +253,13 @@ static void take_lines(struct loader *l)
 
 	while (l->in.len > 0) {
 		p = (const char *)buf_head(&l->in);
+		n = l->too_long ? 0 : record_scan(&l->reader.rec, p, l->in.len);
+		if (n > 0) {
+			l->line_no++;
+			apply_record(l, n);
+			take(l, n);
+			continue;
+		}
 		nl = memchr(p, '\n', l->in.len);
 		if (nl == NULL)
 			break;
