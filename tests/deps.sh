@@ -23,7 +23,7 @@ packages() {
 	qemu) echo qemu-user-static ;;
 	cross/*) command -v "${1#cross/}-gcc" >/dev/null ||
 		echo "gcc-$(echo "${1#cross/}" | tr _ -)" ;;
-	deb) echo dpkg-dev debhelper lintian fakeroot ;;
+	deb) echo build-essential dpkg-dev debhelper lintian fakeroot ;;
 	check-deb) echo debootstrap debian-archive-keyring openssl iproute2 \
 		util-linux python3 ;;
 	lint) echo clang-format shellcheck mandoc ;;
