@@ -253,7 +253,7 @@ include static/targets.mk
 
 .PHONY: clean help
 clean:
-	rm -rf build xapsd
+	rm -rf build dist xapsd
 
 help:
 	@echo 'make              the daemon, ./xapsd'
@@ -270,6 +270,7 @@ help:
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
+	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
 	@echo 'make size         who takes the bytes of the static file'
 	@echo 'make check-deb    the Debian packages, installed to purged'

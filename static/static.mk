@@ -143,7 +143,11 @@ $(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(MAP) -o $@.full $(LIBC)/lib/$(START) \
 		$(LIBC)/lib/crti.o $(OBJS) $(MBEDTLS_OBJS) $(LIBS) \
 		$(LIBC)/lib/crtn.o
-	$(Q)$(STRIP) -s -R .comment -R .note.gnu.property -o $@ $@.full
+	$(Q)$(STRIP) -s -R .comment -R .note.gnu.property -o $@.bare $@.full
+	$(Q)! $(TRIPLET)-readelf -ldW $@.bare | \
+		grep -E 'INTERP|NEEDED|TEXTREL|RWE' || \
+		{ echo "$@: not static, or not safe" >&2; exit 1; }
+	$(Q)mv $@.bare $@
 
 -include $(wildcard $(OUT)/*.d)
 

@@ -11,7 +11,7 @@ STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
 	$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) \
 	VERSION=$(VERSION) SRCS="$(SRCS)"
 
-.PHONY: static release size check-static
+.PHONY: static release size bench-static check-static
 static: static-$(STATIC_ARCH)
 	@cp build/static/$(STATIC_ARCH)/xapsd build/static/xapsd
 
@@ -29,7 +29,9 @@ release:
 	@rm -rf dist && mkdir dist
 	@for arch in $(RELEASES); do cp build/static/$$arch/xapsd \
 		dist/xapsd-$(VERSION)-$$arch || exit 1; done
-	@cd dist && sha256sum xapsd-* >SHA256SUMS && cat SHA256SUMS
+	@cat LICENSE build/static/src/musl/COPYRIGHT \
+		build/static/src/mbedtls/LICENSE >dist/LICENSES
+	@cd dist && sha256sum xapsd-* LICENSES >SHA256SUMS && cat SHA256SUMS
 
 # Who takes the bytes: without LTO, which leaves no names to count by.
 size:
@@ -38,6 +40,11 @@ size:
 	@+$(STATIC_MAKE) ARCH=$(STATIC_ARCH) LTO= \
 		OUT=build/static/size-$(STATIC_ARCH)
 	@sh static/size.sh build/static/size-$(STATIC_ARCH)/xapsd
+
+# Bytes and memory of every file in dist/.
+bench-static:
+	@sh tests/deps.sh build bench qemu
+	@$(PYTHON) tests/bench/released.py
 
 # Builds them and runs them: unit tests, the journey of a mail, an empty root.
 CHECK_STATIC ?= $(sort $(STATIC_ARCH) aarch64)

@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+"""What the released executables take, as a table: released.py [FILE ...], all
+of dist/ by default.  Each is connected to a far end over TLS 1.3 and idle.
+
+A foreign one runs under qemu, with all its addresses in one window of qemu's
+own: so the kernel tells its pages from qemu's."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from far import Daemon, Far, wait_for
+from certs import Certs
+from xapsd import ROOT
+
+QEMU = {"i386": "i386", "armv7": "arm", "armel": "arm", "aarch64": "aarch64",
+        "mips": "mips -cpu 24Kc", "mipsel": "mipsel -cpu 24Kc",
+        "riscv64": "riscv64", "x86_64": "x86_64"}
+WINDOW, WINDOW_SIZE = 0x70000000000, 1 << 32
+REGISTRATIONS = (0, 1000, 100000)
+START_S = 120
+
+
+def runs_here(path):
+    try:
+        return subprocess.run([path, "--version"],
+                              stdout=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+def qemu(arch):
+    name, _, options = QEMU[arch].partition(" ")
+    # 32-bit machines have a window of 4 GB anyway
+    room = " -R %#x" % WINDOW_SIZE if "64" in arch else ""
+    return "qemu-%s-static %s -B %#x%s" % (name, options, WINDOW, room)
+
+
+def writable(path):
+    """Bytes of .data and the like, and of .bss."""
+    text = subprocess.run(["readelf", "-SW", path], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    data = bss = 0
+    for kind, size, flags in re.findall(
+            r"\] \S+ +(\w+) +\w+ \w+ (\w+) \w+ +(\w*)", text):
+        if "W" in flags and kind == "NOBITS" and "T" not in flags:
+            bss += int(size, 16)
+        elif "W" in flags and kind != "NOBITS":
+            data += int(size, 16)
+    return data, bss
+
+
+def memory(pid, foreign):
+    """KiB: resident, and of it private."""
+    total = {"Rss": 0, "Anonymous": 0}
+    low, high = (WINDOW, WINDOW + WINDOW_SIZE) if foreign else (0, 1 << 63)
+    inside = False
+    with open("/proc/%d/smaps" % pid) as f:
+        for line in f:
+            edges = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+            if edges:
+                start, end = (int(e, 16) for e in edges.groups())
+                inside = low <= start and end <= high
+            key, _, value = line.partition(":")
+            if inside and key in total:
+                total[key] += int(value.split()[0])
+    return total["Rss"], total["Anonymous"]
+
+
+def row(path, folder, certs, far):
+    arch = path.name.split("-")[-1] if "-" in path.name else path.parent.name
+    foreign = not runs_here(path)
+    os.environ["XAPSD"] = str(path)
+    os.environ["XAPSD_WRAP"] = qemu(arch) if foreign else ""
+    columns = [arch, "%d" % path.stat().st_size, "%d + %d" % writable(path)]
+    for n in REGISTRATIONS:
+        with Daemon(folder / ("%s-%d" % (arch, n)), certs, far,
+                    n=n) as daemon:
+            wait_for(daemon.is_up, "connection", START_S)
+            if ", TLSv1.3" not in daemon.log():
+                raise SystemExit("this is not TLS 1.3:\n" + daemon.log())
+            columns.append("%d, %d" % memory(daemon.pid, foreign))
+    print("| %s |" % " | ".join(columns + [
+        "qemu" if foreign else "this machine"]), flush=True)
+
+
+def main():
+    paths = [pathlib.Path(p).resolve() for p in sys.argv[1:]] or sorted(
+        (ROOT / "dist").glob("xapsd-*"))
+    if not paths:
+        raise SystemExit("nothing in dist/: make release")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="xb-"))
+    (folder / "certs").mkdir()      # the daemon watches their folder
+    certs = Certs(str(folder / "certs"))
+    far = Far(folder, certs)
+    print("| machine | bytes | data + bss | %s | run by |\n|%s" % (
+        " | ".join("KiB resident, private: %d registrations" % n
+                   for n in REGISTRATIONS), "---|" * (4 + len(REGISTRATIONS))))
+    try:
+        for path in paths:
+            row(path, folder, certs, far)
+    finally:
+        far.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
