@@ -899,7 +899,7 @@ static const char live_keys[] =
     "certificateFileP12 certificatePassword certificatePasswordFile topic "
     "maxConnections apnsEnvironment apnsHost apnsPort apnsCaFile pushType "
     "pushPriority pushExpiration pushTimeout retryMin retryMax mailboxHashes "
-    "appleId appleIdHashedPassword";
+    "tlsCertfile tlsKeyfile appleId appleIdHashedPassword";
 
 static size_t field_size(const struct key *k)
 {

@@ -360,14 +360,32 @@ static int check_environment(const struct cred *c, const struct conf *conf,
 	return -1;
 }
 
-/* The first line of certificatePasswordFile, or certificatePassword. */
+char *cred_read_password(const struct conf *conf, const char *key,
+    const char *name, char err[ERR_MAX])
+{
+	char *password = NULL;
+	struct file f;
+	size_t n;
+
+	if (file_read(conf, key, name, true, &f, err) == 0) {
+		n = strcspn(f.text, "\r\n");
+		if (n <= PASSWORD_MAX)
+			password = xstrndup(f.text, n);
+		else
+			conf_blame(conf, key, err,
+			    "%s has a first line of over %d characters: is it "
+			    "the right file?",
+			    f.path, PASSWORD_MAX);
+	}
+	file_free(&f);
+	return password;
+}
+
+/* certificatePassword, or what is in certificatePasswordFile. */
 static int get_password(
     const struct conf *conf, char **password_r, char err[ERR_MAX])
 {
 	const char *key = "certificatePasswordFile";
-	struct file f;
-	size_t n;
-	int rc = -1;
 
 	*password_r = NULL;
 	if (conf->certificate_password_file == NULL) {
@@ -380,20 +398,9 @@ static int get_password(
 		    "certificatePassword is set too: remove one of them");
 		return -1;
 	}
-	if (file_read(conf, key, conf->certificate_password_file, true, &f,
-		err) == 0) {
-		n = strcspn(f.text, "\r\n");
-		rc = n <= PASSWORD_MAX ? 0 : -1;
-		if (rc == 0)
-			*password_r = xstrndup(f.text, n);
-		else
-			conf_blame(conf, key, err,
-			    "%s has a first line of over %d characters: is it "
-			    "the right file?",
-			    f.path, PASSWORD_MAX);
-	}
-	file_free(&f);
-	return rc;
+	*password_r =
+	    cred_read_password(conf, key, conf->certificate_password_file, err);
+	return *password_r != NULL ? 0 : -1;
 }
 
 static int load_p12(struct cred *c, const struct conf *conf,
@@ -558,14 +565,21 @@ struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
 		.cure = "take one without password (openssl pkey -in … -out …)",
 	};
 
+	char why[ERR_MAX];
+
 	c->kind = CRED_SERVER;
-	if (load_pair(c, conf, &pair, err) == 0) {
-		c->not_before_s = tls_cert_not_before(c->cert);
-		c->expires_s = tls_cert_not_after(c->cert);
-		c->tls = tls_server_new(c->cert, c->key, err);
+	if (load_pair(c, conf, &pair, err) != 0)
+		goto fail;
+	c->expires_s = tls_cert_not_after(c->cert);
+	c->tls = tls_server_new(c->cert, c->key, why);
+	if (c->tls == NULL) {
+		conf_blame(conf, "tlsCertfile", err, "%s", why);
+		goto fail;
 	}
-	if (c->tls != NULL)
-		return c;
+	c->cert = NULL; /* the context's now */
+	c->key = NULL;
+	return c;
+fail:
 	cred_free(c);
 	return NULL;
 }

@@ -31,8 +31,8 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
 /* The same for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
  * Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
-/* Connections of its cred_tls() that are open may outlive it; none may be in
- * its handshake. */
+/* Connections of its cred_tls() may outlive it, of a client's only those that
+ * are open, none in its handshake. */
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);
@@ -47,6 +47,11 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
 /* The files behind it, as they are found from here; cb is told each path. */
 void cred_each_file(const struct conf *conf,
     void (*cb)(void *arg, const char *path), void *arg);
+
+/* The first line of a file that a key of the configuration names; the caller
+ * wipes and frees it.  NULL with err set. */
+char *cred_read_password(const struct conf *conf, const char *key,
+    const char *name, char err[ERR_MAX]);
 
 /* The TLS context with this identity, its trust by apnsCaFile or the built-in
  * roots; owned by the cred; NULL for CRED_NONE. */

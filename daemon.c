@@ -36,22 +36,16 @@
  * enough. */
 #define EXPIRE_MAX_MS (24 * 60 * 60 * 1000)
 
-/* A password file holds one line. */
-#define PASSWORD_MAX 1024
-
 struct daemon {
 	const struct cli *cli;
 	struct conf conf;
 	struct loop *loop;
 	struct store *store;
-	struct cred *cred; /* renew's, once that is there */
+	struct cred *cred, *tls_cred; /* renew's, once that is there */
 	struct renew *renew;
 	struct push_queue *queue;
 	struct api *api;
 	struct http_server *server;
-	struct tls_ctx *tls;
-	struct tls_cert *tls_cert;
-	struct tls_key *tls_key;
 	struct loop_timer expire, shutdown;
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
 	struct listeners listeners;
@@ -60,81 +54,21 @@ struct daemon {
 
 /* --- files that the configuration names --- */
 
-/* The file's text; secrets are wiped by the caller.  NULL with err set. */
-static char *read_small_file(const struct conf *c, const char *key,
-    const char *name, size_t max, char err[ERR_MAX])
-{
-	char *path = conf_beside(c, name), *text = xmalloc(max + 1);
-	FILE *f = fopen(path, "re");
-	size_t n = 0;
-
-	if (f != NULL)
-		n = fread(text, 1, max, f);
-	if (f == NULL || ferror(f)) {
-		conf_blame(
-		    c, key, err, "cannot read %s: %s", path, strerror(errno));
-		free(text);
-		text = NULL;
-	} else {
-		text[n] = '\0';
-	}
-	if (f != NULL)
-		fclose(f);
-	free(path);
-	return text;
-}
-
 static int read_http_password(struct conf *c, char err[ERR_MAX])
 {
-	char *text;
-
 	if (c->http_password_file == NULL || c->http_password != NULL)
 		return 0;
-	text = read_small_file(
-	    c, "httpPasswordFile", c->http_password_file, PASSWORD_MAX, err);
-	if (text == NULL)
-		return -1;
-	text[strcspn(text, "\r\n")] = '\0';
-	c->http_password = text;
-	return 0;
+	c->http_password = cred_read_password(
+	    c, "httpPasswordFile", c->http_password_file, err);
+	return c->http_password != NULL ? 0 : -1;
 }
 
-#define PEM_MAX (256 * 1024) /* a certificate with its chain */
-
-static int open_server_tls(struct daemon *d)
+static int load_tls_cred(struct daemon *d)
 {
-	const struct conf *c = &d->conf;
-	char *cert = NULL, *key = NULL, why[ERR_MAX];
-	int rc = -1;
-
-	if (c->tls_certfile == NULL)
+	if (d->conf.tls_certfile == NULL)
 		return 0;
-	cert =
-	    read_small_file(c, "tlsCertfile", c->tls_certfile, PEM_MAX, d->err);
-	if (cert == NULL)
-		goto out;
-	key = read_small_file(c, "tlsKeyfile", c->tls_keyfile, PEM_MAX, d->err);
-	if (key == NULL)
-		goto out;
-	d->tls_cert = tls_cert_parse(cert, strlen(cert), why);
-	if (d->tls_cert == NULL) {
-		conf_blame(c, "tlsCertfile", d->err, "%s", why);
-		goto out;
-	}
-	d->tls_key = tls_key_parse(key, strlen(key), NULL, why);
-	if (d->tls_key != NULL)
-		d->tls = tls_server_new(d->tls_cert, d->tls_key, why);
-	if (d->tls == NULL) {
-		conf_blame(c, "tlsKeyfile", d->err, "%s", why);
-		goto out;
-	}
-	rc = 0;
-out:
-	free(cert);
-	if (key != NULL)
-		mem_wipe(key, strlen(key));
-	free(key);
-	return rc;
+	d->tls_cred = cred_load_server(&d->conf, d->err);
+	return d->tls_cred != NULL ? 0 : -1;
 }
 
 /* --- privileges --- */
@@ -297,6 +231,7 @@ static void on_hup(void *arg, int signo)
 	/* What Apple's side may have kept of the old values goes first. */
 	if (!renew_reload(d->renew))
 		push_reconfigure(d->queue);
+	renew_reload_server(d->renew);
 	conf_free(&fresh);
 	systemd_notify("READY=1");
 }
@@ -359,8 +294,10 @@ static void serve_listeners(struct daemon *d)
 	while (l->n > 0) {
 		l->n--;
 		http_server_listen(d->server, l->a[l->n].fd, l->a[l->n].is_unix,
-		    l->a[l->n].is_tls ? d->tls : NULL);
+		    l->a[l->n].is_tls ? cred_tls(d->tls_cred) : NULL);
 	}
+	renew_set_server(d->renew, d->server, d->tls_cred);
+	d->tls_cred = NULL;
 }
 
 static int catch_signals(struct daemon *d)
@@ -390,7 +327,7 @@ static int start(struct daemon *d)
 	 * loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
-	if (read_http_password(&d->conf, d->err) < 0 || open_server_tls(d) < 0)
+	if (read_http_password(&d->conf, d->err) < 0 || load_tls_cred(d) < 0)
 		return EXIT_CONFIG;
 	raise_fd_limit(&d->conf);
 	if (listen_open(&d->listeners, &d->conf, d->err) < 0)
@@ -437,9 +374,7 @@ static void stop(struct daemon *d)
 	store_close(d->store);
 	cred_free(d->cred);
 	renew_free(d->renew);
-	tls_ctx_free(d->tls);
-	tls_cert_free(d->tls_cert);
-	tls_key_free(d->tls_key);
+	cred_free(d->tls_cred);
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);

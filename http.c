@@ -900,6 +900,15 @@ void http_server_listen(
 	from->li = io_listen(s->loop, fd, on_accept, from);
 }
 
+void http_server_set_tls(struct http_server *s, struct tls_ctx *tls)
+{
+	struct listener *from;
+
+	for (from = s->listeners; from != NULL; from = from->next)
+		if (from->tls != NULL)
+			from->tls = tls;
+}
+
 static void stop_listening(struct http_server *s)
 {
 	struct listener *from;

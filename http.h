@@ -86,6 +86,9 @@ void http_server_set_max(struct http_server *s, size_t max_connections);
 /* Takes the listening fd over.  tls may be NULL. */
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls);
+/* What newcomers to listeners with TLS get from now on.  The old one may go
+ * after this round of the loop. */
+void http_server_set_tls(struct http_server *s, struct tls_ctx *tls);
 /* The line protocol on the same ports: a request that begins with REGISTER or
  * NOTIFY, a space and no HTTP target is one line.  Without a handler it is
  * malformed HTTP. */

@@ -7,8 +7,11 @@
 
 #include "api.h"
 #include "buf.h"
+#include "conf.h"
 #include "cred.h"
+#include "http.h"
 #include "log.h"
+#include "loop.h"
 #include "push.h"
 #include "tls.h"
 #include "watch.h"
@@ -27,6 +30,10 @@ struct renew {
 	struct api *api;
 	struct watch *watch;
 	int warned_days; /* the row of the last warning; INT_MAX none yet */
+
+	struct http_server *server;
+	struct cred *server_cred; /* NULL: no TLS listener */
+	struct watch *server_watch;
 };
 
 static void watch_one(void *arg, const char *path)
@@ -115,6 +122,79 @@ bool renew_reload(struct renew *r)
 	return true;
 }
 
+/* --- of the TLS listener --- */
+
+static void on_server_changed(void *arg)
+{
+	log_info("TLS listener: a file has changed");
+	renew_reload_server(arg);
+}
+
+static void watch_server_file(struct renew *r, const char *name)
+{
+	char *path = conf_beside(r->conf, name);
+
+	watch_add(r->server_watch, path);
+	free(path);
+}
+
+static void use_server_cred(struct renew *r, struct cred *cred)
+{
+	char date[32];
+
+	r->server_cred = cred;
+	format_date(cred_expires_s(cred), date);
+	log_info("TLS listener: certificate valid until %s", date);
+}
+
+static void watch_server_files(struct renew *r)
+{
+	watch_free(r->server_watch);
+	r->server_watch = watch_new(r->loop, on_server_changed, r);
+	watch_server_file(r, r->conf->tls_certfile);
+	watch_server_file(r, r->conf->tls_keyfile);
+}
+
+void renew_set_server(
+    struct renew *r, struct http_server *server, struct cred *cred)
+{
+	r->server = server;
+	if (cred == NULL)
+		return;
+	watch_server_files(r);
+	use_server_cred(r, cred);
+}
+
+static void free_cred(void *cred)
+{
+	cred_free(cred);
+}
+
+void renew_reload_server(struct renew *r)
+{
+	struct cred *fresh, *old = r->server_cred;
+	bool wanted = r->conf->tls_certfile != NULL;
+	char err[ERR_MAX];
+
+	if (wanted != (old != NULL))
+		log_warn("reload: takes effect at the next start only: "
+			 "tlsCertfile");
+	if (!wanted || old == NULL)
+		return;
+	watch_server_files(r);
+	fresh = cred_load_server(r->conf, err);
+	if (fresh == NULL) {
+		log_error("%s: not used, the old certificate stays", err);
+		return;
+	}
+	use_server_cred(r, fresh);
+	http_server_set_tls(r->server, cred_tls(fresh));
+	/* Who was accepted in this round may have its context only by name. */
+	loop_defer_free(r->loop, old, free_cred);
+}
+
+/* --- the owner's --- */
+
 struct renew *renew_new(struct loop *l, const struct conf *conf,
     struct cred *cred, struct push_queue *queue, struct api *api)
 {
@@ -137,6 +217,8 @@ void renew_free(struct renew *r)
 	if (r == NULL)
 		return;
 	watch_free(r->watch);
+	watch_free(r->server_watch);
 	cred_free(r->cred);
+	cred_free(r->server_cred);
 	free(r);
 }

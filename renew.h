@@ -1,5 +1,6 @@
 /* renew.h - credentials over time: says until when they are valid, warns before
- * they expire, and swaps them when their files change. */
+ * they expire, and swaps them when their files change; the same (but for the
+ * warnings) for the certificate of our own TLS listener. */
 #ifndef RENEW_H
 #define RENEW_H
 
@@ -8,6 +9,7 @@
 struct api;
 struct conf;
 struct cred;
+struct http_server;
 struct loop;
 struct push_queue;
 struct renew;
@@ -21,6 +23,14 @@ void renew_free(struct renew *r);
 /* Reads the files that conf names now.  Bad ones are refused with an error in
  * the log, and the old credentials stay: false. */
 bool renew_reload(struct renew *r);
+
+/* Takes over the cred whose cred_tls() the server's listeners use; NULL: there
+ * is no TLS listener. */
+void renew_set_server(
+    struct renew *r, struct http_server *server, struct cred *cred);
+/* Reads tlsCertfile and tlsKeyfile again, for new connections.  As above, but
+ * for the return value. */
+void renew_reload_server(struct renew *r);
 
 /* Once a day: warns 30, 14, 7, 3 and 1 days ahead. */
 void renew_look(struct renew *r);

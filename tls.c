@@ -22,6 +22,8 @@ struct tls_ctx {
 	unsigned refs; /* the owner's and each connection's */
 	bool client;
 	bool has_cert;
+	struct tls_cert *cert; /* a server's own */
+	struct tls_key *key;
 	mbedtls_ssl_config conf;
 	mbedtls_x509_crt ca;
 	mbedtls_ssl_session session; /* offered again, if session_host is set */
@@ -242,6 +244,8 @@ struct tls_ctx *tls_server_new(
 
 	if (c == NULL)
 		return NULL;
+	c->cert = cert;
+	c->key = key;
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_NONE);
 #if defined(MBEDTLS_SSL_TICKET_C)
 	/* Without them connections work as well, only slower. */
@@ -289,6 +293,8 @@ void tls_ctx_free(struct tls_ctx *c)
 #endif
 	mbedtls_x509_crt_free(&c->ca);
 	mbedtls_ssl_config_free(&c->conf);
+	tls_cert_free(c->cert);
+	tls_key_free(c->key);
 	free(c);
 }
 

@@ -46,11 +46,12 @@ extern const char tls_features[];
 struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX]);
-/* Server side for tlsListenAddr. */
+/* Server side for tlsListenAddr.  Takes cert and key over on success, so that a
+ * handshake may outlive the owner. */
 struct tls_ctx *tls_server_new(
     struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX]);
-/* Connections that are open may outlive it (and cert and key); none may be in
- * its handshake. */
+/* Connections may outlive it; of a client's (and its cert and key) only those
+ * that are open, none in its handshake. */
 void tls_ctx_free(struct tls_ctx *c);
 
 /* A connection over a connected non-blocking socket, which stays the caller's.

@@ -16,7 +16,8 @@
 /* Certificate and key are often copied one after the other. */
 #define SETTLE_MS 1000
 
-#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB)
+/* IN_CREATE is for symbolic links, which certbot makes anew. */
+#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB | IN_CREATE)
 
 struct watch {
 	struct loop *loop;
@@ -78,8 +79,8 @@ struct watch *watch_new(struct loop *l, void (*cb)(void *arg), void *arg)
 	w->arg = arg;
 	loop_timer_init(&w->settle, on_settled, w);
 	if (fd < 0 || loop_fd_add(l, &w->f, fd, LOOP_READ, on_events, w) < 0) {
-		log_warn("inotify: %s: changed credentials are noticed at "
-			 "SIGHUP only",
+		log_warn("inotify: %s: changed keys and certificates are "
+			 "noticed at SIGHUP only",
 		    strerror(errno));
 		if (fd >= 0)
 			close(fd);

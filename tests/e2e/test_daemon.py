@@ -257,7 +257,8 @@ def test_reload(start_xapsd, apple):
 @pytest.mark.parametrize("line, says", [
     ("delay: soon", r"xapsd.yaml:1: delay: \"soon\" is not valid"),
     ("listenAddr: 0.0.0.0\nport: 1", r"can be reached from other machines"),
-    ("httpUser: me\nhttpPasswordFile: none", r"cannot read .*none"),
+    ("httpUser: me\nhttpPasswordFile: none",
+     r"xapsd.yaml:2: httpPasswordFile: .*none: No such file"),
     (None, r"cannot be read: No such file"),
 ])
 def test_reload_of_a_bad_file(start_xapsd, apple, line, says):

@@ -1,13 +1,19 @@
 """Credentials over time: warned of, reloaded, never lost."""
 
+import contextlib
 import os
+import re
 import shutil
 import signal
+import socket
+import ssl
+import subprocess
+import time
 
 import pytest
 
 import certs as pki
-from apple import Answer
+from apple import Answer, free_port
 ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
 TOKEN = "29180123" * 8
 
@@ -152,3 +158,202 @@ def test_retired_apple_id(start_xapsd):
     xapsd = start_xapsd(appleId="a@example.org",
                         appleIdHashedPassword="0" * 64)
     xapsd.wait_log("Apple closed this log-in in October 2024.*keyFileP8")
+
+
+# --- the certificate of the TLS listener ---
+
+class Door:
+    """A TLS listener whose certificate the test replaces."""
+
+    def __init__(self, start, certs, folder):
+        self.certs, self.folder = certs, folder
+        self.path = folder / "door.pem"
+        self.issue()
+        self.port = free_port()
+        self.xapsd = start(tlsCertfile=str(self.path), tlsPort=self.port,
+                           tlsKeyfile=str(self.path))
+        # Its socket takes connections before the files are watched.
+        self.xapsd.request("GET", "/healthz")
+
+    def issue(self, path=None, **validity):
+        """A new one in the file; its serial number."""
+        key, cert = self.certs.issuer.server(**validity)
+        self.pem = pki.cert_pem(cert) + pki.key_pem(key)
+        put(path or self.path, self.pem)
+        self.serial = cert.serial_number
+        return self.serial
+
+    def served(self):
+        """The serial number that an openssl client is shown and trusts."""
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", "127.0.0.1:%d" % self.port,
+             "-CAfile", self.certs.ca, "-verify_return_error",
+             "-verify_hostname", "localhost", "-servername", "localhost"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+        assert done.returncode == 0, done.stderr.decode()
+        shown = subprocess.run(
+            ["openssl", "x509", "-noout", "-serial"], input=done.stdout,
+            capture_output=True, check=True, timeout=30).stdout.decode()
+        return int(shown.split("=")[1], 16)
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), 20)
+
+    def secure(self, s):
+        context = ssl.create_default_context(cafile=self.certs.ca)
+        return context.wrap_socket(s, server_hostname="localhost")
+
+    def reloaded(self, start):
+        self.xapsd.wait_log("TLS listener: certificate valid until",
+                            start=start)
+
+
+def asks(t):
+    t.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = t.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 404"), answer
+
+
+@pytest.fixture
+def door(start_xapsd, certs, workdir):
+    return Door(start_xapsd, certs, workdir)
+
+
+def relink(door):
+    """As certbot does: files in an archive, links to them made anew."""
+    new = door.folder / "archive.pem"
+    serial = door.issue(new)
+    door.path.unlink()
+    door.path.symlink_to(new)
+    return serial
+
+
+def rewrite(door):
+    kept = door.path.read_bytes()
+    serial = door.issue(door.folder / "aside.pem")
+    assert door.pem != kept
+    door.path.write_bytes(door.pem)
+    return serial
+
+
+@pytest.mark.parametrize("how", [Door.issue, rewrite, relink],
+                         ids=["rename", "rewrite", "link"])
+def test_listener_certificate_without_restart(door, how):
+    """Newcomers see the new one; open connections and handshakes under way
+    go on with the old one."""
+    assert door.served() == door.serial
+    begun = door.connect()
+    with door.secure(door.connect()) as old:
+        asks(old)
+        start = door.xapsd.log_size()
+        serial = how(door)
+        door.reloaded(start)
+        assert door.served() == serial
+        asks(old)
+        with door.secure(begun) as t:
+            asks(t)
+    door.xapsd.assert_alive()
+
+
+def test_listener_certificate_by_sighup(door):
+    """Also from other files, named in the configuration since."""
+    serial = door.issue(door.folder / "elsewhere.pem")
+    door.xapsd.config.update(tlsCertfile=str(door.folder / "elsewhere.pem"),
+                             tlsKeyfile=str(door.folder / "elsewhere.pem"))
+    door.xapsd.write_config()
+    assert door.served() != serial
+    start = door.xapsd.log_size()
+    door.xapsd.process.send_signal(signal.SIGHUP)
+    door.reloaded(start)
+    assert door.served() == serial
+    # the new files are watched, too
+    start = door.xapsd.log_size()
+    serial = door.issue(door.folder / "elsewhere.pem")
+    door.reloaded(start)
+    assert door.served() == serial
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (lambda pem: b"no certificate\n", r"tlsCertfile: .*door\.pem"),
+    (lambda pem: pem.split(b"-----BEGIN PRIVATE")[0],
+     r"tlsKeyfile: .*door\.pem"),
+    (lambda pem: pem.split(b"-----BEGIN PRIVATE")[0] +
+     pki.key_pem(pki.ec_key()), r"tlsKeyfile: the key does not belong"),
+], ids=["garbage", "no-key", "another-key"])
+def test_bad_listener_certificate_is_refused(door, spoil, says):
+    good = door.serial
+    put(door.path, spoil(door.pem))
+    door.xapsd.wait_log(
+        r"error .*xapsd\.yaml:\d+: %s.*: not used, the old certificate stays" %
+        says)
+    assert door.served() == good
+    start = door.xapsd.log_size()
+    door.xapsd.process.send_signal(signal.SIGHUP)
+    door.xapsd.wait_log("the old certificate stays", start=start)
+    assert door.served() == good
+    assert len(re.findall("the old certificate stays",
+                          door.xapsd.log())) == 2
+    start = door.xapsd.log_size()
+    serial = door.issue()       # mended
+    door.reloaded(start)
+    assert door.served() == serial
+
+
+def test_listener_is_not_switched_by_sighup(door):
+    """On or off at the next start only, which is said."""
+    config = dict(door.xapsd.config)
+    for key in ("tlsCertfile", "tlsKeyfile"):
+        del door.xapsd.config[key]
+    door.xapsd.write_config()
+    door.xapsd.process.send_signal(signal.SIGHUP)
+    door.xapsd.wait_log("takes effect at the next start only: tlsCertfile")
+    assert door.served() == door.serial
+    door.xapsd.restart()
+    with pytest.raises(OSError):
+        door.connect()
+    door.xapsd.config.update(config)
+    start = door.xapsd.log_size()
+    door.xapsd.write_config()
+    door.xapsd.process.send_signal(signal.SIGHUP)
+    door.xapsd.wait_log("takes effect at the next start only: tlsCertfile",
+                        start=start)
+    door.xapsd.assert_alive()
+
+
+def test_listener_certificate_under_load(door):
+    """Handshakes without a pause while it is replaced again and again."""
+    for n in range(20):
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(door.connect())
+                       for _ in range(5)]
+            door.issue()
+            door.xapsd.process.send_signal(signal.SIGHUP)
+            for s in waiting:
+                with door.secure(s) as t:
+                    asks(t)
+    assert door.served() == door.serial
+
+
+# --- what is watched ---
+
+def test_other_files_in_the_folder_are_nothing(start_xapsd, certs, workdir):
+    """The database may lie beside them."""
+    folder = workdir / "x"
+    folder.mkdir()
+    for name in ("mine.pem", "door.pem"):
+        shutil.copy(certs.client if name == "mine.pem" else certs.server,
+                    folder / name)
+    xapsd = start_xapsd(
+        identity={"certificateFilePem": "mine.pem"}, tlsPort=free_port(),
+        tlsCertfile="door.pem", tlsKeyfile="door.pem")
+    assert xapsd.config["databaseFile"].startswith(str(folder))
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    put(folder / "other.pem", b"x")
+    put(folder / "mine.pem.bak", b"x")
+    put(folder / "mine.pe", b"x")
+    (folder / "link").symlink_to("mine.pem")
+    os.chmod(folder / "other.pem", 0o600)
+    time.sleep(1.5)         # longer than changes may take to settle
+    assert "a file has changed" not in xapsd.log()
+    os.chmod(folder / "mine.pem", 0o640)        # as one who mends its rights
+    xapsd.wait_log("credentials: a file has changed")

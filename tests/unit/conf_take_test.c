@@ -97,11 +97,11 @@ static void test_all_of_them(void **state)
 	conf_take(&c, &fresh, restart);
 	assert_string_equal(restart,
 	    "databaseFile, socketPath, socketMode, socketGroup, listenAddr, "
-	    "port, tlsListenAddr, tlsPort, tlsCertfile, tlsKeyfile, "
-	    "user");
+	    "port, tlsListenAddr, tlsPort, user");
 	assert_int_equal(c.max_connections, 1);
 	assert_true(c.apns_sandbox);
 	assert_string_equal(c.apns_host, "x");
+	assert_string_equal(c.tls_certfile, "x");
 	conf_free(&c);
 	conf_free(&fresh);
 }

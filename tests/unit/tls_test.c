@@ -86,7 +86,6 @@ static struct tls_ctx *client_ctx(const char *ca_file, const struct ident *id)
 /* --- a client and a server in one process --- */
 
 struct duo {
-	struct ident id;
 	struct tls_ctx *cc, *sc;
 	int cfd, sfd;	    /* theirs */
 	int crelay, srelay; /* the other ends, joined by us */
@@ -137,17 +136,26 @@ static void hang_up(struct duo *d)
 	close(d->srelay);
 }
 
-static void open_duo(struct duo *d, const char *server, const char *ca)
+static struct tls_ctx *server_ctx(const char *name)
 {
 	char pem[64], key[64];
+	struct tls_ctx *c;
+	struct ident id;
 
+	snprintf(pem, sizeof(pem), "%s.pem", name);
+	snprintf(key, sizeof(key), "%s.key", name);
+	id = ident(pem, key);
+	c = tls_server_new(id.cert, id.key, err);
+	if (c == NULL)
+		fail_msg("%s", err);
+	return c;
+}
+
+static void open_duo(struct duo *d, const char *server, const char *ca)
+{
 	memset(d, 0, sizeof(*d));
-	snprintf(pem, sizeof(pem), "%s.pem", server);
-	snprintf(key, sizeof(key), "%s.key", server);
-	d->id = ident(pem, key);
 	d->cc = client_ctx(ca, NULL);
-	d->sc = tls_server_new(d->id.cert, d->id.key, err);
-	assert_non_null(d->sc);
+	d->sc = server_ctx(server);
 	d->chunk = 1 << 16;
 }
 
@@ -155,7 +163,6 @@ static void close_duo(struct duo *d)
 {
 	tls_ctx_free(d->cc);
 	tls_ctx_free(d->sc);
-	ident_free(&d->id);
 }
 
 static bool pass(int from, int to, size_t chunk)
@@ -416,6 +423,23 @@ static void test_outlives(void **state)
 	hang_up(&d);
 }
 
+/* So does a server's handshake: its certificate was replaced meanwhile. */
+static void test_handshake_outlives(void **state)
+{
+	struct duo d;
+
+	(void)state;
+	open_duo(&d, "p256", "ca.pem");
+	connect_duo(&d, "push.test");
+	tls_handshake(d.c);
+	tls_ctx_free(d.sc);
+	d.sc = server_ctx("p384");
+	shake_ok(&d);
+	transfer(&d, d.c, d.s, 3000, 100);
+	hang_up(&d);
+	close_duo(&d);
+}
+
 /* A damaged record is no data. */
 static void test_damage(void **state)
 {
@@ -474,7 +498,7 @@ static void test_resumption(void **state)
 	assert_true(resumes(&d, "127.0.0.1"));
 	/* The server forgot its ticket keys: a full handshake, no failure. */
 	tls_ctx_free(d.sc);
-	d.sc = tls_server_new(d.id.cert, d.id.key, err);
+	d.sc = server_ctx("p256");
 	assert_false(resumes(&d, "127.0.0.1"));
 	assert_true(resumes(&d, "127.0.0.1"));
 	close_duo(&d);
@@ -945,8 +969,7 @@ static void serve_openssl(struct tls_ctx *c, int lfd, int port, const char *opt)
 
 static void test_openssl_client(void **state)
 {
-	struct ident id = ident("chain.pem", "chain.key");
-	struct tls_ctx *c = tls_server_new(id.cert, id.key, err);
+	struct tls_ctx *c = server_ctx("chain");
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sin);
@@ -960,7 +983,6 @@ static void test_openssl_client(void **state)
 	serve_openssl(c, lfd, ntohs(sin.sin_port), has_13() ? "-tls1_3" : "");
 	close(lfd);
 	tls_ctx_free(c);
-	ident_free(&id);
 }
 
 /* --- keys, certificates, small things --- */
@@ -1206,6 +1228,7 @@ int main(void)
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_outlives),
+		cmocka_unit_test(test_handshake_outlives),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_resumption),
 		cmocka_unit_test(test_resumption_dropped),
