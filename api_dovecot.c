@@ -34,9 +34,11 @@ enum push_result api_notify(
 		break;
 	case PUSH_NO_MAILBOX:
 		a->counters.unwatched++;
+		log_debug("notify: %s: no device watches %s", user, mailbox);
 		break;
 	case PUSH_NO_USER:
 		a->counters.unknown++;
+		log_debug("notify: %s: no device of this user", user);
 		break;
 	}
 	return result;
