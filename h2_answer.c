@@ -15,9 +15,11 @@ struct answer {
 	const char *bad; /* what is malformed (9113 8.1.1) */
 };
 
+/* Ends at the first byte that differs, nearly always the first of all.  A name or
+ * value that gets here has no NUL. */
 static bool is(const char *name, size_t len, const char *want)
 {
-	return len == strlen(want) && memcmp(name, want, len) == 0;
+	return strncmp(name, want, len) == 0 && want[len] == '\0';
 }
 
 /* 9113 8.2.1 */

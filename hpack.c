@@ -508,11 +508,16 @@ static size_t find_static(const struct hpack_header *h, size_t *name_r)
 static size_t find_dynamic(
     const struct table *t, const struct hpack_header *h, uint32_t hash)
 {
+	const struct entry *e = t->count > 0 ? table_entry(t, 0) : NULL;
 	struct field f;
 	size_t i;
 
+	/* Several times a push over all of the table: no call for each. */
 	for (i = 0; i < t->count; i++) {
-		if (table_entry(t, i)->hash != hash)
+		const uint32_t its = e->hash;
+
+		e = e > t->entries ? e - 1 : t->entries + t->slots - 1;
+		if (its != hash)
 			continue;
 		f = table_field(t, i);
 		if (same(f.name, f.name_len, h->name, h->name_len) &&
