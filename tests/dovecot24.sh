@@ -118,6 +118,9 @@ test_root() {
 	root=$dir/$1
 	in_root "$root" make -C /tree -j2 WERROR=-Werror BUILD=/root/build \
 		PROG=/root/build/xapsd all plugin &&
+	in_root "$root" make -C /tree/plugin uninstall &&
+	in_root "$root" env PLUGIN=/root/build/plugin \
+		XAPSD=/root/build/xapsd python3 /tree/tests/demo.py &&
 	in_root "$root" make -C /tree/plugin WERROR=-Werror \
 		BUILD=/root/build/plugin install || return 1
 	# shellcheck disable=SC2086

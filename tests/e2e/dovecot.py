@@ -281,6 +281,7 @@ class Dovecot:
         self.sample = sample
         self.plugin_conf = plugin_conf
         self.prefix = prefix
+        self.view = ()      # a command in front of what reads the config
         self.debug = debug
         self.modules = self.dir / "modules"
         self.home = self.dir / "home"
@@ -376,14 +377,34 @@ class Dovecot:
         ours = sorted(pathlib.Path(self.plugin_dir).glob("lib*_plugin.so"))
         if not ours:
             raise DovecotError(f"no modules in {self.plugin_dir}")
-        # 2.4's config process looks for it in one place only.
-        name = "settings/lib95_xaps_settings.so"
-        if version() >= (2, 4) and not os.path.exists(
-                os.path.join(self.install["dovecot_moduledir"], name)):
-            raise DovecotError(f"{name} must be installed: make install")
+        if version() >= (2, 4):
+            self._settings_module()
         for path in ours:
             shutil.copy(path, self.modules / path.name)
             (self.modules / path.name).chmod(0o644)
+
+    def _settings_module(self):
+        """2.4's config process looks for it in one folder only.  Where it is
+        not installed, a copy of that folder with it is mounted there, for our
+        own Dovecot's eyes only."""
+        name = "lib95_xaps_settings.so"
+        folder = pathlib.Path(self.install["dovecot_moduledir"], "settings")
+        built = pathlib.Path(self.plugin_dir, name)
+        if (folder / name).exists():
+            return
+        if not folder.is_dir() or not built.exists():
+            raise DovecotError(f"{folder / name} must be installed: "
+                               "make install")
+        ours = self.dir / "settings"
+        shutil.copytree(folder, ours, dirs_exist_ok=True)
+        shutil.copy(built, ours)
+        script = 'mount --bind "$0" "$1" && shift && exec "$@"'
+        how = ["unshare", "--mount"]
+        if os.getuid() != 0:
+            how += ["--user", "--map-current-user", "--keep-caps"]
+            script = script.replace(
+                "exec", "exec setpriv --inh-caps=-all --ambient-caps=-all")
+        self.view = [*how, "sh", "-c", script, str(ours), str(folder)]
 
     def write_config(self):
         try:
@@ -418,7 +439,7 @@ class Dovecot:
     def _start_once(self):
         start = self.log_size()
         self.process = subprocess.Popen(
-            [*self.prefix, find_program("dovecot"), "-F",
+            [*self.prefix, *self.view, find_program("dovecot"), "-F",
              "-c", str(self.conf)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True)
@@ -471,7 +492,8 @@ class Dovecot:
         """Delivers by dovecot-lda; returns the seconds it took."""
         start = time.monotonic()
         done = subprocess.run(
-            [self.install["dovecot_pkglibexecdir"] + "/dovecot-lda",
+            [*self.view,
+             self.install["dovecot_pkglibexecdir"] + "/dovecot-lda",
              "-c", str(self.conf), "-d", user, *args],
             input=text.encode(), capture_output=True, timeout=limit_s)
         if done.returncode != 0:
