@@ -42,9 +42,7 @@ static int say(const char *step, bool ok, const char *what)
 static int say_cred(const struct cred *cred)
 {
 	int64_t now_s = (int64_t)time(NULL), expires_s = cred_expires_s(cred);
-	time_t when = (time_t)expires_s;
-	char err[ERR_MAX], line[ERR_MAX], date[32] = "";
-	struct tm tm;
+	char err[ERR_MAX], line[ERR_MAX], date[LOG_DATE_MAX];
 
 	if (cred_kind(cred) == CRED_NONE)
 		return say("credentials", false,
@@ -52,13 +50,11 @@ static int say_cred(const struct cred *cred)
 		    "certificateFileP12");
 	if (cred_check_time(cred, now_s, err) < 0)
 		return say("credentials", false, err);
-	if (expires_s != 0) {
-		gmtime_r(&when, &tm);
-		strftime(date, sizeof(date), ", valid until %Y-%m-%d", &tm);
-	}
-	err_set(line, "%s for topic %s%s",
+	err_set(line, "%s for topic %s%s%s",
 	    cred_kind(cred) == CRED_TOKEN_KEY ? "token key" : "certificate",
-	    cred_topic(cred), date);
+	    cred_topic(cred), expires_s != 0 ? ", valid until " : "",
+	    expires_s != 0 ? log_date(expires_s, LOG_DATE_DAY, false, date)
+			   : "");
 	return say("credentials", true, line);
 }
 

@@ -619,22 +619,21 @@ struct tls_ctx *cred_tls(const struct cred *c)
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	bool early = now_s < c->not_before_s;
-	time_t when = (time_t)(early ? c->not_before_s : c->expires_s);
-	char date[32];
-	struct tm tm;
+	char date[LOG_DATE_MAX];
 
 	if (c->cert == NULL || now_s < TLS_CLOCK_MIN_S ||
 	    (!early && now_s <= c->expires_s))
 		return 0;
-	gmtime_r(&when, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+	log_date(early ? c->not_before_s : c->expires_s, LOG_DATE_MINUTE, false,
+	    date);
 	if (early)
 		err_set(err,
-		    "the certificate is not valid before %s: is this "
+		    "the certificate is not valid before %s UTC: is this "
 		    "machine's clock right?",
 		    date);
 	else
-		err_set(err, "the certificate expired on %s: renew it", date);
+		err_set(
+		    err, "the certificate expired on %s UTC: renew it", date);
 	return -1;
 }
 

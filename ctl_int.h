@@ -46,8 +46,6 @@ int ctl_width(const char *text);
 int ctl_columns(void);
 /* "5d", "3h", "12m", "8s" */
 void ctl_age(int64_t seconds, char out[16]);
-/* Local time, to the minute; UTC day if date_only. */
-void ctl_date(int64_t when_s, bool date_only, char out[32]);
 
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
 void ctl_show_regs(struct reg **regs, size_t n, int64_t ttl_s, bool json);

@@ -79,18 +79,6 @@ void ctl_age(int64_t seconds, char out[16])
 	snprintf(out, 16, "%d%c", (int)(seconds / units[i].s), units[i].unit);
 }
 
-void ctl_date(int64_t when_s, bool date_only, char out[32])
-{
-	time_t t = (time_t)when_s;
-	struct tm tm;
-
-	if (date_only)
-		gmtime_r(&t, &tm);
-	else
-		localtime_r(&t, &tm);
-	strftime(out, 32, date_only ? "%Y-%m-%d" : "%Y-%m-%d %H:%M", &tm);
-}
-
 const char *ctl_str(const struct json *j, const struct json_tok *obj,
     const char *key, char *out, size_t size)
 {
@@ -137,7 +125,7 @@ static void fill_row(
 	snprintf(row->text[C_USER], sizeof(row->text[0]), "%s", reg_user(r));
 	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
 	snprintf(row->text[C_ACCOUNT], SHOWN + 1, "%s", reg_account(r));
-	ctl_date(reg_time_s(r), false, row->text[C_REGISTERED]);
+	log_date(reg_time_s(r), LOG_DATE_MINUTE, true, row->text[C_REGISTERED]);
 	ctl_age(age_s, row->text[C_AGE]);
 	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s",
 	    reg_suspended(r) ? "suspended"
@@ -270,14 +258,14 @@ static void show_credentials(const struct json *j)
 {
 	int64_t expires_s = ctl_num(j, j->toks, "expires");
 	int64_t left_s = expires_s - (int64_t)time(NULL);
-	char kind[64], topic[256], date[32], age[16];
+	char kind[64], topic[256], date[LOG_DATE_MAX], age[16];
 
 	label("Credentials");
 	ctl_str(j, j->toks, "credentials", kind, sizeof(kind));
 	ctl_str(j, j->toks, "topic", topic, sizeof(topic));
 	printf("%s%s%s", kind, topic[0] != '\0' ? ", topic " : "", topic);
 	if (expires_s > 0) {
-		ctl_date(expires_s, true, date);
+		log_date(expires_s, LOG_DATE_DAY, false, date);
 		ctl_age(left_s, age);
 		if (left_s > 0)
 			printf(", valid until %s (%s)", date, age);

@@ -177,7 +177,7 @@ static void on_term(void *arg, int signo)
 		loop_stop(d->loop);
 		return;
 	}
-	log_info("stopping: %s", strsignal(signo));
+	log_info("stopping: %s", signo == SIGINT ? "SIGINT" : "SIGTERM");
 	systemd_notify("STOPPING=1");
 	d->shutdown_ms = loop_now_ms(d->loop);
 	http_server_quiesce(d->server);

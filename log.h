@@ -5,7 +5,9 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Room for one error sentence.  A function that can fail takes char err[ERR_MAX]
  * and writes the reason there; its caller decides and logs it once. */
@@ -47,6 +49,19 @@ void log_at(enum log_level level, const char *fmt, ...)
 
 /* Writes the first 8 characters of token and an ellipsis to out; returns out. */
 const char *log_token(const char *token, char out[LOG_TOKEN_MAX]);
+
+/* How much of "2026-11-22 06:08:47" is wanted, in characters. */
+enum log_date {
+	LOG_DATE_DAY = 10,
+	LOG_DATE_MINUTE = 16,
+	LOG_DATE_SECOND = 19,
+	LOG_DATE_MAX, /* room, with the NUL */
+};
+
+/* Writes so much of the date of a wall clock time, UTC or local, to out; returns
+ * out.  (strftime() is 3.5 KB of a static executable.) */
+const char *log_date(int64_t time_s, enum log_date precision, bool local,
+    char out[LOG_DATE_MAX]);
 
 /* Writes one error sentence; always terminated, cut at ERR_MAX. */
 void err_set(char err[ERR_MAX], const char *fmt, ...)

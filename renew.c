@@ -55,33 +55,28 @@ static void watch_files(struct renew *r)
 	cred_each_file(r->conf, watch_one, r->watch);
 }
 
-static void format_date(int64_t s, char out[32])
+static const char *utc(int64_t time_s, char out[LOG_DATE_MAX])
 {
-	time_t when = (time_t)s;
-	struct tm tm;
-
-	gmtime_r(&when, &tm);
-	strftime(out, 32, "%Y-%m-%d %H:%M UTC", &tm);
+	return log_date(time_s, LOG_DATE_MINUTE, false, out);
 }
 
 static void say_cred(const struct renew *r)
 {
-	char date[32];
+	char date[LOG_DATE_MAX];
 
 	if (cred_kind(r->cred) == CRED_TOKEN_KEY)
 		log_info("Token key for topic %s", cred_topic(r->cred));
 	if (cred_kind(r->cred) != CRED_CERTIFICATE)
 		return;
-	format_date(cred_expires_s(r->cred), date);
-	log_info(
-	    "Certificate valid until %s, topic %s", date, cred_topic(r->cred));
+	log_info("Certificate valid until %s UTC, topic %s",
+	    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
 }
 
 void renew_look(struct renew *r)
 {
 	int64_t now_s = (int64_t)time(NULL), left_s;
 	int64_t expires_s = cred_expires_s(r->cred);
-	char date[32];
+	char date[LOG_DATE_MAX];
 	size_t i;
 
 	/* A clock that was never set says nothing. */
@@ -94,11 +89,12 @@ void renew_look(struct renew *r)
 	if (i == N_WARN_DAYS || warn_days[i] >= r->warned_days)
 		return;
 	r->warned_days = warn_days[i];
-	format_date(expires_s, date);
 	if (left_s > 0)
-		log_warn("the certificate expires on %s, in %lld days: renew "
-			 "it, or pushes end then",
-		    date, (long long)((left_s + DAY_S - 1) / DAY_S));
+		log_warn(
+		    "the certificate expires on %s UTC, in %lld days: renew "
+		    "it, or pushes end then",
+		    utc(expires_s, date),
+		    (long long)((left_s + DAY_S - 1) / DAY_S));
 }
 
 bool renew_reload(struct renew *r)
@@ -140,11 +136,11 @@ static void watch_server_file(struct renew *r, const char *name)
 
 static void use_server_cred(struct renew *r, struct cred *cred)
 {
-	char date[32];
+	char date[LOG_DATE_MAX];
 
 	r->server_cred = cred;
-	format_date(cred_expires_s(cred), date);
-	log_info("TLS listener: certificate valid until %s", date);
+	log_info("TLS listener: certificate valid until %s UTC",
+	    utc(cred_expires_s(cred), date));
 }
 
 static void watch_server_files(struct renew *r)

@@ -333,10 +333,8 @@ static int compare_regs(const void *a, const void *b)
 
 static void export_reg(const struct reg *r, bool first, struct buf *out)
 {
-	char token[REG_TOKEN_MAX + 1], when[32];
-	time_t t = (time_t)reg_time_s(r);
+	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
 	const char *p = reg_mailboxes(r);
-	struct tm tm;
 	size_t i;
 
 	buf_add_str(out, first ? "" : ",");
@@ -347,9 +345,9 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 		buf_add_str(out, i > 0 ? "," : "");
 		json_write_str(out, p);
 	}
-	gmtime_r(&t, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	buf_add_fmt(out, "],\"RegistrationTime\":\"%s\"}", when);
+	log_date(reg_time_s(r), LOG_DATE_SECOND, false, when);
+	when[LOG_DATE_DAY] = 'T';
+	buf_add_fmt(out, "],\"RegistrationTime\":\"%sZ\"}", when);
 }
 
 struct export

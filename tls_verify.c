@@ -128,18 +128,14 @@ static void tell_time(
 {
 	const mbedtls_x509_time *t =
 	    expired ? &crt->valid_to : &crt->valid_from;
-	char subject[NAME_MAX_SHOWN], today[16];
-	time_t now = time(NULL);
-	struct tm tm;
+	char subject[NAME_MAX_SHOWN], today[LOG_DATE_MAX];
 
-	gmtime_r(&now, &tm);
-	strftime(today, sizeof(today), "%Y-%m-%d", &tm);
 	err_set(v->err,
 	    "the server's certificate \"%s\" %s %04d-%02d-%02d, and this "
 	    "machine's clock says %s: is the clock right?",
 	    show_name(&crt->subject, subject),
 	    expired ? "expired on" : "is not valid before", t->year, t->mon,
-	    t->day, today);
+	    t->day, log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
 }
 
 static void tell_name(const struct tls_verify *v, const mbedtls_x509_crt *crt)

@@ -7,6 +7,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -205,6 +206,18 @@ def test_syslog_without_log_socket(jail, apple):
     with jail(apple=apple, args=["--syslog"]) as xapsd:
         apple.wait_connected()
         push_through(xapsd, apple)
+
+
+def test_syslog(jail, apple):
+    folder = jail().folder
+    (folder / "dev").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(folder / "dev" / "log"))
+        log.settimeout(10)
+        with jail(apple=apple, args=["--syslog"]) as xapsd:
+            line = log.recv(2048)
+        assert re.match(rb"<23>xapsd\[\d+\]: apns: connecting", line)
+        assert xapsd.log() == ""
 
 
 def test_token_key_or_certificate(jail, apple, certs):
