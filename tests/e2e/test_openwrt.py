@@ -2,6 +2,7 @@
 buildroot, and for the shell functions that an init script calls."""
 
 import base64
+import copy
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import subprocess
 
 import pytest
 
+from apple import Apple
 from xapsd import Xapsd, executable, token_key
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -117,6 +119,8 @@ def test_stage(tmp_path):
             0o755,
         "dovecot-xaps-plugin/usr/lib/dovecot/"
         "lib95_xaps_push_notification_plugin.so": 0o755,
+        "dovecot-xaps-plugin/usr/share/doc/dovecot/example-config/conf.d/"
+        "90-xaps.conf": 0o644,
     }
     assert (tmp_path / "root/xapsd/etc/xapsd").is_dir()
     # two builds beside each other do not see this machine's objects
@@ -124,6 +128,18 @@ def test_stage(tmp_path):
     out = subprocess.run([tmp_path / "root/xapsd/usr/sbin/xapsd", "--version"],
                          capture_output=True, text=True, check=True).stdout
     assert out.startswith("xapsd ")
+
+
+def test_the_feed_has_one_package():
+    """OpenWrt's scripts/feeds looks for Makefiles that define packages, five
+    levels deep: ours is found, and no other of this tree is taken for one."""
+    found = [
+        p for p in ROOT.rglob("Makefile")
+        if len(p.relative_to(ROOT).parts) <= 5
+        and p.relative_to(ROOT).parts[0] not in ("build", "dist")
+        and re.search(r"call (Build/DefaultTargets|BuildPackage|KernelPackage)",
+                      p.read_text())]
+    assert found == [PACKAGE / "Makefile"]
 
 
 def test_no_capabilities():
@@ -250,6 +266,27 @@ def test_instance(router):
         router.conf, router.run, router.etc / "db")}
     assert list(modes.values()) == [0o640, 0o1775, 0o700]
     assert sorted(p.name for p in router.run.parent.iterdir()) == ["xapsd"]
+
+
+def test_as_the_readme_says(router, certs):
+    """Its options make a configuration with which Apple is reached."""
+    readme = (ROOT / "README.md").read_text()
+    options = dict(re.findall(r"^    uci set xapsd\.main\.(\w+)=(\S+)$", readme,
+                              re.M))
+    assert options.pop("enabled") == "1"
+    shutil.copy(certs.p8, router.etc / options["keyFileP8"])
+    theirs = copy.copy(certs)
+    theirs.key_id = options["keyFileKeyId"]
+    theirs.team_id = options["keyFileTeamId"]
+    with Apple(theirs, topic=options["keyFileTopic"]) as apple:
+        status, calls = router.call({
+            **options, "apnsHost": "127.0.0.1", "apnsPort": apple.port,
+            "apnsCaFile": certs.ca})
+        assert status == 0 and ["instance", "main"] in calls
+        out = subprocess.run([executable(), "-c", router.conf, "check"],
+                             capture_output=True, text=True)
+    assert out.returncode == 0, out.stdout
+    assert "ok      takes these credentials" in out.stdout
 
 
 def test_without_jail(router):
