@@ -303,13 +303,44 @@ class Connection(asyncio.Protocol):
         self.flush()
 
 
-class Apple:
+class Watched:
+    """What threads change and tests wait for."""
+
+    def __init__(self):
+        self._change = threading.Condition()
+
+    def _notify(self):
+        with self._change:
+            self._change.notify_all()
+
+    def _so_far(self):
+        """For the message of a wait in vain."""
+        return ""
+
+    def wait(self, condition, what, timeout=TIMEOUT_S):
+        """Waits until condition() is true and returns its value."""
+        end = time.monotonic() + timeout
+        with self._change:
+            while True:
+                value = condition()
+                if value:
+                    return value
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise AssertionError("no %s within %g s%s" % (
+                        what, timeout, self._so_far()))
+                # not every change is announced
+                self._change.wait(min(left, 0.05))
+
+
+class Apple(Watched):
     """The service.  Public: port, pushes, problems, errors, tls_errors,
     connections, handshakes, resumed, bytes_received, resets."""
 
     def __init__(self, certs, host="127.0.0.1", port=0, topic=None,
                  server=None, settings=None, min_tls=None, max_tls=None,
                  on_push=None):
+        super().__init__()
         self.certs = certs
         self.host = host
         self.topic = topic or certs.key_topic   # of the token key
@@ -335,7 +366,6 @@ class Apple:
         self._hung = []
         self._listener = None
         self._good_jwt = None
-        self._change = threading.Condition()
         self._ssl = self._make_ssl(server or certs.server, min_tls, max_tls)
         self._sock = bind_port(host, port)
         self.port = self._sock.getsockname()[1]
@@ -457,10 +487,6 @@ class Apple:
                 self._change.notify_all()
 
     # --- called by connections, in the loop's thread ---
-
-    def _notify(self):
-        with self._change:
-            self._change.notify_all()
 
     def _opened(self, connection):
         with self._change:
@@ -624,22 +650,10 @@ class Apple:
 
     # --- what tests call ---
 
-    def wait(self, condition, what, timeout=TIMEOUT_S):
-        """Waits until condition() is true and returns its value."""
-        end = time.monotonic() + timeout
-        with self._change:
-            while True:
-                value = condition()
-                if value:
-                    return value
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise AssertionError(
-                        "Apple waited %g s in vain for %s; it has %r, "
-                        "%d connections, HTTP/2 errors %r, TLS errors %r" % (
-                            timeout, what, self.pushes, self.connections,
-                            self.errors, self.tls_errors))
-                self._change.wait(left)
+    def _so_far(self):
+        return ("; Apple has %r, %d connections, HTTP/2 errors %r, "
+                "TLS errors %r" % (self.pushes, self.connections, self.errors,
+                                   self.tls_errors))
 
     def to(self, token):
         """The requests for this device so far."""

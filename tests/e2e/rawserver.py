@@ -26,7 +26,7 @@ import hpack
 from hyperframe import frame as hf
 from hyperframe.exceptions import HyperframeError
 
-from apple import bind_port
+from apple import Watched, bind_port
 
 (DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY,
  WINDOW_UPDATE, CONTINUATION) = range(10)
@@ -526,10 +526,11 @@ def server_context(certificate, alpn=("h2",), min_tls=None, max_tls=None):
     return context
 
 
-class RawServer:
+class RawServer(Watched):
     """port, accepted (connections so far), connections, requests."""
 
     def __init__(self, context, listening=None):
+        super().__init__()
         self.context = context
         self.sock = listening or bind_port()
         self.host, self.port = self.sock.getsockname()[:2]
@@ -538,7 +539,6 @@ class RawServer:
         self.accepted = 0
         self._planned = collections.deque()
         self._running = []      # planned connections since the last plan()
-        self._change = threading.Condition()
         self._stopping = False
 
     def __enter__(self):
@@ -580,29 +580,12 @@ class RawServer:
                 c.thread.start()
                 self._change.notify_all()
 
-    def _notify(self):
-        with self._change:
-            self._change.notify_all()
-
     def _arrived(self, r):
         with self._change:
             self.requests.append(r)
             self._change.notify_all()
 
     # --- what tests call ---
-
-    def wait(self, condition, what, limit_s=LIMIT_S):
-        end = time.monotonic() + limit_s
-        with self._change:
-            while True:
-                value = condition()
-                if value:
-                    return value
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise AssertionError("no %s within %g s" % (what, limit_s))
-                # not every frame is announced
-                self._change.wait(min(left, 0.05))
 
     def plan(self, *scripts):
         """One for each of the next connections."""

@@ -694,14 +694,6 @@ static int setup(void **state)
 	return tls_init(err);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pki_close();
-	tls_exit();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -725,5 +717,5 @@ int main(void)
 		cmocka_unit_test(test_server),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, pki_teardown);
 }

@@ -20,25 +20,7 @@
 
 #include "../../buf.h"
 #include "../../io.h"
-#include "../../loop.h"
-
-static struct loop *l;
-
-static int setup(void **state)
-{
-	char err[ERR_MAX];
-
-	(void)state;
-	l = loop_new(err);
-	return l == NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	loop_free(l);
-	return 0;
-}
+#include "with_loop.h"
 
 /* What the owner of a stream was told. */
 struct seen {
@@ -456,8 +438,6 @@ static void test_listen_errors(void **state)
 	assert_non_null(strstr(err, "longer than"));
 	close(fd);
 }
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {

@@ -10,25 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../loop.h"
-
-static struct loop *l;
-
-static int setup(void **state)
-{
-	char err[ERR_MAX];
-
-	(void)state;
-	l = loop_new(err);
-	return l == NULL;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	loop_free(l);
-	return 0;
-}
+#include "with_loop.h"
 
 static char trace[256];
 
@@ -212,8 +194,6 @@ static void test_deferred_free(void **state)
 	loop_once(l, 0);
 	assert_int_equal(freed, 1);
 }
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {

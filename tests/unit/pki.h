@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../tls.h"
+
 static char pki_dir[] = "/tmp/xapsd-pki-XXXXXX";
 
 /* Runs a shell command in pki_dir; ends the test if it fails. */
@@ -86,6 +88,15 @@ static void pki_close(void)
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", pki_dir);
 	if (system(cmd) != 0)
 		abort();
+}
+
+/* Of a group of tests that called pki_open() and tls_init(). */
+static int pki_teardown(void **state)
+{
+	(void)state;
+	pki_close();
+	tls_exit();
+	return 0;
 }
 
 /* NAME.key; kind: "rsa:2048", "P-256" … */

@@ -1212,14 +1212,6 @@ static int setup(void **state)
 	return tls_init(err);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pki_close();
-	tls_exit();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1251,5 +1243,5 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, pki_teardown);
 }
