@@ -131,7 +131,7 @@ class FakeXapsd:
         else:
             os.chmod(self.path, mode)
         self.sock.listen(128)
-        self._spawn(self._accept)
+        self.acceptor = self._spawn(self._accept)
 
     def __enter__(self):
         return self
@@ -141,21 +141,34 @@ class FakeXapsd:
 
     @staticmethod
     def _spawn(function, *args):
-        threading.Thread(target=function, args=args, daemon=True).start()
+        thread = threading.Thread(target=function, args=args, daemon=True)
+        thread.start()
+        return thread
 
     def stop(self):
-        """As a daemon that ends: no listener, connections closed."""
+        """As a daemon that ends: no listener, connections closed.  Of those
+        just accepted, none may live on: it would be kept, and take what is
+        meant for the next daemon."""
         self.stopping.set()
+        self._end(self.sock)    # wakes accept()
+        self.acceptor.join(10)
+        self.sock.close()
+        with self.lock:
+            for conn in self.conns:
+                self._end(conn)
+
+    @staticmethod
+    def _end(sock):
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)  # wakes accept()
+            sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self.sock.close()
-        for conn in list(self.conns):
-            try:
-                conn.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+
+    def _adopt(self, conn):
+        with self.lock:
+            self.conns.add(conn)
+            if self.stopping.is_set():
+                self._end(conn)
 
     def behave(self, user, behaviour):
         self.behaviours[user] = behaviour
@@ -184,18 +197,16 @@ class FakeXapsd:
         try:
             if self.tls is not None:
                 conn = self.tls.wrap_socket(conn, server_side=True)
-            self.conns.add(conn)
+            self._adopt(conn)
             file = conn.makefile("rb")
             while self._one(conn, file):
                 pass
         except (CloseConnection, OSError):
             pass
         finally:
-            self.conns.discard(conn)
-            try:
-                conn.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            with self.lock:
+                self.conns.discard(conn)
+            self._end(conn)
             conn.close()
 
     def _one(self, conn, file):
