@@ -48,10 +48,10 @@
 /* Room for keys as they come instead of 32 slots from the start. */
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
 
-/* The listener for tlsListenAddr: 17,000 bytes. */
+/* The listener for tlsListenAddr: 15,000 bytes.  Without MBEDTLS_SSL_TICKET_C
+ * (3,100): Dovecot's processes would not use its tickets. */
 #ifndef XAPSD_NO_TLS_SERVER
 #define MBEDTLS_SSL_SRV_C
-#define MBEDTLS_SSL_TICKET_C
 #endif
 
 /* A peer may send records of 16 KB.  Ours are small, except the certificates of
@@ -86,7 +86,8 @@
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED /* JWT, most servers */
 #define MBEDTLS_ECP_DP_SECP384R1_ENABLED /* Apple's and others' CAs */
-#define MBEDTLS_ECP_DP_CURVE25519_ENABLED
+/* Not MBEDTLS_ECP_DP_CURVE25519_ENABLED (4,100): who has TLS 1.3 has P-256, too
+ * (RFC 8446 9.1). */
 /* Reduction by the form of these primes: handshakes several times as fast. */
 #define MBEDTLS_ECP_NIST_OPTIM
 #define MBEDTLS_MPI_MAX_SIZE 1024 /* RSA up to 8192 bits */
@@ -103,9 +104,8 @@
 #define MBEDTLS_AESCE_C /* 1,300 bytes */
 #endif
 #define MBEDTLS_GCM_C
-#define MBEDTLS_CHACHA20_C
-#define MBEDTLS_POLY1305_C
-#define MBEDTLS_CHACHAPOLY_C
+/* Not MBEDTLS_CHACHAPOLY_C (4,300): who has HTTP/2 or TLS 1.3 has AES-GCM, too
+ * (RFC 9113 9.2.2, RFC 8446 9.1). */
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_CIPHER_MODE_CBC /* .p12 files and keys under a password */
 #define MBEDTLS_CIPHER_PADDING_PKCS7
