@@ -71,7 +71,10 @@ def prepare():
             subprocess.run(["cp", "-a", "/dev/" + name, ROOT / "dev"],
                            check=True)
     policy = ROOT / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
+    # is asked when a service is to be started: notes what it would find
+    policy.write_text("#!/bin/sh\n"
+                      "stat -c \"$* %U:%G\" /etc/xapsd/xapsd.yaml >>/tmp/asked\n"
+                      "exit 101\n")
     policy.chmod(0o755)
     os.environ.update(DEBIAN_FRONTEND="noninteractive", LC_ALL="C",
                       PATH="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -117,8 +120,8 @@ def configure():
                 "apnsHost: 127.0.0.1\napnsPort: 1\n")
     shutil.copy(ROOT / "usr/share/doc/dovecot-xaps/examples/90-xaps.conf",
                 ROOT / "etc/dovecot/conf.d/90-xaps.conf")
-    with open(ROOT / "etc/dovecot/conf.d/90-xaps.conf", "a") as f:
-        f.write("mail_access_groups = xapsd\n")
+    run("sed", "-i", "s/^#mail_access/mail_access/",
+        "/etc/dovecot/conf.d/90-xaps.conf")
     with open(ROOT / "etc/dovecot/local.conf", "w") as f:
         f.write("mail_location = maildir:~/Maildir\nssl = no\n"
                 "disable_plaintext_auth = no\n"
@@ -179,7 +182,13 @@ def main():
     before = paths()
 
     say("install")
+    systemd = ROOT / "run/systemd/system"   # as if it were running
+    systemd.mkdir(parents=True)
     install(*debs.values())
+    shutil.rmtree(ROOT / "run/systemd")
+    asked = (ROOT / "tmp/asked").read_text()
+    expect("xapsd.service start root:xapsd" in asked.splitlines(),
+           "xapsd may read its configuration when it is started: " + asked)
     check_installed()
     configure()
     run("doveconf", "-n")
