@@ -1,0 +1,317 @@
+/* apns_test.c - what no server can be made to do in a test's time: the end of a
+ * connection's stream ids (RFC 9113 5.1.1). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../../apns.c"
+#include "../../h2_int.h"
+#include "with_loop.h"
+
+/* --- the stream and the credentials, as far as apns.c asks for them --- */
+
+struct io {
+	struct buf in, out;
+	io_cb *cb;
+	void *arg;
+	bool finished;
+};
+
+#define CONNS_MAX 4
+
+static struct io conns[CONNS_MAX];
+static size_t n_conns;
+
+struct io *io_connect(struct loop *loop, const char *host, int port,
+    struct tls_ctx *tls, io_cb *cb, void *arg)
+{
+	struct io *io = &conns[n_conns++];
+
+	(void)loop;
+	(void)host;
+	(void)port;
+	(void)tls;
+	assert_true(n_conns <= CONNS_MAX);
+	*io = (struct io){ .cb = cb, .arg = arg };
+	buf_init(&io->in, 1 << 16);
+	buf_init(&io->out, 1 << 16);
+	return io;
+}
+
+static void io_end(struct io *io)
+{
+	assert_false(io->finished);
+	io->finished = true;
+	buf_free(&io->in);
+	buf_free(&io->out);
+}
+
+void io_finish(struct io *io)
+{
+	io_end(io);
+}
+
+void io_close(struct io *io)
+{
+	io_end(io);
+}
+
+void io_set_limits(struct io *io, size_t in_max, size_t out_max)
+{
+	(void)io;
+	(void)in_max;
+	(void)out_max;
+}
+
+void io_resume(struct io *io)
+{
+	(void)io;
+}
+
+void io_flush(struct io *io)
+{
+	(void)io;
+}
+
+struct buf *io_in(struct io *io)
+{
+	return &io->in;
+}
+
+struct buf *io_out(struct io *io)
+{
+	return &io->out;
+}
+
+const char *io_error(const struct io *io)
+{
+	(void)io;
+	return "";
+}
+
+const char *io_peer(const struct io *io)
+{
+	(void)io;
+	return "peer";
+}
+
+const struct tls *io_tls(const struct io *io)
+{
+	(void)io;
+	return NULL;
+}
+
+const char *tls_alpn(const struct tls *t)
+{
+	(void)t;
+	return "h2";
+}
+
+const char *tls_protocol(const struct tls *t)
+{
+	(void)t;
+	return "TLSv1.3";
+}
+
+bool tls_resumed(const struct tls *t)
+{
+	(void)t;
+	return false;
+}
+
+void tls_random(void *p, size_t n)
+{
+	memset(p, 0, n);
+}
+
+enum cred_kind cred_kind(const struct cred *c)
+{
+	(void)c;
+	return CRED_CERTIFICATE;
+}
+
+const char *cred_topic(const struct cred *c)
+{
+	(void)c;
+	return "topic";
+}
+
+struct tls_ctx *cred_tls(const struct cred *c)
+{
+	(void)c;
+	return NULL;
+}
+
+const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
+{
+	(void)c;
+	(void)now_s;
+	(void)err;
+	return NULL;
+}
+
+void cred_renew(struct cred *c)
+{
+	(void)c;
+}
+
+/* --- the owner --- */
+
+static char owners[4];
+static char answered[64]; /* "A200 " for each answer */
+static unsigned rooms;
+
+static void on_room(void *arg)
+{
+	(void)arg;
+	rooms++;
+}
+
+static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+{
+	size_t n = strlen(answered);
+
+	(void)arg;
+	assert_int_equal(an->outcome, APNS_ANSWERED);
+	snprintf(answered + n, sizeof(answered) - n, "%c%d ",
+	    'A' + (int)((char *)owner - owners), an->status);
+}
+
+static const struct apns_ops ops = { .room = on_room, .answer = on_answer };
+
+static enum apns_sent push(struct apns *a, char who)
+{
+	char err[ERR_MAX];
+
+	return apns_send(
+	    a, "0123456789abcdef", "{}", 2, owners + (who - 'A'), err);
+}
+
+/* --- the server --- */
+
+static void say(struct io *io, enum frame_type type, uint8_t flags, uint32_t id,
+    const char *payload, size_t len)
+{
+	unsigned char head[FRAME_HEADER];
+
+	set_frame_header(head, len, type, flags, id);
+	buf_add(&io->in, head, sizeof(head));
+	buf_add(&io->in, payload, len);
+	io->cb(io, IO_DATA, io->arg);
+	loop_once(l, 0);
+}
+
+static void come_up(struct io *io)
+{
+	io->cb(io, IO_OPEN, io->arg);
+	say(io, SETTINGS, 0, 0, NULL, 0);
+}
+
+/* 200 (RFC 7541 A: index 8) */
+static void answer(struct io *io, uint32_t id)
+{
+	say(io, HEADERS, F_END_STREAM | F_END_HEADERS, id, "\x88", 1);
+}
+
+/* The stream of the last request that went out. */
+static uint32_t last_id(const struct io *io)
+{
+	const unsigned char *p = buf_head(&io->out) + 24; /* the preface */
+	const unsigned char *end = buf_head(&io->out) + io->out.len;
+	uint32_t id = 0;
+
+	for (; p < end; p += FRAME_HEADER + (get_u32(p) >> 8))
+		if (p[3] == HEADERS)
+			id = get_u32(p + 5);
+	return id;
+}
+
+/* --- tests --- */
+
+static struct apns *a;
+static struct conf conf;
+
+static int setup(void **state)
+{
+	loop_setup(state);
+	conf_init(&conf);
+	n_conns = 0;
+	rooms = 0;
+	answered[0] = '\0';
+	log_set_level(LOG_L_FATAL);
+	a = apns_new(l, &conf, NULL, &ops, NULL);
+	come_up(&conns[0]);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	apns_free(a);
+	conf_free(&conf);
+	return loop_teardown(state);
+}
+
+static void test_last_id(void **state)
+{
+	(void)state;
+	a->cur->h2->next_id = ID_MAX;
+	assert_int_equal(apns_room(a), 1);
+	assert_int_equal(push(a, 'A'), APNS_SENT);
+	assert_int_equal(push(a, 'B'), APNS_FULL);
+	loop_once(l, 0);
+	assert_int_equal(last_id(&conns[0]), ID_MAX);
+	answer(&conns[0], ID_MAX);
+	assert_string_equal(answered, "A200 ");
+	assert_true(conns[0].finished);
+	/* without a pause, and the owner hears of it */
+	loop_once(l, 0);
+	assert_int_equal(n_conns, 2);
+	rooms = 0;
+	come_up(&conns[1]);
+	assert_int_equal(rooms, 1);
+	assert_int_equal(push(a, 'B'), APNS_SENT);
+	loop_once(l, 0);
+	assert_int_equal(last_id(&conns[1]), 1);
+	answer(&conns[1], 1);
+	assert_string_equal(answered, "A200 B200 ");
+	assert_false(conns[1].finished);
+}
+
+/* What is under way on the old connection is answered there. */
+static void test_drains(void **state)
+{
+	(void)state;
+	a->cur->h2->next_id = ID_MAX - 4;
+	assert_int_equal(apns_room(a), 3);
+	assert_int_equal(push(a, 'A'), APNS_SENT);
+	assert_int_equal(push(a, 'B'), APNS_SENT);
+	assert_int_equal(push(a, 'C'), APNS_SENT);
+	assert_int_equal(push(a, 'D'), APNS_FULL);
+	loop_once(l, 0);
+	answer(&conns[0], ID_MAX - 2);
+	loop_once(l, 0);
+	assert_int_equal(n_conns, 2);
+	come_up(&conns[1]);
+	assert_int_equal(push(a, 'D'), APNS_SENT);
+	loop_once(l, 0);
+	answer(&conns[1], 1);
+	answer(&conns[0], ID_MAX);
+	assert_false(conns[0].finished);
+	answer(&conns[0], ID_MAX - 4);
+	assert_true(conns[0].finished);
+	assert_string_equal(answered, "B200 D200 C200 A200 ");
+	assert_int_equal(n_conns, 2);
+	assert_int_equal(a->failures, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_last_id, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drains, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
