@@ -19,8 +19,9 @@ void api_register(struct api *a, const struct reg_spec *spec)
 
 	store_put(a->store, spec);
 	a->counters.registered++;
-	log_info("register: %s: %s: %zu mailboxes", spec->user,
-	    log_token(spec->token, shown), spec->n_mailboxes);
+	log_info("register: %s: %s: %zu mailbox%s", spec->user,
+	    log_token(spec->token, shown), spec->n_mailboxes,
+	    spec->n_mailboxes == 1 ? "" : "es");
 }
 
 enum push_result api_notify(
