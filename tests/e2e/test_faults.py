@@ -169,8 +169,8 @@ def test_half_open(doors):
 
 
 def test_idle_ones_and_a_newcomer(start_xapsd):
-    """1,024 idle connections: what they cost, and that the newcomer is let in
-    (the longest-idle one goes)."""
+    """1,024 idle connections, as of silent IMAP processes: what they cost, and
+    that a newcomer is let in (the longest-idle one goes)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 4096:
         pytest.skip("the limit of open files is too low")
@@ -189,12 +189,18 @@ def test_idle_ones_and_a_newcomer(start_xapsd):
             daemon.open_files() - files, daemon.rss_kib() - memory))
         assert abs(daemon.open_files() - files - 1024) <= 1
         assert daemon.rss_kib() - memory < 4096 or is_instrumented()
-        with raw(daemon) as newcomer:
-            newcomer.sendall((line_notify() + "\n").encode())
-            assert newcomer.recv(100) == b"OK \r\n"
-            assert_closed(socks[0])
-            socks[1].sendall(post(NOTIFY))
-            assert read_reply(socks[1])[0] == 404
+        socks[0].sendall(post(NOTIFY))      # not the longest-idle any more
+        assert read_reply(socks[0])[0] == 404
+        for gone, ask in ((1, post(NOTIFY)),
+                          (2, (line_notify() + "\n").encode())):
+            newcomer = raw(daemon)
+            socks.append(newcomer)
+            newcomer.sendall(ask)
+            assert newcomer.recv(100).startswith((b"HTTP/1.1 404", b"OK \r\n"))
+            assert_closed(socks[gone])
+        for s in (socks[0], socks[3]):
+            s.sendall(post(NOTIFY))
+            assert read_reply(s)[0] == 404
         for s in socks:
             s.close()
 

@@ -215,38 +215,6 @@ def test_slow_and_half_open(start_xapsd):
     assert daemon.notify("nobody").status == 404
 
 
-def test_idle_ones_make_room(start_xapsd):
-    """1,024 silent IMAP processes; the newcomer is served, the longest-idle one
-    goes, and each costs little."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < 4096:
-        pytest.skip("the limit of open files is too low")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
-    daemon = start_xapsd()
-    daemon.apple.wait_connected()
-    before = daemon.rss_kib()
-    socks = []
-    for _ in range(1024):
-        s = raw(daemon)
-        s.sendall(post(NOTIFY))
-        assert read_reply(s)[0] == 404
-        socks.append(s)
-    time.sleep(2)    # after a second the buffers are given back
-    each = (daemon.rss_kib() - before) * 1024 / 1024
-    print("each idle connection: %d bytes" % each)
-    assert each < 4096 or is_instrumented()
-    socks[0].sendall(post(NOTIFY))
-    assert read_reply(socks[0])[0] == 404
-    with raw(daemon) as newcomer:
-        newcomer.sendall(post(NOTIFY))
-        assert read_reply(newcomer)[0] == 404
-        assert_closed(socks[1])
-        socks[0].sendall(post(NOTIFY))
-        assert read_reply(socks[0])[0] == 404
-    for s in socks:
-        s.close()
-
-
 def test_nobody_is_idle(start_xapsd):
     daemon = start_xapsd(maxConnections=4)
     busy = []
