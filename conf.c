@@ -891,15 +891,11 @@ int conf_set(
 	return assign(&at, c, k, value);
 }
 
-/* Whose values are looked at anew each time they are needed, or by reloading. */
-static const char live_keys[] =
-    "loglevel httpUser httpPassword httpPasswordFile allowInsecure delay "
-    "checkInterval registrationTtl keyFileP8 keyFileKeyId keyFileTeamId "
-    "keyFileTopic certificateFilePem certificateFilePemKey "
-    "certificateFileP12 certificatePassword certificatePasswordFile topic "
-    "maxConnections apnsEnvironment apnsHost apnsPort apnsCaFile pushType "
-    "pushPriority pushExpiration pushTimeout retryMin retryMax mailboxHashes "
-    "tlsCertfile tlsKeyfile appleId appleIdHashedPassword";
+/* Whose values the daemon looks at only when it starts; the others' when they are
+ * needed, or when it reloads. */
+static const char fixed_keys[] =
+    "databaseFile socketPath socketMode socketGroup listenAddr port "
+    "tlsListenAddr tlsPort user";
 
 static size_t field_size(const struct key *k)
 {
@@ -946,7 +942,7 @@ void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 
 	restart_r[0] = '\0';
 	for (k = keys; k < keys + N_KEYS; k++) {
-		if (word_index(live_keys, k->name, &word, &len) >= 0) {
+		if (word_index(fixed_keys, k->name, &word, &len) < 0) {
 			swap_field(c, fresh, k);
 		} else if (!is_same(c, fresh, k) && n < ERR_MAX) {
 			n += (size_t)snprintf(restart_r + n, ERR_MAX - n,
