@@ -296,8 +296,6 @@ static void serve_listeners(struct daemon *d)
 		http_server_listen(d->server, l->a[l->n].fd, l->a[l->n].is_unix,
 		    l->a[l->n].is_tls ? cred_tls(d->tls_cred) : NULL);
 	}
-	renew_set_server(d->renew, d->server, d->tls_cred);
-	d->tls_cred = NULL;
 }
 
 static int catch_signals(struct daemon *d)
@@ -327,6 +325,7 @@ static int start(struct daemon *d)
 	 * loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
+	d->renew = renew_new(d->loop, &d->conf);
 	if (read_http_password(&d->conf, d->err) < 0 || load_tls_cred(d) < 0)
 		return EXIT_CONFIG;
 	raise_fd_limit(&d->conf);
@@ -343,13 +342,14 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
-	d->renew = renew_new(d->loop, &d->conf, d->cred, d->queue, d->api);
-	d->cred = NULL;
 	d->server = http_server_new(
 	    d->loop, (size_t)d->conf.max_connections, api_handle, d->api);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
 	serve_listeners(d);
+	renew_start(
+	    d->renew, d->cred, d->queue, d->api, d->tls_cred, d->server);
+	d->cred = d->tls_cred = NULL;
 	loop_timer_init(&d->expire, on_expire, d);
 	loop_timer_init(&d->shutdown, on_shutdown_look, d);
 	on_expire(d);

@@ -151,16 +151,6 @@ static void watch_server_files(struct renew *r)
 	watch_server_file(r, r->conf->tls_keyfile);
 }
 
-void renew_set_server(
-    struct renew *r, struct http_server *server, struct cred *cred)
-{
-	r->server = server;
-	if (cred == NULL)
-		return;
-	watch_server_files(r);
-	use_server_cred(r, cred);
-}
-
 static void free_cred(void *cred)
 {
 	cred_free(cred);
@@ -191,21 +181,30 @@ void renew_reload_server(struct renew *r)
 
 /* --- the owner's --- */
 
-struct renew *renew_new(struct loop *l, const struct conf *conf,
-    struct cred *cred, struct push_queue *queue, struct api *api)
+struct renew *renew_new(struct loop *l, const struct conf *conf)
 {
 	struct renew *r = xcalloc(1, sizeof(*r));
 
 	r->loop = l;
 	r->conf = conf;
+	r->warned_days = INT_MAX;
+	watch_files(r);
+	if (conf->tls_certfile != NULL)
+		watch_server_files(r);
+	return r;
+}
+
+void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
+    struct api *api, struct cred *server_cred, struct http_server *server)
+{
 	r->cred = cred;
 	r->queue = queue;
 	r->api = api;
-	r->warned_days = INT_MAX;
-	watch_files(r);
+	r->server = server;
 	say_cred(r);
 	renew_look(r);
-	return r;
+	if (server_cred != NULL)
+		use_server_cred(r, server_cred);
 }
 
 void renew_free(struct renew *r)

@@ -14,9 +14,14 @@ struct loop;
 struct push_queue;
 struct renew;
 
-/* Takes the cred over, which queue and api use already; all else is borrowed. */
-struct renew *renew_new(struct loop *l, const struct conf *conf,
-    struct cred *cred, struct push_queue *queue, struct api *api);
+/* Watches the files that conf names: to be called before they are read, so that
+ * no change is missed.  Everything is borrowed. */
+struct renew *renew_new(struct loop *l, const struct conf *conf);
+/* Before the loop runs.  Takes both creds over: the one that queue and api use
+ * already, and the one whose cred_tls() the server's listeners use (NULL: there
+ * is no TLS listener); all else is borrowed. */
+void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
+    struct api *api, struct cred *server_cred, struct http_server *server);
 /* After queue and api. */
 void renew_free(struct renew *r);
 
@@ -24,10 +29,6 @@ void renew_free(struct renew *r);
  * the log, and the old credentials stay: false. */
 bool renew_reload(struct renew *r);
 
-/* Takes over the cred whose cred_tls() the server's listeners use; NULL: there
- * is no TLS listener. */
-void renew_set_server(
-    struct renew *r, struct http_server *server, struct cred *cred);
 /* Reads tlsCertfile and tlsKeyfile again, for new connections.  As above, but
  * for the return value. */
 void renew_reload_server(struct renew *r);

@@ -112,7 +112,8 @@ void watch_add(struct watch *w, const char *path)
 	if (w->f.fd >= 0) {
 		assert(w->n < WATCH_FILES_MAX);
 		wd = inotify_add_watch(w->f.fd, dirname(dir), EVENTS);
-		if (wd < 0)
+		/* Who reads the file complains of a missing folder. */
+		if (wd < 0 && errno != ENOENT)
 			log_warn("inotify: %s: %s: changes are noticed at "
 				 "SIGHUP only",
 			    path, strerror(errno));

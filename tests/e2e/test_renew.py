@@ -172,8 +172,6 @@ class Door:
         self.port = free_port()
         self.xapsd = start(tlsCertfile=str(self.path), tlsPort=self.port,
                            tlsKeyfile=str(self.path))
-        # Its socket takes connections before the files are watched.
-        self.xapsd.request("GET", "/healthz")
 
     def issue(self, path=None, **validity):
         """A new one in the file; its serial number."""
