@@ -766,10 +766,19 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 		return APNS_FULL;
 	}
 	note_room(a);
-	/* One write, and so one TLS record, for all of this round. */
 	loop_task_queue(a->loop, &c->flush);
 	conn_schedule(c);
 	return APNS_SENT;
+}
+
+void apns_flush(struct apns *a)
+{
+	struct conn *c = a->cur;
+
+	if (c == NULL || !c->flush.queued)
+		return;
+	loop_task_cancel(a->loop, &c->flush);
+	conn_flush(c);
 }
 
 void apns_renew_auth(struct apns *a)

@@ -72,9 +72,13 @@ enum apns_sent {
 	APNS_NO_AUTH, /* err says why no JWT could be made */
 };
 
-/* One push to a device; everything is copied.  token: lower-case hex. */
+/* One push to a device; everything is copied.  token: lower-case hex.  It leaves
+ * with the others of this round, or with apns_flush(). */
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
+
+/* What was sent leaves now, in one write, and so one TLS record. */
+void apns_flush(struct apns *a);
 
 /* Goes on with these credentials, and with what conf says now, on a new
  * connection; what is under way on the

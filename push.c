@@ -307,6 +307,7 @@ static void on_pump(void *arg)
 	       apns_room(q->apns) > 0 && !(q->probing && q->in_flight > 0))
 		if (!send_first(q))
 			break;
+	apns_flush(q->apns);
 }
 
 static void on_room(void *arg)
