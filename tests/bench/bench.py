@@ -153,6 +153,7 @@ class Shot:
         self.cpu = (cpu(daemon.pid) - spent) * 1e4 / self.pushes
         self.far = (cpu(b.far.pid) - far_spent) * 1e4 / self.pushes
         self.asked = self.load.requests / self.load.seconds
+        self.asked_cpu = self.cpu * self.pushes / self.load.requests
         self.busy = (cpu(daemon.pid) - spent + cpu(b.far.pid) - far_spent +
                      self.load.cpu_s) / self.seconds
 
@@ -188,6 +189,9 @@ def throughput_rows(b, clients, ours, theirs):
           % (median(ours, "busy"), os.cpu_count()))
     b.row("%s: h2load, the same run: rate, CPU" % many,
           "%.0f/s, %.3f s" % (their_rate, their_cpu), theirs[0].command)
+    b.row("%s: CPU per 10,000 notifications" % many,
+          "%.3f s" % median(ours, "asked_cpu"),
+          "of which some share a push, when the far end is behind")
     b.row("%s: our part of h2load's rate, CPU" % many,
           "%.2f, %.2f" % (rate / their_rate, spent / their_cpu), "the above")
 

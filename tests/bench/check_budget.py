@@ -4,6 +4,7 @@ line for each figure over it.  XAPSD: the executable (default ./xapsd)."""
 
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def stripped(b, path):
 
 
 def sizes(b):
-    static = ROOT / "build/static/xapsd"
+    static = ROOT / "build/static" / platform.machine() / "xapsd"
     if static.exists():
         yield "static_file", stripped(b, static)
     if "XAPSD" not in os.environ:
