@@ -15,6 +15,9 @@ from xapsd import certificate, loopback_name, token_key
 ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
 TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
 OTHER = "bbbb" + "0123456789abcdef" * 3 + "fedcba987654"
+# qemu before 8.1 hands its host's number of the error to a MIPS executable.
+REFUSED = ("refused|No error information"
+           if "qemu-mips" in os.environ.get("XAPSD_WRAP", "") else "refused")
 MAIL = """\
 From: Bob <bob@example.net>
 To: alice@example.org
@@ -134,7 +137,7 @@ def test_apple_away_and_back(xapsd, start_dovecot, apple, certs):
     for _ in range(3):
         dovecot.deliver("alice", mail())
     dovecot.deliver("bob", mail())
-    xapsd.wait_log("refused")
+    xapsd.wait_log(REFUSED)
     apple.come_back()
     assert {p.token for p in apple.wait_for(2)} == {TOKEN, OTHER}
 

@@ -694,8 +694,8 @@ static void test_cost_rotation(void **state)
 	for (token = 0; token < 300; token++)
 		for (i = 0; i < 200; i++)
 			sum += push_cost(e, i % 10, token);
-	print_message("10 devices, token renewed every 200: %.1f bytes\n",
-	    (double)sum / (300 * 200));
+	print_message("10 devices, token renewed every 200: %zu.%zu bytes\n",
+	    sum / (300 * 200), sum * 10 / (300 * 200) % 10);
 	assert_true(sum <= 300 * 200 * 11);
 	hpack_enc_free(e);
 }

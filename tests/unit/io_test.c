@@ -358,6 +358,10 @@ static void test_connect_refused(void **state)
 	io = io_connect(l, "127.0.0.1", port, NULL, on_io, &s);
 	assert_int_equal(s.failed, 0); /* told from the loop */
 	UNTIL(s.failed == 1);
+#ifdef __mips__ /* qemu before 8.1 hands out its host's number of the error */
+	if (strstr(s.err, strerror(111)) != NULL)
+		strcpy(s.err, "refused");
+#endif
 	assert_non_null(strstr(s.err, "refused"));
 	io_close(io);
 }
