@@ -381,11 +381,9 @@ struct reg *store_upsert(
 {
 	struct key k;
 	struct reg *r;
-	bool ok;
 
-	ok = key_init(s, &k, spec->user, spec->account, spec->token);
-	if (!ok)
-		abort(); /* the caller did not ask reg_spec_check() */
+	if (!key_init(s, &k, spec->user, spec->account, spec->token))
+		return NULL;
 	r = find(s, &k);
 	*changed_r = r == NULL || !same_mailboxes(r, spec) ||
 		     reg_acked(r) != spec->acked;
@@ -437,8 +435,11 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 {
 	bool changed;
 	struct reg *r = store_upsert(s, spec, &changed);
-	int64_t since = (int64_t)r->time_s - r->written_s;
+	int64_t since;
 
+	if (r == NULL)
+		abort(); /* the caller did not ask reg_spec_check() */
+	since = (int64_t)r->time_s - r->written_s;
 	/* A clock that went back by a day counts too. */
 	if (changed || since >= RENEWAL_WRITE_S || since <= -RENEWAL_WRITE_S)
 		mark_dirty(s, r);

@@ -144,7 +144,8 @@ void store_free(struct store *s);
 void store_free_gone(struct store *s);
 /* About n registrations will be put into an empty store. */
 void store_expect(struct store *s, size_t n);
-/* Puts without marking for the file; *changed_r: more than the time. */
+/* Puts without marking for the file; *changed_r: more than the time.  NULL if the
+ * token is not hex; the rest of the spec must be good. */
 struct reg *store_upsert(
     struct store *s, const struct reg_spec *spec, bool *changed_r);
 /* Drops without a removal record. */
@@ -152,7 +153,6 @@ void store_forget(struct store *s, struct reg *r);
 
 /* --- store_reg.c --- */
 
-bool reg_token_ok(const char *token);
 /* Appends the line of its removal. */
 bool reg_write_gone(const struct reg *r, struct buf *b);
 
@@ -161,7 +161,8 @@ bool reg_write_gone(const struct reg *r, struct buf *b);
 /* Reads the lines of s->fd, of which there are none yet in memory. */
 int store_load(struct store *s, char err[ERR_MAX]);
 /* The length of the line that begins here, with its newline; 0, with rec in any
- * state, if it is not whole or not just as reg_write() writes it. */
+ * state, if it is not whole or not just as reg_write() writes it.  That the token
+ * is hex remains to be seen. */
 size_t record_scan(struct record *rec, const char *line, size_t len);
 /* A JSON array of strings into rec->spec.  NULL, or what is wrong. */
 const char *record_set_mailboxes(

@@ -121,7 +121,8 @@ static const char *read_record(struct reader *in, const char *line, size_t len)
 	return reg_spec_check(&rec->spec);
 }
 
-static void apply_record(struct loader *l, size_t line_len)
+/* False if the token is not hex. */
+static bool apply_record(struct loader *l, size_t line_len)
 {
 	struct store *s = l->s;
 	const struct reg_spec *spec = &l->reader.rec.spec;
@@ -132,14 +133,17 @@ static void apply_record(struct loader *l, size_t line_len)
 		r = store_find(s, spec->user, spec->account, spec->token);
 		if (r != NULL)
 			store_forget(s, r);
-		return;
+		return true;
 	}
 	r = store_upsert(s, spec, &changed);
+	if (r == NULL)
+		return false;
 	s->live += line_len;
 	s->live -= r->line;
 	r->line = (uint32_t)line_len;
 	r->written_s = r->time_s;
 	r->flags |= REG_ON_DISK;
+	return true;
 }
 
 /* --- bad lines --- */
@@ -254,9 +258,8 @@ static void take_lines(struct loader *l)
 	while (l->in.len > 0) {
 		p = (const char *)buf_head(&l->in);
 		n = l->too_long ? 0 : record_scan(&l->reader.rec, p, l->in.len);
-		if (n > 0) {
+		if (n > 0 && apply_record(l, n)) {
 			l->line_no++;
-			apply_record(l, n);
 			take(l, n);
 			continue;
 		}

@@ -33,7 +33,7 @@ static bool account_ok(const char *s)
 	return s[n] == '\0' && n > 0 && n <= REG_ACCOUNT_MAX;
 }
 
-bool reg_token_ok(const char *s)
+static bool token_ok(const char *s)
 {
 	size_t n = 0;
 
@@ -51,7 +51,7 @@ const char *reg_spec_check(const struct reg_spec *s)
 		       "characters";
 	if (!account_ok(s->account))
 		return "account id must be 1 to 200 printable ASCII characters";
-	if (!reg_token_ok(s->token))
+	if (!token_ok(s->token))
 		return "device token must be 16 to 200 hex digits";
 	if (s->n_mailboxes > REG_MAILBOXES_MAX)
 		return "more than 1000 mailboxes";

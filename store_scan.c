@@ -109,6 +109,7 @@ static bool take_time(struct scan *s, int64_t *time_r)
 size_t record_scan(struct record *rec, const char *line, size_t len)
 {
 	struct scan s = { line, line + len, false };
+	size_t digits;
 
 	rec->spec = (struct reg_spec){
 		.user = rec->user, .account = rec->account, .token = rec->token
@@ -119,9 +120,11 @@ size_t record_scan(struct record *rec, const char *line, size_t len)
 	    take_string(&s, rec->user, sizeof(rec->user)) == 0 ||
 	    !SKIP(&s, ",\"account\":\"") ||
 	    take_string(&s, rec->account, sizeof(rec->account)) == 0 ||
-	    !SKIP(&s, ",\"token\":\"") ||
-	    take_string(&s, rec->token, sizeof(rec->token)) == 0 ||
-	    !SKIP(&s, ",\"mailboxes\":[") || !take_mailboxes(&s, rec))
+	    !SKIP(&s, ",\"token\":\""))
+		return 0;
+	digits = take_string(&s, rec->token, sizeof(rec->token));
+	if (digits < REG_TOKEN_MIN || !SKIP(&s, ",\"mailboxes\":[") ||
+	    !take_mailboxes(&s, rec))
 		return 0;
 	rec->spec.acked = SKIP(&s, "],\"acked\":true");
 	if (!rec->spec.acked && !SKIP(&s, "],\"acked\":false"))
@@ -129,9 +132,8 @@ size_t record_scan(struct record *rec, const char *line, size_t len)
 	if (!SKIP(&s, ",\"time\":") || !take_time(&s, &rec->spec.time_s) ||
 	    !SKIP(&s, "}\n"))
 		return 0;
-	/* Of printable ASCII only the token can be wrong. */
-	if (s.beyond_ascii ? reg_spec_check(&rec->spec) != NULL
-			   : !reg_token_ok(rec->token))
+	/* Printable ASCII can be only of a wrong length, which it is not. */
+	if (s.beyond_ascii && reg_spec_check(&rec->spec) != NULL)
 		return 0;
 	return (size_t)(s.p - line);
 }

@@ -493,6 +493,8 @@ static void test_bad_lines(void **state)
 	static const char bad[] =
 	    "nonsense\n"
 	    "[]\n"
+	    "{\"user\":\"u\",\"account\":\"a\",\"token\":\"0123456789abcdeg\","
+	    "\"mailboxes\":[\"b\"],\"acked\":true,\"time\":1}\n"
 	    "{\"user\":\"u\",\"account\":\"a\",\"gone\":true}\n"
 	    "{\"user\":\"u\",\"account\":\"a\",\"token\":\"12\","
 	    "\"mailboxes\":[],\"time\":1}\n"
@@ -821,7 +823,6 @@ static const struct {
 	{ LINE("u\xff", "a", TOKEN, "\"b\"", TAIL), false },
 	{ LINE("", "a", TOKEN, "\"b\"", TAIL), false },
 	{ LINE("u", "\xc3\xa4", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("u", "a", "0123456789abcdeg", "\"b\"", TAIL), false },
 	{ LINE("u", "a", "0123456789abcde", "\"b\"", TAIL), false },
 	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":null,\"time\":1}"), false },
 	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":}"), false },
