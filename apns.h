@@ -81,8 +81,8 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 void apns_flush(struct apns *a);
 
 /* Goes on with these credentials, and with what conf says now, on a new
- * connection; what is under way on the
- * old one is answered there.  The old cred may be freed then. */
+ * connection; what is under way on the old one is answered there.  The old cred
+ * may be freed then. */
 void apns_set_cred(struct apns *a, struct cred *cred);
 
 /* What one of Apple's reasons means and what to do about it, "" if nothing is

@@ -1,10 +1,13 @@
 /* check.c - `xapsd check`: is everything there for a push? */
 #include "check.h"
 
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "apns.h"
 #include "cli.h"
@@ -21,6 +24,8 @@
 
 #define LOOK_MS 50
 
+#define SERVICE_USER "xapsd" /* whom packages and units start it as */
+
 struct check {
 	const struct conf *conf;
 	struct loop *loop;
@@ -35,6 +40,41 @@ static int say(const char *step, bool ok, const char *what)
 	printf("%-14s %-7s %s\n", step, ok ? "ok" : "FAILED", what);
 	fflush(stdout);
 	return ok ? 0 : -1;
+}
+
+/* --- configuration --- */
+
+/* Root may read what the daemon's user may not: looks with that one's eyes.  Its
+ * name, NULL if we are not root or there is no such user. */
+static const char *become_service(const struct conf *conf)
+{
+	const char *name = conf->user != NULL ? conf->user : SERVICE_USER;
+	const struct passwd *pw;
+
+	if (geteuid() != 0)
+		return NULL;
+	pw = getpwnam(name);
+	if (pw == NULL || pw->pw_uid == 0 || initgroups(name, pw->pw_gid) < 0 ||
+	    setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
+		return NULL;
+	return name;
+}
+
+static int say_conf(const struct conf *conf)
+{
+	const char *path = conf->path != NULL ? conf->path : "none";
+	const char *user = become_service(conf);
+	char line[ERR_MAX];
+
+	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
+	    user != NULL ? user : "");
+	if (user == NULL || conf->path == NULL || access(path, R_OK) == 0)
+		return say("configuration", true, line);
+	err_set(line,
+	    "%s: the user %s may not read it: chgrp %s, chmod 640, and let it "
+	    "into the folder",
+	    path, user, user);
+	return say("configuration", false, line);
 }
 
 /* --- credentials --- */
@@ -149,7 +189,8 @@ int check_run(const struct conf *conf)
 
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below say it */
-	say("configuration", true, conf->path != NULL ? conf->path : "none");
+	if (say_conf(conf) < 0)
+		return EXIT_FAILED;
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		say("start", false, c.err);

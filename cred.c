@@ -564,7 +564,6 @@ struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
 		.key_name = conf->tls_keyfile,
 		.cure = "take one without password (openssl pkey -in … -out …)",
 	};
-
 	char why[ERR_MAX];
 
 	c->kind = CRED_SERVER;

@@ -2,8 +2,11 @@
 failed."""
 
 import contextlib
+import getpass
 import hashlib
 import http.server
+import os
+import shutil
 import ssl
 import subprocess
 import threading
@@ -20,6 +23,8 @@ def check(workdir, certs):
     """Runs it with the keys given; returns (status, lines)."""
     def run(apple=None, identity=token_key, **config):
         config.setdefault("pushTimeout", "5s")
+        # Root would look as the user xapsd, if this machine has one.
+        config.setdefault("user", getpass.getuser())
         x = Xapsd(workdir, certs, apple=apple, identity=identity, **config)
         done = x.run("check")
         return done.returncode, done.stdout.splitlines()
@@ -44,6 +49,31 @@ def test_all_well(check, apple):
                      ("configuration", "credentials", "connection", "Apple")]
     assert "token key for topic com.apple.mobilemail.push" in lines[1]
     assert "TLSv1." in lines[2] and "HTTP/2" in lines[2]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
+def test_root_looks_as_the_daemon_user(workdir, certs, apple):
+    def check():
+        done = x.run("check")
+        return done.returncode, done.stdout.splitlines()
+
+    for path in (certs.p8, certs.ca):
+        shutil.copy(path, workdir)
+    key = workdir / os.path.basename(certs.p8)
+    x = Xapsd(workdir, certs, apple=apple, user="nobody", keyFileP8=key.name,
+              apnsCaFile=os.path.basename(certs.ca))
+    x.write_config()
+    workdir.chmod(0o755)
+    x.config_path.chmod(0o600)
+    key.chmod(0o600)
+    failed(check(), "configuration", "the user nobody may not read it")
+    x.config_path.chmod(0o644)
+    failed(check(), "credentials", "user nobody may not read", key.name)
+    key.chmod(0o644)
+    (workdir / x.config["apnsCaFile"]).chmod(0o644)
+    status, lines = check()
+    assert status == 0, lines
+    assert lines[0].endswith("xapsd.yaml, as user nobody")
 
 
 def test_certificate(check, apple, certs):

@@ -51,6 +51,7 @@ def test_token_key_waits_for_the_clock(start_xapsd, apple, clock):
     clock(None)
     apple.wait_for(1, timeout=30)
     assert xapsd.log().count("error push: ") == 1     # said once
+    xapsd.wait_log("delivered to Apple")
     assert xapsd.request("GET", "/healthz").status == 200
     assert len(xapsd.records()) == 1    # not expired by the jump
 
