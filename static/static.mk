@@ -88,7 +88,7 @@ all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
 # Changes when what is compiled changes otherwise than by its files.
-FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(FAST)
+FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(FAST) $(SRCS)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
