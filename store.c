@@ -226,7 +226,6 @@ static bool key_init(const struct store *s, struct key *k, const char *user,
 	k->id_len = k->account_len + 1 + reg_token_len(k->digits);
 	k->user_hash = hash_user(s, user, k->user_len);
 	/* Two waits for memory in the time of one. */
-	/* Two waits for memory in the time of one. */
 	__builtin_prefetch(table_bucket(&s->tables[BY_USER], k->user_hash));
 	k->hash = hash_id(s, k->user_hash, k->id, k->id_len);
 	__builtin_prefetch(table_bucket(&s->tables[BY_KEY], k->hash));
