@@ -39,6 +39,6 @@ for arch in "$@"; do
 	# The journey of a mail, and the executable by itself in a jail.
 	STATIC=1 XAPSD=$(pwd)/$out/xapsd XAPSD_WRAP=$run \
 		PLUGIN=$(pwd)/build/plugin \
-		"$PYTHON" -m pytest -p no:cacheprovider -q -n 3 --timeout 120 \
+		PYTHON=$PYTHON sh tests/pytest.sh "$(pwd)/$out/pytest_cache" -n 3 \
 		tests/e2e/test_static.py tests/e2e/test_journey.py
 done

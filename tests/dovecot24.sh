@@ -125,8 +125,9 @@ test_root() {
 		BUILD=/root/build/plugin install || return 1
 	# shellcheck disable=SC2086
 	in_root "$root" env PLUGIN=/root/build/plugin \
-		XAPSD=/root/build/xapsd python3 -m pytest -q -n 4 --timeout 120 \
-		-p no:cacheprovider ${PYTEST-} /tree/tests/e2e/test_plugin.py \
+		XAPSD=/root/build/xapsd PYTHON=python3 sh /tree/tests/pytest.sh \
+		/root/build/pytest_cache -n 4 ${PYTEST-} \
+		/tree/tests/e2e/test_plugin.py \
 		/tree/tests/e2e/test_journey.py /tree/tests/e2e/test_ox.py
 }
 
@@ -166,6 +167,7 @@ for suite in "$@"; do
 	[ $rc = 0 ] || [ $f -gt 0 ] || f=1
 	[ "${p:-0}" -gt 0 ] || [ $f -gt 0 ] || f=1	# ran nothing
 	[ $f = 0 ] || tail -n 200 "$log"
+	grep -E '^(FAILED|== once more)' "$log" || :
 	version=$(in_root "$dir/$suite" dovecot --version 2>/dev/null || :)
 	echo "$suite, Dovecot ${version:-not installed}: $last"
 	passed=$((passed + ${p:-0}))

@@ -8,7 +8,7 @@ failed=0
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
-count() {	# sum of the first number in the lines that match $1
+count() {	# sum of the numbers that the sed script $1 prints
 	sed -n "$1" "$out" | awk '{ n += $1 } END { print n + 0 }'
 }
 
@@ -25,34 +25,12 @@ for t in "$@"; do
 	failed=$((failed + f))
 done
 
-# Failures of the last pytest run; its passes go to `passed`.
-count_pytest() {
-	p=$(count 's/.*[^0-9]\([0-9]*\) passed.*/\1/p;s/^\([0-9]*\) passed.*/\1/p')
-	f=$(count 's/^\([0-9]*\) failed.*/\1/p;s/.* \([0-9]*\) failed.*/\1/p')
-	e=$(count 's/.*[^0-9]\([0-9]*\) error.*/\1/p')
-	f=$((f + e))
-	[ "$1" -eq 0 ] || [ "$f" -gt 0 ] || f=1
-	passed=$((passed + p))
-}
-
 if [ "$PYTHON" != : ]; then
-	cache=$BUILD/pytest_cache
-	rm -rf "$cache"
-	"$PYTHON" -m pytest -o cache_dir="$PWD/$cache" -q -n 4 --timeout 120 \
-		tests/e2e >"$out" 2>&1
-	rc=$?
-	cat "$out"
-	count_pytest $rc
-	# Many processes share the machine above: what failed gets one more try,
-	# alone.  A test that fails again has failed.
-	if [ "$f" -gt 0 ] && [ "$f" -le 5 ]; then
-		echo "== once more, alone: $f"
-		"$PYTHON" -m pytest -o cache_dir="$PWD/$cache" -q --lf \
-			--lfnf=none --timeout 120 tests/e2e >"$out" 2>&1
-		rc=$?
-		cat "$out"
-		count_pytest $rc
-	fi
+	sh tests/pytest.sh "$PWD/$BUILD/pytest_cache" -n 4 tests/e2e | tee "$out"
+	p=$(count 's/^\([0-9]*\) passed, [0-9]* failed$/\1/p')
+	f=$(count 's/^[0-9]* passed, \([0-9]*\) failed$/\1/p')
+	[ "$p" -gt 0 ] || [ "$f" -gt 0 ] || f=1	# did not end
+	passed=$((passed + p))
 	failed=$((failed + f))
 fi
 

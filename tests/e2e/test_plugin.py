@@ -877,6 +877,7 @@ def test_fetch_marks_read(server, user):
     with server.imap(user) as c:
         c.append("INBOX", MAIL)
         c.ok("SELECT INBOX")
+        server.notified(user, 1)    # each has a connection of its own
         c.ok("FETCH 1 BODY[]")
         told = events_of(server.settled(user, 2)[1:])
     assert len(told) == 1 and "MessageRead" in told[0]
