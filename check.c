@@ -1,7 +1,6 @@
 /* check.c - `xapsd check`: is everything there for a push? */
 #include "check.h"
 
-#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
+#include "daemon.h"
 #include "log.h"
 #include "loop.h"
 #include "tls.h"
@@ -54,10 +54,8 @@ static const char *become_service(const struct conf *conf)
 	if (geteuid() != 0)
 		return NULL;
 	pw = getpwnam(name);
-	if (pw == NULL || pw->pw_uid == 0 || initgroups(name, pw->pw_gid) < 0 ||
-	    setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
-		return NULL;
-	return name;
+	return pw != NULL && pw->pw_uid != 0 && daemon_become(pw) == 0 ? name
+								       : NULL;
 }
 
 static int say_conf(const struct conf *conf)
@@ -79,23 +77,43 @@ static int say_conf(const struct conf *conf)
 
 /* --- credentials --- */
 
-static int say_cred(const struct cred *cred)
+/* cred NULL: err says why. */
+static int say_cred(
+    const char *step, const struct cred *cred, char err[ERR_MAX])
 {
-	int64_t now_s = (int64_t)time(NULL), expires_s = cred_expires_s(cred);
-	char err[ERR_MAX], line[ERR_MAX], date[LOG_DATE_MAX];
+	char line[ERR_MAX], date[LOG_DATE_MAX];
+	const char *topic;
+	int64_t expires_s;
 
+	if (cred == NULL || cred_check_time(cred, (int64_t)time(NULL), err) < 0)
+		return say(step, false, err);
 	if (cred_kind(cred) == CRED_NONE)
-		return say("credentials", false,
+		return say(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
 		    "certificateFileP12");
-	if (cred_check_time(cred, now_s, err) < 0)
-		return say("credentials", false, err);
-	err_set(line, "%s for topic %s%s%s",
+	topic = cred_topic(cred);
+	expires_s = cred_expires_s(cred);
+	err_set(line, "%s%s%s%s%s",
 	    cred_kind(cred) == CRED_TOKEN_KEY ? "token key" : "certificate",
-	    cred_topic(cred), expires_s != 0 ? ", valid until " : "",
+	    *topic != '\0' ? " for topic " : "", topic,
+	    expires_s != 0 ? ", valid until " : "",
 	    expires_s != 0 ? log_date(expires_s, LOG_DATE_DAY, false, date)
 			   : "");
-	return say("credentials", true, line);
+	return say(step, true, line);
+}
+
+/* The certificate that Dovecot's plugins see. */
+static int say_server(struct check *c)
+{
+	struct cred *cred;
+	int rc;
+
+	if (c->conf->tls_certfile == NULL)
+		return 0;
+	cred = cred_load_server(c->conf, c->err);
+	rc = say_cred("TLS listener", cred, c->err);
+	cred_free(cred);
+	return rc;
 }
 
 /* --- connection and Apple's answer --- */
@@ -184,8 +202,8 @@ static int ask(struct check *c)
 int check_run(const struct conf *conf)
 {
 	struct check c = { .conf = conf };
-	struct cred *cred;
-	int rc = -1;
+	struct cred *cred = NULL;
+	int rc;
 
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below say it */
@@ -196,10 +214,12 @@ int check_run(const struct conf *conf)
 		say("start", false, c.err);
 		return EXIT_FAILED;
 	}
-	cred = cred_load(conf, c.err);
-	if (cred == NULL)
-		say("credentials", false, c.err);
-	else if (say_cred(cred) == 0) {
+	rc = say_server(&c);
+	if (rc == 0) {
+		cred = cred_load(conf, c.err);
+		rc = say_cred("credentials", cred, c.err);
+	}
+	if (rc == 0) {
 		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
 		rc = ask(&c);
 		apns_free(c.apns);

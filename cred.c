@@ -569,6 +569,7 @@ struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
 	c->kind = CRED_SERVER;
 	if (load_pair(c, conf, &pair, err) != 0)
 		goto fail;
+	c->not_before_s = tls_cert_not_before(c->cert);
 	c->expires_s = tls_cert_not_after(c->cert);
 	c->tls = tls_server_new(c->cert, c->key, why);
 	if (c->tls == NULL) {
@@ -620,7 +621,7 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 	bool early = now_s < c->not_before_s;
 	char date[LOG_DATE_MAX];
 
-	if (c->cert == NULL || now_s < TLS_CLOCK_MIN_S ||
+	if (c->expires_s == 0 || now_s < TLS_CLOCK_MIN_S ||
 	    (!early && now_s <= c->expires_s))
 		return 0;
 	log_date(early ? c->not_before_s : c->expires_s, LOG_DATE_MINUTE, false,

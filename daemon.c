@@ -85,6 +85,15 @@ static bool is_dropped(const struct passwd *pw)
 	       (pw->pw_uid == 0 || setuid(0) < 0);
 }
 
+int daemon_become(const struct passwd *pw)
+{
+	return initgroups(pw->pw_name, pw->pw_gid) == 0 &&
+		       setgid(pw->pw_gid) == 0 && setuid(pw->pw_uid) == 0 &&
+		       is_dropped(pw)
+		   ? 0
+		   : -1;
+}
+
 static int drop_user(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
@@ -104,8 +113,7 @@ static int drop_user(struct daemon *d)
 		c->socket_group == NULL ? pw->pw_gid : (gid_t)-1) < 0)
 		log_warn("%s: cannot give it to %s: %s", c->socket_path,
 		    c->user, strerror(errno));
-	if (initgroups(pw->pw_name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
-	    setuid(pw->pw_uid) < 0 || !is_dropped(pw)) {
+	if (daemon_become(pw) < 0) {
 		conf_blame(c, "user", d->err, "cannot become %s: %s", c->user,
 		    strerror(errno));
 		return -1;

@@ -124,6 +124,26 @@ def test_expired_certificate(check, apple, certs, workdir):
            "expired on")
 
 
+def test_tls_listener(check, apple, certs):
+    status, lines = check(apple, tlsListenAddr="127.0.0.1",
+                          tlsCertfile=certs.server, tlsKeyfile=certs.server)
+    assert status == 0, lines
+    assert [line[:22].split("  ")[0] for line in lines] == [
+        "configuration", "TLS listener", "credentials", "connection", "Apple"]
+    assert "ok      certificate, valid until 2" in lines[1]
+
+
+def test_expired_tls_listener(check, apple, certs, workdir):
+    key, cert = certs.issuer.client("none", days=-1, age_days=3)
+    old = workdir / "old.pem"
+    pki.write(old, pki.cert_pem(cert), pki.key_pem(key))
+    status, lines = check(apple, tlsListenAddr="127.0.0.1", tlsCertfile=old,
+                          tlsKeyfile=old)
+    assert status == 1 and len(lines) == 2, lines
+    assert lines[1].startswith("TLS listener   FAILED  the certificate "
+                               "expired on "), lines
+
+
 def test_key_of_another_certificate(check, apple, certs, workdir):
     pki.write(workdir / "other.key", pki.key_pem(pki.rsa_key()))
     failed(check(apple, {"certificateFilePem": certs.client_cert,
