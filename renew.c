@@ -1,7 +1,6 @@
 /* renew.c - credentials over time. */
 #include "renew.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -18,7 +17,8 @@
 
 #define DAY_S 86400
 
-static const int warn_days[] = { 1, 3, 7, 14, 30 };
+/* 0: it is past. */
+static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
 
 #define N_WARN_DAYS (sizeof(warn_days) / sizeof(warn_days[0]))
 
@@ -29,11 +29,12 @@ struct renew {
 	struct push_queue *queue;
 	struct api *api;
 	struct watch *watch;
-	int warned_days; /* the row of the last warning; INT_MAX none yet */
+	size_t warned; /* the row of the last warning, N_WARN_DAYS none yet */
 
 	struct http_server *server;
 	struct cred *server_cred; /* NULL: no TLS listener */
 	struct watch *server_watch;
+	size_t server_warned;
 };
 
 static void watch_one(void *arg, const char *path)
@@ -72,29 +73,50 @@ static void say_cred(const struct renew *r)
 	    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
 }
 
-void renew_look(struct renew *r)
+/* The place of the smallest of warn_days that is not past, N_WARN_DAYS if none. */
+static size_t warn_row(int64_t left_s)
 {
-	int64_t now_s = (int64_t)time(NULL), left_s;
-	int64_t expires_s = cred_expires_s(r->cred);
-	char date[LOG_DATE_MAX];
 	size_t i;
+
+	for (i = 0; i < N_WARN_DAYS; i++)
+		if (left_s <= (int64_t)warn_days[i] * DAY_S)
+			break;
+	return i;
+}
+
+/* Once for each row up to `most`; *warned is the last one's. */
+static void look(const struct cred *cred, size_t most, size_t *warned,
+    const char *whose, const char *then)
+{
+	int64_t now_s = (int64_t)time(NULL), expires_s = cred_expires_s(cred);
+	long long days = (long long)((expires_s - now_s + DAY_S - 1) / DAY_S);
+	char date[LOG_DATE_MAX];
+	size_t row;
 
 	/* A clock that was never set says nothing. */
 	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
 		return;
-	left_s = expires_s - now_s;
-	for (i = 0; i < N_WARN_DAYS; i++)
-		if (left_s <= (int64_t)warn_days[i] * DAY_S)
-			break;
-	if (i == N_WARN_DAYS || warn_days[i] >= r->warned_days)
+	row = warn_row(expires_s - now_s);
+	if (row >= most || row >= *warned)
 		return;
-	r->warned_days = warn_days[i];
-	if (left_s > 0)
-		log_warn(
-		    "the certificate expires on %s UTC, in %lld days: renew "
-		    "it, or pushes end then",
-		    utc(expires_s, date),
-		    (long long)((left_s + DAY_S - 1) / DAY_S));
+	*warned = row;
+	if (days > 0)
+		log_warn("%sthe certificate expires on %s UTC, in %lld day%s: "
+			 "renew it, or %s then",
+		    whose, utc(expires_s, date), days, days == 1 ? "" : "s",
+		    then);
+	else if (*whose != '\0') /* of the other one the queue says it */
+		log_error("%sthe certificate expired on %s UTC: renew it, %s",
+		    whose, utc(expires_s, date), then);
+}
+
+void renew_look(struct renew *r)
+{
+	look(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
+	/* Others renew these by themselves 30 days ahead. */
+	if (r->server_cred != NULL)
+		look(r->server_cred, N_WARN_DAYS - 1, &r->server_warned,
+		    "TLS listener: ", "Dovecot refuses it");
 }
 
 bool renew_reload(struct renew *r)
@@ -112,7 +134,7 @@ bool renew_reload(struct renew *r)
 	push_set_cred(r->queue, fresh);
 	api_set_cred(r->api, fresh);
 	cred_free(old);
-	r->warned_days = INT_MAX;
+	r->warned = N_WARN_DAYS;
 	say_cred(r);
 	renew_look(r);
 	return true;
@@ -139,6 +161,7 @@ static void use_server_cred(struct renew *r, struct cred *cred)
 	char date[LOG_DATE_MAX];
 
 	r->server_cred = cred;
+	r->server_warned = N_WARN_DAYS;
 	log_info("TLS listener: certificate valid until %s UTC",
 	    utc(cred_expires_s(cred), date));
 }
@@ -174,6 +197,7 @@ void renew_reload_server(struct renew *r)
 		return;
 	}
 	use_server_cred(r, fresh);
+	renew_look(r);
 	http_server_set_tls(r->server, cred_tls(fresh));
 	/* Who was accepted in this round may have its context only by name. */
 	loop_defer_free(r->loop, old, free_cred);
@@ -187,7 +211,7 @@ struct renew *renew_new(struct loop *l, const struct conf *conf)
 
 	r->loop = l;
 	r->conf = conf;
-	r->warned_days = INT_MAX;
+	r->warned = N_WARN_DAYS;
 	watch_files(r);
 	if (conf->tls_certfile != NULL)
 		watch_server_files(r);
@@ -202,9 +226,9 @@ void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
 	r->api = api;
 	r->server = server;
 	say_cred(r);
-	renew_look(r);
 	if (server_cred != NULL)
 		use_server_cred(r, server_cred);
+	renew_look(r);
 }
 
 void renew_free(struct renew *r)

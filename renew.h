@@ -1,6 +1,6 @@
 /* renew.h - credentials over time: says until when they are valid, warns before
- * they expire, and swaps them when their files change; the same (but for the
- * warnings) for the certificate of our own TLS listener. */
+ * they expire, and swaps them when their files change; the same for the
+ * certificate of our own TLS listener. */
 #ifndef RENEW_H
 #define RENEW_H
 
@@ -33,7 +33,7 @@ bool renew_reload(struct renew *r);
  * for the return value. */
 void renew_reload_server(struct renew *r);
 
-/* Once a day: warns 30, 14, 7, 3 and 1 days ahead. */
+/* Once a day: warns 30 (not of the listener's), 14, 7, 3 and 1 days ahead. */
 void renew_look(struct renew *r);
 
 #endif

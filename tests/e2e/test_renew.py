@@ -132,7 +132,7 @@ def test_new_token_key(start_xapsd, apple, certs, workdir):
 
 @pytest.mark.parametrize("days, words", [
     (29, "in 29 days"), (13, "in 13 days"), (6, "in 6 days"),
-    (2, "in 2 days"), (0.5, "in 1 days")])
+    (2, "in 2 days"), (0.5, "in 1 day:")])
 def test_warned_before_it_expires(start_xapsd, certs, workdir, days, words):
     issue(certs, workdir / "c.pem", days=days)
     xapsd = start_xapsd(identity={"certificateFilePem": str(workdir / "c.pem")})
@@ -144,6 +144,25 @@ def test_not_warned_early(start_xapsd, certs, workdir):
     xapsd = start_xapsd(identity={"certificateFilePem": str(workdir / "c.pem")})
     xapsd.wait_log("Certificate valid until")
     assert "expires on" not in xapsd.log()
+
+
+@pytest.mark.parametrize("days, words", [
+    (13, r"warn .*TLS listener: the certificate expires on .*, in 13 days: "
+     "renew it, or Dovecot refuses it then"),
+    (-1, r"error .*TLS listener: the certificate expired on .*: renew it, "
+     "Dovecot refuses it")])
+def test_warned_of_the_listeners(start_xapsd, certs, workdir, days, words):
+    path = workdir / "s.pem"
+    issue(certs, path, days=days, age_days=3)
+    tls = {"tlsListenAddr": "127.0.0.1", "tlsPort": free_port(),
+           "tlsCertfile": str(path), "tlsKeyfile": str(path)}
+    xapsd = start_xapsd(**tls)
+    xapsd.wait_log(words)
+    start = xapsd.log_size()
+    issue(certs, path, days=20)     # others renew at 30
+    xapsd.wait_log("TLS listener: certificate valid until", start=start)
+    assert xapsd.request("GET", "/healthz").status == 200
+    assert "expire" not in xapsd.log()[start:]
 
 
 def test_expired_is_said_and_shown(start_xapsd, apple, certs, workdir):
