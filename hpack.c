@@ -3,6 +3,7 @@
 #include "hpack.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@
 /* Names and values lie one after the other, oldest first, so that each is
  * whole; at the end of the memory the living ones are moved to the front. */
 struct entry {
-	uint32_t hash; /* of name and value; encoder only */
+	uint32_t hash; /* of the value; encoder only */
 	uint32_t at;   /* position of the name, counted from table.base */
 	uint32_t name_len, value_len;
 };
@@ -35,11 +36,16 @@ struct field {
 	size_t name_len, value_len;
 };
 
-static struct entry *table_entry(const struct table *t, size_t age)
+static size_t table_slot(const struct table *t, size_t age)
 {
 	size_t i = t->first + t->count - 1 - age;
 
-	return &t->entries[i < t->slots ? i : i - t->slots];
+	return i < t->slots ? i : i - t->slots;
+}
+
+static struct entry *table_entry(const struct table *t, size_t age)
+{
+	return &t->entries[table_slot(t, age)];
 }
 
 /* age 0 is the newest. */
@@ -133,32 +139,42 @@ static struct field static_field(size_t index)
 		static_rows[index - 1].value_len };
 }
 
-/* --- Huffman code --- */
-
-static size_t huff_size(const unsigned char *s, size_t n)
+/* index: in one of the tables. */
+static struct field field_of(const struct table *t, size_t index)
 {
-	size_t bits = 0;
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		bits += huff_len[s[i]];
-	return (bits + 7) / 8;
+	return index <= STATIC_COUNT ? static_field(index)
+				     : table_field(t, index - STATIC_COUNT - 1);
 }
 
-static unsigned char *huff_encode(
-    unsigned char *out, const unsigned char *s, size_t n)
+/* --- Huffman code --- */
+
+/* Returns the end of what it wrote, NULL if that would not be below the limit. */
+static unsigned char *huff_encode(unsigned char *out,
+    const unsigned char *limit, const unsigned char *s, size_t n)
 {
+	const unsigned char *const end = s + n;
 	uint64_t acc = 0;
 	unsigned bits = 0; /* unwritten ones at the low end of acc */
-	size_t i;
+	uint32_t word;
 
-	for (i = 0; i < n; i++) {
-		const unsigned len = huff_len[s[i]];
+	for (; s < end; s++) {
+		const unsigned len = huff_len[*s];
 
-		acc = acc << len | (uint32_t)(huff_base[len] + huff_rank[s[i]]);
-		for (bits += len; bits >= 8; bits -= 8)
-			*out++ = (unsigned char)(acc >> (bits - 8));
+		acc = acc << len | (uint32_t)(huff_base[len] + huff_rank[*s]);
+		bits += len;
+		if (bits < 32)
+			continue;
+		if (limit - out <= (ptrdiff_t)sizeof(word))
+			return NULL;
+		bits -= 32;
+		word = htobe32((uint32_t)(acc >> bits));
+		memcpy(out, &word, sizeof(word));
+		out += sizeof(word);
 	}
+	if (limit - out <= (ptrdiff_t)(bits + 7) / 8)
+		return NULL;
+	for (; bits >= 8; bits -= 8)
+		*out++ = (unsigned char)(acc >> (bits - 8));
 	if (bits > 0)
 		*out++ = (unsigned char)(acc << (8 - bits) | 0xff >> bits);
 	return out;
@@ -313,9 +329,7 @@ static bool field_at(
 		b->reason = "an index is in neither table";
 		return false;
 	}
-	*f = index <= STATIC_COUNT
-		 ? static_field(index)
-		 : table_field(&d->table, index - STATIC_COUNT - 1);
+	*f = field_of(&d->table, index);
 	return true;
 }
 
@@ -423,6 +437,8 @@ enum hpack_status hpack_decode(struct hpack_dec *d, const unsigned char *block,
 
 /* --- encoder --- */
 
+#define PLACES 16 /* headers beyond them share them */
+
 struct hpack_enc {
 	struct table table;
 	size_t own_max;
@@ -430,6 +446,9 @@ struct hpack_enc {
 	size_t update_min; /* the smallest max since the last block */
 	uint32_t seen[HPACK_SEEN_MAX]; /* ring: TRY_INDEX that found no room */
 	unsigned seen_at;
+	/* Of the last block's headers, in turn: where most of the next one's
+	 * are again. */
+	uint8_t places[PLACES];
 };
 
 struct hpack_enc *hpack_enc_new(size_t own_max)
@@ -462,9 +481,10 @@ void hpack_enc_set_max(struct hpack_enc *e, size_t peer_max)
 	table_set_max(&e->table, max);
 }
 
-static uint32_t hash_bytes(uint32_t h, const char *s, size_t n)
+/* Of a value: entries whose names alone differ are few. */
+static uint32_t hash_bytes(const char *s, size_t n)
 {
-	uint32_t w;
+	uint32_t h = (uint32_t)n, w;
 
 	for (; n >= sizeof(w); s += sizeof(w), n -= sizeof(w)) {
 		memcpy(&w, s, sizeof(w));
@@ -481,62 +501,96 @@ static bool same(const char *a, size_t a_len, const char *b, size_t b_len)
 	return a_len == b_len && memcmp(a, b, a_len) == 0;
 }
 
-/* Index of the header, else 0 with *name_r the index of its name, or 0. */
-static size_t find_static(const struct hpack_header *h, size_t *name_r)
+/* Where a header is, in a byte that holds while the table moves on: its index in
+ * the static table, or its slot in the other.  What does not fit in is wrong, and
+ * who reads it compares. */
+static uint8_t place_of(const struct table *t, size_t index)
+{
+	return (uint8_t)(index <= STATIC_COUNT
+			     ? index
+			     : table_slot(t, index - STATIC_COUNT - 1) +
+				   STATIC_COUNT + 1);
+}
+
+/* The index, or 0 if nothing is there. */
+static size_t index_of(const struct table *t, size_t place)
+{
+	size_t since;
+
+	if (place <= STATIC_COUNT)
+		return place;
+	since = place - STATIC_COUNT - 1 - t->first;
+	if (since >= t->count)
+		since += t->slots;
+	return since < t->count ? STATIC_COUNT + t->count - since : 0;
+}
+
+/* 2: the entry is this header, 1: its name is, 0: neither. */
+static int compare(
+    const struct table *t, size_t index, const struct hpack_header *h)
+{
+	const struct field f = field_of(t, index);
+
+	if (!same(f.name, f.name_len, h->name, h->name_len))
+		return 0;
+	return 1 + same(f.value, f.value_len, h->value, h->value_len);
+}
+
+/* All of these return the header's index; else 0, and *name_r is an index of its
+ * name if one is found.  Here: where it was in the last block. */
+static size_t find_again(const struct table *t, const struct hpack_header *h,
+    size_t index, size_t *name_r)
+{
+	const int found = index ? compare(t, index, h) : 0;
+
+	if (found > 0)
+		*name_r = index;
+	return found > 1 ? index : 0;
+}
+
+static size_t find_static(
+    const struct table *t, const struct hpack_header *h, size_t *name_r)
 {
 	const unsigned char *name = (const unsigned char *)h->name;
-	struct field f;
-	size_t i;
+	size_t first, i;
 
-	*name_r = 0;
 	if (h->name_len == 0)
 		return 0;
-	i = static_slot[STATIC_HASH(
+	first = static_slot[STATIC_HASH(
 	    h->name_len, name[0], name[h->name_len - 1])];
-	for (; i != 0 && i <= STATIC_COUNT; i++) {
-		f = static_field(i);
-		if (!same(f.name, f.name_len, h->name, h->name_len))
-			return 0;
-		if (*name_r == 0)
-			*name_r = i;
-		if (same(f.value, f.value_len, h->value, h->value_len))
+	for (i = first; i != 0 && i <= STATIC_COUNT; i++) {
+		const int found = compare(t, i, h);
+
+		if (found == 0)
+			break;
+		*name_r = first;
+		if (found > 1)
 			return i;
 	}
 	return 0;
 }
 
-static size_t find_dynamic(
-    const struct table *t, const struct hpack_header *h, uint32_t hash)
+/* Looks at all entries as long as there is no name. */
+static size_t find_dynamic(const struct table *t, const struct hpack_header *h,
+    uint32_t hash, size_t *name_r)
 {
 	const struct entry *e = t->count > 0 ? table_entry(t, 0) : NULL;
-	struct field f;
-	size_t i;
+	size_t i, index;
+	int found;
 
-	/* Several times a push over all of the table: no call for each. */
+	/* For every new path over all of the table: no call for each. */
 	for (i = 0; i < t->count; i++) {
 		const uint32_t its = e->hash;
 
 		e = e > t->entries ? e - 1 : t->entries + t->slots - 1;
-		if (its != hash)
+		if (its != hash && *name_r != 0)
 			continue;
-		f = table_field(t, i);
-		if (same(f.name, f.name_len, h->name, h->name_len) &&
-		    same(f.value, f.value_len, h->value, h->value_len))
-			return STATIC_COUNT + 1 + i;
-	}
-	return 0;
-}
-
-static size_t find_dynamic_name(
-    const struct table *t, const struct hpack_header *h)
-{
-	struct field f;
-	size_t i;
-
-	for (i = 0; i < t->count; i++) {
-		f = table_field(t, i);
-		if (same(f.name, f.name_len, h->name, h->name_len))
-			return STATIC_COUNT + 1 + i;
+		index = STATIC_COUNT + 1 + i;
+		found = compare(t, index, h);
+		if (found > 0 && *name_r == 0)
+			*name_r = index;
+		if (found > 1)
+			return index;
 	}
 	return 0;
 }
@@ -576,6 +630,8 @@ static bool worth_an_entry(struct hpack_enc *e, const struct hpack_header *h,
 	return false;
 }
 
+#define PUT_INT_MAX 6 /* bytes of what put_int() writes, below 2^32 */
+
 static unsigned char *put_int(
     unsigned char *p, unsigned char pattern, unsigned prefix, size_t v)
 {
@@ -592,34 +648,42 @@ static unsigned char *put_int(
 	return p;
 }
 
-/* Huffman where it is shorter. */
+/* Huffman where it is shorter, behind a length that nearly always takes one
+ * byte. */
 static unsigned char *put_string(unsigned char *p, const char *s, size_t n)
 {
-	const unsigned char *u = (const unsigned char *)s;
-	const size_t huffman = huff_size(u, n);
+	unsigned char *end =
+	    huff_encode(p + 1, p + 1 + n, (const unsigned char *)s, n);
+	const void *text = s;
 
-	if (huffman < n)
-		return huff_encode(put_int(p, 0x80, 7, huffman), u, n);
-	p = put_int(p, 0, 7, n);
-	memcpy(p, s, n);
+	if (end != NULL) {
+		n = (size_t)(end - p) - 1;
+		text = n < 0x7f ? p + 1 : memmove(p + PUT_INT_MAX, p + 1, n);
+	}
+	p = put_int(p, end ? 0x80 : 0, 7, n);
+	memmove(p, text, n);
 	return p + n;
 }
 
-static unsigned char *put_header(
-    struct hpack_enc *e, unsigned char *p, const struct hpack_header *h)
+static unsigned char *put_header(struct hpack_enc *e, unsigned char *p,
+    const struct hpack_header *h, uint8_t *place)
 {
 	const struct field f = { h->name, h->value, h->name_len, h->value_len };
-	const uint32_t hash =
-	    hash_bytes(hash_bytes((uint32_t)h->name_len, h->name, h->name_len),
-		h->value, h->value_len);
-	size_t name, index = find_static(h, &name);
+	size_t name = 0;
+	size_t index =
+	    find_again(&e->table, h, index_of(&e->table, *place), &name);
+	uint32_t hash = 0;
 
-	if (index == 0)
-		index = find_dynamic(&e->table, h, hash);
+	/* Of changing values none is there but the first. */
+	if (index == 0 && (name == 0 || h->index != HPACK_INDEX_NAME)) {
+		hash = hash_bytes(h->value, h->value_len);
+		index = find_static(&e->table, h, &name);
+		if (index == 0)
+			index = find_dynamic(&e->table, h, hash, &name);
+	}
+	*place = place_of(&e->table, index ? index : name);
 	if (index != 0 && h->index != HPACK_NEVER)
 		return put_int(p, 0x80, 7, index);
-	if (name == 0)
-		name = find_dynamic_name(&e->table, h);
 	if (worth_an_entry(e, h, name, hash)) {
 		p = put_int(p, 0x40, 6, name);
 		table_insert(&e->table, &f, hash);
@@ -649,7 +713,7 @@ bool hpack_encode(struct hpack_enc *e, const struct hpack_header *headers,
 		p = put_int(p, 0x20, 5, e->table.max);
 	e->update = false;
 	for (i = 0; i < n; i++)
-		p = put_header(e, p, &headers[i]);
+		p = put_header(e, p, &headers[i], &e->places[i % PLACES]);
 	assert((size_t)(p - start) <= most);
 	buf_added(out, (size_t)(p - start));
 	return true;

@@ -225,7 +225,7 @@ static void test_c6_responses_huffman(void **state)
 
 static void test_huffman_symbols(void **state)
 {
-	unsigned char in[3], code[16], out[32];
+	unsigned char in[3], code[16], out[32], *end;
 	unsigned a;
 	size_t n;
 
@@ -234,8 +234,15 @@ static void test_huffman_symbols(void **state)
 		in[0] = (unsigned char)a;
 		in[1] = 'x';
 		in[2] = (unsigned char)(255 - a);
-		n = huff_size(in, 3);
-		assert_ptr_equal(huff_encode(code, in, 3), code + n);
+		end = huff_encode(code, code + sizeof(code), in, 3);
+		assert_non_null(end);
+		n = (size_t)(end - code);
+		assert_int_equal(
+		    n, (huff_len[in[0]] + 7u + huff_len[in[2]] + 7u) / 8);
+		/* Not to the last byte that is left for it. */
+		assert_null(huff_encode(code, code + n, in, 3));
+		assert_ptr_equal(
+		    huff_encode(code, code + n + 1, in, 3), code + n);
 		assert_int_equal(huff_decode(out, code, n), 3);
 		assert_memory_equal(in, out, 3);
 	}
@@ -577,6 +584,50 @@ static void test_encode_limits(void **state)
 	assert_int_equal(e->table.count, 1);
 	buf_free(&out);
 	expect_block(e, h, 1, "be");
+	hpack_enc_free(e);
+}
+
+/* The length of Huffman's part grows to two and three bytes. */
+static void test_encode_long(void **state)
+{
+	static char text[30000];
+	static const size_t lengths[] = { 1, 202, 203, 204, 407, 408, 409, 410,
+		26400, 26410, 30000 };
+	struct hpack_dec *d = hpack_dec_new(4096, 1 << 20);
+	struct hpack_enc *e = hpack_enc_new(4096);
+	struct hpack_header h = { "k", text, 1, 0, HPACK_NO_INDEX };
+	struct buf out = BUF_INIT(1 << 16), want = BUF_INIT(1 << 16),
+		   got = BUF_INIT(1 << 16);
+	const char *reason;
+	size_t i, huffman;
+
+	(void)state;
+	memset(text, 'a', sizeof(text)); /* 5 bits */
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		h.value_len = lengths[i];
+		huffman = (lengths[i] * 5 + 7) / 8;
+		if (huffman == lengths[i])
+			huffman = 1;
+		assert_true(hpack_encode(e, &h, 1, &out));
+		assert_int_equal(out.len, 3 + huffman +
+					      (huffman < 127	    ? 1
+						  : huffman < 255   ? 2
+						  : huffman < 16511 ? 3
+								    : 4));
+		print_header(&want, "k", 1, text, lengths[i]);
+		assert_int_equal(hpack_decode(d, buf_head(&out), out.len,
+				     print_header, &got, &reason),
+		    HPACK_OK);
+		assert_int_equal(got.len, want.len);
+		assert_memory_equal(buf_head(&got), buf_head(&want), want.len);
+		buf_reset(&out);
+		buf_reset(&want);
+		buf_reset(&got);
+	}
+	buf_free(&out);
+	buf_free(&want);
+	buf_free(&got);
+	hpack_dec_free(d);
 	hpack_enc_free(e);
 }
 
@@ -965,6 +1016,7 @@ int main(void)
 		cmocka_unit_test(test_encode_kinds),
 		cmocka_unit_test(test_encode_size_updates),
 		cmocka_unit_test(test_encode_limits),
+		cmocka_unit_test(test_encode_long),
 		cmocka_unit_test(test_encode_static),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_cost_rotation),
