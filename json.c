@@ -216,12 +216,12 @@ static bool escape(struct parser *p)
 	return true;
 }
 
-/* The first byte from pos on that needs a look, '\0' at the end.  Eight at a
- * time, for most of a text is such bytes; a false alarm (a borrow from the byte
- * below) only means that they are looked at one by one. */
-static unsigned char skip_plain(struct parser *p)
+/* The first byte that needs a look, else the end.  Eight at a time, for most of a
+ * text is others; a false alarm (a borrow from the byte below, a carry) only
+ * means that they are looked at one by one. */
+static const unsigned char *skip_plain(
+    const unsigned char *s, const unsigned char *end)
 {
-	const unsigned char *s = p->s + p->pos, *end = p->s + p->len;
 	const uint64_t ones = UINT64_MAX / 0xff;
 	uint64_t w, quote, slash;
 
@@ -229,14 +229,14 @@ static unsigned char skip_plain(struct parser *p)
 		memcpy(&w, s, 8);
 		quote = w ^ ones * '"';
 		slash = w ^ ones * '\\';
-		if ((w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) &
+		if ((w | (w + ones) | (w - ones * 0x20) | (quote - ones) |
+			(slash - ones)) &
 		    ones * 0x80)
 			break;
 	}
-	while (s < end && *s >= 0x20 && *s < 0x80 && *s != '"' && *s != '\\')
+	while (s < end && *s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\')
 		s++;
-	p->pos = (size_t)(s - p->s);
-	return s < end ? *s : '\0';
+	return s;
 }
 
 static bool string(struct parser *p)
@@ -247,7 +247,14 @@ static bool string(struct parser *p)
 
 	if (!token(p, JSON_STRING, ++p->pos))
 		return false;
-	while ((c = skip_plain(p)) != '"' && !at_end(p)) {
+	for (;;) {
+		p->pos =
+		    (size_t)(skip_plain(p->s + p->pos, p->s + p->len) - p->s);
+		if (at_end(p))
+			return fail_here(p, "");
+		c = p->s[p->pos];
+		if (c == '"')
+			break;
 		if (c == '\\') {
 			p->pos++;
 			if (!escape(p))
@@ -261,8 +268,6 @@ static bool string(struct parser *p)
 			p->pos += n;
 		}
 	}
-	if (at_end(p))
-		return fail_here(p, "");
 	end_token(p, i, p->pos++);
 	return true;
 }
@@ -663,37 +668,28 @@ static const char *escape_of(unsigned char c, char out[8])
 	return out;
 }
 
-/* The usual characters need no look at what UTF-8 and escapes are. */
-static bool is_plain(unsigned char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
 bool json_write_strn(struct buf *b, const char *s, size_t n)
 {
-	const unsigned char *u = (const unsigned char *)s;
-	size_t i = 0, from = 0, len;
+	const unsigned char *u = (const unsigned char *)s, *end = u + n;
+	const unsigned char *from = u;
 	const char *e;
+	size_t len;
 	char esc[8];
 
 	buf_add_byte(b, '"');
-	while (i < n) {
-		if (is_plain(u[i])) {
-			i++;
-			continue;
-		}
-		len = utf8_char(u + i, n - i);
+	while ((u = skip_plain(u, end)) < end) {
+		len = utf8_char(u, (size_t)(end - u));
 		e = len == 0   ? "\xef\xbf\xbd"
-		    : len == 1 ? escape_of(u[i], esc)
+		    : len == 1 ? escape_of(*u, esc)
 			       : NULL;
 		if (e != NULL) {
-			buf_add(b, s + from, i - from);
+			buf_add(b, from, (size_t)(u - from));
 			buf_add_str(b, e);
-			from = i + 1;
+			from = u + 1;
 		}
-		i += len ? len : 1;
+		u += len ? len : 1;
 	}
-	buf_add(b, s + from, n - from);
+	buf_add(b, from, (size_t)(end - from));
 	buf_add_byte(b, '"');
 	return !b->failed;
 }
