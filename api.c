@@ -158,7 +158,7 @@ static const char *allow(unsigned bits)
 
 static bool str_is(const struct http_str *s, const char *want)
 {
-	return s->len == strlen(want) && memcmp(s->p, want, s->len) == 0;
+	return strncmp(s->p, want, s->len) == 0 && want[s->len] == '\0';
 }
 
 static const struct route *find_route(const struct http_request *req)

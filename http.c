@@ -275,10 +275,7 @@ static char *put(char *p, const void *data, size_t n)
 	return p + n;
 }
 
-static char *put_str(char *p, const char *s)
-{
-	return put(p, s, strlen(s));
-}
+#define PUT(p, text) put(p, text, sizeof(text) - 1)
 
 static char *put_number(char *p, size_t n)
 {
@@ -298,6 +295,7 @@ static void compose(struct http_conn *c, int status, const char *type,
     const char *extra, const void *body, size_t len)
 {
 	struct buf *out = io_out(c->io);
+	const char *reason = http_status_text(status);
 	size_t type_len = type ? strlen(type) : 0;
 	size_t extra_len = extra ? strlen(extra) : 0;
 	char *start, *p;
@@ -308,25 +306,25 @@ static void compose(struct http_conn *c, int status, const char *type,
 		c->close = true;
 		return;
 	}
-	p = put_str(start, "HTTP/1.1 ");
+	p = PUT(start, "HTTP/1.1 ");
 	p = put_number(p, (size_t)status);
 	*p++ = ' ';
-	p = put_str(p, http_status_text(status));
+	p = put(p, reason, strlen(reason));
 	if (status != 204) { /* RFC 9110 8.6 */
-		p = put_str(p, "\r\nContent-Length: ");
+		p = PUT(p, "\r\nContent-Length: ");
 		p = put_number(p, len);
 	}
 	if (type != NULL) {
-		p = put_str(p, "\r\nContent-Type: ");
+		p = PUT(p, "\r\nContent-Type: ");
 		p = put(p, type, type_len);
 	}
 	if (c->close)
-		p = put_str(p, "\r\nConnection: close");
+		p = PUT(p, "\r\nConnection: close");
 	else if (c->http10)
-		p = put_str(p, "\r\nConnection: keep-alive");
-	p = put_str(p, "\r\n");
+		p = PUT(p, "\r\nConnection: keep-alive");
+	p = PUT(p, "\r\n");
 	p = put(p, extra ? extra : "", extra_len);
-	p = put_str(p, "\r\n");
+	p = PUT(p, "\r\n");
 	if (!c->is_head && status != 204)
 		p = put(p, body ? body : "", len);
 	buf_added(out, (size_t)(p - start));

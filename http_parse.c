@@ -100,10 +100,11 @@ static int bad(struct scan *s, int status, const char *reason)
 
 static const char *span(struct scan *s, unsigned class)
 {
-	const char *start = s->p;
+	const char *start = s->p, *p = start, *end = s->end;
 
-	while (s->p < s->end && is(*s->p, class))
-		s->p++;
+	while (p < end && is(*p, class))
+		p++;
+	s->p = p;
 	return start;
 }
 
