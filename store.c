@@ -1,4 +1,6 @@
-/* store.c - registrations in memory: two hash tables over small records. */
+/* store.c - registrations in memory: two hash tables over small records.  One has
+ * the first registration of each user, which for most users is the only one; the
+ * other has all others.  So most need only one place in one table. */
 #include "store.h"
 
 #include <string.h>
@@ -10,20 +12,15 @@
 #include "json.h"
 #include "store_int.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)0)
+#endif
+
 /* A renewal that changes only the time wears the flash once a day. */
 #define RENEWAL_WRITE_S 86400
-
-/* account NUL token, as in the tail of a reg */
-#define ID_MAX (REG_ACCOUNT_MAX + 1 + (REG_TOKEN_MAX + 1) / 2)
-
-/* What a registration is found by. */
-struct key {
-	const char *user;
-	size_t user_len, account_len, digits;
-	uint64_t user_hash, hash;
-	char id[ID_MAX];
-	size_t id_len;
-};
 
 /* --- hashing: SipHash-1-3, for clients choose account ids and tokens --- */
 
@@ -50,23 +47,33 @@ static inline void sip_round(struct sip *s)
 	s->v2 = rotl(s->v2, 32);
 }
 
-static uint64_t sip_hash(uint64_t k0, uint64_t k1, const char *p, size_t len)
+static unsigned char lower(unsigned char c)
 {
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+static uint64_t sip_hash(
+    uint64_t k0, uint64_t k1, const char *p, size_t len, bool fold)
+{
+	const unsigned char *u = (const unsigned char *)p;
 	struct sip s = { k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d,
 		k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573 };
-	size_t i, last = len / 8;
+	size_t left = len, n, i, k;
 	uint64_t m;
 
-	/* Three more rounds, of nothing, finish it. */
-	for (i = 0; i <= last + 3; i++) {
-		m = 0;
-		if (i < last)
-			memcpy(&m, p + 8 * i, 8);
-		else if (i == last)
-			memcpy(&m, p + 8 * i, len % 8);
-		if (i == last)
-			m ^= (uint64_t)len << 56;
-		if (i == last + 1)
+	/* The length stands above the rest; three rounds of nothing end it. */
+	for (i = len / 8 + 4; i > 0; i--) {
+		m = i == 4 ? len : 0;
+		n = left < 8 ? left : 8;
+		if (n == 8 && !fold)
+			memcpy(&m, u, 8);
+		else
+			for (k = n; k > 0; k--)
+				m = m << 8 |
+				    (fold ? lower(u[k - 1]) : u[k - 1]);
+		u += n;
+		left -= n;
+		if (i == 3)
 			s.v2 ^= 0xff;
 		s.v3 ^= m;
 		sip_round(&s);
@@ -75,47 +82,36 @@ static uint64_t sip_hash(uint64_t k0, uint64_t k1, const char *p, size_t len)
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static uint64_t hash_user(const struct store *s, const char *user, size_t len)
 {
-	char low[REG_USER_MAX];
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		low[i] = lower(user[i]);
-	return sip_hash(s->seed[0], s->seed[1], low, len);
+	return sip_hash(s->seed[0], s->seed[1], user, len, true);
 }
 
 static uint64_t hash_id(
     const struct store *s, uint64_t user_hash, const char *id, size_t len)
 {
-	return sip_hash(s->seed[0] ^ user_hash, s->seed[1], id, len);
+	return sip_hash(s->seed[0] ^ user_hash, s->seed[1], id, len, false);
 }
 
 static bool same_user(const struct reg *r, const char *user, size_t len)
 {
+	const unsigned char *p = (const unsigned char *)r->tail;
+	const unsigned char *q = (const unsigned char *)user;
 	size_t i;
 
 	if (r->user_len != len)
 		return false;
-	if (memcmp(r->tail, user, len) == 0)
-		return true;
 	for (i = 0; i < len; i++)
-		if (lower(r->tail[i]) != lower(user[i]))
+		if (lower(p[i]) != lower(q[i]))
 			return false;
 	return true;
 }
 
-static uint64_t hash_reg(
-    const struct store *s, const struct reg *r, enum reg_chain which)
+static uint64_t hash_reg(const struct store *s, const struct reg *r)
 {
 	uint64_t h = hash_user(s, r->tail, r->user_len);
 
-	return which == BY_USER
+	return r->prev == NULL
 		   ? h
 		   : hash_id(s, h, r->tail + reg_id_at(r), reg_id_len(r));
 }
@@ -124,9 +120,8 @@ static uint64_t hash_reg(
 
 #define TABLE_FIRST 64 /* buckets allocated at first */
 
-static void table_init(struct table *t, enum reg_chain which)
+static void table_init(struct table *t)
 {
-	t->which = which;
 	t->n = 1;
 	t->mask = 0;
 	t->items = 0;
@@ -171,9 +166,9 @@ static void table_split(const struct store *s, struct table *t)
 	r = *from;
 	*from = NULL;
 	for (; r != NULL; r = next) {
-		next = r->chain[t->which];
-		from = table_bucket(t, hash_reg(s, r, t->which));
-		r->chain[t->which] = *from;
+		next = r->chain;
+		from = table_bucket(t, hash_reg(s, r));
+		r->chain = *from;
 		*from = r;
 	}
 }
@@ -186,74 +181,162 @@ static void table_add(
 	if (++t->items > t->n)
 		table_split(s, t);
 	b = table_bucket(t, hash);
-	r->chain[t->which] = *b;
+	r->chain = *b;
 	*b = r;
 }
 
 /* Puts `instead` (may be NULL) into r's place. */
-static void table_replace(
-    struct table *t, struct reg *r, uint64_t hash, struct reg *instead)
+static void table_replace(struct store *s, struct reg *r, struct reg *instead)
 {
-	struct reg **p = table_bucket(t, hash);
+	struct table *t = &s->tables[r->prev == NULL ? FIRSTS : OTHERS];
+	struct reg **p = table_bucket(t, hash_reg(s, r));
 
 	while (*p != r)
-		p = &(*p)->chain[t->which];
+		p = &(*p)->chain;
 	if (instead != NULL) {
-		instead->chain[t->which] = r->chain[t->which];
+		instead->chain = r->chain;
 		*p = instead;
 	} else {
-		*p = r->chain[t->which];
+		*p = r->chain;
 		t->items--;
 	}
 }
 
-/* --- keys --- */
+/* --- entries --- */
 
-/* False if no registration can have this key. */
-static bool key_init(const struct store *s, struct key *k, const char *user,
-    const char *account, const char *token)
+void store_hash_user(const struct store *s, struct entry *e)
 {
-	k->user = user;
-	k->user_len = strlen(user);
-	k->account_len = strlen(account);
-	k->digits = strlen(token);
-	if (k->user_len > REG_USER_MAX || k->account_len > REG_ACCOUNT_MAX ||
-	    k->digits > REG_TOKEN_MAX)
-		return false;
-	memcpy(k->id, account, k->account_len + 1);
-	if (!hex_read(token, k->digits, k->id + k->account_len + 1))
-		return false;
-	k->id_len = k->account_len + 1 + reg_token_len(k->digits);
-	k->user_hash = hash_user(s, user, k->user_len);
-	/* Two waits for memory in the time of one. */
-	__builtin_prefetch(table_bucket(&s->tables[BY_USER], k->user_hash));
-	k->hash = hash_id(s, k->user_hash, k->id, k->id_len);
-	__builtin_prefetch(table_bucket(&s->tables[BY_KEY], k->hash));
-	return true;
+	e->user_hash = hash_user(s, e->tail, e->user_len);
+	__builtin_prefetch(table_bucket(&s->tables[FIRSTS], e->user_hash));
 }
 
-static struct reg *find(const struct store *s, const struct key *k)
+void store_prefetch(const struct store *s, const struct entry *e)
 {
-	struct reg *r = *table_bucket(&s->tables[BY_KEY], k->hash);
+	const struct reg *r = *table_bucket(&s->tables[FIRSTS], e->user_hash);
 
-	for (; r != NULL; r = r->chain[BY_KEY])
-		if (r->digits == k->digits &&
-		    r->account_len == k->account_len &&
-		    r->user_len == k->user_len &&
-		    memcmp(r->tail + reg_id_at(r), k->id, k->id_len) == 0 &&
-		    same_user(r, k->user, k->user_len))
-			break;
+	if (r != NULL)
+		__builtin_prefetch(r->tail);
+}
+
+char *entry_new(
+    const struct store *s, struct entry *e, const struct reg_spec *spec)
+{
+	size_t i, len = KEY_MAX;
+	char *tail, *p;
+
+	e->user_len = strlen(spec->user);
+	e->account_len = strlen(spec->account);
+	e->digits = strlen(spec->token);
+	if (e->user_len > REG_USER_MAX || e->account_len > REG_ACCOUNT_MAX ||
+	    e->digits > REG_TOKEN_MAX)
+		return NULL;
+	for (i = 0; i < spec->n_mailboxes; i++)
+		len += strlen(spec->mailboxes[i]) + 1;
+	tail = xmalloc(len);
+	p = stpcpy(stpcpy(tail, spec->user) + 1, spec->account) + 1;
+	if (!hex_read(spec->token, e->digits, p)) {
+		free(tail);
+		return NULL;
+	}
+	p += reg_token_len(e->digits);
+	e->tail = tail;
+	e->key_len = (size_t)(p - tail);
+	for (i = 0; i < spec->n_mailboxes; i++)
+		p = stpcpy(p, spec->mailboxes[i]) + 1;
+	e->mailboxes_len = (size_t)(p - tail) - e->key_len;
+	e->n_mailboxes = spec->n_mailboxes;
+	e->acked = spec->acked;
+	e->time_s = spec->time_s;
+	store_hash_user(s, e);
+	return tail;
+}
+
+/* Of the entry's user. */
+static struct reg *find_first(const struct store *s, const struct entry *e)
+{
+	struct reg *r = *table_bucket(&s->tables[FIRSTS], e->user_hash);
+
+	while (r != NULL && !same_user(r, e->tail, e->user_len))
+		r = r->chain;
 	return r;
 }
 
-static struct reg *find_first(
-    const struct store *s, const char *user, size_t len, uint64_t hash)
+static bool same_id(const struct reg *r, const struct entry *e)
 {
-	struct reg *r = *table_bucket(&s->tables[BY_USER], hash);
+	size_t id = e->user_len + 1;
 
-	while (r != NULL && !same_user(r, user, len))
-		r = r->chain[BY_USER];
+	return r->digits == e->digits && r->account_len == e->account_len &&
+	       memcmp(r->tail + id, e->tail + id, e->key_len - id) == 0;
+}
+
+/* first: of its user, or NULL */
+static struct reg *find(
+    const struct store *s, struct entry *e, struct reg *first)
+{
+	size_t id = e->user_len + 1;
+	struct reg *r = first;
+
+	if (first == NULL || same_id(first, e))
+		return first;
+	e->hash = hash_id(s, e->user_hash, e->tail + id, e->key_len - id);
+	r = *table_bucket(&s->tables[OTHERS], e->hash);
+	while (r != NULL && !(r->user_len == e->user_len && same_id(r, e) &&
+				same_user(r, e->tail, e->user_len)))
+		r = r->chain;
 	return r;
+}
+
+/* --- memory for them --- */
+
+/* malloc() would take a sixth more and, in musl, a system call for every page: so
+ * they lie one behind the other.  What is given back is taken by the next of its
+ * size.  Of a slab only what is used is resident; malloc()'s own bytes are left
+ * to it. */
+#define SLAB_SLOTS ((262144 - 64) / sizeof(void *))
+
+/* In pointers. */
+static size_t slot_size(size_t tail_len)
+{
+	return (offsetof(struct reg, tail) + tail_len + sizeof(void *) - 1) /
+	       sizeof(void *);
+}
+
+static void slab_new(struct store *s)
+{
+	void **slab = xmalloc(SLAB_SLOTS * sizeof(*slab));
+
+	*slab = s->slabs;
+	s->slabs = slab;
+	s->slot = slab + 1;
+	s->slots_end = slab + SLAB_SLOTS;
+	ASAN_POISON_MEMORY_REGION(s->slot, (SLAB_SLOTS - 1) * sizeof(*slab));
+}
+
+static struct reg *slot_take(struct store *s, size_t tail_len)
+{
+	size_t n = slot_size(tail_len);
+	struct reg *r = s->free[n];
+
+	if (r != NULL) {
+		s->free[n] = r->next;
+	} else {
+		if (n > (size_t)(s->slots_end - s->slot))
+			slab_new(s);
+		r = (struct reg *)s->slot;
+		s->slot += n;
+	}
+	ASAN_UNPOISON_MEMORY_REGION(r, offsetof(struct reg, tail) + tail_len);
+	return r;
+}
+
+static void slot_give(struct store *s, struct reg *r)
+{
+	size_t n = slot_size(reg_mailboxes_at(r) + r->room);
+
+	r->next = s->free[n];
+	s->free[n] = r;
+	ASAN_POISON_MEMORY_REGION(
+	    &r->data, n * sizeof(void *) - offsetof(struct reg, data));
 }
 
 /* --- mailboxes --- */
@@ -269,105 +352,91 @@ static void free_mailboxes(struct reg *r)
 	r->flags &= (uint16_t)~REG_FAR;
 }
 
-static bool same_mailboxes(const struct reg *r, const struct reg_spec *spec)
+static bool same_mailboxes(const struct reg *r, const struct entry *e)
 {
-	const char *p = reg_mailboxes(r);
-	size_t i;
+	const char *p = reg_mailboxes(r), *q = e->tail + e->key_len;
+	size_t i, n;
 
-	if (r->n_mailboxes != spec->n_mailboxes)
+	if (r->n_mailboxes != e->n_mailboxes)
 		return false;
-	for (i = 0; i < spec->n_mailboxes; i++, p += strlen(p) + 1)
-		if (strcmp(p, spec->mailboxes[i]) != 0)
+	for (i = 0; i < e->n_mailboxes; i++, p += n, q += n) {
+		if (strcmp(p, q) != 0)
 			return false;
+		n = strlen(p) + 1;
+	}
 	return true;
 }
 
-static size_t mailboxes_size(const struct reg_spec *spec)
+static void set_mailboxes(struct reg *r, const struct entry *e)
 {
-	size_t i, n = 0;
-
-	for (i = 0; i < spec->n_mailboxes; i++)
-		n += strlen(spec->mailboxes[i]) + 1;
-	return n;
-}
-
-static void set_mailboxes(struct reg *r, const struct reg_spec *spec)
-{
-	size_t i, n = mailboxes_size(spec);
-	char *p = r->tail + reg_mailboxes_at(r), *far;
+	char *p = r->tail + e->key_len, *far;
 
 	free_mailboxes(r);
-	if (n > r->room) {
-		far = xmalloc(n);
+	if (e->mailboxes_len > r->room) {
+		far = xmalloc(e->mailboxes_len);
 		memcpy(p, &far, sizeof(far));
 		r->flags |= REG_FAR;
 		p = far;
 	}
-	r->n_mailboxes = spec->n_mailboxes & 0x3ff;
-	for (i = 0; i < spec->n_mailboxes; i++) {
-		n = strlen(spec->mailboxes[i]) + 1;
-		memcpy(p, spec->mailboxes[i], n);
-		p += n;
-	}
+	r->n_mailboxes = e->n_mailboxes & 0x3ff;
+	memcpy(p, e->tail + e->key_len, e->mailboxes_len);
 }
 
 /* --- putting and dropping --- */
 
-static struct reg *reg_new(const struct key *k, const struct reg_spec *spec)
+static struct reg *reg_new(struct store *s, const struct entry *e)
 {
-	size_t room = mailboxes_size(spec);
+	size_t room = e->mailboxes_len;
 	struct reg *r;
 
 	if (room < sizeof(char *) || room > UINT8_MAX)
 		room = sizeof(char *);
-	r = xmalloc(
-	    offsetof(struct reg, tail) + k->user_len + 1 + k->id_len + room);
+	r = slot_take(s, e->key_len + room);
 	memset(r, 0, offsetof(struct reg, tail));
-	r->user_len = (uint8_t)k->user_len;
-	r->account_len = (uint8_t)k->account_len;
-	r->digits = (uint8_t)k->digits;
+	r->user_len = (uint8_t)e->user_len;
+	r->account_len = (uint8_t)e->account_len;
+	r->digits = (uint8_t)e->digits;
 	r->room = (uint8_t)room;
-	memcpy(r->tail, k->user, k->user_len + 1);
-	memcpy(r->tail + reg_id_at(r), k->id, k->id_len);
+	memcpy(r->tail, e->tail, e->key_len);
 	return r;
 }
 
-static void reg_free(struct reg *r)
+static void reg_free(struct store *s, struct reg *r)
 {
 	free_mailboxes(r);
-	free(r);
+	slot_give(s, r);
 }
 
-static void link_reg(struct store *s, struct reg *r, const struct key *k)
+/* first: of its user, or NULL */
+static void link_reg(
+    struct store *s, struct reg *r, const struct entry *e, struct reg *first)
 {
-	struct reg *first = find_first(s, k->user, k->user_len, k->user_hash);
-
-	table_add(s, &s->tables[BY_KEY], r, k->hash);
 	if (first == NULL) {
-		r->flags |= REG_FIRST;
-		table_add(s, &s->tables[BY_USER], r, k->user_hash);
+		table_add(s, &s->tables[FIRSTS], r, e->user_hash);
 		return;
 	}
+	table_add(s, &s->tables[OTHERS], r, e->hash);
 	r->next = first->next;
-	r->chain[BY_USER] = first;
+	r->prev = first;
 	if (r->next != NULL)
-		r->next->chain[BY_USER] = r;
+		r->next->prev = r;
 	first->next = r;
 }
 
 static void unlink_reg(struct store *s, struct reg *r)
 {
-	table_replace(&s->tables[BY_KEY], r, hash_reg(s, r, BY_KEY), NULL);
-	if (r->flags & REG_FIRST) {
-		table_replace(
-		    &s->tables[BY_USER], r, hash_reg(s, r, BY_USER), r->next);
-		if (r->next != NULL)
-			r->next->flags |= REG_FIRST;
-		return;
+	struct reg *prev = r->prev, *next = r->next;
+
+	if (prev != NULL) {
+		table_replace(s, r, NULL);
+		prev->next = next;
+	} else {
+		if (next != NULL)
+			table_replace(s, next, NULL);
+		table_replace(s, r, next);
 	}
-	r->chain[BY_USER]->next = r->next;
-	if (r->next != NULL)
-		r->next->chain[BY_USER] = r->chain[BY_USER];
+	if (next != NULL)
+		next->prev = prev;
 }
 
 static uint32_t clamp_time(int64_t t)
@@ -375,26 +444,22 @@ static uint32_t clamp_time(int64_t t)
 	return t < 0 ? 0 : t > UINT32_MAX ? UINT32_MAX : (uint32_t)t;
 }
 
-struct reg *store_upsert(
-    struct store *s, const struct reg_spec *spec, bool *changed_r)
+struct reg *store_upsert(struct store *s, struct entry *e, bool *changed_r)
 {
-	struct key k;
-	struct reg *r;
+	struct reg *first = find_first(s, e);
+	struct reg *r = find(s, e, first);
 
-	if (!key_init(s, &k, spec->user, spec->account, spec->token))
-		return NULL;
-	r = find(s, &k);
-	*changed_r = r == NULL || !same_mailboxes(r, spec) ||
-		     reg_acked(r) != spec->acked;
+	*changed_r =
+	    r == NULL || !same_mailboxes(r, e) || reg_acked(r) != e->acked;
 	if (r == NULL) {
-		r = reg_new(&k, spec);
-		link_reg(s, r, &k);
+		r = reg_new(s, e);
+		link_reg(s, r, e, first);
 	}
 	if (*changed_r)
-		set_mailboxes(r, spec);
-	r->time_s = clamp_time(spec->time_s);
+		set_mailboxes(r, e);
+	r->time_s = clamp_time(e->time_s);
 	r->flags &= (uint16_t) ~(REG_ACKED | REG_SUSPENDED);
-	if (spec->acked)
+	if (e->acked)
 		r->flags |= REG_ACKED;
 	return r;
 }
@@ -432,12 +497,16 @@ static void unmark_dirty(struct store *s, struct reg *r)
 
 struct reg *store_put(struct store *s, const struct reg_spec *spec)
 {
+	struct entry e;
+	char *tail = entry_new(s, &e, spec);
+	struct reg *r;
 	bool changed;
-	struct reg *r = store_upsert(s, spec, &changed);
 	int64_t since;
 
-	if (r == NULL)
+	if (tail == NULL)
 		abort(); /* the caller did not ask reg_spec_check() */
+	r = store_upsert(s, &e, &changed);
+	free(tail);
 	since = (int64_t)r->time_s - r->written_s;
 	/* A clock that went back by a day counts too. */
 	if (changed || since >= RENEWAL_WRITE_S || since <= -RENEWAL_WRITE_S)
@@ -460,34 +529,37 @@ static void detach(struct store *s, struct reg *r)
 void store_forget(struct store *s, struct reg *r)
 {
 	detach(s, r);
-	reg_free(r);
+	reg_free(s, r);
 }
 
 void store_drop(struct store *s, struct reg *r)
 {
 	detach(s, r);
 	if (!(r->flags & REG_ON_DISK)) {
-		reg_free(r);
+		reg_free(s, r);
 		return;
 	}
 	free_mailboxes(r);
-	r->chain[BY_KEY] = s->gone;
+	r->chain = s->gone;
 	s->gone = r;
 	tell_dirty(s);
 }
 
 size_t store_expire(struct store *s, int64_t before_s)
 {
-	struct table *t = &s->tables[BY_KEY];
+	const struct table *t = s->tables;
 	struct reg *r, *next;
 	size_t i, n = 0;
 
-	for (i = 0; i < t->n; i++) {
-		for (r = t->buckets[i]; r != NULL; r = next) {
-			next = r->chain[BY_KEY];
-			if (r->time_s < before_s) {
-				store_drop(s, r);
-				n++;
+	/* Firsts last: who takes the place of one is not to be dropped. */
+	for (; t < s->tables + N_TABLES; t++) {
+		for (i = 0; i < t->n; i++) {
+			for (r = t->buckets[i]; r != NULL; r = next) {
+				next = r->chain;
+				if (r->time_s < before_s) {
+					store_drop(s, r);
+					n++;
+				}
 			}
 		}
 	}
@@ -499,31 +571,37 @@ size_t store_expire(struct store *s, int64_t before_s)
 struct reg *store_find(
     struct store *s, const char *user, const char *account, const char *token)
 {
-	struct key k;
+	struct reg_spec spec = { user, account, token, NULL, 0, false, 0 };
+	struct reg *r = NULL;
+	struct entry e;
+	char *tail = entry_new(s, &e, &spec);
 
-	return key_init(s, &k, user, account, token) ? find(s, &k) : NULL;
+	if (tail != NULL)
+		r = find(s, &e, find_first(s, &e));
+	free(tail);
+	return r;
 }
 
 struct reg *store_first(struct store *s, const char *user)
 {
-	size_t len = strlen(user);
+	struct entry e = { .tail = user, .user_len = strlen(user) };
 
-	if (len > REG_USER_MAX)
+	if (e.user_len > REG_USER_MAX)
 		return NULL;
-	return find_first(s, user, len, hash_user(s, user, len));
+	store_hash_user(s, &e);
+	return find_first(s, &e);
 }
 
 /* User by user, so that a rewritten file is a pleasure to read. */
 int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
 {
-	struct table *t = &s->tables[BY_USER];
+	const struct table *t = &s->tables[FIRSTS];
 	struct reg *first, *r;
 	size_t i;
 	int rc;
 
 	for (i = 0; i < t->n; i++)
-		for (first = t->buckets[i]; first != NULL;
-		     first = first->chain[BY_USER])
+		for (first = t->buckets[i]; first != NULL; first = first->chain)
 			for (r = first; r != NULL; r = r->next) {
 				rc = cb(arg, r);
 				if (rc != 0)
@@ -534,7 +612,7 @@ int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
 
 size_t store_count(const struct store *s)
 {
-	return s->tables[BY_KEY].items;
+	return s->tables[FIRSTS].items + s->tables[OTHERS].items;
 }
 
 void store_on_dirty(struct store *s, void (*cb)(void *arg), void *arg)
@@ -569,34 +647,40 @@ static void seed(uint64_t out[2])
 struct store *store_new(void)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
+	size_t i;
 
 	s->fd = -1;
 	seed(s->seed);
-	table_init(&s->tables[BY_KEY], BY_KEY);
-	table_init(&s->tables[BY_USER], BY_USER);
+	for (i = 0; i < N_TABLES; i++)
+		table_init(&s->tables[i]);
 	return s;
 }
 
 void store_expect(struct store *s, size_t n)
 {
-	table_presize(&s->tables[BY_KEY], n);
-	table_presize(&s->tables[BY_USER], n);
+	size_t i;
+
+	for (i = 0; i < N_TABLES; i++)
+		table_presize(&s->tables[i], n);
 }
 
 void store_free(struct store *s)
 {
-	struct table *t = &s->tables[BY_KEY];
-	struct reg *r, *next;
+	struct table *t = s->tables;
+	struct reg *r;
+	void **slab;
 	size_t i;
 
-	for (i = 0; i < t->n; i++)
-		for (r = t->buckets[i]; r != NULL; r = next) {
-			next = r->chain[BY_KEY];
-			reg_free(r);
-		}
-	store_free_gone(s);
-	free(s->tables[BY_KEY].buckets);
-	free(s->tables[BY_USER].buckets);
+	for (; t < s->tables + N_TABLES; t++) {
+		for (i = 0; i < t->n; i++)
+			for (r = t->buckets[i]; r != NULL; r = r->chain)
+				free_mailboxes(r);
+		free(t->buckets);
+	}
+	while ((slab = s->slabs) != NULL) {
+		s->slabs = *slab;
+		free(slab);
+	}
 	free(s->dirty);
 	free(s->path);
 	free(s);
@@ -607,7 +691,7 @@ void store_free_gone(struct store *s)
 	struct reg *r;
 
 	while ((r = s->gone) != NULL) {
-		s->gone = r->chain[BY_KEY];
-		reg_free(r);
+		s->gone = r->chain;
+		reg_free(s, r);
 	}
 }

@@ -200,7 +200,7 @@ static void append_lines(struct store *s, struct sink *k)
 		buf_add_byte(&k->buf, '\n');
 		k->total++;
 	}
-	for (r = s->gone; r != NULL && k->error == 0; r = r->chain[BY_KEY])
+	for (r = s->gone; r != NULL && k->error == 0; r = r->chain)
 		append_gone(s, k, r);
 	for (i = 0; i < s->n_dirty && k->error == 0; i++)
 		s->dirty[i].len = sink_reg(k, s->dirty[i].reg);

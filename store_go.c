@@ -398,7 +398,7 @@ static int export_gather(void *arg, struct reg *r)
 {
 	struct export *e = arg;
 
-	if ((r->flags & REG_FIRST) && export_user(e) < 0)
+	if (r->prev == NULL && export_user(e) < 0)
 		return -1;
 	if (e->n == e->cap) {
 		e->cap += e->cap + 16;

@@ -18,7 +18,7 @@
  * later version may add. */
 #define TOKENS_MAX 2048
 
-/* What one line is read with. */
+/* What a line is read with if record_scan() cannot. */
 struct reader {
 	struct json_tok toks[TOKENS_MAX];
 	struct record rec;
@@ -35,6 +35,7 @@ struct loader {
 	size_t bad_n;	 /* bad lines */
 	size_t bad_line; /* the first one */
 	const char *bad_reason;
+	struct scanned scanned;
 	struct reader reader;
 };
 
@@ -121,29 +122,36 @@ static const char *read_record(struct reader *in, const char *line, size_t len)
 	return reg_spec_check(&rec->spec);
 }
 
-/* False if the token is not hex. */
-static bool apply_record(struct loader *l, size_t line_len)
+static void apply_entry(struct loader *l, struct entry *e, size_t line_len)
 {
 	struct store *s = l->s;
-	const struct reg_spec *spec = &l->reader.rec.spec;
-	struct reg *r;
 	bool changed;
+	struct reg *r = store_upsert(s, e, &changed);
 
-	if (l->reader.rec.gone) {
-		r = store_find(s, spec->user, spec->account, spec->token);
-		if (r != NULL)
-			store_forget(s, r);
-		return true;
-	}
-	r = store_upsert(s, spec, &changed);
-	if (r == NULL)
-		return false;
 	s->live += line_len;
 	s->live -= r->line;
 	r->line = (uint32_t)line_len;
 	r->written_s = r->time_s;
 	r->flags |= REG_ON_DISK;
-	return true;
+}
+
+static void apply_record(struct loader *l, size_t line_len)
+{
+	const struct record *rec = &l->reader.rec;
+	const struct reg_spec *spec = &rec->spec;
+	struct entry e;
+	struct reg *r;
+	char *tail;
+
+	if (rec->gone) {
+		r = store_find(l->s, spec->user, spec->account, spec->token);
+		if (r != NULL)
+			store_forget(l->s, r);
+		return;
+	}
+	tail = entry_new(l->s, &e, spec);
+	apply_entry(l, &e, line_len);
+	free(tail);
 }
 
 /* --- bad lines --- */
@@ -257,9 +265,11 @@ static void take_lines(struct loader *l)
 
 	while (l->in.len > 0) {
 		p = (const char *)buf_head(&l->in);
-		n = l->too_long ? 0 : record_scan(&l->reader.rec, p, l->in.len);
-		if (n > 0 && apply_record(l, n)) {
+		n = l->too_long ? 0
+				: record_scan(l->s, &l->scanned, p, l->in.len);
+		if (n > 0) {
 			l->line_no++;
+			apply_entry(l, &l->scanned.entry, n);
 			take(l, n);
 			continue;
 		}

@@ -10,8 +10,7 @@
 
 /* --- checking --- */
 
-/* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
-static bool text_ok(const char *s, size_t max)
+bool reg_text_ok(const char *s, size_t max)
 {
 	size_t len = strlen(s), i;
 
@@ -46,7 +45,7 @@ const char *reg_spec_check(const struct reg_spec *s)
 {
 	size_t i;
 
-	if (!text_ok(s->user, REG_USER_MAX))
+	if (!reg_text_ok(s->user, REG_USER_MAX))
 		return "user must be 1 to 255 bytes of UTF-8 without control "
 		       "characters";
 	if (!account_ok(s->account))
@@ -56,7 +55,7 @@ const char *reg_spec_check(const struct reg_spec *s)
 	if (s->n_mailboxes > REG_MAILBOXES_MAX)
 		return "more than 1000 mailboxes";
 	for (i = 0; i < s->n_mailboxes; i++)
-		if (!text_ok(s->mailboxes[i], REG_MAILBOX_MAX))
+		if (!reg_text_ok(s->mailboxes[i], REG_MAILBOX_MAX))
 			return "mailbox must be 1 to 255 bytes of UTF-8 "
 			       "without "
 			       "control characters";

@@ -3,13 +3,16 @@
  * if only by a blank or an escape, is left to the JSON parser. */
 #include "store_int.h"
 
+#include <endian.h>
 #include <string.h>
+
+#include "buf.h"
 
 #define TIME_DIGITS 11 /* more than a reg can hold */
 
 struct scan {
 	const char *p, *end;
-	bool beyond_ascii; /* in a string */
+	char *out;
 };
 
 static bool skip(struct scan *s, const char *words, size_t n)
@@ -22,73 +25,110 @@ static bool skip(struct scan *s, const char *words, size_t n)
 
 #define SKIP(s, words) skip(s, words, sizeof(words) - 1)
 
-/* Stands for itself in JSON and in a name; beyond ASCII it remains to be seen. */
-static bool is_plain(unsigned char c)
+/* The same byte in all places of a word: as many are looked at at once. */
+#define EACH(byte) ((size_t)-1 / 0xff * (byte))
+
+/* The first byte lowest.  False if there are too few: no string of a whole line
+ * ends so near to the end. */
+static bool peek(const struct scan *s, const char *p, size_t *w_r)
 {
-	return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
+	size_t w;
+
+	if ((size_t)(s->end - p) < sizeof(w))
+		return false;
+	memcpy(&w, p, sizeof(w));
+	*w_r = sizeof(w) == 8 ? le64toh(w) : le32toh((uint32_t)w);
+	return true;
 }
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* True if all of eight bytes are plain, by arithmetic on all at once: what
- * borrows into the next byte was no plain byte. */
-static bool are_plain(uint64_t w)
+/* Marks those bytes that do not stand for themselves in JSON and in a name, by
+ * arithmetic on all at once; beyond ASCII it remains to be seen.  What one borrows
+ * from or carries to the byte above may mark that one too: only the lowest mark
+ * counts. */
+static size_t not_plain(size_t w)
 {
-	uint64_t quote = w ^ EACH('"'), slash = w ^ EACH('\\');
-	uint64_t del = w ^ EACH(0x7f);
+	size_t quote = w ^ EACH('"'), slash = w ^ EACH('\\');
 
-	w = (w - EACH(0x20)) & ~w;
-	w |= (quote - EACH(1)) & ~quote;
-	w |= (slash - EACH(1)) & ~slash;
-	w |= (del - EACH(1)) & ~del;
-	return (w & EACH(0x80)) == 0;
+	return ((w - EACH(0x20)) | (w + EACH(1)) | (quote - EACH(1)) |
+		   (slash - EACH(1))) &
+	       ~w & EACH(0x80);
 }
 
 /* What stands before the next quote, and goes on behind that.  Returns its
- * length, 0 if it is empty or not to be had so. */
-static size_t take_string(struct scan *s, char *out, size_t size)
+ * length, 0 if it is empty, too long, no text or not to be had so. */
+static size_t take_string(struct scan *s, size_t max, bool ascii)
 {
-	const char *p = s->p;
-	size_t max = (size_t)(s->end - p), n = 0;
-	uint64_t w, seen = 0;
+	size_t w, stop, seen = 0, n = 0;
 
-	if (max > size)
-		max = size;
-	for (; max - n >= sizeof(w); n += sizeof(w)) {
-		memcpy(&w, p + n, sizeof(w));
-		if (!are_plain(w))
-			break;
-		memcpy(out + n, &w, sizeof(w));
+	do {
+		if (n > max || !peek(s, s->p + n, &w))
+			return 0;
+		stop = not_plain(w);
 		seen |= w;
-	}
-	for (; n < max && is_plain((unsigned char)p[n]); n++) {
-		out[n] = p[n];
-		seen |= (unsigned char)p[n];
-	}
-	if (n == max || p[n] != '"')
+		memcpy(s->out + n, s->p + n, sizeof(w));
+		n += sizeof(w);
+	} while (stop == 0);
+	n = n - sizeof(w) + (size_t)__builtin_ctzl(stop) / 8;
+	if (n > max || s->p[n] != '"')
 		return 0;
-	out[n] = '\0';
-	s->beyond_ascii |= (seen & EACH(0x80)) != 0;
-	s->p = p + n + 1;
+	s->out[n] = '\0';
+	/* Or what follows it in its last word is not: no harm. */
+	if ((seen & EACH(0x80)) != 0 && (ascii || !reg_text_ok(s->out, max)))
+		return 0;
+	s->out += n + 1;
+	s->p += n + 1;
 	return n;
 }
 
-static bool take_mailboxes(struct scan *s, struct record *rec)
+/* Makes lower-case hex digits their values; false if they are not that. */
+static bool hex_word(size_t *w)
 {
-	char *p = rec->text;
-	size_t n = 0, len;
+	size_t v = (*w & EACH(0x0f)) + (*w >> 6 & EACH(1)) * 9;
+	size_t letter = (v + EACH(6)) >> 4 & EACH(1);
+	bool ok = (v & EACH(0xf0)) == 0 &&
+		  v + EACH('0') + letter * ('a' - '9' - 1) == *w;
+
+	*w = v;
+	return ok;
+}
+
+/* As take_string(), but packs the digits, two a byte. */
+static size_t take_token(struct scan *s)
+{
+	size_t n = 0, rest = 0, w, i;
+
+	for (;;) {
+		if (n > REG_TOKEN_MAX || !peek(s, s->p + n, &w))
+			return 0;
+		if (!hex_word(&w))
+			break;
+		w = w << 4 | w >> 8;
+		for (i = 0; i < sizeof(w); i += 2, n += 2, w >>= 16)
+			s->out[n / 2] = (char)w;
+	}
+	while (rest < sizeof(w) - 1 && hex_digit(s->p[n + rest]) >= 0)
+		rest++;
+	hex_read(s->p + n, rest, s->out + n / 2);
+	n += rest;
+	if (n < REG_TOKEN_MIN || n > REG_TOKEN_MAX || s->p[n] != '"')
+		return 0;
+	s->out += reg_token_len(n);
+	s->p += n + 1;
+	return n;
+}
+
+static bool take_mailboxes(struct scan *s, struct entry *e)
+{
+	const char *from = s->out;
+	size_t n = 0;
 
 	do {
-		if (n == REG_MAILBOXES_MAX || !SKIP(s, "\""))
+		if (n++ == REG_MAILBOXES_MAX || !SKIP(s, "\"") ||
+		    take_string(s, REG_MAILBOX_MAX, false) == 0)
 			return false;
-		len = take_string(s, p, REG_MAILBOX_MAX + 1);
-		if (len == 0)
-			return false;
-		rec->mailboxes[n++] = p;
-		p += len + 1;
 	} while (SKIP(s, ","));
-	rec->spec.mailboxes = rec->mailboxes;
-	rec->spec.n_mailboxes = n;
+	e->n_mailboxes = n;
+	e->mailboxes_len = (size_t)(s->out - from);
 	return true;
 }
 
@@ -106,34 +146,33 @@ static bool take_time(struct scan *s, int64_t *time_r)
 	return s->p > from && (*from != '0' || s->p == from + 1);
 }
 
-size_t record_scan(struct record *rec, const char *line, size_t len)
+size_t record_scan(
+    const struct store *store, struct scanned *sc, const char *line, size_t len)
 {
-	struct scan s = { line, line + len, false };
-	size_t digits;
+	struct scan s = { line, line + len, sc->tail };
+	struct entry *e = &sc->entry;
 
-	rec->spec = (struct reg_spec){
-		.user = rec->user, .account = rec->account, .token = rec->token
-	};
-	rec->gone = false;
-	rec->suspended = false;
-	if (!SKIP(&s, "{\"user\":\"") ||
-	    take_string(&s, rec->user, sizeof(rec->user)) == 0 ||
-	    !SKIP(&s, ",\"account\":\"") ||
-	    take_string(&s, rec->account, sizeof(rec->account)) == 0 ||
-	    !SKIP(&s, ",\"token\":\""))
+	if (!SKIP(&s, "{\"user\":\""))
 		return 0;
-	digits = take_string(&s, rec->token, sizeof(rec->token));
-	if (digits < REG_TOKEN_MIN || !SKIP(&s, ",\"mailboxes\":[") ||
-	    !take_mailboxes(&s, rec))
+	e->user_len = take_string(&s, REG_USER_MAX, false);
+	if (e->user_len == 0 || !SKIP(&s, ",\"account\":\""))
 		return 0;
-	rec->spec.acked = SKIP(&s, "],\"acked\":true");
-	if (!rec->spec.acked && !SKIP(&s, "],\"acked\":false"))
+	e->tail = sc->tail;
+	store_hash_user(store, e);
+	e->account_len = take_string(&s, REG_ACCOUNT_MAX, true);
+	if (e->account_len == 0 || !SKIP(&s, ",\"token\":\""))
 		return 0;
-	if (!SKIP(&s, ",\"time\":") || !take_time(&s, &rec->spec.time_s) ||
+	e->digits = take_token(&s);
+	store_prefetch(store, e);
+	e->key_len = (size_t)(s.out - sc->tail);
+	if (e->digits == 0 || !SKIP(&s, ",\"mailboxes\":[") ||
+	    !take_mailboxes(&s, e))
+		return 0;
+	e->acked = SKIP(&s, "],\"acked\":true");
+	if (!e->acked && !SKIP(&s, "],\"acked\":false"))
+		return 0;
+	if (!SKIP(&s, ",\"time\":") || !take_time(&s, &e->time_s) ||
 	    !SKIP(&s, "}\n"))
-		return 0;
-	/* Printable ASCII can be only of a wrong length, which it is not. */
-	if (s.beyond_ascii && reg_spec_check(&rec->spec) != NULL)
 		return 0;
 	return (size_t)(s.p - line);
 }

@@ -8,19 +8,22 @@
 
 #include "buf.h"
 
-/* The table grows by splitting a bucket in two, of which the new one comes
- * behind all others, and it never shrinks: what was not shown yet stands in
- * front of the cursor. */
+/* A table grows by splitting a bucket in two, of which the new one comes behind
+ * all others, and it never shrinks: what was not shown yet stands in front of the
+ * cursor.  Others come before firsts, for one of them may become a first. */
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg)
 {
-	const struct table *t = &s->tables[BY_KEY];
-	struct reg *r = *cursor < t->n ? t->buckets[*cursor] : NULL;
+	bool firsts = *cursor % 2;
+	const struct table *t = &s->tables[firsts ? FIRSTS : OTHERS];
+	size_t i = *cursor / 2;
+	struct reg *r = i < t->n ? t->buckets[i] : NULL;
 
-	for (; r != NULL; r = r->chain[BY_KEY])
+	for (; r != NULL; r = r->chain)
 		cb(arg, r);
-	if (++*cursor >= t->n)
-		*cursor = 0;
+	*cursor += 2;
+	if (i + 1 >= t->n)
+		*cursor = !firsts;
 }
 
 struct store *store_view_new(void)

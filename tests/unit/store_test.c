@@ -801,61 +801,78 @@ static void test_many_of_one_user(void **state)
 #define LINE(user, account, token, boxes, tail)                                \
 	"{\"user\":\"" user "\",\"account\":\"" account                        \
 	"\",\"token\":\"" token "\",\"mailboxes\":[" boxes "]," tail
+#define LOWER "0123456789abcdef"
 #define TAIL "\"acked\":true,\"time\":1763769600}"
 
 static const struct {
 	const char *line;
 	bool usual; /* read so; else the parser's, be it good or bad */
 } scan_lines[] = {
-	{ LINE("u", "a", TOKEN, "\"INBOX\"", TAIL), true },
-	{ LINE("\xc3\xa4", "a b", TOKEN, "\"INBOX\",\"\xe2\x82\xac\"", TAIL),
+	{ LINE("u", "a", LOWER, "\"INBOX\"", TAIL), true },
+	{ LINE("U12345678", "a b", LOWER LOWER, "\"1234567\",\"12345678\"",
+	      TAIL),
 	    true },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":false,\"time\":0}"), true },
-	{ LINE("u", "a", TOKEN, "", TAIL), false },
-	{ LINE("u", "a", TOKEN, "\"b\" ", TAIL), false },
-	{ LINE("u", "a", TOKEN, "\"b\",", TAIL), false },
-	{ LINE("u", "a", TOKEN, "\"b\"", TAIL " "), false },
-	{ LINE("u", "a", TOKEN, "\"b\"", TAIL "}"), false },
-	{ LINE("u", "a", TOKEN, "\"\"", TAIL), false },
-	{ LINE("u\\u0041", "a", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("u\\\"", "a", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("u\n", "a", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("u\xff", "a", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("", "a", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("u", "\xc3\xa4", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u", "a", LOWER "0", "\"b\"", TAIL), true },
+	{ LINE("u", "a", LOWER "01234F", "\"b\"", TAIL), true },
+	{ LINE("u", "a", LOWER "0123456789", "\"b\"", TAIL), true },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":false,\"time\":0}"), true },
+	{ LINE("u", "a", TOKEN, "\"b\"", TAIL), false },
+	{ LINE("u", "a", LOWER "g", "\"b\"", TAIL), false },
+	{ LINE("u", "a", LOWER "0123456:", "\"b\"", TAIL), false },
+	{ LINE("\xc3\xa4", "a b", LOWER, "\"INBOX\",\"\xe2\x82\xac\"", TAIL),
+	    true },
+	{ LINE("u", "a", LOWER, "\"b\",\"1234567\xc3\xa4\"", TAIL), true },
+	{ LINE("u", "a", LOWER, "\"b\",\"1234567\xc3\"", TAIL), false },
+	{ LINE("u", "a", LOWER, "\"\xc2\x9f\"", TAIL), false },
+	{ LINE("u", "1234567\xc3\xa4", LOWER, "\"b\"", TAIL), false },
+	{ LINE("u", "a\x7f", LOWER, "\"b\"", TAIL), false },
+	{ LINE("u", "a", LOWER, "", TAIL), false },
+	{ LINE("u", "a", LOWER, "\"b\" ", TAIL), false },
+	{ LINE("u", "a", LOWER, "\"b\",", TAIL), false },
+	{ LINE("u", "a", LOWER, "\"b\"", TAIL " "), false },
+	{ LINE("u", "a", LOWER, "\"b\"", TAIL "}"), false },
+	{ LINE("u", "a", LOWER, "\"\"", TAIL), false },
+	{ LINE("u\\u0041", "a", LOWER, "\"b\"", TAIL), false },
+	{ LINE("u\\\"", "a", LOWER, "\"b\"", TAIL), false },
+	{ LINE("u\n", "a", LOWER, "\"b\"", TAIL), false },
+	{ LINE("u\xff", "a", LOWER, "\"b\"", TAIL), false },
+	{ LINE("", "a", LOWER, "\"b\"", TAIL), false },
+	{ LINE("u", "\xc3\xa4", LOWER, "\"b\"", TAIL), false },
 	{ LINE("u", "a", "0123456789abcde", "\"b\"", TAIL), false },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":null,\"time\":1}"), false },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":}"), false },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":01}"),
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":null,\"time\":1}"), false },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":}"), false },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":01}"),
 	    false },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":-1}"),
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":-1}"),
 	    false },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":1.5}"),
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":1.5}"),
 	    false },
-	{ LINE("u", "a", TOKEN, "\"b\"",
+	{ LINE("u", "a", LOWER, "\"b\"",
 	      "\"acked\":true,\"time\":123456789012}"),
 	    false },
-	{ LINE("u", "a", TOKEN, "\"b\"", "\"acked\":true,\"time\":1,\"x\":2}"),
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":1,\"x\":2}"),
 	    false },
 };
 
 /* At a heap block's end, so that a sanitizer sees what reads beyond. */
-static bool scan(struct record *rec, const char *line, size_t n)
+static bool scan(
+    const struct store *s, struct scanned *sc, const char *line, size_t n)
 {
 	char *exact = malloc(n ? n : 1);
 	bool ok;
 
 	assert_non_null(exact);
 	memcpy(exact, line, n);
-	ok = record_scan(rec, exact, n) == n && n > 0;
+	ok = record_scan(s, sc, exact, n) == n && n > 0;
 	free(exact);
 	return ok;
 }
 
 static void test_scan(void **state)
 {
-	static const char nul[] = LINE("u\0x", "a", TOKEN, "\"b\"", TAIL) "\n";
-	static struct record rec;
+	static const char nul[] = LINE("u\0x", "a", LOWER, "\"b\"", TAIL) "\n";
+	static struct scanned sc;
+	struct store *s = store_new();
 	char line[512];
 	size_t i, n;
 
@@ -863,23 +880,55 @@ static void test_scan(void **state)
 	for (i = 0; i < sizeof(scan_lines) / sizeof(*scan_lines); i++) {
 		n = (size_t)snprintf(
 		    line, sizeof(line), "%s\n", scan_lines[i].line);
-		assert_int_equal(scan(&rec, line, n), scan_lines[i].usual);
+		assert_int_equal(scan(s, &sc, line, n), scan_lines[i].usual);
 		while (scan_lines[i].usual && n > 0)
-			assert_false(scan(&rec, line, --n));
+			assert_false(scan(s, &sc, line, --n));
 	}
 	/* A NUL is no end. */
-	assert_false(scan(&rec, nul, sizeof(nul) - 1));
+	assert_false(scan(s, &sc, nul, sizeof(nul) - 1));
+	store_free(s);
+}
+
+/* Each byte at each place of a word, in a string and in the token. */
+static void test_scan_every_byte(void **state)
+{
+	static const char plain[] =
+	    LINE("0123456789abcdef0", "a", LOWER LOWER, "\"b\"", TAIL) "\n";
+	static struct scanned sc;
+	struct store *s = store_new();
+	char line[sizeof(plain)], *user, *token;
+	size_t i, n = sizeof(plain) - 1;
+	int c;
+
+	(void)state;
+	memcpy(line, plain, sizeof(line));
+	user = strchr(line, '0');
+	token = strstr(line, LOWER LOWER);
+	assert_non_null(token);
+	for (c = 0; c < 256; c++)
+		for (i = 0; i < 17; i++) {
+			user[i] = (char)c;
+			assert_int_equal(scan(s, &sc, line, n),
+			    c >= ' ' && c < 0x7f && c != '"' && c != '\\');
+			user[i] = plain[user - line + (ptrdiff_t)i];
+			token[i] = (char)c;
+			assert_int_equal(scan(s, &sc, line, n),
+			    (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+			token[i] = plain[token - line + (ptrdiff_t)i];
+		}
+	store_free(s);
 }
 
 /* What it read is what the parser reads. */
 static void test_scan_as_parser(void **state)
 {
-	static struct record rec;
+	static struct scanned sc;
 	char line[512];
+	struct buf b = BUF_INIT(4096);
 	struct store *s;
 	struct reg *r;
-	size_t i, k;
-	bool newer;
+	size_t i;
+	bool newer, changed;
 
 	(void)state;
 	for (i = 0; i < sizeof(scan_lines) / sizeof(*scan_lines); i++) {
@@ -888,41 +937,52 @@ static void test_scan_as_parser(void **state)
 		snprintf(line, sizeof(line), "%s\n", scan_lines[i].line);
 		s = store_new();
 		assert_null(store_put_line(s, line, strlen(line) - 1, &newer));
-		assert_true(scan(&rec, line, strlen(line)));
-		r = store_find(
-		    s, rec.spec.user, rec.spec.account, rec.spec.token);
-		assert_non_null(r);
-		assert_int_equal(reg_time_s(r), rec.spec.time_s);
-		assert_int_equal(reg_acked(r), rec.spec.acked);
-		assert_int_equal(r->n_mailboxes, rec.spec.n_mailboxes);
-		for (k = 0; k < rec.spec.n_mailboxes; k++)
-			assert_string_equal(
-			    reg_mailbox(r, k), rec.spec.mailboxes[k]);
+		assert_true(scan(s, &sc, line, strlen(line)));
+		assert_int_equal(store_count(s), 1);
+		/* The same to the last byte: nothing has changed. */
+		r = store_upsert(s, &sc.entry, &changed);
+		assert_false(changed);
+		assert_int_equal(store_count(s), 1);
+		assert_int_equal(reg_time_s(r), sc.entry.time_s);
+		assert_int_equal(reg_acked(r), sc.entry.acked);
+		/* Alone: it writes the same line. */
+		assert_true(reg_write(r, &b));
+		store_free(s);
+		s = store_new();
+		assert_true(
+		    reg_write(store_upsert(s, &sc.entry, &changed), &b));
+		assert_int_equal(b.len % 2, 0);
+		assert_memory_equal(
+		    buf_head(&b), buf_head(&b) + b.len / 2, b.len / 2);
+		buf_reset(&b);
 		store_free(s);
 	}
+	buf_free(&b);
 }
 
 /* Every line that is written is read so, the longest key too. */
 static void test_scan_written(void **state)
 {
-	static struct record rec;
+	static struct scanned sc;
 	const char *boxes[] = { "INBOX", "a/b", "\xf0\x9f\x98\x80" };
 	char user[REG_USER_MAX + 1], token[REG_TOKEN_MAX + 1];
 	struct reg_spec spec = { user, "a", token, boxes, 3, true, 1 };
 	struct store *s = store_new();
 	struct buf b = BUF_INIT(4096);
+	struct reg *r;
+	bool changed;
 
 	(void)state;
 	memset(user, 'u', REG_USER_MAX);
 	user[REG_USER_MAX] = '\0';
 	memset(token, 'f', REG_TOKEN_MAX);
 	token[REG_TOKEN_MAX] = '\0';
-	assert_true(reg_write(store_put(s, &spec), &b));
+	r = store_put(s, &spec);
+	assert_true(reg_write(r, &b));
 	assert_int_equal(
-	    record_scan(&rec, (const char *)buf_head(&b), b.len), b.len);
-	assert_string_equal(rec.spec.user, user);
-	assert_string_equal(rec.spec.token, token);
-	assert_int_equal(rec.spec.n_mailboxes, 3);
+	    record_scan(s, &sc, (const char *)buf_head(&b), b.len), b.len);
+	assert_ptr_equal(store_upsert(s, &sc.entry, &changed), r);
+	assert_false(changed);
 	buf_free(&b);
 	store_free(s);
 }
@@ -934,6 +994,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_limits),
 		T(test_scan),
+		T(test_scan_every_byte),
 		T(test_scan_as_parser),
 		T(test_scan_written),
 		T(test_keys),

@@ -91,10 +91,15 @@ static void test_scan_nothing(void **state)
 
 	(void)state;
 	store_scan(s, &cursor, mark, seen);
-	assert_int_equal(cursor, 0);
-	cursor = SIZE_MAX - 1; /* a client's */
+	assert_int_equal(cursor, 1);
 	store_scan(s, &cursor, mark, seen);
 	assert_int_equal(cursor, 0);
+	cursor = SIZE_MAX; /* a client's */
+	store_scan(s, &cursor, mark, seen);
+	assert_int_equal(cursor, 0);
+	cursor = SIZE_MAX - 1;
+	store_scan(s, &cursor, mark, seen);
+	assert_int_equal(cursor, 1);
 	assert_int_equal(seen[0], 0);
 	store_view_free(s);
 }
