@@ -3,7 +3,9 @@
 #include <stdint.h>
 #include <string.h>
 
-int memcmp(const void *left, const void *right, size_t n)
+/* Called, not copied to each of its callers: 400 bytes. */
+__attribute__((noinline)) int memcmp(
+    const void *left, const void *right, size_t n)
 {
 	const unsigned char *a = left, *b = right;
 	uint64_t x, y;

@@ -60,9 +60,8 @@ endif
 $(FAST:%.c=$(OUT)/%.o): private OUR_MACHINE += -O2
 # Who has these instructions has SSSE3, and reverses bytes of GCM with one of those
 # instead of 30: a tenth of all that a push needs.
-ifeq ($(ARCH),x86_64)
-$(OUT)/mbedtls/aesni.o: private OUR_MACHINE += -O2 -mssse3
-endif
+AESNI_x86_64 = -O2 -mssse3
+$(OUT)/mbedtls/aesni.o: private OUR_MACHINE += $(AESNI_$(ARCH))
 # Ours is new; for mbedTLS's functions that have a buffer costs 3 KB less.
 GUARD = -fstack-protector-strong
 $(OUT)/mbedtls/%.o: private GUARD = -fstack-protector
@@ -92,7 +91,7 @@ all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
 # Changes when what is compiled changes otherwise than by its files.
-FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(FAST) $(SRCS)
+FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(FAST) $(AESNI_$(ARCH)) $(SRCS)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
