@@ -39,58 +39,59 @@ enum key_type {
 	"background alert complication controls fileprovider liveactivity "    \
 	"location mdm pushtotalk voip widgets"
 
-/* Names and defaults stand in the row: pointers would cost a relocation each in
- * a static-pie executable. */
+#define NAME_MAX_LEN 24 /* with its NUL */
+
+/* Three strings behind one pointer, each with its NUL: a pointer costs twice its
+ * size in a static-pie executable. */
 static const struct key {
-	char name[24];
-	char def[29];
+	const char *name; /* key_def() and key_rule() behind it */
 	unsigned char type;
 	unsigned short off;
-	const char *rule; /* "min..max", the words, or the bytes refused */
 } keys[] = {
+#define FITS(name) (0 * sizeof(char[sizeof(name) <= NAME_MAX_LEN ? 1 : -1]))
 #define ROW(name, field, type, def, rule)                                      \
 	{                                                                      \
-		name, def, type, offsetof(struct conf, field), rule            \
+		name "\0" def "\0" rule, type,                                 \
+		    offsetof(struct conf, field) + FITS(name)                  \
 	}
 	ROW("loglevel", loglevel, K_LEVEL, "info",
 	    "trace debug info warn error fatal panic"),
 	ROW("databaseFile", database_file, K_STR,
-	    "/var/lib/xapsd/database.json", NULL),
-	ROW("socketPath", socket_path, K_STR_NONE, "/run/xapsd/xapsd.sock",
-	    NULL),
+	    "/var/lib/xapsd/database.json", ""),
+	ROW("socketPath", socket_path, K_STR_NONE, "/run/xapsd/xapsd.sock", ""),
 	ROW("socketMode", socket_mode, K_OCTAL, "0660", "0..0777"),
-	ROW("socketGroup", socket_group, K_STR, "", NULL),
-	ROW("listenAddr", listen_addr, K_ADDR, "localhost", NULL),
+	ROW("socketGroup", socket_group, K_STR, "", ""),
+	ROW("listenAddr", listen_addr, K_ADDR, "localhost", ""),
 	ROW("port", port, K_INT, "11619", "0..65535"),
-	ROW("tlsListenAddr", tls_listen_addr, K_ADDR, "", NULL),
+	ROW("tlsListenAddr", tls_listen_addr, K_ADDR, "", ""),
 	ROW("tlsPort", tls_port, K_INT, "11620", "0..65535"),
-	ROW("tlsCertfile", tls_certfile, K_STR, "", NULL),
-	ROW("tlsKeyfile", tls_keyfile, K_STR, "", NULL),
+	ROW("tlsCertfile", tls_certfile, K_STR, "", ""),
+	ROW("tlsKeyfile", tls_keyfile, K_STR, "", ""),
 	/* RFC 7617 2: a colon ends the user name */
 	ROW("httpUser", http_user, K_STR, "", ":"),
-	ROW("httpPassword", http_password, K_SECRET, "", NULL),
-	ROW("httpPasswordFile", http_password_file, K_STR, "", NULL),
+	ROW("httpPassword", http_password, K_SECRET, "", ""),
+	ROW("httpPasswordFile", http_password_file, K_STR, "", ""),
 	ROW("allowInsecure", allow_insecure, K_BOOL, "no", YES_NO),
 	ROW("maxConnections", max_connections, K_INT, "1024", "1..65535"),
 	ROW("delay", delay_s, K_S, "30s", "0..1h"),
 	ROW("checkInterval", check_interval_s, K_S, "20s", "0..365d"),
 	ROW("registrationTtl", registration_ttl_s, K_S, "30d", "1s..3650d"),
-	ROW("keyFileP8", key_file_p8, K_STR, "", NULL),
-	ROW("keyFileKeyId", key_file_key_id, K_STR, "", NULL),
-	ROW("keyFileTeamId", key_file_team_id, K_STR, "", NULL),
-	ROW("keyFileTopic", key_file_topic, K_STR, "", NULL),
-	ROW("certificateFilePem", certificate_file_pem, K_STR, "", NULL),
-	ROW("certificateFilePemKey", certificate_file_pem_key, K_STR, "", NULL),
-	ROW("certificateFileP12", certificate_file_p12, K_STR, "", NULL),
-	ROW("certificatePassword", certificate_password, K_SECRET, "", NULL),
+	ROW("keyFileP8", key_file_p8, K_STR, "", ""),
+	ROW("keyFileKeyId", key_file_key_id, K_STR, "", ""),
+	ROW("keyFileTeamId", key_file_team_id, K_STR, "", ""),
+	ROW("keyFileTopic", key_file_topic, K_STR, "", ""),
+	ROW("certificateFilePem", certificate_file_pem, K_STR, "", ""),
+	ROW("certificateFilePemKey", certificate_file_pem_key, K_STR, "", ""),
+	ROW("certificateFileP12", certificate_file_p12, K_STR, "", ""),
+	ROW("certificatePassword", certificate_password, K_SECRET, "", ""),
 	ROW("certificatePasswordFile", certificate_password_file, K_STR, "",
-	    NULL),
-	ROW("topic", topic, K_STR, "", NULL),
+	    ""),
+	ROW("topic", topic, K_STR, "", ""),
 	ROW("apnsEnvironment", apns_sandbox, K_BOOL, "production",
 	    "production sandbox"),
-	ROW("apnsHost", apns_host, K_ADDR, "", NULL),
+	ROW("apnsHost", apns_host, K_ADDR, "", ""),
 	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
-	ROW("apnsCaFile", apns_ca_file, K_STR, "", NULL),
+	ROW("apnsCaFile", apns_ca_file, K_STR, "", ""),
 	ROW("pushType", push_type, K_WORD, "background", PUSH_TYPES),
 	ROW("pushPriority", push_priority, K_PICK, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
@@ -99,11 +100,12 @@ static const struct key {
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_CHOICE, "auto",
 	    "auto always never"),
-	ROW("user", user, K_STR, "", NULL),
-	ROW("appleId", apple_id, K_STR, "", NULL),
+	ROW("user", user, K_STR, "", ""),
+	ROW("appleId", apple_id, K_STR, "", ""),
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
-	    NULL),
+	    ""),
 #undef ROW
+#undef FITS
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -112,7 +114,7 @@ _Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
 /* What the first generation called them on its command line. */
 static const struct {
 	char old[20];
-	char name[24];
+	char name[NAME_MAX_LEN];
 } aliases[] = {
 	{ "key", "certificateFilePemKey" },
 	{ "certificate", "certificateFilePem" },
@@ -164,6 +166,23 @@ static __attribute__((format(printf, 2, 3))) int fail(
 
 /* --- the table --- */
 
+static const char *behind(const char *s)
+{
+	return s + strlen(s) + 1;
+}
+
+/* "" if it has none. */
+static const char *key_def(const struct key *k)
+{
+	return behind(k->name);
+}
+
+/* "min..max", the words, or the bytes refused. */
+static const char *key_rule(const struct key *k)
+{
+	return behind(key_def(k));
+}
+
 static const struct key *key_find(const char *name, size_t len)
 {
 	size_t i;
@@ -183,7 +202,7 @@ static const struct key *key_find_option(const char *name)
 		if (strcasecmp(aliases[i].old, name) == 0)
 			return key_find(
 			    aliases[i].name, strlen(aliases[i].name));
-	return len < sizeof(keys[0].name) ? key_find(name, len) : NULL;
+	return len < NAME_MAX_LEN ? key_find(name, len) : NULL;
 }
 
 static unsigned char lower(char c)
@@ -194,7 +213,7 @@ static unsigned char lower(char c)
 /* Levenshtein's distance, case ignored; key names are short. */
 static size_t distance(const char *a, size_t n, const char *b)
 {
-	size_t row[sizeof(keys[0].name)], i, j, diagonal, above;
+	size_t row[NAME_MAX_LEN], i, j, diagonal, above;
 	size_t m = strlen(b);
 
 	for (j = 0; j <= m; j++)
@@ -221,7 +240,7 @@ static int fail_unknown(const struct place *at, const char *name, size_t len)
 	const struct key *near = NULL;
 	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
 
-	for (i = 0; i < N_KEYS && len < 2 * sizeof(keys[0].name); i++) {
+	for (i = 0; i < N_KEYS && len < 2 * NAME_MAX_LEN; i++) {
 		d = distance(name, len, keys[i].name);
 		if (d <= best && (near == NULL || d < best)) {
 			best = d;
@@ -352,13 +371,13 @@ static int set_number(const struct place *at, const struct key *k,
 		[K_S] = "a duration in whole seconds such as 30s, 5m, 12h, 7d",
 		[K_MS] = "a duration such as 500ms, 1.5s, 5m, 12h, 7d",
 	};
-	const char *dots = strstr(k->rule, "..");
+	const char *rule = key_rule(k), *dots = strstr(rule, "..");
 	int64_t min, max;
 	char first[16];
 
 	if (!parse_scale(k->type, value, v_r))
 		return fail_value(at, value, wanted[k->type]);
-	snprintf(first, sizeof(first), "%.*s", (int)(dots - k->rule), k->rule);
+	snprintf(first, sizeof(first), "%.*s", (int)(dots - rule), rule);
 	if (parse_scale(k->type, first, &min) &&
 	    parse_scale(k->type, dots + 2, &max) && *v_r >= min && *v_r <= max)
 		return 0;
@@ -374,9 +393,9 @@ static int set_word(
 	size_t len;
 	int i;
 
-	i = word_index(k->rule, value, &word, &len);
+	i = word_index(key_rule(k), value, &word, &len);
 	if (i < 0) {
-		snprintf(wanted, sizeof(wanted), "one of: %s", k->rule);
+		snprintf(wanted, sizeof(wanted), "one of: %s", key_rule(k));
 		return fail_value(at, value, wanted);
 	}
 	switch (k->type) {
@@ -408,8 +427,8 @@ static int set_string(
 		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
 			return fail(at,
 			    "the value holds a control character: take it out");
-	if (k->rule != NULL && strpbrk(value, k->rule) != NULL)
-		return fail(at, "the value may not hold %s", k->rule);
+	if (strpbrk(value, key_rule(k)) != NULL)
+		return fail(at, "the value may not hold %s", key_rule(k));
 	if (k->type == K_ADDR && len > 2 && value[0] == '[' &&
 	    value[len - 1] == ']') {
 		value++;
@@ -473,7 +492,7 @@ static void set_default(struct conf *c, const struct key *k)
 	char err[ERR_MAX];
 	struct place at = { .err = err };
 
-	if (k->def[0] != '\0' && set_value(&at, c, k, k->def) < 0)
+	if (*key_def(k) != '\0' && set_value(&at, c, k, key_def(k)) < 0)
 		abort(); /* a row of ours is wrong; the tests see it */
 }
 
@@ -485,7 +504,7 @@ static int assign(const struct place *at, struct conf *c, const struct key *k,
 	c->line[k - keys] = at->file ? (uint16_t)at->line : LINE_COMMAND;
 	if (value[0] != '\0')
 		return set_value(at, c, k, value);
-	if (is_string(k) || k->def[0] != '\0') {
+	if (is_string(k) || *key_def(k) != '\0') {
 		if (k->type != K_STR_NONE)
 			set_default(c, k);
 	} else
@@ -962,7 +981,7 @@ void conf_each_key(
 	size_t i;
 
 	for (i = 0; i < N_KEYS; i++)
-		cb(arg, keys[i].name, keys[i].def);
+		cb(arg, keys[i].name, key_def(&keys[i]));
 }
 
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
