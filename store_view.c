@@ -22,8 +22,9 @@ void store_scan(struct store *s, size_t *cursor,
 	for (; r != NULL; r = r->chain)
 		cb(arg, r);
 	*cursor += 2;
+	/* Beyond the end is only who made the cursor up. */
 	if (i + 1 >= t->n)
-		*cursor = !firsts;
+		*cursor = i + 1 == t->n && !firsts;
 }
 
 struct store *store_view_new(void)
