@@ -239,24 +239,13 @@ void api_handle(
 
 static char *basic_authorization(const char *user, const char *password)
 {
-	static const char table[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
-				    "qrstuvwxyz0123456789+/";
-	size_t n = strlen(user) + 1 + strlen(password), i;
-	unsigned char *plain = xcalloc(n + 3, 1);
-	char *out = xmalloc(6 + (n + 2) / 3 * 4 + 1), *p = out + 6;
-	unsigned v;
+	static const char basic[] = "Basic ";
+	const size_t n = strlen(user) + 1 + strlen(password);
+	char *plain = xmalloc(n + 1);
+	char *out = xmalloc(strlen(basic) + BASE64_SIZE(n));
 
-	memcpy(out, "Basic ", 6);
-	snprintf((char *)plain, n + 1, "%s:%s", user, password);
-	for (i = 0; i < n; i += 3, p += 4) {
-		v = (unsigned)plain[i] << 16 | (unsigned)plain[i + 1] << 8 |
-		    plain[i + 2];
-		p[0] = table[v >> 18];
-		p[1] = table[v >> 12 & 63];
-		p[2] = i + 1 < n ? table[v >> 6 & 63] : '=';
-		p[3] = i + 2 < n ? table[v & 63] : '=';
-	}
-	*p = '\0';
+	snprintf(plain, n + 1, "%s:%s", user, password);
+	base64_write(plain, n, false, stpcpy(out, basic));
 	mem_wipe(plain, n);
 	free(plain);
 	return out;

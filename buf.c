@@ -157,6 +157,44 @@ void hex_write(const void *data, size_t n, char *out)
 	}
 }
 
+/* --- Base64 --- */
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static char base64_char(unsigned int v, bool url)
+{
+	v &= 63;
+	return url && v >= 62 ? "-_"[v - 62] : base64_digits[v];
+}
+
+size_t base64_write(const void *data, size_t n, bool url, char *out)
+{
+	const unsigned char *p = data;
+	unsigned int bits = 0;
+	size_t i, len = 0;
+	int have = 0;
+
+	for (i = 0; i < n; i++) {
+		bits = bits << 8 | p[i];
+		for (have += 8; have >= 6; have -= 6)
+			out[len++] = base64_char(bits >> (have - 6), url);
+	}
+	if (have > 0)
+		out[len++] = base64_char(bits << (6 - have), url);
+	while (!url && len % 4 != 0)
+		out[len++] = '=';
+	out[len] = '\0';
+	return len;
+}
+
+int base64_digit(char c)
+{
+	const char *p = c != '\0' ? strchr(base64_digits, c) : NULL;
+
+	return p != NULL ? (int)(p - base64_digits) : -1;
+}
+
 /* --- allocation --- */
 
 static void *alloc_check(void *p, size_t n)

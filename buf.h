@@ -66,6 +66,13 @@ bool hex_read(const char *digits, size_t n_digits, void *out);
 /* Writes two lower-case digits for each of the n bytes, and no NUL. */
 void hex_write(const void *data, size_t n, char *out);
 
+/* Base64 (RFC 4648 4), or with url that of its section 5 without padding, and a
+ * NUL: BASE64_SIZE(n) bytes at most.  Returns the length. */
+#define BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)
+size_t base64_write(const void *data, size_t n, bool url, char *out);
+/* A digit's value, -1: it is none. */
+int base64_digit(char c);
+
 /* Allocation that ends the process when there is no memory. */
 void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);

@@ -643,7 +643,7 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 static int make_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	static const char start[] = "bearer ";
-	char *p = c->bearer, *end = c->bearer + sizeof(c->bearer), *jwt;
+	char *p = c->bearer, *jwt;
 	unsigned char sig[64];
 	char json[128];
 	int n;
@@ -652,17 +652,17 @@ static int make_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 	jwt = p += strlen(start);
 	n = snprintf(json, sizeof(json), "{\"alg\":\"ES256\",\"kid\":\"%s\"}",
 	    c->key_id);
-	p += tls_base64url(json, (size_t)n, p, (size_t)(end - p));
+	p += base64_write(json, (size_t)n, true, p);
 	*p++ = '.';
 	n = snprintf(json, sizeof(json), "{\"iss\":\"%s\",\"iat\":%lld}",
 	    c->team_id, (long long)now_s);
-	p += tls_base64url(json, (size_t)n, p, (size_t)(end - p));
+	p += base64_write(json, (size_t)n, true, p);
 	if (tls_sign_es256(c->key, jwt, (size_t)(p - jwt), sig, err) != 0) {
 		c->bearer[0] = '\0';
 		return -1;
 	}
 	*p++ = '.';
-	tls_base64url(sig, sizeof(sig), p, (size_t)(end - p));
+	base64_write(sig, sizeof(sig), true, p);
 	c->issued_s = now_s;
 	return 0;
 }

@@ -179,13 +179,10 @@ struct name {
 	uint32_t high; /* the first half of a surrogate pair */
 };
 
-static int base64_value(char c)
+/* RFC 3501 5.1.3: a comma instead of the slash. */
+static int utf7_digit(char c)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
-				     "opqrstuvwxyz0123456789+,";
-	const char *p = c != '\0' ? strchr(digits, c) : NULL;
-
-	return p != NULL ? (int)(p - digits) : -1;
+	return c == '/' ? -1 : base64_digit(c == ',' ? '/' : c);
 }
 
 static bool name_add(struct name *n, uint32_t c)
@@ -222,7 +219,7 @@ static const char *decode_run(struct name *n, const char *s)
 	unsigned n_bits = 0;
 	int v;
 
-	for (; (v = base64_value(*s)) >= 0; s++) {
+	for (; (v = utf7_digit(*s)) >= 0; s++) {
 		bits = (bits << 6 | (uint32_t)v) & 0x3fffff;
 		n_bits += 6;
 		if (n_bits < 16)

@@ -124,8 +124,4 @@ void tls_sha256(const void *data, size_t len, unsigned char out[32]);
 /* Fills p from the kernel's generator; ends the process if it has none. */
 void tls_random(void *p, size_t n);
 
-/* Base64 without padding, URL alphabet (RFC 4648 5), terminated.  out_size must
- * be at least (n + 2) / 3 * 4 + 1.  Returns the length. */
-size_t tls_base64url(const void *data, size_t n, char *out, size_t out_size);
-
 #endif

@@ -336,26 +336,3 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 	err_set(err, "cannot sign (mbedTLS error -0x%04x)", (unsigned)-ret);
 	return -1;
 }
-
-size_t tls_base64url(const void *data, size_t n, char *out, size_t out_size)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz"
-				     "0123456789-_";
-	const unsigned char *p = data;
-	unsigned long bits = 0;
-	size_t i, len = 0;
-	int have = 0;
-
-	assert(out_size >= (n + 2) / 3 * 4 + 1);
-	(void)out_size;
-	for (i = 0; i < n; i++) {
-		bits = bits << 8 | p[i];
-		for (have += 8; have >= 6; have -= 6)
-			out[len++] = digits[bits >> (have - 6) & 63];
-	}
-	if (have > 0)
-		out[len++] = digits[bits << (6 - have) & 63];
-	out[len] = '\0';
-	return len;
-}

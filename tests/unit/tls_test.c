@@ -1133,25 +1133,6 @@ static void test_digests(void **state)
 	assert_memory_not_equal(d, e, 32);
 }
 
-static void test_base64url(void **state)
-{
-	/* RFC 4648 10, and the two characters of its section 5 */
-	static const char *const pairs[][2] = { { "", "" }, { "f", "Zg" },
-		{ "fo", "Zm8" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg" },
-		{ "fooba", "Zm9vYmE" }, { "foobar", "Zm9vYmFy" },
-		{ "\xfb\xff\xfe", "-__-" } };
-	char out[16];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-		assert_int_equal(
-		    tls_base64url(pairs[i][0], strlen(pairs[i][0]), out, 13),
-		    strlen(pairs[i][1]));
-		assert_string_equal(out, pairs[i][1]);
-	}
-}
-
 static void test_version(void **state)
 {
 	(void)state;
@@ -1258,7 +1239,6 @@ int main(void)
 		cmocka_unit_test(test_ca_file),
 		cmocka_unit_test(test_leaf_choice),
 		cmocka_unit_test(test_digests),
-		cmocka_unit_test(test_base64url),
 		cmocka_unit_test(test_version),
 	};
 
