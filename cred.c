@@ -27,8 +27,13 @@
 #define ID_MAX 32 /* room for longer ones */
 #define PASSWORD_MAX 1024
 
-/* "bearer " and three parts in base64: header of 26, claims of 32 and 2 ids. */
-#define BEARER_MAX 384
+#define JWT_JSON_MAX 96 /* header or claims: 37 bytes and an id at most */
+#define JWT_SIG_LEN 64
+
+/* "bearer " and three parts; a part's NUL has room for the dot behind it. */
+#define BEARER_MAX                                                             \
+	(sizeof("bearer ") + 2 * BASE64_SIZE(JWT_JSON_MAX) +                   \
+	    BASE64_SIZE(JWT_SIG_LEN))
 
 struct cred {
 	enum cred_kind kind;
@@ -437,6 +442,12 @@ static int load_pem(struct cred *c, const struct conf *conf,
 	return load_pair(c, conf, &pair, err);
 }
 
+static void take_dates(struct cred *c)
+{
+	c->not_before_s = tls_cert_not_before(c->cert);
+	c->expires_s = tls_cert_not_after(c->cert);
+}
+
 static int load_certificate(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
@@ -455,8 +466,7 @@ static int load_certificate(
 	free(password);
 	if (rc != 0)
 		return -1;
-	c->not_before_s = tls_cert_not_before(c->cert);
-	c->expires_s = tls_cert_not_after(c->cert);
+	take_dates(c);
 	if (cert_topic(c, conf, key, err) != 0)
 		return -1;
 	return check_environment(c, conf, key, err);
@@ -569,8 +579,7 @@ struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
 	c->kind = CRED_SERVER;
 	if (load_pair(c, conf, &pair, err) != 0)
 		goto fail;
-	c->not_before_s = tls_cert_not_before(c->cert);
-	c->expires_s = tls_cert_not_after(c->cert);
+	take_dates(c);
 	c->tls = tls_server_new(c->cert, c->key, why);
 	if (c->tls == NULL) {
 		conf_blame(conf, "tlsCertfile", err, "%s", why);
@@ -644,8 +653,8 @@ static int make_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	static const char start[] = "bearer ";
 	char *p = c->bearer, *jwt;
-	unsigned char sig[64];
-	char json[128];
+	unsigned char sig[JWT_SIG_LEN];
+	char json[JWT_JSON_MAX];
 	int n;
 
 	memcpy(p, start, sizeof(start));
