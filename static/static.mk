@@ -80,7 +80,7 @@ MAP = -Wl,-Map=$@.map
 
 MBEDTLS_OBJS = $(patsubst $(MBEDTLS)/library/%.c,$(OUT)/mbedtls/%.o, \
 	$(sort $(wildcard $(MBEDTLS)/library/*.c)))
-OBJS = $(patsubst %.c,$(OUT)/%.o,$(sort $(SRCS) $(FAST)) static/legacy.c static/relro.c)
+OBJS = $(patsubst %.c,$(OUT)/%.o,$(SRCS) $(FAST) static/legacy.c static/relro.c)
 
 Q = $(if $(V),,@)
 SAY = $(if $(V),@:,@printf '  %-7s %s\n')
