@@ -587,48 +587,78 @@ static void test_encode_limits(void **state)
 	hpack_enc_free(e);
 }
 
+struct trip {
+	struct hpack_enc *e;
+	struct hpack_dec *d;
+	struct buf out, want, got;
+};
+
+static void trip_begin(struct trip *t)
+{
+	t->e = hpack_enc_new(4096);
+	t->d = hpack_dec_new(4096, 1 << 20);
+	buf_init(&t->out, 1 << 16);
+	buf_init(&t->want, 1 << 16);
+	buf_init(&t->got, 1 << 16);
+}
+
+/* What is encoded is decoded to the same.  The block's length. */
+static size_t trip(struct trip *t, const struct hpack_header *h, size_t n)
+{
+	const char *reason;
+	size_t i, len;
+
+	for (i = 0; i < n; i++)
+		print_header(&t->want, h[i].name, h[i].name_len, h[i].value,
+		    h[i].value_len);
+	assert_true(hpack_encode(t->e, h, n, &t->out));
+	len = t->out.len;
+	if (hpack_decode(t->d, buf_head(&t->out), len, print_header, &t->got,
+		&reason) != HPACK_OK)
+		fail_msg("%s", reason);
+	assert_int_equal(t->got.len, t->want.len);
+	assert_memory_equal(buf_head(&t->got), buf_head(&t->want), t->want.len);
+	buf_reset(&t->out);
+	buf_reset(&t->want);
+	buf_reset(&t->got);
+	return len;
+}
+
+static void trip_end(struct trip *t)
+{
+	buf_free(&t->out);
+	buf_free(&t->want);
+	buf_free(&t->got);
+	hpack_enc_free(t->e);
+	hpack_dec_free(t->d);
+}
+
 /* The length of Huffman's part grows to two and three bytes. */
 static void test_encode_long(void **state)
 {
 	static char text[30000];
 	static const size_t lengths[] = { 1, 202, 203, 204, 407, 408, 409, 410,
 		26400, 26410, 30000 };
-	struct hpack_dec *d = hpack_dec_new(4096, 1 << 20);
-	struct hpack_enc *e = hpack_enc_new(4096);
 	struct hpack_header h = { "k", text, 1, 0, HPACK_NO_INDEX };
-	struct buf out = BUF_INIT(1 << 16), want = BUF_INIT(1 << 16),
-		   got = BUF_INIT(1 << 16);
-	const char *reason;
+	struct trip t;
 	size_t i, huffman;
 
 	(void)state;
+	trip_begin(&t);
 	memset(text, 'a', sizeof(text)); /* 5 bits */
 	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		h.value_len = lengths[i];
 		huffman = (lengths[i] * 5 + 7) / 8;
 		if (huffman == lengths[i])
 			huffman = 1;
-		assert_true(hpack_encode(e, &h, 1, &out));
-		assert_int_equal(out.len, 3 + huffman +
-					      (huffman < 127	    ? 1
-						  : huffman < 255   ? 2
-						  : huffman < 16511 ? 3
-								    : 4));
-		print_header(&want, "k", 1, text, lengths[i]);
-		assert_int_equal(hpack_decode(d, buf_head(&out), out.len,
-				     print_header, &got, &reason),
-		    HPACK_OK);
-		assert_int_equal(got.len, want.len);
-		assert_memory_equal(buf_head(&got), buf_head(&want), want.len);
-		buf_reset(&out);
-		buf_reset(&want);
-		buf_reset(&got);
+		assert_int_equal(
+		    trip(&t, &h, 1), 3 + huffman +
+					 (huffman < 127	       ? 1
+					     : huffman < 255   ? 2
+					     : huffman < 16511 ? 3
+							       : 4));
 	}
-	buf_free(&out);
-	buf_free(&want);
-	buf_free(&got);
-	hpack_dec_free(d);
-	hpack_enc_free(e);
+	trip_end(&t);
 }
 
 /* Every entry of the static table is found by itself. */
@@ -766,23 +796,20 @@ static unsigned rnd(unsigned n)
 static void test_round_trip(void **state)
 {
 	static char text[600];
-	struct hpack_enc *e = hpack_enc_new(4096);
-	struct hpack_dec *d = hpack_dec_new(4096, 1 << 20);
 	struct hpack_header h[10];
-	struct buf out = BUF_INIT(1 << 16), want = BUF_INIT(1 << 16),
-		   got = BUF_INIT(1 << 16);
+	struct trip t;
 	unsigned round, i;
-	const char *reason;
 
 	(void)state;
+	trip_begin(&t);
 	for (i = 0; i < sizeof(text); i++)
 		text[i] = (char)rnd(256);
 	for (round = 0; round < 20000; round++) {
 		if (rnd(20) == 0) {
 			const size_t max = rnd(6000);
 
-			hpack_enc_set_max(e, max);
-			hpack_dec_set_max(d, max < 4096 ? max : 4096);
+			hpack_enc_set_max(t.e, max);
+			hpack_dec_set_max(t.d, max < 4096 ? max : 4096);
 		}
 		for (i = 0; i < 10; i++) {
 			h[i].name = text + rnd(4);
@@ -790,25 +817,11 @@ static void test_round_trip(void **state)
 			h[i].value = text + rnd(20);
 			h[i].value_len = rnd(rnd(20) == 0 ? 500 : 15);
 			h[i].index = (enum hpack_index)rnd(5);
-			print_header(&want, h[i].name, h[i].name_len,
-			    h[i].value, h[i].value_len);
 		}
-		assert_true(hpack_encode(e, h, 10, &out));
-		if (hpack_decode(d, buf_head(&out), out.len, print_header, &got,
-			&reason) != HPACK_OK)
-			fail_msg("round %u: %s", round, reason);
-		assert_int_equal(got.len, want.len);
-		assert_memory_equal(buf_head(&got), buf_head(&want), want.len);
-		assert_int_equal(e->table.size, d->table.size);
-		buf_reset(&out);
-		buf_reset(&want);
-		buf_reset(&got);
+		trip(&t, h, 10);
+		assert_int_equal(t.e->table.size, t.d->table.size);
 	}
-	buf_free(&out);
-	buf_free(&want);
-	buf_free(&got);
-	hpack_enc_free(e);
-	hpack_dec_free(d);
+	trip_end(&t);
 }
 
 /* --- stories: blocks that other encoders wrote --- */
