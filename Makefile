@@ -17,7 +17,7 @@ PROG ?= xapsd
 # Warnings are errors where we look (lint, check), not on a stranger's compiler.
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla $(WERROR)
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DXAPSD_VERSION='"$(VERSION)"' $(WARN) \
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -iquote . -DXAPSD_VERSION='"$(VERSION)"' $(WARN) \
 	-pthread $(MBEDTLS_CFLAGS) $(CFLAGS)
 
 # mbedTLS 2.28 of bookworm has no pkg-config files.
@@ -27,13 +27,16 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c buf.c \
-	json.c hashes.c line.c systemd.c hpack.c loop.c tls.c tls_key.c tls_verify.c tls_pbe.c tls_p12.c roots.c \
-	resolve.c conf.c \
-	h2.c h2_stream.c h2_answer.c io.c io_listen.c store.c store_reg.c store_load.c store_scan.c \
-	store_file.c store_go.c store_view.c cred.c backoff.c \
-	http.c http_parse.c apns.c push.c push_answer.c push_now.c push_save.c \
-	api.c api_ask.c api_dovecot.c api_status.c api_admin.c watch.c renew.c cli.c ctl.c ctl_ask.c \
-	ctl_show.c check.c pass.c listen.c daemon.c xapsd.c
+	json.c loop.c conf.c \
+	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
+	h2.c h2/hpack.c h2/stream.c h2/answer.c \
+	io.c io/listen.c io/resolve.c cred.c \
+	store.c store/reg.c store/load.c store/scan.c store/file.c store/go.c \
+	store/view.c http.c http/parse.c apns.c apns/backoff.c \
+	push.c push/answer.c push/trial.c push/save.c push/hashes.c \
+	api.c api/body.c api/dovecot.c api/line.c api/status.c api/admin.c \
+	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/systemd.c \
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -54,7 +57,7 @@ $(PROG): $(BUILD)/xapsd.o $(LIB)
 
 $(LIB): $(LIB_OBJS)
 	$(SAY) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) qcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -72,7 +75,7 @@ tools: $(BUILD)/hpackdump $(BUILD)/jsoncheck
 
 $(BUILD)/hpackdump $(BUILD)/jsoncheck: $(BUILD)/%: tests/tools/%.c $(LIB)
 	$(SAY) LINK $@
-	$(Q)$(CC) $(ALL_CFLAGS) -I. -MMD -MP $(LDFLAGS) -o $@ $< $(LIB)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB)
 
 # --- the Dovecot plugin ---
 
@@ -203,7 +206,7 @@ unit: $(UNIT_TESTS)
 $(BUILD)/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(SAY) TEST $@
-	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -I. -MMD -MP $(LDFLAGS) \
+	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -MMD -MP $(LDFLAGS) \
 		-o $@ $< $(LIB) -lcmocka $(UNIT_LIBS_$*) $(MBEDTLS_LIBS)
 
 UNIT_LIBS_hpack_nghttp2_test = -lnghttp2
@@ -229,7 +232,7 @@ run-fuzz: fuzzers
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(SAY) FUZZ $@
-	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer -I. \
+	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fsanitize=fuzzer \
 		-MMD -MP -o $@ $< $(LIB) $(MBEDTLS_LIBS)
 
 # --- what it costs ---

@@ -1,5 +1,5 @@
 /* api.c - what Dovecot asks: decode, validate, answer. */
-#include "api_int.h"
+#include "api/int.h"
 
 #include <stdio.h>
 #include <stdlib.h>

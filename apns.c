@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "backoff.h"
 #include "buf.h"
 #include "conf.h"
 #include "cred.h"
@@ -303,7 +302,7 @@ static void redial_after(struct apns *a, const struct conn *lost)
 	loop_timer_set(a->loop, &a->redial,
 	    lost->was_up && a->failures <= 1
 		? 0
-		: backoff_ms(a->conf->retry_min_ms, a->conf->retry_max_ms,
+		: apns_backoff_ms(a->conf->retry_min_ms, a->conf->retry_max_ms,
 		      a->failures));
 }
 

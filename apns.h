@@ -99,4 +99,8 @@ void apns_renew_auth(struct apns *a);
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r);
 
+/* How long to wait after failures in a row: min_ms after the first, doubling, up to
+ * max_ms; of that the upper half is random, so that devices and daemons spread. */
+int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures);
+
 #endif

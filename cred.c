@@ -14,7 +14,6 @@
 
 #include "buf.h"
 #include "conf.h"
-#include "roots.h"
 #include "tls.h"
 
 /* A bundle of all of Mozilla's roots has 220 KB; ours are a few KB. */
@@ -515,8 +514,8 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 static int make_client(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	const void *ca = roots_der;
-	size_t ca_len = roots_der_len;
+	const void *ca = tls_roots_der;
+	size_t ca_len = tls_roots_der_len;
 	struct file f = { .text = NULL };
 	char why[ERR_MAX];
 	int rc = -1;

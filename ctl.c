@@ -1,5 +1,5 @@
 /* ctl.c - the subcommands that look after registrations. */
-#include "ctl_int.h"
+#include "ctl/int.h"
 
 #include <errno.h>
 #include <stdio.h>

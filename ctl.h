@@ -1,4 +1,4 @@
-/* ctl.h - the subcommands that look after registrations: they ask the running
+/* ctl.h - the subcommands.  Those that look after registrations ask the running
  * daemon over its Unix socket; list, export and import work on the file when
  * none runs.  Each prints its result and returns an exit status. */
 #ifndef CTL_H
@@ -13,5 +13,12 @@ int ctl_push(const struct conf *conf, const struct cli *cli);
 int ctl_forget(const struct conf *conf, const struct cli *cli);
 int ctl_export(const struct conf *conf, const struct cli *cli);
 int ctl_import(const struct conf *conf, const struct cli *cli);
+
+/* Configuration, credentials, connection and Apple's word on them, a line each. */
+int ctl_check(const struct conf *conf, const struct cli *cli);
+
+/* Asks for a line without echo, prints its SHA-256 in hex: the Go daemon's
+ * password hash. */
+int ctl_pass(void);
 
 #endif

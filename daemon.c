@@ -20,12 +20,12 @@
 #include "cred.h"
 #include "http.h"
 #include "io.h"
-#include "listen.h"
+#include "daemon/sockets.h"
 #include "loop.h"
 #include "push.h"
-#include "renew.h"
+#include "daemon/renew.h"
 #include "store.h"
-#include "systemd.h"
+#include "daemon/systemd.h"
 #include "tls.h"
 
 /* SIGTERM: how long what is under way may take. */

@@ -1,5 +1,5 @@
 /* h2.c - HTTP/2 client engine (RFC 9113): frames in, the owner's calls. */
-#include "h2_int.h"
+#include "h2/int.h"
 
 #include <assert.h>
 #include <stdlib.h>

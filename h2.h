@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hpack.h"
+#include "h2/hpack.h"
 
 struct buf;
 struct h2;

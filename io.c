@@ -15,7 +15,7 @@
 
 #include "buf.h"
 #include "loop.h"
-#include "resolve.h"
+#include "io/resolve.h"
 #include "tls.h"
 
 /* One address may not use up the owner's patience when others are left: a

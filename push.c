@@ -1,6 +1,6 @@
 /* push.c - decides when a device is woken and what Apple's answer means for it.
  * Knows devices and time; knows nothing of HTTP/2, TLS or Dovecot. */
-#include "push_int.h"
+#include "push/int.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 
 #include "buf.h"
 #include "json.h"
-#include "store_int.h"
+#include "store/int.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "buf.h"
-#include "tls_mbed.h"
+#include "tls/mbed.h"
 
 /* mbedTLS asks for 5 bytes of record header and then for the rest: reading
  * ahead halves the system calls, and several short records cost one. */

@@ -1,8 +1,8 @@
 /* tls.h - the only door to mbedTLS: contexts, handshake, read, write, verify,
  * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6.
- * tls.c: connections; tls_verify.c: judging the peer, and what went wrong in
- * words; tls_key.c: keys, certificates, digests, random; tls_pbe.c, tls_p12.c:
- * encrypted keys and PKCS#12.  Only they include tls_mbed.h, and only that
+ * tls.c: connections; tls/verify.c: judging the peer, and what went wrong in
+ * words; tls/key.c: keys, certificates, digests, random; tls/pbe.c, tls/p12.c:
+ * encrypted keys and PKCS#12.  Only they include tls/mbed.h, and only that
  * includes mbedTLS. */
 #ifndef TLS_H
 #define TLS_H
@@ -123,5 +123,12 @@ void tls_md5(const void *data, size_t len, unsigned char out[16]);
 void tls_sha256(const void *data, size_t len, unsigned char out[32]);
 /* Fills p from the kernel's generator; ends the process if it has none. */
 void tls_random(void *p, size_t n);
+
+/* --- tls/roots.c: the CA roots that Apple's push servers use or may move to, so
+ * that a router without ca-certificates can verify them --- */
+
+/* DER certificates, one after the other. */
+extern const unsigned char tls_roots_der[];
+extern const size_t tls_roots_der_len;
 
 #endif

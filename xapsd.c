@@ -6,12 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check.h"
 #include "cli.h"
 #include "conf.h"
 #include "ctl.h"
 #include "daemon.h"
-#include "pass.h"
 #include "tls.h"
 
 /* The machine that this is for, and how it is linked: the makefiles know. */
@@ -24,19 +22,13 @@
 #define COMPILER "gcc " __VERSION__
 #endif
 
-static int run_check(const struct conf *conf, const struct cli *cli)
-{
-	(void)cli;
-	return check_run(conf);
-}
-
 static const struct command {
 	const char *name, *args;
 	unsigned char min, max; /* words behind it */
 	bool json;
 	int (*run)(const struct conf *conf, const struct cli *cli);
 } commands[] = {
-	{ "check", "", 0, 0, false, run_check },
+	{ "check", "", 0, 0, false, ctl_check },
 	{ "list", "[--json] [USER]", 0, 1, true, ctl_list },
 	{ "status", "[--json]", 0, 0, true, ctl_status },
 	{ "push", "USER [MAILBOX]", 1, 2, false, ctl_push },
@@ -98,7 +90,7 @@ static int run_command(const struct command *c, const struct cli *cli)
 	int rc;
 
 	if (c->run == NULL)
-		return pass_run();
+		return ctl_pass();
 	log_set_level(cli->verbose > 1	  ? LOG_L_TRACE
 		      : cli->verbose == 1 ? LOG_L_DEBUG
 					  : LOG_L_WARN);

@@ -17,12 +17,14 @@ function add(size, file, name) {
 		group = "libgcc"
 	else {
 		group = file
-		sub(/.*\//, "", group)
 		sub(/\.o$/, "", group)
-		if (file ~ /\/mbedtls\//)
+		if (file ~ /\/mbedtls\//) {
+			sub(/.*\//, "", group)
 			group = "mbedtls " group
-		else
+		} else {
+			sub(/^build\/static\/[^\/]*\//, "", group)
 			group = "xapsd " group
+		}
 	}
 	bytes[group] += size
 }

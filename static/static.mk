@@ -180,12 +180,12 @@ $(OUT)/unit/cmocka.o: $(CMOCKA)/.version static/cmocka_config.h $(OUT)/flags
 # An archive: a test is linked with what it calls and nothing more.
 $(OUT)/unit/all.a: $(OBJS) $(MBEDTLS_OBJS)
 	@mkdir -p $(@D)
-	$(Q)rm -f $@ && $(TRIPLET)-gcc-ar rcsD $@ \
+	$(Q)rm -f $@ && $(TRIPLET)-gcc-ar qcsD $@ \
 		$(filter-out $(OUT)/xapsd.o,$(OBJS)) $(MBEDTLS_OBJS)
 
 $(OUT)/unit/%: tests/unit/%.c $(OUT)/unit/cmocka.o $(OUT)/unit/all.a
 	$(SAY) TEST $@
-	$(Q)$(CC) $(TEST_CFLAGS) -I. -MMD -MP $(LDFLAGS) -o $@ \
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS) -o $@ \
 		$(LIBC)/lib/$(START) $(LIBC)/lib/crti.o $< \
 		$(OUT)/unit/cmocka.o $(OUT)/unit/all.a $(LIBS) $(LIBC)/lib/crtn.o
 

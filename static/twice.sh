@@ -8,7 +8,10 @@ shift 2
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/elsewhere/build/static"
-cp ./*.c ./*.h "$dir/elsewhere"
+for f in ./*.[ch] ./*/*.[ch]; do
+	mkdir -p "$dir/elsewhere/${f%/*}"
+	cp "$f" "$dir/elsewhere/$f"
+done
 cp -R static "$dir/elsewhere"
 cp -R build/static/src "$dir/elsewhere/build/static"
 make -s -C "$dir/elsewhere" -f static/static.mk -j2 ARCH="$arch" \

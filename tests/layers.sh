@@ -1,65 +1,59 @@
 #!/bin/sh
-# Every include of ours points downward (or to the file's own header), mbedTLS
-# stays behind tls.h, and every header compiles alone.
+# Holds the sources to their layout: X.c, X.h and the folder X/ are module X.
+# A module includes lower ones only, nobody but X includes X/..., mbedTLS stays
+# in tls, and every header compiles alone.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 bad=0
 
-layer() {
-	case $1 in
-	log | buf) echo 0 ;;
-	json | hashes | line | systemd | hpack* | loop | tls* | roots | resolve | conf) echo 1 ;;
-	h2* | io* | store* | cred | watch | backoff) echo 2 ;;
-	http* | apns) echo 3 ;;
-	push*) echo 4 ;;
-	api*) echo 5 ;;
-	xapsd | daemon | listen | cli | ctl* | renew | check | pass) echo 6 ;;
-	*) echo "tests/layers.sh: $1 has no layer" >&2; echo 99 ;;
-	esac
+# Lowest first.
+modules='log buf json loop conf tls h2 io cred store http apns push api
+	cli daemon ctl xapsd'
+
+place() {
+	n=0
+	for m in $modules; do
+		n=$((n + 1))
+		[ "$m" = "$1" ] && { echo $n; return; }
+	done
+	echo "tests/layers.sh: $1 is no module" >&2
+	echo 0
 }
 
-# Modules of one layer that are one module in several files.
 module() {
-	case $1 in
-	tls*) echo tls ;;
-	hpack*) echo hpack ;;
-	store*) echo store ;;
-	http*) echo http ;;
-	h2*) echo h2 ;;
-	io*) echo io ;;
-	push*) echo push ;;
-	api*) echo api ;;
-	xapsd | daemon | listen | cli | ctl* | renew | check | pass) echo xapsd ;;
-	*) echo "$1" ;;
-	esac
+	m=${1%%/*}
+	echo "${m%.[ch]}"
 }
 
-for f in *.c *.h; do
-	me=${f%.*}
-	mine=$(layer "$me")
-	[ "$mine" = 99 ] && bad=1
+for f in $(git ls-files -co --exclude-standard '*.c' '*.h' |
+	grep -v -e ^plugin/ -e ^tests/ -e ^static/); do
+	me=$(module "$f")
+	mine=$(place "$me")
+	[ "$mine" = 0 ] && bad=1
 	# shellcheck disable=SC2013	# names of headers, no blanks
-	for inc in $(sed -n 's/^#include "\(.*\)\.h"$/\1/p' "$f"); do
-		[ "$(module "$inc")" = "$(module "$me")" ] && continue
-		# The two that stand on a neighbour of their own layer.
-		[ "$me:$inc" = resolve:loop ] && continue
-		[ "$me:$inc" = buf:log ] && continue
-		if [ "$(layer "$inc")" -ge "$mine" ]; then
-			echo "$f: includes $inc.h, which is not in a lower layer"
+	for inc in $(sed -n 's/^#include "\(.*\.[ch]\)"$/\1/p' "$f"); do
+		it=$(module "$inc")
+		[ "$it" = "$me" ] && continue
+		case $inc in
+		*/*)
+			echo "$f: includes $inc, which belongs to $it alone"
+			bad=1 ;;
+		esac
+		if [ "$(place "$it")" -ge "$mine" ]; then
+			echo "$f: includes $inc, which is not below it"
 			bad=1
 		fi
 	done
 	case $f in
-	tls*) ;;
+	tls.c | tls/*) ;;
 	*) if grep -n '#include *[<"]mbedtls/' "$f" /dev/null; then
-		echo "$f: only tls*.c may include mbedTLS"
+		echo "$f: only tls may include mbedTLS"
 		bad=1
 	fi ;;
 	esac
-done
-
-for h in *.h; do
-	${CC:-cc} -std=c11 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -x c "$h" ||
-		bad=1
+	case $f in
+	*.h) ${CC:-cc} -std=c11 -D_GNU_SOURCE -iquote . -fsyntax-only -Wall \
+		-Werror -x c "$f" || bad=1 ;;
+	esac
 done
 exit $bad

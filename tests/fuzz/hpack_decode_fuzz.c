@@ -1,6 +1,6 @@
 /* hpack_decode_fuzz.c - blocks from anybody, in one decoder.  A block begins
  * with a byte: its length, or from 0xf0 on a change of the table's limit. */
-#include "hpack.h"
+#include "h2/hpack.h"
 
 #include "buf.h"
 

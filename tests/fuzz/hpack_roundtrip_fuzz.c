@@ -1,7 +1,7 @@
 /* hpack_roundtrip_fuzz.c - what our encoder writes our decoder reads.  Input:
  * headers as two bytes (kind and lengths) and their text; kind 7 sets a table
  * size, kind 6 ends a block. */
-#include "hpack.h"
+#include "h2/hpack.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "line.h"
+#include "api/line.h"
 
 static void check_list(const struct line_list *l, const char *room, size_t len)
 {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define ITERATIONS_MAX 20 /* the input would choose to count for minutes */
-#include "../../tls_pbe.c"
+#include "../../tls/pbe.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints hpack_tables.h: hpack_tables.py >hpack_tables.h
+"""Prints h2/hpack_tables.h: hpack_tables.py >h2/hpack_tables.h
 
 The sources are RFC 7541, Appendix A (static table) and Appendix B (code
 lengths; the code is canonical, so lengths are all there is to know).
@@ -168,7 +168,7 @@ def static():
     print("\n".join('    "%s"' % t for t in text) + ";")
 
 
-print("""/* hpack_tables.h - constants of RFC 7541; for hpack.c alone.
+print("""/* h2/hpack_tables.h - constants of RFC 7541; for hpack.c alone.
  *
  * Made by tests/tools/hpack_tables.py: change that, not this. */
 #ifndef HPACK_TABLES_H

@@ -2,7 +2,7 @@
  * the table size limit) and `<hex of one header block>`, all in one decoder;
  * prints `name: value` lines and an empty line after each block.  A decoding
  * error prints `error: ...` and exits 1; a line that is neither exits 64. */
-#include "hpack.h"
+#include "h2/hpack.h"
 
 #include <errno.h>
 #include <stdio.h>

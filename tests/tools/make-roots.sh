@@ -1,18 +1,18 @@
 #!/bin/sh
-# Writes roots.c to stdout from Mozilla's roots as Debian's ca-certificates
+# Writes tls/roots.c to stdout from Mozilla's roots as Debian's ca-certificates
 # installs them:
-#   sh tests/tools/make-roots.sh >roots.c
+#   sh tests/tools/make-roots.sh >tls/roots.c
 set -eu
 
 dir=${1:-/usr/share/ca-certificates/mozilla}
 
 cat <<'END'
-/* roots.c - trusted CA roots.  Made by tests/tools/make-roots.sh from Debian's
+/* tls/roots.c - trusted CA roots.  Made by tests/tools/make-roots.sh from Debian's
  * ca-certificates: change that, not this. */
-#include "roots.h"
+#include "tls.h"
 
 /* clang-format off */
-const unsigned char roots_der[] = {
+const unsigned char tls_roots_der[] = {
 END
 # In 2025 Apple moved from AAA to USERTrust RSA.  The others are where Sectigo
 # and DigiCert, Apple's two suppliers, issue from now.
@@ -35,5 +35,5 @@ cat <<'END'
 };
 /* clang-format on */
 
-const size_t roots_der_len = sizeof(roots_der);
+const size_t tls_roots_der_len = sizeof(tls_roots_der);
 END

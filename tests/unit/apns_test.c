@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "../../apns.c"
-#include "../../h2_int.h"
+#include "../../h2/int.h"
 #include "with_loop.h"
 
 /* --- the stream and the credentials, as far as apns.c asks for them --- */

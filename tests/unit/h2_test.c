@@ -18,7 +18,7 @@
  * What the engine tells its owner and what it sends is written down as text and
  * compared.  Every script runs whole, byte by byte, and with every split point:
  * the text has to be the same.  Input always ends at an unreadable page. */
-#include "h2_int.h"
+#include "h2/int.h"
 
 #include <ctype.h>
 #include <setjmp.h>

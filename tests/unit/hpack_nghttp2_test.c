@@ -1,6 +1,6 @@
 /* hpack_nghttp2_test.c - our encoder read by nghttp2's inflater and nghttp2's
  * deflater read by our decoder, over random lists and table sizes. */
-#include "hpack.h"
+#include "h2/hpack.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

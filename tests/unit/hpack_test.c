@@ -1,6 +1,6 @@
 /* hpack_test.c - RFC 7541's own examples, hostile blocks, the encoder's choices
  * and its economy, and stories that other encoders wrote. */
-#include "../../hpack.c"
+#include "../../h2/hpack.c"
 
 #include <dirent.h>
 #include <stdarg.h>

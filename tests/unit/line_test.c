@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "line.h"
+#include "api/line.h"
 
 #define REGISTER                                                               \
 	"REGISTER aps-account-id=\"A1\"\taps-device-token=\"B2\"\t"            \

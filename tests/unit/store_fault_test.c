@@ -78,9 +78,9 @@ FAULTY(link, (const char *a, const char *b), (a, b))
 #define flock fault_flock
 #define rename fault_rename
 #define link fault_link
-#include "../../store_file.c"
+#include "../../store/file.c"
 #undef CHUNK
-#include "../../store_load.c"
+#include "../../store/load.c"
 #undef write
 #undef open
 #undef fsync

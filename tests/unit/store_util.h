@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store_int.h"
+#include "store/int.h"
 #include "buf.h"
 
 #define TOKEN "0123456789abcdef0123456789ABCDEF"

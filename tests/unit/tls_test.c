@@ -25,11 +25,10 @@ static time_t test_time(time_t *unused)
 	return fake_now != 0 ? fake_now : (time)(NULL);
 }
 #define time(p) test_time(p)
-#include "../../tls_verify.c"
+#include "../../tls/verify.c"
 #undef time
 
 #include "pki.h"
-#include "roots.h"
 #include "tls.h"
 
 #define EXT_SERVER                                                             \
@@ -1015,14 +1014,15 @@ static void test_roots(void **state)
 		"Sectigo Public Server Authentication Root R46",
 		"Sectigo Public Server Authentication Root E46",
 		"DigiCert Global Root G2" };
-	const unsigned char *p = roots_der;
+	const unsigned char *p = tls_roots_der;
 	struct tls_ctx *c;
 	struct tls_cert *cert;
 	char cn[80], der[4096];
-	size_t i, len, left = roots_der_len;
+	size_t i, len, left = tls_roots_der_len;
 
 	(void)state;
-	c = tls_client_new(roots_der, roots_der_len, NULL, NULL, h2, err);
+	c = tls_client_new(
+	    tls_roots_der, tls_roots_der_len, NULL, NULL, h2, err);
 	if (c == NULL)
 		fail_msg("%s", err);
 	tls_ctx_free(c);

@@ -1,0 +1,260 @@
+/* api/admin.c - what the command line asks over the Unix socket. */
+#include "api/int.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* An answer of many registrations comes in pages of about this size, so that
+ * neither memory nor the loop's time grows with their number. */
+#define PAGE_BYTES (64 * 1024)
+/* What a page may run over by: a handful of the longest registrations. */
+#define PAGE_MAX (4 * 1024 * 1024)
+
+/* Who types names an id or a token by so many of its first characters, which is
+ * what `list` shows. */
+#define PREFIX_MIN 8
+
+static char *make_json(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+static char *make_json(const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort(); /* no memory */
+	va_end(ap);
+	return text;
+}
+
+/* --- /admin/list: {"user":…,"from":…} -> lines of the file's format, and
+ * {"next":…}, 0 at the end --- */
+
+static void add_reg(void *arg, struct reg *r)
+{
+	struct buf *b = arg;
+
+	if (reg_write(r, b) && reg_suspended(r)) {
+		b->len -= strlen("}\n");
+		buf_add_str(b, ",\"suspended\":true}\n");
+	}
+}
+
+static size_t list_user(
+    struct api *a, const char *user, size_t from, struct buf *b)
+{
+	struct reg *r = store_first(a->store, user);
+	size_t i;
+
+	for (i = 0; r != NULL && i < from; i++)
+		r = reg_next(r);
+	for (; r != NULL && b->len < PAGE_BYTES; r = reg_next(r), i++)
+		add_reg(b, r);
+	return r != NULL ? i : 0;
+}
+
+static size_t list_all(struct api *a, size_t from, struct buf *b)
+{
+	do
+		store_scan(a->store, &from, add_reg, b);
+	while (from != 0 && b->len < PAGE_BYTES);
+	return from;
+}
+
+void api_handle_list(struct ask *q, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1];
+	struct buf b = BUF_INIT(PAGE_MAX);
+	bool one;
+	int64_t from;
+	size_t next;
+
+	if (api_ask_optional(q, "user", user, sizeof(user), &one) < 0 ||
+	    api_ask_number(q, "from", &from) < 0) {
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	next = one ? list_user(q->api, user, (size_t)from, &b)
+		   : list_all(q->api, (size_t)from, &b);
+	buf_add_fmt(&b, "{\"next\":%zu}\n", next);
+	if (b.failed)
+		api_reply_text(conn, 500, "registrations are too long");
+	else
+		http_reply(conn, 200, "application/x-ndjson", NULL,
+		    buf_head(&b), b.len);
+	buf_free(&b);
+}
+
+/* --- /admin/forget: {"user":…,"account":…,"token":…} -> {"forgotten":…} --- */
+
+static bool begins(const char *whole, const char *typed)
+{
+	size_t n = strlen(typed);
+
+	return n >= PREFIX_MIN ? strncasecmp(whole, typed, n) == 0
+			       : strcasecmp(whole, typed) == 0;
+}
+
+static size_t forget(
+    struct api *a, const char *user, const char *account, const char *token)
+{
+	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
+	struct reg *r, *next;
+	size_t n = 0;
+
+	for (r = store_first(a->store, user); r != NULL; r = next) {
+		next = reg_next(r);
+		reg_token(r, tok);
+		if ((account != NULL && !begins(reg_account(r), account)) ||
+		    (token != NULL && !begins(tok, token)))
+			continue;
+		log_info("forget: %s: %s: removed on request", reg_user(r),
+		    log_token(tok, shown));
+		store_drop(a->store, r);
+		n++;
+	}
+	return n;
+}
+
+void api_handle_forget(struct ask *q, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
+	char token[REG_TOKEN_MAX + 1];
+	bool has_account, has_token;
+	size_t n;
+
+	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
+	    api_ask_optional(
+		q, "account", account, sizeof(account), &has_account) < 0 ||
+	    api_ask_optional(q, "token", token, sizeof(token), &has_token) <
+		0) {
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	n = forget(q->api, user, has_account ? account : NULL,
+	    has_token ? token : NULL);
+	if (n == 0)
+		api_reply_text(conn, 404, "there is no such registration");
+	else
+		api_reply_durable(q->api, conn, WAIT_JSON,
+		    make_json("{\"forgotten\":%zu}\n", n));
+}
+
+/* --- /admin/import: lines of the file's format -> {"taken":…,"older":…} --- */
+
+void api_handle_import(struct ask *q, struct http_conn *conn)
+{
+	const char *p = q->req->body, *end = p + q->req->body_len, *eol, *wrong;
+	size_t taken = 0, older = 0, line = 0;
+	bool newer;
+
+	for (; p < end; p = eol + 1) {
+		line++;
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (eol == NULL)
+			eol = end;
+		wrong =
+		    store_put_line(q->api->store, p, (size_t)(eol - p), &newer);
+		if (wrong != NULL) {
+			err_set(q->err, "line %zu: %s", line, wrong);
+			api_reply_text(conn, 400, q->err);
+			return;
+		}
+		if (newer)
+			taken++;
+		else
+			older++;
+	}
+	log_info("import: %zu registrations taken over, %zu are newer here",
+	    taken, older);
+	api_reply_durable(q->api, conn, WAIT_JSON,
+	    make_json("{\"taken\":%zu,\"older\":%zu}\n", taken, older));
+}
+
+/* --- /admin/push: {"user":…,"mailbox":…} -> {"devices":[…]}, each with account,
+ * token, delivered and answer --- */
+
+struct admin_test {
+	struct admin_test *next;
+	struct api *api;
+	struct http_conn *conn;
+	struct buf out;
+	bool any;
+};
+
+static void test_free(struct admin_test *t)
+{
+	struct admin_test **at = &t->api->tests;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	buf_free(&t->out);
+	free(t);
+}
+
+void api_tests_free(struct api *a)
+{
+	while (a->tests != NULL)
+		test_free(a->tests);
+}
+
+static void test_end(struct admin_test *t)
+{
+	buf_add_str(&t->out, "]}\n");
+	if (!t->any)
+		api_reply_text(
+		    t->conn, 404, "no device is registered for this user");
+	else if (t->out.failed)
+		api_reply_text(t->conn, 500, "too many devices to tell of");
+	else
+		http_reply(
+		    t->conn, 200, JSON, NULL, buf_head(&t->out), t->out.len);
+	test_free(t);
+}
+
+static void on_tested(void *arg, const char *account, const char *token,
+    bool delivered, const char *words)
+{
+	struct admin_test *t = arg;
+	struct buf *b = &t->out;
+
+	if (account == NULL) {
+		test_end(t);
+		return;
+	}
+	buf_add_str(b, t->any ? ",{\"account\":" : "{\"account\":");
+	json_write_str(b, account);
+	buf_add_fmt(b, ",\"token\":\"%s\",\"delivered\":%s,\"answer\":", token,
+	    delivered ? "true" : "false");
+	json_write_str(b, words);
+	buf_add_byte(b, '}');
+	t->any = true;
+}
+
+void api_handle_push(struct ask *q, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
+	struct admin_test *t;
+	bool given;
+
+	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
+	    api_ask_optional(q, "mailbox", mailbox, sizeof(mailbox), &given) <
+		0) {
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	t = xcalloc(1, sizeof(*t));
+	t->api = q->api;
+	t->conn = conn;
+	t->next = q->api->tests;
+	q->api->tests = t;
+	buf_init(&t->out, PAGE_MAX);
+	buf_add_str(&t->out, "{\"devices\":[");
+	push_now(q->api->queue, user, given ? mailbox : "INBOX", on_tested, t);
+}

@@ -1,0 +1,179 @@
+/* api/body.c - decodes what a request's JSON holds. */
+#include "api/int.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* A body of 64 KiB can hold some 30,000 tokens; a registration with 1,000
+ * mailboxes has 1,012.  The larger part is for members that we do not know. */
+#define TOKENS_FIRST 64
+#define TOKENS_MAX 4096
+
+int api_ask_parse(struct ask *q)
+{
+	const char *text = q->req->body;
+	size_t len = q->req->body_len;
+	struct api *a = q->api;
+	struct json_err jerr;
+	int n;
+
+	for (;;) {
+		/* without tokens it would only count */
+		jerr.too_many = true;
+		n = a->toks == NULL
+			? -1
+			: json_parse(text, len, a->toks, a->toks_cap, &jerr);
+		if (n >= 0 || !jerr.too_many || a->toks_cap >= TOKENS_MAX)
+			break;
+		a->toks_cap = a->toks_cap ? a->toks_cap * 4 : TOKENS_FIRST;
+		a->toks = xrealloc(a->toks, a->toks_cap * sizeof(*a->toks));
+	}
+	if (n < 0 && jerr.too_many) {
+		err_set(q->err, "too many values");
+		return -1;
+	}
+	if (n < 0) {
+		err_set(q->err, "malformed JSON: %zu:%zu: %s", jerr.line,
+		    jerr.column, jerr.reason);
+		return -1;
+	}
+	q->j = (struct json){ text, len, a->toks, (size_t)n };
+	if (a->toks[0].type != JSON_OBJECT) {
+		err_set(q->err, "not a JSON object");
+		return -1;
+	}
+	return 0;
+}
+
+static const struct json_tok *get(
+    struct ask *q, const char *key, enum json_type type)
+{
+	static const char *const names[] = {
+		[JSON_STRING] = "a string",
+		[JSON_ARRAY] = "a list",
+	};
+	const struct json_tok *t = json_get(&q->j, q->j.toks, key);
+
+	if (t == NULL)
+		err_set(q->err, "%s is missing", key);
+	else if (t->type != type)
+		err_set(q->err, "%s is not %s", key, names[type]);
+	else
+		return t;
+	return NULL;
+}
+
+int api_ask_string(struct ask *q, const char *key, char *out, size_t size)
+{
+	const struct json_tok *t = get(q, key, JSON_STRING);
+
+	if (t == NULL)
+		return -1;
+	if (json_string(&q->j, t, out, size) < 0) {
+		err_set(q->err,
+		    "%s is longer than %zu bytes or holds characters that "
+		    "cannot be used",
+		    key, size - 1);
+		return -1;
+	}
+	return 0;
+}
+
+int api_ask_optional(
+    struct ask *q, const char *key, char *out, size_t size, bool *given_r)
+{
+	out[0] = '\0';
+	*given_r = json_get(&q->j, q->j.toks, key) != NULL;
+	return *given_r ? api_ask_string(q, key, out, size) : 0;
+}
+
+int api_ask_bool(struct ask *q, const char *key, bool *v_r)
+{
+	const struct json_tok *t = json_get(&q->j, q->j.toks, key);
+
+	*v_r = t != NULL && t->type == JSON_TRUE;
+	if (t == NULL || t->type == JSON_TRUE || t->type == JSON_FALSE)
+		return 0;
+	err_set(q->err, "%s is not true or false", key);
+	return -1;
+}
+
+int api_ask_number(struct ask *q, const char *key, int64_t *v_r)
+{
+	const struct json_tok *t = json_get(&q->j, q->j.toks, key);
+
+	*v_r = 0;
+	if (t == NULL || (json_int(&q->j, t, v_r) && *v_r >= 0))
+		return 0;
+	err_set(q->err, "%s is not a whole number", key);
+	return -1;
+}
+
+void api_names_begin(struct api *a)
+{
+	buf_reset(&a->names);
+}
+
+/* Pointers last: the buffer has stopped moving. */
+void api_names_end(struct api *a, size_t n)
+{
+	const char *p = (const char *)buf_head(&a->names);
+	size_t i;
+
+	a->mailboxes = xrealloc(a->mailboxes, (n + 1) * sizeof(*a->mailboxes));
+	for (i = 0; i < n; i++, p += strlen(p) + 1)
+		a->mailboxes[i] = p;
+}
+
+int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
+{
+	const struct json_tok *list = get(q, key, JSON_ARRAY), *t;
+	struct api *a = q->api;
+	char name[REG_MAILBOX_MAX + 1];
+	size_t i;
+
+	if (list == NULL)
+		return -1;
+	if (list->size > REG_MAILBOXES_MAX) {
+		err_set(q->err, "%s has more than %d names", key,
+		    REG_MAILBOXES_MAX);
+		return -1;
+	}
+	api_names_begin(a);
+	for (t = list + 1, i = 0; i < list->size; i++) {
+		if (t->type != JSON_STRING ||
+		    json_string(&q->j, t, name, sizeof(name)) < 0) {
+			err_set(q->err,
+			    "%s: name %zu is no string or longer than %d bytes",
+			    key, i + 1, REG_MAILBOX_MAX);
+			return -1;
+		}
+		buf_add(&a->names, name, strlen(name) + 1);
+		t = q->j.toks + t->next;
+	}
+	api_names_end(a, list->size);
+	*n_r = list->size;
+	return 0;
+}
+
+int api_ask_events(struct ask *q, bool *now_r)
+{
+	const struct json_tok *list = get(q, "Events", JSON_ARRAY), *t;
+	char name[64];
+	size_t i;
+
+	if (list == NULL)
+		return -1;
+	*now_r = list->size == 0;
+	for (t = list + 1, i = 0; i < list->size; i++) {
+		if (t->type != JSON_STRING) {
+			err_set(q->err, "Events: name %zu is no string", i + 1);
+			return -1;
+		}
+		if (json_string(&q->j, t, name, sizeof(name)) >= 0 &&
+		    strcasecmp(name, "MessageNew") == 0)
+			*now_r = true;
+		t = q->j.toks + t->next;
+	}
+	return 0;
+}

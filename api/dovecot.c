@@ -1,0 +1,269 @@
+/* api/dovecot.c - registrations and notifications: as JSON from our plugin and
+ * Dovecot's stock ox driver, as lines from the first-generation plugin. */
+#include "api/int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "cred.h"
+#include "api/line.h"
+
+/* --- what all of them do --- */
+
+void api_register(struct api *a, const struct reg_spec *spec)
+{
+	char shown[LOG_TOKEN_MAX];
+
+	store_put(a->store, spec);
+	a->counters.registered++;
+	log_info("register: %s: %s: %zu mailbox%s", spec->user,
+	    log_token(spec->token, shown), spec->n_mailboxes,
+	    spec->n_mailboxes == 1 ? "" : "es");
+}
+
+enum push_result api_notify(
+    struct api *a, const char *user, const char *mailbox, bool now)
+{
+	enum push_result result = push_notify(a->queue, user, mailbox, now);
+
+	switch (result) {
+	case PUSH_QUEUED:
+		a->counters.notified++;
+		break;
+	case PUSH_NO_MAILBOX:
+		a->counters.unwatched++;
+		log_debug("notify: %s: no device watches %s", user, mailbox);
+		break;
+	case PUSH_NO_USER:
+		a->counters.unknown++;
+		log_debug("notify: %s: no device of this user", user);
+		break;
+	}
+	return result;
+}
+
+/* NULL, or what is wrong; completes the spec. */
+static const char *check_registration(
+    struct reg_spec *spec, const char *subtopic)
+{
+	if (strcmp(subtopic, SUBTOPIC) != 0)
+		return "the subtopic is not " SUBTOPIC;
+	spec->time_s = (int64_t)time(NULL);
+	return reg_spec_check(spec);
+}
+
+/* --- POST /register --- */
+
+/* The strings of a registration while they are decoded. */
+struct reg_text {
+	char user[REG_USER_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1];
+	char token[REG_TOKEN_MAX + 1];
+	char subtopic[64];
+};
+
+static int decode_registration(
+    struct ask *q, struct reg_text *text, struct reg_spec *spec)
+{
+	const struct {
+		const char *key;
+		char *to;
+		size_t size;
+	} strings[] = {
+		{ "ApsAccountId", text->account, sizeof(text->account) },
+		{ "ApsDeviceToken", text->token, sizeof(text->token) },
+		{ "ApsSubtopic", text->subtopic, sizeof(text->subtopic) },
+		{ "Username", text->user, sizeof(text->user) },
+	};
+	const char *wrong;
+	size_t i;
+
+	for (i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+		if (api_ask_string(
+			q, strings[i].key, strings[i].to, strings[i].size) < 0)
+			return -1;
+	if (api_ask_mailboxes(q, "Mailboxes", &spec->n_mailboxes) < 0 ||
+	    api_ask_bool(q, "MailboxesAcknowledged", &spec->acked) < 0)
+		return -1;
+	spec->user = text->user;
+	spec->account = text->account;
+	spec->token = text->token;
+	spec->mailboxes = q->api->mailboxes;
+	wrong = check_registration(spec, text->subtopic);
+	if (wrong == NULL)
+		return 0;
+	err_set(q->err, "%s", wrong);
+	return -1;
+}
+
+void api_handle_register(struct ask *q, struct http_conn *conn)
+{
+	struct reg_text text;
+	struct reg_spec spec = { 0 };
+
+	if (decode_registration(q, &text, &spec) < 0) {
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	api_register(q->api, &spec);
+	api_reply_durable(q->api, conn, WAIT_TOPIC, NULL);
+}
+
+/* --- POST /notify and the ox driver --- */
+
+static void answer_notify(struct api *a, struct http_conn *conn,
+    const char *user, const char *mailbox, bool now)
+{
+	switch (api_notify(a, user, mailbox, now)) {
+	case PUSH_QUEUED:
+		http_reply(conn, 200, NULL, NULL, NULL, 0);
+		break;
+	case PUSH_NO_MAILBOX:
+		http_reply(conn, 204, NULL, NULL, NULL, 0);
+		break;
+	case PUSH_NO_USER:
+		api_reply_text(
+		    conn, 404, "no device is registered for this user");
+		break;
+	}
+}
+
+void api_handle_notify(struct ask *q, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
+	bool now = false;
+
+	if (api_ask_string(q, "Username", user, sizeof(user)) < 0 ||
+	    api_ask_string(q, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
+	    api_ask_events(q, &now) < 0)
+		api_reply_text(conn, 400, q->err);
+	else
+		answer_notify(q->api, conn, user, mailbox, now);
+}
+
+void api_handle_ox(struct ask *q, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
+	char event[64];
+
+	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
+	    api_ask_string(q, "folder", mailbox, sizeof(mailbox)) < 0 ||
+	    api_ask_string(q, "event", event, sizeof(event)) < 0)
+		api_reply_text(conn, 400, q->err);
+	else
+		answer_notify(q->api, conn, user, mailbox,
+		    strcasecmp(event, "messageNew") == 0);
+}
+
+/* --- the first generation's lines --- */
+
+static void reply_error(struct http_conn *conn, const char *reason)
+{
+	char text[ERR_MAX + 16];
+
+	snprintf(text, sizeof(text), "ERROR %s", reason);
+	http_reply_line(conn, text);
+}
+
+/* What is missing, or NULL. */
+static const char *missing(const struct line_request *rq)
+{
+	if (rq->user == NULL)
+		return "dovecot-username is missing";
+	if (rq->verb == LINE_NOTIFY)
+		return rq->mailbox == NULL ? "dovecot-mailbox is missing"
+					   : NULL;
+	if (rq->account == NULL)
+		return "aps-account-id is missing";
+	if (rq->token == NULL)
+		return "aps-device-token is missing";
+	if (rq->subtopic == NULL)
+		return "aps-subtopic is missing";
+	return rq->mailboxes.first == NULL ? "dovecot-mailboxes is missing"
+					   : NULL;
+}
+
+/* That plugin does not send the `mailbox` lines to the phone: not acked. */
+static void line_register(
+    struct api *a, struct http_conn *conn, const struct line_request *rq)
+{
+	const struct line_list *boxes = &rq->mailboxes;
+	struct reg_spec spec = {
+		.user = rq->user,
+		.account = rq->account,
+		.token = rq->token,
+		.n_mailboxes = boxes->n,
+	};
+	const char *wrong, *end = boxes->first;
+	size_t i;
+
+	for (i = 0; i < boxes->n; i++)
+		end += strlen(end) + 1;
+	api_names_begin(a);
+	buf_add(&a->names, boxes->first, (size_t)(end - boxes->first));
+	api_names_end(a, boxes->n);
+	spec.mailboxes = a->mailboxes;
+	wrong = check_registration(&spec, rq->subtopic);
+	if (wrong != NULL) {
+		a->counters.refused++;
+		reply_error(conn, wrong);
+		return;
+	}
+	api_register(a, &spec);
+	api_reply_durable(a, conn, WAIT_LINE, NULL);
+}
+
+/* That nobody is to be woken is no error: that plugin would log each. */
+static void line_notify(
+    struct api *a, struct http_conn *conn, const struct line_request *rq)
+{
+	bool now =
+	    rq->events.n == 0 || line_list_has(&rq->events, "MessageNew");
+
+	api_notify(a, rq->user, rq->mailbox, now);
+	http_reply_line(conn, "OK ");
+}
+
+static void line_serve(
+    struct api *a, struct http_conn *conn, const struct line_request *rq)
+{
+	const char *wrong = missing(rq);
+
+	if (wrong != NULL) {
+		a->counters.refused++;
+		reply_error(conn, wrong);
+	} else if (cred_kind(a->cred) == CRED_NONE) {
+		reply_error(conn, push_trouble(a->queue));
+	} else if (rq->verb == LINE_REGISTER) {
+		line_register(a, conn, rq);
+	} else {
+		line_notify(a, conn, rq);
+	}
+}
+
+void api_handle_line(
+    struct http_conn *conn, const struct http_line *line, void *arg)
+{
+	struct line_request rq;
+	struct api *a = arg;
+	char err[ERR_MAX], *room;
+
+	/* The line protocol has no place for a password. */
+	if (a->authorization != NULL && !line->over_unix) {
+		a->counters.denied++;
+		reply_error(conn,
+		    "a password is needed here: use the Unix socket, or HTTP");
+		return;
+	}
+	room = xmalloc(line->len + 1);
+	if (line_parse(line->text, line->len, room, &rq, err) < 0) {
+		a->counters.refused++;
+		reply_error(conn, err);
+	} else {
+		line_serve(a, conn, &rq);
+	}
+	free(room);
+}

@@ -1,0 +1,128 @@
+/* api/int.h - what the files of api share.  Nobody else includes this. */
+#ifndef API_INT_H
+#define API_INT_H
+
+#include "api.h"
+
+#include "buf.h"
+#include "http.h"
+#include "json.h"
+#include "loop.h"
+#include "push.h"
+#include "store.h"
+
+#define TEXT "text/plain"
+#define JSON "application/json"
+
+/* The one value that the field's clients send. */
+#define SUBTOPIC "com.apple.mobilemail"
+
+#define MAILBOX_NAME_MAX 4096 /* bytes; Dovecot's own limit of a name */
+
+/* What somebody hears when the disk has his change. */
+enum waiter_kind {
+	WAIT_TOPIC, /* over HTTP */
+	WAIT_LINE,  /* the topic, by the line protocol */
+	WAIT_JSON,  /* waiter.text */
+};
+
+struct waiter {
+	struct http_conn *conn;
+	enum waiter_kind kind;
+	char *text; /* owned */
+};
+
+/* Since start. */
+struct api_counters {
+	uint64_t registered; /* registrations taken, renewals too */
+	uint64_t notified;   /* notifications that woke somebody */
+	uint64_t unwatched;  /* of mailboxes that nobody watches */
+	uint64_t unknown;    /* for users without a device */
+	uint64_t refused;    /* malformed requests */
+	uint64_t denied;     /* without the right password */
+};
+
+struct api {
+	struct loop *loop;
+	const struct conf *conf;
+	struct store *store;
+	struct push_queue *queue;
+	const struct cred *cred;
+	const struct http_server *server; /* NULL until it is known */
+	int64_t started_ms;
+	struct api_counters counters;
+	/* changes whose answers wait for the disk */
+	struct loop_task commit;
+	struct waiter *waiting;
+	size_t n_waiting, waiting_cap;
+	bool store_failed;	  /* the last sync; logged once */
+	struct admin_test *tests; /* test pushes under way */
+	/* the request at hand */
+	struct json_tok *toks;
+	size_t toks_cap;
+	struct buf names; /* decoded mailboxes, each with its NUL */
+	const char **mailboxes;
+	struct buf out;
+	char *authorization; /* "Basic …", NULL: not asked for */
+};
+
+/* One request being decoded; err is the text of a 400. */
+struct ask {
+	struct api *api;
+	const struct http_request *req;
+	struct json j;
+	char err[ERR_MAX];
+};
+
+/* --- api.c --- */
+
+void api_reply_text(struct http_conn *conn, int status, const char *text);
+/* Answers now, or as soon as the disk has what is queued.  Takes text over. */
+void api_reply_durable(
+    struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text);
+
+/* --- api/body.c: each returns 0, or -1 with q->err set --- */
+
+/* The body is a JSON object. */
+int api_ask_parse(struct ask *q);
+int api_ask_string(struct ask *q, const char *key, char *out, size_t size);
+/* *given_r: whether it is there at all (then as above). */
+int api_ask_optional(
+    struct ask *q, const char *key, char *out, size_t size, bool *given_r);
+int api_ask_bool(struct ask *q, const char *key, bool *v_r);
+/* 0 if it is not there. */
+int api_ask_number(struct ask *q, const char *key, int64_t *v_r);
+/* The names land in api->names, pointers to them in api->mailboxes. */
+int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r);
+/* True if one of the names is MessageNew, or there is none at all. */
+int api_ask_events(struct ask *q, bool *now_r);
+/* Begins api->names anew, and points api->mailboxes at its n strings. */
+void api_names_begin(struct api *a);
+void api_names_end(struct api *a, size_t n);
+
+/* --- api/dovecot.c --- */
+
+/* A registration that passed reg_spec_check(). */
+void api_register(struct api *a, const struct reg_spec *spec);
+enum push_result api_notify(
+    struct api *a, const char *user, const char *mailbox, bool now);
+
+void api_handle_register(struct ask *q, struct http_conn *conn);
+void api_handle_notify(struct ask *q, struct http_conn *conn);
+void api_handle_ox(struct ask *q, struct http_conn *conn);
+
+/* --- api_status.c --- */
+
+void api_handle_healthz(struct ask *q, struct http_conn *conn);
+void api_handle_status(struct ask *q, struct http_conn *conn);
+void api_handle_metrics(struct ask *q, struct http_conn *conn);
+
+/* --- api_admin.c --- */
+
+void api_handle_list(struct ask *q, struct http_conn *conn);
+void api_handle_forget(struct ask *q, struct http_conn *conn);
+void api_handle_import(struct ask *q, struct http_conn *conn);
+void api_handle_push(struct ask *q, struct http_conn *conn);
+void api_tests_free(struct api *a);
+
+#endif

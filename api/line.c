@@ -1,0 +1,187 @@
+/* api/line.c - one request of the first-generation plugin. */
+#include "api/line.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define KEY_SHOWN_MAX 40 /* characters of a bad field in a message */
+
+static const struct {
+	char word[12];
+	enum line_verb verb;
+} verbs[] = {
+	{ "REGISTER ", LINE_REGISTER },
+	{ "NOTIFY ", LINE_NOTIFY },
+};
+
+static const struct field {
+	char key[20];
+	bool list;
+	unsigned char at;
+} fields[] = {
+#define STRING(key, field)                                                     \
+	{                                                                      \
+		key, false, offsetof(struct line_request, field)               \
+	}
+#define LIST(key, field)                                                       \
+	{                                                                      \
+		key, true, offsetof(struct line_request, field)                \
+	}
+	STRING("aps-account-id", account),
+	STRING("aps-device-token", token),
+	STRING("aps-subtopic", subtopic),
+	STRING("dovecot-username", user),
+	STRING("dovecot-mailbox", mailbox),
+	LIST("dovecot-mailboxes", mailboxes),
+	LIST("events", events),
+#undef STRING
+#undef LIST
+};
+
+struct scan {
+	const char *p, *end;
+	char *out; /* where the next string goes */
+	const char *key;
+	int key_len;
+	char *err;
+};
+
+static int fail(const struct scan *s, const char *what)
+{
+	err_set(s->err, "%.*s: %s",
+	    s->key_len > KEY_SHOWN_MAX ? KEY_SHOWN_MAX : s->key_len, s->key,
+	    what);
+	return -1;
+}
+
+static bool next_is(struct scan *s, char c)
+{
+	if (s->p == s->end || *s->p != c)
+		return false;
+	s->p++;
+	return true;
+}
+
+/* A quoted string; NULL with err set. */
+static const char *scan_string(struct scan *s)
+{
+	const char *start = s->out;
+
+	if (!next_is(s, '"')) {
+		fail(s, "a \"quoted\" value is missing");
+		return NULL;
+	}
+	for (; s->p < s->end && *s->p != '"'; s->p++) {
+		if (*s->p == '\\' && s->p + 1 < s->end)
+			s->p++;
+		if (*s->p == '\0')
+			break;
+		*s->out++ = *s->p;
+	}
+	if (!next_is(s, '"')) {
+		fail(s, "the closing quote is missing");
+		return NULL;
+	}
+	*s->out++ = '\0';
+	return start;
+}
+
+static int scan_list(struct scan *s, struct line_list *list)
+{
+	*list = (struct line_list){ .first = s->out };
+	if (!next_is(s, '('))
+		return fail(s, "a list in parentheses is missing");
+	if (next_is(s, ')'))
+		return 0;
+	do {
+		if (scan_string(s) == NULL)
+			return -1;
+		list->n++;
+	} while (next_is(s, ','));
+	return next_is(s, ')') ? 0 : fail(s, "the closing ) is missing");
+}
+
+static const struct field *find_field(const struct scan *s)
+{
+	size_t i, len = (size_t)s->key_len;
+
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (strlen(fields[i].key) == len &&
+		    strncasecmp(fields[i].key, s->key, len) == 0)
+			return &fields[i];
+	return NULL;
+}
+
+static int scan_value(
+    struct scan *s, const struct field *f, struct line_request *rq)
+{
+	struct line_list list;
+	const char *string;
+	void *to = f == NULL ? NULL : (char *)rq + f->at;
+	bool is_list = f == NULL ? s->p < s->end && *s->p == '(' : f->list;
+
+	/* Both kinds begin with a pointer that is NULL until then. */
+	if (f != NULL && *(const char **)to != NULL)
+		return fail(s, "stands twice");
+	if (is_list) {
+		if (scan_list(s, &list) < 0)
+			return -1;
+		if (f != NULL)
+			*(struct line_list *)to = list;
+		return 0;
+	}
+	string = scan_string(s);
+	if (string != NULL && f != NULL)
+		*(const char **)to = string;
+	return string != NULL ? 0 : -1;
+}
+
+static int scan_field(struct scan *s, struct line_request *rq)
+{
+	s->key = s->p;
+	while (s->p < s->end && *s->p != '=' && *s->p != '\t')
+		s->p++;
+	s->key_len = (int)(s->p - s->key);
+	if (s->key_len == 0 || !next_is(s, '='))
+		return fail(s, "not a field of the form key=\"value\"");
+	if (scan_value(s, find_field(s), rq) < 0)
+		return -1;
+	if (s->p < s->end && !next_is(s, '\t'))
+		return fail(s, "fields must be parted by TAB");
+	return 0;
+}
+
+int line_parse(const char *text, size_t len, char *room,
+    struct line_request *rq_r, char err[ERR_MAX])
+{
+	struct scan s = {
+		.p = text, .end = text + len, .out = room, .err = err
+	};
+	size_t i, n;
+
+	memset(rq_r, 0, sizeof(*rq_r));
+	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		n = strlen(verbs[i].word);
+		if (len < n || memcmp(text, verbs[i].word, n) != 0)
+			continue;
+		rq_r->verb = verbs[i].verb;
+		s.p += n;
+		while (s.p < s.end)
+			if (scan_field(&s, rq_r) < 0)
+				return -1;
+		return 0;
+	}
+	err_set(err, "unknown command: REGISTER or NOTIFY is meant");
+	return -1;
+}
+
+bool line_list_has(const struct line_list *l, const char *s)
+{
+	const char *p = l->first;
+	size_t i;
+
+	for (i = 0; i < l->n; i++, p += strlen(p) + 1)
+		if (strcasecmp(p, s) == 0)
+			return true;
+	return false;
+}

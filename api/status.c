@@ -1,0 +1,224 @@
+/* api/status.c - how the daemon is: /healthz, /status, /metrics and the log,
+ * all from one table of figures. */
+#include "api/int.h"
+
+#include <string.h>
+
+#include "apns.h"
+#include "cred.h"
+#include "tls.h"
+
+/* Everything that can be counted, at one moment. */
+struct figures {
+	uint64_t uptime, healthy, connected, expires;
+	uint64_t registrations, queue, in_flight, clients;
+	uint64_t store_failing;
+	uint64_t connections, resumed;
+	struct push_counters push;
+	struct api_counters api;
+};
+
+enum metric_type {
+	GAUGE,
+	COUNTER,
+	TIMESTAMP, /* a gauge that is not there while it is 0 */
+};
+
+static const struct figure {
+	const char *key;  /* in /status */
+	const char *name; /* in /metrics, behind xapsd_ */
+	const char *help;
+	unsigned short at;
+	unsigned char type;
+} rows[] = {
+#define ROW(key, field, type, name, help)                                      \
+	{                                                                      \
+		key, name, help, offsetof(struct figures, field), type         \
+	}
+	ROW("uptime", uptime, GAUGE, "uptime_seconds", "Time since start."),
+	ROW("healthy", healthy, GAUGE, "healthy",
+	    "1 if pushes can be sent, as /healthz says."),
+	ROW("connected", connected, GAUGE, "apns_connected",
+	    "1 if the connection to Apple is up."),
+	ROW("expires", expires, TIMESTAMP, "certificate_expiry_seconds",
+	    "When the certificate expires, in seconds since 1970."),
+	ROW("registrations", registrations, GAUGE, "registrations",
+	    "Registrations of devices."),
+	ROW("queue", queue, GAUGE, "queue_length",
+	    "Devices with a push that waits or is in flight."),
+	ROW("inFlight", in_flight, GAUGE, "pushes_in_flight",
+	    "Pushes that Apple has not answered yet."),
+	ROW("clients", clients, GAUGE, "clients",
+	    "Connections of Dovecot's processes and others."),
+	ROW("storeFailing", store_failing, GAUGE, "store_failing",
+	    "1 if registrations could not be written to disk."),
+	ROW("connections", connections, COUNTER, "apns_connections_total",
+	    "Connections to Apple that came up."),
+	ROW("resumed", resumed, COUNTER, "apns_resumptions_total",
+	    "Of these, by TLS session resumption."),
+	ROW("delivered", push.delivered, COUNTER, "pushes_delivered_total",
+	    "Pushes that Apple took."),
+	ROW("merged", push.merged, COUNTER, "events_merged_total",
+	    "Events that joined a push that was waiting."),
+	ROW("retried", push.retried, COUNTER, "pushes_retried_total",
+	    "Pushes sent again."),
+	ROW("dropped", push.dropped, COUNTER, "pushes_dropped_total",
+	    "Pushes refused for good or too old."),
+	ROW("forgotten", push.forgotten, COUNTER,
+	    "registrations_forgotten_total",
+	    "Registrations removed since Apple called the device gone."),
+	ROW("suspended", push.suspended, COUNTER,
+	    "registrations_suspended_total",
+	    "Registrations suspended since Apple refused the token."),
+	ROW("registered", api.registered, COUNTER, "registers_total",
+	    "Registrations taken, renewals included."),
+	ROW("notified", api.notified, COUNTER, "notifies_total",
+	    "Notifications that woke a device."),
+	ROW("unwatched", api.unwatched, COUNTER, "notifies_unwatched_total",
+	    "Notifications of mailboxes that no device watches."),
+	ROW("unknownUsers", api.unknown, COUNTER, "notifies_unknown_user_total",
+	    "Notifications for users without a device."),
+	ROW("refused", api.refused, COUNTER, "requests_refused_total",
+	    "Malformed requests."),
+	ROW("denied", api.denied, COUNTER, "requests_denied_total",
+	    "Requests without the right password."),
+#undef ROW
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static uint64_t figure(const struct figures *f, const struct figure *row)
+{
+	return *(const uint64_t *)(const void *)((const char *)f + row->at);
+}
+
+static void look(struct api *a, struct figures *f, struct apns_status *st)
+{
+	memset(st, 0, sizeof(*st));
+	push_get_apns(a->queue, st);
+	*f = (struct figures){
+		.uptime =
+		    (uint64_t)(loop_now_ms(a->loop) - a->started_ms) / 1000,
+		.healthy = push_trouble(a->queue) == NULL,
+		.connected = st->state == APNS_UP,
+		.expires = (uint64_t)cred_expires_s(a->cred),
+		.registrations = store_count(a->store),
+		.queue = push_count(a->queue),
+		.in_flight = push_in_flight(a->queue),
+		.clients =
+		    a->server == NULL ? 0 : http_server_connections(a->server),
+		.store_failing = a->store_failed,
+		.connections = st->connections,
+		.resumed = st->resumed,
+		.push = *push_get_counters(a->queue),
+		.api = a->counters,
+	};
+}
+
+void api_handle_healthz(struct ask *q, struct http_conn *conn)
+{
+	const char *trouble = push_trouble(q->api->queue);
+
+	api_reply_text(conn, trouble == NULL ? 200 : 503,
+	    trouble == NULL ? "ok" : trouble);
+}
+
+/* --- /status and the log --- */
+
+static const char *const apns_states[] = {
+	[APNS_OFF] = "off",
+	[APNS_WAITING] = "waiting",
+	[APNS_CONNECTING] = "connecting",
+	[APNS_UP] = "connected",
+};
+
+static const char *const cred_kinds[] = {
+	[CRED_NONE] = "none",
+	[CRED_TOKEN_KEY] = "token key",
+	[CRED_CERTIFICATE] = "certificate",
+};
+
+static void add_str(struct buf *b, const char *key, const char *value)
+{
+	buf_add_fmt(b, "\"%s\":", key);
+	json_write_str(b, value);
+	buf_add_byte(b, ',');
+}
+
+static void add_num(struct buf *b, const char *key, uint64_t value)
+{
+	buf_add_fmt(b, "\"%s\":%llu,", key, (unsigned long long)value);
+}
+
+static void write_status(struct api *a, struct buf *b)
+{
+	const char *trouble = push_trouble(a->queue);
+	struct apns_status st;
+	struct figures f;
+	size_t i;
+
+	look(a, &f, &st);
+	buf_reset(b);
+	buf_add_byte(b, '{');
+	add_str(b, "version", XAPSD_VERSION);
+	add_str(b, "tls", tls_version());
+	add_str(b, "health", trouble == NULL ? "ok" : trouble);
+	add_str(b, "topic", cred_topic(a->cred));
+	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
+	add_str(b, "apns", apns_states[st.state]);
+	add_str(b, "apnsHost", st.host);
+	add_num(b, "apnsPort", (uint64_t)st.port);
+	add_str(b, "apnsError", st.last_error);
+	for (i = 0; i < N_ROWS; i++)
+		add_num(b, rows[i].key, figure(&f, &rows[i]));
+	b->len--; /* the last comma */
+	buf_add_str(b, "}\n");
+}
+
+void api_handle_status(struct ask *q, struct http_conn *conn)
+{
+	struct buf *b = &q->api->out;
+
+	write_status(q->api, b);
+	http_reply(conn, 200, JSON, NULL, buf_head(b), b->len);
+}
+
+void api_log_status(struct api *a)
+{
+	write_status(a, &a->out);
+	log_info("status: %.*s", (int)a->out.len - 1,
+	    (const char *)buf_head(&a->out));
+}
+
+/* --- /metrics: Prometheus' text format 0.0.4 --- */
+
+void api_handle_metrics(struct ask *q, struct http_conn *conn)
+{
+	static const char *const types[] = {
+		[GAUGE] = "gauge",
+		[COUNTER] = "counter",
+		[TIMESTAMP] = "gauge",
+	};
+	struct buf *b = &q->api->out;
+	const struct figure *row;
+	struct apns_status st;
+	struct figures f;
+
+	look(q->api, &f, &st);
+	buf_reset(b);
+	buf_add_fmt(b,
+	    "# HELP xapsd_info Versions, as labels.\n"
+	    "# TYPE xapsd_info gauge\n"
+	    "xapsd_info{version=\"%s\",tls=\"%s\"} 1\n",
+	    XAPSD_VERSION, tls_version());
+	for (row = rows; row < rows + N_ROWS; row++) {
+		if (row->type == TIMESTAMP && figure(&f, row) == 0)
+			continue;
+		buf_add_fmt(b,
+		    "# HELP xapsd_%s %s\n# TYPE xapsd_%s %s\nxapsd_%s %llu\n",
+		    row->name, row->help, row->name, types[row->type],
+		    row->name, (unsigned long long)figure(&f, row));
+	}
+	http_reply(
+	    conn, 200, "text/plain; version=0.0.4", NULL, buf_head(b), b->len);
+}

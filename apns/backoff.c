@@ -1,0 +1,17 @@
+/* apns/backoff.c - how long to wait after failures in a row. */
+#include "apns.h"
+
+#include "tls.h"
+
+int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures)
+{
+	int64_t ms = min_ms;
+	uint32_t r;
+
+	while (failures-- > 1 && ms < max_ms)
+		ms *= 2;
+	if (ms > max_ms)
+		ms = max_ms;
+	tls_random(&r, sizeof(r));
+	return ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
+}

@@ -1,0 +1,233 @@
+/* ctl/check.c - `xapsd check`: is everything there for a push? */
+#include "ctl.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "apns.h"
+#include "cli.h"
+#include "conf.h"
+#include "cred.h"
+#include "daemon.h"
+#include "log.h"
+#include "loop.h"
+#include "tls.h"
+
+/* A token that no device has: Apple judges the credentials before it. */
+#define NO_DEVICE                                                              \
+	"00000000000000000000000000000000"                                     \
+	"00000000000000000000000000000000"
+
+#define LOOK_MS 50
+
+#define SERVICE_USER "xapsd" /* whom packages and units start it as */
+
+struct check {
+	const struct conf *conf;
+	struct loop *loop;
+	struct apns *apns;
+	struct apns_answer answer;
+	bool asked, answered;
+	char err[ERR_MAX];
+};
+
+static int say(const char *step, bool ok, const char *what)
+{
+	printf("%-14s %-7s %s\n", step, ok ? "ok" : "FAILED", what);
+	fflush(stdout);
+	return ok ? 0 : -1;
+}
+
+/* --- configuration --- */
+
+/* Root may read what the daemon's user may not: looks with that one's eyes.  Its
+ * name, NULL if we are not root or there is no such user. */
+static const char *become_service(const struct conf *conf)
+{
+	const char *name = conf->user != NULL ? conf->user : SERVICE_USER;
+	const struct passwd *pw;
+
+	if (geteuid() != 0)
+		return NULL;
+	pw = getpwnam(name);
+	return pw != NULL && pw->pw_uid != 0 && daemon_become(pw) == 0 ? name
+								       : NULL;
+}
+
+static int say_conf(const struct conf *conf)
+{
+	const char *path = conf->path != NULL ? conf->path : "none";
+	const char *user = become_service(conf);
+	char line[ERR_MAX];
+
+	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
+	    user != NULL ? user : "");
+	if (user == NULL || conf->path == NULL || access(path, R_OK) == 0)
+		return say("configuration", true, line);
+	err_set(line,
+	    "%s: the user %s may not read it: chgrp %s, chmod 640, and let it "
+	    "into the folder",
+	    path, user, user);
+	return say("configuration", false, line);
+}
+
+/* --- credentials --- */
+
+/* cred NULL: err says why. */
+static int say_cred(
+    const char *step, const struct cred *cred, char err[ERR_MAX])
+{
+	char line[ERR_MAX], date[LOG_DATE_MAX];
+	const char *topic;
+	int64_t expires_s;
+
+	if (cred == NULL || cred_check_time(cred, (int64_t)time(NULL), err) < 0)
+		return say(step, false, err);
+	if (cred_kind(cred) == CRED_NONE)
+		return say(step, false,
+		    "none: set keyFileP8, certificateFilePem or "
+		    "certificateFileP12");
+	topic = cred_topic(cred);
+	expires_s = cred_expires_s(cred);
+	err_set(line, "%s%s%s%s%s",
+	    cred_kind(cred) == CRED_TOKEN_KEY ? "token key" : "certificate",
+	    *topic != '\0' ? " for topic " : "", topic,
+	    expires_s != 0 ? ", valid until " : "",
+	    expires_s != 0 ? log_date(expires_s, LOG_DATE_DAY, false, date)
+			   : "");
+	return say(step, true, line);
+}
+
+/* The certificate that Dovecot's plugins see. */
+static int say_server(struct check *c)
+{
+	struct cred *cred;
+	int rc;
+
+	if (c->conf->tls_certfile == NULL)
+		return 0;
+	cred = cred_load_server(c->conf, c->err);
+	rc = say_cred("TLS listener", cred, c->err);
+	cred_free(cred);
+	return rc;
+}
+
+/* --- connection and Apple's answer --- */
+
+static void on_room(void *arg)
+{
+	static const char body[] = "{\"aps\":{\"account-id\":\"check\"}}";
+	struct check *c = arg;
+
+	if (c->asked)
+		return;
+	c->asked = true;
+	if (apns_send(c->apns, NO_DEVICE, body, sizeof(body) - 1, c, c->err) !=
+	    APNS_SENT) {
+		c->answer.outcome = APNS_LOST;
+		c->answered = true;
+	}
+}
+
+static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+{
+	struct check *c = arg;
+
+	(void)owner;
+	c->answer = *an;
+	c->answered = true;
+}
+
+static const struct apns_ops ops = {
+	.room = on_room,
+	.answer = on_answer,
+};
+
+static int say_answer(const struct check *c)
+{
+	const struct apns_answer *an = &c->answer;
+	const char *words = apns_reason_words(an->reason);
+	char line[ERR_MAX];
+
+	if (an->outcome != APNS_ANSWERED)
+		return say("Apple", false,
+		    c->err[0] != '\0' ? c->err
+				      : "no answer: the connection was lost");
+	if (an->status == 200 || an->status == 410 ||
+	    (an->status == 400 && strcmp(an->reason, "BadDeviceToken") == 0))
+		return say("Apple", true, "takes these credentials");
+	err_set(line, "answers %d %s%s%s", an->status, an->reason,
+	    *words != '\0' ? ": " : "", words);
+	return say("Apple", false, line);
+}
+
+/* Runs until there is an answer, or a connection that failed. */
+static int ask(struct check *c)
+{
+	struct apns_status st = { 0 };
+	int64_t end_ms;
+	char line[ERR_MAX];
+	bool up = false;
+
+	loop_once(c->loop, 0);
+	end_ms = loop_now_ms(c->loop) + 2 * c->conf->push_timeout_ms + LOOK_MS;
+	while (!c->answered && loop_now_ms(c->loop) < end_ms) {
+		loop_once(c->loop, LOOK_MS);
+		apns_get_status(c->apns, &st);
+		if (!up && st.state == APNS_UP) {
+			up = true;
+			err_set(line, "%s (%s), %s, HTTP/2", st.host, st.peer,
+			    st.protocol);
+			say("connection", true, line);
+		}
+		if (!up && *st.last_error != '\0') {
+			err_set(line, "%s port %d: %s", st.host, st.port,
+			    st.last_error);
+			return say("connection", false, line);
+		}
+		if (up && !c->answered && st.state != APNS_UP) {
+			err_set(line, "no answer: %s", st.last_error);
+			return say("Apple", false, line);
+		}
+	}
+	if (!c->answered)
+		return say("Apple", false, "no answer in time");
+	return say_answer(c);
+}
+
+int ctl_check(const struct conf *conf, const struct cli *cli)
+{
+	struct check c = { .conf = conf };
+	struct cred *cred = NULL;
+	int rc;
+
+	(void)cli;
+	if (log_get_level() < LOG_L_DEBUG)
+		log_set_level(LOG_L_FATAL); /* the lines below say it */
+	if (say_conf(conf) < 0)
+		return EXIT_FAILED;
+	c.loop = loop_new(c.err);
+	if (c.loop == NULL || tls_init(c.err) < 0) {
+		say("start", false, c.err);
+		return EXIT_FAILED;
+	}
+	rc = say_server(&c);
+	if (rc == 0) {
+		cred = cred_load(conf, c.err);
+		rc = say_cred("credentials", cred, c.err);
+	}
+	if (rc == 0) {
+		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
+		rc = ask(&c);
+		apns_free(c.apns);
+	}
+	loop_once(c.loop, 0);
+	cred_free(cred);
+	loop_free(c.loop);
+	tls_exit();
+	return rc == 0 ? EXIT_DONE : EXIT_FAILED;
+}

@@ -1,0 +1,202 @@
+/* ctl/client.c - one HTTP request over the daemon's Unix socket; blocking. */
+#include "ctl/int.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "conf.h"
+
+/* A test push takes up to 15 s; a daemon that is silent for longer hangs. */
+#define ANSWER_S 30
+
+#define CHUNK 65536
+
+static void say_not_allowed(const char *path, char err[ERR_MAX])
+{
+	const struct group *g;
+	struct stat st;
+
+	g = stat(path, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+	if (g != NULL && st.st_gid != 0)
+		err_set(err,
+		    "you may not use %s: run this as root (sudo), or as a "
+		    "member of group %s",
+		    path, g->gr_name);
+	else
+		err_set(
+		    err, "you may not use %s: run this as root (sudo)", path);
+}
+
+static enum ctl_asked say_unreachable(
+    const char *path, int code, char err[ERR_MAX])
+{
+	switch (code) {
+	case ENOENT:
+	case ECONNREFUSED:
+		err_set(err,
+		    "xapsd is not running: nobody answers at %s (socketPath); "
+		    "start it first",
+		    path);
+		return CTL_NOT_RUNNING;
+	case EACCES:
+	case EPERM:
+		say_not_allowed(path, err);
+		return CTL_FAILED;
+	default:
+		err_set(err, "%s: %s", path, strerror(code));
+		return CTL_FAILED;
+	}
+}
+
+static enum ctl_asked dial(
+    const struct conf *conf, int *fd_r, char err[ERR_MAX])
+{
+	const struct timeval limit = { .tv_sec = ANSWER_S };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const char *path = conf->socket_path;
+	int fd;
+
+	if (path == NULL) {
+		err_set(err, "socketPath is empty: there is no way to the "
+			     "daemon for this command");
+		return CTL_NOT_RUNNING;
+	}
+	if (strlen(path) >= sizeof(addr.sun_path)) {
+		err_set(err, "socketPath: %s is too long", path);
+		return CTL_FAILED;
+	}
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return say_unreachable(path, errno, err);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		const int code = errno;
+
+		close(fd);
+		return say_unreachable(path, code, err);
+	}
+	*fd_r = fd;
+	return CTL_ANSWERED;
+}
+
+static int send_all(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+	ssize_t k;
+
+	while (n > 0) {
+		k = send(fd, p, n, MSG_NOSIGNAL);
+		if (k < 0 && errno != EINTR)
+			return -1;
+		if (k > 0) {
+			p += k;
+			n -= (size_t)k;
+		}
+	}
+	return 0;
+}
+
+static int send_request(int fd, const char *path, const struct buf *body)
+{
+	char head[256];
+	size_t len = body != NULL ? body->len : 0;
+
+	snprintf(head, sizeof(head),
+	    "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+	    "Content-Length: %zu\r\n\r\n",
+	    body != NULL ? "POST" : "GET", path, len);
+	if (send_all(fd, head, strlen(head)) < 0)
+		return -1;
+	return len > 0 ? send_all(fd, buf_head(body), len) : 0;
+}
+
+/* All until the end of the stream. */
+static int receive(int fd, struct buf *in)
+{
+	unsigned char *p;
+	ssize_t k;
+
+	for (;;) {
+		p = buf_reserve(in, CHUNK);
+		if (p == NULL) {
+			errno = EMSGSIZE;
+			return -1;
+		}
+		k = read(fd, p, CHUNK);
+		if (k == 0)
+			return 0;
+		if (k < 0 && errno != EINTR)
+			return -1;
+		if (k > 0)
+			buf_added(in, (size_t)k);
+	}
+}
+
+/* Leaves the body in `in`; the status, or -1 if it is not whole. */
+static int split_answer(struct buf *in)
+{
+	static const char version[] = "HTTP/1.1 ";
+	const char *length, *end;
+	size_t head_len;
+	int status;
+
+	buf_add_byte(in, '\0');
+	end = strstr((const char *)buf_head(in), "\r\n\r\n");
+	if (end == NULL ||
+	    strncmp((const char *)buf_head(in), version, strlen(version)) != 0)
+		return -1;
+	/* Not sscanf(): it would be 10 KB for this one number. */
+	status = atoi((const char *)buf_head(in) + strlen(version));
+	if (status < 100)
+		return -1;
+	head_len = (size_t)(end - (const char *)buf_head(in)) + 4;
+	length = strstr((const char *)buf_head(in), "Content-Length: ");
+	if (length != NULL && length < end &&
+	    strtoull(length + 16, NULL, 10) != in->len - 1 - head_len)
+		return -1;
+	buf_consume(in, head_len);
+	in->len--; /* the NUL stays behind it */
+	return status;
+}
+
+enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
+    const struct buf *body, int *status_r, struct buf *body_r,
+    char err[ERR_MAX])
+{
+	enum ctl_asked asked;
+	int fd = -1;
+
+	buf_reset(body_r);
+	asked = dial(conf, &fd, err);
+	if (asked != CTL_ANSWERED)
+		return asked;
+	/* A daemon that refuses answers before it has read all. */
+	if ((send_request(fd, path, body) < 0 && errno != EPIPE) ||
+	    receive(fd, body_r) < 0) {
+		err_set(err, "%s: %s", conf->socket_path,
+		    errno == EAGAIN ? "xapsd does not answer"
+				    : strerror(errno));
+		asked = CTL_FAILED;
+	} else {
+		*status_r = split_answer(body_r);
+		if (*status_r < 0) {
+			err_set(err,
+			    "%s: what listens there is not xapsd, or "
+			    "it ended meanwhile",
+			    conf->socket_path);
+			asked = CTL_FAILED;
+		}
+	}
+	close(fd);
+	return asked;
+}

@@ -1,0 +1,64 @@
+/* ctl/int.h - what the files of ctl share.  Nobody else includes this. */
+#ifndef CTL_INT_H
+#define CTL_INT_H
+
+#include "ctl.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "json.h"
+#include "log.h"
+
+struct reg;
+
+/* --- ctl/client.c --- */
+
+enum ctl_asked {
+	CTL_ANSWERED,
+	CTL_NOT_RUNNING, /* nobody listens; err says so and what to do */
+	CTL_FAILED,
+};
+
+/* One request to the daemon, GET without a body.  The answer's body lands in
+ * body_r (emptied first), a NUL behind it. */
+enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
+    const struct buf *body, int *status_r, struct buf *body_r,
+    char err[ERR_MAX]);
+#define CTL_ANSWER_MAX (16u * 1024 * 1024) /* a page of list is 4 MiB */
+
+/* --- ctl/show.c --- */
+
+enum ctl_style {
+	STYLE_PLAIN,
+	STYLE_HEAD,
+	STYLE_GOOD,
+	STYLE_BAD,
+};
+
+/* Prints text in columns: width counts characters, 0 none. */
+void ctl_cell(enum ctl_style style, const char *text, int width);
+/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
+int ctl_width(const char *text);
+/* Columns of the terminal; 0 if stdout is none. */
+int ctl_columns(void);
+/* "5d", "3h", "12m", "8s" */
+void ctl_age(int64_t seconds, char out[16]);
+
+/* Registrations of a view (store.h) as a table or as JSON; sorted. */
+void ctl_show_regs(struct reg **regs, size_t n, int64_t ttl_s, bool json);
+/* What /status said. */
+void ctl_show_status(const struct json *j);
+
+/* A member of the object toks[at]; "" or 0 if it is not there. */
+const char *ctl_str(const struct json *j, const struct json_tok *obj,
+    const char *key, char *out, size_t size);
+int64_t ctl_num(
+    const struct json *j, const struct json_tok *obj, const char *key);
+
+/* "1 device", "2 devices" */
+#define CTL_S(n) ((n) == 1 ? "" : "s")
+
+#endif

@@ -1,0 +1,319 @@
+/* ctl/show.c - tables for people, colours for terminals. */
+#include "ctl/int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store.h"
+
+#define SHOWN 8 /* characters of a token or an account id */
+
+#define MINUTE_S 60
+#define HOUR_S 3600
+#define DAY_S 86400
+
+/* --- pieces --- */
+
+static bool is_colourful(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') &&
+	       term != NULL && strcmp(term, "dumb") != 0;
+}
+
+int ctl_columns(void)
+{
+	struct winsize ws;
+
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
+		return 0;
+	return ws.ws_col;
+}
+
+int ctl_width(const char *text)
+{
+	int n = 0;
+
+	for (; *text != '\0'; text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+void ctl_cell(enum ctl_style style, const char *text, int width)
+{
+	static const char *const on[] = {
+		[STYLE_PLAIN] = "",
+		[STYLE_HEAD] = "\033[1m",
+		[STYLE_GOOD] = "\033[32m",
+		[STYLE_BAD] = "\033[31m",
+	};
+	bool coloured = style != STYLE_PLAIN && is_colourful();
+	int pad = width - ctl_width(text);
+
+	printf("%s%s%s%*s", coloured ? on[style] : "", text,
+	    coloured ? "\033[0m" : "", pad > 0 ? pad : 0, "");
+}
+
+void ctl_age(int64_t seconds, char out[16])
+{
+	static const struct {
+		int s;
+		char unit;
+	} units[] = {
+		{ DAY_S, 'd' },
+		{ HOUR_S, 'h' },
+		{ MINUTE_S, 'm' },
+		{ 1, 's' },
+	};
+	size_t i = 0;
+
+	if (seconds < 0)
+		seconds = 0;
+	while (i < 3 && seconds < units[i].s)
+		i++;
+	snprintf(out, 16, "%d%c", (int)(seconds / units[i].s), units[i].unit);
+}
+
+const char *ctl_str(const struct json *j, const struct json_tok *obj,
+    const char *key, char *out, size_t size)
+{
+	if (json_string(j, json_get(j, obj, key), out, size) < 0)
+		out[0] = '\0';
+	return out;
+}
+
+int64_t ctl_num(
+    const struct json *j, const struct json_tok *obj, const char *key)
+{
+	int64_t v;
+
+	return json_int(j, json_get(j, obj, key), &v) ? v : 0;
+}
+
+/* --- registrations --- */
+
+enum column {
+	C_USER,
+	C_DEVICE,
+	C_ACCOUNT,
+	C_REGISTERED,
+	C_AGE,
+	C_STATE,
+	N_COLUMNS,
+};
+
+struct row {
+	char text[N_COLUMNS][REG_USER_MAX + 1];
+	enum ctl_style style; /* of the state */
+};
+
+static const char *const heads[N_COLUMNS] = { "USER", "DEVICE", "ACCOUNT",
+	"REGISTERED", "AGE", "STATE" };
+
+static void fill_row(
+    struct row *row, const struct reg *r, int64_t now_s, int64_t ttl_s)
+{
+	char token[REG_TOKEN_MAX + 1];
+	int64_t age_s = now_s - reg_time_s(r);
+	bool late = age_s > ttl_s;
+
+	snprintf(row->text[C_USER], sizeof(row->text[0]), "%s", reg_user(r));
+	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
+	snprintf(row->text[C_ACCOUNT], SHOWN + 1, "%s", reg_account(r));
+	log_date(reg_time_s(r), LOG_DATE_MINUTE, true, row->text[C_REGISTERED]);
+	ctl_age(age_s, row->text[C_AGE]);
+	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s",
+	    reg_suspended(r) ? "suspended"
+	    : late	     ? "expired"
+			     : "active");
+	row->style = reg_suspended(r) || late ? STYLE_BAD : STYLE_GOOD;
+}
+
+/* As many names as the terminal's line takes, at least one. */
+static void show_mailboxes(const struct reg *r, int at, int columns)
+{
+	size_t i, n = reg_n_mailboxes(r);
+	const char *name;
+
+	for (i = 0; i < n; i++) {
+		name = reg_mailbox(r, i);
+		at += ctl_width(name) + 2;
+		if (i > 0 && columns > 0 && at + 6 > columns) {
+			printf(" +%zu", n - i);
+			return;
+		}
+		printf("%s%s", i > 0 ? ", " : "", name);
+	}
+}
+
+static void show_table(struct reg **regs, size_t n, int64_t ttl_s)
+{
+	int width[N_COLUMNS], sum = 0, columns = ctl_columns(), w;
+	int64_t now_s = (int64_t)time(NULL);
+	struct row row;
+	size_t i, c;
+
+	for (c = 0; c < N_COLUMNS; c++)
+		width[c] = ctl_width(heads[c]);
+	for (i = 0; i < n; i++) {
+		fill_row(&row, regs[i], now_s, ttl_s);
+		for (c = 0; c < N_COLUMNS; c++) {
+			w = ctl_width(row.text[c]);
+			width[c] = w > width[c] ? w : width[c];
+		}
+	}
+	for (c = 0; c < N_COLUMNS; c++) {
+		width[c] += 2;
+		sum += width[c];
+		ctl_cell(STYLE_HEAD, heads[c], width[c]);
+	}
+	ctl_cell(STYLE_HEAD, "MAILBOXES", 0);
+	putchar('\n');
+	for (i = 0; i < n; i++) {
+		fill_row(&row, regs[i], now_s, ttl_s);
+		for (c = 0; c < N_COLUMNS; c++)
+			ctl_cell(c == C_STATE ? row.style : STYLE_PLAIN,
+			    row.text[c], width[c]);
+		show_mailboxes(regs[i], sum, columns);
+		putchar('\n');
+	}
+}
+
+static void show_json(struct reg **regs, size_t n)
+{
+	struct buf b = BUF_INIT(CTL_ANSWER_MAX);
+	size_t i;
+
+	putchar('[');
+	for (i = 0; i < n; i++) {
+		buf_reset(&b);
+		reg_write(regs[i], &b);
+		printf("%s\n%.*s,\"suspended\":%s}", i > 0 ? "," : "",
+		    (int)b.len - 2, (const char *)buf_head(&b),
+		    reg_suspended(regs[i]) ? "true" : "false");
+	}
+	puts(n > 0 ? "\n]" : "]");
+	buf_free(&b);
+}
+
+void ctl_show_regs(struct reg **regs, size_t n, int64_t ttl_s, bool json)
+{
+	if (json)
+		show_json(regs, n);
+	else
+		show_table(regs, n, ttl_s);
+}
+
+/* --- status --- */
+
+#define LABEL_WIDTH 15
+
+static void label(const char *text)
+{
+	ctl_cell(STYLE_HEAD, text, LABEL_WIDTH);
+}
+
+/* One line: a label, then each number with its words. */
+static const struct counts {
+	const char *label;
+	struct {
+		const char *key, *words;
+	} n[4];
+} counts[] = {
+	{ "Registrations",
+	    { { "registrations", "" },
+		{ "forgotten", " removed by Apple's word since start" },
+		{ "suspended", " suspended" } } },
+	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
+	{ "Pushes",
+	    { { "delivered", " delivered" }, { "merged", " merged" },
+		{ "retried", " sent again" }, { "dropped", " dropped" } } },
+	{ "Asked",
+	    { { "registered", " registrations" },
+		{ "notified", " notifications" }, { "unwatched", " unwatched" },
+		{ "unknownUsers", " without a device" } } },
+	{ "Refused", { { "refused", " malformed" },
+			 { "denied", " without password" } } },
+	{ "Clients", { { "clients", "" } } },
+};
+
+static void show_counts(const struct json *j, const struct counts *row)
+{
+	size_t i;
+
+	label(row->label);
+	for (i = 0; i < 4 && row->n[i].key != NULL; i++)
+		printf("%s%lld%s", i > 0 ? ", " : "",
+		    (long long)ctl_num(j, j->toks, row->n[i].key),
+		    row->n[i].words);
+	putchar('\n');
+}
+
+static void show_credentials(const struct json *j)
+{
+	int64_t expires_s = ctl_num(j, j->toks, "expires");
+	int64_t left_s = expires_s - (int64_t)time(NULL);
+	char kind[64], topic[256], date[LOG_DATE_MAX], age[16];
+
+	label("Credentials");
+	ctl_str(j, j->toks, "credentials", kind, sizeof(kind));
+	ctl_str(j, j->toks, "topic", topic, sizeof(topic));
+	printf("%s%s%s", kind, topic[0] != '\0' ? ", topic " : "", topic);
+	if (expires_s > 0) {
+		log_date(expires_s, LOG_DATE_DAY, false, date);
+		ctl_age(left_s, age);
+		if (left_s > 0)
+			printf(", valid until %s (%s)", date, age);
+		else
+			printf(", expired on %s", date);
+	}
+	putchar('\n');
+}
+
+static void show_apple(const struct json *j)
+{
+	char state[64], host[256], error[ERR_MAX];
+
+	label("Apple");
+	ctl_str(j, j->toks, "apns", state, sizeof(state));
+	ctl_str(j, j->toks, "apnsHost", host, sizeof(host));
+	ctl_str(j, j->toks, "apnsError", error, sizeof(error));
+	ctl_cell(
+	    strcmp(state, "connected") == 0 ? STYLE_GOOD : STYLE_BAD, state, 0);
+	printf(
+	    ", %s port %lld", host, (long long)ctl_num(j, j->toks, "apnsPort"));
+	if (strcmp(state, "connected") != 0 && error[0] != '\0')
+		printf(": %s", error);
+	putchar('\n');
+}
+
+void ctl_show_status(const struct json *j)
+{
+	char version[64], tls[64], health[ERR_MAX], age[16];
+	size_t i;
+
+	ctl_str(j, j->toks, "version", version, sizeof(version));
+	ctl_str(j, j->toks, "tls", tls, sizeof(tls));
+	ctl_str(j, j->toks, "health", health, sizeof(health));
+	ctl_age(ctl_num(j, j->toks, "uptime"), age);
+	label("Version");
+	printf("xapsd %s, %s, up for %s\n", version, tls, age);
+	label("Health");
+	ctl_cell(strcmp(health, "ok") == 0 ? STYLE_GOOD : STYLE_BAD, health, 0);
+	putchar('\n');
+	show_credentials(j);
+	show_apple(j);
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		show_counts(j, &counts[i]);
+	if (ctl_num(j, j->toks, "storeFailing") != 0) {
+		label("Disk");
+		ctl_cell(STYLE_BAD,
+		    "registrations cannot be written: see the log", 0);
+		putchar('\n');
+	}
+}

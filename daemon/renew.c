@@ -1,0 +1,243 @@
+/* daemon/renew.c - credentials over time. */
+#include "daemon/renew.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "api.h"
+#include "buf.h"
+#include "conf.h"
+#include "cred.h"
+#include "http.h"
+#include "log.h"
+#include "loop.h"
+#include "push.h"
+#include "tls.h"
+#include "daemon/watch.h"
+
+#define DAY_S 86400
+
+/* 0: it is past. */
+static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
+
+#define N_WARN_DAYS (sizeof(warn_days) / sizeof(warn_days[0]))
+
+struct renew {
+	struct loop *loop;
+	const struct conf *conf;
+	struct cred *cred;
+	struct push_queue *queue;
+	struct api *api;
+	struct watch *watch;
+	size_t warned; /* the row of the last warning, N_WARN_DAYS none yet */
+
+	struct http_server *server;
+	struct cred *server_cred; /* NULL: no TLS listener */
+	struct watch *server_watch;
+	size_t server_warned;
+};
+
+static void watch_one(void *arg, const char *path)
+{
+	watch_add(arg, path);
+}
+
+static void on_changed(void *arg)
+{
+	log_info("credentials: a file has changed");
+	renew_reload(arg);
+}
+
+/* The folders of the files that conf names now. */
+static void watch_files(struct renew *r)
+{
+	watch_free(r->watch);
+	r->watch = watch_new(r->loop, on_changed, r);
+	cred_each_file(r->conf, watch_one, r->watch);
+}
+
+static const char *utc(int64_t time_s, char out[LOG_DATE_MAX])
+{
+	return log_date(time_s, LOG_DATE_MINUTE, false, out);
+}
+
+static void say_cred(const struct renew *r)
+{
+	char date[LOG_DATE_MAX];
+
+	if (cred_kind(r->cred) == CRED_TOKEN_KEY)
+		log_info("Token key for topic %s", cred_topic(r->cred));
+	if (cred_kind(r->cred) != CRED_CERTIFICATE)
+		return;
+	log_info("Certificate valid until %s UTC, topic %s",
+	    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
+}
+
+/* The place of the smallest of warn_days that is not past, N_WARN_DAYS if none. */
+static size_t warn_row(int64_t left_s)
+{
+	size_t i;
+
+	for (i = 0; i < N_WARN_DAYS; i++)
+		if (left_s <= (int64_t)warn_days[i] * DAY_S)
+			break;
+	return i;
+}
+
+/* Once for each row up to `most`; *warned is the last one's. */
+static void look(const struct cred *cred, size_t most, size_t *warned,
+    const char *whose, const char *then)
+{
+	int64_t now_s = (int64_t)time(NULL), expires_s = cred_expires_s(cred);
+	long long days = (long long)((expires_s - now_s + DAY_S - 1) / DAY_S);
+	char date[LOG_DATE_MAX];
+	size_t row;
+
+	/* A clock that was never set says nothing. */
+	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
+		return;
+	row = warn_row(expires_s - now_s);
+	if (row >= most || row >= *warned)
+		return;
+	*warned = row;
+	if (days > 0)
+		log_warn("%sthe certificate expires on %s UTC, in %lld day%s: "
+			 "renew it, or %s then",
+		    whose, utc(expires_s, date), days, days == 1 ? "" : "s",
+		    then);
+	else if (*whose != '\0') /* of the other one the queue says it */
+		log_error("%sthe certificate expired on %s UTC: renew it, %s",
+		    whose, utc(expires_s, date), then);
+}
+
+void renew_look(struct renew *r)
+{
+	look(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
+	/* Others renew these by themselves 30 days ahead. */
+	if (r->server_cred != NULL)
+		look(r->server_cred, N_WARN_DAYS - 1, &r->server_warned,
+		    "TLS listener: ", "Dovecot refuses it");
+}
+
+bool renew_reload(struct renew *r)
+{
+	struct cred *fresh, *old = r->cred;
+	char err[ERR_MAX];
+
+	watch_files(r);
+	fresh = cred_load(r->conf, err);
+	if (fresh == NULL) {
+		log_error("%s: not used, the old credentials stay", err);
+		return false;
+	}
+	r->cred = fresh;
+	push_set_cred(r->queue, fresh);
+	api_set_cred(r->api, fresh);
+	cred_free(old);
+	r->warned = N_WARN_DAYS;
+	say_cred(r);
+	renew_look(r);
+	return true;
+}
+
+/* --- of the TLS listener --- */
+
+static void on_server_changed(void *arg)
+{
+	log_info("TLS listener: a file has changed");
+	renew_reload_server(arg);
+}
+
+static void watch_server_file(struct renew *r, const char *name)
+{
+	char *path = conf_beside(r->conf, name);
+
+	watch_add(r->server_watch, path);
+	free(path);
+}
+
+static void use_server_cred(struct renew *r, struct cred *cred)
+{
+	char date[LOG_DATE_MAX];
+
+	r->server_cred = cred;
+	r->server_warned = N_WARN_DAYS;
+	log_info("TLS listener: certificate valid until %s UTC",
+	    utc(cred_expires_s(cred), date));
+}
+
+static void watch_server_files(struct renew *r)
+{
+	watch_free(r->server_watch);
+	r->server_watch = watch_new(r->loop, on_server_changed, r);
+	watch_server_file(r, r->conf->tls_certfile);
+	watch_server_file(r, r->conf->tls_keyfile);
+}
+
+static void free_cred(void *cred)
+{
+	cred_free(cred);
+}
+
+void renew_reload_server(struct renew *r)
+{
+	struct cred *fresh, *old = r->server_cred;
+	bool wanted = r->conf->tls_certfile != NULL;
+	char err[ERR_MAX];
+
+	if (wanted != (old != NULL))
+		log_warn("reload: takes effect at the next start only: "
+			 "tlsCertfile");
+	if (!wanted || old == NULL)
+		return;
+	watch_server_files(r);
+	fresh = cred_load_server(r->conf, err);
+	if (fresh == NULL) {
+		log_error("%s: not used, the old certificate stays", err);
+		return;
+	}
+	use_server_cred(r, fresh);
+	renew_look(r);
+	http_server_set_tls(r->server, cred_tls(fresh));
+	/* Who was accepted in this round may have its context only by name. */
+	loop_defer_free(r->loop, old, free_cred);
+}
+
+/* --- the owner's --- */
+
+struct renew *renew_new(struct loop *l, const struct conf *conf)
+{
+	struct renew *r = xcalloc(1, sizeof(*r));
+
+	r->loop = l;
+	r->conf = conf;
+	r->warned = N_WARN_DAYS;
+	watch_files(r);
+	if (conf->tls_certfile != NULL)
+		watch_server_files(r);
+	return r;
+}
+
+void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
+    struct api *api, struct cred *server_cred, struct http_server *server)
+{
+	r->cred = cred;
+	r->queue = queue;
+	r->api = api;
+	r->server = server;
+	say_cred(r);
+	if (server_cred != NULL)
+		use_server_cred(r, server_cred);
+	renew_look(r);
+}
+
+void renew_free(struct renew *r)
+{
+	if (r == NULL)
+		return;
+	watch_free(r->watch);
+	watch_free(r->server_watch);
+	cred_free(r->cred);
+	cred_free(r->server_cred);
+	free(r);
+}

@@ -1,0 +1,106 @@
+/* push/int.h - what the files of push share.  Nobody else includes this. */
+#ifndef PUSH_INT_H
+#define PUSH_INT_H
+
+#include "push.h"
+
+#include "buf.h"
+#include "push/hashes.h"
+#include "loop.h"
+
+struct apns;
+struct apns_answer;
+struct reg;
+
+enum push_state {
+	PUSH_IDLE,    /* nothing waits */
+	PUSH_DELAYED, /* for the rest of a run of events */
+	PUSH_READY,   /* for room, or for the one in flight */
+	PUSH_PAUSED,  /* after a failure */
+};
+
+/* One registration's pushes: one waiting, one in flight. */
+struct push {
+	struct push_queue *q;
+	struct reg *reg;	  /* NULL: dropped while in flight */
+	struct push *prev, *next; /* ready list; next: pool, orphans */
+	struct loop_timer timer;
+	struct hashes wait, flight;
+	int64_t born_ms;       /* oldest event of wait and flight */
+	unsigned auth_gen;     /* JWT that the one in flight was sent with */
+	unsigned tries;	       /* failures in a row */
+	enum push_state state; /* changed only by push_to() */
+	bool listed;	       /* in the ready list */
+	bool in_flight;
+	bool probe_sent;     /* the one in flight is the probe's */
+	struct probe *probe; /* of push_now(), NULL: none */
+};
+
+struct push_queue {
+	struct loop *loop;
+	const struct conf *conf;
+	struct store *store;
+	struct cred *cred;
+	struct apns *apns;
+	struct push *first, *last; /* ready to be sent */
+	struct push *pool;
+	struct push *orphans; /* in flight, their registration dropped */
+	size_t count, in_flight;
+	struct loop_task pump;
+	struct buf payload;
+	/* credentials refused */
+	struct loop_timer hold;
+	int64_t hold_ms; /* the last pause; 0 when all is well */
+	bool probing;	 /* one at a time until Apple accepts again */
+	char trouble[ERR_MAX], date_trouble[ERR_MAX];
+	/* JWT */
+	unsigned auth_gen;
+	int64_t renewed_ms; /* 0: never for ExpiredProviderToken */
+	struct push_counters counters;
+	struct push_test *tests; /* of push_now() */
+};
+
+/* --- push.c --- */
+
+/* The one place where a push changes its state.  ms: for the states that wait
+ * for a timer; PUSH_FRONT for PUSH_READY: before the others, its turn was
+ * already. */
+void push_to(struct push *p, enum push_state to, int64_t ms);
+#define PUSH_FRONT (-1)
+
+/* The registration's push, made if there is none. */
+struct push *push_get(struct push_queue *q, struct reg *r);
+/* Adds the registration's i-th mailbox to what waits. */
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
+/* Adds `"<hex>",` for each. */
+void push_add_hashes(struct buf *b, const struct hashes *s);
+/* Whether its pushes name the mailbox; without, only INBOX is pushed. */
+bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
+void push_release(struct push *p);
+/* The answered push is over; what waited meanwhile goes on. */
+void push_settle(struct push *p);
+/* True if it was too old to be of use, and is gone. */
+bool push_drop_expired(struct push *p);
+/* Logs about one registration. */
+void push_say(enum log_level level, const struct push *p, const char *what);
+
+/* Credentials refused: everything waits, in growing pauses, or pause_ms if it is
+ * not 0.  Logged once, healthz says why. */
+void push_hold(struct push_queue *q, const char *why, int64_t pause_ms);
+/* Apple accepts them (again). */
+void push_hold_ends(struct push_queue *q);
+
+/* --- push/trial.c --- */
+
+/* Tells how the probe of p ended; none: nothing. */
+void push_probe_end(struct push *p, bool delivered, const char *words);
+void push_probe_answered(struct push *p, const struct apns_answer *an);
+/* Nobody is told any more. */
+void push_tests_free(struct push_queue *q);
+
+/* --- push/answer.c --- */
+
+/* Does what Apple's answer to the push in flight asks for. */
+void push_answered(struct push *p, const struct apns_answer *an);
+
+#endif

@@ -1,0 +1,207 @@
+/* push/trial.c - test pushes on request: who asked hears what became of each. */
+#include "push/int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "apns.h"
+#include "store.h"
+
+/* Somebody waits in front of a terminal. */
+#define TEST_MS 15000
+
+struct push_test {
+	struct push_test *next; /* in queue.tests */
+	struct push_queue *q;
+	struct probe *probes;
+	push_now_cb *cb;
+	void *arg;
+	struct loop_timer timer;
+};
+
+/* One device whose answer is awaited. */
+struct probe {
+	struct probe *next;
+	struct push_test *test;
+	struct push *push;
+};
+
+/* --- the end of a probe, of a test --- */
+
+static void tell(const struct push_test *t, const struct reg *r, bool delivered,
+    const char *words)
+{
+	char token[REG_TOKEN_MAX + 1];
+
+	t->cb(t->arg, reg_account(r), reg_token(r, token), delivered, words);
+}
+
+static void test_free(struct push_test *t)
+{
+	struct push_test **at = &t->q->tests;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	loop_timer_clear(t->q->loop, &t->timer);
+	free(t);
+}
+
+static void test_end(struct push_test *t)
+{
+	t->cb(t->arg, NULL, NULL, false, NULL);
+	test_free(t);
+}
+
+static void probe_free(struct probe *pr)
+{
+	struct probe **at = &pr->test->probes;
+
+	while (*at != pr)
+		at = &(*at)->next;
+	*at = pr->next;
+	pr->push->probe = NULL;
+	pr->push->probe_sent = false;
+	free(pr);
+}
+
+void push_probe_end(struct push *p, bool delivered, const char *words)
+{
+	struct probe *pr = p->probe;
+	struct push_test *t;
+
+	if (pr == NULL)
+		return;
+	t = pr->test;
+	tell(t, p->reg, delivered, words);
+	probe_free(pr);
+	/* While push_now() still looks for devices its timer is not set. */
+	if (t->probes == NULL && loop_timer_is_set(&t->timer))
+		test_end(t);
+}
+
+void push_probe_answered(struct push *p, const struct apns_answer *an)
+{
+	char words[ERR_MAX];
+	const char *meaning;
+
+	if (!p->probe_sent)
+		return;
+	if (an->outcome != APNS_ANSWERED) {
+		push_probe_end(p, false,
+		    an->outcome == APNS_LOST
+			? "no answer from Apple: it will be sent again"
+			: "Apple closed the connection before it: it will be "
+			  "sent again");
+		return;
+	}
+	if (an->status == 200) {
+		push_probe_end(p, true, "Apple took it");
+		return;
+	}
+	meaning = apns_reason_words(an->reason);
+	err_set(words, "Apple answered %d %s%s%s", an->status, an->reason,
+	    meaning[0] != '\0' ? ": " : "", meaning);
+	push_probe_end(p, false, words);
+}
+
+/* --- the beginning --- */
+
+static void on_late(void *arg)
+{
+	struct push_test *t = arg;
+	struct apns_status st = { 0 };
+	char words[ERR_MAX];
+
+	push_get_apns(t->q, &st);
+	if (st.state == APNS_UP)
+		err_set(words, "no answer within %d s: it stays queued",
+		    TEST_MS / 1000);
+	else
+		err_set(words, "not connected to Apple%s%s: it stays queued",
+		    st.last_error[0] != '\0' ? ": " : "", st.last_error);
+	while (t->probes != NULL) {
+		tell(t, t->probes->push->reg, false, words);
+		probe_free(t->probes);
+	}
+	test_end(t);
+}
+
+/* Why this device cannot be tested, NULL if it can. */
+static const char *obstacle(struct push_queue *q, const struct reg *r,
+    const char *mailbox, int *mailbox_r)
+{
+	const struct push *p = reg_data(r);
+	const char *trouble = push_trouble(q);
+
+	*mailbox_r = reg_match(r, mailbox);
+	if (trouble != NULL)
+		return trouble;
+	if (reg_suspended(r))
+		return "suspended: Apple refused its token; it heals when the "
+		       "device registers again";
+	if (p != NULL && p->probe != NULL)
+		return "another test is under way";
+	if (*mailbox_r < 0)
+		return "does not watch this mailbox";
+	if (!push_names_mailboxes(q, r) && strcasecmp(mailbox, "INBOX") != 0)
+		return "is woken for INBOX only: its plugin does not name "
+		       "mailboxes";
+	return NULL;
+}
+
+static void probe(struct push_test *t, struct reg *r, int mailbox)
+{
+	struct probe *pr = xcalloc(1, sizeof(*pr));
+	struct push *p = push_get(t->q, r);
+
+	pr->test = t;
+	pr->push = p;
+	pr->next = t->probes;
+	t->probes = pr;
+	p->probe = pr;
+	p->probe_sent = false;
+	/* A pause after a failure ends here: somebody wants to know. */
+	if (p->state == PUSH_PAUSED)
+		push_to(p, PUSH_READY, 0);
+	push_add(t->q, r, (size_t)mailbox, true);
+}
+
+void push_now(struct push_queue *q, const char *user, const char *mailbox,
+    push_now_cb *cb, void *arg)
+{
+	struct push_test *t = xcalloc(1, sizeof(*t));
+	const char *why;
+	struct reg *r;
+	int i;
+
+	t->q = q;
+	t->cb = cb;
+	t->arg = arg;
+	t->next = q->tests;
+	q->tests = t;
+	loop_timer_init(&t->timer, on_late, t);
+	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
+		why = obstacle(q, r, mailbox, &i);
+		if (why != NULL)
+			tell(t, r, false, why);
+		else
+			probe(t, r, i);
+	}
+	if (t->probes == NULL)
+		test_end(t);
+	else
+		loop_timer_set(q->loop, &t->timer, TEST_MS);
+}
+
+void push_tests_free(struct push_queue *q)
+{
+	struct push_test *t;
+
+	while ((t = q->tests) != NULL) {
+		while (t->probes != NULL)
+			probe_free(t->probes);
+		test_free(t);
+	}
+}

@@ -1,0 +1,563 @@
+/* store/file.c - the flat file: lock, append, rewrite.
+ *
+ * The lock (flock) is on the file itself.  A rewrite locks the new file before
+ * it takes the name, and who opens the file checks that the name still leads to
+ * what was locked: so there is no moment without a lock and no lock file. */
+#include "store/int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+
+#define FLUSH_AT 65536	   /* bytes gathered for one write */
+#define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
+#define OPEN_TRIES 10	   /* against a file renamed meanwhile */
+#define ORIGINALS_MAX 100  /* .orig, .orig.1 and so on */
+#define LINE_TYPICAL 160   /* bytes, rather less: growing takes time */
+#define DIRTY_KEPT 1024	   /* places kept allocated between writes */
+
+/* --- errors --- */
+
+static const struct {
+	int error;
+	const char *cure;
+} cures[] = {
+	{ ENOSPC, "make room on its file system" },
+	{ EDQUOT, "make room, its owner's quota is used up" },
+	{ EFBIG, "raise the limit on file sizes" },
+	{ EROFS, "mount its file system writable" },
+	{ EACCES, "file and directory must be writable for xapsd's user" },
+	{ EPERM, "file and directory must be writable for xapsd's user" },
+	{ ENOENT, "its directory must exist" },
+	{ EIO, "the disk may be failing" },
+	{ EISDIR, "databaseFile must name a file" },
+};
+
+static void io_error(
+    char err[ERR_MAX], const char *path, const char *what, int error)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(cures) / sizeof(*cures); i++)
+		if (cures[i].error == error)
+			break;
+	if (i < sizeof(cures) / sizeof(*cures))
+		err_set(err, "%s: %s: %s: %s", path, what, strerror(error),
+		    cures[i].cure);
+	else
+		err_set(err, "%s: %s: %s", path, what, strerror(error));
+}
+
+void store_io_error(char err[ERR_MAX], const struct store *s,
+    const char *suffix, const char *what, int error)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", s->path, suffix);
+	io_error(err, path, what, error);
+}
+
+/* --- writing --- */
+
+int store_write_all(int fd, const void *p, size_t n)
+{
+	const char *c = p;
+	ssize_t k;
+
+	while (n > 0) {
+		k = write(fd, c, n);
+		if (k < 0 && errno != EINTR)
+			return errno;
+		if (k == 0)
+			return ENOSPC;
+		if (k > 0) {
+			c += k;
+			n -= (size_t)k;
+		}
+	}
+	return 0;
+}
+
+/* Gathers lines; the first error stays. */
+struct sink {
+	int fd;
+	int error;
+	uint64_t total;
+	struct buf buf;
+};
+
+static void sink_init(struct sink *k, int fd)
+{
+	k->fd = fd;
+	k->error = 0;
+	k->total = 0;
+	buf_init(&k->buf, FLUSH_AT + STORE_LINE_MAX);
+}
+
+static void sink_flush(struct sink *k)
+{
+	if (k->error == 0 && k->buf.failed)
+		k->error = EOVERFLOW;
+	if (k->error == 0 && k->buf.len > 0)
+		k->error =
+		    store_write_all(k->fd, buf_head(&k->buf), k->buf.len);
+	buf_reset(&k->buf);
+}
+
+/* To be called after every line; returns its length. */
+static uint32_t sink_line(struct sink *k, size_t before)
+{
+	size_t len = k->buf.len - before;
+
+	k->total += len;
+	if (k->buf.len >= FLUSH_AT)
+		sink_flush(k);
+	return (uint32_t)len;
+}
+
+static uint32_t sink_reg(struct sink *k, const struct reg *r)
+{
+	size_t before = k->buf.len;
+
+	reg_write(r, &k->buf);
+	return sink_line(k, before);
+}
+
+/* --- what is queued is on disk --- */
+
+static void settle(struct store *s, uint64_t size)
+{
+	struct reg *r;
+	size_t i;
+
+	for (i = 0; i < s->n_dirty; i++) {
+		r = s->dirty[i].reg;
+		r->line = s->dirty[i].len;
+		r->written_s = r->time_s;
+		r->flags &= (uint16_t)~REG_DIRTY;
+		r->flags |= REG_ON_DISK;
+		s->live += r->line;
+	}
+	s->n_dirty = 0;
+	if (s->cap_dirty > DIRTY_KEPT) {
+		free(s->dirty);
+		s->dirty = NULL;
+		s->cap_dirty = 0;
+	}
+	store_free_gone(s);
+	s->size = size;
+}
+
+static int sync_dir(struct store *s, char err[ERR_MAX])
+{
+	char *end = strrchr(s->path, '/');
+	int fd, error = 0;
+
+	*end = '\0';
+	fd = open(
+	    end == s->path ? "/" : s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*end = '/';
+	/* Some file systems cannot sync a directory: EINVAL. */
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+		error = errno;
+	if (fd >= 0)
+		close(fd);
+	s->must_sync_dir = error != 0;
+	if (error != 0)
+		store_io_error(err, s, "", "sync its directory", error);
+	return error != 0 ? -1 : 0;
+}
+
+/* Of a key that came back only the new line is written, so that no crash can
+ * fall between the two. */
+static void append_gone(struct store *s, struct sink *k, const struct reg *r)
+{
+	char token[REG_TOKEN_MAX + 1];
+	size_t before = k->buf.len;
+
+	reg_token(r, token);
+	if (store_find(s, reg_user(r), reg_account(r), token) != NULL)
+		return;
+	reg_write_gone(r, &k->buf);
+	sink_line(k, before);
+}
+
+static void append_lines(struct store *s, struct sink *k)
+{
+	struct reg *r;
+	size_t i;
+
+	if (lseek(s->fd, (off_t)s->size, SEEK_SET) < 0)
+		k->error = errno;
+	if (s->lacks_newline) {
+		buf_add_byte(&k->buf, '\n');
+		k->total++;
+	}
+	for (r = s->gone; r != NULL && k->error == 0; r = r->chain)
+		append_gone(s, k, r);
+	for (i = 0; i < s->n_dirty && k->error == 0; i++)
+		s->dirty[i].len = sink_reg(k, s->dirty[i].reg);
+	sink_flush(k);
+}
+
+static int append(struct store *s, char err[ERR_MAX])
+{
+	struct sink k;
+
+	sink_init(&k, s->fd);
+	append_lines(s, &k);
+	buf_free(&k.buf);
+	if (k.error == 0 && fdatasync(s->fd) < 0) {
+		k.error = errno;
+		/* Nobody knows what the disk holds now, and another sync may
+		 * succeed without having written it. */
+		s->must_rewrite = true;
+	}
+	if (k.error != 0) {
+		store_io_error(err, s, "", "write", k.error);
+		s->must_cut = ftruncate(s->fd, (off_t)s->size) < 0;
+		return -1;
+	}
+	s->lacks_newline = false;
+	settle(s, s->size + k.total);
+	return 0;
+}
+
+/* --- rewriting --- */
+
+/* So that a rewrite by root leaves the file to whom it belonged. */
+static void give_to(int fd, const struct stat *st)
+{
+	struct stat own;
+
+	if (fstat(fd, &own) == 0 &&
+	    (own.st_uid != st->st_uid || own.st_gid != st->st_gid) &&
+	    fchown(fd, st->st_uid, st->st_gid) < 0)
+		log_debug("fchown: %s", strerror(errno));
+}
+
+/* The original stays under a name of its own; a hard link, so that there is
+ * always a file of the right name. */
+static int keep_original(struct store *s)
+{
+	char path[PATH_MAX];
+	struct stat st, mine;
+	int i;
+
+	if (fstat(s->fd, &mine) < 0)
+		return errno;
+	for (i = 0; i < ORIGINALS_MAX; i++) {
+		if (i == 0)
+			snprintf(path, sizeof(path), "%s.orig", s->path);
+		else
+			snprintf(path, sizeof(path), "%s.orig.%d", s->path, i);
+		if (link(s->path, path) == 0)
+			return 0;
+		if (stat(path, &st) == 0) {
+			/* Ours already, from a start that ended here. */
+			if (st.st_ino == mine.st_ino &&
+			    st.st_dev == mine.st_dev)
+				return 0;
+			continue;
+		}
+		/* A file system without hard links. */
+		return rename(s->path, path) < 0 ? errno : 0;
+	}
+	return EEXIST;
+}
+
+struct rewrite {
+	struct store *s;
+	struct sink k;
+};
+
+static int rewrite_reg(void *arg, struct reg *r)
+{
+	struct rewrite *w = arg;
+	uint32_t len = sink_reg(&w->k, r);
+
+	if (r->flags & REG_DIRTY) {
+		w->s->dirty[r->line].len = len;
+	} else {
+		w->s->live += len;
+		w->s->live -= r->line;
+		r->line = len;
+	}
+	return w->k.error;
+}
+
+/* Fills the new file and makes it durable: 0 or errno. */
+static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
+{
+	struct rewrite w = { .s = s };
+	struct stat st;
+
+	if (fstat(s->fd, &st) == 0)
+		give_to(fd, &st);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno;
+	sink_init(&w.k, fd);
+	store_each(s, rewrite_reg, &w);
+	sink_flush(&w.k);
+	buf_free(&w.k.buf);
+	if (w.k.error == 0 && fsync(fd) < 0)
+		w.k.error = errno;
+	*size_r = w.k.total;
+	return w.k.error;
+}
+
+int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
+{
+	char temp[PATH_MAX];
+	uint64_t size = 0;
+	int fd, error;
+
+	snprintf(temp, sizeof(temp), "%s.new", s->path);
+	unlink(temp);
+	fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	error = fd < 0 ? errno : rewrite_fill(s, fd, &size);
+	if (error == 0 && keep)
+		error = keep_original(s);
+	if (error == 0 && rename(temp, s->path) < 0)
+		error = errno;
+	if (error != 0) {
+		store_io_error(err, s, ".new", "write", error);
+		if (fd >= 0) {
+			close(fd);
+			unlink(temp);
+		}
+		return -1;
+	}
+	close(s->fd);
+	s->fd = fd;
+	s->must_rewrite = false;
+	s->must_cut = false;
+	s->lacks_newline = false;
+	s->rewrite_at = 0;
+	settle(s, size);
+	return sync_dir(s, err);
+}
+
+/* --- syncing --- */
+
+/* Is the file still ours and as we left it? */
+static int check_file(struct store *s, char err[ERR_MAX])
+{
+	struct stat st, named;
+
+	if (fstat(s->fd, &st) < 0) {
+		store_io_error(err, s, "", "look at", errno);
+		return -1;
+	}
+	if (stat(s->path, &named) < 0) {
+		if (errno == ENOENT && st.st_nlink == 0) {
+			log_warn(
+			    "%s: was deleted: it is written anew", s->path);
+			s->must_rewrite = true;
+			return 0;
+		}
+		err_set(err,
+		    "%s: %s: moved away, or its file system is not mounted: "
+		    "put it back",
+		    s->path, strerror(errno));
+		return -1;
+	}
+	if (st.st_ino != named.st_ino || st.st_dev != named.st_dev) {
+		err_set(err,
+		    "%s: another file has taken its place: put the old one "
+		    "back, or restart xapsd to read the new one",
+		    s->path);
+		return -1;
+	}
+	if (s->must_cut) {
+		if (ftruncate(s->fd, (off_t)s->size) < 0) {
+			store_io_error(err, s, "", "cut", errno);
+			return -1;
+		}
+		s->must_cut = false;
+	} else if ((uint64_t)st.st_size != s->size) {
+		log_warn("%s: another program has changed it: it is written "
+			 "anew",
+		    s->path);
+		s->must_rewrite = true;
+	}
+	return 0;
+}
+
+static bool is_mostly_dead(const struct store *s)
+{
+	return s->size > REWRITE_FROM && s->size > 2 * s->live &&
+	       s->size >= s->rewrite_at && !s->frozen;
+}
+
+bool store_is_dirty(const struct store *s)
+{
+	return s->n_dirty > 0 || s->gone != NULL || s->must_rewrite ||
+	       s->must_sync_dir;
+}
+
+int store_sync(struct store *s, char err[ERR_MAX])
+{
+	if (!store_is_dirty(s))
+		return 0;
+	if (check_file(s, err) < 0)
+		return -1;
+	if (s->must_sync_dir && sync_dir(s, err) < 0)
+		return -1;
+	if (s->must_rewrite || is_mostly_dead(s)) {
+		if (store_rewrite(s, false, err) == 0)
+			return 0;
+		if (s->must_rewrite || s->must_sync_dir)
+			return -1;
+		/* Appending may still do: a rewrite needs more room. */
+		log_warn("%s (rewriting is put off)", err);
+		s->rewrite_at = s->size + s->size / 8;
+	}
+	return append(s, err);
+}
+
+/* --- opening --- */
+
+static void no_directory(char err[ERR_MAX], const char *path)
+{
+	const char *end = strrchr(path, '/');
+	int n = end == NULL ? 1 : end == path ? 1 : (int)(end - path);
+
+	err_set(err,
+	    "%s: the directory %.*s does not exist: create it and give it to "
+	    "xapsd's user, or set databaseFile",
+	    path, n, end == NULL ? "." : path);
+}
+
+/* 0: locked.  1: try again, the name leads elsewhere now. */
+static int lock(int fd, const char *path, char err[ERR_MAX])
+{
+	struct stat st, named;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		err_set(err, "%s: not a regular file: set databaseFile", path);
+		return -1;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			err_set(err,
+			    "%s: in use by another xapsd: stop that one first, "
+			    "or set databaseFile",
+			    path);
+		else
+			io_error(err, path, "lock", errno);
+		return -1;
+	}
+	return stat(path, &named) < 0 || st.st_ino != named.st_ino ||
+	       st.st_dev != named.st_dev;
+}
+
+static int open_locked(const char *path, char err[ERR_MAX])
+{
+	int fd, rc, i;
+
+	for (i = 0; i < OPEN_TRIES; i++) {
+		fd =
+		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+		if (fd < 0) {
+			if (errno == ENOENT || errno == ENOTDIR)
+				no_directory(err, path);
+			else
+				io_error(err, path, "open", errno);
+			return -1;
+		}
+		rc = lock(fd, path, err);
+		if (rc == 0)
+			return fd;
+		close(fd);
+		if (rc < 0)
+			return -1;
+	}
+	err_set(
+	    err, "%s: changes all the time: another program replaces it", path);
+	return -1;
+}
+
+/* Makes a new file durable, and its directory's owner's if root made it. */
+static int adopt(struct store *s, char err[ERR_MAX])
+{
+	char *end = strrchr(s->path, '/');
+	struct stat st;
+
+	if (geteuid() == 0) {
+		*end = '\0';
+		if (stat(end == s->path ? "/" : s->path, &st) == 0)
+			give_to(s->fd, &st);
+		*end = '/';
+	}
+	return sync_dir(s, err);
+}
+
+static int read_file(struct store *s, char err[ERR_MAX])
+{
+	char head[4096];
+	struct stat st;
+	ssize_t n = pread(s->fd, head, sizeof(head), 0);
+
+	if (n < 0 || fstat(s->fd, &st) < 0) {
+		store_io_error(err, s, "", "read", errno);
+		return -1;
+	}
+	if (n == 0)
+		return adopt(s, err);
+	store_expect(s, (size_t)st.st_size / LINE_TYPICAL);
+	if (store_go_detect(head, (size_t)n))
+		return store_go_load(s, err);
+	return store_load(s, err);
+}
+
+struct store *store_open(const char *path, char err[ERR_MAX])
+{
+	char temp[PATH_MAX];
+	struct store *s;
+	int fd;
+
+	/* Room for the suffixes, too. */
+	if (strlen(path) + 16 > sizeof(temp)) {
+		err_set(err, "databaseFile: the name is too long");
+		return NULL;
+	}
+	fd = open_locked(path, err);
+	if (fd < 0)
+		return NULL;
+	s = store_new();
+	s->fd = fd;
+	/* A rename would replace a symbolic link, not what it leads to. */
+	s->path = realpath(path, NULL);
+	if (s->path == NULL || strlen(s->path) + 16 > sizeof(temp)) {
+		io_error(err, path, "find its real name", errno);
+		goto fail;
+	}
+	snprintf(temp, sizeof(temp), "%s.new", s->path);
+	unlink(temp); /* of a rewrite that was cut short */
+	if (read_file(s, err) == 0)
+		return s;
+fail:
+	close(s->fd);
+	store_free(s);
+	return NULL;
+}
+
+void store_close(struct store *s)
+{
+	char err[ERR_MAX];
+
+	if (s == NULL)
+		return;
+	if (store_sync(s, err) < 0)
+		log_error("registrations: %s", err);
+	close(s->fd);
+	store_free(s);
+}

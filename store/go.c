@@ -1,0 +1,428 @@
+/* store/go.c - takes over the Go daemon's database.json and writes it back. */
+#include "store/int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "json.h"
+
+#define SKIPPED_LOGGED 10     /* then only the count */
+#define EXPORT_FLUSH_AT 65536 /* bytes */
+
+bool store_go_detect(const char *text, size_t len)
+{
+	static const char want[] = "{\"Users\":";
+	const char *w = want;
+	size_t i;
+
+	/* White space may stand before any of the three tokens. */
+	for (i = 0; i < len && *w != '\0'; i++) {
+		if (text[i] == *w)
+			w++;
+		else if (strchr(" \t\r\n", text[i]) == NULL ||
+			 (*w != '{' && *w != '"' && *w != ':'))
+			return false;
+	}
+	return *w == '\0';
+}
+
+/* --- RFC 3339 --- */
+
+/* n digits at *s, or -1. */
+static int digits(const char **s, int n)
+{
+	int v = 0;
+
+	for (; n > 0; n--, (*s)++) {
+		if (**s < '0' || **s > '9')
+			return -1;
+		v = v * 10 + (**s - '0');
+	}
+	return v;
+}
+
+/* Reads numbers by a pattern: a digit is that many digits, all else itself. */
+static bool scan(const char **s, const char *pattern, int *out)
+{
+	for (; *pattern != '\0'; pattern++) {
+		if (*pattern >= '1' && *pattern <= '9') {
+			*out = digits(s, *pattern - '0');
+			if (*out++ < 0)
+				return false;
+		} else if (*(*s)++ != *pattern) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* "+01:00" or "Z" and the end. */
+static bool scan_zone(const char *s, int64_t *offset_s)
+{
+	int hm[2];
+	int sign = *s == '-' ? -1 : 1;
+
+	*offset_s = 0;
+	if (strcmp(s, "Z") == 0)
+		return true;
+	if (*s != '+' && *s != '-')
+		return false;
+	s++;
+	if (!scan(&s, "2:2", hm) || *s != '\0')
+		return false;
+	*offset_s = (int64_t)sign * (hm[0] * 3600 + hm[1] * 60);
+	return true;
+}
+
+static bool parse_time(const char *s, int64_t *t_r)
+{
+	int64_t offset;
+	struct tm tm = { 0 };
+	int v[6];
+
+	if (!scan(&s, "4-2-2T2:2:2", v))
+		return false;
+	if (*s == '.')
+		for (s++; *s >= '0' && *s <= '9'; s++)
+			;
+	if (!scan_zone(s, &offset) || v[1] < 1 || v[1] > 12 || v[2] < 1 ||
+	    v[2] > 31 || v[3] > 23 || v[4] > 59 || v[5] > 60)
+		return false;
+	tm.tm_year = v[0] - 1900;
+	tm.tm_mon = v[1] - 1;
+	tm.tm_mday = v[2];
+	tm.tm_hour = v[3];
+	tm.tm_min = v[4];
+	tm.tm_sec = v[5];
+	*t_r = (int64_t)timegm(&tm) - offset;
+	return true;
+}
+
+/* --- import --- */
+
+struct import {
+	struct store *s;
+	const struct json *j;
+	int64_t now_s;
+	struct store_import *result;
+	struct record rec;
+};
+
+static const char *read_time(
+    struct import *m, const struct json_tok *t, int64_t *time_r)
+{
+	char s[64];
+
+	*time_r = m->now_s;
+	if (t == NULL || t->type == JSON_NULL)
+		return NULL;
+	if (json_string(m->j, t, s, sizeof(s)) < 0 || !parse_time(s, time_r))
+		return "RegistrationTime is no RFC 3339 time";
+	/* Go's zero time, or a clock that was wrong. */
+	if (*time_r <= 0 || *time_r > m->now_s)
+		*time_r = m->now_s;
+	return NULL;
+}
+
+static const char *read_account(
+    struct import *m, const struct json_tok *name, const struct json_tok *value)
+{
+	const struct json *j = m->j;
+	struct record *rec = &m->rec;
+	const struct json_tok *boxes;
+	const char *reason;
+
+	rec->spec = (struct reg_spec){
+		.user = rec->user, .account = rec->account, .token = rec->token
+	};
+	if (json_string(j, name, rec->account, sizeof(rec->account)) < 0)
+		return "account id is too long or not text";
+	if (json_string(j, json_get(j, value, "DeviceToken"), rec->token,
+		sizeof(rec->token)) < 0)
+		return "DeviceToken is missing, no string or too long";
+	boxes = json_get(j, value, "Mailboxes");
+	if (boxes != NULL && boxes->type != JSON_NULL) {
+		reason = record_set_mailboxes(rec, j, boxes);
+		if (reason != NULL)
+			return reason;
+	}
+	reason = read_time(
+	    m, json_get(j, value, "RegistrationTime"), &rec->spec.time_s);
+	return reason != NULL ? reason : reg_spec_check(&rec->spec);
+}
+
+static void skip(
+    struct import *m, const struct json_tok *at, const char *reason)
+{
+	if (m->result->skipped++ < SKIPPED_LOGGED)
+		log_warn("import: user %.*s: skipped a registration: %s",
+		    (int)(at->end - at->start > 100 ? 100
+						    : at->end - at->start),
+		    m->j->text + at->start, reason);
+}
+
+static void take_account(struct import *m, const struct json_tok *user,
+    const struct json_tok *name, const struct json_tok *value)
+{
+	const struct reg_spec *spec = &m->rec.spec;
+	const char *reason = read_account(m, name, value);
+	const struct reg *r;
+
+	if (reason != NULL) {
+		skip(m, user, reason);
+		return;
+	}
+	r = store_find(m->s, spec->user, spec->account, spec->token);
+	if (r != NULL && reg_time_s(r) >= spec->time_s) {
+		m->result->older++;
+		return;
+	}
+	store_put(m->s, spec);
+	m->result->taken++;
+}
+
+/* The members of an object in turn: starts with a NULL key. */
+static bool next_member(const struct json *j, const struct json_tok *obj,
+    const struct json_tok **key)
+{
+	if (obj == NULL || obj->type != JSON_OBJECT || obj->size == 0)
+		return false;
+	*key = *key == NULL ? obj + 1 : j->toks + (*key)[1].next;
+	return *key < j->toks + obj->next;
+}
+
+static void take_user(
+    struct import *m, const struct json_tok *user, const struct json_tok *value)
+{
+	const struct json_tok *accounts = json_get(m->j, value, "Accounts");
+	const struct json_tok *name = NULL;
+	struct record *rec = &m->rec;
+
+	if (json_string(m->j, user, rec->user, sizeof(rec->user)) < 0) {
+		skip(m, user, "user name is too long or not text");
+		return;
+	}
+	while (next_member(m->j, accounts, &name))
+		take_account(m, user, name, name + 1);
+}
+
+static int take_users(struct store *s, const struct json *j, int64_t now_s,
+    struct store_import *result_r, char err[ERR_MAX])
+{
+	const struct json_tok *users = json_get(j, j->toks, "Users");
+	const struct json_tok *user = NULL;
+	struct import *m;
+
+	if (users == NULL ||
+	    (users->type != JSON_OBJECT && users->type != JSON_NULL)) {
+		err_set(err, "1:1: not a database of the Go daemon: there is "
+			     "no object \"Users\"");
+		return -1;
+	}
+	m = xmalloc(sizeof(*m));
+	m->s = s;
+	m->j = j;
+	m->now_s = now_s;
+	m->result = result_r;
+	while (next_member(j, users, &user))
+		take_user(m, user, user + 1);
+	free(m);
+	return 0;
+}
+
+int store_import_go(struct store *s, const char *text, size_t len,
+    int64_t now_s, struct store_import *result_r, char err[ERR_MAX])
+{
+	struct json j = { text, len, NULL, 0 };
+	struct json_tok *toks;
+	struct json_err e;
+	int n, rc;
+
+	*result_r = (struct store_import){ 0 };
+	n = json_parse(text, len, NULL, 0, &e);
+	if (n < 0) {
+		err_set(err, "%zu:%zu: %s", e.line, e.column, e.reason);
+		return -1;
+	}
+	toks = xmalloc((size_t)n * sizeof(*toks));
+	j.toks = toks;
+	j.n_toks = (size_t)json_parse(text, len, toks, (size_t)n, &e);
+	rc = take_users(s, &j, now_s, result_r, err);
+	free(toks);
+	return rc;
+}
+
+static char *read_whole(struct store *s, size_t *len_r, char err[ERR_MAX])
+{
+	struct stat st;
+	char *text;
+	ssize_t n = 0;
+	size_t len = 0;
+
+	if (fstat(s->fd, &st) < 0 || st.st_size <= 0) {
+		store_io_error(err, s, "", "look at", errno);
+		return NULL;
+	}
+	text = xmalloc((size_t)st.st_size);
+	while (len < (size_t)st.st_size) {
+		n = pread(
+		    s->fd, text + len, (size_t)st.st_size - len, (off_t)len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	if (n < 0) {
+		store_io_error(err, s, "", "read", errno);
+		free(text);
+		return NULL;
+	}
+	*len_r = len;
+	return text;
+}
+
+int store_go_load(struct store *s, char err[ERR_MAX])
+{
+	struct store_import result;
+	char why[ERR_MAX / 2];
+	size_t len;
+	char *text = read_whole(s, &len, err);
+	int rc;
+
+	if (text == NULL)
+		return -1;
+	rc = store_import_go(s, text, len, time(NULL), &result, err);
+	free(text);
+	if (rc < 0) {
+		snprintf(why, sizeof(why), "%s", err);
+		err_set(err,
+		    "%s: looks like the Go daemon's database, but %s: mend it, "
+		    "or move it away to begin without",
+		    s->path, why);
+		return -1;
+	}
+	s->n_bad = result.skipped;
+	if (s->read_only)
+		return 0;
+	if (store_rewrite(s, true, err) < 0)
+		return -1;
+	log_info("%s: took over %zu registrations of the Go daemon, skipped "
+		 "%zu; its file is kept with .orig behind the name",
+	    s->path, result.taken, result.skipped);
+	return 0;
+}
+
+/* --- export --- */
+
+/* By account id, the newest last. */
+static int compare_regs(const void *a, const void *b)
+{
+	const struct reg *const *x = a, *const *y = b;
+	int c = strcmp(reg_account(*x), reg_account(*y));
+
+	if (c != 0)
+		return c;
+	return ((*x)->time_s > (*y)->time_s) - ((*x)->time_s < (*y)->time_s);
+}
+
+static void export_reg(const struct reg *r, bool first, struct buf *out)
+{
+	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
+	const char *p = reg_mailboxes(r);
+	size_t i;
+
+	buf_add_str(out, first ? "" : ",");
+	json_write_str(out, reg_account(r));
+	buf_add_fmt(out, ":{\"DeviceToken\":\"%s\",\"Mailboxes\":[",
+	    reg_token(r, token));
+	for (i = 0; i < r->n_mailboxes; i++, p += strlen(p) + 1) {
+		buf_add_str(out, i > 0 ? "," : "");
+		json_write_str(out, p);
+	}
+	log_date(reg_time_s(r), LOG_DATE_SECOND, false, when);
+	when[LOG_DATE_DAY] = 'T';
+	buf_add_fmt(out, "],\"RegistrationTime\":\"%sZ\"}", when);
+}
+
+struct export
+{
+	struct buf *out;
+	int (*flush)(void *arg);
+	void *arg;
+	const struct reg **regs; /* of one user */
+	size_t n, cap;
+	bool first_user;
+};
+
+static int export_flush(struct export *e)
+{
+	if (e->out->len >= EXPORT_FLUSH_AT && e->flush != NULL &&
+	    e->flush(e->arg) != 0)
+		return -1;
+	return e->out->failed ? -1 : 0;
+}
+
+static int export_user(struct export *e)
+{
+	bool first = true;
+	size_t i;
+
+	if (e->n == 0)
+		return 0;
+	qsort(e->regs, e->n, sizeof(*e->regs), compare_regs);
+	buf_add_str(e->out, e->first_user ? "" : ",");
+	json_write_str(e->out, reg_user(e->regs[0]));
+	buf_add_str(e->out, ":{\"Accounts\":{");
+	for (i = 0; i < e->n; i++) {
+		if (i + 1 < e->n && strcmp(reg_account(e->regs[i]),
+					reg_account(e->regs[i + 1])) == 0)
+			continue;
+		export_reg(e->regs[i], first, e->out);
+		first = false;
+		if (export_flush(e) < 0)
+			return -1;
+	}
+	buf_add_str(e->out, "}}");
+	e->first_user = false;
+	e->n = 0;
+	return export_flush(e);
+}
+
+static int export_gather(void *arg, struct reg *r)
+{
+	struct export *e = arg;
+
+	if (r->prev == NULL && export_user(e) < 0)
+		return -1;
+	if (e->n == e->cap) {
+		e->cap += e->cap + 16;
+		e->regs = xrealloc(e->regs, e->cap * sizeof(*e->regs));
+	}
+	e->regs[e->n++] = r;
+	return 0;
+}
+
+int store_export_go(
+    struct store *s, struct buf *out, int (*flush)(void *arg), void *arg)
+{
+	struct export e = {
+		.out = out, .flush = flush, .arg = arg, .first_user = true
+	};
+	int rc;
+
+	buf_add_str(out, "{\"Users\":{");
+	rc = store_each(s, export_gather, &e);
+	if (rc == 0)
+		rc = export_user(&e);
+	buf_add_str(out, "}}\n");
+	free(e.regs);
+	if (rc == 0 && flush != NULL)
+		rc = flush(arg);
+	return rc != 0 || out->failed ? -1 : 0;
+}

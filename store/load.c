@@ -1,0 +1,393 @@
+/* store/load.c - reads the flat file at start: good lines into memory, bad ones
+ * aside, a torn last one cut off. */
+#include "store/int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "json.h"
+
+#define CHUNK 65536 /* bytes a read */
+
+/* Values of one line: the most mailboxes, the keys, and room for fields that a
+ * later version may add. */
+#define TOKENS_MAX 2048
+
+/* What a line is read with if record_scan() cannot. */
+struct reader {
+	struct json_tok toks[TOKENS_MAX];
+	struct record rec;
+};
+
+struct loader {
+	struct store *s;
+	struct buf in;
+	size_t line_no;
+	uint64_t good;	 /* offset behind the last whole line */
+	bool too_long;	 /* within a line that goes aside piece by piece */
+	int bad_fd;	 /* <path>.bad, -1 until needed */
+	int bad_error;	 /* errno if it could not be written */
+	size_t bad_n;	 /* bad lines */
+	size_t bad_line; /* the first one */
+	const char *bad_reason;
+	struct scanned scanned;
+	struct reader reader;
+};
+
+/* --- one line --- */
+
+static bool get_string(
+    const struct json *j, const char *key, char *out, size_t out_size)
+{
+	return json_string(j, json_get(j, j->toks, key), out, out_size) >= 0;
+}
+
+const char *record_set_mailboxes(
+    struct record *rec, const struct json *j, const struct json_tok *array)
+{
+	const struct json_tok *t;
+	char *p = rec->text;
+	size_t i;
+	int len;
+
+	if (array == NULL || array->type != JSON_ARRAY)
+		return "mailboxes must be an array";
+	if (array->size > REG_MAILBOXES_MAX)
+		return "more than 1000 mailboxes";
+	t = array + 1;
+	for (i = 0; i < array->size; i++) {
+		len = json_string(j, t, p, REG_MAILBOX_MAX + 1);
+		if (len < 0)
+			return "a mailbox is no string, too long or not text";
+		rec->mailboxes[i] = p;
+		p += len + 1;
+		t = j->toks + t->next;
+	}
+	rec->spec.mailboxes = rec->mailboxes;
+	rec->spec.n_mailboxes = array->size;
+	return NULL;
+}
+
+static const char *read_value(struct record *rec, const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "acked");
+
+	if (t != NULL && t->type != JSON_TRUE && t->type != JSON_FALSE)
+		return "acked must be true or false";
+	rec->spec.acked = t != NULL && t->type == JSON_TRUE;
+	if (!json_int(j, json_get(j, j->toks, "time"), &rec->spec.time_s))
+		return "time must be a whole number of seconds";
+	return record_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
+}
+
+/* NULL, or what is wrong with the line. */
+static const char *read_record(struct reader *in, const char *line, size_t len)
+{
+	struct json j = { line, len, in->toks, 0 };
+	struct record *rec = &in->rec;
+	const struct json_tok *flag;
+	struct json_err e;
+	const char *reason;
+	int n;
+
+	n = json_parse(line, len, in->toks, TOKENS_MAX, &e);
+	if (n < 0)
+		return e.reason;
+	j.n_toks = (size_t)n;
+	if (in->toks[0].type != JSON_OBJECT)
+		return "no JSON object";
+	rec->spec = (struct reg_spec){
+		.user = rec->user, .account = rec->account, .token = rec->token
+	};
+	if (!get_string(&j, "user", rec->user, sizeof(rec->user)))
+		return "user is missing, no string or too long";
+	if (!get_string(&j, "account", rec->account, sizeof(rec->account)))
+		return "account is missing, no string or too long";
+	if (!get_string(&j, "token", rec->token, sizeof(rec->token)))
+		return "token is missing, no string or too long";
+	flag = json_get(&j, in->toks, "gone");
+	rec->gone = flag != NULL && flag->type == JSON_TRUE;
+	flag = json_get(&j, in->toks, "suspended");
+	rec->suspended = flag != NULL && flag->type == JSON_TRUE;
+	if (!rec->gone) {
+		reason = read_value(rec, &j);
+		if (reason != NULL)
+			return reason;
+	}
+	return reg_spec_check(&rec->spec);
+}
+
+static void apply_entry(struct loader *l, struct entry *e, size_t line_len)
+{
+	struct store *s = l->s;
+	bool changed;
+	struct reg *r = store_upsert(s, e, &changed);
+
+	s->live += line_len;
+	s->live -= r->line;
+	r->line = (uint32_t)line_len;
+	r->written_s = r->time_s;
+	r->flags |= REG_ON_DISK;
+}
+
+static void apply_record(struct loader *l, size_t line_len)
+{
+	const struct record *rec = &l->reader.rec;
+	const struct reg_spec *spec = &rec->spec;
+	struct entry e;
+	struct reg *r;
+	char *tail;
+
+	if (rec->gone) {
+		r = store_find(l->s, spec->user, spec->account, spec->token);
+		if (r != NULL)
+			store_forget(l->s, r);
+		return;
+	}
+	tail = entry_new(l->s, &e, spec);
+	apply_entry(l, &e, line_len);
+	free(tail);
+}
+
+/* --- bad lines --- */
+
+static void bad_write(struct loader *l, const void *p, size_t n)
+{
+	char path[PATH_MAX];
+
+	if (l->bad_error != 0 || l->s->read_only)
+		return;
+	if (l->bad_fd < 0) {
+		snprintf(path, sizeof(path), "%s.bad", l->s->path);
+		l->bad_fd =
+		    open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+		if (l->bad_fd < 0) {
+			l->bad_error = errno;
+			return;
+		}
+	}
+	l->bad_error = store_write_all(l->bad_fd, p, n);
+}
+
+static void bad_begin(struct loader *l, const char *reason)
+{
+	if (l->bad_n++ == 0) {
+		l->bad_line = l->line_no;
+		l->bad_reason = reason;
+	}
+}
+
+/* Makes sure that the bad lines are kept before the file loses them. */
+static void bad_finish(struct loader *l)
+{
+	char err[ERR_MAX];
+
+	if (l->bad_fd >= 0) {
+		if (l->bad_error == 0 && fsync(l->bad_fd) < 0)
+			l->bad_error = errno;
+		close(l->bad_fd);
+	}
+	l->s->n_bad = l->bad_n;
+	if (l->bad_n == 0)
+		return;
+	if (l->s->read_only)
+		l->s->frozen = true;
+	if (l->bad_error != 0) {
+		store_io_error(err, l->s, ".bad", "write", l->bad_error);
+		log_warn("%s (the bad lines stay in the file for now)", err);
+		l->s->frozen = true;
+	}
+	log_warn("%s: %zu bad line(s)%s, the first is line %zu: %s", l->s->path,
+	    l->bad_n,
+	    l->s->frozen ? "" : ", moved to the same name with .bad behind",
+	    l->bad_line, l->bad_reason);
+	if (!l->s->frozen && store_rewrite(l->s, false, err) < 0)
+		log_warn("%s (the bad lines stay in the file for now)", err);
+}
+
+/* --- the lines --- */
+
+static bool is_blank(const char *p, size_t n)
+{
+	while (n > 0 && (*p == ' ' || *p == '\t' || *p == '\r')) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+/* A whole line, n bytes without its newline. */
+static void take_line(struct loader *l, const char *line, size_t n)
+{
+	const char *reason;
+
+	l->line_no++;
+	if (is_blank(line, n))
+		return;
+	reason = read_record(&l->reader, line, n);
+	if (reason == NULL) {
+		apply_record(l, n + 1);
+		return;
+	}
+	bad_begin(l, reason);
+	bad_write(l, line, n);
+	bad_write(l, "\n", 1);
+}
+
+/* What is in the buffer of a line that is longer than any of ours. */
+static void take_piece(struct loader *l, size_t n, bool last)
+{
+	if (!l->too_long) {
+		l->line_no++;
+		bad_begin(l, "longer than 512 KiB");
+	}
+	bad_write(l, buf_head(&l->in), n);
+	if (last)
+		bad_write(l, "\n", 1);
+	l->too_long = !last;
+}
+
+static void take(struct loader *l, size_t n)
+{
+	buf_consume(&l->in, n);
+	l->good += n;
+}
+
+static void take_lines(struct loader *l)
+{
+	const char *p, *nl;
+	size_t n;
+
+	while (l->in.len > 0) {
+		p = (const char *)buf_head(&l->in);
+		n = l->too_long ? 0
+				: record_scan(l->s, &l->scanned, p, l->in.len);
+		if (n > 0) {
+			l->line_no++;
+			apply_entry(l, &l->scanned.entry, n);
+			take(l, n);
+			continue;
+		}
+		nl = memchr(p, '\n', l->in.len);
+		if (nl == NULL)
+			break;
+		n = (size_t)(nl - p);
+		if (l->too_long)
+			take_piece(l, n, true);
+		else
+			take_line(l, p, n);
+		take(l, n + 1);
+	}
+	if (l->in.len > STORE_LINE_MAX || l->too_long) {
+		n = l->in.len;
+		take_piece(l, n, false);
+		take(l, n);
+	}
+}
+
+/* What follows the last newline: whole but for that, or torn. */
+static int take_tail(struct loader *l, char err[ERR_MAX])
+{
+	struct store *s = l->s;
+	const char *reason;
+	size_t n = l->in.len;
+
+	if (l->too_long)
+		bad_write(l, "\n", 1);
+	s->lacks_newline = l->too_long;
+	s->size = l->good;
+	if (n == 0)
+		return 0;
+	l->line_no++;
+	reason = read_record(&l->reader, (const char *)buf_head(&l->in), n);
+	if (reason == NULL) {
+		apply_record(l, n + 1);
+		s->size += n;
+		s->lacks_newline = true;
+		return 0;
+	}
+	if (s->read_only) { /* or being written at this moment */
+		bad_begin(l, reason);
+		return 0;
+	}
+	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
+		 "cut off",
+	    s->path, n);
+	if (ftruncate(s->fd, (off_t)l->good) < 0) {
+		store_io_error(err, s, "", "cut off the torn line", errno);
+		return -1;
+	}
+	return 0;
+}
+
+static int read_all(struct loader *l, char err[ERR_MAX])
+{
+	unsigned char *p;
+	ssize_t n;
+
+	do {
+		/* Fits: take_lines() leaves STORE_LINE_MAX at most. */
+		p = buf_reserve(&l->in, CHUNK);
+		n = read(l->s->fd, p, CHUNK);
+		if (n > 0) {
+			buf_added(&l->in, (size_t)n);
+			take_lines(l);
+		}
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	if (n < 0) {
+		store_io_error(err, l->s, "", "read", errno);
+		return -1;
+	}
+	return take_tail(l, err);
+}
+
+const char *store_put_line(
+    struct store *s, const char *line, size_t len, bool *newer_r)
+{
+	struct reader *in = xmalloc(sizeof(*in));
+	const struct reg_spec *spec = &in->rec.spec;
+	const char *reason = read_record(in, line, len);
+	struct reg *r;
+
+	*newer_r = false;
+	if (reason == NULL && in->rec.gone)
+		reason = "a removal";
+	if (reason == NULL) {
+		r = store_find(s, spec->user, spec->account, spec->token);
+		*newer_r = r == NULL || reg_time_s(r) < spec->time_s;
+		if (*newer_r)
+			r = store_put(s, spec);
+		if (*newer_r && in->rec.suspended)
+			reg_suspend(r);
+	}
+	free(in);
+	return reason;
+}
+
+int store_load(struct store *s, char err[ERR_MAX])
+{
+	struct loader *l = xmalloc(sizeof(*l));
+	int rc;
+
+	l->s = s;
+	buf_init(&l->in, STORE_LINE_MAX + CHUNK);
+	l->line_no = 0;
+	l->good = 0;
+	l->too_long = false;
+	l->bad_fd = -1;
+	l->bad_error = 0;
+	l->bad_n = 0;
+	rc = read_all(l, err);
+	if (rc == 0)
+		bad_finish(l);
+	else if (l->bad_fd >= 0)
+		close(l->bad_fd);
+	buf_free(&l->in);
+	free(l);
+	return rc;
+}

@@ -1,0 +1,274 @@
+/* store/reg.c - one registration: its fields, its limits, its line in the file,
+ * and which of its mailboxes a delivery means. */
+#include "store/int.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "buf.h"
+#include "json.h"
+
+/* --- checking --- */
+
+bool reg_text_ok(const char *s, size_t max)
+{
+	size_t len = strlen(s), i;
+
+	if (len == 0 || len > max || !json_utf8_ok(s, len))
+		return false;
+	for (i = 0; i < len; i++)
+		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f ||
+		    (s[i] == '\xc2' && (unsigned char)s[i + 1] < 0xa0))
+			return false;
+	return true;
+}
+
+static bool account_ok(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n] >= 0x20 && s[n] <= 0x7e)
+		n++;
+	return s[n] == '\0' && n > 0 && n <= REG_ACCOUNT_MAX;
+}
+
+static bool token_ok(const char *s)
+{
+	size_t n = 0;
+
+	while (hex_digit(s[n]) >= 0)
+		n++;
+	return s[n] == '\0' && n >= REG_TOKEN_MIN && n <= REG_TOKEN_MAX;
+}
+
+const char *reg_spec_check(const struct reg_spec *s)
+{
+	size_t i;
+
+	if (!reg_text_ok(s->user, REG_USER_MAX))
+		return "user must be 1 to 255 bytes of UTF-8 without control "
+		       "characters";
+	if (!account_ok(s->account))
+		return "account id must be 1 to 200 printable ASCII characters";
+	if (!token_ok(s->token))
+		return "device token must be 16 to 200 hex digits";
+	if (s->n_mailboxes > REG_MAILBOXES_MAX)
+		return "more than 1000 mailboxes";
+	for (i = 0; i < s->n_mailboxes; i++)
+		if (!reg_text_ok(s->mailboxes[i], REG_MAILBOX_MAX))
+			return "mailbox must be 1 to 255 bytes of UTF-8 "
+			       "without "
+			       "control characters";
+	return NULL;
+}
+
+/* --- fields --- */
+
+struct reg *reg_next(const struct reg *r)
+{
+	return r->next;
+}
+
+const char *reg_user(const struct reg *r)
+{
+	return r->tail;
+}
+
+const char *reg_account(const struct reg *r)
+{
+	return r->tail + reg_id_at(r);
+}
+
+const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
+{
+	/* Of an odd number the last one is cut off again. */
+	hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
+	    reg_token_len(r->digits), out);
+	out[r->digits] = '\0';
+	return out;
+}
+
+int64_t reg_time_s(const struct reg *r)
+{
+	return r->time_s;
+}
+
+bool reg_acked(const struct reg *r)
+{
+	return r->flags & REG_ACKED;
+}
+
+size_t reg_n_mailboxes(const struct reg *r)
+{
+	return r->n_mailboxes;
+}
+
+const char *reg_mailbox(const struct reg *r, size_t i)
+{
+	const char *p = reg_mailboxes(r);
+
+	while (i-- > 0)
+		p += strlen(p) + 1;
+	return p;
+}
+
+void reg_suspend(struct reg *r)
+{
+	r->flags |= REG_SUSPENDED;
+}
+
+bool reg_suspended(const struct reg *r)
+{
+	return r->flags & REG_SUSPENDED;
+}
+
+void reg_set_data(struct reg *r, void *data)
+{
+	r->data = data;
+}
+
+void *reg_data(const struct reg *r)
+{
+	return r->data;
+}
+
+/* --- lines of the file --- */
+
+static void write_key(const struct reg *r, struct buf *b)
+{
+	char token[REG_TOKEN_MAX + 1];
+
+	buf_add_str(b, "{\"user\":");
+	json_write_strn(b, reg_user(r), r->user_len);
+	buf_add_str(b, ",\"account\":");
+	json_write_strn(b, reg_account(r), r->account_len);
+	buf_add_fmt(b, ",\"token\":\"%s\"", reg_token(r, token));
+}
+
+bool reg_write(const struct reg *r, struct buf *b)
+{
+	const char *p = reg_mailboxes(r);
+	size_t i, len;
+
+	write_key(r, b);
+	buf_add_str(b, ",\"mailboxes\":[");
+	for (i = 0; i < r->n_mailboxes; i++, p += len + 1) {
+		len = strlen(p);
+		if (i > 0)
+			buf_add_byte(b, ',');
+		json_write_strn(b, p, len);
+	}
+	return buf_add_fmt(b, "],\"acked\":%s,\"time\":%lu}\n",
+	    reg_acked(r) ? "true" : "false", (unsigned long)r->time_s);
+}
+
+bool reg_write_gone(const struct reg *r, struct buf *b)
+{
+	write_key(r, b);
+	return buf_add_str(b, ",\"gone\":true}\n");
+}
+
+/* --- modified UTF-7 (RFC 3501 5.1.3) --- */
+
+/* Bytes of a name; no mUTF-7 name of 255 bytes decodes to more than 9/8. */
+#define NAME_MAX_BYTES (2 * REG_MAILBOX_MAX)
+
+struct name {
+	char s[NAME_MAX_BYTES];
+	size_t len;
+	uint32_t high; /* the first half of a surrogate pair */
+};
+
+/* RFC 3501 5.1.3: a comma instead of the slash. */
+static int utf7_digit(char c)
+{
+	return c == '/' ? -1 : base64_digit(c == ',' ? '/' : c);
+}
+
+static bool name_add(struct name *n, uint32_t c)
+{
+	if (n->len > sizeof(n->s) - JSON_UTF8_MAX)
+		return false;
+	n->len += json_utf8_put(c, n->s + n->len);
+	return true;
+}
+
+/* One 16-bit unit of a shifted run.  What can stand for itself must. */
+static bool name_add_unit(struct name *n, uint32_t u)
+{
+	bool low = u >= 0xdc00 && u <= 0xdfff;
+	uint32_t high = n->high;
+
+	if (low != (high != 0))
+		return false;
+	n->high = 0;
+	if (low)
+		return name_add(
+		    n, 0x10000 + ((high - 0xd800) << 10) + (u - 0xdc00));
+	if (u >= 0xd800 && u <= 0xdbff) {
+		n->high = u;
+		return true;
+	}
+	return u >= 0x7f && name_add(n, u);
+}
+
+/* The run behind '&'; returns what follows its '-', or NULL. */
+static const char *decode_run(struct name *n, const char *s)
+{
+	uint32_t bits = 0;
+	unsigned n_bits = 0;
+	int v;
+
+	for (; (v = utf7_digit(*s)) >= 0; s++) {
+		bits = (bits << 6 | (uint32_t)v) & 0x3fffff;
+		n_bits += 6;
+		if (n_bits < 16)
+			continue;
+		n_bits -= 16;
+		if (!name_add_unit(n, bits >> n_bits & 0xffff))
+			return NULL;
+	}
+	/* Padding is less than a digit and zero; a run that could have been
+	 * part of this one must have been. */
+	if (*s != '-' || n->high != 0 || n_bits >= 6 ||
+	    (bits & ((1u << n_bits) - 1)) != 0 || (s[1] == '&' && s[2] != '-'))
+		return NULL;
+	return s + 1;
+}
+
+static bool decode_name(struct name *n, const char *s)
+{
+	n->len = 0;
+	n->high = 0;
+	while (s != NULL && *s != '\0') {
+		if (*s < 0x20 || *s > 0x7e)
+			return false;
+		if (*s == '&' && s[1] != '-') {
+			s = decode_run(n, s + 1);
+			continue;
+		}
+		if (!name_add(n, (unsigned char)*s))
+			return false;
+		s += *s == '&' ? 2 : 1;
+	}
+	return s != NULL;
+}
+
+int reg_match(const struct reg *r, const char *name)
+{
+	const char *p = reg_mailboxes(r);
+	bool inbox = strcasecmp(name, "INBOX") == 0;
+	size_t len = strlen(name);
+	int i, decoded = -1;
+	struct name n;
+
+	for (i = 0; i < r->n_mailboxes; i++, p += strlen(p) + 1) {
+		if (inbox ? strcasecmp(p, name) == 0 : strcmp(p, name) == 0)
+			return i;
+		if (decoded < 0 && strchr(p, '&') != NULL &&
+		    decode_name(&n, p) && n.len == len &&
+		    memcmp(n.s, name, len) == 0)
+			decoded = i;
+	}
+	return decoded;
+}

@@ -1,0 +1,338 @@
+/* tls/key.c - private keys, certificates, signatures, digests, randomness. */
+#include "tls/mbed.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "buf.h"
+
+#define PEM_CERT "-----BEGIN CERTIFICATE-----"
+#define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
+#define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
+
+void tls_random(void *p, size_t n)
+{
+	unsigned char *to = p;
+	ssize_t got;
+
+	while (n > 0) {
+		got = getrandom(to, n, 0);
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			log_at(LOG_L_FATAL, "random: getrandom: %s",
+			    strerror(errno));
+			abort();
+		}
+		to += got;
+		n -= (size_t)got;
+	}
+}
+
+int tls_rng(void *unused, unsigned char *p, size_t n)
+{
+	(void)unused;
+	tls_random(p, n);
+	return 0;
+}
+
+#if defined(MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG)
+/* PSA's generator in a build without mbedTLS's own. */
+psa_status_t mbedtls_psa_external_get_random(
+    mbedtls_psa_external_random_context_t *unused, uint8_t *p, size_t n,
+    size_t *n_r)
+{
+	(void)unused;
+	tls_random(p, n);
+	*n_r = n;
+	return PSA_SUCCESS;
+}
+#endif
+
+/* --- private keys --- */
+
+/* mbedTLS says the same of a key in several ways, by version and container. */
+static const struct {
+	int code;
+	const char *text;
+} key_faults[] = {
+	{ MBEDTLS_ERR_PK_PASSWORD_REQUIRED,
+	    "holds an encrypted key: set certificatePassword or "
+	    "certificatePasswordFile" },
+	{ MBEDTLS_ERR_PEM_PASSWORD_REQUIRED,
+	    "holds an encrypted key: set certificatePassword or "
+	    "certificatePasswordFile" },
+	{ MBEDTLS_ERR_PK_PASSWORD_MISMATCH,
+	    "holds a key that certificatePassword does not open" },
+	{ MBEDTLS_ERR_PEM_PASSWORD_MISMATCH,
+	    "holds a key that certificatePassword does not open" },
+	{ MBEDTLS_ERR_PK_UNKNOWN_PK_ALG,
+	    "holds a key that is neither RSA nor EC" },
+	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
+	    "holds an EC key on a curve that TLS does not use: take P-256" },
+	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
+	    "holds a key under an encryption that xapsd does not know: write "
+	    "it anew by \"openssl pkey -aes256 -in … -out …\"" },
+	{ 0, NULL },
+};
+
+static void explain_key(int ret, const char *text, char err[ERR_MAX])
+{
+	size_t i;
+
+	for (i = 0; key_faults[i].text != NULL; i++)
+		if (key_faults[i].code == ret) {
+			err_set(err, "%s", key_faults[i].text);
+			return;
+		}
+	if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
+		err_set(err, "holds no private key (no PEM part \"BEGIN … "
+			     "PRIVATE KEY\")");
+	else
+		err_set(err,
+		    "holds a damaged private key (mbedTLS error -0x%04x)",
+		    (unsigned)-ret);
+}
+
+/* PKCS#8 under a password, by our own means; mbedTLS's codes. */
+static int parse_encrypted(
+    mbedtls_pk_context *pk, const char *text, const char *password)
+{
+	static const int codes[] = {
+		[TLS_PBE_OK] = 0,
+		[TLS_PBE_WRONG] = MBEDTLS_ERR_PK_PASSWORD_MISMATCH,
+		[TLS_PBE_BAD] = MBEDTLS_ERR_PK_KEY_INVALID_FORMAT,
+		[TLS_PBE_UNKNOWN] = MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
+	};
+	enum tls_pbe_status st = TLS_PBE_WRONG;
+	struct tls_password pw;
+	mbedtls_pem_context pem;
+	unsigned variant = 0;
+	size_t used;
+	int ret;
+
+	if (password == NULL)
+		return MBEDTLS_ERR_PK_PASSWORD_REQUIRED;
+	mbedtls_pem_init(&pem);
+	ret = mbedtls_pem_read_buffer(&pem, PEM_ENCRYPTED, PEM_ENCRYPTED_END,
+	    (const unsigned char *)text, NULL, 0, &used);
+	while (ret == 0 && st == TLS_PBE_WRONG &&
+	       tls_password_init(&pw, password, variant++)) {
+		st = tls_pbe_key(pem.MBEDTLS_PRIVATE(buf),
+		    pem.MBEDTLS_PRIVATE(buflen), &pw, pk);
+		tls_password_free(&pw);
+	}
+	mbedtls_pem_free(&pem);
+	return ret != 0 ? ret : codes[st];
+}
+
+struct tls_key *tls_key_parse(
+    const char *text, size_t len, const char *password, char err[ERR_MAX])
+{
+	struct tls_key *k = xcalloc(1, sizeof(*k));
+	/* PEM is known by the NUL that is counted in. */
+	size_t n = text[0] == 0x30 ? len : len + 1;
+	int ret;
+
+	assert(text[len] == '\0');
+	mbedtls_pk_init(&k->pk);
+	if (strstr(text, PEM_ENCRYPTED) != NULL)
+		ret = parse_encrypted(&k->pk, text, password);
+	else
+		ret = mbedtls_pk_parse_key(&k->pk, (const unsigned char *)text,
+		    n, (const unsigned char *)password,
+		    password != NULL ? strlen(password) : 0 PK_RNG);
+	if (ret == 0)
+		return k;
+	explain_key(ret, text, err);
+	tls_key_free(k);
+	return NULL;
+}
+
+void tls_key_free(struct tls_key *k)
+{
+	if (k == NULL)
+		return;
+	mbedtls_pk_free(&k->pk);
+	free(k);
+}
+
+bool tls_key_is_p256(const struct tls_key *k)
+{
+	return mbedtls_pk_get_type(&k->pk) == MBEDTLS_PK_ECKEY &&
+	       mbedtls_pk_ec(k->pk)->MBEDTLS_PRIVATE(grp).id ==
+		   MBEDTLS_ECP_DP_SECP256R1;
+}
+
+/* --- certificates --- */
+
+struct tls_cert *tls_cert_parse(const char *text, size_t len, char err[ERR_MAX])
+{
+	const unsigned char *p = (const unsigned char *)text;
+	struct tls_cert *c = xcalloc(1, sizeof(*c));
+	bool pem = strstr(text, PEM_CERT) != NULL;
+	int ret;
+
+	assert(text[len] == '\0');
+	mbedtls_x509_crt_init(&c->crt);
+	if (pem)
+		ret = mbedtls_x509_crt_parse(&c->crt, p, len + 1);
+	else
+		ret = mbedtls_x509_crt_parse_der(&c->crt, p, len);
+	if (ret == 0)
+		return c;
+	if (!pem && text[0] != 0x30)
+		err_set(err, "holds no certificate (no PEM part \"BEGIN "
+			     "CERTIFICATE\")");
+	else if (ret > 0)
+		err_set(err, "holds a certificate that cannot be read");
+	else
+		err_set(err,
+		    "holds a certificate that cannot be read (mbedTLS error "
+		    "-0x%04x)",
+		    (unsigned)-ret);
+	tls_cert_free(c);
+	return NULL;
+}
+
+void tls_cert_free(struct tls_cert *c)
+{
+	if (c == NULL)
+		return;
+	mbedtls_x509_crt_free(&c->crt);
+	free(c);
+}
+
+/* Exchanges two certificates of one list; none points to itself. */
+static void swap(mbedtls_x509_crt *a, mbedtls_x509_crt *b)
+{
+	mbedtls_x509_crt tmp = *a;
+	mbedtls_x509_crt *a_next = a->next, *b_next = b->next;
+
+	*a = *b;
+	*b = tmp;
+	a->next = a_next;
+	b->next = b_next;
+}
+
+bool tls_cert_matches(struct tls_cert *c, const struct tls_key *k)
+{
+	mbedtls_x509_crt *crt;
+
+	for (crt = &c->crt; crt != NULL; crt = crt->next)
+		if (mbedtls_pk_check_pair(&crt->pk, &k->pk PK_RNG) == 0) {
+			swap(&c->crt, crt);
+			return true;
+		}
+	return false;
+}
+
+/* The proleptic Gregorian calendar; time_t may have 32 bits. */
+static int64_t seconds(const mbedtls_x509_time *t)
+{
+	int y = t->mon <= 2 ? t->year - 1 : t->year;
+	int m = (t->mon + 9) % 12; /* from March */
+	int64_t days = INT64_C(365) * y + y / 4 - y / 100 + y / 400 +
+		       (153 * m + 2) / 5 + t->day - 1 - 719468;
+
+	return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
+}
+
+int64_t tls_cert_not_before(const struct tls_cert *c)
+{
+	return seconds(&c->crt.valid_from);
+}
+
+int64_t tls_cert_not_after(const struct tls_cert *c)
+{
+	return seconds(&c->crt.valid_to);
+}
+
+int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
+    size_t oid_len, char *out, size_t out_size)
+{
+	const mbedtls_x509_name *n =
+	    tls_name_find(&c->crt.subject, oid, oid_len);
+
+	if (n == NULL || n->val.len >= out_size)
+		return -1;
+	memcpy(out, n->val.p, n->val.len);
+	out[n->val.len] = '\0';
+	return (int)n->val.len;
+}
+
+/* Extensions ::= SEQUENCE OF SEQUENCE { OID, ... } (RFC 5280 4.1). */
+bool tls_cert_has_ext(
+    const struct tls_cert *c, const unsigned char *oid, size_t oid_len)
+{
+	unsigned char *p = c->crt.v3_ext.p, *end, *next;
+	size_t len;
+
+	if (p == NULL)
+		return false;
+	end = p + c->crt.v3_ext.len;
+	if (mbedtls_asn1_get_tag(&p, end, &len, TLS_ASN1_SEQ) != 0)
+		return false;
+	while (
+	    p < end && mbedtls_asn1_get_tag(&p, end, &len, TLS_ASN1_SEQ) == 0) {
+		next = p + len;
+		if (mbedtls_asn1_get_tag(&p, next, &len, MBEDTLS_ASN1_OID) ==
+			0 &&
+		    len == oid_len && memcmp(p, oid, len) == 0)
+			return true;
+		p = next;
+	}
+	return false;
+}
+
+/* --- signatures and digests --- */
+
+static void digest(
+    mbedtls_md_type_t type, const void *data, size_t len, unsigned char *out)
+{
+	int ret = mbedtls_md(mbedtls_md_info_from_type(type), data, len, out);
+
+	/* It fails only if mbedTLS was built without the digest. */
+	assert(ret == 0);
+	(void)ret;
+}
+
+void tls_md5(const void *data, size_t len, unsigned char out[16])
+{
+	digest(MBEDTLS_MD_MD5, data, len, out);
+}
+
+void tls_sha256(const void *data, size_t len, unsigned char out[32])
+{
+	digest(MBEDTLS_MD_SHA256, data, len, out);
+}
+
+/* RFC 7518 3.4. */
+int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
+    unsigned char sig_r[64], char err[ERR_MAX])
+{
+	mbedtls_ecp_keypair *ec = mbedtls_pk_ec(k->pk);
+	unsigned char hash[32];
+	mbedtls_mpi r, s;
+	int ret;
+
+	assert(tls_key_is_p256(k));
+	tls_sha256(data, len, hash);
+	mbedtls_mpi_init(&r);
+	mbedtls_mpi_init(&s);
+	ret = mbedtls_ecdsa_sign(&ec->MBEDTLS_PRIVATE(grp), &r, &s,
+	    &ec->MBEDTLS_PRIVATE(d), hash, sizeof(hash), tls_rng, NULL);
+	if (ret == 0)
+		ret = mbedtls_mpi_write_binary(&r, sig_r, 32);
+	if (ret == 0)
+		ret = mbedtls_mpi_write_binary(&s, sig_r + 32, 32);
+	mbedtls_mpi_free(&r);
+	mbedtls_mpi_free(&s);
+	if (ret == 0)
+		return 0;
+	err_set(err, "cannot sign (mbedTLS error -0x%04x)", (unsigned)-ret);
+	return -1;
+}

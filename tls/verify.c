@@ -1,0 +1,298 @@
+/* tls/verify.c - judges the peer's certificate and says in words what is wrong
+ * with it or with the handshake. */
+#include "tls/mbed.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* Which complaint is told if there are several: the more basic one. */
+enum rank {
+	RANK_NONE,
+	RANK_OTHER,
+	RANK_NAME,
+	RANK_TIME,
+	RANK_TRUST,
+};
+
+#define NAME_MAX_SHOWN 80 /* bytes of a certificate's name in a sentence */
+#define SAN_DNS (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2) /* RFC 5280 4.2.1.6 */
+#define SAN_IP (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7)
+
+const mbedtls_x509_name *tls_name_find(
+    const mbedtls_x509_name *name, const void *oid, size_t oid_len)
+{
+	const mbedtls_x509_name *found = NULL;
+
+	for (; name != NULL; name = name->next)
+		if (name->oid.len == oid_len &&
+		    memcmp(name->oid.p, oid, oid_len) == 0)
+			found = name;
+	return found;
+}
+
+/* A peer's bytes, made fit for a log line. */
+static void copy_shown(char *out, const mbedtls_x509_buf *b)
+{
+	size_t i, n = b->len < NAME_MAX_SHOWN ? b->len : NAME_MAX_SHOWN - 1;
+
+	for (i = 0; i < n; i++)
+		out[i] =
+		    b->p[i] < 0x20 || b->p[i] == 0x7f ? '?' : (char)b->p[i];
+	out[n] = '\0';
+}
+
+/* How a person calls the owner of this name: CN, else organisation. */
+static const char *show_name(
+    const mbedtls_x509_name *name, char out[NAME_MAX_SHOWN])
+{
+	const mbedtls_x509_name *n;
+
+	n = tls_name_find(name, MBEDTLS_OID_AT_CN, strlen(MBEDTLS_OID_AT_CN));
+	if (n == NULL)
+		n = tls_name_find(name, MBEDTLS_OID_AT_ORGANIZATION,
+		    strlen(MBEDTLS_OID_AT_ORGANIZATION));
+	if (n == NULL)
+		return "(no name)";
+	copy_shown(out, &n->val);
+	return out;
+}
+
+static bool has_ip(const mbedtls_x509_crt *crt, const struct tls_verify *v)
+{
+	const mbedtls_x509_sequence *s = &crt->subject_alt_names;
+
+	for (; s != NULL; s = s->next)
+		if (s->buf.tag == SAN_IP && s->buf.len == v->ip_len &&
+		    memcmp(s->buf.p, v->ip, v->ip_len) == 0)
+			return true;
+	return false;
+}
+
+/* The names that a certificate is good for: one, and how many more. */
+static void show_alt_names(const mbedtls_x509_crt *crt, char *out, size_t size)
+{
+	const mbedtls_x509_sequence *s = &crt->subject_alt_names;
+	char name[NAME_MAX_SHOWN];
+	int n = 0;
+
+	for (; s != NULL; s = s->next)
+		if (s->buf.tag == SAN_DNS && n++ == 0)
+			copy_shown(name, &s->buf);
+	if (n > 1)
+		snprintf(out, size, "\"%s\" and %d more", name, n - 1);
+	else
+		snprintf(out, size, "\"%s\"",
+		    n == 1 ? name : show_name(&crt->subject, name));
+}
+
+static bool complains(struct tls_verify *v, enum rank rank)
+{
+	if ((int)rank <= v->rank)
+		return false;
+	v->rank = rank;
+	return true;
+}
+
+static void tell_trust(
+    const struct tls_verify *v, const mbedtls_x509_crt *crt, int depth)
+{
+	char subject[NAME_MAX_SHOWN], issuer[NAME_MAX_SHOWN];
+	bool self = crt->subject_raw.len == crt->issuer_raw.len &&
+		    memcmp(crt->subject_raw.p, crt->issuer_raw.p,
+			crt->subject_raw.len) == 0;
+
+	if (self && depth == 0)
+		err_set(v->err,
+		    "the server shows a self-signed certificate (\"%s\"): if "
+		    "it is the right one, set apnsCaFile to a file with it",
+		    show_name(&crt->subject, subject));
+	else if (self)
+		err_set(v->err,
+		    "the server's certificate comes from the unknown CA "
+		    "\"%s\": if that is right, set apnsCaFile to a file with "
+		    "that CA's certificate",
+		    show_name(&crt->subject, subject));
+	else
+		err_set(v->err,
+		    "the server's certificate \"%s\" is issued by \"%s\", "
+		    "which is not a trusted CA, and the server sends no "
+		    "certificate for it (unknown CA or incomplete chain): set "
+		    "apnsCaFile to a file with the CA's certificate",
+		    show_name(&crt->subject, subject),
+		    show_name(&crt->issuer, issuer));
+}
+
+static void tell_time(
+    const struct tls_verify *v, const mbedtls_x509_crt *crt, bool expired)
+{
+	const mbedtls_x509_time *t =
+	    expired ? &crt->valid_to : &crt->valid_from;
+	char subject[NAME_MAX_SHOWN], today[LOG_DATE_MAX];
+
+	err_set(v->err,
+	    "the server's certificate \"%s\" %s %04d-%02d-%02d, and this "
+	    "machine's clock says %s: is the clock right?",
+	    show_name(&crt->subject, subject),
+	    expired ? "expired on" : "is not valid before", t->year, t->mon,
+	    t->day, log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
+}
+
+static void tell_name(const struct tls_verify *v, const mbedtls_x509_crt *crt)
+{
+	char names[NAME_MAX_SHOWN + 32];
+
+	show_alt_names(crt, names, sizeof(names));
+	err_set(v->err,
+	    "the server's certificate is for %s, not for \"%s\": is apnsHost "
+	    "right?",
+	    names, v->host);
+}
+
+/* Flags beside trust, time and name. */
+static const struct {
+	uint32_t flag;
+	const char *text;
+} weak[] = {
+	{ MBEDTLS_X509_BADCERT_REVOKED, "is revoked" },
+	{ MBEDTLS_X509_BADCERT_BAD_MD, "is signed with an unsafe digest" },
+	{ MBEDTLS_X509_BADCERT_BAD_PK, "has an unsafe kind of key" },
+	{ MBEDTLS_X509_BADCERT_BAD_KEY, "has a key that is too short" },
+	{ MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE |
+		MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
+	    "is not meant for a server" },
+	{ UINT32_MAX, "is not acceptable" },
+};
+
+static void tell_other(
+    const struct tls_verify *v, const mbedtls_x509_crt *crt, uint32_t flags)
+{
+	char subject[NAME_MAX_SHOWN];
+	size_t i = 0;
+
+	while ((weak[i].flag & flags) == 0)
+		i++;
+	err_set(v->err, "the server's certificate \"%s\" %s",
+	    show_name(&crt->subject, subject), weak[i].text);
+}
+
+int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+	const uint32_t times =
+	    MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
+	struct tls_verify *v = arg;
+
+	v->called = true;
+	if (time(NULL) < TLS_CLOCK_MIN_S)
+		*flags &= ~times;
+	/* mbedTLS was given no name to compare if the host is an address. */
+	if (depth == 0 && v->ip_len != 0 && !has_ip(crt, v))
+		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+	if (*flags == 0)
+		return 0;
+	if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) {
+		if (complains(v, RANK_TRUST))
+			tell_trust(v, crt, depth);
+	} else if (*flags & times) {
+		if (complains(v, RANK_TIME))
+			tell_time(
+			    v, crt, *flags & MBEDTLS_X509_BADCERT_EXPIRED);
+	} else if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) {
+		if (complains(v, RANK_NAME))
+			tell_name(v, crt);
+	} else if (complains(v, RANK_OTHER)) {
+		tell_other(v, crt, *flags);
+	}
+	return 0;
+}
+
+/* RFC 8446 6.2, RFC 5246 7.2. */
+static const struct {
+	unsigned char number;
+	bool cert; /* says something about our certificate */
+	const char *name;
+	const char *text; /* NULL: the name says it */
+} alerts[] = {
+	{ 10, false, "unexpected_message", NULL },
+	{ 20, false, "bad_record_mac", NULL },
+	{ 22, false, "record_overflow", NULL },
+	{ 40, false, "handshake_failure",
+	    "no TLS version, cipher or key type in common, or it wants a "
+	    "client certificate, or another one" },
+	{ 42, true, "bad_certificate", "it cannot make sense of it" },
+	{ 43, true, "unsupported_certificate", "it does not take this kind" },
+	{ 44, true, "certificate_revoked", "its issuer took it back" },
+	{ 45, true, "certificate_expired", "it is past its date: renew it" },
+	{ 46, true, "certificate_unknown", "it does not accept it" },
+	{ 47, false, "illegal_parameter", NULL },
+	{ 48, true, "unknown_ca", "it does not trust the issuer" },
+	{ 49, true, "access_denied", "it does not let its owner in" },
+	{ 50, false, "decode_error", NULL },
+	{ 51, false, "decrypt_error", "a signature or key did not fit" },
+	{ 70, false, "protocol_version", "no TLS version in common" },
+	{ 71, false, "insufficient_security", "it wants stronger ciphers" },
+	{ 80, false, "internal_error", "the fault is on its side" },
+	{ 90, false, "user_canceled", NULL },
+	{ 109, false, "missing_extension", NULL },
+	{ 110, false, "unsupported_extension", NULL },
+	{ 112, false, "unrecognized_name", "it has no service of that name" },
+	{ 116, false, "certificate_required", "it wants a client certificate" },
+	{ 120, false, "no_application_protocol",
+	    "it does not speak HTTP/2 on this port" },
+	{ 0, false, NULL, NULL },
+};
+
+void tls_explain_alert(
+    const char *peer, int alert, bool has_cert, char err[ERR_MAX])
+{
+	char number[16];
+	const char *name;
+	size_t i = 0;
+
+	while (alerts[i].name != NULL && alerts[i].number != alert)
+		i++;
+	snprintf(number, sizeof(number), "%d", alert);
+	name = alerts[i].name != NULL ? alerts[i].name : number;
+	if (alerts[i].cert && has_cert)
+		err_set(err, "%s refused our certificate: %s (%s)", peer, name,
+		    alerts[i].text);
+	else if (alerts[i].text != NULL && !alerts[i].cert)
+		err_set(err, "%s ended TLS with the alert %s (%s)", peer, name,
+		    alerts[i].text);
+	else
+		err_set(err, "%s ended TLS with the alert %s", peer, name);
+}
+
+/* The names of some codes differ between 2.28 and 3.6, their meaning hardly. */
+static const struct {
+	int code;
+	const char *text;
+} failures[] = {
+	{ MBEDTLS_ERR_SSL_CONN_EOF,
+	    "closed the connection during the TLS handshake" },
+	{ MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY,
+	    "closed the connection during the TLS handshake" },
+	{ MBEDTLS_ERR_SSL_INVALID_RECORD, "sends something that is not TLS" },
+	{ MBEDTLS_ERR_SSL_INVALID_MAC, "sent a record that was damaged" },
+	{ -0x6E80, "speaks only a TLS version older than 1.2" },
+	{ MBEDTLS_ERR_SSL_FEATURE_UNAVAILABLE,
+	    "asks for a feature of TLS that this program lacks" },
+	{ 0, NULL },
+};
+
+void tls_explain(const char *peer, int code, char err[ERR_MAX])
+{
+	size_t i;
+
+	if (code == MBEDTLS_ERR_SSL_ALLOC_FAILED) {
+		err_set(err, "no memory for TLS");
+		return;
+	}
+	for (i = 0; failures[i].text != NULL; i++)
+		if (failures[i].code == code) {
+			err_set(err, "%s %s", peer, failures[i].text);
+			return;
+		}
+	err_set(err, "%s broke the TLS protocol (mbedTLS error -0x%04x)", peer,
+	    (unsigned)-code);
+}
