@@ -216,24 +216,10 @@ static bool escape(struct parser *p)
 	return true;
 }
 
-/* The first byte that needs a look, else the end.  Eight at a time, for most of a
- * text is others; a false alarm (a borrow from the byte below, a carry) only
- * means that they are looked at one by one. */
+/* The first byte that is not a plain printable ASCII character, else the end. */
 static const unsigned char *skip_plain(
     const unsigned char *s, const unsigned char *end)
 {
-	const uint64_t ones = UINT64_MAX / 0xff;
-	uint64_t w, quote, slash;
-
-	for (; end - s >= 8; s += 8) {
-		memcpy(&w, s, 8);
-		quote = w ^ ones * '"';
-		slash = w ^ ones * '\\';
-		if ((w | (w + ones) | (w - ones * 0x20) | (quote - ones) |
-			(slash - ones)) &
-		    ones * 0x80)
-			break;
-	}
 	while (s < end && *s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\')
 		s++;
 	return s;
