@@ -16,7 +16,7 @@ PROG ?= xapsd
 
 # Warnings are errors where we look (lint, check), not on a stranger's compiler.
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
-	-Wstrict-prototypes -Wvla $(WERROR)
+	-Wstrict-prototypes -Wvla -Wredundant-decls $(WERROR)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -iquote . -DXAPSD_VERSION='"$(VERSION)"' $(WARN) \
 	-pthread $(MBEDTLS_CFLAGS) $(CFLAGS)
 

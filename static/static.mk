@@ -59,7 +59,7 @@ CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(PLACE) $(OUR_MACHINE) $(LTO) -fstack-
 	$(HEADERS) -iquote . -I$(MBEDTLS)/include \
 	-DMBEDTLS_CONFIG_FILE='"static/mbedtls_config.h"' $(DEFINES)
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
-	-Wstrict-prototypes -Wvla -Werror
+	-Wstrict-prototypes -Wvla -Wredundant-decls -Werror
 LDFLAGS = -nostdlib $(LINK_PIE) $(MACHINE) $(LTO) -Wl,--gc-sections \
 	-Wl,--build-id=none -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
 	-Wl,-z,noseparate-code -Wl,--hash-style=gnu $(LINK_$(ARCH))
