@@ -1,13 +1,13 @@
 /* h2.h - HTTP/2 client engine (RFC 9113): bytes in, bytes out.
  *
- * It has no fd and reads no clock: its owner moves the bytes and passes the time
- * in.  Callbacks may call h2_request(), h2_ping(), h2_goodbye() and, except from
- * header(), h2_cancel(); never h2_recv(), h2_close() or h2_free().
+ * It has no fd and reads no clock: its owner moves the bytes and passes the
+ * time in.  Callbacks may call h2_request(), h2_ping(), h2_goodbye() and,
+ * except from header(), h2_cancel(); never h2_recv(), h2_close() or h2_free().
  *
  * Memory: about 2 KiB for a connection, 6 KiB for the header table of each
- * direction at its first entry, 80 bytes for each of the most requests that were
- * ever open at once (reused by later ones), and H2_BODY_MAX for an answer, if it
- * has a body. */
+ * direction at its first entry, 80 bytes for each of the most requests that
+ * were ever open at once (reused by later ones), and H2_BODY_MAX for an answer,
+ * if it has a body. */
 #ifndef H2_H
 #define H2_H
 
@@ -20,13 +20,13 @@
 struct buf;
 struct h2;
 
-/* The most that is kept of an answer's body.  The rest is counted and discarded;
- * after 32 KiB the stream is cancelled and the answer is used as it is.  The
- * reasons that APNs sends are under 100 bytes. */
+/* The most that is kept of an answer's body.  The rest is counted and
+ * discarded; after 32 KiB the stream is cancelled and the answer is used as it
+ * is.  The reasons that APNs sends are under 100 bytes. */
 #define H2_BODY_MAX 1024
 
-/* The limit of a request's headers, HPACK_BLOCK_EXTRA included: one frame of the
- * size that every server has to accept (9113 4.2). */
+/* The limit of a request's headers, HPACK_BLOCK_EXTRA included: one frame of
+ * the size that every server has to accept (9113 4.2). */
 #define H2_REQUEST_HEADERS_MAX 16384
 
 enum h2_outcome {
@@ -68,7 +68,8 @@ struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams);
 void h2_free(struct h2 *h);
 
 /* Processes all n bytes.  Returns 0, or -1 when the connection has failed: then
- * h2_error() says why and a GOAWAY may be in the output; call h2_close() next. */
+ * h2_error() says why and a GOAWAY may be in the output; call h2_close()
+ * next. */
 int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms);
 
 /* The bytes to be sent: write from its head and buf_consume().  This call also
@@ -76,17 +77,17 @@ int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms);
  * h2_recv() and after everything was written. */
 struct buf *h2_out(struct h2 *h);
 
-/* How many requests may be opened now: 0 before SETTINGS, after GOAWAY, when the
- * stream ids are used up, and while a body could only be stored (64 KiB of output
- * are waiting, or the connection's window is empty).  Changes with h2_recv() and
- * with what was written. */
+/* How many requests may be opened now: 0 before SETTINGS, after GOAWAY, when
+ * the stream ids are used up, and while a body could only be stored (64 KiB of
+ * output are waiting, or the connection's window is empty).  Changes with
+ * h2_recv() and with what was written. */
 uint32_t h2_room(const struct h2 *h);
 /* No more requests will be possible: open another connection. */
 bool h2_is_finished(const struct h2 *h);
 
-/* Opens one request.  Pseudo-headers come first; the body is copied if it cannot
- * be sent at once.  Returns the stream id, or 0 if h2_room() is 0 or the headers
- * are over H2_REQUEST_HEADERS_MAX. */
+/* Opens one request.  Pseudo-headers come first; the body is copied if it
+ * cannot be sent at once.  Returns the stream id, or 0 if h2_room() is 0 or the
+ * headers are over H2_REQUEST_HEADERS_MAX. */
 uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
     const void *body, size_t body_len, void *owner);
 /* Abandons a request (RST_STREAM CANCEL); response() is not called for it. */
@@ -103,7 +104,8 @@ void h2_goodbye(struct h2 *h);
 /* The transport is closed: every open request ends as H2_LOST. */
 void h2_close(struct h2 *h);
 
-/* Why h2_recv() returned -1: a sentence that begins with the RFC's error name. */
+/* Why h2_recv() returned -1: a sentence that begins with the RFC's error
+ * name. */
 const char *h2_error(const struct h2 *h);
 
 /* The name of an error code (RFC 9113 7), or "code 0x…" if it has none, valid

@@ -75,8 +75,9 @@ static void say_stamped(enum log_level level, const char *line)
 	fprintf(stderr, "%s %-5s %s\n", stamp, levels[level].name, line);
 }
 
-/* One datagram a line (RFC 3164 4.1, whose time stamp the receiver adds): libc's
- * syslog() brings 4.6 KB along.  Without a syslog it says so on stderr. */
+/* One datagram a line (RFC 3164 4.1, whose time stamp the receiver adds):
+ * libc's syslog() brings 4.6 KB along.  Without a syslog it says so on
+ * stderr. */
 static void say_to_syslog(enum log_level level, const char *line)
 {
 	const struct sockaddr_un to = { AF_UNIX, "/dev/log" };

@@ -9,8 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Room for one error sentence.  A function that can fail takes char err[ERR_MAX]
- * and writes the reason there; its caller decides and logs it once. */
+/* Room for one error sentence.  A function that can fail takes char
+ * err[ERR_MAX] and writes the reason there; its caller decides and logs it
+ * once. */
 #define ERR_MAX 512
 
 enum log_level {
@@ -44,10 +45,12 @@ void log_at(enum log_level level, const char *fmt, ...)
 #define log_debug(...) log_at(LOG_L_DEBUG, __VA_ARGS__)
 #define log_trace(...) log_at(LOG_L_TRACE, __VA_ARGS__)
 
-/* Room for a shortened token with its NUL: 8 characters and a 3-byte ellipsis. */
+/* Room for a shortened token with its NUL: 8 characters and a 3-byte
+ * ellipsis. */
 #define LOG_TOKEN_MAX 12
 
-/* Writes the first 8 characters of token and an ellipsis to out; returns out. */
+/* Writes the first 8 characters of token and an ellipsis to out; returns
+ * out. */
 const char *log_token(const char *token, char out[LOG_TOKEN_MAX]);
 
 /* How much of "2026-11-22 06:08:47" is wanted, in characters. */
@@ -58,8 +61,8 @@ enum log_date {
 	LOG_DATE_MAX, /* room, with the NUL */
 };
 
-/* Writes so much of the date of a wall clock time, UTC or local, to out; returns
- * out.  (strftime() is 3.5 KB of a static executable.) */
+/* Writes so much of the date of a wall clock time, UTC or local, to out;
+ * returns out.  (strftime() is 3.5 KB of a static executable.) */
 const char *log_date(int64_t time_s, enum log_date precision, bool local,
     char out[LOG_DATE_MAX]);
 

@@ -1,4 +1,5 @@
-/* h2/answer.c - checks that a response is whole and well-formed (RFC 9113 8). */
+/* h2/answer.c - checks that a response is whole and well-formed (RFC 9113
+ * 8). */
 #include "h2/int.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@ struct answer {
 	const char *bad; /* what is malformed (9113 8.1.1), or NULL */
 };
 
-/* Compares with a literal; lengths that differ, the usual case, cost no call. */
+/* Compares with a literal; lengths that differ, the usual case, cost no
+ * call. */
 #define EQUALS(s, len, want)                                                   \
 	((len) == sizeof(want) - 1 && memcmp(s, want, sizeof(want) - 1) == 0)
 

@@ -1,5 +1,5 @@
-/* h2/hpack.c - header compression of HTTP/2 (RFC 7541): the table that encoder and
- * decoder share, Huffman code, decoder, encoder. */
+/* h2/hpack.c - header compression of HTTP/2 (RFC 7541): the table that encoder
+ * and decoder share, Huffman code, decoder, encoder. */
 #include "h2/hpack.h"
 
 #include <assert.h>
@@ -12,8 +12,9 @@
 
 /* --- the dynamic table --- */
 
-/* Names and values are stored one after the other, the oldest first, each in one
- * piece.  Where the memory ends, those still in use are moved to its front. */
+/* Names and values are stored one after the other, the oldest first, each in
+ * one piece.  Where the memory ends, those still in use are moved to its
+ * front. */
 struct entry {
 	uint32_t hash; /* of the value; encoder only */
 	uint32_t at;   /* position of the name, counted from table.base */
@@ -149,7 +150,8 @@ static struct field field_of(const struct table *t, size_t index)
 
 /* --- Huffman code --- */
 
-/* Returns the end of what it wrote, or NULL if that would not be below limit. */
+/* Returns the end of what it wrote, or NULL if that would not be below
+ * limit. */
 static unsigned char *huff_encode(unsigned char *out,
     const unsigned char *limit, const unsigned char *s, size_t n)
 {
@@ -268,8 +270,9 @@ void hpack_dec_set_max(struct hpack_dec *d, size_t table_max)
 		d->must_shrink = table_max;
 }
 
-/* 7541 5.1, beginning with the low `prefix` bits of a byte.  Five more bytes are
- * enough for 32 bits; a longer form is an error, even if zeros make it longer. */
+/* 7541 5.1, beginning with the low `prefix` bits of a byte.  Five more bytes
+ * are enough for 32 bits; a longer form is an error, even if zeros make it
+ * longer. */
 static bool read_int(struct block *b, unsigned prefix, uint32_t *v_r)
 {
 	const uint32_t mask = (1U << prefix) - 1;
@@ -334,8 +337,8 @@ static bool field_at(
 	return true;
 }
 
-/* Reads a literal (7541 6.2) into the scratch buf, the name too: an entry that it
- * comes from may be dropped when the new one is added (4.4). */
+/* Reads a literal (7541 6.2) into the scratch buf, the name too: an entry that
+ * it comes from may be dropped when the new one is added (4.4). */
 static bool read_literal(
     struct hpack_dec *d, struct block *b, unsigned prefix, struct field *f)
 {
@@ -505,8 +508,8 @@ static bool same(const char *a, size_t a_len, const char *b, size_t b_len)
 }
 
 /* A hint is one byte that stays right while entries are added: an index of the
- * static table, or after those a slot of the dynamic one.  One that does not fit
- * is cut and wrong, so the header found by a hint is always compared. */
+ * static table, or after those a slot of the dynamic one.  One that does not
+ * fit is cut and wrong, so the header found by a hint is always compared. */
 static uint8_t hint_of(const struct table *t, size_t index)
 {
 	return (uint8_t)(index <= STATIC_COUNT
@@ -547,9 +550,9 @@ static enum match compare(
 	return MATCH_ALL;
 }
 
-/* The find functions return the header's index.  If it has none they return 0 and
- * set *name_r to an index of its name, if that is found.  This one looks where
- * the hint says. */
+/* The find functions return the header's index.  If it has none they return 0
+ * and set *name_r to an index of its name, if that is found.  This one looks
+ * where the hint says. */
 static size_t find_by_hint(const struct table *t, const struct hpack_header *h,
     uint8_t hint, size_t *name_r)
 {
@@ -659,9 +662,9 @@ static unsigned char *put_int(
 	return p;
 }
 
-/* Writes the length, then the text: in Huffman code if that is shorter.  The code
- * is written one byte after p, since its length nearly always takes one byte, and
- * moved if it takes more. */
+/* Writes the length, then the text: in Huffman code if that is shorter.  The
+ * code is written one byte after p, since its length nearly always takes one
+ * byte, and moved if it takes more. */
 static unsigned char *put_string(unsigned char *p, const char *s, size_t n)
 {
 	unsigned char *end =

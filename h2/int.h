@@ -11,14 +11,14 @@
 #define WINDOW_MAX 0x7fffffff
 #define WINDOW_DEFAULT 65535 /* ours: received bodies are never stored */
 
-/* An answer may use half of its stream's window, padding included: far more than
- * APNs' 100 bytes or a proxy's error page.  A longer one, which may be endless,
- * would need a window update, and we never send one for a stream. */
+/* An answer may use half of its stream's window, padding included: far more
+ * than APNs' 100 bytes or a proxy's error page.  A longer one, which may be
+ * endless, would need a window update, and we never send one for a stream. */
 #define ANSWER_MAX (WINDOW_DEFAULT / 2)
 #define ID_MAX 0x7fffffff
 
-/* How many streams that we reset are remembered: what the server sends before it
- * learns of the reset is ignored. */
+/* How many streams that we reset are remembered: what the server sends before
+ * it learns of the reset is ignored. */
 #define RESET_MAX 64
 
 /* Limits of the output, in bytes.  Requests stop at the first; a request that
@@ -181,12 +181,13 @@ void h2_streams_free(struct h2 *h);
 
 /* Sends RST_STREAM; the caller still has to end the stream. */
 void h2_stream_reset(struct h2 *h, const struct stream *s, enum code code);
-/* Ends a stream for an error of the server (9113 5.4.2); always returns 0, since
- * the connection goes on. */
+/* Ends a stream for an error of the server (9113 5.4.2); always returns 0,
+ * since the connection goes on. */
 int h2_stream_error(
     struct h2 *h, struct stream *s, enum code code, const char *reason);
-/* A frame for a stream that is not open (9113 5.1): 0 if it may be ignored, else
- * -1.  harmless: a type of frame that may arrive after the stream's end. */
+/* A frame for a stream that is not open (9113 5.1): 0 if it may be ignored,
+ * else -1.  harmless: a type of frame that may arrive after the stream's
+ * end. */
 int h2_stream_missing(
     struct h2 *h, uint32_t id, const char *type, bool harmless);
 

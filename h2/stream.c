@@ -1,5 +1,5 @@
-/* h2/stream.c - the streams of an HTTP/2 connection: finding, opening and ending
- * them, sending on them, reporting errors (RFC 9113 5). */
+/* h2/stream.c - the streams of an HTTP/2 connection: finding, opening and
+ * ending them, sending on them, reporting errors (RFC 9113 5). */
 #include "h2/int.h"
 
 #include <stdarg.h>
