@@ -1,5 +1,5 @@
-/* h2.c - HTTP/2 client engine (RFC 9113): received frames, the owner's
- * calls. */
+/* h2.c - HTTP/2 client engine (RFC 9113): received frames, calls of the
+ * owner. */
 #include "h2/int.h"
 
 #include <assert.h>
@@ -10,8 +10,8 @@
  * are under 300 bytes.  A longer one ends the connection: if it were skipped,
  * our HPACK table would no longer match the server's. */
 #define BLOCK_MAX FRAME_MAX
-/* The limit of the decoded list (a block of 1-byte indices can mean
- * megabytes). */
+/* The limit of the decoded list: a block of 1-byte indices can mean
+ * megabytes. */
 #define LIST_MAX 16384
 /* A buffer for split frames or blocks is freed after use if it is larger. */
 #define BUF_KEEP_MAX 1024
@@ -81,8 +81,7 @@ static int unpad(struct h2 *h, struct frame *f)
 
 /* The connection's window is renewed when half of it is used, a stream's never:
  * the answer ends first (ANSWER_MAX).  What remains is always more than the
- * largest frame, so no server exceeds a window and none has to be checked for
- * it. */
+ * largest frame, so no server exceeds a window and none has to be checked. */
 _Static_assert(FRAME_MAX < WINDOW_DEFAULT / 2, "a frame could overrun");
 
 static void window_spend(struct h2 *h, uint32_t n)

@@ -68,8 +68,7 @@ struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams);
 void h2_free(struct h2 *h);
 
 /* Processes all n bytes.  Returns 0, or -1 when the connection has failed: then
- * h2_error() says why and a GOAWAY may be in the output; call h2_close()
- * next. */
+ * h2_error() says why and a GOAWAY may be in the output; then h2_close(). */
 int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms);
 
 /* The bytes to be sent: write from its head and buf_consume().  This call also
@@ -104,8 +103,7 @@ void h2_goodbye(struct h2 *h);
 /* The transport is closed: every open request ends as H2_LOST. */
 void h2_close(struct h2 *h);
 
-/* Why h2_recv() returned -1: a sentence that begins with the RFC's error
- * name. */
+/* Why h2_recv() returned -1: the RFC's name of the error, and a sentence. */
 const char *h2_error(const struct h2 *h);
 
 /* The name of an error code (RFC 9113 7), or "code 0x…" if it has none, valid

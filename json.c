@@ -54,8 +54,7 @@ struct parser {
 	uint8_t is_object[DEPTH_MAX / 8]; /* without tokens */
 };
 
-/* The length of the UTF-8 character at s (RFC 3629 4), or 0 if it is not
- * valid. */
+/* The length of the valid UTF-8 character at s (RFC 3629 4), 0 if none. */
 static size_t utf8_char(const unsigned char *s, size_t n)
 {
 	unsigned char lo = 0x80, hi = 0xbf;
@@ -217,8 +216,7 @@ static bool parse_escape(struct parser *p)
 	return true;
 }
 
-/* The first byte that is not a plain printable ASCII character, else the
- * end. */
+/* The first byte that is not plain printable ASCII, or the end. */
 static const unsigned char *skip_plain(
     const unsigned char *s, const unsigned char *end)
 {
@@ -358,8 +356,7 @@ static bool parse_key(struct parser *p)
 	return true;
 }
 
-/* Expects a separator, then `next`; or the end of the container, if it has
- * one. */
+/* Expects a separator, then `next`; or, unless NUL, the container's end. */
 static bool parse_separator(
     struct parser *p, unsigned char sep, enum want next, unsigned char end)
 {

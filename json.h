@@ -37,8 +37,7 @@ struct json {
 	size_t n_toks;
 };
 
-/* What is wrong, and where: lines and columns count from 1, columns in
- * bytes. */
+/* What is wrong and where.  Lines and columns (of bytes) count from 1. */
 struct json_err {
 	const char *reason; /* static text */
 	size_t line, column;
@@ -52,8 +51,7 @@ int json_parse(const char *text, size_t len, struct json_tok *toks,
     size_t max_toks, struct json_err *err_r);
 
 /* The value of a key in the object obj, or NULL, also if obj is NULL or no
- * object. Keys are compared decoded; if one is repeated, its last value
- * counts. */
+ * object.  Keys are compared decoded; the last of equal ones counts. */
 const struct json_tok *json_get(
     const struct json *j, const struct json_tok *obj, const char *key);
 

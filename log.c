@@ -1,4 +1,4 @@
-/* log.c - levels and destinations of what the daemon says. */
+/* log.c - log lines: their levels and where they go. */
 #include "log.h"
 
 #include <stdarg.h>

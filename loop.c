@@ -14,8 +14,7 @@
 
 #include "buf.h"
 
-/* The most events of one round, and so the most registrations that share one
- * fsync. */
+/* The most events of a round; as many registrations can share one fsync. */
 #define EVENTS_MAX 128
 
 #define SIGNALS_MAX 8

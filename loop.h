@@ -34,8 +34,7 @@ struct loop_timer {
 	void *arg;
 };
 
-/* Work to be done once, after the events of this round and before the next
- * wait. */
+/* Work to be done once, at the end of this round, before the next wait. */
 struct loop_task {
 	struct loop_task *next;
 	bool queued;
@@ -50,8 +49,8 @@ void loop_free(struct loop *l);
 /* Runs until loop_stop(). */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
-/* Runs one round, which waits at most wait_ms (-1: without limit) for an event
- * or timer. */
+/* Runs one round.  It waits at most wait_ms (-1: any time) for an event or
+ * timer. */
 void loop_once(struct loop *l, int wait_ms);
 
 /* The monotonic clock in milliseconds, as read in this round. */
@@ -62,7 +61,7 @@ int64_t loop_now_ms(const struct loop *l);
 int loop_fd_add(struct loop *l, struct loop_fd *f, int fd, unsigned events,
     void (*cb)(void *arg, unsigned events), void *arg);
 void loop_fd_mod(struct loop *l, struct loop_fd *f, unsigned events);
-/* Call it before close(2).  No event of f follows.  Does nothing if f is not
+/* Call it before close(2).  No event of f follows.  Does nothing if not
  * added. */
 void loop_fd_del(struct loop *l, struct loop_fd *f);
 

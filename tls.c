@@ -221,8 +221,7 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
 	}
 	mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, NULL);
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
-	/* mbedTLS keeps the pointer and writes nothing; 2.28 lacks the
-	 * const. */
+	/* mbedTLS keeps the pointer and writes nothing; 2.28 has no const. */
 	if (alpn != NULL)
 		mbedtls_ssl_conf_alpn_protocols(
 		    &c->conf, (const char **)(uintptr_t)alpn);

@@ -49,8 +49,8 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX]);
 /* The server side, for tlsListenAddr.  Takes ownership of cert and key on
- * success, so that a handshake may outlive the caller.  NULL with err set on
- * failure. */
+ * success, so that a handshake may outlive the caller.  NULL with err set: it
+ * failed. */
 struct tls_ctx *tls_server_new(
     struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX]);
 /* A server's connections may outlive their context; a client's may outlive it
@@ -70,8 +70,7 @@ enum tls_status tls_handshake(struct tls *t);
 /* TLS_OK: *done_r is at least 1. */
 enum tls_status tls_read(
     struct tls *t, unsigned char *p, size_t n, size_t *done_r);
-/* After TLS_WANT_WRITE the next call must begin with the same bytes; more may
- * follow them. */
+/* After TLS_WANT_WRITE the next call must begin with the same bytes. */
 enum tls_status tls_write(
     struct tls *t, const unsigned char *p, size_t n, size_t *done_r);
 /* Received bytes are waiting in here, where no poll of the socket sees them:

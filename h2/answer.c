@@ -1,5 +1,4 @@
-/* h2/answer.c - checks that a response is whole and well-formed (RFC 9113
- * 8). */
+/* h2/answer.c - checks that a response is well-formed (RFC 9113 8). */
 #include "h2/int.h"
 
 #include <stdlib.h>
@@ -16,8 +15,7 @@ struct answer {
 	const char *bad; /* what is malformed (9113 8.1.1), or NULL */
 };
 
-/* Compares with a literal; lengths that differ, the usual case, cost no
- * call. */
+/* Compares with a literal.  Lengths mostly differ, and then cost no call. */
 #define EQUALS(s, len, want)                                                   \
 	((len) == sizeof(want) - 1 && memcmp(s, want, sizeof(want) - 1) == 0)
 

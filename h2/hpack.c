@@ -13,8 +13,7 @@
 /* --- the dynamic table --- */
 
 /* Names and values are stored one after the other, the oldest first, each in
- * one piece.  Where the memory ends, those still in use are moved to its
- * front. */
+ * one piece.  At the end of the memory, those in use are moved to its start. */
 struct entry {
 	uint32_t hash; /* of the value; encoder only */
 	uint32_t at;   /* position of the name, counted from table.base */
@@ -150,8 +149,7 @@ static struct field field_of(const struct table *t, size_t index)
 
 /* --- Huffman code --- */
 
-/* Returns the end of what it wrote, or NULL if that would not be below
- * limit. */
+/* Returns the end of the code, or NULL if that would not be below limit. */
 static unsigned char *huff_encode(unsigned char *out,
     const unsigned char *limit, const unsigned char *s, size_t n)
 {
@@ -271,8 +269,7 @@ void hpack_dec_set_max(struct hpack_dec *d, size_t table_max)
 }
 
 /* 7541 5.1, beginning with the low `prefix` bits of a byte.  Five more bytes
- * are enough for 32 bits; a longer form is an error, even if zeros make it
- * longer. */
+ * are enough for 32 bits; a longer form is an error, also one with zeros. */
 static bool read_int(struct block *b, unsigned prefix, uint32_t *v_r)
 {
 	const uint32_t mask = (1U << prefix) - 1;

@@ -53,8 +53,8 @@ typedef int hpack_header_cb(void *arg, const char *name, size_t name_len,
 
 /* table_max: the SETTINGS_HEADER_TABLE_SIZE that we announce; list_max: limit
  * of the decoded list as RFC 9113 counts it (name + value + 32 for each
- * header).  The table's memory, 1.5 times table_max, is allocated at the first
- * entry. */
+ * header).  The table's memory, 1.5 times table_max, is allocated with the
+ * first entry. */
 struct hpack_dec *hpack_dec_new(size_t table_max, size_t list_max);
 void hpack_dec_free(struct hpack_dec *d);
 /* The peer has acknowledged another table_max: if it is below the size in use,

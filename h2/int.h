@@ -186,13 +186,11 @@ void h2_stream_reset(struct h2 *h, const struct stream *s, enum code code);
 int h2_stream_error(
     struct h2 *h, struct stream *s, enum code code, const char *reason);
 /* A frame for a stream that is not open (9113 5.1): 0 if it may be ignored,
- * else -1.  harmless: a type of frame that may arrive after the stream's
- * end. */
+ * else -1.  harmless: a type of frame that may arrive after its end. */
 int h2_stream_missing(
     struct h2 *h, uint32_t id, const char *type, bool harmless);
 
-/* Sends a new request's body, and copies what the windows or the output do not
- * allow yet. */
+/* Sends a new request's body, and copies what cannot be sent yet. */
 void h2_send_body(
     struct h2 *h, struct stream *s, const unsigned char *body, size_t len);
 /* To be called after the stream's window has grown. */

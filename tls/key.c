@@ -1,5 +1,4 @@
-/* tls/key.c - private keys, certificates, signatures, digests, random
- * numbers. */
+/* tls/key.c - keys, certificates, signatures, digests, random numbers. */
 #include "tls/mbed.h"
 
 #include <assert.h>

@@ -84,14 +84,14 @@ enum tls_pbe_status {
 
 /* Programs convert a password to bytes in different ways.  Try variant 0, the
  * usual one, then 1 and so on until this returns false.  NULL is the empty
- * password. */
+ * one. */
 bool tls_password_init(
     struct tls_password *pw, const char *text, unsigned variant);
 void tls_password_free(struct tls_password *pw);
 
 /* Derives key material as PKCS#12 does (RFC 7292 B.2): id 1 for keys, 2 for
- * IVs, 3 for MACs.  0, or -1 if the digest is unknown or there are too many
- * iterations. */
+ * IVs, 3 for MACs.  0, or -1 if it does not know the digest or there are too
+ * many iterations. */
 int tls_p12_derive(const struct tls_password *pw, mbedtls_md_type_t type,
     int id, const mbedtls_asn1_buf *salt, int iterations, unsigned char *out,
     size_t n);

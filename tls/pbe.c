@@ -1,7 +1,6 @@
 /* tls/pbe.c - password-based decryption of key files: PBES1 as PKCS#12 uses it
  * (RFC 7292) and PBES2 (RFC 8018).  mbedTLS cannot do it all: 2.28 has no AES
- * there, neither version has RC2, and both convert non-ASCII passwords
- * wrongly. */
+ * there, neither version has RC2, and both get non-ASCII passwords wrong. */
 #include "tls/mbed.h"
 
 #include <stdlib.h>
@@ -9,8 +8,7 @@
 
 #include "buf.h"
 
-/* More would stop the daemon for minutes on a router; today's tools use 2,048
- * to 600,000. */
+/* More would stop a router's daemon for minutes; tools use 2,048 to 600,000. */
 #ifndef ITERATIONS_MAX
 #define ITERATIONS_MAX 10000000
 #endif
