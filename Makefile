@@ -190,7 +190,7 @@ check-mbedtls36:
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
 		BUILD=build/m36 PROG=build/m36/xapsd PLUGIN_BUILD=build/plugin \
-		MBEDTLS_CFLAGS=-Ibuild/mbedtls36/include \
+		"MBEDTLS_CFLAGS=-isystem build/mbedtls36/include" \
 		MBEDTLS_LIBS="-Lbuild/mbedtls36/lib -lmbedtls -lmbedx509 -lmbedcrypto"
 
 .PHONY: run-check unit
@@ -275,7 +275,7 @@ help:
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
-	@echo 'make size         who takes the bytes of the static file'
+	@echo 'make size         the static file's size, by object file'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'

@@ -432,30 +432,31 @@ static int count_header(void *arg, const char *name, size_t name_len,
 	return ++*n == 5;
 }
 
-/* Over the limit nothing more is told, but the table stays in step. */
+/* Over the limit no more headers are reported, but the table stays right. */
 static void test_list_limit(void **state)
 {
 	struct hpack_dec *d = hpack_dec_new(4096, 3 * 36);
 	unsigned char block[64];
 	const char *reason = NULL;
-	size_t told = 0, n;
+	size_t reported = 0, n;
 
 	(void)state;
 	n = unhex("0001610131 0001610132 0001610133 4001610134", block);
 	assert_int_equal(
-	    hpack_decode(d, block, n, count_header, &told, &reason),
+	    hpack_decode(d, block, n, count_header, &reported, &reason),
 	    HPACK_TOO_BIG);
-	assert_int_equal(told, 3);
+	assert_int_equal(reported, 3);
 	assert_string_equal(reason, "the header list is too large");
 	expect(d, "be", "a: 4\n");
 	hpack_dec_free(d);
 	/* The listener's wish to stop is no error. */
 	d = hpack_dec_new(4096, LIST_MAX);
 	n = unhex("828282828282 4001610134", block);
-	told = 0;
+	reported = 0;
 	assert_int_equal(
-	    hpack_decode(d, block, n, count_header, &told, &reason), HPACK_OK);
-	assert_int_equal(told, 5);
+	    hpack_decode(d, block, n, count_header, &reported, &reason),
+	    HPACK_OK);
+	assert_int_equal(reported, 5);
 	expect(d, "be", "a: 4\n");
 	hpack_dec_free(d);
 }
@@ -556,7 +557,7 @@ static void test_encode_size_updates(void **state)
 	hpack_enc_set_max(e, 0);
 	expect_block(e, &h, 1, "00 016b 0130");
 	hpack_enc_free(e);
-	e = hpack_enc_new(100); /* less than the default: said at once */
+	e = hpack_enc_new(100); /* less than the default: announced at once */
 	expect_block(e, &h, 1, "3f45 40 016b 0130");
 	hpack_enc_set_max(e, 4096);
 	expect_block(e, &h, 1, "be");
@@ -837,7 +838,7 @@ struct story_case {
 	long table_size; /* -1: no change */
 };
 
-/* A JSON string behind p, into the case's text; returns what follows. */
+/* Copies the JSON string at p to the case's text; returns what follows it. */
 static const char *story_string(
     struct story_case *c, const char *p, const char **s_r, size_t *len_r)
 {
@@ -1003,7 +1004,7 @@ static void test_stories(void **state)
 	print_message("%zu stories, %zu blocks: theirs %zu bytes, ours %zu\n",
 	    files, r.cases, r.their_bytes, r.our_bytes);
 	assert_true(r.cases > files);
-	/* A third of ours is not indexed by the whim of story_next(). */
+	/* story_next() keeps a third of our headers out of the table. */
 	assert_true(r.our_bytes < r.their_bytes * 3);
 }
 
