@@ -789,8 +789,9 @@ void apns_renew_auth(struct apns *a)
 
 uint32_t apns_room(const struct apns *a)
 {
-	return a->cur != NULL && a->cur->state == CONN_UP ? h2_room(a->cur->h2)
-							  : 0;
+	return a->cur != NULL && a->cur->state == CONN_UP
+		   ? h2_capacity(a->cur->h2)
+		   : 0;
 }
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r)

@@ -80,12 +80,12 @@ struct buf *h2_out(struct h2 *h);
  * the stream ids are used up, and while a body could only be stored (64 KiB of
  * output are waiting, or the connection's window is empty).  Changes with
  * h2_recv() and with what was written. */
-uint32_t h2_room(const struct h2 *h);
+uint32_t h2_capacity(const struct h2 *h);
 /* No more requests will be possible: open another connection. */
 bool h2_is_finished(const struct h2 *h);
 
 /* Opens one request.  Pseudo-headers come first; the body is copied if it
- * cannot be sent at once.  Returns the stream id, or 0 if h2_room() is 0 or the
+ * cannot be sent at once.  Returns the stream id, or 0 if h2_capacity() is 0 or the
  * headers are over H2_REQUEST_HEADERS_MAX. */
 uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
     const void *body, size_t body_len, void *owner);

@@ -11,7 +11,7 @@
  *	!again		from now on each answer opens another request
  *	!cancels COUNT	cancels that many streams, from 7 on
  *	!cancel ID, !ping, !bye, !close, !wait MS
- *	!room		logs how many requests may be opened
+ *	!capacity		logs how many requests may be opened
  *	!last		makes the next stream id the last one
  *	!stall, !read	the server stops reading, and reads again
  *	!quiet		what we send is no longer logged
@@ -366,7 +366,7 @@ static const char *frame_step(const char *s)
 static void step_req(unsigned n)
 {
 	if (open_request(n) == 0)
-		buf_add_str(&run->log, "no room\n");
+		buf_add_str(&run->log, "refused\n");
 }
 
 static void step_reqs(unsigned n)
@@ -421,10 +421,10 @@ static void step_wait(unsigned ms)
 	run->now_ms += ms;
 }
 
-static void step_room(unsigned n)
+static void step_capacity(unsigned n)
 {
 	(void)n;
-	buf_add_fmt(&run->log, "room %u open %u%s\n", h2_room(run->h),
+	buf_add_fmt(&run->log, "capacity %u open %u%s\n", h2_capacity(run->h),
 	    run->h->open, h2_is_finished(run->h) ? " finished" : "");
 }
 
@@ -471,7 +471,7 @@ static const struct {
 	{ "!bye", step_bye },
 	{ "!close", step_close },
 	{ "!wait", step_wait },
-	{ "!room", step_room },
+	{ "!capacity", step_capacity },
 	{ "!again", step_again },
 	{ "!last", step_last },
 	{ "!stall", step_stall },
@@ -524,7 +524,7 @@ static char *run_script(
 	if (r.over)
 		assert_true(h2_is_finished(r.h));
 	assert_int_equal(r.h->open, 0);
-	assert_int_equal(h2_room(r.h), 0);
+	assert_int_equal(h2_capacity(r.h), 0);
 	h2_free(r.h);
 	buf_free(&r.log);
 	buf_free(&r.in);
