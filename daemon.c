@@ -16,6 +16,7 @@
 #include "api.h"
 #include "buf.h"
 #include "cli.h"
+#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
@@ -153,7 +154,7 @@ static void on_expire(void *arg)
 	size_t n = 0;
 
 	/* A clock that was never set makes nothing old. */
-	if (now_s >= TLS_CLOCK_MIN_S)
+	if (now_s >= CLOCK_MIN_S)
 		n = store_expire(d->store, now_s - ttl_s);
 	if (n > 0)
 		log_info("store: %zu registrations were not renewed within "

@@ -6,13 +6,13 @@
 
 #include "api.h"
 #include "buf.h"
+#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
 #include "log.h"
 #include "loop.h"
 #include "push.h"
-#include "tls.h"
 #include "daemon/watch.h"
 
 #define DAY_S 86400
@@ -94,7 +94,7 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 	size_t row;
 
 	/* A clock that was never set says nothing. */
-	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
+	if (expires_s == 0 || now_s < CLOCK_MIN_S)
 		return;
 	row = warn_row(expires_s - now_s);
 	if (row >= most || row >= *warned)
