@@ -170,20 +170,15 @@ void apns_read_body(
 {
 	struct json_tok toks[BODY_TOKENS];
 	struct json_err jerr;
-	struct json j = {
-		.text = (const char *)body,
-		.len = len,
-		.toks = toks,
-	};
+	struct json j = { .text = (const char *)body, .toks = toks };
 	const struct json_tok *t;
 	int n;
 
 	if (len == 0)
 		return;
-	n = json_parse(j.text, j.len, toks, BODY_TOKENS, &jerr);
+	n = json_parse(j.text, len, toks, BODY_TOKENS, &jerr);
 	if (n < 1 || toks[0].type != JSON_OBJECT)
 		return;
-	j.n_toks = (size_t)n;
 	t = json_get(&j, toks, "reason");
 	if (t == NULL || json_string(&j, t, an->reason, sizeof(an->reason)) < 0)
 		an->reason[0] = '\0';
@@ -267,9 +262,11 @@ static void on_goaway(
     void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
 {
 	struct conn *c = arg;
+	char name[H2_ERROR_NAME_MAX];
 
 	log_info("apns: the server closes the connection: %s %.*s",
-	    h2_error_name(error), (int)(debug_len < 200 ? debug_len : 200),
+	    h2_error_name(error, name),
+	    (int)(debug_len < 200 ? debug_len : 200),
 	    debug_len > 0 ? (const char *)debug : "");
 	if (c->state != CONN_DRAINING)
 		conn_to(c, CONN_DRAINING);

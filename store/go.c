@@ -238,7 +238,7 @@ static int take_users(struct store *s, const struct json *j, int64_t now_s,
 int store_import_go(struct store *s, const char *text, size_t len,
     int64_t now_s, struct store_import *result_r, char err[ERR_MAX])
 {
-	struct json j = { text, len, NULL, 0 };
+	struct json j = { text, NULL };
 	struct json_tok *toks;
 	struct json_err e;
 	int n, rc;
@@ -251,7 +251,7 @@ int store_import_go(struct store *s, const char *text, size_t len,
 	}
 	toks = xmalloc((size_t)n * sizeof(*toks));
 	j.toks = toks;
-	j.n_toks = (size_t)json_parse(text, len, toks, (size_t)n, &e);
+	json_parse(text, len, toks, (size_t)n, &e);
 	rc = take_users(s, &j, now_s, result_r, err);
 	free(toks);
 	return rc;

@@ -59,6 +59,13 @@ static char owners[4096];
 
 /* --- callbacks --- */
 
+static const char *error_name(uint32_t code)
+{
+	static char buf[H2_ERROR_NAME_MAX];
+
+	return h2_error_name(code, buf);
+}
+
 static void log_text(const void *p, size_t n)
 {
 	const unsigned char *s = p;
@@ -113,7 +120,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *r)
 		assert_int_equal(r->status, 0);
 		assert_non_null(r->reason);
 		buf_add_fmt(
-		    &run->log, " %s, %s", h2_error_name(r->error), r->reason);
+		    &run->log, " %s, %s", error_name(r->error), r->reason);
 	}
 	if (r->body_len > 0) {
 		buf_add_str(&run->log, " ");
@@ -128,7 +135,7 @@ static void on_goaway(
     void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
 {
 	(void)arg;
-	buf_add_fmt(&run->log, "goaway %s ", h2_error_name(error));
+	buf_add_fmt(&run->log, "goaway %s ", error_name(error));
 	log_text(debug, debug_len);
 	buf_add_str(&run->log, "\n");
 }
@@ -156,10 +163,10 @@ static void log_frame(const unsigned char *p, size_t len)
 		buf_add_fmt(&run->log, " %zu", len);
 		break;
 	case RST_STREAM:
-		buf_add_fmt(&run->log, " %s", h2_error_name(get_u32(p + 9)));
+		buf_add_fmt(&run->log, " %s", error_name(get_u32(p + 9)));
 		break;
 	case GOAWAY:
-		buf_add_fmt(&run->log, " %s", h2_error_name(get_u32(p + 13)));
+		buf_add_fmt(&run->log, " %s", error_name(get_u32(p + 13)));
 		break;
 	case WINDOW_UPDATE:
 		buf_add_fmt(&run->log, " %u", get_u32(p + 9));
@@ -606,10 +613,10 @@ static void test_freed(void **state)
 static void test_error_names(void **state)
 {
 	(void)state;
-	assert_string_equal(h2_error_name(0), "NO_ERROR");
-	assert_string_equal(h2_error_name(0xd), "HTTP_1_1_REQUIRED");
-	assert_string_equal(h2_error_name(0xe), "code 0xe");
-	assert_string_equal(h2_error_name(UINT32_MAX), "code 0xffffffff");
+	assert_string_equal(error_name(0), "NO_ERROR");
+	assert_string_equal(error_name(0xd), "HTTP_1_1_REQUIRED");
+	assert_string_equal(error_name(0xe), "code 0xe");
+	assert_string_equal(error_name(UINT32_MAX), "code 0xffffffff");
 }
 
 #define N_CASES (sizeof(cases) / sizeof(*cases))
