@@ -309,7 +309,6 @@ void api_free(struct api *a)
 	api_tests_free(a);
 	free(a->waiting);
 	free(a->toks);
-	free(a->mailboxes);
 	buf_free(&a->names);
 	buf_free(&a->out);
 	free(a);

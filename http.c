@@ -566,10 +566,14 @@ static void read_line(struct http_conn *c)
 	char *end = memchr(buf_head(in), '\n', in->len);
 
 	c->is_line = true;
+	/* The buffer has room for more than a line may have. */
+	if ((end != NULL ? (size_t)(end - line.text) : in->len) >
+	    HTTP_BODY_MAX) {
+		conn_refuse(c, 413, "the line is longer than 64 KiB");
+		return;
+	}
 	if (end == NULL) {
-		if (in->len > HTTP_BODY_MAX)
-			conn_refuse(c, 413, "the line is longer than 64 KiB");
-		else if (c->state != CONN_HEAD)
+		if (c->state != CONN_HEAD)
 			conn_to(c, CONN_HEAD);
 		return;
 	}

@@ -61,7 +61,7 @@ struct api {
 	struct json_tok *toks;
 	size_t toks_cap;
 	struct buf names; /* decoded mailboxes, each with its NUL */
-	const char **mailboxes;
+	const char *mailboxes[REG_MAILBOXES_MAX];
 	struct buf out;
 	char *authorization; /* "Basic …", NULL: not asked for */
 };
@@ -96,9 +96,9 @@ int api_ask_number(struct ask *q, const char *key, int64_t *v_r);
 int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r);
 /* True if one of the names is MessageNew, or there is none at all. */
 int api_ask_events(struct ask *q, bool *now_r);
-/* Begins api->names anew, and points api->mailboxes at its n strings. */
-void api_names_begin(struct api *a);
-void api_names_end(struct api *a, size_t n);
+/* Points api->mailboxes at n <= REG_MAILBOXES_MAX strings, one after the other,
+ * each with its NUL. */
+void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 

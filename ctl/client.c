@@ -150,7 +150,8 @@ static int split_answer(struct buf *in)
 	size_t head_len;
 	int status;
 
-	buf_add_byte(in, '\0');
+	if (!buf_add_byte(in, '\0'))
+		return -1;
 	end = strstr((const char *)buf_head(in), "\r\n\r\n");
 	if (end == NULL ||
 	    strncmp((const char *)buf_head(in), version, strlen(version)) != 0)
@@ -177,6 +178,10 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
 	int fd = -1;
 
 	buf_reset(body_r);
+	if (body != NULL && body->failed) {
+		err_set(err, "what you ask is too long");
+		return CTL_FAILED;
+	}
 	asked = dial(conf, &fd, err);
 	if (asked != CTL_ANSWERED)
 		return asked;

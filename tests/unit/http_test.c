@@ -453,6 +453,7 @@ static void line_handler(
 
 	assert_ptr_equal(arg, &server);
 	assert_int_equal(strlen(line->text), line->len);
+	n_handled++;
 	if (strcmp(line->text, "NOTIFY later") == 0) {
 		later[n_later++] = conn;
 		return;
@@ -531,6 +532,16 @@ static void say_n(int fd, const char *data, size_t len)
 static void say(int fd, const char *text)
 {
 	say_n(fd, text, strlen(text));
+}
+
+/* All of it is there before the server looks. */
+static void send_whole(int fd, const char *data, size_t len)
+{
+	int room = 1 << 20;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	assert_int_equal(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
+	rounds(3);
 }
 
 /* Whatever is there to read, after some rounds; -1 when the server closed and
@@ -1021,6 +1032,20 @@ static void lines(void **state)
 	say_n(fd, big, HTTP_BODY_MAX + 2);
 	expect(fd, "ERROR the line is longer than 64 KiB\r\n");
 	expect_closed(fd);
+	/* whole in the buffer: the limit is the same */
+	n_handled = 0;
+	fd = client();
+	big[HTTP_BODY_MAX + 1] = '\n';
+	send_whole(fd, big, HTTP_BODY_MAX + 2);
+	expect(fd, "ERROR the line is longer than 64 KiB\r\n");
+	expect_closed(fd);
+	assert_int_equal(n_handled, 0);
+	fd = client();
+	big[HTTP_BODY_MAX] = '\n';
+	send_whole(fd, big, HTTP_BODY_MAX + 1);
+	assert_int_equal(hear(fd), 3 + 100 + 2);
+	assert_int_equal(n_handled, 1);
+	close(fd);
 	free(big);
 }
 
