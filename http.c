@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -35,9 +36,25 @@
 #define LINGER_PER_S 50
 
 /* A newcomer for whom there is no room waits a moment for another's end, which
- * the kernel may have ready for us already; so many newcomers at most. */
+ * the kernel may have ready for us already; so many newcomers at most, of TCP
+ * and of the Unix socket each. */
 #define SURPLUS_MS 100
 #define SURPLUS_MAX 50
+
+/* One in so many connections is kept for the Unix socket. */
+#define RESERVED_PART 4
+
+/* What is unfinished for so long is no ordinary request: it took milliseconds.
+ * It makes room for anybody. */
+#define SLOW_MS 1000
+
+/* A handshake takes 38 KB before we know whom we talk to: 5 MB for all.  One
+ * gets so much time before it makes room for the next; until then that waits in
+ * the kernel. */
+#define HANDSHAKES_MAX 128
+#define HANDSHAKE_MS 1000
+
+#define COMPLAIN_MS 60000 /* that there is no room, in the log */
 
 enum conn_state {
 	CONN_OPENING, /* TLS handshake, or waiting for room */
@@ -78,12 +95,12 @@ struct link {
 };
 
 struct http_conn {
-	struct link link; /* in server.idle or server.busy */
+	struct link link; /* in the list of its state: list_of() */
 	struct http_server *s;
 	struct io *io;		 /* NULL when gone */
 	struct loop_task resume; /* after a late answer */
-	int64_t idle_since_ms;
-	size_t sending; /* bytes not taken when the timer was set */
+	int64_t since_ms;	 /* when it came into that list */
+	size_t sending;		 /* bytes not taken when the timer was set */
 	/* the request at hand */
 	size_t head_len, body_len, content_length;
 	struct http_chunked chunked;
@@ -91,12 +108,29 @@ struct http_conn {
 	unsigned char timer; /* enum timer_for */
 	unsigned char body;  /* enum http_body */
 	bool over_unix, over_tls;
-	bool surplus; /* over max_connections */
-	bool eof;     /* the peer sends no more */
-	bool close;   /* behind this answer */
+	uid_t uid;	/* of a Unix socket's peer */
+	bool handshake; /* TLS, not done yet */
+	bool surplus;	/* there was no room */
+	bool eof;	/* the peer sends no more */
+	bool close;	/* behind this answer */
 	bool http10, is_head, is_line;
+	bool no_lines;	 /* it has spoken HTTP, over TCP */
 	bool expect;	 /* 100-continue is awaited */
 	bool in_handler; /* the handler has not returned yet */
+};
+
+/* The connections of one kind. */
+struct share {
+	struct link idle;	/* longest-idle first */
+	struct link unfinished; /* handshakes, requests and answers that the
+				 * peer has to go on with, longest first */
+	size_t n, n_surplus;
+};
+
+enum {
+	TCP,
+	UNIX,
+	N_SHARES
 };
 
 struct listener {
@@ -114,17 +148,22 @@ struct http_server {
 	http_line_handler *line_handler;
 	void *line_arg;
 	struct listener *listeners;
-	struct link idle; /* longest-idle first */
-	struct link busy;
-	size_t max, n_conns, n_surplus, n_waiting;
+	struct share shares[N_SHARES]; /* by http_conn.over_unix */
+	struct link busy;	       /* it is our turn, or nobody's */
+	size_t max, n_waiting;
 	struct loop_task room; /* for a surplus one */
-	int64_t linger_s;      /* the second that n_lingers is of */
+	size_t n_handshakes;
+	struct loop_timer handshakes; /* the oldest must make room then */
+	bool no_handshakes;	      /* TLS listeners wait */
+	int64_t complained_ms;	      /* 0 never */
+	int64_t linger_s;	      /* the second that n_lingers is of */
 	unsigned n_lingers;
 	bool quiet;
 };
 
 static void conn_step(struct http_conn *c);
 static void on_resume(void *arg);
+static void end_handshake(struct http_conn *c);
 
 /* --- lists and states --- */
 
@@ -147,6 +186,26 @@ static void link_append(struct link *list, struct link *l)
 	list->prev = l;
 }
 
+static struct share *share_of(const struct http_conn *c)
+{
+	return &c->s->shares[c->over_unix ? UNIX : TCP];
+}
+
+static struct link *list_of(const struct http_conn *c)
+{
+	switch ((enum conn_state)c->state) {
+	case CONN_IDLE:
+		return &share_of(c)->idle;
+	case CONN_OPENING:
+	case CONN_HEAD:
+	case CONN_BODY:
+	case CONN_SENDING:
+		return &share_of(c)->unfinished;
+	default:
+		return &c->s->busy;
+	}
+}
+
 static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
 {
 	c->timer = what;
@@ -156,16 +215,20 @@ static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
 static void conn_to(struct http_conn *c, enum conn_state to)
 {
 	struct http_server *s = c->s;
+	const struct link *from = list_of(c);
 
 	if (log_get_level() >= LOG_L_TRACE)
 		log_trace("http: %p: %s -> %s", (void *)c,
 		    state_names[c->state], state_names[to]);
 	c->state = (unsigned char)to;
-	link_remove(&c->link);
-	link_append(to == CONN_IDLE ? &s->idle : &s->busy, &c->link);
+	/* Whose body follows its head has not begun later for that. */
+	if (list_of(c) != from) {
+		link_remove(&c->link);
+		link_append(list_of(c), &c->link);
+		c->since_ms = loop_now_ms(s->loop);
+	}
 	switch (to) {
 	case CONN_IDLE:
-		c->idle_since_ms = loop_now_ms(s->loop);
 		if (c->timer != TIMER_IDLE)
 			conn_timer(c, TIMER_IDLE, IDLE_MS);
 		break;
@@ -193,11 +256,12 @@ static void conn_free(struct http_conn *c)
 
 	conn_to(c, CONN_DEAD);
 	link_remove(&c->link);
+	end_handshake(c);
 	if (c->surplus)
-		s->n_surplus--;
+		share_of(c)->n_surplus--;
 	else
-		s->n_conns--;
-	if (s->n_surplus > 0)
+		share_of(c)->n--;
+	if (s->shares[TCP].n_surplus + s->shares[UNIX].n_surplus > 0)
 		loop_task_queue(s->loop, &s->room);
 	loop_task_cancel(s->loop, &c->resume);
 	loop_defer_free(s->loop, c, free);
@@ -417,10 +481,14 @@ static void call_handler(struct http_conn *c, const struct http_head *h)
 		.path = h->path,
 		.query = h->query,
 		.authorization = h->authorization,
+		.host = h->host,
+		.origin = h->origin,
 		.body = body,
 		.body_len = c->body_len,
 		.over_unix = c->over_unix,
 		.over_tls = c->over_tls,
+		.uid = c->uid,
+		.io = c->io,
 	};
 	char saved = body[c->body_len];
 
@@ -448,6 +516,7 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	c->close = !head->keep_alive || c->s->quiet;
 	c->http10 = head->minor == 0;
 	c->is_head = is_method(head->method, "HEAD");
+	c->no_lines = !c->over_unix;
 	conn_to(c, CONN_WAITING);
 	call_handler(c, head);
 	buf_consume(in, c->head_len + c->body_len);
@@ -538,7 +607,8 @@ static void read_head(struct http_conn *c)
 	read_body(c, &head);
 }
 
-/* The first-generation plugin's words; as HTTP methods they would be followed
+/* The first-generation plugin's words.  Not after a request over TCP: that may be
+ * a web page's, and what it makes of the rest is not the line protocol.  As HTTP methods they would be followed
  * by a path or an address. */
 static bool starts_line(const struct buf *in)
 {
@@ -635,7 +705,8 @@ static bool read_request(struct http_conn *c)
 	} else {
 		c->is_line = false;
 		c->is_head = false;
-		if (c->s->line_handler != NULL && starts_line(in))
+		if (c->s->line_handler != NULL && !c->no_lines &&
+		    starts_line(in))
 			read_line(c);
 		else
 			read_head(c);
@@ -681,30 +752,120 @@ static void on_resume(void *arg)
 		conn_step(c);
 }
 
-/* --- events --- */
+/* --- room --- */
 
-/* Room for a newcomer: the longest-idle one goes.  One that came or was answered
- * just now is not idle yet: its next request may be on the way. */
-static bool make_room(struct http_server *s)
+static void complain(struct http_server *s)
 {
-	struct http_conn *c = (struct http_conn *)s->idle.next;
+	int64_t now_ms = loop_now_ms(s->loop);
 
-	if (s->n_conns < s->max)
+	if (s->complained_ms != 0 && now_ms - s->complained_ms < COMPLAIN_MS)
+		return;
+	s->complained_ms = now_ms;
+	log_warn("http: more than maxConnections (%zu) clients at once, and "
+		 "none of them is idle: what takes longest is closed",
+	    s->max);
+}
+
+/* The oldest of a list that is not waiting for room itself; NULL if none. */
+static struct http_conn *oldest(struct link *list)
+{
+	struct link *l;
+
+	for (l = list->next; l != list; l = l->next)
+		if (!((struct http_conn *)l)->surplus)
+			return (struct http_conn *)l;
+	return NULL;
+}
+
+/* The longest-idle one.  One that came or was answered just now is not idle yet:
+ * its next request may be on the way. */
+static struct http_conn *find_idle(struct http_server *s, bool tcp_only)
+{
+	struct http_conn *c = oldest(&s->shares[TCP].idle);
+	struct http_conn *u = tcp_only ? NULL : oldest(&s->shares[UNIX].idle);
+
+	if (c == NULL || (u != NULL && u->since_ms < c->since_ms))
+		c = u;
+	return c != NULL && c->since_ms < loop_now_ms(s->loop) ? c : NULL;
+}
+
+/* Whether what the peer does not finish may end for a newcomer.  A user of this
+ * machine who has taken all connections gains none by one more: others do. */
+static bool may_end(const struct http_conn *c, const struct http_conn *newcomer)
+{
+	int64_t age_ms = loop_now_ms(c->s->loop) - c->since_ms;
+
+	if (age_ms >= SLOW_MS)
 		return true;
-	if (&c->link == &s->idle || c->idle_since_ms == loop_now_ms(s->loop))
+	if (c->over_unix && newcomer->over_unix)
+		return newcomer->uid != c->uid;
+	return age_ms >= SURPLUS_MS;
+}
+
+/* The longest one of the other kind, or else of the newcomer's own. */
+static struct http_conn *find_unfinished(
+    const struct http_conn *newcomer, bool tcp_only)
+{
+	struct share *shares = newcomer->s->shares;
+	int kind = newcomer->over_unix || tcp_only ? TCP : UNIX;
+	struct http_conn *c = oldest(&shares[kind].unfinished);
+
+	if (c != NULL && may_end(c, newcomer))
+		return c;
+	if (tcp_only)
+		return NULL;
+	c = oldest(&shares[kind == TCP ? UNIX : TCP].unfinished);
+	return c != NULL && may_end(c, newcomer) ? c : NULL;
+}
+
+static size_t n_conns(const struct http_server *s)
+{
+	return s->shares[TCP].n + s->shares[UNIX].n;
+}
+
+static size_t tcp_max(const struct http_server *s)
+{
+	return s->max - s->max / RESERVED_PART;
+}
+
+static bool has_room(const struct http_conn *newcomer)
+{
+	const struct http_server *s = newcomer->s;
+
+	return n_conns(s) < s->max &&
+	       (newcomer->over_unix || s->shares[TCP].n < tcp_max(s));
+}
+
+/* Room for a newcomer: the longest-idle one goes, or else the longest unfinished
+ * one; of TCP's own if that has its share. */
+static bool make_room(const struct http_conn *newcomer)
+{
+	struct http_server *s = newcomer->s;
+	bool tcp_only = !newcomer->over_unix && s->shares[TCP].n >= tcp_max(s);
+	struct http_conn *c;
+
+	if (has_room(newcomer))
+		return true;
+	c = find_idle(s, tcp_only);
+	if (c == NULL) {
+		c = find_unfinished(newcomer, tcp_only);
+		complain(s);
+	}
+	if (c == NULL)
 		return false;
-	conn_close(c);
+	if (c->state == CONN_HEAD || c->state == CONN_BODY)
+		conn_refuse(c, 503, "too many connections");
+	else
+		conn_close(c);
 	return true;
 }
 
 static void admit(struct http_conn *c)
 {
-	struct http_server *s = c->s;
-
 	if (c->surplus) {
 		c->surplus = false;
-		s->n_surplus--;
-		s->n_conns++;
+		share_of(c)->n_surplus--;
+		share_of(c)->n++;
 	}
 	conn_to(c, CONN_IDLE);
 	conn_step(c);
@@ -712,36 +873,102 @@ static void admit(struct http_conn *c)
 
 static void on_open(struct http_conn *c)
 {
-	if (c->surplus && !make_room(c->s))
+	end_handshake(c);
+	if (c->surplus && !make_room(c))
 		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
 	else
 		admit(c);
 }
 
+/* Lets one in that waits for room. */
+static bool admit_one(struct http_server *s)
+{
+	struct http_conn *c;
+	struct link *l;
+	int i;
+
+	for (i = UNIX; i >= TCP; i--)
+		for (l = s->shares[i].unfinished.next;
+		     l != &s->shares[i].unfinished; l = l->next) {
+			c = (struct http_conn *)l;
+			if (c->timer == TIMER_SURPLUS && has_room(c)) {
+				admit(c);
+				return true;
+			}
+		}
+	return false;
+}
+
 /* Somebody has gone: the first that waits for it comes in. */
 static void on_room(void *arg)
 {
-	struct http_server *s = arg;
-	struct link *l = s->busy.next;
-	struct http_conn *c;
-
-	while (l != &s->busy && s->n_conns < s->max) {
-		c = (struct http_conn *)l;
-		l = l->next;
-		if (c->timer == TIMER_SURPLUS) {
-			admit(c);
-			l = s->busy.next; /* it may have moved others */
-		}
-	}
+	while (admit_one(arg))
+		;
 }
 
 static void on_surplus_timeout(struct http_conn *c)
 {
-	if (make_room(c->s))
+	if (make_room(c))
 		admit(c);
 	else
 		conn_refuse(c, 503, "too many connections");
 }
+
+/* --- TLS handshakes under way --- */
+
+static void hold_listeners(struct http_server *s, bool hold)
+{
+	struct listener *from;
+
+	if (s->no_handshakes == hold)
+		return;
+	s->no_handshakes = hold;
+	loop_timer_clear(s->loop, &s->handshakes);
+	for (from = s->listeners; from != NULL; from = from->next)
+		if (from->tls != NULL)
+			io_listener_hold(from->li, hold);
+}
+
+static struct http_conn *oldest_handshake(struct http_server *s)
+{
+	struct link *l = s->shares[TCP].unfinished.next;
+
+	while (!((struct http_conn *)l)->handshake)
+		l = l->next;
+	return (struct http_conn *)l;
+}
+
+static void on_handshakes(void *arg)
+{
+	hold_listeners(arg, false);
+}
+
+static void begin_handshake(struct http_conn *c)
+{
+	struct http_server *s = c->s;
+	int64_t left_ms;
+
+	c->handshake = true;
+	if (++s->n_handshakes < HANDSHAKES_MAX)
+		return;
+	left_ms =
+	    oldest_handshake(s)->since_ms + HANDSHAKE_MS - loop_now_ms(s->loop);
+	if (left_ms <= 0)
+		return;
+	hold_listeners(s, true);
+	loop_timer_set(s->loop, &s->handshakes, left_ms);
+}
+
+static void end_handshake(struct http_conn *c)
+{
+	if (!c->handshake)
+		return;
+	c->handshake = false;
+	c->s->n_handshakes--;
+	hold_listeners(c->s, false);
+}
+
+/* --- events --- */
 
 static void on_drained(struct http_conn *c)
 {
@@ -753,7 +980,7 @@ static void on_drained(struct http_conn *c)
 
 static void on_idle_timeout(struct http_conn *c)
 {
-	int64_t idle_ms = loop_now_ms(c->s->loop) - c->idle_since_ms;
+	int64_t idle_ms = loop_now_ms(c->s->loop) - c->since_ms;
 
 	if (idle_ms >= IDLE_MS)
 		conn_close(c);
@@ -832,32 +1059,54 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 	}
 }
 
+static uid_t peer_uid(int fd)
+{
+	struct ucred cred = { .uid = HTTP_NOBODY };
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0
+		   ? cred.uid
+		   : HTTP_NOBODY;
+}
+
+static struct http_conn *conn_new(const struct listener *from, int fd)
+{
+	struct http_conn *c = xcalloc(1, sizeof(*c));
+
+	c->s = from->s;
+	c->state = CONN_DEAD; /* in no list */
+	c->over_unix = from->is_unix;
+	c->over_tls = from->tls != NULL;
+	c->uid = from->is_unix ? peer_uid(fd) : HTTP_NOBODY;
+	link_init(&c->link);
+	loop_task_init(&c->resume, on_resume, c);
+	return c;
+}
+
 static void on_accept(struct io_listener *li, int fd, void *arg)
 {
 	const struct listener *from = arg;
 	struct http_server *s = from->s;
-	struct http_conn *c;
-	bool surplus = !make_room(s);
+	struct http_conn *c = conn_new(from, fd);
 
 	(void)li;
-	if (surplus && s->n_surplus >= SURPLUS_MAX) {
+	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX)
+		conn_close(oldest_handshake(s));
+	c->surplus = !make_room(c);
+	if (c->surplus && share_of(c)->n_surplus >= SURPLUS_MAX) {
 		close(fd);
+		free(c);
 		return;
 	}
-	c = xcalloc(1, sizeof(*c));
-	c->s = s;
-	c->over_unix = from->is_unix;
-	c->over_tls = from->tls != NULL;
-	c->surplus = surplus;
-	if (surplus)
-		s->n_surplus++;
+	if (c->surplus)
+		share_of(c)->n_surplus++;
 	else
-		s->n_conns++;
-	link_init(&c->link);
-	loop_task_init(&c->resume, on_resume, c);
+		share_of(c)->n++;
 	c->io = io_accept(s->loop, fd, from->tls, on_io, c);
 	io_set_limits(c->io, IN_MAX, OUT_MAX);
 	conn_to(c, CONN_OPENING);
+	if (c->over_tls)
+		begin_handshake(c);
 }
 
 /* --- the server --- */
@@ -866,13 +1115,18 @@ struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg)
 {
 	struct http_server *s = xcalloc(1, sizeof(*s));
+	int i;
 
 	s->loop = l;
 	s->max = max_connections;
 	s->handler = handler;
 	s->arg = arg;
-	link_init(&s->idle);
+	for (i = 0; i < N_SHARES; i++) {
+		link_init(&s->shares[i].idle);
+		link_init(&s->shares[i].unfinished);
+	}
 	link_init(&s->busy);
+	loop_timer_init(&s->handshakes, on_handshakes, s);
 	loop_task_init(&s->room, on_room, s);
 	return s;
 }
@@ -923,25 +1177,36 @@ static void stop_listening(struct http_server *s)
 	}
 }
 
-void http_server_quiesce(struct http_server *s)
+static void quiesce_share(struct share *sh)
 {
 	struct link *l, *next;
 	struct http_conn *c;
 
-	s->quiet = true;
-	stop_listening(s);
-	while (s->idle.next != &s->idle)
-		conn_close((struct http_conn *)s->idle.next);
-	for (l = s->busy.next; l != &s->busy; l = next) {
+	while (sh->idle.next != &sh->idle)
+		conn_close((struct http_conn *)sh->idle.next);
+	for (l = sh->unfinished.next; l != &sh->unfinished; l = next) {
 		next = l->next;
 		c = (struct http_conn *)l;
-		if (c->state == CONN_OPENING)
-			conn_close(c);
+		if (c->state == CONN_SENDING)
+			c->close = true;
 		else if (is_reading(c))
 			conn_refuse(c, 503, "shutting down");
 		else
-			c->close = true;
+			conn_close(c);
 	}
+}
+
+void http_server_quiesce(struct http_server *s)
+{
+	struct link *l;
+	int i;
+
+	s->quiet = true;
+	stop_listening(s);
+	for (i = 0; i < N_SHARES; i++)
+		quiesce_share(&s->shares[i]);
+	for (l = s->busy.next; l != &s->busy; l = l->next)
+		((struct http_conn *)l)->close = true;
 }
 
 size_t http_server_busy(const struct http_server *s)
@@ -951,22 +1216,30 @@ size_t http_server_busy(const struct http_server *s)
 
 size_t http_server_connections(const struct http_server *s)
 {
-	return s->n_conns;
+	return n_conns(s);
 }
 
-void http_server_free(struct http_server *s)
+static void close_all(struct link *list)
 {
 	struct http_conn *c;
 
-	if (s == NULL)
-		return;
-	http_server_quiesce(s);
-	while (s->busy.next != &s->busy) {
-		c = (struct http_conn *)s->busy.next;
+	while (list->next != list) {
+		c = (struct http_conn *)list->next;
 		if (c->io != NULL)
 			io_flush(c->io); /* the loop may not run again */
 		conn_close(c);
 	}
+}
+
+void http_server_free(struct http_server *s)
+{
+	if (s == NULL)
+		return;
+	http_server_quiesce(s);
+	close_all(&s->busy);
+	close_all(&s->shares[TCP].unfinished);
+	close_all(&s->shares[UNIX].unfinished);
 	loop_task_cancel(s->loop, &s->room);
+	loop_timer_clear(s->loop, &s->handshakes);
 	loop_defer_free(s->loop, s, free);
 }
