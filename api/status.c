@@ -81,7 +81,7 @@ static const struct figure {
 	ROW("refused", api.refused, COUNTER, "requests_refused_total",
 	    "Malformed requests."),
 	ROW("denied", api.denied, COUNTER, "requests_denied_total",
-	    "Requests without the right password."),
+	    "Requests without the right password, or not allowed."),
 #undef ROW
 };
 
