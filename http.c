@@ -16,6 +16,7 @@
 #include "io.h"
 #include "log.h"
 #include "loop.h"
+#include "http/int.h"
 
 /* A whole request and the NUL behind its body. */
 #define IN_MAX (HTTP_HEAD_MAX + HTTP_BODY_MAX + 1)
@@ -35,39 +36,6 @@
  * descriptors are spent on them. */
 #define LINGER_PER_S 50
 
-/* A newcomer for whom there is no room waits a moment for another's end, which
- * the kernel may have ready for us already; so many newcomers at most, of TCP
- * and of the Unix socket each. */
-#define SURPLUS_MS 100
-#define SURPLUS_MAX 50
-
-/* One in so many connections is kept for the Unix socket. */
-#define RESERVED_PART 4
-
-/* What is unfinished for so long is no ordinary request: it took milliseconds.
- * It makes room for anybody. */
-#define SLOW_MS 1000
-
-/* A handshake takes 38 KB before we know whom we talk to: 5 MB for all.  One
- * gets so much time before it makes room for the next; until then that waits in
- * the kernel. */
-#define HANDSHAKES_MAX 128
-#define HANDSHAKE_MS 1000
-
-#define COMPLAIN_MS 60000 /* that there is no room, in the log */
-
-enum conn_state {
-	CONN_OPENING, /* TLS handshake, or waiting for room */
-	CONN_IDLE,
-	CONN_HEAD,    /* the head is incomplete */
-	CONN_BODY,    /* the body is incomplete */
-	CONN_WAITING, /* for http_reply() */
-	CONN_GONE,    /* the same, but nobody will read it */
-	CONN_REPLIED, /* the answer is in io_out() */
-	CONN_SENDING, /* until the peer has taken it */
-	CONN_DEAD,    /* freed by the loop's sweep */
-};
-
 static const char *const state_names[] = {
 	[CONN_OPENING] = "opening",
 	[CONN_IDLE] = "idle",
@@ -80,131 +48,10 @@ static const char *const state_names[] = {
 	[CONN_DEAD] = "dead",
 };
 
-/* What io's timeout is set for.  It is left running from request to request: on
- * a busy connection nothing is set at all. */
-enum timer_for {
-	TIMER_NONE,
-	TIMER_REQUEST, /* also the handshake */
-	TIMER_SURPLUS,
-	TIMER_IDLE,
-	TIMER_SENDING,
-};
-
-struct link {
-	struct link *prev, *next;
-};
-
-struct http_conn {
-	struct link link; /* in the list of its state: list_of() */
-	struct http_server *s;
-	struct io *io;		 /* NULL when gone */
-	struct loop_task resume; /* after a late answer */
-	int64_t since_ms;	 /* when it came into that list */
-	size_t sending;		 /* bytes not taken when the timer was set */
-	/* the request at hand */
-	size_t head_len, body_len, content_length;
-	struct http_chunked chunked;
-	unsigned char state; /* enum conn_state, changed only by conn_to() */
-	unsigned char timer; /* enum timer_for */
-	unsigned char body;  /* enum http_body */
-	bool over_unix, over_tls;
-	uid_t uid;	/* of a Unix socket's peer */
-	bool handshake; /* TLS, not done yet */
-	bool surplus;	/* there was no room */
-	bool eof;	/* the peer sends no more */
-	bool close;	/* behind this answer */
-	bool http10, is_head, is_line;
-	bool no_lines;	 /* it has spoken HTTP, over TCP */
-	bool expect;	 /* 100-continue is awaited */
-	bool in_handler; /* the handler has not returned yet */
-};
-
-/* The connections of one kind. */
-struct share {
-	struct link idle;	/* longest-idle first */
-	struct link unfinished; /* handshakes, requests and answers that the
-				 * peer has to go on with, longest first */
-	size_t n, n_surplus;
-};
-
-enum {
-	TCP,
-	UNIX,
-	N_SHARES
-};
-
-struct listener {
-	struct listener *next;
-	struct http_server *s;
-	struct io_listener *li;
-	struct tls_ctx *tls;
-	bool is_unix;
-};
-
-struct http_server {
-	struct loop *loop;
-	http_handler *handler;
-	void *arg;
-	http_line_handler *line_handler;
-	void *line_arg;
-	struct listener *listeners;
-	struct share shares[N_SHARES]; /* by http_conn.over_unix */
-	struct link busy;	       /* it is our turn, or nobody's */
-	size_t max, n_waiting;
-	struct loop_task room; /* for a surplus one */
-	size_t n_handshakes;
-	struct loop_timer handshakes; /* the oldest must make room then */
-	bool no_handshakes;	      /* TLS listeners wait */
-	int64_t complained_ms;	      /* 0 never */
-	int64_t linger_s;	      /* the second that n_lingers is of */
-	unsigned n_lingers;
-	bool quiet;
-};
-
 static void conn_step(struct http_conn *c);
 static void on_resume(void *arg);
-static void end_handshake(struct http_conn *c);
 
 /* --- lists and states --- */
-
-static void link_init(struct link *l)
-{
-	l->prev = l->next = l;
-}
-
-static void link_remove(struct link *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-}
-
-static void link_append(struct link *list, struct link *l)
-{
-	l->prev = list->prev;
-	l->next = list;
-	list->prev->next = l;
-	list->prev = l;
-}
-
-static struct share *share_of(const struct http_conn *c)
-{
-	return &c->s->shares[c->over_unix ? UNIX : TCP];
-}
-
-static struct link *list_of(const struct http_conn *c)
-{
-	switch ((enum conn_state)c->state) {
-	case CONN_IDLE:
-		return &share_of(c)->idle;
-	case CONN_OPENING:
-	case CONN_HEAD:
-	case CONN_BODY:
-	case CONN_SENDING:
-		return &share_of(c)->unfinished;
-	default:
-		return &c->s->busy;
-	}
-}
 
 static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
 {
@@ -215,16 +62,16 @@ static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
 static void conn_to(struct http_conn *c, enum conn_state to)
 {
 	struct http_server *s = c->s;
-	const struct link *from = list_of(c);
+	const struct link *from = http_room_list(c);
 
 	if (log_get_level() >= LOG_L_TRACE)
 		log_trace("http: %p: %s -> %s", (void *)c,
 		    state_names[c->state], state_names[to]);
 	c->state = (unsigned char)to;
 	/* Whose body follows its head has not begun later for that. */
-	if (list_of(c) != from) {
+	if (http_room_list(c) != from) {
 		link_remove(&c->link);
-		link_append(list_of(c), &c->link);
+		link_append(http_room_list(c), &c->link);
 		c->since_ms = loop_now_ms(s->loop);
 	}
 	switch (to) {
@@ -256,18 +103,12 @@ static void conn_free(struct http_conn *c)
 
 	conn_to(c, CONN_DEAD);
 	link_remove(&c->link);
-	end_handshake(c);
-	if (c->surplus)
-		share_of(c)->n_surplus--;
-	else
-		share_of(c)->n--;
-	if (s->shares[TCP].n_surplus + s->shares[UNIX].n_surplus > 0)
-		loop_task_queue(s->loop, &s->room);
+	http_room_leave(c);
 	loop_task_cancel(s->loop, &c->resume);
 	loop_defer_free(s->loop, c, free);
 }
 
-static void conn_close(struct http_conn *c)
+void http_conn_close(struct http_conn *c)
 {
 	io_close(c->io);
 	c->io = NULL;
@@ -287,7 +128,7 @@ static void conn_linger(struct http_conn *c)
 	}
 	if (s->n_lingers >= LINGER_PER_S) {
 		io_flush(c->io);
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	s->n_lingers++;
@@ -403,7 +244,7 @@ static void compose_line(struct http_conn *c, const char *text)
 }
 
 /* Our own verdict on what the peer sends; the connection ends with it. */
-static void conn_refuse(struct http_conn *c, int status, const char *reason)
+void http_conn_refuse(struct http_conn *c, int status, const char *reason)
 {
 	char text[128];
 	int n;
@@ -517,6 +358,7 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	c->http10 = head->minor == 0;
 	c->is_head = is_method(head->method, "HEAD");
 	c->no_lines = !c->over_unix;
+	c->fresh = false;
 	conn_to(c, CONN_WAITING);
 	call_handler(c, head);
 	buf_consume(in, c->head_len + c->body_len);
@@ -533,7 +375,7 @@ static bool read_chunks(struct http_conn *c)
 
 	used = http_parse_chunks(&c->chunked, p, in->len - at, &got, &done);
 	if (used < 0) {
-		conn_refuse(c, 400, "malformed chunked body");
+		http_conn_refuse(c, 400, "malformed chunked body");
 		return false;
 	}
 	/* What stands behind the body is the next request. */
@@ -542,7 +384,7 @@ static bool read_chunks(struct http_conn *c)
 	c->body_len += got;
 	if (c->body_len > HTTP_BODY_MAX ||
 	    c->chunked.left > HTTP_BODY_MAX - c->body_len) {
-		conn_refuse(c, 413, "the body is longer than 64 KiB");
+		http_conn_refuse(c, 413, "the body is longer than 64 KiB");
 		return false;
 	}
 	return done;
@@ -591,11 +433,11 @@ static void read_head(struct http_conn *c)
 		return;
 	}
 	if (n == PARSE_BAD) {
-		conn_refuse(c, head.status, head.reason);
+		http_conn_refuse(c, head.status, head.reason);
 		return;
 	}
 	if (head.content_length > HTTP_BODY_MAX) {
-		conn_refuse(c, 413, "the body is longer than 64 KiB");
+		http_conn_refuse(c, 413, "the body is longer than 64 KiB");
 		return;
 	}
 	c->head_len = (size_t)n;
@@ -639,7 +481,7 @@ static void read_line(struct http_conn *c)
 	/* The buffer has room for more than a line may have. */
 	if ((end != NULL ? (size_t)(end - line.text) : in->len) >
 	    HTTP_BODY_MAX) {
-		conn_refuse(c, 413, "the line is longer than 64 KiB");
+		http_conn_refuse(c, 413, "the line is longer than 64 KiB");
 		return;
 	}
 	if (end == NULL) {
@@ -653,6 +495,7 @@ static void read_line(struct http_conn *c)
 		line.len--;
 	buf_head(in)[line.len] = '\0';
 	c->close = s->quiet;
+	c->fresh = false;
 	conn_to(c, CONN_WAITING);
 	c->in_handler = true;
 	s->line_handler(c, &line, s->line_arg);
@@ -674,7 +517,7 @@ static void after_reply(struct http_conn *c)
 	else if (io_in(c->io)->len > 0)
 		conn_linger(c);
 	else
-		conn_close(c);
+		http_conn_close(c);
 }
 
 static bool is_reading(const struct http_conn *c)
@@ -723,9 +566,9 @@ static void settle(struct http_conn *c)
 	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
 		conn_to(c, CONN_SENDING);
 	if (c->state == CONN_IDLE && (c->eof || c->s->quiet)) {
-		conn_close(c);
+		http_conn_close(c);
 	} else if (is_reading(c) && c->eof) {
-		conn_refuse(c, 400, "the request ended in the middle");
+		http_conn_refuse(c, 400, "the request ended in the middle");
 	} else if (is_reading(c)) {
 		/* A thousand clients share the few buffers that are in use. */
 		io_trim(c->io);
@@ -752,223 +595,30 @@ static void on_resume(void *arg)
 		conn_step(c);
 }
 
-/* --- room --- */
+/* --- events --- */
 
-static void complain(struct http_server *s)
+void http_conn_admit(struct http_conn *c)
 {
-	int64_t now_ms = loop_now_ms(s->loop);
-
-	if (s->complained_ms != 0 && now_ms - s->complained_ms < COMPLAIN_MS)
-		return;
-	s->complained_ms = now_ms;
-	log_warn("http: more than maxConnections (%zu) clients at once, and "
-		 "none of them is idle: what takes longest is closed",
-	    s->max);
-}
-
-/* The oldest of a list that is not waiting for room itself; NULL if none. */
-static struct http_conn *oldest(struct link *list)
-{
-	struct link *l;
-
-	for (l = list->next; l != list; l = l->next)
-		if (!((struct http_conn *)l)->surplus)
-			return (struct http_conn *)l;
-	return NULL;
-}
-
-/* The longest-idle one.  One that came or was answered just now is not idle yet:
- * its next request may be on the way. */
-static struct http_conn *find_idle(struct http_server *s, bool tcp_only)
-{
-	struct http_conn *c = oldest(&s->shares[TCP].idle);
-	struct http_conn *u = tcp_only ? NULL : oldest(&s->shares[UNIX].idle);
-
-	if (c == NULL || (u != NULL && u->since_ms < c->since_ms))
-		c = u;
-	return c != NULL && c->since_ms < loop_now_ms(s->loop) ? c : NULL;
-}
-
-/* Whether what the peer does not finish may end for a newcomer.  A user of this
- * machine who has taken all connections gains none by one more: others do. */
-static bool may_end(const struct http_conn *c, const struct http_conn *newcomer)
-{
-	int64_t age_ms = loop_now_ms(c->s->loop) - c->since_ms;
-
-	if (age_ms >= SLOW_MS)
-		return true;
-	if (c->over_unix && newcomer->over_unix)
-		return newcomer->uid != c->uid;
-	return age_ms >= SURPLUS_MS;
-}
-
-/* The longest one of the other kind, or else of the newcomer's own. */
-static struct http_conn *find_unfinished(
-    const struct http_conn *newcomer, bool tcp_only)
-{
-	struct share *shares = newcomer->s->shares;
-	int kind = newcomer->over_unix || tcp_only ? TCP : UNIX;
-	struct http_conn *c = oldest(&shares[kind].unfinished);
-
-	if (c != NULL && may_end(c, newcomer))
-		return c;
-	if (tcp_only)
-		return NULL;
-	c = oldest(&shares[kind == TCP ? UNIX : TCP].unfinished);
-	return c != NULL && may_end(c, newcomer) ? c : NULL;
-}
-
-static size_t n_conns(const struct http_server *s)
-{
-	return s->shares[TCP].n + s->shares[UNIX].n;
-}
-
-static size_t tcp_max(const struct http_server *s)
-{
-	return s->max - s->max / RESERVED_PART;
-}
-
-static bool has_room(const struct http_conn *newcomer)
-{
-	const struct http_server *s = newcomer->s;
-
-	return n_conns(s) < s->max &&
-	       (newcomer->over_unix || s->shares[TCP].n < tcp_max(s));
-}
-
-/* Room for a newcomer: the longest-idle one goes, or else the longest unfinished
- * one; of TCP's own if that has its share. */
-static bool make_room(const struct http_conn *newcomer)
-{
-	struct http_server *s = newcomer->s;
-	bool tcp_only = !newcomer->over_unix && s->shares[TCP].n >= tcp_max(s);
-	struct http_conn *c;
-
-	if (has_room(newcomer))
-		return true;
-	c = find_idle(s, tcp_only);
-	if (c == NULL) {
-		c = find_unfinished(newcomer, tcp_only);
-		complain(s);
-	}
-	if (c == NULL)
-		return false;
-	if (c->state == CONN_HEAD || c->state == CONN_BODY)
-		conn_refuse(c, 503, "too many connections");
-	else
-		conn_close(c);
-	return true;
-}
-
-static void admit(struct http_conn *c)
-{
-	if (c->surplus) {
-		c->surplus = false;
-		share_of(c)->n_surplus--;
-		share_of(c)->n++;
-	}
 	conn_to(c, CONN_IDLE);
 	conn_step(c);
 }
 
 static void on_open(struct http_conn *c)
 {
-	end_handshake(c);
-	if (c->surplus && !make_room(c))
-		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
+	http_room_opened(c);
+	if (!c->surplus || http_room_make(c))
+		http_conn_admit(c);
 	else
-		admit(c);
-}
-
-/* Lets one in that waits for room. */
-static bool admit_one(struct http_server *s)
-{
-	struct http_conn *c;
-	struct link *l;
-	int i;
-
-	for (i = UNIX; i >= TCP; i--)
-		for (l = s->shares[i].unfinished.next;
-		     l != &s->shares[i].unfinished; l = l->next) {
-			c = (struct http_conn *)l;
-			if (c->timer == TIMER_SURPLUS && has_room(c)) {
-				admit(c);
-				return true;
-			}
-		}
-	return false;
-}
-
-/* Somebody has gone: the first that waits for it comes in. */
-static void on_room(void *arg)
-{
-	while (admit_one(arg))
-		;
+		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
 }
 
 static void on_surplus_timeout(struct http_conn *c)
 {
-	if (make_room(c))
-		admit(c);
+	if (http_room_make(c))
+		http_conn_admit(c);
 	else
-		conn_refuse(c, 503, "too many connections");
+		http_conn_refuse(c, 503, "too many connections");
 }
-
-/* --- TLS handshakes under way --- */
-
-static void hold_listeners(struct http_server *s, bool hold)
-{
-	struct listener *from;
-
-	if (s->no_handshakes == hold)
-		return;
-	s->no_handshakes = hold;
-	loop_timer_clear(s->loop, &s->handshakes);
-	for (from = s->listeners; from != NULL; from = from->next)
-		if (from->tls != NULL)
-			io_listener_hold(from->li, hold);
-}
-
-static struct http_conn *oldest_handshake(struct http_server *s)
-{
-	struct link *l = s->shares[TCP].unfinished.next;
-
-	while (!((struct http_conn *)l)->handshake)
-		l = l->next;
-	return (struct http_conn *)l;
-}
-
-static void on_handshakes(void *arg)
-{
-	hold_listeners(arg, false);
-}
-
-static void begin_handshake(struct http_conn *c)
-{
-	struct http_server *s = c->s;
-	int64_t left_ms;
-
-	c->handshake = true;
-	if (++s->n_handshakes < HANDSHAKES_MAX)
-		return;
-	left_ms =
-	    oldest_handshake(s)->since_ms + HANDSHAKE_MS - loop_now_ms(s->loop);
-	if (left_ms <= 0)
-		return;
-	hold_listeners(s, true);
-	loop_timer_set(s->loop, &s->handshakes, left_ms);
-}
-
-static void end_handshake(struct http_conn *c)
-{
-	if (!c->handshake)
-		return;
-	c->handshake = false;
-	c->s->n_handshakes--;
-	hold_listeners(c->s, false);
-}
-
-/* --- events --- */
 
 static void on_drained(struct http_conn *c)
 {
@@ -983,7 +633,7 @@ static void on_idle_timeout(struct http_conn *c)
 	int64_t idle_ms = loop_now_ms(c->s->loop) - c->since_ms;
 
 	if (idle_ms >= IDLE_MS)
-		conn_close(c);
+		http_conn_close(c);
 	else
 		conn_timer(c, TIMER_IDLE, IDLE_MS - idle_ms);
 }
@@ -998,20 +648,21 @@ static void on_timeout(struct http_conn *c)
 		if (surplus)
 			on_surplus_timeout(c);
 		else
-			conn_close(c);
+			http_conn_close(c);
 		break;
 	case CONN_IDLE:
 		on_idle_timeout(c);
 		break;
 	case CONN_HEAD:
 	case CONN_BODY:
-		conn_refuse(c, 408, "the request was not complete within 10 s");
+		http_conn_refuse(
+		    c, 408, "the request was not complete within 10 s");
 		break;
 	case CONN_SENDING:
 		if (io_out(c->io)->len < c->sending)
 			conn_to(c, CONN_SENDING); /* slow, but it takes */
 		else
-			conn_close(c);
+			http_conn_close(c);
 		break;
 	default:
 		break;
@@ -1022,7 +673,7 @@ static void on_failed(struct http_conn *c)
 {
 	log_debug("http: connection lost: %s", io_error(c->io));
 	if (c->state != CONN_WAITING) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	io_close(c->io);
@@ -1075,6 +726,7 @@ static struct http_conn *conn_new(const struct listener *from, int fd)
 
 	c->s = from->s;
 	c->state = CONN_DEAD; /* in no list */
+	c->fresh = true;
 	c->over_unix = from->is_unix;
 	c->over_tls = from->tls != NULL;
 	c->uid = from->is_unix ? peer_uid(fd) : HTTP_NOBODY;
@@ -1086,27 +738,18 @@ static struct http_conn *conn_new(const struct listener *from, int fd)
 static void on_accept(struct io_listener *li, int fd, void *arg)
 {
 	const struct listener *from = arg;
-	struct http_server *s = from->s;
 	struct http_conn *c = conn_new(from, fd);
 
 	(void)li;
-	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX)
-		conn_close(oldest_handshake(s));
-	c->surplus = !make_room(c);
-	if (c->surplus && share_of(c)->n_surplus >= SURPLUS_MAX) {
+	if (!http_room_enter(c)) {
 		close(fd);
 		free(c);
 		return;
 	}
-	if (c->surplus)
-		share_of(c)->n_surplus++;
-	else
-		share_of(c)->n++;
-	c->io = io_accept(s->loop, fd, from->tls, on_io, c);
+	c->io = io_accept(c->s->loop, fd, from->tls, on_io, c);
 	io_set_limits(c->io, IN_MAX, OUT_MAX);
 	conn_to(c, CONN_OPENING);
-	if (c->over_tls)
-		begin_handshake(c);
+	http_room_opening(c);
 }
 
 /* --- the server --- */
@@ -1115,19 +758,12 @@ struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg)
 {
 	struct http_server *s = xcalloc(1, sizeof(*s));
-	int i;
 
 	s->loop = l;
 	s->max = max_connections;
 	s->handler = handler;
 	s->arg = arg;
-	for (i = 0; i < N_SHARES; i++) {
-		link_init(&s->shares[i].idle);
-		link_init(&s->shares[i].unfinished);
-	}
-	link_init(&s->busy);
-	loop_timer_init(&s->handshakes, on_handshakes, s);
-	loop_task_init(&s->room, on_room, s);
+	http_room_init(s);
 	return s;
 }
 
@@ -1183,16 +819,16 @@ static void quiesce_share(struct share *sh)
 	struct http_conn *c;
 
 	while (sh->idle.next != &sh->idle)
-		conn_close((struct http_conn *)sh->idle.next);
+		http_conn_close((struct http_conn *)sh->idle.next);
 	for (l = sh->unfinished.next; l != &sh->unfinished; l = next) {
 		next = l->next;
 		c = (struct http_conn *)l;
 		if (c->state == CONN_SENDING)
 			c->close = true;
-		else if (is_reading(c))
-			conn_refuse(c, 503, "shutting down");
+		else if (c->state == CONN_HEAD || c->state == CONN_BODY)
+			http_conn_refuse(c, 503, "shutting down");
 		else
-			conn_close(c);
+			http_conn_close(c);
 	}
 }
 
@@ -1216,7 +852,7 @@ size_t http_server_busy(const struct http_server *s)
 
 size_t http_server_connections(const struct http_server *s)
 {
-	return n_conns(s);
+	return s->shares[TCP].n + s->shares[UNIX].n;
 }
 
 static void close_all(struct link *list)
@@ -1227,7 +863,7 @@ static void close_all(struct link *list)
 		c = (struct http_conn *)list->next;
 		if (c->io != NULL)
 			io_flush(c->io); /* the loop may not run again */
-		conn_close(c);
+		http_conn_close(c);
 	}
 }
 
@@ -1239,7 +875,6 @@ void http_server_free(struct http_server *s)
 	close_all(&s->busy);
 	close_all(&s->shares[TCP].unfinished);
 	close_all(&s->shares[UNIX].unfinished);
-	loop_task_cancel(s->loop, &s->room);
-	loop_timer_clear(s->loop, &s->handshakes);
+	http_room_end(s);
 	loop_defer_free(s->loop, s, free);
 }

@@ -179,6 +179,8 @@ static void on_pause_over(void *arg)
 
 void io_listener_hold(struct io_listener *li, bool hold)
 {
+	if (li->held == hold)
+		return;
 	li->held = hold;
 	if (!loop_timer_is_set(&li->pause))
 		loop_fd_mod(li->loop, &li->f, hold ? 0 : LOOP_READ);
