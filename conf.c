@@ -71,6 +71,7 @@ static const struct key {
 	ROW("httpUser", http_user, K_STR, "", ":"),
 	ROW("httpPassword", http_password, K_SECRET, "", ""),
 	ROW("httpPasswordFile", http_password_file, K_STR, "", ""),
+	ROW("httpHosts", http_hosts, K_STR, "", "/@,"),
 	ROW("allowInsecure", allow_insecure, K_BOOL, "no", YES_NO),
 	ROW("maxConnections", max_connections, K_INT, "1024", "1..65535"),
 	ROW("delay", delay_s, K_S, "30s", "0..1h"),

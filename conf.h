@@ -37,6 +37,7 @@ struct conf {
 	int tls_port;
 	char *tls_certfile, *tls_keyfile;
 	char *http_user, *http_password, *http_password_file;
+	char *http_hosts; /* names of ours, parted by spaces */
 	bool allow_insecure;
 	int max_connections;
 	int64_t delay_s;

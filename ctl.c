@@ -336,8 +336,9 @@ static int import_reg(struct import *m, const struct reg *r)
 	struct buf line = BUF_INIT(CTL_ANSWER_MAX);
 	int rc = 0;
 
-	reg_write(r, &line);
-	if (m->target != NULL) {
+	if (!reg_write(r, &line)) {
+		m->left_out++;
+	} else if (m->target != NULL) {
 		rc = put_here(m, &line);
 	} else if (line.len > BATCH_BYTES) {
 		m->left_out++;

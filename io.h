@@ -20,6 +20,8 @@ struct loop;
 struct tls_ctx;
 struct tls;
 
+#define IO_IP_MAX 46 /* characters of an address and a NUL */
+
 enum io_event {
 	IO_OPEN,    /* connected or accepted, TLS handshake done */
 	IO_DATA,    /* io_in() has more bytes */
@@ -64,6 +66,18 @@ const char *io_error(const struct io *io);
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
+/* Of a TCP connection; IPv4 as ::ffff:1.2.3.4. */
+struct io_address {
+	unsigned char ip[16];
+	int port;
+};
+/* Our own end's address, or the peer's; false if it has none. */
+bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r);
+/* An address as people write it, without brackets; false if it is none.  *ip_r
+ * as above. */
+bool io_parse_ip(const char *text, unsigned char ip_r[16]);
+/* Returns out. */
+const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Gives the buffers' memory back while they are empty (idle connections). */
 void io_trim(struct io *io);
 
@@ -79,6 +93,8 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
  * Out of descriptors: pauses for a moment instead of spinning. */
 struct io_listener *io_listen(
     struct loop *l, int fd, io_accept_cb *cb, void *arg);
+/* Newcomers wait in the kernel from now on, or no longer. */
+void io_listener_hold(struct io_listener *li, bool hold);
 void io_listener_free(struct io_listener *li);
 
 #endif

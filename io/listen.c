@@ -31,6 +31,7 @@ struct io_listener {
 	struct loop *loop;
 	struct loop_fd f;
 	struct loop_timer pause;
+	bool held;
 	int64_t complained_ms; /* when the last complaint was logged; 0 never */
 	io_accept_cb *cb;
 	void *arg;
@@ -172,7 +173,17 @@ static void on_pause_over(void *arg)
 {
 	struct io_listener *li = arg;
 
-	loop_fd_mod(li->loop, &li->f, LOOP_READ);
+	if (!li->held)
+		loop_fd_mod(li->loop, &li->f, LOOP_READ);
+}
+
+void io_listener_hold(struct io_listener *li, bool hold)
+{
+	if (li->held == hold)
+		return;
+	li->held = hold;
+	if (!loop_timer_is_set(&li->pause))
+		loop_fd_mod(li->loop, &li->f, hold ? 0 : LOOP_READ);
 }
 
 static void on_readable(void *arg, unsigned events)
@@ -181,7 +192,8 @@ static void on_readable(void *arg, unsigned events)
 	int fd, turn;
 
 	(void)events;
-	for (turn = 0; turn < ACCEPT_TURN && li->f.fd >= 0; turn++) {
+	for (turn = 0; turn < ACCEPT_TURN && li->f.fd >= 0 && !li->held;
+	     turn++) {
 		fd =
 		    accept4(li->f.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {

@@ -161,7 +161,7 @@ def test_half_open(doors):
         greedy.settimeout(1)
         with contextlib.suppress(OSError):
             for _ in range(20000):    # asks, and reads nothing
-                greedy.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                greedy.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert doors.notify("nobody").status == 404
         greedy.close()
         for s in keep:
@@ -396,9 +396,9 @@ def test_tls_with_password(start_xapsd, certs):
         assert ask(post(NOTIFY, path="/nowhere"))[0] == 401
         assert ask(post(NOTIFY, "Authorization: Basic eDp5"))[0] == 401
         assert ask(post(NOTIFY, "Authorization: Basic " + basic))[0] == 404
-        assert ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 200
-        assert ask(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 401
-        assert ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[0] == 401
+        assert ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+        assert ask(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 401
+        assert ask(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 401
         with socket.create_connection(("127.0.0.1", port), 20) as s, \
                 context.wrap_socket(s, server_hostname="localhost") as t:
             t.sendall((line_notify() + "\n").encode())
