@@ -510,8 +510,7 @@ size_t push_in_flight(const struct push_queue *q)
 const char *push_trouble(struct push_queue *q)
 {
 	if (cred_kind(q->cred) == CRED_NONE)
-		return "no credentials: set keyFileP8, certificateFilePem or "
-		       "certificateFileP12";
+		return cred_why(q->cred);
 	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)
 		return q->date_trouble;
 	return q->hold_ms != 0 ? q->trouble : NULL;
