@@ -40,8 +40,7 @@ struct cred {
 	int64_t not_before_s, expires_s; /* 0 without certificate */
 	struct tls_cert *cert;
 	struct tls_key *key;
-	char *ca;  /* of apnsCaFile if tls borrows it */
-	char *why; /* of cred_none() */
+	char *ca; /* of apnsCaFile if tls borrows it */
 	struct tls_ctx *tls;
 	char key_id[ID_MAX + 1], team_id[ID_MAX + 1];
 	int64_t issued_s;	 /* iat of bearer */
@@ -524,19 +523,9 @@ int cred_check_text(const struct conf *conf, char err[ERR_MAX])
 	return 0;
 }
 
-struct cred *cred_none(const char *why)
+struct cred *cred_none(void)
 {
-	struct cred *c = xcalloc(1, sizeof(*c));
-
-	c->why = xstrdup(why);
-	return c;
-}
-
-const char *cred_why(const struct cred *c)
-{
-	return c->why != NULL ? c->why
-			      : "no credentials: set keyFileP8, "
-				"certificateFilePem or certificateFileP12";
+	return xcalloc(1, sizeof(struct cred));
 }
 
 static int make_client(
@@ -628,7 +617,6 @@ void cred_free(struct cred *c)
 	tls_cert_free(c->cert);
 	tls_key_free(c->key);
 	free(c->ca);
-	free(c->why);
 	mem_wipe(c->bearer, sizeof(c->bearer));
 	free(c);
 }

@@ -31,11 +31,8 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
 /* What the text of the configuration alone shows (half of a pair, no topic): 0, or
  * -1 with err set. */
 int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
-/* Of kind CRED_NONE, to stand in for credentials that could not be read yet; why
- * is what cred_why() says. */
-struct cred *cred_none(const char *why);
-/* Why there are no credentials. */
-const char *cred_why(const struct cred *c);
+/* Of kind CRED_NONE, to stand in for credentials that cannot be read yet. */
+struct cred *cred_none(void);
 /* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
  * Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);

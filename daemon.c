@@ -50,6 +50,7 @@ struct daemon {
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
 	struct listeners listeners;
 	struct user user;
+	char lack[ERR_MAX]; /* why there are no credentials yet */
 	char err[ERR_MAX];
 };
 
@@ -92,8 +93,10 @@ static int load_tls_cred(struct daemon *d)
 static int load_cred(struct daemon *d)
 {
 	d->cred = cred_load(&d->conf, d->err);
-	if (d->cred == NULL && renew_lacks_file(&d->conf))
-		d->cred = cred_none(d->err);
+	if (d->cred == NULL && renew_lacks_file(&d->conf)) {
+		d->cred = cred_none();
+		err_set(d->lack, "%s", d->err);
+	}
 	return d->cred != NULL ? 0 : -1;
 }
 
@@ -359,6 +362,7 @@ static int start(struct daemon *d)
 	if (d->store == NULL)
 		return EXIT_FAILED;
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
+	push_set_lack(d->queue, d->lack);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
 	d->server = http_server_new(d->loop, max, api_handle, d->api);
 	http_server_set_lines(d->server, api_handle_line, d->api);

@@ -220,10 +220,11 @@ bool renew_reload(struct renew *r)
 		    r->lacks ? "still no pushes"
 			     : "not used, the old credentials stay");
 		if (r->lacks)
-			use_cred(r, cred_none(err));
+			push_set_lack(r->queue, err);
 		return false;
 	}
 	r->lacks = false;
+	push_set_lack(r->queue, "");
 	use_cred(r, fresh);
 	r->warned = N_WARN_DAYS;
 	say_cred(r);

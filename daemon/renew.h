@@ -22,7 +22,7 @@ struct renew *renew_new(struct loop *l, const struct conf *conf);
 bool renew_lacks_file(const struct conf *conf);
 bool renew_lacks_server_file(const struct conf *conf);
 /* Before the loop runs.  Takes both creds over: the one that queue and api use
- * already, of cred_none() if its files cannot be read yet; and the one whose
+ * already, cred_none() if its files cannot be read yet; and the one whose
  * cred_tls() the listeners use (NULL: there is no TLS listener, or its files
  * cannot be read yet).  What cannot be read yet is waited for.  All else is
  * borrowed. */
