@@ -312,8 +312,12 @@ static int open_one(struct listener_at *at, char err[ERR_MAX])
 	at->fd = io_listen_tcp(at->addr, at->port, why);
 	code = errno;
 	at->is_open = at->fd >= 0;
+	if (at->is_open && at->failed)
+		log_info("%s: listens on %s port %d now", at->key, at->addr,
+		    at->port);
 	if (at->is_open)
 		return 0;
+	at->failed = true;
 	err_set(err, "%s: %s%s", at->key, why, cure(code));
 	errno = code;
 	return -1;
@@ -332,8 +336,8 @@ int listen_open(
 		return -1;
 	}
 	for (at = l->a; at < l->a + l->n; at++) {
-		if (at->is_open || (at->is_tls && !has_tls) ||
-		    open_one(at, err) == 0)
+		at->failed = at->is_tls && !has_tls;
+		if (at->is_open || at->failed || open_one(at, err) == 0)
 			continue;
 		if (is_lacking(at, errno))
 			*at-- = l->a[--l->n];
@@ -456,7 +460,7 @@ static int open_path(struct listeners *l, const struct conf *c,
 	if (fd >= 0)
 		rc = give_to_group(c, gid, why);
 	user_leave(u);
-	if (fd < 0 && code == EACCES && u->drops)
+	if (fd < 0 && (code == EACCES || code == EPERM) && u->drops)
 		fd = open_as_root(c, u, gid, why);
 	if (fd >= 0) {
 		at = add(l, "socketPath", c->socket_path, 0, false);
@@ -495,7 +499,7 @@ static void give_away(struct listeners *l, struct listener_at *at)
 }
 
 /* Opens and gives away what can be; true if there is something to wait for. */
-static bool serve_all(struct listeners *l, bool again)
+static bool serve_all(struct listeners *l)
 {
 	struct listener_at *at;
 	bool waits = false;
@@ -509,12 +513,8 @@ static bool serve_all(struct listeners *l, bool again)
 			waits = waits || !is_lacking(at, errno);
 			continue;
 		}
-		if (at->fd < 0)
-			continue;
-		if (again)
-			log_info("%s: listens on %s port %d now", at->key,
-			    at->addr, at->port);
-		give_away(l, at);
+		if (at->fd >= 0)
+			give_away(l, at);
 	}
 	return waits;
 }
@@ -523,7 +523,7 @@ static void on_again(void *arg)
 {
 	struct listeners *l = arg;
 
-	if (!serve_all(l, true))
+	if (!serve_all(l))
 		return;
 	l->pause_ms *= 2;
 	if (l->pause_ms > AGAIN_MAX_MS)
@@ -539,7 +539,7 @@ void listen_serve(struct listeners *l, struct loop *loop,
 	l->tls = tls;
 	l->pause_ms = AGAIN_MIN_MS;
 	loop_timer_init(&l->again, on_again, l);
-	if (serve_all(l, false))
+	if (serve_all(l))
 		loop_timer_set(loop, &l->again, l->pause_ms);
 }
 
@@ -549,7 +549,7 @@ void listen_set_tls(struct listeners *l, struct tls_ctx *tls)
 		return;
 	http_server_set_tls(l->server, tls);
 	l->tls = tls;
-	if (serve_all(l, true) && !loop_timer_is_set(&l->again))
+	if (serve_all(l) && !loop_timer_is_set(&l->again))
 		loop_timer_set(l->loop, &l->again, l->pause_ms);
 }
 

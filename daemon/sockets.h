@@ -22,6 +22,7 @@ struct user;
 struct listener_at {
 	int fd; /* -1: not open, or the server's already */
 	bool is_open;
+	bool failed; /* it could not be opened at once, and that was said */
 	bool is_unix, is_tls;
 	bool is_far;   /* not only this machine's own users reach it */
 	bool may_lack; /* no IPv6, no ::1: nothing to wait for */

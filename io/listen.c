@@ -111,7 +111,7 @@ static int remove_stale(
     const char *path, const struct sockaddr_un *sun, char err[ERR_MAX])
 {
 	struct stat st;
-	int fd, rc;
+	int fd, rc, code;
 
 	if (lstat(sun->sun_path, &st) < 0)
 		return 0;
@@ -120,22 +120,30 @@ static int remove_stale(
 		    "cannot listen on %s: it exists and is no socket; "
 		    "remove it or change socketPath",
 		    path);
+		errno = EEXIST;
 		return -1;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return 0;
 	rc = connect(fd, (const struct sockaddr *)sun, sizeof(*sun));
+	code = rc == 0 ? 0 : errno;
 	close(fd);
-	if (rc == 0 || errno == EAGAIN) {
+	if (code == ENOENT ||
+	    (code == ECONNREFUSED && unlink(sun->sun_path) == 0))
+		return 0;
+	if (code == ECONNREFUSED)
+		code = errno;
+	if (code == 0 || code == EAGAIN)
 		err_set(err,
 		    "cannot listen on %s: another xapsd is running "
 		    "there",
 		    path);
-		return -1;
-	}
-	unlink(sun->sun_path);
-	return 0;
+	else /* not ours to judge or to remove */
+		err_set(err, "cannot listen on %s: the socket there: %s", path,
+		    strerror(code));
+	errno = code;
+	return -1;
 }
 
 /* In the working directory; -1 with err set, or with errno set and err "". */
