@@ -846,7 +846,8 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 static int fail_read(const struct place *at, int code)
 {
 	fail(at, "cannot be read: %s%s", strerror(code),
-	    code == EACCES   ? " (let the user xapsd read it)"
+	    code == EACCES   ? " (the user xapsd must be able to: chown xapsd "
+			       "it && chmod 600 it)"
 	    : code == ENOENT ? " (-c FILE names another)"
 			     : "");
 	errno = code;
@@ -974,6 +975,20 @@ void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 bool conf_has_key(const char *key)
 {
 	return key_find_option(key) != NULL;
+}
+
+bool conf_holds_secret(const struct conf *c)
+{
+	const char *secret;
+	size_t i;
+
+	for (i = 0; i < N_KEYS; i++) {
+		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
+		if (keys[i].type == K_SECRET && secret != NULL &&
+		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
+			return true;
+	}
+	return false;
 }
 
 void conf_each_key(

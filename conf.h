@@ -101,6 +101,9 @@ int conf_check(const struct conf *c, char err[ERR_MAX]);
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* Whether the file itself holds a password. */
+bool conf_holds_secret(const struct conf *c);
+
 /* Calls cb with each key and its default as it would be written in the file, ""
  * if there is none (for tests that compare man page and sample). */
 void conf_each_key(

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "conf.h"
+#include "daemon.h"
 #include "http.h"
 #include "store.h"
 
@@ -366,6 +367,9 @@ static int import_begin(struct import *m)
 	case CTL_FAILED:
 		return fail(m->err);
 	default:
+		/* The file and those beside it stay the daemon's. */
+		if (daemon_become_owner(m->conf->database_file) < 0)
+			return fail("cannot become the database's owner");
 		m->target = store_open(m->conf->database_file, m->err);
 		return m->target != NULL ? 0 : fail(m->err);
 	}
