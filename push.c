@@ -490,6 +490,11 @@ void push_reconfigure(struct push_queue *q)
 	push_set_cred(q, q->cred);
 }
 
+void push_set_lack(struct push_queue *q, const char *why)
+{
+	err_set(q->lack, "%s", why);
+}
+
 bool push_is_busy(const struct push_queue *q)
 {
 	return q->in_flight > 0 ||
@@ -510,8 +515,10 @@ size_t push_in_flight(const struct push_queue *q)
 const char *push_trouble(struct push_queue *q)
 {
 	if (cred_kind(q->cred) == CRED_NONE)
-		return "no credentials: set keyFileP8, certificateFilePem or "
-		       "certificateFileP12";
+		return q->lack[0] != '\0'
+			   ? q->lack
+			   : "no credentials: set keyFileP8, "
+			     "certificateFilePem or certificateFileP12";
 	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)
 		return q->date_trouble;
 	return q->hold_ms != 0 ? q->trouble : NULL;

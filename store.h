@@ -40,6 +40,8 @@ struct reg_spec {
 /* NULL if the spec is within the limits above (and UTF-8 without control
  * characters where it must be), else a static sentence naming the field. */
 const char *reg_spec_check(const struct reg_spec *s);
+/* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
+bool reg_text_ok(const char *s, size_t max);
 
 /* Opens or creates the file, takes its lock, and reads it.  A Go daemon's
  * database.json is taken over (the original kept as <path>.orig).  A torn last

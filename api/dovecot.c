@@ -45,6 +45,18 @@ enum push_result api_notify(
 	return result;
 }
 
+/* NULL, or what is wrong with the names that a notification comes with. */
+static const char *check_names(const char *user, const char *mailbox)
+{
+	if (!reg_text_ok(user, REG_USER_MAX))
+		return "user must be 1 to 255 bytes of UTF-8 without control "
+		       "characters";
+	if (!reg_text_ok(mailbox, MAILBOX_NAME_MAX))
+		return "mailbox must be 1 to 4096 bytes of UTF-8 without "
+		       "control characters";
+	return NULL;
+}
+
 /* NULL, or what is wrong; completes the spec. */
 static const char *check_registration(
     struct reg_spec *spec, const char *subtopic)
@@ -114,10 +126,17 @@ void api_handle_register(struct ask *q, struct http_conn *conn)
 
 /* --- POST /notify and the ox driver --- */
 
-static void answer_notify(struct api *a, struct http_conn *conn,
+static void answer_notify(struct ask *q, struct http_conn *conn,
     const char *user, const char *mailbox, bool now)
 {
-	switch (api_notify(a, user, mailbox, now)) {
+	const char *wrong = check_names(user, mailbox);
+
+	if (wrong != NULL) {
+		err_set(q->err, "%s", wrong);
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	switch (api_notify(q->api, user, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -141,7 +160,7 @@ void api_handle_notify(struct ask *q, struct http_conn *conn)
 	    api_ask_events(q, &now) < 0)
 		api_reply_text(conn, 400, q->err);
 	else
-		answer_notify(q->api, conn, user, mailbox, now);
+		answer_notify(q, conn, user, mailbox, now);
 }
 
 void api_handle_ox(struct ask *q, struct http_conn *conn)
@@ -154,7 +173,7 @@ void api_handle_ox(struct ask *q, struct http_conn *conn)
 	    api_ask_string(q, "event", event, sizeof(event)) < 0)
 		api_reply_text(conn, 400, q->err);
 	else
-		answer_notify(q->api, conn, user, mailbox,
+		answer_notify(q, conn, user, mailbox,
 		    strcasecmp(event, "messageNew") == 0);
 }
 
@@ -197,16 +216,13 @@ static void line_register(
 		.token = rq->token,
 		.n_mailboxes = boxes->n,
 	};
-	const char *wrong, *end = boxes->first;
-	size_t i;
+	const char *wrong = "more than 1000 mailboxes";
 
-	for (i = 0; i < boxes->n; i++)
-		end += strlen(end) + 1;
-	api_names_begin(a);
-	buf_add(&a->names, boxes->first, (size_t)(end - boxes->first));
-	api_names_end(a, boxes->n);
-	spec.mailboxes = a->mailboxes;
-	wrong = check_registration(&spec, rq->subtopic);
+	if (boxes->n <= REG_MAILBOXES_MAX) {
+		api_set_mailboxes(a, boxes->first, boxes->n);
+		spec.mailboxes = a->mailboxes;
+		wrong = check_registration(&spec, rq->subtopic);
+	}
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
@@ -222,7 +238,13 @@ static void line_notify(
 {
 	bool now =
 	    rq->events.n == 0 || line_list_has(&rq->events, "MessageNew");
+	const char *wrong = check_names(rq->user, rq->mailbox);
 
+	if (wrong != NULL) {
+		a->counters.refused++;
+		reply_error(conn, wrong);
+		return;
+	}
 	api_notify(a, rq->user, rq->mailbox, now);
 	http_reply_line(conn, "OK ");
 }

@@ -187,8 +187,6 @@ void store_forget(struct store *s, struct reg *r);
 
 /* --- store/reg.c --- */
 
-/* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
-bool reg_text_ok(const char *s, size_t max);
 /* Appends the line of its removal. */
 bool reg_write_gone(const struct reg *r, struct buf *b);
 

@@ -56,6 +56,9 @@ struct tls_verify {
 /* Random bytes of the kernel, for mbedTLS.  Returns 0, or ends the process. */
 int tls_rng(void *unused, unsigned char *p, size_t n);
 
+/* Is the certificate for this DNS name (RFC 6125)?  The alternative names
+ * count, or the CN if there are none. */
+bool tls_cert_is_for(const mbedtls_x509_crt *crt, const char *host);
 /* mbedTLS's verify callback; arg is a struct tls_verify. */
 int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
 
