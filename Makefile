@@ -276,7 +276,7 @@ help:
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
-	@echo 'make size         the static file's size, by object file'
+	@echo 'make size         size of the static file, by object file'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
