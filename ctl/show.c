@@ -252,8 +252,7 @@ static const struct counts {
 	} n[4];
 } counts[] = {
 	{ "Registrations",
-	    { { "registrations", "" },
-		{ "oldTopic", " with an old topic (they must register again)" },
+	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
 		{ "forgotten", " removed by Apple's word since start" },
 		{ "suspended", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },

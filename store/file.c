@@ -394,6 +394,8 @@ static int finish_copy(struct store *s, char err[ERR_MAX])
 		store_io_error(err, s, ".copy", "take it over", error);
 		return -1;
 	}
+	if (sync_dir(s, err) < 0)
+		return -1;
 	log_warn("%s: writing it was cut short (a power cut?): it was taken "
 		 "over from the same name with .copy behind",
 	    s->path);

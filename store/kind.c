@@ -79,13 +79,13 @@ static int refuse(
 		if (len >= kinds[i].len &&
 		    memcmp(text, kinds[i].begin, kinds[i].len) == 0)
 			break;
-	err_set(err,
-	    "%s: is %s; it is left as it is: set databaseFile, or move it "
-	    "away to begin without",
-	    s->path,
+	err_set(err, "%s: is %s; %s", s->path,
 	    i < N_KINDS ? kinds[i].what
 			: "neither a file of registrations nor the Go "
-			  "daemon's database");
+			  "daemon's database",
+	    s->read_only ? "there is no registration in it that can be read"
+			 : "it is left as it is: set databaseFile, or move it "
+			   "away to begin without");
 	return -1;
 }
 

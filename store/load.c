@@ -394,9 +394,10 @@ static void take_tail(struct loader *l)
 	if (n == 0)
 		return;
 	l->line_no++;
-	reason = read_record(&l->reader, p, n);
+	reason = is_blank(p, n) ? NULL : read_record(&l->reader, p, n);
 	if (reason == NULL) {
-		apply_record(l, n + 1);
+		if (!is_blank(p, n))
+			apply_record(l, n + 1);
 		s->size += n;
 		s->lacks_newline = true;
 		return;
