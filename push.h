@@ -42,7 +42,8 @@ void push_reconfigure(struct push_queue *q);
  * set. */
 void push_set_lack(struct push_queue *q, const char *why);
 
-/* Something happened in the user's mailbox (UTF-8 name).  now: sent at once,
+/* Something happened in the user's mailbox (UTF-8 name), which others may watch,
+ * too.  now: sent at once,
  * taking along what waits; else after `delay` from the first of a run. */
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);
