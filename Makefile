@@ -282,4 +282,4 @@ help:
 	@echo 'make lint         style, layers, shell and man page'
 	@echo 'make uninstall, make clean'
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/unit/*.d $(BUILD)/fuzz/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -17,7 +17,7 @@ void api_register(struct api *a, const struct reg_spec *spec)
 {
 	char shown[LOG_TOKEN_MAX];
 
-	store_put(a->store, spec);
+	push_renewed(store_put(a->store, spec));
 	a->counters.registered++;
 	log_info("register: %s: %s: %zu mailbox%s", spec->user,
 	    log_token(spec->token, shown), spec->n_mailboxes,

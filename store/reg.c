@@ -112,6 +112,11 @@ const char *reg_mailbox(const struct reg *r, size_t i)
 	return p;
 }
 
+const char *reg_mailbox_after(const char *name)
+{
+	return name + strlen(name) + 1;
+}
+
 void reg_suspend(struct reg *r)
 {
 	r->flags |= REG_SUSPENDED;
@@ -271,4 +276,14 @@ int reg_match(const struct reg *r, const char *name)
 			decoded = i;
 	}
 	return decoded;
+}
+
+int reg_decode_name(const char *name, char out[REG_NAME_MAX])
+{
+	struct name n;
+
+	if (!decode_name(&n, name))
+		return -1;
+	memcpy(out, n.s, n.len);
+	return (int)n.len;
 }
