@@ -44,7 +44,10 @@
 #define PATH_PREFIX "/3/device/"
 #define TOKEN_MAX 200 /* digits */
 
-#define N_HEADERS 9
+#define N_HEADERS 10
+
+/* Digits taken of Retry-After: more mean the same. */
+#define RETRY_AFTER_MAX 999999999
 
 enum conn_state {
 	CONN_OPENING,  /* TCP, TLS */
@@ -105,12 +108,13 @@ struct apns {
 	uint64_t connections, resumed;
 	/* what every request repeats */
 	struct hpack_header headers[N_HEADERS];
-	struct hpack_header *h_path, *h_auth, *h_expiration;
+	struct hpack_header *h_path, *h_auth, *h_length, *h_expiration;
 	size_t n_headers;
 	char authority[300];
 	char path[sizeof(PATH_PREFIX) + TOKEN_MAX];
-	char expiration[24];
-	int64_t expires_s; /* what is written there; -1: nothing yet */
+	char length[24], expiration[24];
+	size_t body_len;   /* what is written in length */
+	int64_t expires_s; /* and in expiration; -1: nothing yet */
 	char priority[8];
 };
 
@@ -206,12 +210,13 @@ static void on_header(void *arg, void *owner, const char *name, size_t name_len,
 	if (name_len != sizeof(want) - 1 || memcmp(name, want, name_len) != 0)
 		return;
 	/* Seconds only: a date would trust a router's clock. */
-	if (value_len == 0 || value_len > 9)
+	if (value_len == 0)
 		return;
 	for (i = 0; i < value_len; i++) {
 		if (value[i] < '0' || value[i] > '9')
 			return;
-		s = s * 10 + (value[i] - '0');
+		if (s < RETRY_AFTER_MAX)
+			s = s * 10 + (value[i] - '0');
 	}
 	r->retry_after_s = s;
 }
@@ -701,6 +706,7 @@ static void build_headers(struct apns *a)
 
 	memcpy(a->path, PATH_PREFIX, sizeof(PATH_PREFIX));
 	a->expires_s = -1;
+	a->body_len = 0;
 	snprintf(a->authority, sizeof(a->authority),
 	    a->port == DEFAULT_PORT ? "%s%s%s" : "%s%s%s:%d", ip6 ? "[" : "",
 	    a->host, ip6 ? "]" : "", a->port);
@@ -712,17 +718,35 @@ static void build_headers(struct apns *a)
 		a->h_auth = add_header(a, "authorization", "", HPACK_INDEX);
 	add_header(a, "apns-topic", cred_topic(a->cred), HPACK_INDEX);
 	add_header(a, "apns-push-type", a->conf->push_type, HPACK_INDEX);
-	/* Another value every second. */
-	a->h_expiration =
-	    add_header(a, "apns-expiration", a->expiration, HPACK_INDEX_NAME);
+	/* Some proxies want it; nearly all pushes name one mailbox. */
+	a->h_length =
+	    add_header(a, "content-length", a->length, HPACK_TRY_INDEX);
 	if (a->conf->push_priority != 0) {
 		snprintf(a->priority, sizeof(a->priority), "%d",
 		    a->conf->push_priority);
 		add_header(a, "apns-priority", a->priority, HPACK_INDEX);
 	}
+	/* Another value every second; the last one, so that it can be left
+	 * out. */
+	a->h_expiration =
+	    add_header(a, "apns-expiration", a->expiration, HPACK_INDEX_NAME);
 }
 
-static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
+static void fill_number(struct hpack_header *h, char buf[24], int64_t n)
+{
+	h->value_len = (size_t)snprintf(buf, 24, "%lld", (long long)n);
+}
+
+/* By a clock that was not set yet the push would have expired: without the
+ * header Apple keeps it as long as it likes. */
+static bool has_expiration(const struct apns *a, int64_t now_s)
+{
+	return now_s >= TLS_CLOCK_MIN_S || a->conf->push_expiration_s == 0;
+}
+
+/* Returns how many there are, 0 with err set. */
+static size_t fill_headers(
+    struct apns *a, const char *token, size_t len, char err[ERR_MAX])
 {
 	int64_t now_s = (int64_t)time(NULL), expires_s;
 	size_t n = strlen(token);
@@ -730,22 +754,25 @@ static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
 	if (a->h_auth != NULL) {
 		a->h_auth->value = cred_bearer(a->cred, now_s, err);
 		if (a->h_auth->value == NULL)
-			return -1;
+			return 0;
 		a->h_auth->value_len = strlen(a->h_auth->value);
 	}
 	assert(n <= TOKEN_MAX);
 	memcpy(a->path + sizeof(PATH_PREFIX) - 1, token, n);
 	a->h_path->value_len = sizeof(PATH_PREFIX) - 1 + n;
+	if (len != a->body_len) {
+		a->body_len = len;
+		fill_number(a->h_length, a->length, (int64_t)len);
+	}
 	/* 0 is Apple's word for "now or never". */
 	expires_s = a->conf->push_expiration_s == 0
 			? 0
 			: now_s + a->conf->push_expiration_s;
 	if (expires_s != a->expires_s) {
 		a->expires_s = expires_s;
-		a->h_expiration->value_len = (size_t)snprintf(a->expiration,
-		    sizeof(a->expiration), "%lld", (long long)expires_s);
+		fill_number(a->h_expiration, a->expiration, expires_s);
 	}
-	return 0;
+	return a->n_headers - !has_expiration(a, now_s);
 }
 
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
@@ -753,13 +780,15 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 {
 	struct conn *c = a->cur;
 	struct req *r;
+	size_t n;
 
 	if (apns_room(a) == 0)
 		return APNS_FULL;
-	if (fill_headers(a, token, err) < 0)
+	n = fill_headers(a, token, len, err);
+	if (n == 0)
 		return APNS_NO_AUTH;
 	r = req_new(c, owner);
-	r->id = h2_request(c->h2, a->headers, a->n_headers, payload, len, r);
+	r->id = h2_request(c->h2, a->headers, n, payload, len, r);
 	if (r->id == 0) {
 		req_done(r);
 		return APNS_FULL;
