@@ -30,7 +30,7 @@ SRCS = log.c buf.c \
 	json.c loop.c conf.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/resolve.c cred.c \
+	io.c io/listen.c io/dial.c io/resolve.c cred.c \
 	store.c store/reg.c store/owner.c store/topic.c store/limit.c \
 	store/load.c store/scan.c store/kind.c store/file.c store/go.c \
 	store/view.c http.c http/parse.c http/room.c apns.c apns/backoff.c \

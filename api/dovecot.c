@@ -35,6 +35,7 @@ const struct reg *api_register(
 		return NULL;
 	}
 	a->store_is_full = false;
+	push_renewed(r);
 	if (store_holds(a->store) && !loop_timer_is_set(&a->hold))
 		loop_timer_set(a->loop, &a->hold, HOLD_MS);
 	a->counters.registered++;
