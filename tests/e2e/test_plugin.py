@@ -95,7 +95,9 @@ def settings(fake, **more):
 @pytest.fixture(scope="module")
 def shared(session_dir):
     with FakeXapsd(str(session_dir / "xapsd.sock")) as fake, \
-            Dovecot(session_dir, PLUGIN, settings(fake)) as dovecot:
+            Dovecot(session_dir, PLUGIN, settings(
+                fake, register_timeout_msecs=int(TIMEOUT_S * 1000))
+            ) as dovecot:
         yield Server(dovecot, fake)
 
 
@@ -647,11 +649,13 @@ def test_chunked_and_late_answer(server, user):
         assert_ok(c.cmd(command()), "INBOX")
 
 
-def test_a_lost_connection_costs_no_request(server, user):
-    answers = iter([fx.close, fx.ok])
-    server.fake.behave(user, lambda *a: next(answers)(*a))
-    with server.imap(user) as c:
-        assert_ok(c.cmd(command()), "INBOX")
+def test_a_lost_connection_costs_no_request(own, work_dir):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake)
+        answers = iter([fx.close, fx.ok])
+        fake.behave("alice", lambda *a: next(answers)(*a))
+        with server.imap("alice") as c:
+            assert_ok(c.cmd(command()), "INBOX")
 
 
 def test_reason_reaches_the_log(server, user):
