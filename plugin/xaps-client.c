@@ -63,7 +63,7 @@ struct xaps_call {
 	unsigned int targets_count, targets_left;
 	struct timeval posted;
 	unsigned int timeout_msecs, patience_msecs;
-	unsigned int pause_msecs, pause_max_msecs;
+	unsigned int pause_msecs, pause_min_msecs, pause_max_msecs;
 	enum xaps_call_state state;
 	bool mergeable;
 	bool reusable; /* the connection: its answer is read to the end */
@@ -180,15 +180,23 @@ static bool xaps_has_scheme(const char *str)
 	       strncasecmp(str, "https://", 8) == 0;
 }
 
-/* A comma parts urls only before a scheme: passwords and paths may hold one. */
+/* A comma parts urls, but not in a password. */
+static bool xaps_comma_parts(const char *after)
+{
+	const char *at = strpbrk(after, "@ \t");
+	const char *scheme = strstr(after, "://");
+
+	return xaps_has_scheme(after) || at == NULL || *at != '@' ||
+	       (scheme != NULL && scheme < at);
+}
+
 static const char *xaps_next_url(const char **str)
 {
 	const char *p, *start = *str;
 
 	start += strspn(start, ", \t");
 	for (p = start; *p != '\0' && *p != ' ' && *p != '\t'; p++) {
-		if (*p == ',' && (p[1] == '\0' || p[1] == ' ' || p[1] == ',' ||
-				     xaps_has_scheme(p + 1)))
+		if (*p == ',' && xaps_comma_parts(p + 1))
 			break;
 	}
 	*str = p;
@@ -359,6 +367,14 @@ static unsigned int xaps_call_age_msecs(const struct xaps_call *call)
 	return msecs < 0 ? 0 : (unsigned int)msecs;
 }
 
+/* To be tried again, from the first target on. */
+static void xaps_call_queue(struct xaps_call *call)
+{
+	call->target = call->targets;
+	call->targets_left = call->targets_count;
+	xaps_call_to(call, XAPS_CALL_QUEUED);
+}
+
 static void xaps_call_finish_event(const struct xaps_call *call)
 {
 	event_set_name(call->event, call->event_name);
@@ -367,6 +383,33 @@ static void xaps_call_finish_event(const struct xaps_call *call)
 	    timeval_diff_usecs(&ioloop_timeval, &call->posted));
 	if (call->answer.error != NULL)
 		event_add_str(call->event, "error", call->answer.error);
+}
+
+static bool xaps_call_has_target(const struct xaps_call *call, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < call->targets_count; i++) {
+		if (strcmp(call->targets[i].name, name) == 0)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* The daemon has answered: no need to wait for the end of the pauses. */
+static void xaps_client_wake(struct xaps_client *client, const char *target)
+{
+	struct xaps_call *call, *next;
+
+	for (call = client->calls[XAPS_CALL_PAUSED].head; call != NULL;
+	     call = next) {
+		next = call->next;
+		if (!xaps_call_has_target(call, target))
+			continue;
+		call->pause_msecs = call->pause_min_msecs;
+		timeout_remove(&call->to_next);
+		xaps_call_queue(call);
+	}
 }
 
 /* The call is over; its owner may drop the client. */
@@ -393,8 +436,11 @@ static void xaps_call_hand_over(struct xaps_call *call)
 	client->refcount++;
 	callback(&answer, context);
 	event_unref(&answer.event);
-	if (!client->deinitialized)
+	if (!client->deinitialized) {
+		if (answer.error == NULL)
+			xaps_client_wake(client, answer.name);
 		xaps_client_start_queued(client);
+	}
 	if (client->finishing && !client->stopped &&
 	    xaps_client_pending(client) == 0)
 		io_loop_stop(current_ioloop);
@@ -468,9 +514,7 @@ static void xaps_call_notice(struct xaps_call *call)
 static void xaps_call_resume(struct xaps_call *call)
 {
 	timeout_remove(&call->to_next);
-	call->target = call->targets;
-	call->targets_left = call->targets_count;
-	xaps_call_to(call, XAPS_CALL_QUEUED);
+	xaps_call_queue(call);
 	xaps_client_start_queued(call->client);
 }
 
@@ -761,7 +805,7 @@ static struct xaps_call *xaps_call_create(
 	/* Where there is another way, it must not be too late for it. */
 	call->timeout_msecs = I_MAX(set->timeout_msecs / set->targets_count, 1);
 	call->patience_msecs = request->patience_msecs;
-	call->pause_msecs = request->pause_msecs;
+	call->pause_msecs = call->pause_min_msecs = request->pause_msecs;
 	call->pause_max_msecs = request->pause_max_msecs;
 	call->mergeable = request->mergeable;
 	call->body = str_new(pool, 64);
