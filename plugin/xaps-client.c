@@ -37,6 +37,8 @@
 #define XAPS_IDLE_MSECS 10000
 /* Between attempts at the end of a process. */
 #define XAPS_FINISH_PAUSE_MSECS 100
+/* From then on one that waits does for equal ones, too. */
+#define XAPS_MERGE_MSECS 1000
 /* What is away for longer is no restart: its administrator should know. */
 #define XAPS_NOTICE_MSECS 5000
 
@@ -746,6 +748,13 @@ static void xaps_client_start_queued(struct xaps_client *client)
 	}
 }
 
+/* Not on its way, unlike what waits for its turn for a moment. */
+static bool xaps_call_is_stuck(const struct xaps_call *call)
+{
+	return call->last_error != NULL ||
+	       xaps_call_age_msecs(call) >= XAPS_MERGE_MSECS;
+}
+
 /* One that has not been sent yet, and says the same to the same. */
 static struct xaps_call *xaps_client_find_equal(struct xaps_client *client,
     const struct xaps_settings *set, const struct xaps_request *request)
@@ -758,7 +767,7 @@ static struct xaps_call *xaps_client_find_equal(struct xaps_client *client,
 	for (i = 0; i < N_ELEMENTS(states); i++) {
 		call = client->calls[states[i]].head;
 		for (; call != NULL; call = call->next) {
-			if (call->mergeable &&
+			if (call->mergeable && xaps_call_is_stuck(call) &&
 			    strcmp(call->json, request->json) == 0 &&
 			    strcmp(call->path, request->path) == 0 &&
 			    strcmp(call->targets->name, set->targets->name) ==

@@ -52,7 +52,7 @@ static int xaps_log_ask_others(unsigned int slot)
 	struct sembuf lock[] = { { XAPS_LOG_SLOTS, 0, IPC_NOWAIT },
 		{ XAPS_LOG_SLOTS, 1, IPC_NOWAIT | SEM_UNDO } };
 	struct sembuf unlock = { XAPS_LOG_SLOTS, -1, IPC_NOWAIT | SEM_UNDO };
-	int id, last, now = ioloop_time % XAPS_LOG_CYCLE_SECS;
+	int id, last, age, now = ioloop_time % XAPS_LOG_CYCLE_SECS;
 	int ret = 1;
 
 	id = semget(log_key, XAPS_LOG_SLOTS + 1, IPC_CREAT | 0666);
@@ -61,9 +61,10 @@ static int xaps_log_ask_others(unsigned int slot)
 	if (semop(id, lock, N_ELEMENTS(lock)) < 0)
 		return errno == EAGAIN ? 0 : -1; /* another one logs */
 	last = semctl(id, slot, GETVAL);
-	if (last > 0 &&
-	    (now + XAPS_LOG_CYCLE_SECS - (last - 1)) % XAPS_LOG_CYCLE_SECS <
-		XAPS_LOG_EVERY_SECS)
+	/* Another process may be a second ahead of our ioloop_time. */
+	age = (now + XAPS_LOG_CYCLE_SECS - (last - 1)) % XAPS_LOG_CYCLE_SECS;
+	if (last > 0 && (age < XAPS_LOG_EVERY_SECS ||
+			    age > XAPS_LOG_CYCLE_SECS - XAPS_LOG_EVERY_SECS))
 		ret = 0;
 	else if (last < 0 || semctl(id, slot, SETVAL, now + 1) < 0)
 		ret = -1;

@@ -167,6 +167,7 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 static int xaps_driver_init(COMPAT_DRIVER_INIT_ARGS)
 {
 	struct xaps_push_user *puser = p_new(pool, struct xaps_push_user, 1);
+	const char *error;
 
 	puser->user = user;
 	*context = puser;
@@ -174,7 +175,9 @@ static int xaps_driver_init(COMPAT_DRIVER_INIT_ARGS)
 	   shared mailboxes. */
 	if (user->autocreated)
 		return 0;
-	if (xaps_settings_get(user, pool, &puser->set, error_r) < 0) {
+	if (xaps_settings_get(user, pool, &puser->set, &error) < 0) {
+		/* Up to 2.3.15 it is logged outside our data stack frame. */
+		*error_r = p_strdup(pool, error);
 		event_add_str(user->event, XAPS_ERROR_FIELD, "yes");
 		return -1;
 	}

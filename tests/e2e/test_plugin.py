@@ -514,15 +514,15 @@ def mangled(rng):
         words = [rng.choice(WORDS) for _ in range(rng.randrange(12))]
     for _ in range(rng.randrange(4)):
         at = rng.randrange(len(words) + 1)
-        match rng.randrange(4):
-            case 0:
-                words.insert(at, rng.choice(WORDS))
-            case 1:
-                words[at:at + 1] = [rng.choice(WORDS)]
-            case 2:
-                del words[at:at + 1]
-            case 3:
-                words[at:at] = words[at - 2:at]
+        what = rng.randrange(4)     # no match: Python 3.9 of bullseye
+        if what == 0:
+            words.insert(at, rng.choice(WORDS))
+        elif what == 1:
+            words[at:at + 1] = [rng.choice(WORDS)]
+        elif what == 2:
+            del words[at:at + 1]
+        else:
+            words[at:at] = words[at - 2:at]
     text = bytearray(" ".join(words).encode("latin-1", "replace"))
     if rng.random() < 0.3 and b"{" not in text and text:
         text[rng.randrange(len(text))] = rng.choice(
@@ -735,7 +735,8 @@ def test_disconnect_while_waiting(server, user):
             c.send(f"x {command()}\r\n")
             server.registered(user, i + 1)
     wait_for(lambda: len(re.findall(
-        rf"imap\({user}\).*Disconnected", server.dovecot.log())) == 5,
+        rf"imap\({user}\).*(?:Disconnected|closed)",
+        server.dovecot.log())) == 5,
         what="disconnects")
 
 
@@ -922,7 +923,7 @@ def test_rollback(server, user):
     with server.imap(user) as c:
         c.ok("CREATE A")
         c.send(f"x APPEND A {{{len(MAIL)}+}}\r\n{MAIL} {{100+}}\r\npart")
-    wait_for(lambda: re.search(rf"imap\({user}\).*Disconnected",
+    wait_for(lambda: re.search(rf"imap\({user}\).*(?:Disconnected|closed)",
                                server.dovecot.log()), what="disconnect")
     assert server.settled(user) == []
     with server.imap(user) as c:
@@ -1268,15 +1269,6 @@ def test_socket_is_the_default(own, work_dir):
             c.ok("SELECT INBOX")
             c.ok("STORE 1 +FLAGS (\\Seen)")
         server.notified("alice", 2)
-
-
-def test_localhost_is_the_second_default(own, work_dir):
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", 11619)) == 0:
-            pytest.skip("port 11619 is in use")
-    server = own(None, {}, sample=True, prefix=private_run(None))
-    server.dovecot.deliver("alice", MAIL)
-    server.dovecot.wait_log("cannot reach xapsd at http://localhost:11619")
 
 
 @pytest.mark.parametrize("sample", ["90-xaps-2.3.conf", "90-xaps-2.4.conf"])

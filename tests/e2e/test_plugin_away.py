@@ -21,6 +21,7 @@ IS_2_3 = version()[:2] == (2, 3)
 ONE_LMTP = "service lmtp {\n process_limit = 1\n}"
 PATIENCE_S = 30     # of notifications
 REGISTER_S = 10     # of registrations, by default
+ENDED = "Disconnected|Connection closed|Logged out"     # 2.3.13, the others
 
 
 def url(path):
@@ -225,7 +226,7 @@ def test_disconnect_while_the_daemon_is_away(own, work_dir):
         with server.imap("alice") as c:
             c.send(f"x {command()}\r\n")
             c.ok("NOOP")
-    wait_for(lambda: len(re.findall("Disconnected", server.dovecot.log())) >=
+    wait_for(lambda: len(re.findall(ENDED, server.dovecot.log())) >=
              3, what="disconnects")
     with FakeXapsd(path) as fake:
         time.sleep(1.5)     # nobody asks for those who have gone
@@ -283,7 +284,7 @@ def test_disconnect_while_logout_waits(own, work_dir):
             with server.imap("alice") as c:
                 c.send(f"x {command()}\r\ny LOGOUT\r\n")
         wait_for(lambda: len(re.findall(
-            "Disconnected|Logged out", server.dovecot.log())) >= 3,
+            ENDED, server.dovecot.log())) >= 3,
             what="ends of sessions")
 
 
