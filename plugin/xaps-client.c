@@ -80,7 +80,8 @@ struct xaps_call {
 	struct timeout *to_body;     /* of the answer under way */
 	struct timeout *to_next;     /* next attempt, or hand over the answer */
 	string_t *body;
-	char *last_error;
+	char *last_error; /* of the attempts before, with its status */
+	unsigned int last_status;
 	bool noticed, done;
 
 	struct xaps_answer answer;
@@ -480,17 +481,27 @@ static const char *xaps_call_no_answer(
 	    call->target->name, call->payload != NULL ? "whole " : "", msecs);
 }
 
+/* What the last attempt says, else that there was none. */
+static const char *xaps_call_last_error(
+    struct xaps_call *call, unsigned int waited_msecs)
+{
+	if (call->last_error != NULL) {
+		call->answer.status = call->last_status;
+		return call->last_error;
+	}
+	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
+	return xaps_call_no_answer(call, waited_msecs);
+}
+
 /* The daemon was away for as long as the call may wait. */
 static void xaps_call_expired(struct xaps_call *call)
 {
-	if (call->last_error != NULL) {
-		xaps_call_end(
-		    call, t_strdup_printf("%s (tried for %u s)",
-			      call->last_error, call->patience_msecs / 1000));
-		return;
-	}
-	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
-	xaps_call_end(call, xaps_call_no_answer(call, call->patience_msecs));
+	const char *error = xaps_call_last_error(call, call->patience_msecs);
+
+	if (call->last_error != NULL)
+		error = t_strdup_printf(
+		    "%s (tried for %u s)", error, call->patience_msecs / 1000);
+	xaps_call_end(call, error);
 }
 
 /* Who waits for a person to mend it is told while there is time. */
@@ -558,6 +569,7 @@ static void xaps_call_fail(struct xaps_call *call, bool away, const char *error)
 		return;
 	i_free(call->last_error);
 	call->last_error = i_strdup(error);
+	call->last_status = call->answer.status;
 	if (!away || (call->patience_msecs == 0 && call->targets_left <= 1 &&
 			 !call->http_reused)) {
 		xaps_call_end(call, error);
@@ -998,11 +1010,8 @@ static void xaps_call_give_up(struct xaps_call *call, unsigned int msecs)
 		    "left in its socket",
 		    target->name, msecs);
 	else if (!call->done)
-		call->answer.error = call->last_error != NULL
-					 ? t_strdup(call->last_error)
-					 : xaps_call_no_answer(call, msecs);
-	if (call->answer.status == 0)
-		call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
+		call->answer.error =
+		    t_strdup(xaps_call_last_error(call, msecs));
 	xaps_call_hand_over(call);
 }
 

@@ -13,8 +13,8 @@ import pytest
 import fake_xapsd as fx
 from dovecot import version, wait_for
 from fake_xapsd import FakeXapsd, held_socket
-from test_plugin import (MAIL, assert_ok, command, kind, lines, own,
-                         private_run, settings, work_dir)
+from test_plugin import (MAIL, assert_ok, check_valgrind, command, kind, lines,
+                         own, private_run, settings, under_valgrind, work_dir)
 
 __all__ = ["own", "work_dir"]   # fixtures
 IS_2_3 = version()[:2] == (2, 3)
@@ -611,3 +611,40 @@ def test_chroot_is_named(own, work_dir):
         server.dovecot.wait_log(
             f"cannot reach xapsd at unix:{fake.path} inside the chroot "
             f"{jail}")
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_valgrind_while_the_daemon_is_away(own, work_dir, way):
+    """Attempts, ends of sessions meanwhile, what is left at the end."""
+    extra = under_valgrind(work_dir)
+    with FakeXapsd(str(work_dir / "x") if way == "unix" else
+                   ("127.0.0.1", 0)) as fake:
+        address = fake.path or ("127.0.0.1", fake.port)
+        target = f"unix:{fake.path}" if fake.path else \
+            f"http://127.0.0.1:{fake.port}"
+    server = own(None, {"url": f"unix:{work_dir}/nobody,{target}",
+                        "register_timeout_msecs": 8000}, extra=extra)
+    for end in ("", "y LOGOUT\r\n"):
+        with server.imap("alice") as c:
+            c.append("INBOX", MAIL)
+            c.send(f"x {command()}\r\n{end}")
+    for user in ("alice", "alice", "bob"):
+        server.dovecot.deliver(user, MAIL)
+    with server.imap("bob") as c:
+        c.send(f"x {command()}\r\n")
+        c.append("INBOX", MAIL)
+        with FakeXapsd(address) as fake:
+            assert_ok(c.result("x"), "INBOX")
+            fake.wait(1, "/notify", "bob", 20)
+            fake.wait(1, "/notify", "alice", 20)
+            answers = iter([fx.status(503), fx.close, fx.chunked])
+            fake.behave("alice", lambda *a: next(answers, fx.ok)(*a))
+            server.dovecot.deliver("alice", MAIL)
+            with server.imap("alice") as d:
+                d.send(f"x {command()}\r\ny LOGOUT\r\n")
+                assert "x OK" in d.file.read().decode()
+            fake.behave("bob", fx.hang)
+            server.dovecot.deliver("bob", MAIL)
+            server.dovecot.stop()
+    check_valgrind(work_dir, 5)
