@@ -787,3 +787,48 @@ void io_trim(struct io *io)
 	if (io->out.len == 0)
 		buf_free(&io->out);
 }
+
+/* --- addresses --- */
+
+static const unsigned char v4_prefix[12] = { [10] = 0xff, 0xff };
+
+bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_storage any;
+	} u = { 0 };
+	socklen_t len = sizeof(u);
+
+	if ((of_peer ? getpeername(io->f.fd, &u.sa, &len)
+		     : getsockname(io->f.fd, &u.sa, &len)) < 0)
+		return false;
+	if (u.sa.sa_family == AF_INET) {
+		memcpy(a_r->ip, v4_prefix, 12);
+		memcpy(a_r->ip + 12, &u.in.sin_addr, 4);
+		a_r->port = ntohs(u.in.sin_port);
+		return true;
+	}
+	memcpy(a_r->ip, &u.in6.sin6_addr, 16);
+	a_r->port = ntohs(u.in6.sin6_port);
+	return u.sa.sa_family == AF_INET6;
+}
+
+bool io_parse_ip(const char *text, unsigned char ip_r[16])
+{
+	memcpy(ip_r, v4_prefix, 12);
+	return inet_pton(AF_INET, text, ip_r + 12) == 1 ||
+	       inet_pton(AF_INET6, text, ip_r) == 1;
+}
+
+const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX])
+{
+	bool v4 = memcmp(ip, v4_prefix, 12) == 0;
+
+	if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, out,
+		IO_IP_MAX) == NULL)
+		strcpy(out, "?");
+	return out;
+}

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "log.h"
 
@@ -19,6 +20,8 @@ struct io;
 struct loop;
 struct tls_ctx;
 struct tls;
+
+#define IO_IP_MAX 46 /* characters of an address and a NUL */
 
 enum io_event {
 	IO_OPEN,    /* connected or accepted, TLS handshake done */
@@ -64,6 +67,18 @@ const char *io_error(const struct io *io);
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
+/* Of a TCP connection; IPv4 as ::ffff:1.2.3.4. */
+struct io_address {
+	unsigned char ip[16];
+	int port;
+};
+/* Our own end's address, or the peer's; false if it has none. */
+bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r);
+/* An address as people write it, without brackets; false if it is none.  *ip_r
+ * as above. */
+bool io_parse_ip(const char *text, unsigned char ip_r[16]);
+/* Returns out. */
+const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Gives the buffers' memory back while they are empty (idle connections). */
 void io_trim(struct io *io);
 
@@ -71,14 +86,25 @@ void io_trim(struct io *io);
 struct io_listener;
 typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 
-/* A bound and listening socket, non-blocking, close-on-exec; -1 with err set.
- * The Unix one replaces a stale socket file, never a living one's. */
+/* A bound and listening socket, non-blocking, close-on-exec; -1 with err and
+ * errno set.  The Unix one replaces a stale socket file, never a living one's
+ * and never another file; its file is made with the mode.  io_bind_tcp() does not listen yet: does the address exist, is the
+ * port free? */
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
+int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
+/* Gives our own socket file to another user or group (-1: as it is).  Follows no
+ * link and touches no other kind of file.  0, or -1 with errno set. */
+int io_give_socket(const char *path, uid_t uid, gid_t gid);
+/* Accepted descriptors from this number on are closed again, so that clients
+ * cannot take the last ones. */
+void io_set_client_fds(int n);
 /* Hands every accepted fd (non-blocking) to cb; takes the listening fd over.
  * Out of descriptors: pauses for a moment instead of spinning. */
 struct io_listener *io_listen(
     struct loop *l, int fd, io_accept_cb *cb, void *arg);
+/* Newcomers wait in the kernel from now on, or no longer. */
+void io_listener_hold(struct io_listener *li, bool hold);
 void io_listener_free(struct io_listener *li);
 
 #endif

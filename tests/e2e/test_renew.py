@@ -226,7 +226,7 @@ class Door:
 
 
 def asks(t):
-    t.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+    t.sendall(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = t.recv(4096)
     assert answer.startswith(b"HTTP/1.1 404"), answer
 
