@@ -578,12 +578,22 @@ static void settle(struct http_conn *c)
 	}
 }
 
+/* Answers are ours, but how many of them wait is the peer's doing. */
+static size_t weight(const struct http_conn *c)
+{
+	size_t out = io_out(c->io)->len;
+
+	return io_in(c->io)->len + (out < OUT_BATCH ? out : OUT_BATCH);
+}
+
 static void conn_step(struct http_conn *c)
 {
 	while (is_reading(c) && read_request(c))
 		;
 	if (c->state != CONN_DEAD)
 		settle(c);
+	if (c->state != CONN_DEAD)
+		http_room_weigh(c, weight(c));
 }
 
 static void on_resume(void *arg)

@@ -510,3 +510,25 @@ def test_a_burst_of_good_handshakes(start_xapsd, certs):
         t.close()
 
 
+
+
+def test_half_bodies_have_a_ceiling(start_xapsd):
+    """64 KB each, of all clients together 8 MiB."""
+    daemon = start_xapsd(tcp=True)
+    assert daemon.notify("nobody").status == 404
+    before = daemon.rss_kib()
+    body = b"x" * 65536
+    socks = []
+    for _ in range(500):
+        s = socket.create_connection(("127.0.0.1", daemon.port), 20)
+        s.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            s.send(post(body)[:-1])
+        socks.append(s)
+    for tcp in (False, True):
+        reply = daemon.request("POST", "/notify", body.decode(), tcp=tcp)
+        assert reply.status == 400
+    assert daemon.rss_peak_kib() - before < 20000 or is_instrumented()
+    for s in socks:
+        s.close()
+    assert "too many large requests" in daemon.log()
