@@ -92,9 +92,9 @@ static void blame_open(
 	pw = getpwuid(geteuid());
 	who = pw != NULL ? pw->pw_name : number;
 	conf_blame(conf, f->key, err,
-	    "user %s may not read %s: let it, by chgrp to its group and chmod "
-	    "640 of the file, and its folder must be open to it",
-	    who, f->path);
+	    "user %s may not read %s: chown %s %s && chmod 600 %s, and its "
+	    "folder must be open to it",
+	    who, f->path, who, f->path, f->path);
 }
 
 static int read_all(struct file *f, int fd, size_t size)
@@ -113,7 +113,7 @@ static int read_all(struct file *f, int fd, size_t size)
 
 /* 0, or -1 with err set; file_free() in both cases. */
 static int file_read(const struct conf *conf, const char *key, const char *name,
-    bool secret, struct file *f, char err[ERR_MAX])
+    struct file *f, char err[ERR_MAX])
 {
 	struct stat st;
 	int fd, rc = -1;
@@ -137,10 +137,6 @@ static int file_read(const struct conf *conf, const char *key, const char *name,
 		blame_open(conf, f, errno, err);
 	else
 		rc = 0;
-	if (rc == 0 && secret && (st.st_mode & S_IROTH) != 0)
-		log_warn("%s: %s: everybody on this machine may read this "
-			 "secret: chmod o-r it",
-		    key, f->path);
 	close(fd);
 	return rc;
 }
@@ -260,14 +256,13 @@ static int load_pair(struct cred *c, const struct conf *conf,
 	bool one = pair->key_name == NULL;
 	int rc = -1;
 
-	if (file_read(conf, pair->cert_key, pair->cert_name, one, &cert, err) !=
-	    0)
+	if (file_read(conf, pair->cert_key, pair->cert_name, &cert, err) != 0)
 		goto out;
 	c->cert = parse_cert(conf, &cert, err);
 	if (c->cert == NULL)
 		goto out;
-	if (!one && file_read(conf, pair->key_key, pair->key_name, true, &key,
-			err) != 0)
+	if (!one &&
+	    file_read(conf, pair->key_key, pair->key_name, &key, err) != 0)
 		goto out;
 	if (one && strstr(cert.text, "PRIVATE KEY-----") == NULL) {
 		conf_blame(conf, pair->cert_key, err,
@@ -287,12 +282,10 @@ out:
 
 /* --- kinds --- */
 
-static int load_token_key(
+/* Key id, team id and topic, which the configuration names. */
+static int set_token_names(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	struct file f;
-
-	c->kind = CRED_TOKEN_KEY;
 	if (set_id(conf, "keyFileKeyId", "key id", conf->key_file_key_id,
 		c->key_id, err) != 0 ||
 	    set_id(conf, "keyFileTeamId", "team id", conf->key_file_team_id,
@@ -304,9 +297,18 @@ static int load_token_key(
 		    "you, such as com.apple.mobilemail.push.com.example");
 		return -1;
 	}
-	if (set_topic(c, conf, "keyFileTopic", conf->key_file_topic, err) != 0)
+	return set_topic(c, conf, "keyFileTopic", conf->key_file_topic, err);
+}
+
+static int load_token_key(
+    struct cred *c, const struct conf *conf, char err[ERR_MAX])
+{
+	struct file f;
+
+	c->kind = CRED_TOKEN_KEY;
+	if (set_token_names(c, conf, err) != 0)
 		return -1;
-	if (file_read(conf, "keyFileP8", conf->key_file_p8, true, &f, err) == 0)
+	if (file_read(conf, "keyFileP8", conf->key_file_p8, &f, err) == 0)
 		c->key = parse_key(conf, &f, NULL,
 		    "Apple's are not, take the file as it was downloaded", err);
 	if (c->key != NULL && !tls_key_is_p256(c->key)) {
@@ -371,7 +373,7 @@ char *cred_read_password(const struct conf *conf, const char *key,
 	struct file f;
 	size_t n;
 
-	if (file_read(conf, key, name, true, &f, err) == 0) {
+	if (file_read(conf, key, name, &f, err) == 0) {
 		n = strcspn(f.text, "\r\n");
 		if (n <= PASSWORD_MAX)
 			password = xstrndup(f.text, n);
@@ -397,11 +399,6 @@ static int get_password(
 			*password_r = xstrdup(conf->certificate_password);
 		return 0;
 	}
-	if (conf->certificate_password != NULL) {
-		conf_blame(conf, key, err,
-		    "certificatePassword is set too: remove one of them");
-		return -1;
-	}
 	*password_r =
 	    cred_read_password(conf, key, conf->certificate_password_file, err);
 	return *password_r != NULL ? 0 : -1;
@@ -415,8 +412,7 @@ static int load_p12(struct cred *c, const struct conf *conf,
 	struct file f;
 	int rc = -1;
 
-	if (file_read(conf, key, conf->certificate_file_p12, true, &f, err) ==
-	    0) {
+	if (file_read(conf, key, conf->certificate_file_p12, &f, err) == 0) {
 		rc = tls_p12_parse((unsigned char *)f.text, f.len, password,
 		    &c->cert, &c->key, why);
 		if (rc != 0)
@@ -508,7 +504,28 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 			    rules[i].a_key);
 		return -1;
 	}
+	if (conf->certificate_password == NULL ||
+	    conf->certificate_password_file == NULL)
+		return 0;
+	conf_blame(conf, "certificatePasswordFile", err,
+	    "certificatePassword is set too: remove one of them");
+	return -1;
+}
+
+int cred_check_text(const struct conf *conf, char err[ERR_MAX])
+{
+	struct cred c;
+
+	if (check_choice(conf, err) != 0)
+		return -1;
+	if (conf->key_file_p8 != NULL)
+		return set_token_names(&c, conf, err);
 	return 0;
+}
+
+struct cred *cred_none(void)
+{
+	return xcalloc(1, sizeof(struct cred));
 }
 
 static int make_client(
@@ -521,8 +538,8 @@ static int make_client(
 	int rc = -1;
 
 	if (conf->apns_ca_file != NULL) {
-		if (file_read(conf, "apnsCaFile", conf->apns_ca_file, false, &f,
-			err) != 0)
+		if (file_read(
+			conf, "apnsCaFile", conf->apns_ca_file, &f, err) != 0)
 			goto out;
 		ca = f.text;
 		ca_len = f.len;

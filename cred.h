@@ -28,7 +28,12 @@ enum cred_kind {
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
-/* The same for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
+/* What the text of the configuration alone shows (half of a pair, no topic): 0, or
+ * -1 with err set. */
+int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Of kind CRED_NONE, to stand in for credentials that cannot be read yet. */
+struct cred *cred_none(void);
+/* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
  * Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
 /* Connections of its cred_tls() may outlive it, of a client's only those that

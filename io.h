@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "log.h"
 
@@ -85,10 +86,19 @@ void io_trim(struct io *io);
 struct io_listener;
 typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 
-/* A bound and listening socket, non-blocking, close-on-exec; -1 with err set.
- * The Unix one replaces a stale socket file, never a living one's. */
+/* A bound and listening socket, non-blocking, close-on-exec; -1 with err and
+ * errno set.  The Unix one replaces a stale socket file, never a living one's
+ * and never another file; its file is made with the mode.  io_bind_tcp() does not listen yet: does the address exist, is the
+ * port free? */
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
+int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
+/* Gives our own socket file to another user or group (-1: as it is).  Follows no
+ * link and touches no other kind of file.  0, or -1 with errno set. */
+int io_give_socket(const char *path, uid_t uid, gid_t gid);
+/* Accepted descriptors from this number on are closed again, so that clients
+ * cannot take the last ones. */
+void io_set_client_fds(int n);
 /* Hands every accepted fd (non-blocking) to cb; takes the listening fd over.
  * Out of descriptors: pauses for a moment instead of spinning. */
 struct io_listener *io_listen(

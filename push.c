@@ -185,6 +185,28 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 	}
 }
 
+/* Devices of others that watch this mailbox of the owner's. */
+static bool notify_watchers(
+    struct push_queue *q, const char *owner, const char *mailbox, bool now)
+{
+	const struct watch *w = NULL;
+	bool any = false;
+	struct reg *r;
+	int i;
+
+	while ((r = store_watcher(q->store, owner, &w)) != NULL) {
+		/* Without names a phone would look into its own INBOX. */
+		if (reg_suspended(r) || !push_names_mailboxes(q, r))
+			continue;
+		i = reg_match_foreign(r, owner, mailbox);
+		if (i < 0)
+			continue;
+		push_add(q, r, (size_t)i, now);
+		any = true;
+	}
+	return any;
+}
+
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now)
 {
@@ -192,6 +214,8 @@ enum push_result push_notify(
 	struct reg *r;
 	int i;
 
+	if (notify_watchers(q, user, mailbox, now))
+		result = PUSH_QUEUED;
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
 		if (result == PUSH_NO_USER)
 			result = PUSH_NO_MAILBOX;
@@ -490,6 +514,11 @@ void push_reconfigure(struct push_queue *q)
 	push_set_cred(q, q->cred);
 }
 
+void push_set_lack(struct push_queue *q, const char *why)
+{
+	err_set(q->lack, "%s", why);
+}
+
 bool push_is_busy(const struct push_queue *q)
 {
 	return q->in_flight > 0 ||
@@ -510,8 +539,10 @@ size_t push_in_flight(const struct push_queue *q)
 const char *push_trouble(struct push_queue *q)
 {
 	if (cred_kind(q->cred) == CRED_NONE)
-		return "no credentials: set keyFileP8, certificateFilePem or "
-		       "certificateFileP12";
+		return q->lack[0] != '\0'
+			   ? q->lack
+			   : "no credentials: set keyFileP8, "
+			     "certificateFilePem or certificateFileP12";
 	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)
 		return q->date_trouble;
 	return q->hold_ms != 0 ? q->trouble : NULL;

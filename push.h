@@ -38,8 +38,12 @@ void push_free(struct push_queue *q);
 void push_set_cred(struct push_queue *q, struct cred *cred);
 /* The same with the credentials at hand. */
 void push_reconfigure(struct push_queue *q);
+/* Why there are no credentials yet, if their files cannot be read; "" if none are
+ * set. */
+void push_set_lack(struct push_queue *q, const char *why);
 
-/* Something happened in the user's mailbox (UTF-8 name).  now: sent at once,
+/* Something happened in the user's mailbox (UTF-8 name), which others may watch,
+ * too.  now: sent at once,
  * taking along what waits; else after `delay` from the first of a run. */
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);

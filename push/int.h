@@ -53,6 +53,7 @@ struct push_queue {
 	int64_t hold_ms; /* the last pause; 0 when all is well */
 	bool probing;	 /* one at a time until Apple accepts again */
 	char trouble[ERR_MAX], date_trouble[ERR_MAX];
+	char lack[ERR_MAX]; /* why there are no credentials yet */
 	/* JWT */
 	unsigned auth_gen;
 	int64_t renewed_ms; /* 0: never for ExpiredProviderToken */

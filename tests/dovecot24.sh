@@ -167,7 +167,7 @@ for suite in "$@"; do
 	[ $rc = 0 ] || [ $f -gt 0 ] || f=1
 	[ "${p:-0}" -gt 0 ] || [ $f -gt 0 ] || f=1	# ran nothing
 	[ $f = 0 ] || tail -n 200 "$log"
-	grep -E '^(FAILED|== once more)' "$log" || :
+	grep -E '^FAILED|at second try' "$log" || :
 	version=$(in_root "$dir/$suite" dovecot --version 2>/dev/null || :)
 	echo "$suite, Dovecot ${version:-not installed}: $last"
 	passed=$((passed + ${p:-0}))

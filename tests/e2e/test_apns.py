@@ -158,7 +158,7 @@ BAD_FIELDS = {
                        "aa%zz" * 8, "../../x?y=1#z0123456789", "g" * 64],
     "ApsSubtopic": [None, 7, "", "com.example.mail"],
     "Username": [None, 7, "", "u" * 256, "a\tb", "\ud800"],
-    "Mailboxes": [None, "INBOX", {}, [7], ["a" * 256], ["a\nb"], [""],
+    "Mailboxes": [None, "INBOX", {}, [7], ["a" * 1025], ["a\nb"], [""],
                   ["M%d" % n for n in range(1001)]],
     "MailboxesAcknowledged": ["yes", 1],
 }

@@ -244,7 +244,7 @@ static void test_unreadable(void **state)
 	assert_int_equal(seteuid(0), 0);
 	assert_non_null(strstr(err, "user nobody may not read"));
 	assert_non_null(strstr(err, "secret.key"));
-	assert_non_null(strstr(err, "chmod 640"));
+	assert_non_null(strstr(err, "chmod 600"));
 }
 
 static void test_choose_one(void **state)
