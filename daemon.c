@@ -170,7 +170,7 @@ static void on_expire(void *arg)
 	int64_t ms = d->conf.registration_ttl_s * 1000 / 2;
 	size_t n;
 
-	store_clock(d->store, (int64_t)time(NULL), loop_now_ms(d->loop) / 1000);
+	store_clock(d->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
 	n = store_expire(d->store);
 	if (n > 0)
 		log_info("store: %zu registrations were not renewed within "

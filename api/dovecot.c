@@ -24,7 +24,7 @@ const struct reg *api_register(
 
 	spec->topic = cred_topic(a->cred);
 	spec->time_s = (int64_t)time(NULL);
-	if (!store_clock(a->store, spec->time_s, loop_now_ms(a->loop) / 1000))
+	if (!store_clock(a->store, spec->time_s, loop_clock_ms() / 1000))
 		spec->time_s = REG_TIME_UNKNOWN;
 	r = store_put(a->store, spec);
 	if (r == NULL) {
