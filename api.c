@@ -21,6 +21,10 @@ void api_reply_text(struct http_conn *conn, int status, const char *text)
 
 /* --- answers that wait for the disk --- */
 
+/* Pauses after the disk refused. */
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS (5 * 60 * 1000)
+
 static void reply_waiter(struct api *a, const struct waiter *w)
 {
 	const char *topic = cred_topic(a->cred);
@@ -72,6 +76,33 @@ void api_reply_durable(
 	loop_task_queue(a->loop, &a->commit);
 }
 
+void api_reply_registered(struct api *a, struct http_conn *conn,
+    enum waiter_kind kind, const struct reg *r)
+{
+	const struct waiter w = { conn, kind, NULL };
+
+	if (store_is_durable(a->store, r))
+		reply_waiter(a, &w);
+	else
+		api_reply_durable(a, conn, kind, NULL);
+}
+
+/* What is not on disk is tried again as long as there is such. */
+static void set_retry(struct api *a, bool failed)
+{
+	if (!failed) {
+		loop_timer_clear(a->loop, &a->retry);
+		a->retry_ms = 0;
+	} else if (!loop_timer_is_set(&a->retry)) {
+		a->retry_ms = a->retry_ms * 2;
+		if (a->retry_ms < RETRY_MIN_MS)
+			a->retry_ms = RETRY_MIN_MS;
+		if (a->retry_ms > RETRY_MAX_MS)
+			a->retry_ms = RETRY_MAX_MS;
+		loop_timer_set(a->loop, &a->retry, a->retry_ms);
+	}
+}
+
 void api_sync(struct api *a)
 {
 	char err[ERR_MAX];
@@ -83,6 +114,7 @@ void api_sync(struct api *a)
 	if (rc == 0 && a->store_failed)
 		log_info("store: registrations are on disk again");
 	a->store_failed = rc < 0;
+	set_retry(a, rc < 0);
 	for (i = 0; i < a->n_waiting; i++) {
 		if (rc == 0)
 			reply_waiter(a, &a->waiting[i]);
@@ -96,6 +128,13 @@ void api_sync(struct api *a)
 static void on_commit(void *arg)
 {
 	api_sync(arg);
+}
+
+static void on_held(void *arg)
+{
+	struct api *a = arg;
+
+	store_release(a->store);
 }
 
 static void on_dirty(void *arg)
@@ -254,6 +293,7 @@ static char *basic_authorization(const char *user, const char *password)
 void api_set_cred(struct api *a, const struct cred *cred)
 {
 	a->cred = cred;
+	store_set_topic(a->store, cred_topic(cred));
 }
 
 static void wipe_password(struct api *a)
@@ -285,11 +325,15 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	a->queue = queue;
 	a->cred = cred;
 	a->started_ms = loop_now_ms(l);
-	/* All names of one request: its body's size and a NUL each. */
-	buf_init(&a->names, HTTP_BODY_MAX + REG_MAILBOXES_MAX);
+	/* All names of one request: its body's size and a NUL each, with owner
+	 * and canonical name. */
+	buf_init(&a->names, HTTP_BODY_MAX + 3 * REG_MAILBOXES_MAX);
 	buf_init(&a->out, 64 * 1024); /* our own words: /metrics has 8 KiB */
 	loop_task_init(&a->commit, on_commit, a);
+	loop_timer_init(&a->retry, on_commit, a);
+	loop_timer_init(&a->hold, on_held, a);
 	store_on_dirty(store, on_dirty, a);
+	store_set_topic(store, cred_topic(cred));
 	api_set_password(a);
 	return a;
 }
@@ -305,6 +349,8 @@ void api_free(struct api *a)
 		return;
 	store_on_dirty(a->store, NULL, NULL);
 	loop_task_cancel(a->loop, &a->commit);
+	loop_timer_clear(a->loop, &a->retry);
+	loop_timer_clear(a->loop, &a->hold);
 	wipe_password(a);
 	api_tests_free(a);
 	free(a->waiting);

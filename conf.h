@@ -40,6 +40,7 @@ struct conf {
 	char *http_hosts; /* names of ours, parted by spaces */
 	bool allow_insecure;
 	int max_connections;
+	int max_devices, max_registrations;
 	int64_t delay_s;
 	int64_t check_interval_s; /* accepted and ignored */
 	int64_t registration_ttl_s;

@@ -53,7 +53,7 @@ static int parse(const struct buf *body, struct json *j_r)
 	struct json_err e;
 	int n = json_parse(text, body->len, NULL, 0, &e);
 
-	*j_r = (struct json){ text, NULL };
+	*j_r = (struct json){ text, body->len, NULL };
 	if (n < 0)
 		return fail("the daemon's answer is not understood");
 	toks = xmalloc((size_t)n * sizeof(*toks));
@@ -84,6 +84,7 @@ static void add_member(struct buf *b, const char *key, const char *value)
 
 struct regs {
 	struct store *store; /* a view */
+	bool live;	     /* of the daemon's, not of its file */
 	struct reg **list;
 	size_t n;
 };
@@ -206,6 +207,7 @@ static int load_regs(
 		    conf->database_file);
 		break;
 	case CTL_ANSWERED:
+		regs->live = true;
 		break;
 	}
 	sort_regs(regs, user);
@@ -227,8 +229,8 @@ int ctl_list(const struct conf *conf, const struct cli *cli)
 		    user);
 		rc = user != NULL ? EXIT_FAILED : EXIT_DONE;
 	} else if (rc == EXIT_DONE) {
-		ctl_show_regs(
-		    regs.list, regs.n, conf->registration_ttl_s, cli->json);
+		ctl_show_regs(regs.live ? regs.store : NULL, regs.list, regs.n,
+		    conf->registration_ttl_s, cli->json);
 		rc = done();
 	}
 	free_regs(&regs);
@@ -336,7 +338,7 @@ static int import_reg(struct import *m, const struct reg *r)
 	struct buf line = BUF_INIT(CTL_ANSWER_MAX);
 	int rc = 0;
 
-	if (!reg_write(r, &line)) {
+	if (!reg_write(r, NULL, &line)) {
 		m->left_out++;
 	} else if (m->target != NULL) {
 		rc = put_here(m, &line);

@@ -15,7 +15,6 @@
 #include "api.h"
 #include "buf.h"
 #include "cli.h"
-#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
@@ -150,19 +149,33 @@ static size_t raise_fd_limit(const struct conf *c)
 
 /* --- running --- */
 
+/* Ten changes of one registration an hour: a person who tries things out does not
+ * come near it. */
+#define CHANGES_AN_HOUR 10
+
+static void set_limits(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+
+	store_set_limits(
+	    d->store, &(struct store_limits){ .devices = (size_t)c->max_devices,
+			  .registrations = (size_t)c->max_registrations,
+			  .changes = CHANGES_AN_HOUR,
+			  .ttl_s = c->registration_ttl_s });
+}
+
 static void on_expire(void *arg)
 {
 	struct daemon *d = arg;
-	int64_t ttl_s = d->conf.registration_ttl_s, ms = ttl_s * 1000 / 2;
-	int64_t now_s = (int64_t)time(NULL);
-	size_t n = 0;
+	int64_t ms = d->conf.registration_ttl_s * 1000 / 2;
+	size_t n;
 
-	/* A clock that was never set makes nothing old. */
-	if (now_s >= CLOCK_MIN_S)
-		n = store_expire(d->store, now_s - ttl_s);
+	store_clock(d->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
+	n = store_expire(d->store);
 	if (n > 0)
 		log_info("store: %zu registrations were not renewed within "
-			 "registrationTtl: dropped",
+			 "registrationTtl, or replaced by another account of "
+			 "the same device: dropped",
 		    n);
 	renew_look(d->renew);
 	loop_timer_set(
@@ -239,6 +252,7 @@ static void on_hup(void *arg, int signo)
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
 		http_server_set_max(d->server, raise_fd_limit(&d->conf));
+		set_limits(d);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
@@ -362,6 +376,7 @@ static int start(struct daemon *d)
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
+	set_limits(d);
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
 	push_set_lack(d->queue, d->lack);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);

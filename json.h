@@ -33,6 +33,7 @@ struct json_tok {
 /* What json_parse() has parsed. */
 struct json {
 	const char *text;
+	size_t len;
 	const struct json_tok *toks;
 };
 

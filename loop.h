@@ -55,6 +55,8 @@ void loop_once(struct loop *l, int wait_ms);
 
 /* The monotonic clock in milliseconds, as read in this round. */
 int64_t loop_now_ms(const struct loop *l);
+/* The same read now, to be compared with another clock. */
+int64_t loop_clock_ms(void);
 
 /* Watches an fd, which remains the caller's and must not be watched already.
  * 0, or -1 with errno set. */

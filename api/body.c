@@ -6,9 +6,10 @@
 #include <strings.h>
 
 /* A body of 64 KiB can hold some 30,000 tokens; a registration with 1,000
- * mailboxes has 1,012.  The larger part is for members that we do not know. */
+ * mailboxes has 1,012, and 6,014 with canonical ones.  The rest is for members
+ * that we do not know. */
 #define TOKENS_FIRST 64
-#define TOKENS_MAX 4096
+#define TOKENS_MAX 8192
 
 int api_ask_parse(struct ask *q)
 {
@@ -26,7 +27,7 @@ int api_ask_parse(struct ask *q)
 			: json_parse(text, len, a->toks, a->toks_cap, &jerr);
 		if (n >= 0 || !jerr.too_many || a->toks_cap >= TOKENS_MAX)
 			break;
-		a->toks_cap = a->toks_cap ? a->toks_cap * 4 : TOKENS_FIRST;
+		a->toks_cap = a->toks_cap ? a->toks_cap * 2 : TOKENS_FIRST;
 		a->toks = xrealloc(a->toks, a->toks_cap * sizeof(*a->toks));
 	}
 	if (n < 0 && jerr.too_many) {
@@ -38,7 +39,7 @@ int api_ask_parse(struct ask *q)
 		    jerr.column, jerr.reason);
 		return -1;
 	}
-	q->j = (struct json){ text, a->toks };
+	q->j = (struct json){ text, len, a->toks };
 	if (a->toks[0].type != JSON_OBJECT) {
 		err_set(q->err, "not a JSON object");
 		return -1;
@@ -152,6 +153,67 @@ int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
 	/* Now that the buffer has stopped moving. */
 	api_set_mailboxes(a, (const char *)buf_head(&a->names), list->size);
 	*n_r = list->size;
+	return 0;
+}
+
+/* Adds the string of a member to api->names. */
+static bool add_name(
+    struct ask *q, const struct json_tok *object, const char *key, size_t max)
+{
+	char name[REG_CANONICAL_MAX + 1];
+	int len =
+	    json_string(&q->j, json_get(&q->j, object, key), name, max + 1);
+
+	return len > 0 && buf_add(&q->api->names, name, (size_t)len + 1);
+}
+
+/* Pointers to the n mailboxes and to what belongs to each: the buffer has stopped
+ * moving. */
+static void point_at_canonical(struct api *a, size_t n)
+{
+	const char *p = (const char *)buf_head(&a->names);
+	struct reg_canonical *c;
+	size_t i;
+
+	assert(n <= REG_MAILBOXES_MAX);
+	for (i = 0; i < n; i++, p += strlen(p) + 1)
+		a->mailboxes[i] = p;
+	for (i = 0; i < n; i++) {
+		c = &a->canonical[i];
+		c->owner = p;
+		c->mailbox = p + strlen(p) + 1;
+		p = c->mailbox + strlen(c->mailbox) + 1;
+	}
+}
+
+int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec)
+{
+	const struct json_tok *list = json_get(&q->j, q->j.toks, key), *t;
+	size_t i;
+
+	spec->canonical = NULL;
+	if (list == NULL)
+		return 0;
+	if (list->type != JSON_ARRAY || list->size != spec->n_mailboxes) {
+		err_set(
+		    q->err, "%s is not a list of as many as Mailboxes", key);
+		return -1;
+	}
+	for (t = list + 1, i = 0; i < list->size; i++) {
+		if (t->type != JSON_OBJECT ||
+		    !add_name(q, t, "owner", REG_OWNER_MAX) ||
+		    !add_name(q, t, "mailbox", REG_CANONICAL_MAX)) {
+			err_set(q->err,
+			    "%s: item %zu is no object with owner and mailbox "
+			    "of at most %d and %d bytes",
+			    key, i + 1, REG_OWNER_MAX, REG_CANONICAL_MAX);
+			return -1;
+		}
+		t = q->j.toks + t->next;
+	}
+	point_at_canonical(q->api, spec->n_mailboxes);
+	spec->mailboxes = q->api->mailboxes;
+	spec->canonical = q->api->canonical;
 	return 0;
 }
 

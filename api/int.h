@@ -65,12 +65,17 @@ struct api {
 	struct waiter *waiting;
 	size_t n_waiting, waiting_cap;
 	bool store_failed;	  /* the last sync; logged once */
+	bool store_is_full;	  /* the last registration; logged once */
+	struct loop_timer retry;  /* set while the store fails */
+	int64_t retry_ms;	  /* the last pause; 0: none */
+	struct loop_timer hold;	  /* set while store_holds() */
 	struct admin_test *tests; /* test pushes under way */
 	/* the request at hand */
 	struct json_tok *toks;
 	size_t toks_cap;
 	struct buf names; /* decoded mailboxes, each with its NUL */
 	const char *mailboxes[REG_MAILBOXES_MAX];
+	struct reg_canonical canonical[REG_MAILBOXES_MAX];
 	struct buf out;
 	char *authorization; /* "Basic …", NULL: not asked for */
 	struct api_knock knocks[API_KNOCKS];
@@ -88,6 +93,9 @@ struct ask {
 /* --- api.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
+/* Answers with the topic, now or as soon as the disk has the registration. */
+void api_reply_registered(struct api *a, struct http_conn *conn,
+    enum waiter_kind kind, const struct reg *r);
 /* Answers now, or as soon as the disk has what is queued.  Takes text over. */
 void api_reply_durable(
     struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text);
@@ -118,6 +126,8 @@ int api_ask_bool(struct ask *q, const char *key, bool *v_r);
 int api_ask_number(struct ask *q, const char *key, int64_t *v_r);
 /* The names land in api->names, pointers to them in api->mailboxes. */
 int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r);
+/* After that: whose the spec's mailboxes are, if it is said. */
+int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec);
 /* True if one of the names is MessageNew, or there is none at all. */
 int api_ask_events(struct ask *q, bool *now_r);
 /* Points api->mailboxes at n <= REG_MAILBOXES_MAX strings, one after the other,
@@ -126,10 +136,13 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
-/* A registration that passed reg_spec_check(). */
-void api_register(struct api *a, const struct reg_spec *spec);
-enum push_result api_notify(
-    struct api *a, const char *user, const char *mailbox, bool now);
+/* A registration that passed reg_spec_check(); completes the spec.  NULL with err
+ * set if there is no room. */
+const struct reg *api_register(
+    struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
+/* owner: whose mailbox it is. */
+enum push_result api_notify(struct api *a, const char *user, const char *owner,
+    const char *mailbox, bool now);
 
 void api_handle_register(struct ask *q, struct http_conn *conn);
 void api_handle_notify(struct ask *q, struct http_conn *conn);

@@ -11,7 +11,7 @@
 /* Everything that can be counted, at one moment. */
 struct figures {
 	uint64_t uptime, healthy, connected, expires;
-	uint64_t registrations, queue, in_flight, clients;
+	uint64_t registrations, old_topics, queue, in_flight, clients;
 	uint64_t store_failing;
 	uint64_t connections, resumed;
 	struct push_counters push;
@@ -44,6 +44,9 @@ static const struct figure {
 	    "When the certificate expires, in seconds since 1970."),
 	ROW("registrations", registrations, GAUGE, "registrations",
 	    "Registrations of devices."),
+	ROW("oldTopic", old_topics, GAUGE, "registrations_old_topic",
+	    "Of these, devices that were told another topic: they ignore "
+	    "pushes until they register again."),
 	ROW("queue", queue, GAUGE, "queue_length",
 	    "Devices with a push that waits or is in flight."),
 	ROW("inFlight", in_flight, GAUGE, "pushes_in_flight",
@@ -103,6 +106,7 @@ static void look(struct api *a, struct figures *f, struct apns_status *st)
 		.connected = st->state == APNS_UP,
 		.expires = (uint64_t)cred_expires_s(a->cred),
 		.registrations = store_count(a->store),
+		.old_topics = store_old_topics(a->store),
 		.queue = push_count(a->queue),
 		.in_flight = push_in_flight(a->queue),
 		.clients =

@@ -163,6 +163,9 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 	if (expires_s == 0 || now_s < CLOCK_MIN_S)
 		return;
 	row = warn_row(expires_s - now_s);
+	/* A clock that ran ahead has warned too early. */
+	if (row > *warned)
+		*warned = N_WARN_DAYS;
 	if (row >= most || row >= *warned)
 		return;
 	*warned = row;

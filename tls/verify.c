@@ -66,7 +66,7 @@ static bool name_is(const mbedtls_x509_buf *b, const char *host)
 	const char *p = (const char *)b->p;
 	size_t n = b->len;
 
-	if (n > 2 && p[0] == '*' && p[1] == '.') {
+	if (n > 2 && p[0] == '*' && p[1] == '.' && *host != '.') {
 		p++;
 		n--;
 		host += strcspn(host, ".");

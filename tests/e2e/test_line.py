@@ -128,7 +128,7 @@ def test_lines_and_http_on_one_connection(xapsd):
     (register(token="xyz"), "device token must be"),
     (register(account=""), "account id must be"),
     (register(user=""), "user must be"),
-    (register(mailboxes=["a" * 256]), "mailbox must be"),
+    (register(mailboxes=["a" * 1025]), "mailbox must be"),
     (register(mailboxes=["a\x01"]), "mailbox must be"),
     (register(mailboxes=["m%d" % i for i in range(1001)]), "1000 mailboxes"),
     (register().replace("mobilemail", "mail"), "the subtopic is not"),

@@ -643,7 +643,9 @@ def test_fewer_descriptors_than_connections(workdir, certs, apple, ending,
                 s.sendall(b"P")     # begun, not finished
             clients.append(s)
         # Apple's connection is lost now, and comes back
-        apple.drop_all()
+        apple.go_away()
+        apple.come_back()
+        apple.wait_connected()
         before = daemon.cpu_s()
         time.sleep(1)
         assert daemon.cpu_s() - before < 0.5    # it does not spin
