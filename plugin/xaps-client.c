@@ -84,7 +84,7 @@ struct xaps_client {
  * Settings
  */
 
-static const char *xaps_lookup_user(struct mail_user *user, const char *field)
+const char *xaps_lookup_user(struct mail_user *user, const char *field)
 {
 	const char *const *fields = user->userdb_fields;
 	size_t len = strlen(field);
@@ -180,6 +180,7 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 		return -1;
 	set->username =
 	    p_strdup(pool, xaps_lookup_user(user, conf.user_lookup));
+	set->user_lookup = conf.user_lookup;
 	set->timeout_msecs = conf.timeout_msecs;
 	set->max_attempts = conf.max_retries + 1;
 	*set_r = set;

@@ -20,6 +20,7 @@ struct xaps_settings {
 	const char *url;  /* ends without slash */
 	const char *socket_path; /* or this */
 	const char *username;	 /* of the user, as the daemon shall know it */
+	const char *user_lookup; /* where that comes from; "": the login */
 	unsigned int timeout_msecs; /* for one attempt */
 	unsigned int max_attempts;
 	bool ssl;
@@ -41,6 +42,9 @@ typedef void xaps_answer_callback_t(
 /* Reads and checks the user's settings, allocated from pool. */
 int xaps_settings_get(struct mail_user *user, pool_t pool,
     const struct xaps_settings **set_r, const char **error_r);
+
+/* The user's name by the field, or as he is called; may be user->username. */
+const char *xaps_lookup_user(struct mail_user *user, const char *field);
 
 /* ioloop: where requests live, though the caller may be in another one. */
 struct xaps_client *xaps_client_init(struct mail_user *user,

@@ -14,6 +14,7 @@
 #include "str.h"
 #include "compat.h"
 #include "xaps-client.h"
+#include "xaps-mailbox.h"
 #include "xaps-push-notification-plugin.h"
 
 /* A process that sends faster than any daemon answers: one without a loop
@@ -104,8 +105,9 @@ static void xaps_push_answered(
 	xaps_push_log(answer->event, answer->status, error);
 }
 
-static const char *xaps_notify_json(
-    const char *username, const char *mailbox, const struct xaps_push_txn *txn)
+/* Username is whose session it was. */
+static const char *xaps_notify_json(const char *username,
+    const struct xaps_mailbox *mailbox, const struct xaps_push_txn *txn)
 {
 	string_t *json = t_str_new(256);
 	const char *sep = "";
@@ -114,7 +116,11 @@ static const char *xaps_notify_json(
 	str_append(json, "{\"Username\":\"");
 	json_append_escaped(json, username);
 	str_append(json, "\",\"Mailbox\":\"");
-	json_append_escaped(json, mailbox);
+	json_append_escaped(json, mailbox->name);
+	if (strcmp(mailbox->owner, username) != 0) {
+		str_append(json, "\",\"Owner\":\"");
+		json_append_escaped(json, mailbox->owner);
+	}
 	str_append(json, "\",\"Events\":[");
 	for (i = 0; i < N_ELEMENTS(xaps_events); i++) {
 		if (!txn->seen[i])
@@ -127,14 +133,16 @@ static const char *xaps_notify_json(
 }
 
 static void xaps_push_send(const struct xaps_push_user *puser,
-    const char *mailbox, const struct xaps_push_txn *txn)
+    struct mailbox *box, const struct xaps_push_txn *txn)
 {
 	struct event *event = puser->user->event;
+	struct xaps_mailbox mailbox;
 	const char *error;
 
-	if (!xaps_is_clean(puser->set->username) || !xaps_is_clean(mailbox)) {
-		e_debug(
-		    event, "xaps: no notification: name is not valid UTF-8");
+	if (!xaps_is_clean(puser->set->username) ||
+	    !xaps_mailbox_get(box, puser->set, &mailbox)) {
+		e_debug(event, "xaps: no notification: nobody can watch %s",
+		    mailbox_get_vname(box));
 		return;
 	}
 	if (push_client == NULL) {
@@ -152,7 +160,7 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 	longest_timeout_msecs =
 	    I_MAX(longest_timeout_msecs, puser->set->timeout_msecs);
 	xaps_client_post(push_client, puser->set, "/notify",
-	    xaps_notify_json(puser->set->username, mailbox, txn), FALSE, event,
+	    xaps_notify_json(puser->set->username, &mailbox, txn), FALSE, event,
 	    xaps_push_answered, NULL);
 }
 
@@ -214,8 +222,7 @@ static void xaps_driver_end_txn(
 		return;
 	T_BEGIN
 	{
-		xaps_push_send(dtxn->duser->context,
-		    mailbox_get_vname(dtxn->ptxn->mbox), txn);
+		xaps_push_send(dtxn->duser->context, dtxn->ptxn->mbox, txn);
 	}
 	T_END;
 }
