@@ -90,15 +90,23 @@ static const char *xaps_namespace_owner(
  * Name
  */
 
+/* Where the namespace's mailboxes are, or "". */
+static const char *xaps_namespace_path(struct mail_namespace *ns)
+{
+	const char *path;
+
+	return mailbox_list_get_root_path(
+		   ns->list, MAILBOX_LIST_PATH_TYPE_MAILBOX, &path)
+		   ? path
+		   : "";
+}
+
 static bool xaps_same_place(struct mail_namespace *a, struct mail_namespace *b)
 {
-	const enum mailbox_list_path_type type = MAILBOX_LIST_PATH_TYPE_MAILBOX;
-	const char *path_a, *path_b;
+	const char *path = xaps_namespace_path(a);
 
-	return a->type == b->type && a->owner == b->owner &&
-	       mailbox_list_get_root_path(a->list, type, &path_a) &&
-	       mailbox_list_get_root_path(b->list, type, &path_b) &&
-	       strcmp(path_a, path_b) == 0;
+	return a->type == b->type && a->owner == b->owner && *path != '\0' &&
+	       strcmp(path, xaps_namespace_path(b)) == 0;
 }
 
 /* Of several namespaces with the same mailboxes, the one whose names count. */
@@ -122,6 +130,50 @@ static struct mail_namespace *xaps_namespace_primary(struct mail_namespace *ns)
 	return best != NULL ? best : ns;
 }
 
+/* The part of path that is the same for all users, or NULL. */
+static const char *xaps_path_in_home(struct mail_user *user, const char *path)
+{
+	const char *home;
+	size_t len;
+
+	/* Not worth a lookup: Dovecot did it, or needed no home. */
+	if (!user->home_looked_up || mail_user_get_home(user, &home) <= 0)
+		return NULL;
+	len = strlen(home);
+	while (len > 0 && home[len - 1] == '/')
+		len--;
+	return strncmp(path, home, len) == 0 && path[len] == '/' ? path + len
+								 : NULL;
+}
+
+/* What precedes a mailbox's name in this namespace to make it the owner's name
+   for it.  In a second storage, it would else be mistaken for one of the same
+   name in the first.  The owner of a shared namespace is expected to have the
+   namespaces that our user has. */
+static const char *xaps_owners_prefix(struct mail_namespace *ns)
+{
+	struct mail_namespace *own;
+	const char *path, *own_path;
+
+	if (ns->type == MAIL_NAMESPACE_TYPE_PRIVATE)
+		return (ns->flags & NAMESPACE_FLAG_INBOX_USER) != 0
+			   ? ""
+			   : ns->prefix;
+	if (ns->owner == NULL || (path = xaps_path_in_home(ns->owner,
+				      xaps_namespace_path(ns))) == NULL)
+		return "";
+	for (own = ns->user->namespaces; own != NULL; own = own->next) {
+		if (own->type != MAIL_NAMESPACE_TYPE_PRIVATE ||
+		    own->alias_for != NULL)
+			continue;
+		own_path =
+		    xaps_path_in_home(ns->user, xaps_namespace_path(own));
+		if (own_path != NULL && strcmp(path, own_path) == 0)
+			return xaps_owners_prefix(xaps_namespace_primary(own));
+	}
+	return "";
+}
+
 /* The storage's name for the mailbox is one for all namespaces and users, and
    the mailbox_alias plugin's aliases share it.  The list turns it into UTF-8;
    what is the namespace's in that is removed. */
@@ -137,12 +189,10 @@ static const char *xaps_mailbox_name(
 	if (strcmp(box->name, "INBOX") == 0 && (ns->flags & inbox) != 0)
 		return "INBOX";
 	vname = mailbox_list_get_vname(ns->list, box->name);
-	/* A user's second storage would be mistaken for his first. */
-	if ((ns->type != MAIL_NAMESPACE_TYPE_PRIVATE ||
-		(ns->flags & NAMESPACE_FLAG_INBOX_USER) != 0) &&
-	    strncmp(vname, ns->prefix, ns->prefix_len) == 0)
+	if (strncmp(vname, ns->prefix, ns->prefix_len) == 0)
 		vname += ns->prefix_len;
-	name = t_strdup_noconst(vname);
+	name =
+	    t_strdup_noconst(t_strconcat(xaps_owners_prefix(ns), vname, NULL));
 	for (p = name; *p != '\0'; p++) {
 		if (*p == sep)
 			*p = '/';
