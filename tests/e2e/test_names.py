@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import test_plugin as tp
-from dovecot import INBOX, dovecot_config, namespace
+from dovecot import INBOX, dovecot_config, find_program, namespace
 from fake_xapsd import FakeXapsd
 from test_plugin import (IS_2_3, MAIL, assert_ok, command, own,  # noqa: F401
                          settings, work_dir)
@@ -114,6 +114,9 @@ def change_flag(c, mailbox, number=1, flag="\\Flagged"):
     c.ok("UNSELECT")
 
 
+ACL = "plugin {\n acl = vfile\n}\n" if IS_2_3 else "acl_driver = vfile\n"
+
+
 # --- one user ---
 
 def test_plain(world):
@@ -188,14 +191,15 @@ def test_directories_as_levels(world):
     w.told(("alice", "alice", "Lists/2024/Entwürfe"))
 
 
-VIRTUAL = namespace("virtual", prefix="Virtual/", separator="/",
-                    driver="virtual", path="~/virtual")
+def virtual(separator="/"):
+    return namespace("virtual", prefix=f"Virtual{separator}",
+                     separator=separator, driver="virtual", path="~/virtual")
 
 
 def test_virtual(world):
     """Neither acknowledged nor registered: nobody says when it changes.  What
     is changed through it is reported once, of the real mailbox."""
-    w = world(inbox(), VIRTUAL, mail_plugins="virtual")
+    w = world(inbox(), virtual(), mail_plugins="virtual")
     w.create("alice", "Lists")
     folder = w.dovecot.home / "alice/virtual/All"
     folder.mkdir(parents=True)
@@ -363,11 +367,7 @@ def test_public_and_its_alias(world, work_dir):
 
 def test_acl(world):
     """Who may not read is not told, and dropped when it is taken away."""
-    w = world(inbox(), shared(), mail_plugins="acl", extra="""
-plugin {
-  acl = vfile
-}
-""" if IS_2_3 else "acl_driver = vfile\n")
+    w = world(inbox(), shared(), mail_plugins="acl", extra=ACL)
     w.create("alice", "Read", "Seen", "No")
     home = w.dovecot.home / "alice/Maildir"
     for path, rights in ((".Read", "user=bob lr"), (".Seen", "user=bob l"),
@@ -408,6 +408,77 @@ def test_sieve_into_what_others_see(world, work_dir, by):
     getattr(w.dovecot, "deliver" if by == "lmtp" else by)("alice", MAIL)
     w.told(("alice", "alice", "INBOX"), ("alice", "bob", "Team"),
            ("alice", "public:Public", "News"))
+
+
+OURS = "notify push_notification xaps_push_notification".split()
+DOVEADM = "protocol doveadm {\n mail_plugins = $mail_plugins %s\n}\n" % (
+    " ".join(OURS)) if IS_2_3 else \
+    "protocol doveadm {\n mail_plugins {\n%s }\n}\n" % "".join(
+        f"  {name} = yes\n" for name in OURS)
+
+
+def test_doveadm(world, work_dir):
+    """A process without sessions, which is gone at once."""
+    w = world(inbox(), shared(), public(work_dir), extra=DOVEADM)
+    w.create("alice", "Public/News")
+    with w.imap("alice") as c:
+        c.append("INBOX", MAIL)
+        c.append("Public/News", MAIL)
+    w.told(("alice", "alice", "INBOX"),
+           ("alice", "public:Public", "News"))
+    for change in (["flags", "add", "-u", "bob", "\\Flagged"],
+                   ["expunge", "-u", "bob"]):
+        for mailbox in ("shared/alice", "Public/News"):
+            done = subprocess.run(
+                [*w.dovecot.view, find_program("doveadm"), "-c",
+                 w.dovecot.conf, *change, "mailbox", mailbox, "all"],
+                capture_output=True, text=True)
+            assert (done.returncode, done.stderr) == (0, "")
+        w.told(("bob", "alice", "INBOX"), ("bob", "public:Public", "News"))
+
+
+@pytest.mark.valgrind
+def test_valgrind(world, work_dir):
+    """Nothing invalid is read or written, and nothing of ours leaks, in the
+    imap and lmtp processes."""
+    w = world(inbox(prefix="INBOX.", separator="."),
+              namespace("compat", prefix="", separator=".", hidden="yes",
+                        list="no", **alias_for("inbox", "INBOX.")),
+              namespace("archive", prefix="archive.", separator=".",
+                        path="~/archive"),
+              shared(separator=".", prefix="shared.USER."),
+              namespace("others", **(SHARED | {
+                  "separator": ".", "prefix": "archives.USER.",
+                  "path": "HOME/archive"})),
+              public(work_dir, separator=".", prefix="Public."),
+              virtual("."),
+              mail_plugins="acl virtual", lookup="push_user",
+              extra=tp.valgrind(work_dir) + ACL,
+              userdb={"push_user": "box-%u" if IS_2_3 else "box-%{user}"})
+    w.create("alice", "archive.2024", "INBOX.Lists")
+    for path in (".Lists", "", "../archive/.2024"):
+        (w.dovecot.home / "alice/Maildir" / path / "dovecot-acl").write_text(
+            "owner lrwstipekxa\nuser=bob lrwsi\n")
+    names = ["shared.alice", "shared.alice.INBOX", "shared.alice.Lists",
+             "archives.alice.2024", "archive.2024", "INBOX"]
+    w.create("bob", "archive.2024")
+    for _ in range(2):
+        w.register("bob", " ".join(names + [
+            "shared.nobody.x", "shared", "shared.", "Public", "Public.x",
+            "Virtual.x", "Virtual", "&", "archives.alice.", "shared..x"]),
+            *names, known_as="box-bob")
+    with w.imap("bob") as c:
+        for name in names:
+            assert tp.kind(c.append(name, MAIL)[1]) == "OK"
+        c.ok("LOGOUT")
+    w.dovecot.deliver(["alice", "bob"], MAIL)
+    w.told(*[("box-bob", "box-alice", n) for n in (
+        "INBOX", "INBOX", "Lists", "archive/2024")], *[
+        ("box-bob", "box-bob", n) for n in (
+            "archive/2024", "INBOX", "INBOX")],
+        ("box-alice", "box-alice", "INBOX"))
+    w.dovecot.stop()
+    tp.check_valgrind(work_dir, 4)
 
 
 # --- limits ---
