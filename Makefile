@@ -16,7 +16,7 @@ PROG ?= xapsd
 
 # Warnings are errors where we look (lint, check), not on a stranger's compiler.
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
-	-Wstrict-prototypes -Wvla $(WERROR)
+	-Wstrict-prototypes -Wvla -Wredundant-decls $(WERROR)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -iquote . -DXAPSD_VERSION='"$(VERSION)"' $(WARN) \
 	-pthread $(MBEDTLS_CFLAGS) $(CFLAGS)
 
@@ -198,7 +198,7 @@ check-mbedtls36:
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
 		BUILD=build/m36 PROG=build/m36/xapsd PLUGIN_BUILD=build/plugin \
-		MBEDTLS_CFLAGS=-Ibuild/mbedtls36/include \
+		"MBEDTLS_CFLAGS=-isystem build/mbedtls36/include" \
 		MBEDTLS_LIBS="-Lbuild/mbedtls36/lib -lmbedtls -lmbedx509 -lmbedcrypto"
 
 .PHONY: run-check unit
@@ -283,7 +283,7 @@ help:
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
-	@echo 'make size         who takes the bytes of the static file'
+	@echo 'make size         size of the static file, by object file'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
