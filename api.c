@@ -163,10 +163,10 @@ static const struct {
 };
 
 enum route_flag {
-	R_JSON = 1, /* the body is decoded first */
-	R_CRED = 2, /* of no use without credentials */
-	R_OPEN = 4, /* without authentication */
-	R_UNIX = 8, /* for the command line: not there over TCP */
+	R_JSON = 1,  /* the body is decoded first */
+	R_CRED = 2,  /* of no use without credentials */
+	R_OPEN = 4,  /* without authentication */
+	R_ADMIN = 8, /* for the command line: not there over TCP */
 };
 
 static const struct route {
@@ -181,10 +181,10 @@ static const struct route {
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
 	{ "/status", M_GET, 0, api_handle_status },
 	{ "/metrics", M_GET, 0, api_handle_metrics },
-	{ "/admin/list", M_POST, R_UNIX | R_JSON, api_handle_list },
-	{ "/admin/forget", M_POST, R_UNIX | R_JSON, api_handle_forget },
-	{ "/admin/import", M_POST, R_UNIX, api_handle_import },
-	{ "/admin/push", M_POST, R_UNIX | R_JSON, api_handle_push },
+	{ "/admin/list", M_POST, R_ADMIN | R_JSON, api_handle_list },
+	{ "/admin/forget", M_POST, R_ADMIN | R_JSON, api_handle_forget },
+	{ "/admin/import", M_POST, R_ADMIN, api_handle_import },
+	{ "/admin/push", M_POST, R_ADMIN | R_JSON, api_handle_push },
 };
 
 /* The header line of a 405. */
@@ -206,7 +206,7 @@ static const struct route *find_route(const struct http_request *req)
 
 	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (str_is(&req->path, routes[i].path))
-			return routes[i].flags & R_UNIX && !req->over_unix
+			return routes[i].flags & R_ADMIN && !req->over_unix
 				   ? NULL
 				   : &routes[i];
 	return NULL;
@@ -222,25 +222,6 @@ static unsigned method_bits(const struct http_str *method)
 	return 0;
 }
 
-/* In a time that tells nothing about how much of it was right. */
-static bool is_authorized(const struct api *a, const struct http_request *req)
-{
-	const struct http_str *got = &req->authorization;
-	size_t want_len, i;
-	unsigned diff;
-
-	if (a->authorization == NULL || req->over_unix)
-		return true;
-	want_len = strlen(a->authorization);
-	if (got->len < 6 || strncasecmp(got->p, "Basic ", 6) != 0)
-		return false;
-	diff = got->len != want_len;
-	for (i = 6; i < want_len; i++)
-		diff |= (unsigned char)a->authorization[i] ^
-			(unsigned char)got->p[i < got->len ? i : 0];
-	return diff == 0;
-}
-
 static void serve(struct ask *q, const struct route *r, struct http_conn *conn)
 {
 	if (r->flags & R_CRED && cred_kind(q->api->cred) == CRED_NONE)
@@ -253,25 +234,44 @@ static void serve(struct ask *q, const struct route *r, struct http_conn *conn)
 		q->api->counters.refused++;
 }
 
+/* 0, or the answer's status, with q->err set if it is not 401. */
+static int refusal(struct ask *q, const struct route *r)
+{
+	if (api_is_foreign(q->api, q->req, q->err))
+		return 403;
+	if ((r == NULL || !(r->flags & R_OPEN)) &&
+	    !api_is_authorized(q->api, q->req)) {
+		api_say_wrong_password(q->api, q->req);
+		return 401;
+	}
+	if (r == NULL || !(r->flags & R_ADMIN) || api_is_admin(q->req))
+		return 0;
+	api_say_not_admin(q->req, q->err);
+	return 403;
+}
+
 void api_handle(
     struct http_conn *conn, const struct http_request *req, void *arg)
 {
 	struct ask q = { .api = arg, .req = req };
 	const struct route *r = find_route(req);
+	int status = refusal(&q, r);
 
-	if ((r == NULL || !(r->flags & R_OPEN)) && !is_authorized(q.api, req)) {
+	if (status != 0)
 		q.api->counters.denied++;
+	if (status == 401)
 		http_reply(conn, 401, TEXT,
 		    "WWW-Authenticate: Basic realm=\"xapsd\"\r\n",
 		    "wrong or missing user and password\n", 35);
-	} else if (r == NULL) {
+	else if (status != 0)
+		api_reply_text(conn, status, q.err);
+	else if (r == NULL)
 		api_reply_text(conn, 404, "no such path");
-	} else if ((method_bits(&req->method) & r->methods) == 0) {
+	else if ((method_bits(&req->method) & r->methods) == 0)
 		http_reply(
 		    conn, 405, TEXT, allow(r->methods), "wrong method\n", 13);
-	} else {
+	else
 		serve(&q, r, conn);
-	}
 }
 
 /* --- the owner's --- */
@@ -355,8 +355,6 @@ void api_free(struct api *a)
 	api_tests_free(a);
 	free(a->waiting);
 	free(a->toks);
-	free(a->mailboxes);
-	free(a->canonical);
 	buf_free(&a->names);
 	buf_free(&a->out);
 	free(a);

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "conf.h"
+#include "daemon.h"
 #include "http.h"
 #include "store.h"
 
@@ -338,8 +339,9 @@ static int import_reg(struct import *m, const struct reg *r)
 	struct buf line = BUF_INIT(CTL_ANSWER_MAX);
 	int rc = 0;
 
-	reg_write(r, NULL, &line);
-	if (m->target != NULL) {
+	if (!reg_write(r, NULL, &line)) {
+		m->left_out++;
+	} else if (m->target != NULL) {
 		rc = put_here(m, &line);
 	} else if (line.len > BATCH_BYTES) {
 		m->left_out++;
@@ -367,6 +369,9 @@ static int import_begin(struct import *m)
 	case CTL_FAILED:
 		return fail(m->err);
 	default:
+		/* The file and those beside it stay the daemon's. */
+		if (daemon_become_owner(m->conf->database_file) < 0)
+			return fail("cannot become the database's owner");
 		m->target = store_open(m->conf->database_file, m->err);
 		return m->target != NULL ? 0 : fail(m->err);
 	}

@@ -62,6 +62,8 @@ struct reg_spec {
 /* NULL if the spec is within the limits above (and UTF-8 without control
  * characters where it must be), else a static sentence naming the field. */
 const char *reg_spec_check(const struct reg_spec *s);
+/* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
+bool reg_text_ok(const char *s, size_t max);
 
 /* Opens or creates the file, takes its lock, and reads it.  A Go daemon's
  * database.json is taken over (the original kept as <path>.orig).  A torn last
@@ -197,6 +199,8 @@ bool reg_acked(const struct reg *r);
 size_t reg_n_mailboxes(const struct reg *r);
 /* The i-th name as the device sent it. */
 const char *reg_mailbox(const struct reg *r, size_t i);
+/* The one after it; there must be one. */
+const char *reg_mailbox_after(const char *name);
 /* Index of the mailbox a delivery to `name` (UTF-8) wakes, or -1.  Names at
  * registration may be modified UTF-7 (RFC 3501 5.1.3); INBOX in any case. */
 int reg_match(const struct reg *r, const char *name);
@@ -204,6 +208,10 @@ int reg_match(const struct reg *r, const char *name);
 int reg_match_foreign(const struct reg *r, const char *owner, const char *name);
 /* Index of the mailbox that the device calls so, or -1. */
 int reg_spelled(const struct reg *r, const char *name);
+/* Decodes a name in modified UTF-7 as reg_match() does.  Returns the length of
+ * its UTF-8 (out is not terminated), or -1 if it is not modified UTF-7. */
+#define REG_NAME_MAX (2 * REG_MAILBOX_MAX)
+int reg_decode_name(const char *name, char out[REG_NAME_MAX]);
 
 /* Suspended until the device registers again (store_put clears it). */
 void reg_suspend(struct reg *r);

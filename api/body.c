@@ -1,6 +1,7 @@
 /* api/body.c - decodes what a request's JSON holds. */
 #include "api/int.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -110,18 +111,12 @@ int api_ask_number(struct ask *q, const char *key, int64_t *v_r)
 	return -1;
 }
 
-void api_names_begin(struct api *a)
+void api_set_mailboxes(struct api *a, const char *first, size_t n)
 {
-	buf_reset(&a->names);
-}
-
-/* Pointers last: the buffer has stopped moving. */
-void api_names_end(struct api *a, size_t n)
-{
-	const char *p = (const char *)buf_head(&a->names);
+	const char *p = first;
 	size_t i;
 
-	a->mailboxes = xrealloc(a->mailboxes, (n + 1) * sizeof(*a->mailboxes));
+	assert(n <= REG_MAILBOXES_MAX);
 	for (i = 0; i < n; i++, p += strlen(p) + 1)
 		a->mailboxes[i] = p;
 }
@@ -140,7 +135,7 @@ int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
 		    REG_MAILBOXES_MAX);
 		return -1;
 	}
-	api_names_begin(a);
+	buf_reset(&a->names);
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_STRING ||
 		    json_string(&q->j, t, name, sizeof(name)) < 0) {
@@ -149,10 +144,14 @@ int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
 			    key, i + 1, REG_MAILBOX_MAX);
 			return -1;
 		}
-		buf_add(&a->names, name, strlen(name) + 1);
+		if (!buf_add(&a->names, name, strlen(name) + 1)) {
+			err_set(q->err, "%s is too long", key);
+			return -1;
+		}
 		t = q->j.toks + t->next;
 	}
-	api_names_end(a, list->size);
+	/* Now that the buffer has stopped moving. */
+	api_set_mailboxes(a, (const char *)buf_head(&a->names), list->size);
 	*n_r = list->size;
 	return 0;
 }
@@ -176,7 +175,7 @@ static void point_at_canonical(struct api *a, size_t n)
 	struct reg_canonical *c;
 	size_t i;
 
-	a->canonical = xrealloc(a->canonical, (n + 1) * sizeof(*a->canonical));
+	assert(n <= REG_MAILBOXES_MAX);
 	for (i = 0; i < n; i++, p += strlen(p) + 1)
 		a->mailboxes[i] = p;
 	for (i = 0; i < n; i++) {

@@ -35,6 +35,7 @@ const struct reg *api_register(
 		return NULL;
 	}
 	a->store_is_full = false;
+	push_renewed(r);
 	if (store_holds(a->store) && !loop_timer_is_set(&a->hold))
 		loop_timer_set(a->loop, &a->hold, HOLD_MS);
 	a->counters.registered++;
@@ -65,6 +66,18 @@ enum push_result api_notify(struct api *a, const char *user, const char *owner,
 		break;
 	}
 	return result;
+}
+
+/* NULL, or what is wrong with the names that a notification comes with. */
+static const char *check_names(const char *user, const char *mailbox)
+{
+	if (!reg_text_ok(user, REG_USER_MAX))
+		return "user must be 1 to 255 bytes of UTF-8 without control "
+		       "characters";
+	if (!reg_text_ok(mailbox, MAILBOX_NAME_MAX))
+		return "mailbox must be 1 to 4096 bytes of UTF-8 without "
+		       "control characters";
+	return NULL;
 }
 
 /* NULL, or what is wrong; completes the spec. */
@@ -142,10 +155,20 @@ void api_handle_register(struct ask *q, struct http_conn *conn)
 
 /* --- POST /notify and the ox driver --- */
 
-static void answer_notify(struct api *a, struct http_conn *conn,
+static void answer_notify(struct ask *q, struct http_conn *conn,
     const char *user, const char *owner, const char *mailbox, bool now)
 {
-	switch (api_notify(a, user, owner, mailbox, now)) {
+	const char *wrong = check_names(user, mailbox);
+
+	if (wrong == NULL && !reg_text_ok(owner, REG_OWNER_MAX))
+		wrong = "owner must be 1 to 255 bytes of UTF-8 without control "
+			"characters";
+	if (wrong != NULL) {
+		err_set(q->err, "%s", wrong);
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	switch (api_notify(q->api, user, owner, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -173,7 +196,7 @@ void api_handle_notify(struct ask *q, struct http_conn *conn)
 		api_reply_text(conn, 400, q->err);
 	else
 		answer_notify(
-		    q->api, conn, user, has_owner ? owner : user, mailbox, now);
+		    q, conn, user, has_owner ? owner : user, mailbox, now);
 }
 
 void api_handle_ox(struct ask *q, struct http_conn *conn)
@@ -186,7 +209,7 @@ void api_handle_ox(struct ask *q, struct http_conn *conn)
 	    api_ask_string(q, "event", event, sizeof(event)) < 0)
 		api_reply_text(conn, 400, q->err);
 	else
-		answer_notify(q->api, conn, user, user, mailbox,
+		answer_notify(q, conn, user, user, mailbox,
 		    strcasecmp(event, "messageNew") == 0);
 }
 
@@ -229,18 +252,15 @@ static void line_register(
 		.token = rq->token,
 		.n_mailboxes = boxes->n,
 	};
-	const char *wrong, *end = boxes->first;
+	const char *wrong = "more than 1000 mailboxes";
 	const struct reg *r;
 	char err[ERR_MAX];
-	size_t i;
 
-	for (i = 0; i < boxes->n; i++)
-		end += strlen(end) + 1;
-	api_names_begin(a);
-	buf_add(&a->names, boxes->first, (size_t)(end - boxes->first));
-	api_names_end(a, boxes->n);
-	spec.mailboxes = a->mailboxes;
-	wrong = check_registration(&spec, rq->subtopic);
+	if (boxes->n <= REG_MAILBOXES_MAX) {
+		api_set_mailboxes(a, boxes->first, boxes->n);
+		spec.mailboxes = a->mailboxes;
+		wrong = check_registration(&spec, rq->subtopic);
+	}
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
@@ -259,7 +279,13 @@ static void line_notify(
 {
 	bool now =
 	    rq->events.n == 0 || line_list_has(&rq->events, "MessageNew");
+	const char *wrong = check_names(rq->user, rq->mailbox);
 
+	if (wrong != NULL) {
+		a->counters.refused++;
+		reply_error(conn, wrong);
+		return;
+	}
 	api_notify(a, rq->user, rq->user, rq->mailbox, now);
 	http_reply_line(conn, "OK ");
 }

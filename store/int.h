@@ -310,8 +310,6 @@ void owner_unwatch(struct store *s, struct watches *w);
 
 /* --- store/reg.c --- */
 
-/* UTF-8 of 1 to max bytes without control characters, C1 ones included. */
-bool reg_text_ok(const char *s, size_t max);
 /* The same mailbox: INBOX in any case, all else exactly. */
 bool reg_same_name(const char *a, const char *b);
 /* Appends the line of its removal. */

@@ -42,8 +42,8 @@ static inline int tmp_setup(void **state)
 static inline int tmp_teardown(void **state)
 {
 	static const char *const names[] = { "db", "db.new", "db.bad",
-		"db.orig", "db.orig.1", "db.copy", "copy.copy", "copy.orig", "db.topic", "db2", "link",
-		"copy", "copy.bad", "db.away" };
+		"db.orig", "db.orig.1", "db.copy", "copy.copy", "copy.orig",
+		"db.topic", "db2", "link", "copy", "copy.bad", "db.away" };
 	size_t i;
 
 	(void)state;
