@@ -90,7 +90,7 @@ struct watches {
 
 /* Topics that devices were told; the first is what <file>.topic says, and the
  * one of lines that name none. */
-#define TOPICS_MAX 256
+#define TOPICS_MAX 64
 
 struct topic {
 	char *name; /* NULL: not known */

@@ -304,7 +304,7 @@ static void test_bytes(void **state)
 	static char name[REG_MAILBOX_MAX + 1];
 	const char *boxes[200];
 	struct store *s = open_limited(0, 1000);
-	char user[16], err[ERR_MAX];
+	char user[32], err[ERR_MAX];
 	uint64_t bytes;
 	size_t i, n = 0;
 
@@ -479,7 +479,7 @@ static void test_watchers(void **state)
 	static const char *const boxes[] = { "x", "y", "z" };
 	struct store *s = open_limited(0, 0);
 	const struct watch *w = NULL;
-	char user[16];
+	char user[32];
 	size_t i, n = 0;
 
 	(void)state;
@@ -589,7 +589,7 @@ static void test_many_topics(void **state)
 		snprintf(topic, sizeof(topic), "com.example.%d", i);
 		put_topic(s, user, topic);
 	}
-	assert_int_equal(store_old_topics(s), 255);
+	assert_int_equal(store_old_topics(s), TOPICS_MAX - 1);
 	for (i = 0; i < 300; i++) { /* places are used again */
 		snprintf(topic, sizeof(topic), "com.example.x%d", i);
 		put_topic(s, "u0", topic);
