@@ -1,7 +1,7 @@
 # xapsd: see README.md.  Everything a user calls is listed by `make help`.
 # V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
 
-VERSION = 0.1.0
+VERSION = 0.2.0
 
 CC ?= cc
 AR ?= ar
@@ -93,6 +93,8 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/xapsd
 MANDIR ?= $(PREFIX)/share/man
 UNITS = xapsd.service xapsd.socket
+# As installed it is reached by its Unix socket alone, by group xapsd-mail.
+CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
 .PHONY: install install-daemon install-plugin uninstall
@@ -118,8 +120,10 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
-	test -e $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml || install -m 640 \
-		xapsd.yaml $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
+	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
+		sed -e 's/^#port: .*/port: 0/' \
+			-e 's/^#\(socketGroup: xapsd-mail\)$$/\1/' \
+			xapsd.yaml >$(CONF); }
 
 install-plugin:
 	$(MAKE) -C plugin BUILD=$(abspath $(BUILD))/plugin \

@@ -470,7 +470,8 @@ const char *store_put_line(
 		reason = "a removal";
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
-		*newer_r = r == NULL || reg_time_s(r) < spec->time_s;
+		*newer_r = r == NULL ? store_has_place(s, spec)
+				     : reg_time_s(r) < spec->time_s;
 		if (*newer_r) {
 			r = store_put(s, spec);
 			if (r == NULL)
