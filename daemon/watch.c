@@ -26,9 +26,11 @@
 #define SETTLE_MS 1000
 #define SETTLE_MAX_MS 10000
 
+/* Of every folder on the way; the last one's files are written to, as well.
+ * (Somewhere else there may be much writing: to /dev/null, for one.) */
 #define EVENTS                                                                 \
-	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB |            \
-	    IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)
+	(IN_MASK_ADD | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB | IN_CREATE |   \
+	    IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)
 
 #define LINKS_MAX 40  /* as the kernel has it */
 #define STEPS_MAX 256 /* all files together; a deep way has 20 */
@@ -66,10 +68,12 @@ struct watch {
 
 /* --- the way to a file --- */
 
-static void add_step(struct watch *w, const char *dir, const char *name)
+static void add_step(
+    struct watch *w, const char *dir, const char *name, bool last)
 {
+	const uint32_t events = EVENTS | (last ? IN_CLOSE_WRITE : 0);
+	int wd = inotify_add_watch(w->f.fd, dir, events);
 	size_t i;
-	int wd = inotify_add_watch(w->f.fd, dir, EVENTS);
 
 	/* A folder that we may only pass through cannot be watched: seldom
 	 * does anything change there. */
@@ -161,7 +165,7 @@ static void walk(struct watch *w, const char *path)
 			continue;
 		}
 		/* Watched before it is looked at: no change falls between. */
-		add_step(w, y.at, name);
+		add_step(w, y.at, name, y.rest[strspn(y.rest, "/")] == '\0');
 		strcpy(full, y.at);
 		if (!append(full, name) || lstat(full, &st) < 0)
 			return;
