@@ -73,10 +73,10 @@ static int sync_folder(const char *path)
 static int write_all(
     struct push_queue *q, struct saver *s, const char *aside, const char *path)
 {
-	int fd = open(
-	    aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int rc;
+	int fd, rc;
 
+	unlink(aside); /* of a save that was cut short */
+	fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
 	s->f = fdopen(fd, "w");
