@@ -62,6 +62,7 @@ struct watch {
 		struct identity is;
 	} files[WATCH_FILES_MAX];
 	size_t n;
+	bool complained; /* of what no other folder will change */
 	struct step *steps;
 	size_t n_steps;
 };
@@ -78,10 +79,12 @@ static void add_step(
 	/* A folder that we may only pass through cannot be watched: seldom
 	 * does anything change there. */
 	if (wd < 0) {
-		log_at(errno == EACCES ? LOG_L_DEBUG : LOG_L_WARN,
+		log_at(
+		    errno == EACCES || w->complained ? LOG_L_DEBUG : LOG_L_WARN,
 		    "inotify: %s: %s: a change of %s there is noticed at "
 		    "SIGHUP, or once a day",
 		    dir, strerror(errno), name);
+		w->complained = w->complained || errno != EACCES;
 		return;
 	}
 	for (i = 0; i < w->n_steps; i++)
