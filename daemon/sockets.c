@@ -25,7 +25,7 @@
 /* Pauses between attempts to open what another program has, or what has no
  * address yet. */
 #define AGAIN_MIN_MS 1000
-#define AGAIN_MAX_MS 60000
+#define AGAIN_MAX_MS 15000
 
 union address {
 	struct sockaddr sa;
