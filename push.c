@@ -361,10 +361,24 @@ static bool send_first(struct push_queue *q)
 	return true;
 }
 
+/* The clock was set: what it spoilt is over. */
+static void look_at_clock(struct push_queue *q)
+{
+	if (loop_timer_is_set(&q->hold) &&
+	    cred_kind(q->cred) == CRED_TOKEN_KEY &&
+	    push_clock_stepped(q, q->hold_clock_ms))
+		loop_timer_set(q->loop, &q->hold, 0);
+	if (q->undated && push_clock_stepped(q, q->undated_clock_ms)) {
+		q->undated = false;
+		apns_set_dated(q->apns, true);
+	}
+}
+
 static void on_pump(void *arg)
 {
 	struct push_queue *q = arg;
 
+	look_at_clock(q);
 	while (q->first != NULL && !loop_timer_is_set(&q->hold) &&
 	       apns_room(q->apns) > 0 && !(q->probing && q->in_flight > 0))
 		if (!send_first(q))
@@ -575,6 +589,8 @@ void push_set_cred(struct push_queue *q, struct cred *cred)
 	loop_timer_clear(q->loop, &q->hold);
 	q->auth_gen++;
 	q->renewed_ms = 0;
+	q->undated = false;
+	apns_set_dated(q->apns, true);
 	apns_set_cred(q->apns, cred);
 	loop_task_queue(q->loop, &q->pump);
 }
