@@ -33,8 +33,9 @@
 /* After we could not even sign: a router's clock is set by NTP any moment. */
 #define NO_AUTH_MS (10 * 1000)
 
-/* A JWT carries the time: while one is refused, a clock that has been set is
- * noticed this soon.  Jumps under STEP_MS change nothing for a JWT. */
+/* A JWT carries the time, as does the date of expiration: while they are refused
+ * a clock that has been set is noticed this soon.  Jumps under STEP_MS change
+ * nothing for either. */
 #define HOLD_LOOK_MS (60 * 1000)
 #define STEP_MS (60 * 1000)
 
@@ -365,7 +366,6 @@ static bool send_first(struct push_queue *q)
 static void look_at_clock(struct push_queue *q)
 {
 	if (loop_timer_is_set(&q->hold) &&
-	    cred_kind(q->cred) == CRED_TOKEN_KEY &&
 	    push_clock_stepped(q, q->hold_clock_ms))
 		loop_timer_set(q->loop, &q->hold, 0);
 	if (q->undated && push_clock_stepped(q, q->undated_clock_ms)) {
@@ -410,7 +410,7 @@ static void hold_on(struct push_queue *q)
 {
 	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
 
-	if (cred_kind(q->cred) == CRED_TOKEN_KEY && ms > HOLD_LOOK_MS)
+	if (ms > HOLD_LOOK_MS)
 		ms = HOLD_LOOK_MS;
 	loop_timer_set(q->loop, &q->hold, ms);
 }

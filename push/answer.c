@@ -163,8 +163,14 @@ static void act_undate(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
 
+	(void)an;
 	if (q->undated) {
-		act_drop(p, an);
+		push_hold(q,
+		    "Apple takes no push, with or without a date of expiration "
+		    "(BadExpirationDate): this machine's clock is probably "
+		    "wrong",
+		    0);
+		send_again(p, 0);
 		return;
 	}
 	log_warn("push: Apple does not take our date of expiration: this "

@@ -1020,10 +1020,14 @@ static void test_bad_expiration_date(void **state)
 	expect_counts(4, 2);
 	answer(2, 200, "");
 	answer(3, 400, "BadExpirationDate"); /* whatever it means */
-	expect_counts(4, 0);
+	assert_non_null(strstr(push_trouble(queue), "clock"));
+	expect_counts(4, 1);
 	wall_s += 86400;
-	notify("bob", "INBOX", true);
+	pass(60000);
 	assert_true(dated);
+	expect_counts(5, 1);
+	answer(4, 200, "");
+	assert_null(push_trouble(queue));
 }
 
 static void test_expired_jwt(void **state)
