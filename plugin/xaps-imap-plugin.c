@@ -7,7 +7,9 @@
 #include "imap-quote.h"
 #include "ioloop.h"
 #include "mail-storage-private.h"
+#include "mail-storage-service.h"
 #include "module-context.h"
+#include "module-dir.h"
 #include "ostream.h"
 #include "str.h"
 #include "compat.h"
@@ -591,7 +593,7 @@ static void xaps_imap_client_add(struct client *client)
 			e_error(client->user->event, "xaps: %s", error);
 		return;
 	}
-	if (set->off)
+	if (set->off || compat_push_is_off(client->user))
 		return;
 	xclient = p_new(client->pool, struct xaps_imap_client, 1);
 	xclient->set = set;
