@@ -21,6 +21,10 @@ void api_reply_text(struct http_conn *conn, int status, const char *text)
 
 /* --- answers that wait for the disk --- */
 
+/* Pauses after the disk refused. */
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS (5 * 60 * 1000)
+
 static void reply_waiter(struct api *a, const struct waiter *w)
 {
 	const char *topic = cred_topic(a->cred);
@@ -72,6 +76,33 @@ void api_reply_durable(
 	loop_task_queue(a->loop, &a->commit);
 }
 
+void api_reply_registered(struct api *a, struct http_conn *conn,
+    enum waiter_kind kind, const struct reg *r)
+{
+	const struct waiter w = { conn, kind, NULL };
+
+	if (store_is_durable(a->store, r))
+		reply_waiter(a, &w);
+	else
+		api_reply_durable(a, conn, kind, NULL);
+}
+
+/* What is not on disk is tried again as long as there is such. */
+static void set_retry(struct api *a, bool failed)
+{
+	if (!failed) {
+		loop_timer_clear(a->loop, &a->retry);
+		a->retry_ms = 0;
+	} else if (!loop_timer_is_set(&a->retry)) {
+		a->retry_ms = a->retry_ms * 2;
+		if (a->retry_ms < RETRY_MIN_MS)
+			a->retry_ms = RETRY_MIN_MS;
+		if (a->retry_ms > RETRY_MAX_MS)
+			a->retry_ms = RETRY_MAX_MS;
+		loop_timer_set(a->loop, &a->retry, a->retry_ms);
+	}
+}
+
 void api_sync(struct api *a)
 {
 	char err[ERR_MAX];
@@ -83,6 +114,7 @@ void api_sync(struct api *a)
 	if (rc == 0 && a->store_failed)
 		log_info("store: registrations are on disk again");
 	a->store_failed = rc < 0;
+	set_retry(a, rc < 0);
 	for (i = 0; i < a->n_waiting; i++) {
 		if (rc == 0)
 			reply_waiter(a, &a->waiting[i]);
@@ -96,6 +128,13 @@ void api_sync(struct api *a)
 static void on_commit(void *arg)
 {
 	api_sync(arg);
+}
+
+static void on_held(void *arg)
+{
+	struct api *a = arg;
+
+	store_release(a->store);
 }
 
 static void on_dirty(void *arg)
@@ -124,10 +163,10 @@ static const struct {
 };
 
 enum route_flag {
-	R_JSON = 1, /* the body is decoded first */
-	R_CRED = 2, /* of no use without credentials */
-	R_OPEN = 4, /* without authentication */
-	R_UNIX = 8, /* for the command line: not there over TCP */
+	R_JSON = 1,  /* the body is decoded first */
+	R_CRED = 2,  /* of no use without credentials */
+	R_OPEN = 4,  /* without authentication */
+	R_ADMIN = 8, /* for the command line: not there over TCP */
 };
 
 static const struct route {
@@ -142,10 +181,10 @@ static const struct route {
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
 	{ "/status", M_GET, 0, api_handle_status },
 	{ "/metrics", M_GET, 0, api_handle_metrics },
-	{ "/admin/list", M_POST, R_UNIX | R_JSON, api_handle_list },
-	{ "/admin/forget", M_POST, R_UNIX | R_JSON, api_handle_forget },
-	{ "/admin/import", M_POST, R_UNIX, api_handle_import },
-	{ "/admin/push", M_POST, R_UNIX | R_JSON, api_handle_push },
+	{ "/admin/list", M_POST, R_ADMIN | R_JSON, api_handle_list },
+	{ "/admin/forget", M_POST, R_ADMIN | R_JSON, api_handle_forget },
+	{ "/admin/import", M_POST, R_ADMIN, api_handle_import },
+	{ "/admin/push", M_POST, R_ADMIN | R_JSON, api_handle_push },
 };
 
 /* The header line of a 405. */
@@ -167,7 +206,7 @@ static const struct route *find_route(const struct http_request *req)
 
 	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (str_is(&req->path, routes[i].path))
-			return routes[i].flags & R_UNIX && !req->over_unix
+			return routes[i].flags & R_ADMIN && !req->over_unix
 				   ? NULL
 				   : &routes[i];
 	return NULL;
@@ -183,25 +222,6 @@ static unsigned method_bits(const struct http_str *method)
 	return 0;
 }
 
-/* In a time that tells nothing about how much of it was right. */
-static bool is_authorized(const struct api *a, const struct http_request *req)
-{
-	const struct http_str *got = &req->authorization;
-	size_t want_len, i;
-	unsigned diff;
-
-	if (a->authorization == NULL || req->over_unix)
-		return true;
-	want_len = strlen(a->authorization);
-	if (got->len < 6 || strncasecmp(got->p, "Basic ", 6) != 0)
-		return false;
-	diff = got->len != want_len;
-	for (i = 6; i < want_len; i++)
-		diff |= (unsigned char)a->authorization[i] ^
-			(unsigned char)got->p[i < got->len ? i : 0];
-	return diff == 0;
-}
-
 static void serve(struct ask *q, const struct route *r, struct http_conn *conn)
 {
 	if (r->flags & R_CRED && cred_kind(q->api->cred) == CRED_NONE)
@@ -214,25 +234,44 @@ static void serve(struct ask *q, const struct route *r, struct http_conn *conn)
 		q->api->counters.refused++;
 }
 
+/* 0, or the answer's status, with q->err set if it is not 401. */
+static int refusal(struct ask *q, const struct route *r)
+{
+	if (api_is_foreign(q->api, q->req, q->err))
+		return 403;
+	if ((r == NULL || !(r->flags & R_OPEN)) &&
+	    !api_is_authorized(q->api, q->req)) {
+		api_say_wrong_password(q->api, q->req);
+		return 401;
+	}
+	if (r == NULL || !(r->flags & R_ADMIN) || api_is_admin(q->req))
+		return 0;
+	api_say_not_admin(q->req, q->err);
+	return 403;
+}
+
 void api_handle(
     struct http_conn *conn, const struct http_request *req, void *arg)
 {
 	struct ask q = { .api = arg, .req = req };
 	const struct route *r = find_route(req);
+	int status = refusal(&q, r);
 
-	if ((r == NULL || !(r->flags & R_OPEN)) && !is_authorized(q.api, req)) {
+	if (status != 0)
 		q.api->counters.denied++;
+	if (status == 401)
 		http_reply(conn, 401, TEXT,
 		    "WWW-Authenticate: Basic realm=\"xapsd\"\r\n",
 		    "wrong or missing user and password\n", 35);
-	} else if (r == NULL) {
+	else if (status != 0)
+		api_reply_text(conn, status, q.err);
+	else if (r == NULL)
 		api_reply_text(conn, 404, "no such path");
-	} else if ((method_bits(&req->method) & r->methods) == 0) {
+	else if ((method_bits(&req->method) & r->methods) == 0)
 		http_reply(
 		    conn, 405, TEXT, allow(r->methods), "wrong method\n", 13);
-	} else {
+	else
 		serve(&q, r, conn);
-	}
 }
 
 /* --- the owner's --- */
@@ -254,6 +293,7 @@ static char *basic_authorization(const char *user, const char *password)
 void api_set_cred(struct api *a, const struct cred *cred)
 {
 	a->cred = cred;
+	store_set_topic(a->store, cred_topic(cred));
 }
 
 static void wipe_password(struct api *a)
@@ -285,11 +325,15 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	a->queue = queue;
 	a->cred = cred;
 	a->started_ms = loop_now_ms(l);
-	/* All names of one request: its body's size and a NUL each. */
-	buf_init(&a->names, HTTP_BODY_MAX + REG_MAILBOXES_MAX);
+	/* All names of one request: its body's size and a NUL each, with owner
+	 * and canonical name. */
+	buf_init(&a->names, HTTP_BODY_MAX + 3 * REG_MAILBOXES_MAX);
 	buf_init(&a->out, 64 * 1024); /* our own words: /metrics has 8 KiB */
 	loop_task_init(&a->commit, on_commit, a);
+	loop_timer_init(&a->retry, on_commit, a);
+	loop_timer_init(&a->hold, on_held, a);
 	store_on_dirty(store, on_dirty, a);
+	store_set_topic(store, cred_topic(cred));
 	api_set_password(a);
 	return a;
 }
@@ -305,11 +349,12 @@ void api_free(struct api *a)
 		return;
 	store_on_dirty(a->store, NULL, NULL);
 	loop_task_cancel(a->loop, &a->commit);
+	loop_timer_clear(a->loop, &a->retry);
+	loop_timer_clear(a->loop, &a->hold);
 	wipe_password(a);
 	api_tests_free(a);
 	free(a->waiting);
 	free(a->toks);
-	free(a->mailboxes);
 	buf_free(&a->names);
 	buf_free(&a->out);
 	free(a);

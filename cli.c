@@ -19,7 +19,7 @@ const char cli_help[] =
     "Wakes iPhones for new mail: takes registrations and notifications from\n"
     "Dovecot's xaps plugins and pushes to Apple (APNs).\n"
     "\n"
-    "  check                            can pushes be sent? step by step\n"
+    "  check [--offline]                can pushes be sent? step by step\n"
     "  status [--json]                  the running daemon at a glance\n"
     "  list [--json] [USER]             the registered devices\n"
     "  push USER [MAILBOX]              send a test push, show Apple's answer\n"
@@ -57,6 +57,7 @@ static const struct option {
 	{ "verbose", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "syslog", TAKES_NONE, offsetof(struct cli, to_syslog) },
 	{ "json", TAKES_NONE, offsetof(struct cli, json) },
+	{ "offline", TAKES_NONE, offsetof(struct cli, offline) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
 	{ "pass", TAKES_NONE, offsetof(struct cli, pass) },
 	{ "help", TAKES_NONE, offsetof(struct cli, help) },
@@ -229,7 +230,10 @@ int cli_configure(const struct cli *cli, struct conf *conf, char err[ERR_MAX])
 	if (conf_read(conf, path, err) < 0 &&
 	    !(errno == ENOENT && !named && cli->has_keys))
 		return -1;
-	if (apply_keys(cli, conf, err) < 0)
+	errno = 0;
+	if (apply_keys(cli, conf, err) < 0 || conf_check(conf, err) < 0) {
+		errno = 0;
 		return -1;
-	return conf_check(conf, err);
+	}
+	return 0;
 }

@@ -71,8 +71,12 @@ static const struct key {
 	ROW("httpUser", http_user, K_STR, "", ":"),
 	ROW("httpPassword", http_password, K_SECRET, "", ""),
 	ROW("httpPasswordFile", http_password_file, K_STR, "", ""),
+	ROW("httpHosts", http_hosts, K_STR, "", "/@,"),
 	ROW("allowInsecure", allow_insecure, K_BOOL, "no", YES_NO),
 	ROW("maxConnections", max_connections, K_INT, "1024", "1..65535"),
+	ROW("maxDevices", max_devices, K_INT, "50", "1..10000"),
+	ROW("maxRegistrations", max_registrations, K_INT, "1000000",
+	    "1..10000000"),
 	ROW("delay", delay_s, K_S, "30s", "0..1h"),
 	ROW("checkInterval", check_interval_s, K_S, "20s", "0..365d"),
 	ROW("registrationTtl", registration_ttl_s, K_S, "30d", "1s..3650d"),
@@ -845,7 +849,8 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 static int fail_read(const struct place *at, int code)
 {
 	fail(at, "cannot be read: %s%s", strerror(code),
-	    code == EACCES   ? " (let the user xapsd read it)"
+	    code == EACCES   ? " (the user xapsd must be able to: chown xapsd "
+			       "it && chmod 600 it)"
 	    : code == ENOENT ? " (-c FILE names another)"
 			     : "");
 	errno = code;
@@ -973,6 +978,20 @@ void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 bool conf_has_key(const char *key)
 {
 	return key_find_option(key) != NULL;
+}
+
+bool conf_holds_secret(const struct conf *c)
+{
+	const char *secret;
+	size_t i;
+
+	for (i = 0; i < N_KEYS; i++) {
+		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
+		if (keys[i].type == K_SECRET && secret != NULL &&
+		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
+			return true;
+	}
+	return false;
 }
 
 void conf_each_key(

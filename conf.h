@@ -37,8 +37,10 @@ struct conf {
 	int tls_port;
 	char *tls_certfile, *tls_keyfile;
 	char *http_user, *http_password, *http_password_file;
+	char *http_hosts; /* names of ours, parted by spaces */
 	bool allow_insecure;
 	int max_connections;
+	int max_devices, max_registrations;
 	int64_t delay_s;
 	int64_t check_interval_s; /* accepted and ignored */
 	int64_t registration_ttl_s;
@@ -99,6 +101,9 @@ int conf_check(const struct conf *c, char err[ERR_MAX]);
  * "file: key: …" if it was not set. */
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Whether the file itself holds a password. */
+bool conf_holds_secret(const struct conf *c);
 
 /* Calls cb with each key and its default as it would be written in the file, ""
  * if there is none (for tests that compare man page and sample). */

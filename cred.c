@@ -21,6 +21,7 @@
 
 /* Apple refuses a JWT older than 60 minutes, and a new one within 20. */
 #define JWT_LIFE_S (50 * 60)
+#define JWT_SLACK_S 60
 
 #define ID_LEN 10 /* of Apple's key ids and team ids today */
 #define ID_MAX 32 /* room for longer ones */
@@ -46,6 +47,9 @@ struct cred {
 	int64_t issued_s;	 /* iat of bearer */
 	char bearer[BEARER_MAX]; /* empty: make one */
 };
+
+static const char clock_unset[] =
+    "this machine's clock was not set yet, and a JWT carries the time";
 
 static const char *const alpn[] = { "h2", NULL };
 
@@ -92,9 +96,9 @@ static void blame_open(
 	pw = getpwuid(geteuid());
 	who = pw != NULL ? pw->pw_name : number;
 	conf_blame(conf, f->key, err,
-	    "user %s may not read %s: let it, by chgrp to its group and chmod "
-	    "640 of the file, and its folder must be open to it",
-	    who, f->path);
+	    "user %s may not read %s: chown %s %s && chmod 600 %s, and its "
+	    "folder must be open to it",
+	    who, f->path, who, f->path, f->path);
 }
 
 static int read_all(struct file *f, int fd, size_t size)
@@ -113,7 +117,7 @@ static int read_all(struct file *f, int fd, size_t size)
 
 /* 0, or -1 with err set; file_free() in both cases. */
 static int file_read(const struct conf *conf, const char *key, const char *name,
-    bool secret, struct file *f, char err[ERR_MAX])
+    struct file *f, char err[ERR_MAX])
 {
 	struct stat st;
 	int fd, rc = -1;
@@ -137,10 +141,6 @@ static int file_read(const struct conf *conf, const char *key, const char *name,
 		blame_open(conf, f, errno, err);
 	else
 		rc = 0;
-	if (rc == 0 && secret && (st.st_mode & S_IROTH) != 0)
-		log_warn("%s: %s: everybody on this machine may read this "
-			 "secret: chmod o-r it",
-		    key, f->path);
 	close(fd);
 	return rc;
 }
@@ -260,14 +260,13 @@ static int load_pair(struct cred *c, const struct conf *conf,
 	bool one = pair->key_name == NULL;
 	int rc = -1;
 
-	if (file_read(conf, pair->cert_key, pair->cert_name, one, &cert, err) !=
-	    0)
+	if (file_read(conf, pair->cert_key, pair->cert_name, &cert, err) != 0)
 		goto out;
 	c->cert = parse_cert(conf, &cert, err);
 	if (c->cert == NULL)
 		goto out;
-	if (!one && file_read(conf, pair->key_key, pair->key_name, true, &key,
-			err) != 0)
+	if (!one &&
+	    file_read(conf, pair->key_key, pair->key_name, &key, err) != 0)
 		goto out;
 	if (one && strstr(cert.text, "PRIVATE KEY-----") == NULL) {
 		conf_blame(conf, pair->cert_key, err,
@@ -287,12 +286,10 @@ out:
 
 /* --- kinds --- */
 
-static int load_token_key(
+/* Key id, team id and topic, which the configuration names. */
+static int set_token_names(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	struct file f;
-
-	c->kind = CRED_TOKEN_KEY;
 	if (set_id(conf, "keyFileKeyId", "key id", conf->key_file_key_id,
 		c->key_id, err) != 0 ||
 	    set_id(conf, "keyFileTeamId", "team id", conf->key_file_team_id,
@@ -304,9 +301,18 @@ static int load_token_key(
 		    "you, such as com.apple.mobilemail.push.com.example");
 		return -1;
 	}
-	if (set_topic(c, conf, "keyFileTopic", conf->key_file_topic, err) != 0)
+	return set_topic(c, conf, "keyFileTopic", conf->key_file_topic, err);
+}
+
+static int load_token_key(
+    struct cred *c, const struct conf *conf, char err[ERR_MAX])
+{
+	struct file f;
+
+	c->kind = CRED_TOKEN_KEY;
+	if (set_token_names(c, conf, err) != 0)
 		return -1;
-	if (file_read(conf, "keyFileP8", conf->key_file_p8, true, &f, err) == 0)
+	if (file_read(conf, "keyFileP8", conf->key_file_p8, &f, err) == 0)
 		c->key = parse_key(conf, &f, NULL,
 		    "Apple's are not, take the file as it was downloaded", err);
 	if (c->key != NULL && !tls_key_is_p256(c->key)) {
@@ -371,7 +377,7 @@ char *cred_read_password(const struct conf *conf, const char *key,
 	struct file f;
 	size_t n;
 
-	if (file_read(conf, key, name, true, &f, err) == 0) {
+	if (file_read(conf, key, name, &f, err) == 0) {
 		n = strcspn(f.text, "\r\n");
 		if (n <= PASSWORD_MAX)
 			password = xstrndup(f.text, n);
@@ -397,11 +403,6 @@ static int get_password(
 			*password_r = xstrdup(conf->certificate_password);
 		return 0;
 	}
-	if (conf->certificate_password != NULL) {
-		conf_blame(conf, key, err,
-		    "certificatePassword is set too: remove one of them");
-		return -1;
-	}
 	*password_r =
 	    cred_read_password(conf, key, conf->certificate_password_file, err);
 	return *password_r != NULL ? 0 : -1;
@@ -415,8 +416,7 @@ static int load_p12(struct cred *c, const struct conf *conf,
 	struct file f;
 	int rc = -1;
 
-	if (file_read(conf, key, conf->certificate_file_p12, true, &f, err) ==
-	    0) {
+	if (file_read(conf, key, conf->certificate_file_p12, &f, err) == 0) {
 		rc = tls_p12_parse((unsigned char *)f.text, f.len, password,
 		    &c->cert, &c->key, why);
 		if (rc != 0)
@@ -508,7 +508,28 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 			    rules[i].a_key);
 		return -1;
 	}
+	if (conf->certificate_password == NULL ||
+	    conf->certificate_password_file == NULL)
+		return 0;
+	conf_blame(conf, "certificatePasswordFile", err,
+	    "certificatePassword is set too: remove one of them");
+	return -1;
+}
+
+int cred_check_text(const struct conf *conf, char err[ERR_MAX])
+{
+	struct cred c;
+
+	if (check_choice(conf, err) != 0)
+		return -1;
+	if (conf->key_file_p8 != NULL)
+		return set_token_names(&c, conf, err);
 	return 0;
+}
+
+struct cred *cred_none(void)
+{
+	return xcalloc(1, sizeof(struct cred));
 }
 
 static int make_client(
@@ -521,8 +542,8 @@ static int make_client(
 	int rc = -1;
 
 	if (conf->apns_ca_file != NULL) {
-		if (file_read(conf, "apnsCaFile", conf->apns_ca_file, false, &f,
-			err) != 0)
+		if (file_read(
+			conf, "apnsCaFile", conf->apns_ca_file, &f, err) != 0)
 			goto out;
 		ca = f.text;
 		ca_len = f.len;
@@ -629,6 +650,10 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 	bool early = now_s < c->not_before_s;
 	char date[LOG_DATE_MAX];
 
+	if (c->kind == CRED_TOKEN_KEY && now_s < TLS_CLOCK_MIN_S) {
+		err_set(err, "%s", clock_unset);
+		return -1;
+	}
 	if (c->expires_s == 0 || now_s < TLS_CLOCK_MIN_S ||
 	    (!early && now_s <= c->expires_s))
 		return 0;
@@ -640,8 +665,10 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 		    "machine's clock right?",
 		    date);
 	else
-		err_set(
-		    err, "the certificate expired on %s UTC: renew it", date);
+		err_set(err,
+		    "the certificate expired on %s UTC: renew it (if this "
+		    "machine's clock is right)",
+		    date);
 	return -1;
 }
 
@@ -680,12 +707,12 @@ const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 	if (c->kind != CRED_TOKEN_KEY)
 		return NULL;
 	if (now_s < TLS_CLOCK_MIN_S) {
-		err_set(err, "this machine's clock was not set yet, and a JWT "
-			     "carries the time");
+		err_set(err, "%s", clock_unset);
 		return NULL;
 	}
-	/* The clock may have been set back since. */
-	if (c->bearer[0] != '\0' && now_s >= c->issued_s &&
+	/* The clock may have been set back since; a little is NTP at work, and
+	 * Apple frowns on many. */
+	if (c->bearer[0] != '\0' && now_s >= c->issued_s - JWT_SLACK_S &&
 	    now_s < c->issued_s + JWT_LIFE_S)
 		return c->bearer;
 	return make_bearer(c, now_s, err) == 0 ? c->bearer : NULL;

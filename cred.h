@@ -28,7 +28,12 @@ enum cred_kind {
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
-/* The same for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
+/* What the text of the configuration alone shows (half of a pair, no topic): 0, or
+ * -1 with err set. */
+int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Of kind CRED_NONE, to stand in for credentials that cannot be read yet. */
+struct cred *cred_none(void);
+/* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
  * Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
 /* Connections of its cred_tls() may outlive it, of a client's only those that
@@ -41,7 +46,8 @@ const char *cred_topic(const struct cred *c);
 /* notAfter of the certificate, seconds since 1970; 0 for a token key. */
 int64_t cred_expires_s(const struct cred *c);
 /* 0, or -1 with err saying that the certificate is past its date or not valid
- * yet.  With a clock that was never set all is well. */
+ * yet.  With a clock that was never set it is not judged, but no JWT can be
+ * made. */
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
 
 /* The files behind it, as they are found from here; cb is told each path. */

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "conf.h"
+#include "daemon.h"
 #include "http.h"
 #include "store.h"
 
@@ -84,6 +85,7 @@ static void add_member(struct buf *b, const char *key, const char *value)
 
 struct regs {
 	struct store *store; /* a view */
+	bool live;	     /* of the daemon's, not of its file */
 	struct reg **list;
 	size_t n;
 };
@@ -206,6 +208,7 @@ static int load_regs(
 		    conf->database_file);
 		break;
 	case CTL_ANSWERED:
+		regs->live = true;
 		break;
 	}
 	sort_regs(regs, user);
@@ -227,8 +230,8 @@ int ctl_list(const struct conf *conf, const struct cli *cli)
 		    user);
 		rc = user != NULL ? EXIT_FAILED : EXIT_DONE;
 	} else if (rc == EXIT_DONE) {
-		ctl_show_regs(
-		    regs.list, regs.n, conf->registration_ttl_s, cli->json);
+		ctl_show_regs(regs.live ? regs.store : NULL, regs.list, regs.n,
+		    conf->registration_ttl_s, cli->json);
 		rc = done();
 	}
 	free_regs(&regs);
@@ -336,8 +339,9 @@ static int import_reg(struct import *m, const struct reg *r)
 	struct buf line = BUF_INIT(CTL_ANSWER_MAX);
 	int rc = 0;
 
-	reg_write(r, &line);
-	if (m->target != NULL) {
+	if (!reg_write(r, NULL, &line)) {
+		m->left_out++;
+	} else if (m->target != NULL) {
 		rc = put_here(m, &line);
 	} else if (line.len > BATCH_BYTES) {
 		m->left_out++;
@@ -365,6 +369,9 @@ static int import_begin(struct import *m)
 	case CTL_FAILED:
 		return fail(m->err);
 	default:
+		/* The file and those beside it stay the daemon's. */
+		if (daemon_become_owner(m->conf->database_file) < 0)
+			return fail("cannot become the database's owner");
 		m->target = store_open(m->conf->database_file, m->err);
 		return m->target != NULL ? 0 : fail(m->err);
 	}

@@ -2,8 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +25,7 @@
 #include "daemon/renew.h"
 #include "store.h"
 #include "daemon/systemd.h"
+#include "daemon/user.h"
 #include "tls.h"
 
 /* SIGTERM: how long what is under way may take. */
@@ -49,6 +49,8 @@ struct daemon {
 	struct loop_timer expire, shutdown;
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
 	struct listeners listeners;
+	struct user user;
+	char lack[ERR_MAX]; /* why there are no credentials yet */
 	char err[ERR_MAX];
 };
 
@@ -56,70 +58,49 @@ struct daemon {
 
 static int read_http_password(struct conf *c, char err[ERR_MAX])
 {
+	static const char key[] = "httpPasswordFile";
+
 	if (c->http_password_file == NULL || c->http_password != NULL)
 		return 0;
-	c->http_password = cred_read_password(
-	    c, "httpPasswordFile", c->http_password_file, err);
-	return c->http_password != NULL ? 0 : -1;
+	c->http_password =
+	    cred_read_password(c, key, c->http_password_file, err);
+	if (c->http_password == NULL)
+		return -1;
+	if (*c->http_password != '\0')
+		return 0;
+	/* Else everybody would have the password. */
+	conf_blame(c, key, err,
+	    "the first line of %s is empty: write the "
+	    "password there",
+	    c->http_password_file);
+	return -1;
 }
 
+/* Files that cannot be read may be there later: 0 without credentials. */
 static int load_tls_cred(struct daemon *d)
 {
 	if (d->conf.tls_certfile == NULL)
 		return 0;
 	d->tls_cred = cred_load_server(&d->conf, d->err);
-	return d->tls_cred != NULL ? 0 : -1;
+	if (d->tls_cred == NULL && !renew_lacks_server_file(&d->conf))
+		return -1;
+	if (d->tls_cred == NULL)
+		log_error("%s: there is no TLS listener until it can be read",
+		    d->err);
+	return 0;
+}
+
+static int load_cred(struct daemon *d)
+{
+	d->cred = cred_load(&d->conf, d->err);
+	if (d->cred == NULL && renew_lacks_file(&d->conf)) {
+		d->cred = cred_none();
+		err_set(d->lack, "%s", d->err);
+	}
+	return d->cred != NULL ? 0 : -1;
 }
 
 /* --- privileges --- */
-
-/* For good: neither the user nor a group of root's may be left. */
-static bool is_dropped(const struct passwd *pw)
-{
-	uid_t r, e, s;
-	gid_t rg, eg, sg;
-
-	return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 &&
-	       r == pw->pw_uid && e == pw->pw_uid && s == pw->pw_uid &&
-	       rg == pw->pw_gid && eg == pw->pw_gid && sg == pw->pw_gid &&
-	       (pw->pw_uid == 0 || setuid(0) < 0);
-}
-
-int daemon_become(const struct passwd *pw)
-{
-	return initgroups(pw->pw_name, pw->pw_gid) == 0 &&
-		       setgid(pw->pw_gid) == 0 && setuid(pw->pw_uid) == 0 &&
-		       is_dropped(pw)
-		   ? 0
-		   : -1;
-}
-
-static int drop_user(struct daemon *d)
-{
-	const struct conf *c = &d->conf;
-	const struct passwd *pw;
-
-	if (c->user == NULL || geteuid() != 0)
-		return 0;
-	pw = getpwnam(c->user);
-	if (pw == NULL) {
-		conf_blame(c, "user", d->err,
-		    "there is no user %s: make one, or leave this out",
-		    c->user);
-		return -1;
-	}
-	if (d->listeners.own_path &&
-	    chown(c->socket_path, pw->pw_uid,
-		c->socket_group == NULL ? pw->pw_gid : (gid_t)-1) < 0)
-		log_warn("%s: cannot give it to %s: %s", c->socket_path,
-		    c->user, strerror(errno));
-	if (daemon_become(pw) < 0) {
-		conf_blame(c, "user", d->err, "cannot become %s: %s", c->user,
-		    strerror(errno));
-		return -1;
-	}
-	return 0;
-}
 
 /* A core dump would hold keys; nothing that we start needs more rights. */
 static void harden(void)
@@ -131,33 +112,70 @@ static void harden(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-/* Every client is a descriptor; the soft limit is often 1024. */
-static void raise_fd_limit(const struct conf *c)
+/* Descriptors that are not a client's: listeners, files, watches, Apple's
+ * connection and attempts at it, and the refused who linger. */
+#define OWN_FDS 64
+/* Kept from clients in any case. */
+#define KEPT_FDS 24
+
+/* Every client is a descriptor; the soft limit is often 1024.  Returns how many
+ * clients there can be. */
+static size_t raise_fd_limit(const struct conf *c)
 {
 	struct rlimit rl;
-	rlim_t want = (rlim_t)c->max_connections + 64;
+	rlim_t max = (rlim_t)c->max_connections, want = max + OWN_FDS, own;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
-		return;
-	rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &rl);
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return (size_t)max;
+	if (rl.rlim_cur < want) {
+		rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+		getrlimit(RLIMIT_NOFILE, &rl);
+	}
+	if (rl.rlim_cur < INT_MAX)
+		io_set_client_fds(
+		    (int)(rl.rlim_cur - (rl.rlim_cur > 4 * KEPT_FDS
+						? KEPT_FDS
+						: rl.rlim_cur / 4)));
+	if (rl.rlim_cur >= want)
+		return (size_t)max;
+	own = rl.rlim_cur > 2 * OWN_FDS ? OWN_FDS : rl.rlim_cur / 2;
+	log_warn("maxConnections: lowered from %d to %llu: this process may "
+		 "have no more than %llu open files (LimitNOFILE=, ulimit -n)",
+	    c->max_connections, (unsigned long long)(rl.rlim_cur - own),
+	    (unsigned long long)rl.rlim_cur);
+	return (size_t)(rl.rlim_cur - own);
 }
 
 /* --- running --- */
 
+/* Ten changes of one registration an hour: a person who tries things out does not
+ * come near it. */
+#define CHANGES_AN_HOUR 10
+
+static void set_limits(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+
+	store_set_limits(
+	    d->store, &(struct store_limits){ .devices = (size_t)c->max_devices,
+			  .registrations = (size_t)c->max_registrations,
+			  .changes = CHANGES_AN_HOUR,
+			  .ttl_s = c->registration_ttl_s });
+}
+
 static void on_expire(void *arg)
 {
 	struct daemon *d = arg;
-	int64_t ttl_s = d->conf.registration_ttl_s, ms = ttl_s * 1000 / 2;
-	int64_t now_s = (int64_t)time(NULL);
-	size_t n = 0;
+	int64_t ms = d->conf.registration_ttl_s * 1000 / 2;
+	size_t n;
 
-	/* A clock that was never set makes nothing old. */
-	if (now_s >= TLS_CLOCK_MIN_S)
-		n = store_expire(d->store, now_s - ttl_s);
+	store_clock(d->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
+	n = store_expire(d->store);
 	if (n > 0)
 		log_info("store: %zu registrations were not renewed within "
-			 "registrationTtl: dropped",
+			 "registrationTtl, or replaced by another account of "
+			 "the same device: dropped",
 		    n);
 	renew_look(d->renew);
 	loop_timer_set(
@@ -188,6 +206,7 @@ static void on_term(void *arg, int signo)
 	log_info("stopping: %s", signo == SIGINT ? "SIGINT" : "SIGTERM");
 	systemd_notify("STOPPING=1");
 	d->shutdown_ms = loop_now_ms(d->loop);
+	listen_quiesce(&d->listeners);
 	http_server_quiesce(d->server);
 	push_flush(d->queue);
 	on_shutdown_look(d);
@@ -204,9 +223,10 @@ static enum log_level wanted_level(const struct daemon *d)
 static int read_anew(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
-	    read_http_password(fresh, d->err) < 0)
+	    read_http_password(fresh, d->err) < 0 ||
+	    listen_check_text(fresh, d->err) < 0)
 		return -1;
-	return listen_check_exposure(fresh, d->err);
+	return listen_check_reload(&d->listeners, fresh, d->err);
 }
 
 static void on_hup(void *arg, int signo)
@@ -231,8 +251,8 @@ static void on_hup(void *arg, int signo)
 			    restart);
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
-		raise_fd_limit(&d->conf);
-		http_server_set_max(d->server, (size_t)d->conf.max_connections);
+		http_server_set_max(d->server, raise_fd_limit(&d->conf));
+		set_limits(d);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
@@ -295,17 +315,6 @@ static void load_queue(struct daemon *d)
 	free(path);
 }
 
-static void serve_listeners(struct daemon *d)
-{
-	struct listeners *l = &d->listeners;
-
-	while (l->n > 0) {
-		l->n--;
-		http_server_listen(d->server, l->a[l->n].fd, l->a[l->n].is_unix,
-		    l->a[l->n].is_tls ? cred_tls(d->tls_cred) : NULL);
-	}
-}
-
 static int catch_signals(struct daemon *d)
 {
 	static const struct {
@@ -327,36 +336,57 @@ static int catch_signals(struct daemon *d)
 	return 0;
 }
 
+/* Everything that root's rights may be needed for, then away with them. */
+static int open_and_drop(struct daemon *d)
+{
+	if (user_find(&d->user, &d->conf, d->err) < 0 ||
+	    read_http_password(&d->conf, d->err) < 0 || load_tls_cred(d) < 0)
+		return EXIT_FAILED;
+	if (listen_open(&d->listeners, &d->conf, d->tls_cred != NULL, d->err) <
+	    0)
+		return EXIT_CONFIG;
+	if (listen_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
+	    user_drop(&d->user, &d->conf, d->err) < 0)
+		return EXIT_FAILED;
+	harden();
+	return EXIT_DONE;
+}
+
+/* EXIT_CONFIG only for what the configuration's text says: the supervisor does
+ * not try that again, and all else may heal. */
 static int start(struct daemon *d)
 {
+	size_t max;
+	int rc;
+
 	/* First: whoever can connect may also send one.  They wait until the
 	 * loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
+	if (listen_check_text(&d->conf, d->err) < 0 ||
+	    cred_check_text(&d->conf, d->err) < 0)
+		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf);
-	if (read_http_password(&d->conf, d->err) < 0 || load_tls_cred(d) < 0)
-		return EXIT_CONFIG;
-	raise_fd_limit(&d->conf);
-	if (listen_open(&d->listeners, &d->conf, d->err) < 0)
-		return EXIT_CONFIG;
-	if (drop_user(d) < 0)
-		return EXIT_CONFIG;
-	harden();
-	d->cred = cred_load(&d->conf, d->err);
-	if (d->cred == NULL)
-		return EXIT_CONFIG;
+	max = raise_fd_limit(&d->conf);
+	rc = open_and_drop(d);
+	if (rc != EXIT_DONE)
+		return rc;
+	if (load_cred(d) < 0)
+		return EXIT_FAILED;
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
+	set_limits(d);
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
+	push_set_lack(d->queue, d->lack);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
-	d->server = http_server_new(
-	    d->loop, (size_t)d->conf.max_connections, api_handle, d->api);
+	d->server = http_server_new(d->loop, max, api_handle, d->api);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
-	serve_listeners(d);
+	listen_serve(&d->listeners, d->loop, d->server,
+	    d->tls_cred != NULL ? cred_tls(d->tls_cred) : NULL);
 	renew_start(
-	    d->renew, d->cred, d->queue, d->api, d->tls_cred, d->server);
+	    d->renew, d->cred, d->queue, d->api, d->tls_cred, &d->listeners);
 	d->cred = d->tls_cred = NULL;
 	loop_timer_init(&d->expire, on_expire, d);
 	loop_timer_init(&d->shutdown, on_shutdown_look, d);
@@ -374,7 +404,7 @@ static void stop(struct daemon *d)
 		api_set_server(d->api, NULL);
 	}
 	http_server_free(d->server);
-	listen_close(&d->listeners);
+	listen_close(&d->listeners, &d->conf);
 	save_queue(d);
 	push_free(d->queue);
 	io_close_finishing();
@@ -386,8 +416,6 @@ static void stop(struct daemon *d)
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);
-	if (d->listeners.own_path)
-		unlink(d->conf.socket_path);
 }
 
 int daemon_run(struct conf *conf, const struct cli *cli)

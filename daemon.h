@@ -2,15 +2,34 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
+#include <stddef.h>
+
+#include "log.h"
+
 struct cli;
 struct conf;
-struct passwd;
 
 /* Runs until it is told to stop; an exit status.  Takes the conf over. */
 int daemon_run(struct conf *conf, const struct cli *cli);
 
-/* Makes root this user and nothing else, groups included, for good.  0, or -1
- * with errno set (0 if something of root's is left). */
-int daemon_become(const struct passwd *pw);
+/* What the start finds out without a network and without opening anything, for
+ * a daemon that may be running.  To be called as the daemon's user. */
+
+/* The listeners: addresses, ports, group and folder of the socket.  0 with what
+ * is listened to in line; -1 with what is wrong.  warn is told of what a start
+ * would wait for. */
+int daemon_check_listeners(const struct conf *c,
+    void (*warn)(const char *sentence), char line[ERR_MAX]);
+/* Tells warn of each secret file (and the database) that more than its owner
+ * may read, in a sentence that says who and what to do. */
+void daemon_check_rights(
+    const struct conf *c, void (*warn)(const char *sentence));
+
+/* Makes root the daemon's user and nothing else, groups included, for good.  Its
+ * name; NULL: we are not root, or there is no such user. */
+const char *daemon_become_user(const struct conf *c);
+/* The same for who owns the folder that path is in, so that no file of root's
+ * is left there; root's folder: stays root.  -1 with errno set. */
+int daemon_become_owner(const char *path);
 
 #endif

@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "buf.h"
 #include "io.h"
 #include "log.h"
 #include "loop.h"
+#include "http/int.h"
 
 /* A whole request and the NUL behind its body. */
 #define IN_MAX (HTTP_HEAD_MAX + HTTP_BODY_MAX + 1)
@@ -34,23 +36,6 @@
  * descriptors are spent on them. */
 #define LINGER_PER_S 50
 
-/* A newcomer for whom there is no room waits a moment for another's end, which
- * the kernel may have ready for us already; so many newcomers at most. */
-#define SURPLUS_MS 100
-#define SURPLUS_MAX 50
-
-enum conn_state {
-	CONN_OPENING, /* TLS handshake, or waiting for room */
-	CONN_IDLE,
-	CONN_HEAD,    /* the head is incomplete */
-	CONN_BODY,    /* the body is incomplete */
-	CONN_WAITING, /* for http_reply() */
-	CONN_GONE,    /* the same, but nobody will read it */
-	CONN_REPLIED, /* the answer is in io_out() */
-	CONN_SENDING, /* until the peer has taken it */
-	CONN_DEAD,    /* freed by the loop's sweep */
-};
-
 static const char *const state_names[] = {
 	[CONN_OPENING] = "opening",
 	[CONN_IDLE] = "idle",
@@ -63,89 +48,10 @@ static const char *const state_names[] = {
 	[CONN_DEAD] = "dead",
 };
 
-/* What io's timeout is set for.  It is left running from request to request: on
- * a busy connection nothing is set at all. */
-enum timer_for {
-	TIMER_NONE,
-	TIMER_REQUEST, /* also the handshake */
-	TIMER_SURPLUS,
-	TIMER_IDLE,
-	TIMER_SENDING,
-};
-
-struct link {
-	struct link *prev, *next;
-};
-
-struct http_conn {
-	struct link link; /* in server.idle or server.busy */
-	struct http_server *s;
-	struct io *io;		 /* NULL when gone */
-	struct loop_task resume; /* after a late answer */
-	int64_t idle_since_ms;
-	size_t sending; /* bytes not taken when the timer was set */
-	/* the request at hand */
-	size_t head_len, body_len, content_length;
-	struct http_chunked chunked;
-	unsigned char state; /* enum conn_state, changed only by conn_to() */
-	unsigned char timer; /* enum timer_for */
-	unsigned char body;  /* enum http_body */
-	bool over_unix, over_tls;
-	bool surplus; /* over max_connections */
-	bool eof;     /* the peer sends no more */
-	bool close;   /* behind this answer */
-	bool http10, is_head, is_line;
-	bool expect;	 /* 100-continue is awaited */
-	bool in_handler; /* the handler has not returned yet */
-};
-
-struct listener {
-	struct listener *next;
-	struct http_server *s;
-	struct io_listener *li;
-	struct tls_ctx *tls;
-	bool is_unix;
-};
-
-struct http_server {
-	struct loop *loop;
-	http_handler *handler;
-	void *arg;
-	http_line_handler *line_handler;
-	void *line_arg;
-	struct listener *listeners;
-	struct link idle; /* longest-idle first */
-	struct link busy;
-	size_t max, n_conns, n_surplus, n_waiting;
-	struct loop_task room; /* for a surplus one */
-	int64_t linger_s;      /* the second that n_lingers is of */
-	unsigned n_lingers;
-	bool quiet;
-};
-
 static void conn_step(struct http_conn *c);
 static void on_resume(void *arg);
 
 /* --- lists and states --- */
-
-static void link_init(struct link *l)
-{
-	l->prev = l->next = l;
-}
-
-static void link_remove(struct link *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-}
-
-static void link_append(struct link *list, struct link *l)
-{
-	l->prev = list->prev;
-	l->next = list;
-	list->prev->next = l;
-	list->prev = l;
-}
 
 static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
 {
@@ -156,16 +62,20 @@ static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
 static void conn_to(struct http_conn *c, enum conn_state to)
 {
 	struct http_server *s = c->s;
+	const struct link *from = http_room_list(c);
 
 	if (log_get_level() >= LOG_L_TRACE)
 		log_trace("http: %p: %s -> %s", (void *)c,
 		    state_names[c->state], state_names[to]);
 	c->state = (unsigned char)to;
-	link_remove(&c->link);
-	link_append(to == CONN_IDLE ? &s->idle : &s->busy, &c->link);
+	/* Whose body follows its head has not begun later for that. */
+	if (http_room_list(c) != from) {
+		link_remove(&c->link);
+		link_append(http_room_list(c), &c->link);
+		c->since_ms = loop_now_ms(s->loop);
+	}
 	switch (to) {
 	case CONN_IDLE:
-		c->idle_since_ms = loop_now_ms(s->loop);
 		if (c->timer != TIMER_IDLE)
 			conn_timer(c, TIMER_IDLE, IDLE_MS);
 		break;
@@ -193,17 +103,12 @@ static void conn_free(struct http_conn *c)
 
 	conn_to(c, CONN_DEAD);
 	link_remove(&c->link);
-	if (c->surplus)
-		s->n_surplus--;
-	else
-		s->n_conns--;
-	if (s->n_surplus > 0)
-		loop_task_queue(s->loop, &s->room);
+	http_room_leave(c);
 	loop_task_cancel(s->loop, &c->resume);
 	loop_defer_free(s->loop, c, free);
 }
 
-static void conn_close(struct http_conn *c)
+void http_conn_close(struct http_conn *c)
 {
 	io_close(c->io);
 	c->io = NULL;
@@ -223,7 +128,7 @@ static void conn_linger(struct http_conn *c)
 	}
 	if (s->n_lingers >= LINGER_PER_S) {
 		io_flush(c->io);
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	s->n_lingers++;
@@ -339,7 +244,7 @@ static void compose_line(struct http_conn *c, const char *text)
 }
 
 /* Our own verdict on what the peer sends; the connection ends with it. */
-static void conn_refuse(struct http_conn *c, int status, const char *reason)
+void http_conn_refuse(struct http_conn *c, int status, const char *reason)
 {
 	char text[128];
 	int n;
@@ -417,10 +322,14 @@ static void call_handler(struct http_conn *c, const struct http_head *h)
 		.path = h->path,
 		.query = h->query,
 		.authorization = h->authorization,
+		.host = h->host,
+		.origin = h->origin,
 		.body = body,
 		.body_len = c->body_len,
 		.over_unix = c->over_unix,
 		.over_tls = c->over_tls,
+		.uid = c->uid,
+		.io = c->io,
 	};
 	char saved = body[c->body_len];
 
@@ -439,8 +348,12 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	const unsigned char *before = buf_head(in);
 	struct http_head again;
 
-	if (in->len == c->head_len + c->body_len)
-		buf_reserve(in, 1); /* the NUL's place; IN_MAX has it */
+	/* The NUL's place, which IN_MAX has. */
+	if (in->len == c->head_len + c->body_len &&
+	    buf_reserve(in, 1) == NULL) {
+		http_conn_refuse(c, 413, "the request is too long");
+		return;
+	}
 	if (head == NULL || buf_head(in) != before) {
 		http_parse_head((const char *)buf_head(in), in->len, &again);
 		head = &again;
@@ -448,6 +361,8 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	c->close = !head->keep_alive || c->s->quiet;
 	c->http10 = head->minor == 0;
 	c->is_head = is_method(head->method, "HEAD");
+	c->no_lines = !c->over_unix;
+	c->fresh = false;
 	conn_to(c, CONN_WAITING);
 	call_handler(c, head);
 	buf_consume(in, c->head_len + c->body_len);
@@ -464,7 +379,7 @@ static bool read_chunks(struct http_conn *c)
 
 	used = http_parse_chunks(&c->chunked, p, in->len - at, &got, &done);
 	if (used < 0) {
-		conn_refuse(c, 400, "malformed chunked body");
+		http_conn_refuse(c, 400, "malformed chunked body");
 		return false;
 	}
 	/* What stands behind the body is the next request. */
@@ -473,7 +388,7 @@ static bool read_chunks(struct http_conn *c)
 	c->body_len += got;
 	if (c->body_len > HTTP_BODY_MAX ||
 	    c->chunked.left > HTTP_BODY_MAX - c->body_len) {
-		conn_refuse(c, 413, "the body is longer than 64 KiB");
+		http_conn_refuse(c, 413, "the body is longer than 64 KiB");
 		return false;
 	}
 	return done;
@@ -522,11 +437,11 @@ static void read_head(struct http_conn *c)
 		return;
 	}
 	if (n == PARSE_BAD) {
-		conn_refuse(c, head.status, head.reason);
+		http_conn_refuse(c, head.status, head.reason);
 		return;
 	}
 	if (head.content_length > HTTP_BODY_MAX) {
-		conn_refuse(c, 413, "the body is longer than 64 KiB");
+		http_conn_refuse(c, 413, "the body is longer than 64 KiB");
 		return;
 	}
 	c->head_len = (size_t)n;
@@ -538,7 +453,8 @@ static void read_head(struct http_conn *c)
 	read_body(c, &head);
 }
 
-/* The first-generation plugin's words; as HTTP methods they would be followed
+/* The first-generation plugin's words.  Not after a request over TCP: that may be
+ * a web page's, and what it makes of the rest is not the line protocol.  As HTTP methods they would be followed
  * by a path or an address. */
 static bool starts_line(const struct buf *in)
 {
@@ -566,10 +482,14 @@ static void read_line(struct http_conn *c)
 	char *end = memchr(buf_head(in), '\n', in->len);
 
 	c->is_line = true;
+	/* The buffer has room for more than a line may have. */
+	if ((end != NULL ? (size_t)(end - line.text) : in->len) >
+	    HTTP_BODY_MAX) {
+		http_conn_refuse(c, 413, "the line is longer than 64 KiB");
+		return;
+	}
 	if (end == NULL) {
-		if (in->len > HTTP_BODY_MAX)
-			conn_refuse(c, 413, "the line is longer than 64 KiB");
-		else if (c->state != CONN_HEAD)
+		if (c->state != CONN_HEAD)
 			conn_to(c, CONN_HEAD);
 		return;
 	}
@@ -579,6 +499,7 @@ static void read_line(struct http_conn *c)
 		line.len--;
 	buf_head(in)[line.len] = '\0';
 	c->close = s->quiet;
+	c->fresh = false;
 	conn_to(c, CONN_WAITING);
 	c->in_handler = true;
 	s->line_handler(c, &line, s->line_arg);
@@ -600,7 +521,7 @@ static void after_reply(struct http_conn *c)
 	else if (io_in(c->io)->len > 0)
 		conn_linger(c);
 	else
-		conn_close(c);
+		http_conn_close(c);
 }
 
 static bool is_reading(const struct http_conn *c)
@@ -631,7 +552,8 @@ static bool read_request(struct http_conn *c)
 	} else {
 		c->is_line = false;
 		c->is_head = false;
-		if (c->s->line_handler != NULL && starts_line(in))
+		if (c->s->line_handler != NULL && !c->no_lines &&
+		    starts_line(in))
 			read_line(c);
 		else
 			read_head(c);
@@ -648,9 +570,9 @@ static void settle(struct http_conn *c)
 	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
 		conn_to(c, CONN_SENDING);
 	if (c->state == CONN_IDLE && (c->eof || c->s->quiet)) {
-		conn_close(c);
+		http_conn_close(c);
 	} else if (is_reading(c) && c->eof) {
-		conn_refuse(c, 400, "the request ended in the middle");
+		http_conn_refuse(c, 400, "the request ended in the middle");
 	} else if (is_reading(c)) {
 		/* A thousand clients share the few buffers that are in use. */
 		io_trim(c->io);
@@ -660,12 +582,22 @@ static void settle(struct http_conn *c)
 	}
 }
 
+/* Answers are ours, but how many of them wait is the peer's doing. */
+static size_t weight(const struct http_conn *c)
+{
+	size_t out = io_out(c->io)->len;
+
+	return io_in(c->io)->len + (out < OUT_BATCH ? out : OUT_BATCH);
+}
+
 static void conn_step(struct http_conn *c)
 {
 	while (is_reading(c) && read_request(c))
 		;
 	if (c->state != CONN_DEAD)
 		settle(c);
+	if (c->state != CONN_DEAD)
+		http_room_weigh(c, weight(c));
 }
 
 static void on_resume(void *arg)
@@ -679,64 +611,27 @@ static void on_resume(void *arg)
 
 /* --- events --- */
 
-/* Room for a newcomer: the longest-idle one goes.  One that came or was answered
- * just now is not idle yet: its next request may be on the way. */
-static bool make_room(struct http_server *s)
+void http_conn_admit(struct http_conn *c)
 {
-	struct http_conn *c = (struct http_conn *)s->idle.next;
-
-	if (s->n_conns < s->max)
-		return true;
-	if (&c->link == &s->idle || c->idle_since_ms == loop_now_ms(s->loop))
-		return false;
-	conn_close(c);
-	return true;
-}
-
-static void admit(struct http_conn *c)
-{
-	struct http_server *s = c->s;
-
-	if (c->surplus) {
-		c->surplus = false;
-		s->n_surplus--;
-		s->n_conns++;
-	}
 	conn_to(c, CONN_IDLE);
 	conn_step(c);
 }
 
 static void on_open(struct http_conn *c)
 {
-	if (c->surplus && !make_room(c->s))
-		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
+	http_room_opened(c);
+	if (!c->surplus || http_room_make(c))
+		http_conn_admit(c);
 	else
-		admit(c);
-}
-
-/* Somebody has gone: the first that waits for it comes in. */
-static void on_room(void *arg)
-{
-	struct http_server *s = arg;
-	struct link *l = s->busy.next;
-	struct http_conn *c;
-
-	while (l != &s->busy && s->n_conns < s->max) {
-		c = (struct http_conn *)l;
-		l = l->next;
-		if (c->timer == TIMER_SURPLUS) {
-			admit(c);
-			l = s->busy.next; /* it may have moved others */
-		}
-	}
+		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
 }
 
 static void on_surplus_timeout(struct http_conn *c)
 {
-	if (make_room(c->s))
-		admit(c);
+	if (http_room_make(c))
+		http_conn_admit(c);
 	else
-		conn_refuse(c, 503, "too many connections");
+		http_conn_refuse(c, 503, "too many connections");
 }
 
 static void on_drained(struct http_conn *c)
@@ -749,10 +644,10 @@ static void on_drained(struct http_conn *c)
 
 static void on_idle_timeout(struct http_conn *c)
 {
-	int64_t idle_ms = loop_now_ms(c->s->loop) - c->idle_since_ms;
+	int64_t idle_ms = loop_now_ms(c->s->loop) - c->since_ms;
 
 	if (idle_ms >= IDLE_MS)
-		conn_close(c);
+		http_conn_close(c);
 	else
 		conn_timer(c, TIMER_IDLE, IDLE_MS - idle_ms);
 }
@@ -767,20 +662,21 @@ static void on_timeout(struct http_conn *c)
 		if (surplus)
 			on_surplus_timeout(c);
 		else
-			conn_close(c);
+			http_conn_close(c);
 		break;
 	case CONN_IDLE:
 		on_idle_timeout(c);
 		break;
 	case CONN_HEAD:
 	case CONN_BODY:
-		conn_refuse(c, 408, "the request was not complete within 10 s");
+		http_conn_refuse(
+		    c, 408, "the request was not complete within 10 s");
 		break;
 	case CONN_SENDING:
 		if (io_out(c->io)->len < c->sending)
 			conn_to(c, CONN_SENDING); /* slow, but it takes */
 		else
-			conn_close(c);
+			http_conn_close(c);
 		break;
 	default:
 		break;
@@ -791,7 +687,7 @@ static void on_failed(struct http_conn *c)
 {
 	log_debug("http: connection lost: %s", io_error(c->io));
 	if (c->state != CONN_WAITING) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	io_close(c->io);
@@ -828,32 +724,46 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 	}
 }
 
+static uid_t peer_uid(int fd)
+{
+	struct ucred cred = { .uid = HTTP_NOBODY };
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0
+		   ? cred.uid
+		   : HTTP_NOBODY;
+}
+
+static struct http_conn *conn_new(const struct listener *from, int fd)
+{
+	struct http_conn *c = xcalloc(1, sizeof(*c));
+
+	c->s = from->s;
+	c->state = CONN_DEAD; /* in no list */
+	c->fresh = true;
+	c->over_unix = from->is_unix;
+	c->over_tls = from->tls != NULL;
+	c->uid = from->is_unix ? peer_uid(fd) : HTTP_NOBODY;
+	link_init(&c->link);
+	loop_task_init(&c->resume, on_resume, c);
+	return c;
+}
+
 static void on_accept(struct io_listener *li, int fd, void *arg)
 {
 	const struct listener *from = arg;
-	struct http_server *s = from->s;
-	struct http_conn *c;
-	bool surplus = !make_room(s);
+	struct http_conn *c = conn_new(from, fd);
 
 	(void)li;
-	if (surplus && s->n_surplus >= SURPLUS_MAX) {
+	if (!http_room_enter(c)) {
 		close(fd);
+		free(c);
 		return;
 	}
-	c = xcalloc(1, sizeof(*c));
-	c->s = s;
-	c->over_unix = from->is_unix;
-	c->over_tls = from->tls != NULL;
-	c->surplus = surplus;
-	if (surplus)
-		s->n_surplus++;
-	else
-		s->n_conns++;
-	link_init(&c->link);
-	loop_task_init(&c->resume, on_resume, c);
-	c->io = io_accept(s->loop, fd, from->tls, on_io, c);
+	c->io = io_accept(c->s->loop, fd, from->tls, on_io, c);
 	io_set_limits(c->io, IN_MAX, OUT_MAX);
 	conn_to(c, CONN_OPENING);
+	http_room_opening(c);
 }
 
 /* --- the server --- */
@@ -867,9 +777,7 @@ struct http_server *http_server_new(
 	s->max = max_connections;
 	s->handler = handler;
 	s->arg = arg;
-	link_init(&s->idle);
-	link_init(&s->busy);
-	loop_task_init(&s->room, on_room, s);
+	http_room_init(s);
 	return s;
 }
 
@@ -919,25 +827,36 @@ static void stop_listening(struct http_server *s)
 	}
 }
 
-void http_server_quiesce(struct http_server *s)
+static void quiesce_share(struct share *sh)
 {
 	struct link *l, *next;
 	struct http_conn *c;
 
-	s->quiet = true;
-	stop_listening(s);
-	while (s->idle.next != &s->idle)
-		conn_close((struct http_conn *)s->idle.next);
-	for (l = s->busy.next; l != &s->busy; l = next) {
+	while (sh->idle.next != &sh->idle)
+		http_conn_close((struct http_conn *)sh->idle.next);
+	for (l = sh->unfinished.next; l != &sh->unfinished; l = next) {
 		next = l->next;
 		c = (struct http_conn *)l;
-		if (c->state == CONN_OPENING)
-			conn_close(c);
-		else if (is_reading(c))
-			conn_refuse(c, 503, "shutting down");
-		else
+		if (c->state == CONN_SENDING)
 			c->close = true;
+		else if (c->state == CONN_HEAD || c->state == CONN_BODY)
+			http_conn_refuse(c, 503, "shutting down");
+		else
+			http_conn_close(c);
 	}
+}
+
+void http_server_quiesce(struct http_server *s)
+{
+	struct link *l;
+	int i;
+
+	s->quiet = true;
+	stop_listening(s);
+	for (i = 0; i < N_SHARES; i++)
+		quiesce_share(&s->shares[i]);
+	for (l = s->busy.next; l != &s->busy; l = l->next)
+		((struct http_conn *)l)->close = true;
 }
 
 size_t http_server_busy(const struct http_server *s)
@@ -947,22 +866,29 @@ size_t http_server_busy(const struct http_server *s)
 
 size_t http_server_connections(const struct http_server *s)
 {
-	return s->n_conns;
+	return s->shares[TCP].n + s->shares[UNIX].n;
+}
+
+static void close_all(struct link *list)
+{
+	struct http_conn *c;
+
+	while (list->next != list) {
+		c = (struct http_conn *)list->next;
+		if (c->io != NULL)
+			io_flush(c->io); /* the loop may not run again */
+		http_conn_close(c);
+	}
 }
 
 void http_server_free(struct http_server *s)
 {
-	struct http_conn *c;
-
 	if (s == NULL)
 		return;
 	http_server_quiesce(s);
-	while (s->busy.next != &s->busy) {
-		c = (struct http_conn *)s->busy.next;
-		if (c->io != NULL)
-			io_flush(c->io); /* the loop may not run again */
-		conn_close(c);
-	}
-	loop_task_cancel(s->loop, &s->room);
+	close_all(&s->busy);
+	close_all(&s->shares[TCP].unfinished);
+	close_all(&s->shares[UNIX].unfinished);
+	http_room_end(s);
 	loop_defer_free(s->loop, s, free);
 }

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+struct io;
 struct loop;
 struct http_server;
 struct http_conn;
@@ -38,7 +40,10 @@ struct http_head {
 	struct http_str path;  /* without query; "*" only for OPTIONS */
 	struct http_str query; /* behind '?', may be empty */
 	struct http_str authorization;
-	int minor; /* HTTP/1.minor: 0 or 1 (what is higher is 1) */
+	struct http_str host;	/* of the target if that names one, else of
+				 * Host; p is NULL without either */
+	struct http_str origin; /* p is NULL without one */
+	int minor;		/* HTTP/1.minor: 0 or 1 (what is higher is 1) */
 	enum http_body body;
 	uint64_t content_length;
 	bool keep_alive;
@@ -67,20 +72,32 @@ int http_parse_chunks(
 /* --- the server --- */
 
 struct http_request {
-	struct http_str method, path, query, authorization;
+	struct http_str method, path, query, authorization, host, origin;
 	const char *body; /* body[body_len] is '\0' */
 	size_t body_len;
 	bool over_unix; /* came through the Unix socket */
 	bool over_tls;
+	uid_t uid;	     /* whose process is at the Unix socket's other
+			      * end; HTTP_NOBODY if that is unknown */
+	const struct io *io; /* for its addresses and certificate */
 };
+
+#define HTTP_NOBODY ((uid_t)-1)
 
 /* Called once per request.  Must see to exactly one http_reply() for conn, now
  * or later; the request's memory is gone after the return. */
 typedef void http_handler(
     struct http_conn *conn, const struct http_request *req, void *arg);
 
+/* At most max_connections, a quarter of which TCP and TLS cannot take.  When a
+ * newcomer finds no room the longest-idle one goes, else the one whose peer has
+ * been longest at a handshake, at a request or at taking an answer; what waits
+ * for us stays. */
 struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg);
+/* Descriptors that may be open beyond max_connections: those that are told why
+ * they are refused, and those who wait for room. */
+#define HTTP_EXTRA_FDS 400
 /* A lower one holds for newcomers. */
 void http_server_set_max(struct http_server *s, size_t max_connections);
 /* Takes the listening fd over.  tls may be NULL. */

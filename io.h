@@ -8,9 +8,11 @@
 #ifndef IO_H
 #define IO_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "log.h"
 
@@ -19,6 +21,8 @@ struct io;
 struct loop;
 struct tls_ctx;
 struct tls;
+
+#define IO_IP_MAX 46 /* characters of an address and a NUL */
 
 enum io_event {
 	IO_OPEN,    /* connected or accepted, TLS handshake done */
@@ -31,10 +35,20 @@ enum io_event {
 
 typedef void io_cb(struct io *io, enum io_event event, void *arg);
 
-/* host: name or address (brackets allowed).  tls NULL: plain.  Every address of
- * the name is tried in turn.  Never fails at once: IO_FAILED tells. */
-struct io *io_connect(struct loop *l, const char *host, int port,
-    struct tls_ctx *tls, io_cb *cb, void *arg);
+struct io_addr {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+	};
+};
+
+/* Connects to one address of host, which is for TLS's name check and for
+ * messages.  tls NULL: plain.  Never fails at once: IO_FAILED tells. */
+struct io *io_connect(struct loop *l, const struct io_addr *addr,
+    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg);
+/* Connecting has come as far as TLS. */
+bool io_is_connected(const struct io *io);
 /* An accepted socket; the fd is the io's from now on. */
 struct io *io_accept(
     struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
@@ -64,21 +78,77 @@ const char *io_error(const struct io *io);
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
+/* Of a TCP connection; IPv4 as ::ffff:1.2.3.4. */
+struct io_address {
+	unsigned char ip[16];
+	int port;
+};
+/* Our own end's address, or the peer's; false if it has none. */
+bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r);
+/* An address as people write it, without brackets; false if it is none.  *ip_r
+ * as above. */
+bool io_parse_ip(const char *text, unsigned char ip_r[16]);
+/* Returns out. */
+const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Gives the buffers' memory back while they are empty (idle connections). */
 void io_trim(struct io *io);
+
+/* The addresses of a host, in rounds of overlapping attempts (RFC 8305): families
+ * take turns, 250 ms apart or as soon as one fails, 8 under way at once, at most
+ * 16 in a round.  Only the owner knows what works, TCP and TLS may not be
+ * enough: the last address that did is tried first, one that failed since then
+ * last.  Nothing runs between rounds but a lookup that has not ended. */
+struct io_dialer;
+struct io_dialer_ops {
+	/* Is to be tried now; each ends with io_dialer_failed() or
+	 * io_dialer_works(), never within this call. */
+	void (*attempt)(void *arg, const struct io_addr *addr);
+	/* One of the attempts has got so far that the next would be a waste. */
+	bool (*is_hopeful)(void *arg);
+	/* The round is over without success.  why: no address was found; NULL:
+	 * no attempt is left, or those under way have had their time. */
+	void (*exhausted)(void *arg, const char *why);
+};
+
+struct io_dialer *io_dialer_new(
+    struct loop *l, const struct io_dialer_ops *ops, void *arg);
+void io_dialer_free(struct io_dialer *d);
+/* Begins a round for a name or address (brackets allowed).  budget_ms: for the
+ * lookup, and as long again for the attempts. */
+void io_dialer_start(
+    struct io_dialer *d, const char *host, int port, int64_t budget_ms);
+/* Ends a round without a verdict on what is under way. */
+void io_dialer_stop(struct io_dialer *d);
+bool io_dialer_is_on(const struct io_dialer *d);
+/* Addresses wait for their turn. */
+bool io_dialer_has_more(const struct io_dialer *d);
+void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr);
+/* Ends the round. */
+void io_dialer_works(struct io_dialer *d, const struct io_addr *addr);
 
 /* Listening sockets. */
 struct io_listener;
 typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 
-/* A bound and listening socket, non-blocking, close-on-exec; -1 with err set.
- * The Unix one replaces a stale socket file, never a living one's. */
+/* A bound and listening socket, non-blocking, close-on-exec; -1 with err and
+ * errno set.  The Unix one replaces a stale socket file, never a living one's
+ * and never another file; its file is made with the mode.  io_bind_tcp() does not listen yet: does the address exist, is the
+ * port free? */
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
+int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
+/* Gives our own socket file to another user or group (-1: as it is).  Follows no
+ * link and touches no other kind of file.  0, or -1 with errno set. */
+int io_give_socket(const char *path, uid_t uid, gid_t gid);
+/* Accepted descriptors from this number on are closed again, so that clients
+ * cannot take the last ones. */
+void io_set_client_fds(int n);
 /* Hands every accepted fd (non-blocking) to cb; takes the listening fd over.
  * Out of descriptors: pauses for a moment instead of spinning. */
 struct io_listener *io_listen(
     struct loop *l, int fd, io_accept_cb *cb, void *arg);
+/* Newcomers wait in the kernel from now on, or no longer. */
+void io_listener_hold(struct io_listener *li, bool hold);
 void io_listener_free(struct io_listener *li);
 
 #endif

@@ -47,7 +47,7 @@ struct loop {
 	int n_events, at_event;
 };
 
-static int64_t clock_ms(void)
+int64_t loop_clock_ms(void)
 {
 	struct timespec ts;
 
@@ -67,7 +67,7 @@ struct loop *loop_new(char err[ERR_MAX])
 	}
 	l->sig_fd.fd = -1;
 	l->tasks_tail = &l->tasks;
-	l->now_ms = clock_ms();
+	l->now_ms = loop_clock_ms();
 	sigemptyset(&l->sigs);
 	return l;
 }
@@ -356,10 +356,10 @@ void loop_once(struct loop *l, int wait_ms)
 	struct loop_fd *f;
 	unsigned wanted;
 
-	l->now_ms = clock_ms();
+	l->now_ms = loop_clock_ms();
 	l->n_events = epoll_wait(
 	    l->epfd, l->events, EVENTS_MAX, round_wait_ms(l, wait_ms));
-	l->now_ms = clock_ms();
+	l->now_ms = loop_clock_ms();
 	for (l->at_event = 0; l->at_event < l->n_events;) {
 		f = l->events[l->at_event].data.ptr;
 		wanted = from_epoll(l->events[l->at_event].events);

@@ -52,6 +52,8 @@ void loop_once(struct loop *l, int wait_ms);
 
 /* Milliseconds of the monotonic clock, read once a round. */
 int64_t loop_now_ms(const struct loop *l);
+/* The same read now, to be compared with another clock. */
+int64_t loop_clock_ms(void);
 
 /* The fd must not be registered yet; it stays the caller's.  0, or -1 with errno
  * set. */

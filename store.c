@@ -3,8 +3,9 @@
  * other has all others.  So most need only one place in one table. */
 #include "store.h"
 
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -18,9 +19,6 @@
 #define ASAN_POISON_MEMORY_REGION(p, n) ((void)0)
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)0)
 #endif
-
-/* A renewal that changes only the time wears the flash once a day. */
-#define RENEWAL_WRITE_S 86400
 
 /* --- hashing: SipHash-1-3, for clients choose account ids and tokens --- */
 
@@ -82,9 +80,9 @@ static uint64_t sip_hash(
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-static uint64_t hash_user(const struct store *s, const char *user, size_t len)
+uint64_t store_hash_name(const struct store *s, const char *name, size_t len)
 {
-	return sip_hash(s->seed[0], s->seed[1], user, len, true);
+	return sip_hash(s->seed[0], s->seed[1], name, len, true);
 }
 
 static uint64_t hash_id(
@@ -109,7 +107,7 @@ static bool same_user(const struct reg *r, const char *user, size_t len)
 
 static uint64_t hash_reg(const struct store *s, const struct reg *r)
 {
-	uint64_t h = hash_user(s, r->tail, r->user_len);
+	uint64_t h = store_hash_name(s, r->tail, r->user_len);
 
 	return r->prev == NULL
 		   ? h
@@ -206,7 +204,7 @@ static void table_replace(struct store *s, struct reg *r, struct reg *instead)
 
 void store_hash_user(const struct store *s, struct entry *e)
 {
-	e->user_hash = hash_user(s, e->tail, e->user_len);
+	e->user_hash = store_hash_name(s, e->tail, e->user_len);
 	__builtin_prefetch(table_bucket(&s->tables[FIRSTS], e->user_hash));
 }
 
@@ -218,11 +216,48 @@ void store_prefetch(const struct store *s, const struct entry *e)
 		__builtin_prefetch(r->tail);
 }
 
-char *entry_new(
-    const struct store *s, struct entry *e, const struct reg_spec *spec)
+/* The i-th mailbox, as box_read() reads it. */
+static char *put_box(char *p, const struct reg_spec *spec, size_t i)
 {
-	size_t i, len = KEY_MAX;
+	const char *name = spec->mailboxes[i], *owner, *mailbox;
+
+	if (spec->canonical != NULL && spec->canonical[i].mailbox != NULL) {
+		owner = spec->canonical[i].owner;
+		mailbox = spec->canonical[i].mailbox;
+		if (owner == NULL || strcasecmp(owner, spec->user) == 0)
+			owner = "";
+		/* An '&' may stand for itself, or for more. */
+		if (*owner != '\0' || !reg_same_name(mailbox, name) ||
+		    strchr(name, '&') != NULL) {
+			*p++ = BOX_CANONICAL;
+			p = stpcpy(stpcpy(p, owner) + 1, mailbox) + 1;
+		}
+	}
+	return stpcpy(p, name) + 1;
+}
+
+/* At most. */
+static size_t boxes_len(const struct reg_spec *spec)
+{
+	const struct reg_canonical *c;
+	size_t i, len = 0;
+
+	for (i = 0; i < spec->n_mailboxes; i++)
+		len += strlen(spec->mailboxes[i]) + 1;
+	if (spec->canonical == NULL)
+		return len;
+	for (i = 0; i < spec->n_mailboxes; i++) {
+		c = &spec->canonical[i];
+		len += 3 + (c->owner != NULL ? strlen(c->owner) : 0) +
+		       (c->mailbox != NULL ? strlen(c->mailbox) : 0);
+	}
+	return len;
+}
+
+char *entry_new(struct store *s, struct entry *e, const struct reg_spec *spec)
+{
 	char *tail, *p;
+	size_t i;
 
 	e->user_len = strlen(spec->user);
 	e->account_len = strlen(spec->account);
@@ -230,9 +265,7 @@ char *entry_new(
 	if (e->user_len > REG_USER_MAX || e->account_len > REG_ACCOUNT_MAX ||
 	    e->digits > REG_TOKEN_MAX)
 		return NULL;
-	for (i = 0; i < spec->n_mailboxes; i++)
-		len += strlen(spec->mailboxes[i]) + 1;
-	tail = xmalloc(len);
+	tail = xmalloc(KEY_MAX + boxes_len(spec));
 	p = stpcpy(stpcpy(tail, spec->user) + 1, spec->account) + 1;
 	if (!hex_read(spec->token, e->digits, p)) {
 		free(tail);
@@ -242,11 +275,12 @@ char *entry_new(
 	e->tail = tail;
 	e->key_len = (size_t)(p - tail);
 	for (i = 0; i < spec->n_mailboxes; i++)
-		p = stpcpy(p, spec->mailboxes[i]) + 1;
+		p = put_box(p, spec, i);
 	e->mailboxes_len = (size_t)(p - tail) - e->key_len;
 	e->n_mailboxes = spec->n_mailboxes;
 	e->acked = spec->acked;
 	e->time_s = spec->time_s;
+	e->topic = spec->topic != NULL ? store_topic(s, spec->topic) : 0;
 	store_hash_user(s, e);
 	return tail;
 }
@@ -341,45 +375,126 @@ static void slot_give(struct store *s, struct reg *r)
 
 /* --- mailboxes --- */
 
-static void free_mailboxes(struct reg *r)
+size_t reg_names_len(const struct reg *r)
 {
-	char *p;
+	const char *from = reg_mailboxes(r), *p = from;
+	struct box box;
+	size_t i;
 
-	if (!(r->flags & REG_FAR))
-		return;
-	memcpy(&p, r->tail + reg_mailboxes_at(r), sizeof(p));
-	free(p);
-	r->flags &= (uint16_t)~REG_FAR;
+	for (i = 0; i < r->n_mailboxes; i++)
+		p = box_read(p, &box);
+	return (size_t)(p - from);
 }
 
-static bool same_mailboxes(const struct reg *r, const struct entry *e)
+size_t reg_bytes(const struct reg *r)
 {
-	const char *p = reg_mailboxes(r), *q = e->tail + e->key_len;
-	size_t i, n;
-
-	if (r->n_mailboxes != e->n_mailboxes)
-		return false;
-	for (i = 0; i < e->n_mailboxes; i++, p += n, q += n) {
-		if (strcmp(p, q) != 0)
-			return false;
-		n = strlen(p) + 1;
-	}
-	return true;
+	return offsetof(struct reg, tail) + reg_mailboxes_at(r) +
+	       reg_names_len(r);
 }
 
-static void set_mailboxes(struct reg *r, const struct entry *e)
+static void free_mailboxes(struct store *s, struct reg *r)
 {
-	char *p = r->tail + e->key_len, *far;
+	if (r->flags & REG_FOREIGN)
+		owner_unwatch(s, reg_far(r));
+	if (r->flags & REG_FAR)
+		free(reg_far(r));
+	r->flags &= (uint8_t) ~(REG_FAR | REG_FOREIGN);
+}
 
-	free_mailboxes(r);
-	if (e->mailboxes_len > r->room) {
-		far = xmalloc(e->mailboxes_len);
-		memcpy(p, &far, sizeof(far));
-		r->flags |= REG_FAR;
-		p = far;
+static const char *fold_inbox(const char *name)
+{
+	return strcasecmp(name, "INBOX") == 0 ? "INBOX" : name;
+}
+
+static int compare_names(const char *a, const char *b)
+{
+	return strcmp(fold_inbox(a), fold_inbox(b));
+}
+
+static int compare_boxes(const void *a, const void *b)
+{
+	struct box x, y;
+	int c;
+
+	box_read(*(const char *const *)a, &x);
+	box_read(*(const char *const *)b, &y);
+	c = compare_names(x.name, y.name);
+	if (c == 0)
+		c = strcasecmp(x.owner != NULL ? x.owner : "",
+		    y.owner != NULL ? y.owner : "");
+	if (c == 0)
+		c = compare_names(x.canonical != NULL ? x.canonical : "",
+		    y.canonical != NULL ? y.canonical : "");
+	return c;
+}
+
+/* Sorted, each once; returns how many. */
+static size_t sort_boxes(const char *p, size_t n, const char **out)
+{
+	struct box box;
+	size_t i, kept = 0;
+
+	for (i = 0; i < n; i++) {
+		out[i] = p;
+		p = box_read(p, &box);
 	}
+	if (n > 0)
+		qsort(out, n, sizeof(*out), compare_boxes);
+	for (i = 0; i < n; i++)
+		if (kept == 0 || compare_boxes(&out[kept - 1], &out[i]) != 0)
+			out[kept++] = out[i];
+	return kept;
+}
+
+/* Compared as sets: phones vary the order. */
+static bool same_set(const struct reg *r, const struct entry *e)
+{
+	size_t n = r->n_mailboxes, m = e->n_mailboxes, i;
+	const char **a = xmalloc((n + m + 1) * sizeof(*a)), **b = a + n;
+	bool same;
+
+	n = sort_boxes(reg_mailboxes(r), n, a);
+	m = sort_boxes(e->tail + e->key_len, m, b);
+	same = n == m;
+	for (i = 0; same && i < n; i++)
+		same = compare_boxes(&a[i], &b[i]) == 0;
+	free(a);
+	return same;
+}
+
+static bool same_bytes(const struct reg *r, const struct entry *e)
+{
+	return r->n_mailboxes == e->n_mailboxes &&
+	       reg_names_len(r) == e->mailboxes_len &&
+	       memcmp(reg_mailboxes(r), e->tail + e->key_len,
+		   e->mailboxes_len) == 0;
+}
+
+static void set_mailboxes(struct store *s, struct reg *r, const struct entry *e)
+{
+	char *p = r->tail + e->key_len;
+	const char *boxes = e->tail + e->key_len;
+	size_t n = owner_count(boxes, e->n_mailboxes);
+	struct watches *far;
+
+	free_mailboxes(s, r);
 	r->n_mailboxes = e->n_mailboxes & 0x3ff;
-	memcpy(p, e->tail + e->key_len, e->mailboxes_len);
+	s->bytes += e->mailboxes_len;
+	if (n == 0 && e->mailboxes_len <= r->room) {
+		memcpy(p, boxes, e->mailboxes_len);
+		return;
+	}
+	far = xmalloc((n > 0 ? sizeof(*far) + n * sizeof(*far->w) : 0) +
+		      e->mailboxes_len + 1);
+	memcpy(p, &far, sizeof(far));
+	r->flags |= REG_FAR;
+	if (n > 0) {
+		far->n = n;
+		r->flags |= REG_FOREIGN;
+		owner_watch(s, r, far, boxes);
+	}
+	memcpy(n > 0 ? (char *)(far->w + n) : (char *)far, boxes,
+	    e->mailboxes_len);
 }
 
 /* --- putting and dropping --- */
@@ -398,12 +513,14 @@ static struct reg *reg_new(struct store *s, const struct entry *e)
 	r->digits = (uint8_t)e->digits;
 	r->room = (uint8_t)room;
 	memcpy(r->tail, e->tail, e->key_len);
+	s->bytes += reg_bytes(r);
+	s->topics[0].n++;
 	return r;
 }
 
 static void reg_free(struct store *s, struct reg *r)
 {
-	free_mailboxes(r);
+	free_mailboxes(s, r);
 	slot_give(s, r);
 }
 
@@ -444,21 +561,38 @@ static uint32_t clamp_time(int64_t t)
 	return t < 0 ? 0 : t > UINT32_MAX ? UINT32_MAX : (uint32_t)t;
 }
 
+/* Under a clock that was not set the old time stays. */
+static void set_time(struct store *s, struct reg *r, int64_t time_s)
+{
+	r->replaced = 0;
+	if (time_s <= 0) {
+		r->flags |= REG_UNSTAMPED;
+		s->is_unstamped = true;
+	} else {
+		r->flags &= (uint8_t)~REG_UNSTAMPED;
+		r->time_s = clamp_time(time_s);
+	}
+}
+
 struct reg *store_upsert(struct store *s, struct entry *e, bool *changed_r)
 {
 	struct reg *first = find_first(s, e);
 	struct reg *r = find(s, e, first);
+	bool is_new = r == NULL;
 
-	*changed_r =
-	    r == NULL || !same_mailboxes(r, e) || reg_acked(r) != e->acked;
-	if (r == NULL) {
+	if (is_new) {
 		r = reg_new(s, e);
 		link_reg(s, r, e, first);
 	}
-	if (*changed_r)
-		set_mailboxes(r, e);
-	r->time_s = clamp_time(e->time_s);
-	r->flags &= (uint16_t) ~(REG_ACKED | REG_SUSPENDED);
+	*changed_r = is_new || reg_acked(r) != e->acked || r->topic != e->topic;
+	if (is_new || !same_bytes(r, e)) {
+		*changed_r = *changed_r || !same_set(r, e);
+		s->bytes -= reg_names_len(r);
+		set_mailboxes(s, r, e);
+	}
+	store_use_topic(s, r, e->topic);
+	set_time(s, r, e->time_s);
+	r->flags &= (uint8_t) ~(REG_ACKED | REG_SUSPENDED);
 	if (e->acked)
 		r->flags |= REG_ACKED;
 	return r;
@@ -470,7 +604,7 @@ static void tell_dirty(struct store *s)
 		s->on_dirty(s->on_dirty_arg);
 }
 
-static void mark_dirty(struct store *s, struct reg *r)
+void store_mark_dirty(struct store *s, struct reg *r)
 {
 	tell_dirty(s);
 	if (r->flags & REG_DIRTY)
@@ -492,7 +626,7 @@ static void unmark_dirty(struct store *s, struct reg *r)
 	*d = s->dirty[--s->n_dirty];
 	d->reg->line = r->line;
 	r->line = 0;
-	r->flags &= (uint16_t)~REG_DIRTY;
+	r->flags &= (uint8_t)~REG_DIRTY;
 }
 
 struct reg *store_put(struct store *s, const struct reg_spec *spec)
@@ -501,16 +635,20 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	char *tail = entry_new(s, &e, spec);
 	struct reg *r;
 	bool changed;
-	int64_t since;
 
 	if (tail == NULL)
 		abort(); /* the caller did not ask reg_spec_check() */
-	r = store_upsert(s, &e, &changed);
+	r = find(s, &e, find_first(s, &e));
+	/* Who does not say it was told what is in force. */
+	if (spec->topic == NULL && r != NULL)
+		e.topic = r->topic;
+	if (store_make_room(s, &e, r)) {
+		r = store_upsert(s, &e, &changed);
+		store_mark_put(s, r, changed);
+	} else {
+		r = NULL;
+	}
 	free(tail);
-	since = (int64_t)r->time_s - r->written_s;
-	/* A clock that went back by a day counts too. */
-	if (changed || since >= RENEWAL_WRITE_S || since <= -RENEWAL_WRITE_S)
-		mark_dirty(s, r);
 	return r;
 }
 
@@ -520,6 +658,8 @@ static void detach(struct store *s, struct reg *r)
 	if (s->on_drop != NULL)
 		s->on_drop(s->on_drop_arg, r);
 	unlink_reg(s, r);
+	s->bytes -= reg_bytes(r);
+	s->topics[r->topic].n--;
 	if (r->flags & REG_DIRTY)
 		unmark_dirty(s, r);
 	else
@@ -539,31 +679,10 @@ void store_drop(struct store *s, struct reg *r)
 		reg_free(s, r);
 		return;
 	}
-	free_mailboxes(r);
+	free_mailboxes(s, r);
 	r->chain = s->gone;
 	s->gone = r;
 	tell_dirty(s);
-}
-
-size_t store_expire(struct store *s, int64_t before_s)
-{
-	const struct table *t = s->tables;
-	struct reg *r, *next;
-	size_t i, n = 0;
-
-	/* Firsts last: who takes the place of one is not to be dropped. */
-	for (; t < s->tables + N_TABLES; t++) {
-		for (i = 0; i < t->n; i++) {
-			for (r = t->buckets[i]; r != NULL; r = next) {
-				next = r->chain;
-				if (r->time_s < before_s) {
-					store_drop(s, r);
-					n++;
-				}
-			}
-		}
-	}
-	return n;
 }
 
 /* --- finding and asking --- */
@@ -571,7 +690,9 @@ size_t store_expire(struct store *s, int64_t before_s)
 struct reg *store_find(
     struct store *s, const char *user, const char *account, const char *token)
 {
-	struct reg_spec spec = { user, account, token, NULL, 0, false, 0 };
+	struct reg_spec spec = {
+		.user = user, .account = account, .token = token
+	};
 	struct reg *r = NULL;
 	struct entry e;
 	char *tail = entry_new(s, &e, &spec);
@@ -674,13 +795,14 @@ void store_free(struct store *s)
 	for (; t < s->tables + N_TABLES; t++) {
 		for (i = 0; i < t->n; i++)
 			for (r = t->buckets[i]; r != NULL; r = r->chain)
-				free_mailboxes(r);
+				free_mailboxes(s, r);
 		free(t->buckets);
 	}
 	while ((slab = s->slabs) != NULL) {
 		s->slabs = *slab;
 		free(slab);
 	}
+	store_free_topics(s);
 	free(s->dirty);
 	free(s->path);
 	free(s);

@@ -623,6 +623,13 @@ void tls_bye(struct tls *t)
 		mbedtls_ssl_close_notify(&t->ssl);
 }
 
+bool tls_serves(const struct tls *t, const char *host)
+{
+	const struct tls_cert *cert = t->ctx->cert;
+
+	return cert != NULL && tls_cert_is_for(&cert->crt, host);
+}
+
 const char *tls_error(const struct tls *t)
 {
 	return t->err;

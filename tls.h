@@ -78,6 +78,8 @@ bool tls_pending(const struct tls *t);
 bool tls_drained(const struct tls *t);
 /* Sends close_notify if it fits. */
 void tls_bye(struct tls *t);
+/* Server side: whether our certificate is for this DNS name. */
+bool tls_serves(const struct tls *t, const char *host);
 /* One sentence that says which failure and, where there is one, the cure. */
 const char *tls_error(const struct tls *t);
 /* The negotiated protocol, NULL if none. */

@@ -28,7 +28,7 @@ static const struct command {
 	bool json;
 	int (*run)(const struct conf *conf, const struct cli *cli);
 } commands[] = {
-	{ "check", "", 0, 0, false, ctl_check },
+	{ "check", "[--offline]", 0, 0, false, ctl_check },
 	{ "list", "[--json] [USER]", 0, 1, true, ctl_list },
 	{ "status", "[--json]", 0, 0, true, ctl_status },
 	{ "push", "USER [MAILBOX]", 1, 2, false, ctl_push },
@@ -59,7 +59,8 @@ static bool fits(const struct command *c, const struct cli *cli)
 {
 	int n = cli->argc - cli->rest - 1;
 
-	return n >= c->min && n <= c->max && (c->json || !cli->json);
+	return n >= c->min && n <= c->max && (c->json || !cli->json) &&
+	       (c->run == ctl_check || !cli->offline);
 }
 
 static void open_log(const struct cli *cli)
@@ -74,13 +75,16 @@ static int run_daemon(const struct cli *cli)
 {
 	struct conf conf;
 	char err[ERR_MAX];
+	bool unread;
 
 	open_log(cli);
+	errno = 0;
 	if (cli_configure(cli, &conf, err) == 0)
 		return daemon_run(&conf, cli);
+	unread = errno != 0; /* it may be there later */
 	log_at(LOG_L_FATAL, "%s", err);
 	conf_free(&conf);
-	return EXIT_CONFIG;
+	return unread ? EXIT_FAILED : EXIT_CONFIG;
 }
 
 static int run_command(const struct command *c, const struct cli *cli)
@@ -147,5 +151,7 @@ int main(int argc, char **argv)
 		return run_named(&cli);
 	if (cli.json)
 		return usage("--json is for list and status");
+	if (cli.offline)
+		return usage("--offline is for check");
 	return run_daemon(&cli);
 }

@@ -1,13 +1,15 @@
 /* api/body.c - decodes what a request's JSON holds. */
 #include "api/int.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
 /* A body of 64 KiB can hold some 30,000 tokens; a registration with 1,000
- * mailboxes has 1,012.  The larger part is for members that we do not know. */
+ * mailboxes has 1,012, and 6,014 with canonical ones.  The rest is for members
+ * that we do not know. */
 #define TOKENS_FIRST 64
-#define TOKENS_MAX 4096
+#define TOKENS_MAX 8192
 
 int api_ask_parse(struct ask *q)
 {
@@ -25,7 +27,7 @@ int api_ask_parse(struct ask *q)
 			: json_parse(text, len, a->toks, a->toks_cap, &jerr);
 		if (n >= 0 || !jerr.too_many || a->toks_cap >= TOKENS_MAX)
 			break;
-		a->toks_cap = a->toks_cap ? a->toks_cap * 4 : TOKENS_FIRST;
+		a->toks_cap = a->toks_cap ? a->toks_cap * 2 : TOKENS_FIRST;
 		a->toks = xrealloc(a->toks, a->toks_cap * sizeof(*a->toks));
 	}
 	if (n < 0 && jerr.too_many) {
@@ -109,18 +111,12 @@ int api_ask_number(struct ask *q, const char *key, int64_t *v_r)
 	return -1;
 }
 
-void api_names_begin(struct api *a)
+void api_set_mailboxes(struct api *a, const char *first, size_t n)
 {
-	buf_reset(&a->names);
-}
-
-/* Pointers last: the buffer has stopped moving. */
-void api_names_end(struct api *a, size_t n)
-{
-	const char *p = (const char *)buf_head(&a->names);
+	const char *p = first;
 	size_t i;
 
-	a->mailboxes = xrealloc(a->mailboxes, (n + 1) * sizeof(*a->mailboxes));
+	assert(n <= REG_MAILBOXES_MAX);
 	for (i = 0; i < n; i++, p += strlen(p) + 1)
 		a->mailboxes[i] = p;
 }
@@ -139,7 +135,7 @@ int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
 		    REG_MAILBOXES_MAX);
 		return -1;
 	}
-	api_names_begin(a);
+	buf_reset(&a->names);
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_STRING ||
 		    json_string(&q->j, t, name, sizeof(name)) < 0) {
@@ -148,11 +144,76 @@ int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
 			    key, i + 1, REG_MAILBOX_MAX);
 			return -1;
 		}
-		buf_add(&a->names, name, strlen(name) + 1);
+		if (!buf_add(&a->names, name, strlen(name) + 1)) {
+			err_set(q->err, "%s is too long", key);
+			return -1;
+		}
 		t = q->j.toks + t->next;
 	}
-	api_names_end(a, list->size);
+	/* Now that the buffer has stopped moving. */
+	api_set_mailboxes(a, (const char *)buf_head(&a->names), list->size);
 	*n_r = list->size;
+	return 0;
+}
+
+/* Adds the string of a member to api->names. */
+static bool add_name(
+    struct ask *q, const struct json_tok *object, const char *key, size_t max)
+{
+	char name[REG_CANONICAL_MAX + 1];
+	int len =
+	    json_string(&q->j, json_get(&q->j, object, key), name, max + 1);
+
+	return len > 0 && buf_add(&q->api->names, name, (size_t)len + 1);
+}
+
+/* Pointers to the n mailboxes and to what belongs to each: the buffer has stopped
+ * moving. */
+static void point_at_canonical(struct api *a, size_t n)
+{
+	const char *p = (const char *)buf_head(&a->names);
+	struct reg_canonical *c;
+	size_t i;
+
+	assert(n <= REG_MAILBOXES_MAX);
+	for (i = 0; i < n; i++, p += strlen(p) + 1)
+		a->mailboxes[i] = p;
+	for (i = 0; i < n; i++) {
+		c = &a->canonical[i];
+		c->owner = p;
+		c->mailbox = p + strlen(p) + 1;
+		p = c->mailbox + strlen(c->mailbox) + 1;
+	}
+}
+
+int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec)
+{
+	const struct json_tok *list = json_get(&q->j, q->j.toks, key), *t;
+	size_t i;
+
+	spec->canonical = NULL;
+	if (list == NULL)
+		return 0;
+	if (list->type != JSON_ARRAY || list->size != spec->n_mailboxes) {
+		err_set(
+		    q->err, "%s is not a list of as many as Mailboxes", key);
+		return -1;
+	}
+	for (t = list + 1, i = 0; i < list->size; i++) {
+		if (t->type != JSON_OBJECT ||
+		    !add_name(q, t, "owner", REG_OWNER_MAX) ||
+		    !add_name(q, t, "mailbox", REG_CANONICAL_MAX)) {
+			err_set(q->err,
+			    "%s: item %zu is no object with owner and mailbox "
+			    "of at most %d and %d bytes",
+			    key, i + 1, REG_OWNER_MAX, REG_CANONICAL_MAX);
+			return -1;
+		}
+		t = q->j.toks + t->next;
+	}
+	point_at_canonical(q->api, spec->n_mailboxes);
+	spec->mailboxes = q->api->mailboxes;
+	spec->canonical = q->api->canonical;
 	return 0;
 }
 

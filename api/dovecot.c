@@ -11,31 +11,54 @@
 #include "cred.h"
 #include "api/line.h"
 
+/* How long a registration that changes all the time waits for the disk. */
+#define HOLD_MS (60 * 60 * 1000)
+
 /* --- what all of them do --- */
 
-void api_register(struct api *a, const struct reg_spec *spec)
+const struct reg *api_register(
+    struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
+	const struct reg *r;
 	char shown[LOG_TOKEN_MAX];
 
-	store_put(a->store, spec);
+	spec->topic = cred_topic(a->cred);
+	spec->time_s = (int64_t)time(NULL);
+	if (!store_clock(a->store, spec->time_s, loop_clock_ms() / 1000))
+		spec->time_s = REG_TIME_UNKNOWN;
+	r = store_put(a->store, spec);
+	if (r == NULL) {
+		store_full(a->store, err);
+		if (!a->store_is_full)
+			log_error("register: %s: %s", spec->user, err);
+		a->store_is_full = true;
+		return NULL;
+	}
+	a->store_is_full = false;
+	push_renewed(r);
+	if (store_holds(a->store) && !loop_timer_is_set(&a->hold))
+		loop_timer_set(a->loop, &a->hold, HOLD_MS);
 	a->counters.registered++;
 	log_info("register: %s: %s: %zu mailbox%s", spec->user,
 	    log_token(spec->token, shown), spec->n_mailboxes,
 	    spec->n_mailboxes == 1 ? "" : "es");
+	return r;
 }
 
-enum push_result api_notify(
-    struct api *a, const char *user, const char *mailbox, bool now)
+enum push_result api_notify(struct api *a, const char *user, const char *owner,
+    const char *mailbox, bool now)
 {
-	enum push_result result = push_notify(a->queue, user, mailbox, now);
+	enum push_result result = push_notify(a->queue, owner, mailbox, now);
 
+	if (result == PUSH_NO_USER && store_first(a->store, user) != NULL)
+		result = PUSH_NO_MAILBOX;
 	switch (result) {
 	case PUSH_QUEUED:
 		a->counters.notified++;
 		break;
 	case PUSH_NO_MAILBOX:
 		a->counters.unwatched++;
-		log_debug("notify: %s: no device watches %s", user, mailbox);
+		log_debug("notify: %s: no device watches %s", owner, mailbox);
 		break;
 	case PUSH_NO_USER:
 		a->counters.unknown++;
@@ -45,13 +68,24 @@ enum push_result api_notify(
 	return result;
 }
 
+/* NULL, or what is wrong with the names that a notification comes with. */
+static const char *check_names(const char *user, const char *mailbox)
+{
+	if (!reg_text_ok(user, REG_USER_MAX))
+		return "user must be 1 to 255 bytes of UTF-8 without control "
+		       "characters";
+	if (!reg_text_ok(mailbox, MAILBOX_NAME_MAX))
+		return "mailbox must be 1 to 4096 bytes of UTF-8 without "
+		       "control characters";
+	return NULL;
+}
+
 /* NULL, or what is wrong; completes the spec. */
 static const char *check_registration(
     struct reg_spec *spec, const char *subtopic)
 {
 	if (strcmp(subtopic, SUBTOPIC) != 0)
 		return "the subtopic is not " SUBTOPIC;
-	spec->time_s = (int64_t)time(NULL);
 	return reg_spec_check(spec);
 }
 
@@ -88,10 +122,12 @@ static int decode_registration(
 	if (api_ask_mailboxes(q, "Mailboxes", &spec->n_mailboxes) < 0 ||
 	    api_ask_bool(q, "MailboxesAcknowledged", &spec->acked) < 0)
 		return -1;
+	spec->mailboxes = q->api->mailboxes;
+	if (api_ask_canonical(q, "Canonical", spec) < 0)
+		return -1;
 	spec->user = text->user;
 	spec->account = text->account;
 	spec->token = text->token;
-	spec->mailboxes = q->api->mailboxes;
 	wrong = check_registration(spec, text->subtopic);
 	if (wrong == NULL)
 		return 0;
@@ -103,21 +139,36 @@ void api_handle_register(struct ask *q, struct http_conn *conn)
 {
 	struct reg_text text;
 	struct reg_spec spec = { 0 };
+	const struct reg *r;
+	char err[ERR_MAX];
 
 	if (decode_registration(q, &text, &spec) < 0) {
 		api_reply_text(conn, 400, q->err);
 		return;
 	}
-	api_register(q->api, &spec);
-	api_reply_durable(q->api, conn, WAIT_TOPIC, NULL);
+	r = api_register(q->api, &spec, err);
+	if (r == NULL)
+		api_reply_text(conn, 503, err);
+	else
+		api_reply_registered(q->api, conn, WAIT_TOPIC, r);
 }
 
 /* --- POST /notify and the ox driver --- */
 
-static void answer_notify(struct api *a, struct http_conn *conn,
-    const char *user, const char *mailbox, bool now)
+static void answer_notify(struct ask *q, struct http_conn *conn,
+    const char *user, const char *owner, const char *mailbox, bool now)
 {
-	switch (api_notify(a, user, mailbox, now)) {
+	const char *wrong = check_names(user, mailbox);
+
+	if (wrong == NULL && !reg_text_ok(owner, REG_OWNER_MAX))
+		wrong = "owner must be 1 to 255 bytes of UTF-8 without control "
+			"characters";
+	if (wrong != NULL) {
+		err_set(q->err, "%s", wrong);
+		api_reply_text(conn, 400, q->err);
+		return;
+	}
+	switch (api_notify(q->api, user, owner, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -134,14 +185,18 @@ static void answer_notify(struct api *a, struct http_conn *conn,
 void api_handle_notify(struct ask *q, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
-	bool now = false;
+	char owner[REG_OWNER_MAX + 1];
+	bool now = false, has_owner;
 
 	if (api_ask_string(q, "Username", user, sizeof(user)) < 0 ||
+	    api_ask_optional(q, "Owner", owner, sizeof(owner), &has_owner) <
+		0 ||
 	    api_ask_string(q, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
 	    api_ask_events(q, &now) < 0)
 		api_reply_text(conn, 400, q->err);
 	else
-		answer_notify(q->api, conn, user, mailbox, now);
+		answer_notify(
+		    q, conn, user, has_owner ? owner : user, mailbox, now);
 }
 
 void api_handle_ox(struct ask *q, struct http_conn *conn)
@@ -154,7 +209,7 @@ void api_handle_ox(struct ask *q, struct http_conn *conn)
 	    api_ask_string(q, "event", event, sizeof(event)) < 0)
 		api_reply_text(conn, 400, q->err);
 	else
-		answer_notify(q->api, conn, user, mailbox,
+		answer_notify(q, conn, user, user, mailbox,
 		    strcasecmp(event, "messageNew") == 0);
 }
 
@@ -197,23 +252,25 @@ static void line_register(
 		.token = rq->token,
 		.n_mailboxes = boxes->n,
 	};
-	const char *wrong, *end = boxes->first;
-	size_t i;
+	const char *wrong = "more than 1000 mailboxes";
+	const struct reg *r;
+	char err[ERR_MAX];
 
-	for (i = 0; i < boxes->n; i++)
-		end += strlen(end) + 1;
-	api_names_begin(a);
-	buf_add(&a->names, boxes->first, (size_t)(end - boxes->first));
-	api_names_end(a, boxes->n);
-	spec.mailboxes = a->mailboxes;
-	wrong = check_registration(&spec, rq->subtopic);
+	if (boxes->n <= REG_MAILBOXES_MAX) {
+		api_set_mailboxes(a, boxes->first, boxes->n);
+		spec.mailboxes = a->mailboxes;
+		wrong = check_registration(&spec, rq->subtopic);
+	}
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 		return;
 	}
-	api_register(a, &spec);
-	api_reply_durable(a, conn, WAIT_LINE, NULL);
+	r = api_register(a, &spec, err);
+	if (r == NULL)
+		reply_error(conn, err);
+	else
+		api_reply_registered(a, conn, WAIT_LINE, r);
 }
 
 /* That nobody is to be woken is no error: that plugin would log each. */
@@ -222,8 +279,14 @@ static void line_notify(
 {
 	bool now =
 	    rq->events.n == 0 || line_list_has(&rq->events, "MessageNew");
+	const char *wrong = check_names(rq->user, rq->mailbox);
 
-	api_notify(a, rq->user, rq->mailbox, now);
+	if (wrong != NULL) {
+		a->counters.refused++;
+		reply_error(conn, wrong);
+		return;
+	}
+	api_notify(a, rq->user, rq->user, rq->mailbox, now);
 	http_reply_line(conn, "OK ");
 }
 

@@ -39,8 +39,17 @@ struct api_counters {
 	uint64_t unwatched;  /* of mailboxes that nobody watches */
 	uint64_t unknown;    /* for users without a device */
 	uint64_t refused;    /* malformed requests */
-	uint64_t denied;     /* without the right password */
+	uint64_t denied;     /* from those who may not ask */
 };
+
+/* An address that sent wrong passwords. */
+struct api_knock {
+	unsigned char ip[16];
+	int64_t until_ms; /* not logged again before; 0 unused */
+	unsigned n;	  /* since it was */
+};
+
+#define API_KNOCKS 32 /* lines a minute at most */
 
 struct api {
 	struct loop *loop;
@@ -56,14 +65,21 @@ struct api {
 	struct waiter *waiting;
 	size_t n_waiting, waiting_cap;
 	bool store_failed;	  /* the last sync; logged once */
+	bool store_is_full;	  /* the last registration; logged once */
+	struct loop_timer retry;  /* set while the store fails */
+	int64_t retry_ms;	  /* the last pause; 0: none */
+	struct loop_timer hold;	  /* set while store_holds() */
 	struct admin_test *tests; /* test pushes under way */
 	/* the request at hand */
 	struct json_tok *toks;
 	size_t toks_cap;
 	struct buf names; /* decoded mailboxes, each with its NUL */
-	const char **mailboxes;
+	const char *mailboxes[REG_MAILBOXES_MAX];
+	struct reg_canonical canonical[REG_MAILBOXES_MAX];
 	struct buf out;
 	char *authorization; /* "Basic …", NULL: not asked for */
+	struct api_knock knocks[API_KNOCKS];
+	int64_t refusal_said_ms; /* of a foreign request; 0 never */
 };
 
 /* One request being decoded; err is the text of a 400. */
@@ -77,9 +93,25 @@ struct ask {
 /* --- api.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
+/* Answers with the topic, now or as soon as the disk has the registration. */
+void api_reply_registered(struct api *a, struct http_conn *conn,
+    enum waiter_kind kind, const struct reg *r);
 /* Answers now, or as soon as the disk has what is queued.  Takes text over. */
 void api_reply_durable(
     struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text);
+
+/* --- api/guard.c --- */
+
+bool api_is_authorized(const struct api *a, const struct http_request *req);
+/* Logs it, once a minute and address at most. */
+void api_say_wrong_password(struct api *a, const struct http_request *req);
+/* Over TCP, for a Host that is not ours or from another site's web page: why is
+ * what to answer.  Logs it once a minute. */
+bool api_is_foreign(
+    struct api *a, const struct http_request *req, char why[ERR_MAX]);
+/* Root or the daemon's own user, over the Unix socket. */
+bool api_is_admin(const struct http_request *req);
+void api_say_not_admin(const struct http_request *req, char why[ERR_MAX]);
 
 /* --- api/body.c: each returns 0, or -1 with q->err set --- */
 
@@ -94,30 +126,35 @@ int api_ask_bool(struct ask *q, const char *key, bool *v_r);
 int api_ask_number(struct ask *q, const char *key, int64_t *v_r);
 /* The names land in api->names, pointers to them in api->mailboxes. */
 int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r);
+/* After that: whose the spec's mailboxes are, if it is said. */
+int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec);
 /* True if one of the names is MessageNew, or there is none at all. */
 int api_ask_events(struct ask *q, bool *now_r);
-/* Begins api->names anew, and points api->mailboxes at its n strings. */
-void api_names_begin(struct api *a);
-void api_names_end(struct api *a, size_t n);
+/* Points api->mailboxes at n <= REG_MAILBOXES_MAX strings, one after the other,
+ * each with its NUL. */
+void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
-/* A registration that passed reg_spec_check(). */
-void api_register(struct api *a, const struct reg_spec *spec);
-enum push_result api_notify(
-    struct api *a, const char *user, const char *mailbox, bool now);
+/* A registration that passed reg_spec_check(); completes the spec.  NULL with err
+ * set if there is no room. */
+const struct reg *api_register(
+    struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
+/* owner: whose mailbox it is. */
+enum push_result api_notify(struct api *a, const char *user, const char *owner,
+    const char *mailbox, bool now);
 
 void api_handle_register(struct ask *q, struct http_conn *conn);
 void api_handle_notify(struct ask *q, struct http_conn *conn);
 void api_handle_ox(struct ask *q, struct http_conn *conn);
 
-/* --- api_status.c --- */
+/* --- api/status.c --- */
 
 void api_handle_healthz(struct ask *q, struct http_conn *conn);
 void api_handle_status(struct ask *q, struct http_conn *conn);
 void api_handle_metrics(struct ask *q, struct http_conn *conn);
 
-/* --- api_admin.c --- */
+/* --- api/admin.c --- */
 
 void api_handle_list(struct ask *q, struct http_conn *conn);
 void api_handle_forget(struct ask *q, struct http_conn *conn);

@@ -11,7 +11,7 @@
 /* Everything that can be counted, at one moment. */
 struct figures {
 	uint64_t uptime, healthy, connected, expires;
-	uint64_t registrations, queue, in_flight, clients;
+	uint64_t registrations, old_topics, queue, in_flight, clients;
 	uint64_t store_failing;
 	uint64_t connections, resumed;
 	struct push_counters push;
@@ -44,6 +44,9 @@ static const struct figure {
 	    "When the certificate expires, in seconds since 1970."),
 	ROW("registrations", registrations, GAUGE, "registrations",
 	    "Registrations of devices."),
+	ROW("oldTopic", old_topics, GAUGE, "registrations_old_topic",
+	    "Of these, devices that were told another topic: they ignore "
+	    "pushes until they register again."),
 	ROW("queue", queue, GAUGE, "queue_length",
 	    "Devices with a push that waits or is in flight."),
 	ROW("inFlight", in_flight, GAUGE, "pushes_in_flight",
@@ -81,7 +84,7 @@ static const struct figure {
 	ROW("refused", api.refused, COUNTER, "requests_refused_total",
 	    "Malformed requests."),
 	ROW("denied", api.denied, COUNTER, "requests_denied_total",
-	    "Requests without the right password."),
+	    "Requests without the right password, or not allowed."),
 #undef ROW
 };
 
@@ -103,6 +106,7 @@ static void look(struct api *a, struct figures *f, struct apns_status *st)
 		.connected = st->state == APNS_UP,
 		.expires = (uint64_t)cred_expires_s(a->cred),
 		.registrations = store_count(a->store),
+		.old_topics = store_old_topics(a->store),
 		.queue = push_count(a->queue),
 		.in_flight = push_in_flight(a->queue),
 		.clients =
@@ -113,6 +117,16 @@ static void look(struct api *a, struct figures *f, struct apns_status *st)
 		.push = *push_get_counters(a->queue),
 		.api = a->counters,
 	};
+}
+
+/* What was written to api->out. */
+static void reply_out(struct api *a, struct http_conn *conn, const char *type)
+{
+	if (a->out.failed)
+		api_reply_text(conn, 500, "the answer is too long");
+	else
+		http_reply(
+		    conn, 200, type, NULL, buf_head(&a->out), a->out.len);
 }
 
 void api_handle_healthz(struct ask *q, struct http_conn *conn)
@@ -171,7 +185,8 @@ static void write_status(struct api *a, struct buf *b)
 	add_str(b, "apnsError", st.last_error);
 	for (i = 0; i < N_ROWS; i++)
 		add_num(b, rows[i].key, figure(&f, &rows[i]));
-	b->len--; /* the last comma */
+	if (!b->failed)
+		b->len--; /* the last comma */
 	buf_add_str(b, "}\n");
 }
 
@@ -180,14 +195,17 @@ void api_handle_status(struct ask *q, struct http_conn *conn)
 	struct buf *b = &q->api->out;
 
 	write_status(q->api, b);
-	http_reply(conn, 200, JSON, NULL, buf_head(b), b->len);
+	reply_out(q->api, conn, JSON);
 }
 
 void api_log_status(struct api *a)
 {
 	write_status(a, &a->out);
-	log_info("status: %.*s", (int)a->out.len - 1,
-	    (const char *)buf_head(&a->out));
+	if (a->out.failed)
+		log_error("status: the answer is too long");
+	else
+		log_info("status: %.*s", (int)a->out.len - 1,
+		    (const char *)buf_head(&a->out));
 }
 
 /* --- /metrics: Prometheus' text format 0.0.4 --- */
@@ -219,6 +237,5 @@ void api_handle_metrics(struct ask *q, struct http_conn *conn)
 		    row->name, row->help, row->name, types[row->type],
 		    row->name, (unsigned long long)figure(&f, row));
 	}
-	http_reply(
-	    conn, 200, "text/plain; version=0.0.4", NULL, buf_head(b), b->len);
+	reply_out(q->api, conn, "text/plain; version=0.0.4");
 }

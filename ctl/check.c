@@ -1,6 +1,9 @@
 /* ctl/check.c - `xapsd check`: is everything there for a push? */
 #include "ctl.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +12,14 @@
 #include <unistd.h>
 
 #include "apns.h"
+#include "buf.h"
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
 #include "log.h"
 #include "loop.h"
+#include "store.h"
 #include "tls.h"
 
 /* A token that no device has: Apple judges the credentials before it. */
@@ -23,8 +28,6 @@
 	"00000000000000000000000000000000"
 
 #define LOOK_MS 50
-
-#define SERVICE_USER "xapsd" /* whom packages and units start it as */
 
 struct check {
 	const struct conf *conf;
@@ -42,37 +45,133 @@ static int say(const char *step, bool ok, const char *what)
 	return ok ? 0 : -1;
 }
 
-/* --- configuration --- */
-
-/* Root may read what the daemon's user may not: looks with that one's eyes.  Its
- * name, NULL if we are not root or there is no such user. */
-static const char *become_service(const struct conf *conf)
+/* What a start would put up with: not among the steps. */
+static void warn(const char *what)
 {
-	const char *name = conf->user != NULL ? conf->user : SERVICE_USER;
-	const struct passwd *pw;
-
-	if (geteuid() != 0)
-		return NULL;
-	pw = getpwnam(name);
-	return pw != NULL && pw->pw_uid != 0 && daemon_become(pw) == 0 ? name
-								       : NULL;
+	fflush(stdout);
+	fprintf(stderr, "%-14s %-7s %s\n", "", "warning", what);
 }
 
+/* --- configuration --- */
+
+/* Root may read what the daemon's user may not: looks with that one's eyes. */
 static int say_conf(const struct conf *conf)
 {
 	const char *path = conf->path != NULL ? conf->path : "none";
-	const char *user = become_service(conf);
+	const char *user;
 	char line[ERR_MAX];
 
+	if (conf->user != NULL && getpwnam(conf->user) == NULL) {
+		conf_blame(conf, "user", line,
+		    "there is no user %s: make one, or leave this out",
+		    conf->user);
+		return say("configuration", false, line);
+	}
+	user = daemon_become_user(conf);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
 	    user != NULL ? user : "");
 	if (user == NULL || conf->path == NULL || access(path, R_OK) == 0)
 		return say("configuration", true, line);
 	err_set(line,
-	    "%s: the user %s may not read it: chgrp %s, chmod 640, and let it "
-	    "into the folder",
-	    path, user, user);
+	    "%s: the user %s may not read it: chown %s %s && chmod 600 %s, and "
+	    "let it into the folder",
+	    path, user, user, path, path);
 	return say("configuration", false, line);
+}
+
+/* --- listeners --- */
+
+static int say_password(struct check *c)
+{
+	const struct conf *conf = c->conf;
+	char *password;
+	bool empty;
+
+	if (conf->http_password_file == NULL)
+		return 0;
+	password = cred_read_password(
+	    conf, "httpPasswordFile", conf->http_password_file, c->err);
+	if (password == NULL)
+		return say("listeners", false, c->err);
+	empty = *password == '\0';
+	mem_wipe(password, strlen(password));
+	free(password);
+	if (!empty)
+		return 0;
+	conf_blame(conf, "httpPasswordFile", c->err,
+	    "the first line of %s is empty: write the password there",
+	    conf->http_password_file);
+	return say("listeners", false, c->err);
+}
+
+static int say_listeners(struct check *c)
+{
+	int rc = say_password(c);
+
+	if (rc == 0) {
+		rc = daemon_check_listeners(c->conf, warn, c->err);
+		say("listeners", rc == 0, c->err);
+	}
+	return rc;
+}
+
+/* --- database --- */
+
+static int may(const char *path, int how)
+{
+	return faccessat(AT_FDCWD, path, how, AT_EACCESS);
+}
+
+/* The folder is written to, as well: the file is replaced from time to time. */
+static int check_database_folder(const char *path, char err[ERR_MAX])
+{
+	char *copy = xstrdup(path);
+	const char *dir = dirname(copy);
+	int rc = may(dir, W_OK | X_OK);
+
+	if (rc < 0)
+		err_set(err,
+		    "databaseFile: the user cannot write to the folder %s: %s",
+		    dir, strerror(errno));
+	free(copy);
+	return rc;
+}
+
+/* Without taking its lock, which a starting daemon might miss. */
+static int say_database(struct check *c)
+{
+	const char *path = c->conf->database_file;
+	struct store *s;
+	size_t bad = 0;
+	int rc;
+
+	if (check_database_folder(path, c->err) < 0)
+		return say("database", false, c->err);
+	if (access(path, F_OK) < 0 && errno == ENOENT) {
+		err_set(c->err, "%s, which the start will make", path);
+		return say("database", true, c->err);
+	}
+	if (may(path, R_OK | W_OK) < 0) {
+		err_set(c->err,
+		    "databaseFile: the user may not read and write %s: %s",
+		    path, strerror(errno));
+		return say("database", false, c->err);
+	}
+	s = store_view_new();
+	rc = store_view_read(s, path, &bad, c->err);
+	if (rc == 0)
+		err_set(c->err, "%s, %zu registration%s", path, store_count(s),
+		    store_count(s) == 1 ? "" : "s");
+	store_view_free(s);
+	say("database", rc == 0, c->err);
+	if (rc == 0 && bad > 0) {
+		err_set(c->err,
+		    "databaseFile: %zu lines of %s cannot be read: a start "
+		    "keeps them aside",
+		    bad, path);
+		warn(c->err);
+	}
+	return rc;
 }
 
 /* --- credentials --- */
@@ -199,28 +298,36 @@ static int ask(struct check *c)
 	return say_answer(c);
 }
 
+/* What the start finds out, in an order that leads to the cause. */
+static int say_start(struct check *c, struct cred **cred_r)
+{
+	if (say_server(c) < 0)
+		return -1;
+	*cred_r = cred_load(c->conf, c->err);
+	if (say_cred("credentials", *cred_r, c->err) < 0 ||
+	    say_listeners(c) < 0)
+		return -1;
+	return say_database(c);
+}
+
 int ctl_check(const struct conf *conf, const struct cli *cli)
 {
 	struct check c = { .conf = conf };
 	struct cred *cred = NULL;
 	int rc;
 
-	(void)cli;
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below say it */
 	if (say_conf(conf) < 0)
 		return EXIT_FAILED;
+	daemon_check_rights(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		say("start", false, c.err);
 		return EXIT_FAILED;
 	}
-	rc = say_server(&c);
-	if (rc == 0) {
-		cred = cred_load(conf, c.err);
-		rc = say_cred("credentials", cred, c.err);
-	}
-	if (rc == 0) {
+	rc = say_start(&c, &cred);
+	if (rc == 0 && !cli->offline) {
 		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
 		rc = ask(&c);
 		apns_free(c.apns);

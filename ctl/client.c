@@ -2,12 +2,10 @@
 #include "ctl/int.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,22 +16,6 @@
 #define ANSWER_S 30
 
 #define CHUNK 65536
-
-static void say_not_allowed(const char *path, char err[ERR_MAX])
-{
-	const struct group *g;
-	struct stat st;
-
-	g = stat(path, &st) == 0 ? getgrgid(st.st_gid) : NULL;
-	if (g != NULL && st.st_gid != 0)
-		err_set(err,
-		    "you may not use %s: run this as root (sudo), or as a "
-		    "member of group %s",
-		    path, g->gr_name);
-	else
-		err_set(
-		    err, "you may not use %s: run this as root (sudo)", path);
-}
 
 static enum ctl_asked say_unreachable(
     const char *path, int code, char err[ERR_MAX])
@@ -48,7 +30,8 @@ static enum ctl_asked say_unreachable(
 		return CTL_NOT_RUNNING;
 	case EACCES:
 	case EPERM:
-		say_not_allowed(path, err);
+		err_set(
+		    err, "you may not use %s: run this as root (sudo)", path);
 		return CTL_FAILED;
 	default:
 		err_set(err, "%s: %s", path, strerror(code));
@@ -150,7 +133,8 @@ static int split_answer(struct buf *in)
 	size_t head_len;
 	int status;
 
-	buf_add_byte(in, '\0');
+	if (!buf_add_byte(in, '\0'))
+		return -1;
 	end = strstr((const char *)buf_head(in), "\r\n\r\n");
 	if (end == NULL ||
 	    strncmp((const char *)buf_head(in), version, strlen(version)) != 0)
@@ -177,6 +161,10 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
 	int fd = -1;
 
 	buf_reset(body_r);
+	if (body != NULL && body->failed) {
+		err_set(err, "what you ask is too long");
+		return CTL_FAILED;
+	}
 	asked = dial(conf, &fd, err);
 	if (asked != CTL_ANSWERED)
 		return asked;

@@ -13,6 +13,7 @@
 #include "log.h"
 
 struct reg;
+struct store;
 
 /* --- ctl/client.c --- */
 
@@ -48,7 +49,9 @@ int ctl_columns(void);
 void ctl_age(int64_t seconds, char out[16]);
 
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
-void ctl_show_regs(struct reg **regs, size_t n, int64_t ttl_s, bool json);
+/* live: they are the daemon's, which says whose topic is an old one. */
+void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
+    int64_t ttl_s, bool json);
 /* What /status said. */
 void ctl_show_status(const struct json *j);
 

@@ -115,23 +115,39 @@ struct row {
 static const char *const heads[N_COLUMNS] = { "USER", "DEVICE", "ACCOUNT",
 	"REGISTERED", "AGE", "STATE" };
 
-static void fill_row(
-    struct row *row, const struct reg *r, int64_t now_s, int64_t ttl_s)
+/* What of it is in the way of a push, or "active". */
+static const char *state(
+    const struct store *live, const struct reg *r, int64_t age_s, int64_t ttl_s)
+{
+	if (reg_suspended(r))
+		return "suspended";
+	if (reg_time_known(r) && age_s > ttl_s)
+		return "expired";
+	if (live != NULL && store_old_topic(live, r) != NULL)
+		return "old topic";
+	return "active";
+}
+
+static void fill_row(struct row *row, const struct store *live,
+    const struct reg *r, int64_t now_s, int64_t ttl_s)
 {
 	char token[REG_TOKEN_MAX + 1];
 	int64_t age_s = now_s - reg_time_s(r);
-	bool late = age_s > ttl_s;
+	const char *what = state(live, r, age_s, ttl_s);
 
 	snprintf(row->text[C_USER], sizeof(row->text[0]), "%s", reg_user(r));
 	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
 	snprintf(row->text[C_ACCOUNT], SHOWN + 1, "%s", reg_account(r));
-	log_date(reg_time_s(r), LOG_DATE_MINUTE, true, row->text[C_REGISTERED]);
-	ctl_age(age_s, row->text[C_AGE]);
-	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s",
-	    reg_suspended(r) ? "suspended"
-	    : late	     ? "expired"
-			     : "active");
-	row->style = reg_suspended(r) || late ? STYLE_BAD : STYLE_GOOD;
+	/* Registered before the clock was set. */
+	strcpy(row->text[C_REGISTERED], "-");
+	strcpy(row->text[C_AGE], "-");
+	if (reg_time_s(r) > 0) {
+		log_date(reg_time_s(r), LOG_DATE_MINUTE, true,
+		    row->text[C_REGISTERED]);
+		ctl_age(age_s, row->text[C_AGE]);
+	}
+	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s", what);
+	row->style = strcmp(what, "active") == 0 ? STYLE_GOOD : STYLE_BAD;
 }
 
 /* As many names as the terminal's line takes, at least one. */
@@ -151,7 +167,8 @@ static void show_mailboxes(const struct reg *r, int at, int columns)
 	}
 }
 
-static void show_table(struct reg **regs, size_t n, int64_t ttl_s)
+static void show_table(
+    const struct store *live, struct reg **regs, size_t n, int64_t ttl_s)
 {
 	int width[N_COLUMNS], sum = 0, columns = ctl_columns(), w;
 	int64_t now_s = (int64_t)time(NULL);
@@ -161,7 +178,7 @@ static void show_table(struct reg **regs, size_t n, int64_t ttl_s)
 	for (c = 0; c < N_COLUMNS; c++)
 		width[c] = ctl_width(heads[c]);
 	for (i = 0; i < n; i++) {
-		fill_row(&row, regs[i], now_s, ttl_s);
+		fill_row(&row, live, regs[i], now_s, ttl_s);
 		for (c = 0; c < N_COLUMNS; c++) {
 			w = ctl_width(row.text[c]);
 			width[c] = w > width[c] ? w : width[c];
@@ -175,7 +192,7 @@ static void show_table(struct reg **regs, size_t n, int64_t ttl_s)
 	ctl_cell(STYLE_HEAD, "MAILBOXES", 0);
 	putchar('\n');
 	for (i = 0; i < n; i++) {
-		fill_row(&row, regs[i], now_s, ttl_s);
+		fill_row(&row, live, regs[i], now_s, ttl_s);
 		for (c = 0; c < N_COLUMNS; c++)
 			ctl_cell(c == C_STATE ? row.style : STYLE_PLAIN,
 			    row.text[c], width[c]);
@@ -184,29 +201,38 @@ static void show_table(struct reg **regs, size_t n, int64_t ttl_s)
 	}
 }
 
-static void show_json(struct reg **regs, size_t n)
+static void show_json(const struct store *live, struct reg **regs, size_t n)
 {
 	struct buf b = BUF_INIT(CTL_ANSWER_MAX);
+	const char *topic;
 	size_t i;
 
 	putchar('[');
 	for (i = 0; i < n; i++) {
 		buf_reset(&b);
-		reg_write(regs[i], &b);
-		printf("%s\n%.*s,\"suspended\":%s}", i > 0 ? "," : "",
-		    (int)b.len - 2, (const char *)buf_head(&b),
-		    reg_suspended(regs[i]) ? "true" : "false");
+		reg_write(regs[i], NULL, &b);
+		b.len -= strlen("}\n");
+		buf_add_str(&b, ",\"suspended\":");
+		buf_add_str(&b, reg_suspended(regs[i]) ? "true" : "false");
+		topic = live != NULL ? store_old_topic(live, regs[i]) : NULL;
+		if (topic != NULL) {
+			buf_add_str(&b, ",\"oldTopic\":");
+			json_write_str(&b, topic);
+		}
+		printf("%s\n%.*s}", i > 0 ? "," : "", (int)b.len,
+		    (const char *)buf_head(&b));
 	}
 	puts(n > 0 ? "\n]" : "]");
 	buf_free(&b);
 }
 
-void ctl_show_regs(struct reg **regs, size_t n, int64_t ttl_s, bool json)
+void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
+    int64_t ttl_s, bool json)
 {
 	if (json)
-		show_json(regs, n);
+		show_json(live, regs, n);
 	else
-		show_table(regs, n, ttl_s);
+		show_table(live, regs, n, ttl_s);
 }
 
 /* --- status --- */
@@ -226,7 +252,7 @@ static const struct counts {
 	} n[4];
 } counts[] = {
 	{ "Registrations",
-	    { { "registrations", "" },
+	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
 		{ "forgotten", " removed by Apple's word since start" },
 		{ "suspended", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },

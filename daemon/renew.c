@@ -1,14 +1,17 @@
 /* daemon/renew.c - credentials over time. */
 #include "daemon/renew.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "api.h"
 #include "buf.h"
 #include "conf.h"
 #include "cred.h"
-#include "http.h"
+#include "daemon.h"
+#include "daemon/sockets.h"
 #include "log.h"
 #include "loop.h"
 #include "push.h"
@@ -16,6 +19,11 @@
 #include "daemon/watch.h"
 
 #define DAY_S 86400
+
+/* What cannot be read yet is looked for with these pauses, for a file system
+ * that is mounted over a folder says nothing. */
+#define LACK_MIN_MS 1000
+#define LACK_MAX_MS 60000
 
 /* 0: it is past. */
 static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
@@ -31,11 +39,69 @@ struct renew {
 	struct watch *watch;
 	size_t warned; /* the row of the last warning, N_WARN_DAYS none yet */
 
-	struct http_server *server;
-	struct cred *server_cred; /* NULL: no TLS listener */
+	struct listeners *listeners;
+	bool serves_tls;
+	struct cred *server_cred; /* NULL: none, or it lacks its files */
 	struct watch *server_watch;
 	size_t server_warned;
+
+	bool lacks; /* cred stands in for one that cannot be read yet */
+	struct loop_timer lack;
+	int64_t lack_ms;
 };
+
+/* --- files that are not there yet --- */
+
+static void note_unreadable(void *arg, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		*(bool *)arg = true;
+	else
+		close(fd);
+}
+
+bool renew_lacks_file(const struct conf *conf)
+{
+	bool lacks = false;
+
+	cred_each_file(conf, note_unreadable, &lacks);
+	return lacks;
+}
+
+bool renew_lacks_server_file(const struct conf *conf)
+{
+	char *cert = conf_beside(conf, conf->tls_certfile);
+	char *key = conf_beside(conf, conf->tls_keyfile);
+	bool lacks = false;
+
+	note_unreadable(&lacks, cert);
+	note_unreadable(&lacks, key);
+	free(cert);
+	free(key);
+	return lacks;
+}
+
+static bool is_waiting(const struct renew *r)
+{
+	return r->lacks || (r->serves_tls && r->server_cred == NULL);
+}
+
+static void on_lack(void *arg)
+{
+	struct renew *r = arg;
+
+	watch_look(r->watch);
+	watch_look(r->server_watch);
+	if (!is_waiting(r))
+		return;
+	r->lack_ms =
+	    r->lack_ms < LACK_MAX_MS / 2 ? 2 * r->lack_ms : LACK_MAX_MS;
+	loop_timer_set(r->loop, &r->lack, r->lack_ms);
+}
+
+/* --- the credentials --- */
 
 static void watch_one(void *arg, const char *path)
 {
@@ -97,6 +163,9 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
 		return;
 	row = warn_row(expires_s - now_s);
+	/* A clock that ran ahead has warned too early. */
+	if (row > *warned)
+		*warned = N_WARN_DAYS;
 	if (row >= most || row >= *warned)
 		return;
 	*warned = row;
@@ -110,7 +179,7 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 		    whose, utc(expires_s, date), then);
 }
 
-void renew_look(struct renew *r)
+static void look_at_both(struct renew *r)
 {
 	look(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
 	/* Others renew these by themselves 30 days ahead. */
@@ -119,24 +188,50 @@ void renew_look(struct renew *r)
 		    "TLS listener: ", "Dovecot refuses it");
 }
 
-bool renew_reload(struct renew *r)
+void renew_look(struct renew *r)
 {
-	struct cred *fresh, *old = r->cred;
-	char err[ERR_MAX];
+	watch_look(r->watch);
+	watch_look(r->server_watch);
+	look_at_both(r);
+}
 
-	watch_files(r);
-	fresh = cred_load(r->conf, err);
-	if (fresh == NULL) {
-		log_error("%s: not used, the old credentials stay", err);
-		return false;
-	}
+static void warn_rights(const char *sentence)
+{
+	log_warn("%s", sentence);
+}
+
+static void use_cred(struct renew *r, struct cred *fresh)
+{
+	struct cred *old = r->cred;
+
 	r->cred = fresh;
 	push_set_cred(r->queue, fresh);
 	api_set_cred(r->api, fresh);
 	cred_free(old);
+}
+
+bool renew_reload(struct renew *r)
+{
+	struct cred *fresh;
+	char err[ERR_MAX];
+
+	watch_files(r);
+	daemon_check_rights(r->conf, warn_rights);
+	fresh = cred_load(r->conf, err);
+	if (fresh == NULL) {
+		log_error("%s: %s", err,
+		    r->lacks ? "still no pushes"
+			     : "not used, the old credentials stay");
+		if (r->lacks)
+			push_set_lack(r->queue, err);
+		return false;
+	}
+	r->lacks = false;
+	push_set_lack(r->queue, "");
+	use_cred(r, fresh);
 	r->warned = N_WARN_DAYS;
 	say_cred(r);
-	renew_look(r);
+	look_at_both(r);
 	return true;
 }
 
@@ -185,22 +280,25 @@ void renew_reload_server(struct renew *r)
 	bool wanted = r->conf->tls_certfile != NULL;
 	char err[ERR_MAX];
 
-	if (wanted != (old != NULL))
+	if (wanted != r->serves_tls)
 		log_warn("reload: takes effect at the next start only: "
 			 "tlsCertfile");
-	if (!wanted || old == NULL)
+	if (!wanted || !r->serves_tls)
 		return;
 	watch_server_files(r);
 	fresh = cred_load_server(r->conf, err);
 	if (fresh == NULL) {
-		log_error("%s: not used, the old certificate stays", err);
+		log_error("%s: %s", err,
+		    old != NULL ? "not used, the old certificate stays"
+				: "there is no TLS listener yet");
 		return;
 	}
 	use_server_cred(r, fresh);
-	renew_look(r);
-	http_server_set_tls(r->server, cred_tls(fresh));
+	look_at_both(r);
+	listen_set_tls(r->listeners, cred_tls(fresh));
 	/* Who was accepted in this round may have its context only by name. */
-	loop_defer_free(r->loop, old, free_cred);
+	if (old != NULL)
+		loop_defer_free(r->loop, old, free_cred);
 }
 
 /* --- the owner's --- */
@@ -212,29 +310,37 @@ struct renew *renew_new(struct loop *l, const struct conf *conf)
 	r->loop = l;
 	r->conf = conf;
 	r->warned = N_WARN_DAYS;
+	r->serves_tls = conf->tls_certfile != NULL;
+	r->lack_ms = LACK_MIN_MS;
+	loop_timer_init(&r->lack, on_lack, r);
 	watch_files(r);
-	if (conf->tls_certfile != NULL)
+	if (r->serves_tls)
 		watch_server_files(r);
 	return r;
 }
 
 void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
-    struct api *api, struct cred *server_cred, struct http_server *server)
+    struct api *api, struct cred *server_cred, struct listeners *listeners)
 {
 	r->cred = cred;
 	r->queue = queue;
 	r->api = api;
-	r->server = server;
+	r->listeners = listeners;
+	r->lacks = cred_kind(cred) == CRED_NONE && renew_lacks_file(r->conf);
 	say_cred(r);
 	if (server_cred != NULL)
 		use_server_cred(r, server_cred);
-	renew_look(r);
+	daemon_check_rights(r->conf, warn_rights);
+	look_at_both(r);
+	if (is_waiting(r))
+		loop_timer_set(r->loop, &r->lack, r->lack_ms);
 }
 
 void renew_free(struct renew *r)
 {
 	if (r == NULL)
 		return;
+	loop_timer_clear(r->loop, &r->lack);
 	watch_free(r->watch);
 	watch_free(r->server_watch);
 	cred_free(r->cred);

@@ -9,7 +9,7 @@
 struct api;
 struct conf;
 struct cred;
-struct http_server;
+struct listeners;
 struct loop;
 struct push_queue;
 struct renew;
@@ -17,11 +17,17 @@ struct renew;
 /* Watches the files that conf names: to be called before they are read, so that
  * no change is missed.  Everything is borrowed. */
 struct renew *renew_new(struct loop *l, const struct conf *conf);
+/* Whether a file that conf names for the credentials (for the TLS listener)
+ * cannot be read, which may heal by itself. */
+bool renew_lacks_file(const struct conf *conf);
+bool renew_lacks_server_file(const struct conf *conf);
 /* Before the loop runs.  Takes both creds over: the one that queue and api use
- * already, and the one whose cred_tls() the server's listeners use (NULL: there
- * is no TLS listener); all else is borrowed. */
+ * already, cred_none() if its files cannot be read yet; and the one whose
+ * cred_tls() the listeners use (NULL: there is no TLS listener, or its files
+ * cannot be read yet).  What cannot be read yet is waited for.  All else is
+ * borrowed. */
 void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
-    struct api *api, struct cred *server_cred, struct http_server *server);
+    struct api *api, struct cred *server_cred, struct listeners *listeners);
 /* After queue and api. */
 void renew_free(struct renew *r);
 

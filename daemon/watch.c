@@ -1,52 +1,263 @@
-/* daemon/watch.c - tells when one of a few files was changed or replaced. */
+/* daemon/watch.c - tells when one of a few files becomes another one.
+ *
+ * Every folder on the way to a file is watched for the one name in it that the
+ * way leads through: certbot lays links to files, Kubernetes exchanges a link
+ * to a folder, an administrator renames folders.  An event is only a hint: what
+ * counts is whether the name leads to another file than before. */
 #include "daemon/watch.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "buf.h"
 #include "log.h"
 #include "loop.h"
 
-/* Certificate and key are often copied one after the other. */
+/* Certificate and key are often copied one after the other; but somebody who
+ * never stops changing them is not waited for. */
 #define SETTLE_MS 1000
+#define SETTLE_MAX_MS 10000
 
-/* IN_CREATE is for symbolic links, which certbot makes anew. */
-#define EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_ATTRIB | IN_CREATE)
+#define EVENTS                                                                 \
+	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB |            \
+	    IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)
+
+#define LINKS_MAX 40  /* as the kernel has it */
+#define STEPS_MAX 256 /* all files together; a deep way has 20 */
+
+/* A name in a folder, on the way to a file. */
+struct step {
+	int wd;
+	char *name;
+};
+
+/* Which file it is, and what it looks like. */
+struct identity {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+	int error; /* there is none: why */
+};
 
 struct watch {
 	struct loop *loop;
 	struct loop_fd f;
 	struct loop_timer settle;
+	int64_t since_ms; /* of the first change that has not settled */
 	void (*cb)(void *arg);
 	void *arg;
 	struct {
-		int wd; /* its folder's */
-		char *name;
+		char *path;
+		struct identity is;
 	} files[WATCH_FILES_MAX];
 	size_t n;
+	struct step *steps;
+	size_t n_steps;
 };
+
+/* --- the way to a file --- */
+
+static void add_step(struct watch *w, const char *dir, const char *name)
+{
+	size_t i;
+	int wd = inotify_add_watch(w->f.fd, dir, EVENTS);
+
+	/* A folder that we may only pass through cannot be watched: seldom
+	 * does anything change there. */
+	if (wd < 0) {
+		log_at(errno == EACCES ? LOG_L_DEBUG : LOG_L_WARN,
+		    "inotify: %s: %s: a change of %s there is noticed at "
+		    "SIGHUP, or once a day",
+		    dir, strerror(errno), name);
+		return;
+	}
+	for (i = 0; i < w->n_steps; i++)
+		if (w->steps[i].wd == wd && strcmp(w->steps[i].name, name) == 0)
+			return;
+	if (w->n_steps == STEPS_MAX)
+		return;
+	if (w->steps == NULL)
+		w->steps = xcalloc(STEPS_MAX, sizeof(*w->steps));
+	w->steps[w->n_steps].wd = wd;
+	w->steps[w->n_steps++].name = xstrdup(name);
+}
+
+/* Where we are (no links in it), and what is still to be walked. */
+struct way {
+	char at[PATH_MAX], rest[PATH_MAX];
+	int links;
+};
+
+/* Takes the next name off the rest; false at the end. */
+static bool next_name(struct way *y, char name[NAME_MAX + 1])
+{
+	char *p = y->rest + strspn(y->rest, "/");
+	size_t n = strcspn(p, "/");
+
+	if (n == 0 || n > NAME_MAX)
+		return false;
+	memcpy(name, p, n);
+	name[n] = '\0';
+	memmove(y->rest, p + n, strlen(p + n) + 1);
+	return true;
+}
+
+static bool append(char path[PATH_MAX], const char *name)
+{
+	size_t at = strlen(path), n = strlen(name);
+
+	if (at + n + 2 > PATH_MAX)
+		return false;
+	if (at == 0 || path[at - 1] != '/')
+		path[at++] = '/';
+	memcpy(path + at, name, n + 1);
+	return true;
+}
+
+/* Goes on where the link at `full` leads. */
+static bool follow(struct way *y, const char *full)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlink(full, target, sizeof(target) - 1);
+
+	if (n <= 0 || ++y->links > LINKS_MAX)
+		return false;
+	target[n] = '\0';
+	if (*target == '/')
+		strcpy(y->at, "/");
+	if ((size_t)n + strlen(y->rest) + 1 > PATH_MAX)
+		return false;
+	memmove(y->rest + n, y->rest, strlen(y->rest) + 1);
+	memcpy(y->rest, target, (size_t)n);
+	return true;
+}
+
+static void walk(struct watch *w, const char *path)
+{
+	struct way y = { .at = "/" };
+	char name[NAME_MAX + 1], full[PATH_MAX];
+	struct stat st;
+
+	if (strlen(path) >= sizeof(y.rest) ||
+	    (*path != '/' && getcwd(y.at, sizeof(y.at)) == NULL))
+		return;
+	strcpy(y.rest, path);
+	while (next_name(&y, name)) {
+		if (strcmp(name, ".") == 0)
+			continue;
+		if (strcmp(name, "..") == 0) {
+			char *slash = strrchr(y.at, '/');
+
+			slash[slash == y.at] = '\0';
+			continue;
+		}
+		/* Watched before it is looked at: no change falls between. */
+		add_step(w, y.at, name);
+		strcpy(full, y.at);
+		if (!append(full, name) || lstat(full, &st) < 0)
+			return;
+		if (!S_ISLNK(st.st_mode))
+			strcpy(y.at, full);
+		else if (!follow(&y, full))
+			return;
+	}
+}
+
+static struct identity identify(const char *path)
+{
+	struct identity is;
+	struct stat st;
+
+	memset(&is, 0, sizeof(is)); /* it is compared with its padding */
+	if (stat(path, &st) < 0) {
+		is.error = errno;
+		return is;
+	}
+	is.dev = st.st_dev;
+	is.ino = st.st_ino;
+	is.size = st.st_size;
+	is.mtime = st.st_mtim;
+	is.ctime = st.st_ctim;
+	return is;
+}
+
+/* --- events --- */
+
+static void open_inotify(struct watch *w);
+
+static void close_inotify(struct watch *w)
+{
+	int fd = w->f.fd;
+
+	loop_fd_del(w->loop, &w->f);
+	if (fd >= 0)
+		close(fd);
+	while (w->n_steps > 0)
+		free(w->steps[--w->n_steps].name);
+}
+
+/* Walks all ways again and tells if one ends at another file. */
+static void look_again(struct watch *w)
+{
+	struct identity is;
+	bool changed = false;
+	size_t i;
+
+	loop_timer_clear(w->loop, &w->settle);
+	close_inotify(w);
+	open_inotify(w);
+	for (i = 0; i < w->n; i++) {
+		if (w->f.fd >= 0)
+			walk(w, w->files[i].path);
+		is = identify(w->files[i].path);
+		if (memcmp(&is, &w->files[i].is, sizeof(is)) != 0)
+			changed = true;
+		w->files[i].is = is;
+	}
+	if (changed)
+		w->cb(w->arg);
+}
 
 static void on_settled(void *arg)
 {
-	struct watch *w = arg;
+	look_again(arg);
+}
 
-	w->cb(w->arg);
+/* A folder itself was moved, removed or unmounted; or too much happened. */
+static bool is_ours(const struct watch *w, const struct inotify_event *e)
+{
+	size_t i;
+
+	if (e->mask & IN_Q_OVERFLOW)
+		return true;
+	for (i = 0; i < w->n_steps; i++)
+		if (w->steps[i].wd == e->wd &&
+		    (e->len > 0 ? strcmp(w->steps[i].name, e->name) == 0
+				: (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF |
+						 IN_UNMOUNT)) != 0))
+			return true;
+	return false;
 }
 
 static void look_at(struct watch *w, const struct inotify_event *e)
 {
-	size_t i;
+	int64_t now_ms = loop_now_ms(w->loop);
 
-	for (i = 0; i < w->n; i++)
-		if (w->files[i].wd == e->wd && e->len > 0 &&
-		    strcmp(w->files[i].name, e->name) == 0)
-			loop_timer_set(w->loop, &w->settle, SETTLE_MS);
+	if (!is_ours(w, e))
+		return;
+	if (!loop_timer_is_set(&w->settle))
+		w->since_ms = now_ms;
+	if (now_ms - w->since_ms < SETTLE_MAX_MS)
+		loop_timer_set(w->loop, &w->settle, SETTLE_MS);
 }
 
 static void on_events(void *arg, unsigned events)
@@ -68,58 +279,66 @@ static void on_events(void *arg, unsigned events)
 	}
 }
 
+static void open_inotify(struct watch *w)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (fd >= 0 &&
+	    loop_fd_add(w->loop, &w->f, fd, LOOP_READ, on_events, w) == 0)
+		return;
+	log_warn("inotify: %s: changed keys and certificates are noticed at "
+		 "SIGHUP, or once a day",
+	    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* --- the owner's --- */
+
 struct watch *watch_new(struct loop *l, void (*cb)(void *arg), void *arg)
 {
 	struct watch *w = xcalloc(1, sizeof(*w));
-	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
 	w->loop = l;
 	w->f.fd = -1;
 	w->cb = cb;
 	w->arg = arg;
 	loop_timer_init(&w->settle, on_settled, w);
-	if (fd < 0 || loop_fd_add(l, &w->f, fd, LOOP_READ, on_events, w) < 0) {
-		log_warn("inotify: %s: changed keys and certificates are "
-			 "noticed at SIGHUP only",
-		    strerror(errno));
-		if (fd >= 0)
-			close(fd);
-	}
+	open_inotify(w);
 	return w;
 }
 
 void watch_free(struct watch *w)
 {
-	int fd;
-
 	if (w == NULL)
 		return;
-	fd = w->f.fd;
-	loop_fd_del(w->loop, &w->f);
+	close_inotify(w);
 	loop_timer_clear(w->loop, &w->settle);
-	if (fd >= 0)
-		close(fd);
 	while (w->n > 0)
-		free(w->files[--w->n].name);
+		free(w->files[--w->n].path);
+	free(w->steps);
 	free(w);
 }
 
 void watch_add(struct watch *w, const char *path)
 {
-	char *dir = xstrdup(path), *base = xstrdup(path);
-	int wd;
+	assert(w->n < WATCH_FILES_MAX);
+	if (w->f.fd >= 0)
+		walk(w, path);
+	w->files[w->n].path = xstrdup(path);
+	w->files[w->n++].is = identify(path);
+}
 
-	if (w->f.fd >= 0) {
-		assert(w->n < WATCH_FILES_MAX);
-		wd = inotify_add_watch(w->f.fd, dirname(dir), EVENTS);
-		/* Who reads the file complains of a missing folder. */
-		if (wd < 0 && errno != ENOENT)
-			log_warn("inotify: %s: %s: changes are noticed at "
-				 "SIGHUP only",
-			    path, strerror(errno));
-		w->files[w->n].wd = wd;
-		w->files[w->n++].name = xstrdup(basename(base));
+void watch_look(struct watch *w)
+{
+	struct identity is;
+	size_t i;
+
+	for (i = 0; w != NULL && i < w->n; i++) {
+		is = identify(w->files[i].path);
+		if (memcmp(&is, &w->files[i].is, sizeof(is)) != 0) {
+			look_again(w);
+			return;
+		}
 	}
-	free(dir);
-	free(base);
 }

@@ -67,6 +67,7 @@ enum known {
 	H_ENCODING,
 	H_EXPECT,
 	H_AUTHORIZATION,
+	H_ORIGIN,
 };
 
 static const struct {
@@ -79,6 +80,7 @@ static const struct {
 	[H_ENCODING] = { "transfer-encoding", 17 },
 	[H_EXPECT] = { "expect", 6 },
 	[H_AUTHORIZATION] = { "authorization", 13 },
+	[H_ORIGIN] = { "origin", 6 },
 };
 
 #define N_KNOWN (sizeof(known_headers) / sizeof(known_headers[0]))
@@ -163,6 +165,8 @@ static int parse_target(struct scan *s, struct http_str t)
 			;
 		if (i > scheme &&
 		    (i == t.len || t.p[i] == '/' || t.p[i] == '?')) {
+			s->h->host.p = t.p + scheme;
+			s->h->host.len = i - scheme;
 			split_query(s->h, t.p + i, t.len - i);
 			return 0;
 		}
@@ -266,6 +270,10 @@ static int parse_host(struct scan *s, struct http_str v)
 {
 	size_t i;
 
+	/* RFC 9112 3.2.2: the target's counts */
+	if (s->h->host.p == NULL)
+		s->h->host = v;
+
 	for (i = 0; i < v.len; i++)
 		if (!is(v.p[i], HOST))
 			return bad(s, 400, "malformed Host");
@@ -300,6 +308,9 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 				 "the only expectation known is 100-continue");
 	case H_AUTHORIZATION:
 		s->h->authorization = v;
+		return 0;
+	case H_ORIGIN:
+		s->h->origin = v;
 	}
 	return 0;
 }

@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,10 +29,15 @@
 #define ACCEPT_PAUSE_MS 100
 #define ACCEPT_COMPLAIN_MS 60000
 
+/* Clients get no descriptor from this number on (the kernel gives out the lowest
+ * that is free): the rest is for Apple's connection and for files. */
+static int client_fds = INT_MAX;
+
 struct io_listener {
 	struct loop *loop;
 	struct loop_fd f;
 	struct loop_timer pause;
+	bool held;
 	int64_t complained_ms; /* when the last complaint was logged; 0 never */
 	io_accept_cb *cb;
 	void *arg;
@@ -38,7 +45,18 @@ struct io_listener {
 
 /* --- making them --- */
 
-int io_listen_tcp(const char *addr, int port, char err[ERR_MAX])
+static int fail_bind(
+    const char *addr, int port, int fd, int code, char err[ERR_MAX])
+{
+	err_set(
+	    err, "cannot listen on %s port %d: %s", addr, port, strerror(code));
+	if (fd >= 0)
+		close(fd);
+	errno = code; /* the caller may forgive EAFNOSUPPORT */
+	return -1;
+}
+
+int io_bind_tcp(const char *addr, int port, char err[ERR_MAX])
 {
 	const struct addrinfo hints = {
 		.ai_socktype = SOCK_STREAM,
@@ -46,50 +64,55 @@ int io_listen_tcp(const char *addr, int port, char err[ERR_MAX])
 	};
 	struct addrinfo *a = NULL;
 	char service[8];
-	int fd = -1, one = 1, rc;
+	int fd, one = 1, code = 0;
 
 	snprintf(service, sizeof(service), "%d", port);
-	rc = getaddrinfo(addr, service, &hints, &a);
-	if (rc != 0) {
-		err_set(err, "cannot listen on %s: not an IP address", addr);
+	if (getaddrinfo(addr, service, &hints, &a) != 0) {
+		err_set(err,
+		    "cannot listen on %s: not an IP address of this machine",
+		    addr);
+		errno = EADDRNOTAVAIL; /* the interface behind % is missing */
 		return -1;
 	}
 	fd =
 	    socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		goto fail;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (a->ai_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-		goto fail;
-	freeaddrinfo(a);
-	return fd;
-fail:
-	rc = errno;
-	err_set(
-	    err, "cannot listen on %s port %d: %s", addr, port, strerror(rc));
 	if (fd >= 0)
-		close(fd);
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (fd >= 0 && a->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (fd < 0 || bind(fd, a->ai_addr, a->ai_addrlen) < 0)
+		code = errno;
 	freeaddrinfo(a);
-	errno = rc; /* the caller may forgive EAFNOSUPPORT */
-	return -1;
+	return code != 0 ? fail_bind(addr, port, fd, code, err) : fd;
+}
+
+int io_listen_tcp(const char *addr, int port, char err[ERR_MAX])
+{
+	int fd = io_bind_tcp(addr, port, err);
+
+	if (fd >= 0 && listen(fd, BACKLOG) < 0)
+		return fail_bind(addr, port, fd, errno, err);
+	return fd;
 }
 
 /* The socket's folder is often on a tmpfs, empty after every boot. */
-static void make_parent(const char *path)
+static int open_parent(const char *path)
 {
-	char *copy = xstrdup(path);
+	char *copy = xstrdup(path), *dir = dirname(copy);
+	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	mkdir(dirname(copy), 0755);
+	if (fd < 0 && errno == ENOENT && mkdir(dir, 0755) == 0)
+		fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	free(copy);
+	return fd;
 }
 
 /* Removes the socket file of a daemon that died; -1 if one lives. */
-static int remove_stale(const struct sockaddr_un *sun, char err[ERR_MAX])
+static int remove_stale(
+    const char *path, const struct sockaddr_un *sun, char err[ERR_MAX])
 {
 	struct stat st;
-	int fd, rc;
+	int fd, rc, code;
 
 	if (lstat(sun->sun_path, &st) < 0)
 		return 0;
@@ -97,63 +120,136 @@ static int remove_stale(const struct sockaddr_un *sun, char err[ERR_MAX])
 		err_set(err,
 		    "cannot listen on %s: it exists and is no socket; "
 		    "remove it or change socketPath",
-		    sun->sun_path);
+		    path);
+		errno = EEXIST;
 		return -1;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return 0;
 	rc = connect(fd, (const struct sockaddr *)sun, sizeof(*sun));
+	code = rc == 0 ? 0 : errno;
 	close(fd);
-	if (rc == 0 || errno == EAGAIN) {
+	if (code == ENOENT ||
+	    (code == ECONNREFUSED && unlink(sun->sun_path) == 0))
+		return 0;
+	if (code == ECONNREFUSED)
+		code = errno;
+	if (code == 0 || code == EAGAIN)
 		err_set(err,
 		    "cannot listen on %s: another xapsd is running "
 		    "there",
-		    sun->sun_path);
-		return -1;
-	}
-	unlink(sun->sun_path);
-	return 0;
+		    path);
+	else /* not ours to judge or to remove */
+		err_set(err, "cannot listen on %s: the socket there: %s", path,
+		    strerror(code));
+	errno = code;
+	return -1;
 }
 
-int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
+/* In the working directory; -1 with err set, or with errno set and err "". */
+static int bind_here(
+    const char *path, const char *name, unsigned mode, char err[ERR_MAX])
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	mode_t old;
-	int fd, rc;
+	int fd, rc, code;
 
-	if (strlen(path) >= sizeof(sun.sun_path)) {
+	err[0] = '\0';
+	if (*name == '\0') {
+		errno = EISDIR;
+		return -1;
+	}
+	memcpy(sun.sun_path, name, strlen(name));
+	if (remove_stale(path, &sun, err) < 0)
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	/* The file is made with its mode: no chmod, which follows links, and
+	 * no default ACL can widen it. */
+	old = umask(~(mode_t)mode & 0777);
+	rc = fchmod(fd, (mode_t)mode);
+	if (rc == 0)
+		rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	umask(old);
+	if (rc == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	code = errno;
+	close(fd);
+	errno = code;
+	return -1;
+}
+
+int io_give_socket(const char *path, uid_t uid, gid_t gid)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = -1, code;
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		;
+	else if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		errno = EEXIST; /* somebody laid another file there */
+	else if ((uid == (uid_t)-1 || uid == st.st_uid) &&
+		 (gid == (gid_t)-1 || gid == st.st_gid))
+		rc = 0;
+	else
+		rc = fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+	code = errno;
+	close(fd);
+	errno = code;
+	return rc;
+}
+
+/* Works within the folder as it is found now, whoever may exchange the names on
+ * the way to it. */
+int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
+{
+	const struct sockaddr_un *sun = NULL;
+	const char *slash = strrchr(path, '/');
+	int here, dir, fd = -1, code;
+
+	if (strlen(path) >= sizeof(sun->sun_path)) {
 		err_set(err,
 		    "cannot listen on %s: the path is longer than "
 		    "%zu bytes",
-		    path, sizeof(sun.sun_path) - 1);
+		    path, sizeof(sun->sun_path) - 1);
+		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(sun.sun_path, path, strlen(path));
-	make_parent(path);
-	if (remove_stale(&sun, err) < 0)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
-		err_set(err, "socket: %s", strerror(errno));
-		return -1;
+	err[0] = '\0';
+	here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dir = here < 0 ? -1 : open_parent(path);
+	if (dir >= 0 && fchdir(dir) == 0) {
+		fd = bind_here(
+		    path, slash != NULL ? slash + 1 : path, mode, err);
+		code = errno;
+		if (fchdir(here) < 0)
+			log_warn("cannot go back to the working directory: %s",
+			    strerror(errno));
+		errno = code;
 	}
-	/* Nobody may connect before the mode and group are right. */
-	old = umask(0777);
-	rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
-	umask(old);
-	if (rc < 0 || chmod(path, (mode_t)mode) < 0 ||
-	    listen(fd, BACKLOG) < 0) {
-		err_set(err, "cannot listen on %s: %s", path, strerror(errno));
-		close(fd);
-		return -1;
-	}
+	code = errno;
+	if (fd < 0 && err[0] == '\0')
+		err_set(err, "cannot listen on %s: %s", path, strerror(code));
+	if (dir >= 0)
+		close(dir);
+	if (here >= 0)
+		close(here);
+	errno = code;
 	return fd;
 }
 
 /* --- accepting --- */
 
-static void take_breath(struct io_listener *li)
+void io_set_client_fds(int n)
+{
+	client_fds = n;
+}
+
+static void take_breath(struct io_listener *li, int why)
 {
 	int64_t now_ms = loop_now_ms(li->loop);
 
@@ -161,7 +257,7 @@ static void take_breath(struct io_listener *li)
 	    now_ms - li->complained_ms >= ACCEPT_COMPLAIN_MS) {
 		log_warn("accept: %s: new clients wait; raise the limit of "
 			 "open files or lower maxConnections",
-		    strerror(errno));
+		    strerror(why));
 		li->complained_ms = now_ms;
 	}
 	loop_fd_mod(li->loop, &li->f, 0);
@@ -172,7 +268,17 @@ static void on_pause_over(void *arg)
 {
 	struct io_listener *li = arg;
 
-	loop_fd_mod(li->loop, &li->f, LOOP_READ);
+	if (!li->held)
+		loop_fd_mod(li->loop, &li->f, LOOP_READ);
+}
+
+void io_listener_hold(struct io_listener *li, bool hold)
+{
+	if (li->held == hold)
+		return;
+	li->held = hold;
+	if (!loop_timer_is_set(&li->pause))
+		loop_fd_mod(li->loop, &li->f, hold ? 0 : LOOP_READ);
 }
 
 static void on_readable(void *arg, unsigned events)
@@ -181,16 +287,22 @@ static void on_readable(void *arg, unsigned events)
 	int fd, turn;
 
 	(void)events;
-	for (turn = 0; turn < ACCEPT_TURN && li->f.fd >= 0; turn++) {
+	for (turn = 0; turn < ACCEPT_TURN && li->f.fd >= 0 && !li->held;
+	     turn++) {
 		fd =
 		    accept4(li->f.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= client_fds) {
+			close(fd);
+			take_breath(li, EMFILE);
+			return;
+		}
 		if (fd >= 0) {
 			li->cb(li, fd, li->arg);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM)
-			take_breath(li);
+			take_breath(li, errno);
 		if (errno != ECONNABORTED && errno != EINTR)
 			return;
 	}

@@ -11,7 +11,17 @@
 #include "mail-user.h"
 #include "strnum.h"
 
-#if DOVECOT_PREREQ(2, 4, 0)
+/* DOVECOT_PREREQ takes two arguments up to 2.3.17; the third number is unknown
+   to those versions, and 0 is good enough for us. */
+#ifndef DOVECOT_VERSION_MICRO
+#define DOVECOT_VERSION_MICRO 0
+#endif
+#define XAPS_DOVECOT(major, minor, micro)                                      \
+	(DOVECOT_VERSION_MAJOR * 1000000 + DOVECOT_VERSION_MINOR * 1000 +      \
+		DOVECOT_VERSION_MICRO >=                                       \
+	    (major)*1000000 + (minor)*1000 + (micro))
+
+#if XAPS_DOVECOT(2, 4, 0)
 #define XAPS_DOVECOT_2_4
 #include "json-generator.h"
 #include "settings.h"
@@ -23,16 +33,14 @@
 
 /* The settings as the administrator wrote them. */
 struct compat_settings {
-	const char *url;	 /* "" if not set */
+	const char *url; /* "" if not set; several, separated by spaces */
 	const char *user_lookup; /* "" if not set */
 	unsigned int timeout_msecs;
-	unsigned int max_retries;
+	unsigned int register_timeout_msecs;
 };
 
 #define COMPAT_DEFAULT_TIMEOUT_MSECS 1000
-/* One, so that a connection which the daemon closed while it was idle costs no
-   request. */
-#define COMPAT_DEFAULT_MAX_RETRIES 1
+#define COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS 10000
 
 #ifdef XAPS_DOVECOT_2_4
 
@@ -52,9 +60,16 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 	set_r->url = p_strdup(pool, set->url);
 	set_r->user_lookup = p_strdup(pool, set->user_lookup);
 	set_r->timeout_msecs = set->timeout;
-	set_r->max_retries = COMPAT_DEFAULT_MAX_RETRIES;
+	set_r->register_timeout_msecs = set->register_timeout;
 	settings_free(set);
 	return 0;
+}
+
+/* Only 2.3 has settings of any name. */
+static inline const char *compat_plugin_setting(
+    struct mail_user *user ATTR_UNUSED, const char *name ATTR_UNUSED)
+{
+	return NULL;
 }
 
 #else
@@ -63,23 +78,39 @@ static inline void compat_settings_register(void)
 {
 }
 
+static inline const char *compat_plugin_setting(
+    struct mail_user *user, const char *name)
+{
+	return mail_user_plugin_getenv(user, name);
+}
+
+/* max_retries is one of the field's other plugin: ours tries for as long as it
+   makes sense. */
+#define COMPAT_MAX_RETRIES 100
+
 static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
     const char *key, const char *value, const char **error_r)
 {
-	unsigned int *number = NULL;
+	unsigned int *number = NULL, retries = 0;
 
 	if (strcmp(key, "url") == 0)
-		set->url = p_strdup(pool, value);
+		set->url = *set->url == '\0'
+			       ? p_strdup(pool, value)
+			       : p_strconcat(pool, set->url, " ", value, NULL);
 	else if (strcmp(key, "user_lookup") == 0)
 		set->user_lookup = p_strdup(pool, value);
 	else if (strcmp(key, "timeout_msecs") == 0)
 		number = &set->timeout_msecs;
+	else if (strcmp(key, "register_timeout_msecs") == 0)
+		number = &set->register_timeout_msecs;
 	else if (strcmp(key, "max_retries") == 0)
-		number = &set->max_retries;
+		number = &retries;
 	else {
 		*error_r = t_strdup_printf("xaps_config: unknown '%s', known "
-					   "are url, user_lookup, max_retries, "
-					   "timeout_msecs",
+					   "are url, user_lookup, "
+					   "timeout_msecs, "
+					   "register_timeout_msecs, "
+					   "max_retries",
 		    key);
 		return -1;
 	}
@@ -89,7 +120,25 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 		    key, value);
 		return -1;
 	}
+	if (retries > COMPAT_MAX_RETRIES) {
+		*error_r = "xaps_config: max_retries must be 100 at most";
+		return -1;
+	}
 	return 0;
+}
+
+/* Those of the first-generation plugin, where xaps_config has none. */
+static inline void compat_settings_get_old(
+    struct mail_user *user, pool_t pool, struct compat_settings *set)
+{
+	const char *value;
+
+	value = mail_user_plugin_getenv(user, "xaps_socket");
+	if (*set->url == '\0' && value != NULL && *value != '\0')
+		set->url = p_strconcat(pool, "unix:", value, NULL);
+	value = mail_user_plugin_getenv(user, "xaps_user_lookup");
+	if (*set->user_lookup == '\0' && value != NULL)
+		set->user_lookup = p_strdup(pool, value);
 }
 
 static inline int compat_settings_get(struct mail_user *user, pool_t pool,
@@ -100,7 +149,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 
 	set_r->url = set_r->user_lookup = "";
 	set_r->timeout_msecs = COMPAT_DEFAULT_TIMEOUT_MSECS;
-	set_r->max_retries = COMPAT_DEFAULT_MAX_RETRIES;
+	set_r->register_timeout_msecs = COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS;
 	words = t_strsplit_spaces(config == NULL ? "" : config, " \t");
 	for (; *words != NULL; words++) {
 		value = strchr(*words, '=');
@@ -109,16 +158,31 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 			value == NULL ? "" : value + 1, error_r) < 0)
 			return -1;
 	}
+	compat_settings_get_old(user, pool, set_r);
 	return 0;
 }
 
 #endif
 
+/* event_find_field() has another name since 2.3.16. */
+static inline bool compat_event_has_field(struct event *event, const char *key)
+{
+	const struct event_field *fields;
+	unsigned int i, count;
+
+	fields = event_get_fields(event, &count);
+	for (i = 0; i < count; i++) {
+		if (strcmp(fields[i].key, key) == 0)
+			return TRUE;
+	}
+	return FALSE;
+}
+
 /* All that HTTP clients are made of, so that one can be made when no user is
    at hand any more. */
 struct compat_http {
 	pool_t pool;
-	unsigned int timeout_msecs;
+	unsigned int timeout_msecs, connect_timeout_msecs;
 	unsigned int max_idle_time_msecs;
 	const char *dns_client_socket_path; /* NULL: the system's resolver */
 	bool debug;
@@ -160,11 +224,11 @@ static inline struct http_client *compat_http_client_init(
 	set = p_new(pool, struct http_client_settings, 1);
 	http_client_settings_init(pool, set);
 	set->request_timeout_msecs = http->timeout_msecs;
-	set->connect_timeout_msecs = http->timeout_msecs;
+	set->connect_timeout_msecs = http->connect_timeout_msecs;
 	set->max_idle_time_msecs = http->max_idle_time_msecs;
 	set->auto_redirect = FALSE;
 	set->auto_retry = FALSE;
-#if !DOVECOT_PREREQ(2, 4, 3) /* those take care of it themselves */
+#if !XAPS_DOVECOT(2, 4, 2) /* those take care of it themselves */
 	if (http->dns_client_socket_path != NULL)
 		set->dns_client_socket_path =
 		    p_strdup(pool, http->dns_client_socket_path);
@@ -206,7 +270,7 @@ static inline struct http_client *compat_http_client_init(
 		set.ssl = &http->ssl; /* copied, as all is */
 	set.debug = http->debug;
 	set.request_timeout_msecs = http->timeout_msecs;
-	set.connect_timeout_msecs = http->timeout_msecs;
+	set.connect_timeout_msecs = http->connect_timeout_msecs;
 	set.max_idle_time_msecs = http->max_idle_time_msecs;
 	set.no_auto_redirect = TRUE;
 	set.no_auto_retry = TRUE;
@@ -271,10 +335,24 @@ static inline void compat_push_event_init(
 #ifdef IMAP_QUOTE_H
 static inline void compat_append_astring(string_t *dest, const char *src)
 {
-#if DOVECOT_PREREQ(2, 4, 3)
+#if XAPS_DOVECOT(2, 4, 3)
 	imap_append_astring(dest, src, 0);
 #else
 	imap_append_astring(dest, src);
+#endif
+}
+#endif
+
+#ifdef IMAP_CLIENT_H
+/* The administrator has given the whole list of capabilities, and we cannot add
+   ours to it. */
+static inline bool compat_capability_is_fixed(const struct client *client)
+{
+#ifdef XAPS_DOVECOT_2_4
+	return settings_boollist_is_stopped(&client->set->imap_capability);
+#else
+	return *client->set->imap_capability != '\0' &&
+	       *client->set->imap_capability != '+';
 #endif
 }
 #endif
@@ -286,7 +364,7 @@ static inline struct mail_namespace *compat_find_namespace(
 {
 	const char *error;
 
-#if DOVECOT_PREREQ(2, 4, 3)
+#if XAPS_DOVECOT(2, 4, 3)
 	return client_find_namespace_full(cmd, name, &error);
 #else
 	return client_find_namespace_full(cmd->client, name, &error);

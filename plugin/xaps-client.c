@@ -8,11 +8,13 @@
 #include "istream.h"
 #include "llist.h"
 #include "mail-user.h"
+#include "restrict-access.h"
 #include "str.h"
 #include "time-util.h"
 #include "unichar.h"
 #include "compat.h"
 #include "xaps-client.h"
+#include "xaps-log.h"
 #include "xaps-unix.h"
 
 #include <sys/stat.h>
@@ -21,35 +23,51 @@
 #ifndef XAPS_DEFAULT_SOCKET
 #define XAPS_DEFAULT_SOCKET "/run/xapsd/xapsd.sock"
 #endif
-#define XAPS_DEFAULT_URL "http://localhost:11619"
 
-#define XAPS_MAX_RETRIES 100
+#define XAPS_TARGETS_MAX 8
+/* A mistake in a unit, such as 10000 seconds, shall not go unnoticed. */
+#define XAPS_TIMEOUT_MAX_MSECS (10 * 60 * 1000)
 /* In flight at once; the others wait.  More than one, so that an answer which
    is late holds up nothing. */
 #define XAPS_MAX_CONNECTIONS 4
+/* At the end of a process nothing can wait for its turn. */
+#define XAPS_MAX_CONNECTIONS_FINISHING 64
 /* Long enough for a run of deliveries, short since every imap process may hold
    a connection and xapsd takes 1024. */
 #define XAPS_IDLE_MSECS 10000
-/* Before another attempt: a daemon that restarts is back by then. */
-#define XAPS_RETRY_MSECS 100
+/* Between attempts at the end of a process. */
+#define XAPS_FINISH_PAUSE_MSECS 100
+/* From then on one that waits does for equal ones, too. */
+#define XAPS_MERGE_MSECS 1000
+/* What is away for longer is no restart: its administrator should know. */
+#define XAPS_NOTICE_MSECS 5000
+
+/* A call is in the list of its state. */
+enum xaps_call_state {
+	XAPS_CALL_QUEUED, /* may be submitted */
+	XAPS_CALL_ACTIVE, /* until its answer has been handed over */
+	XAPS_CALL_PAUSED, /* to_next is when it is queued again */
+	XAPS_CALL_STATES
+};
 
 /* A request, from its submission until its answer has been handed over.
 
-   Each has a connection to itself, so that nothing that goes wrong with one can
-   harm the next: a connection that hangs, a body without end, a pause after a
-   failure.  Over TCP an http_client whose call ended well is used again, with
-   its connection. */
+   Each attempt has a connection to itself, so that nothing that goes wrong with
+   one can harm the next: a connection that hangs, a body without end.  Over TCP
+   an http_client whose call ended well is used again, with its connection. */
 struct xaps_call {
 	struct xaps_call *prev, *next;
 	struct xaps_client *client;
 	pool_t pool;
 	struct event *event;
-	const char *name, *json;
-	const char *socket_path, *path; /* one way to the daemon */
-	const char *url;		/* the other */
+	const char *event_name, *path, *json;
+	const struct xaps_target *targets, *target;
+	unsigned int targets_count, targets_left;
 	struct timeval posted;
-	unsigned int timeout_msecs, attempts_left;
-	bool ssl, active;
+	unsigned int timeout_msecs, patience_msecs;
+	unsigned int pause_msecs, pause_min_msecs, pause_max_msecs;
+	enum xaps_call_state state;
+	bool mergeable;
 	bool reusable; /* the connection: its answer is read to the end */
 
 	struct xaps_unix *un;
@@ -58,51 +76,68 @@ struct xaps_call {
 	struct http_client_request *req;
 	struct istream *payload;
 	struct io *io;
-	struct timeout *to_deadline;
-	struct timeout *to_next; /* retry, or hand over the answer */
+	struct timeout *to_deadline; /* of the call */
+	struct timeout *to_body;     /* of the answer under way */
+	struct timeout *to_next;     /* next attempt, or hand over the answer */
 	string_t *body;
-	bool done;
+	char *last_error; /* of the attempts before, with its status */
+	unsigned int last_status;
+	bool noticed, done;
 
 	struct xaps_answer answer;
 	xaps_answer_callback_t *callback;
 	void *context;
 };
 
+struct xaps_calls {
+	struct xaps_call *head, *tail;
+	unsigned int count;
+};
+
 struct xaps_client {
 	int refcount;
 	struct ioloop *ioloop;
 	struct compat_http http;
-	struct xaps_call *active, *active_tail;
-	struct xaps_call *queue, *queue_tail;
-	unsigned int active_count, calls_count;
+	struct xaps_calls calls[XAPS_CALL_STATES];
 	struct http_client *idle[XAPS_MAX_CONNECTIONS];
 	unsigned int idle_count;
-	bool finishing, deinitialized;
+	bool finishing, stopped, deinitialized;
 };
 
 /*
  * Settings
  */
 
-const char *xaps_lookup_user(struct mail_user *user, const char *field)
+/* A field of the userdb, else (2.3) a setting of plugin { }; NULL if neither is
+   there or it is empty. */
+static const char *xaps_user_field(struct mail_user *user, const char *name)
 {
-	const char *const *fields = user->userdb_fields;
-	size_t len = strlen(field);
+	const char *const *fields = user->userdb_fields, *value;
+	size_t len = strlen(name);
 
-	/* No such field, or an empty one: this user is no alias. */
-	if (len == 0 || fields == NULL)
-		return user->username;
-	for (; *fields != NULL; fields++) {
-		if (strncmp(*fields, field, len) == 0 &&
-		    (*fields)[len] == '=' && (*fields)[len + 1] != '\0')
+	if (len == 0)
+		return NULL;
+	for (; fields != NULL && *fields != NULL; fields++) {
+		if (strncmp(*fields, name, len) == 0 && (*fields)[len] == '=' &&
+		    (*fields)[len + 1] != '\0')
 			return *fields + len + 1;
 	}
-	return user->username;
+	value = compat_plugin_setting(user, name);
+	return value == NULL || *value == '\0' ? NULL : value;
 }
 
-static int xaps_settings_set_socket(struct xaps_settings *set, pool_t pool,
+const char *xaps_lookup_user(struct mail_user *user, const char *field)
+{
+	const char *name = xaps_user_field(user, field);
+
+	/* No such field, or an empty one: this user is no alias. */
+	return name == NULL ? user->username : name;
+}
+
+static int xaps_target_set_socket(struct xaps_target *target, pool_t pool,
     const char *path, const char **error_r)
 {
+	const char *chroot = restrict_access_get_current_chroot();
 	struct sockaddr_un sa;
 
 	if (*path != '/') {
@@ -115,12 +150,13 @@ static int xaps_settings_set_socket(struct xaps_settings *set, pool_t pool,
 		*error_r = "xaps url: the path of the socket is too long";
 		return -1;
 	}
-	set->socket_path = p_strdup(pool, path);
-	set->name = p_strconcat(pool, "unix:", path, NULL);
+	target->socket_path = p_strdup(pool, path);
+	target->name = p_strconcat(pool, "unix:", path,
+	    chroot == NULL ? NULL : " inside the chroot ", chroot, NULL);
 	return 0;
 }
 
-static int xaps_settings_set_url(struct xaps_settings *set, pool_t pool,
+static int xaps_target_set_url(struct xaps_target *target, pool_t pool,
     const char *str, const char **error_r)
 {
 	struct http_url *url;
@@ -142,10 +178,100 @@ static int xaps_settings_set_url(struct xaps_settings *set, pool_t pool,
 	}
 	while (len > 0 && str[len - 1] == '/')
 		len--;
-	set->url = p_strndup(pool, str, len);
-	set->name = p_strdup(pool, http_url_create_host(url));
-	set->ssl = url->have_ssl;
+	target->url = p_strndup(pool, str, len);
+	target->name = p_strdup(pool, http_url_create_host(url));
+	target->ssl = url->have_ssl;
 	return 0;
+}
+
+static bool xaps_has_scheme(const char *str)
+{
+	return strncmp(str, "unix:", 5) == 0 ||
+	       strncasecmp(str, "http://", 7) == 0 ||
+	       strncasecmp(str, "https://", 8) == 0;
+}
+
+/* A comma parts urls, but not in a password. */
+static bool xaps_comma_parts(const char *after)
+{
+	const char *at = strpbrk(after, "@ \t");
+	const char *scheme = strstr(after, "://");
+
+	return xaps_has_scheme(after) || at == NULL || *at != '@' ||
+	       (scheme != NULL && scheme < at);
+}
+
+static const char *xaps_next_url(const char **str)
+{
+	const char *p, *start = *str;
+
+	start += strspn(start, ", \t");
+	for (p = start; *p != '\0' && *p != ' ' && *p != '\t'; p++) {
+		if (*p == ',' && xaps_comma_parts(p + 1))
+			break;
+	}
+	*str = p;
+	return t_strdup_until(start, p);
+}
+
+static int xaps_settings_set_targets(struct xaps_settings *set, pool_t pool,
+    const char *urls, const char **error_r)
+{
+	struct xaps_target *targets =
+	    p_new(pool, struct xaps_target, XAPS_TARGETS_MAX);
+	const char *url;
+	int ret;
+
+	set->targets = targets;
+	while (*(url = xaps_next_url(&urls)) != '\0') {
+		if (set->targets_count == XAPS_TARGETS_MAX) {
+			*error_r = "xaps url: too many, 8 are possible";
+			return -1;
+		}
+		if (strncmp(url, "unix:", 5) == 0)
+			ret = xaps_target_set_socket(
+			    targets, pool, url + 5, error_r);
+		else
+			ret = xaps_target_set_url(targets, pool, url, error_r);
+		if (ret < 0)
+			return -1;
+		targets++;
+		set->targets_count++;
+	}
+	return 0;
+}
+
+static int xaps_settings_check(
+    const struct compat_settings *conf, const char **error_r)
+{
+	if (conf->timeout_msecs == 0) {
+		*error_r = "xaps timeout must be more than 0";
+		return -1;
+	}
+	if (conf->timeout_msecs > XAPS_TIMEOUT_MAX_MSECS ||
+	    conf->register_timeout_msecs > XAPS_TIMEOUT_MAX_MSECS) {
+		*error_r = "xaps timeout and register timeout must be 10 "
+			   "minutes at most";
+		return -1;
+	}
+	return 0;
+}
+
+/* What the userdb says of this user: xaps=no, xaps=inbox. */
+static int xaps_settings_set_scope(
+    struct xaps_settings *set, struct mail_user *user, const char **error_r)
+{
+	const char *scope = xaps_user_field(user, "xaps");
+
+	if (scope == NULL || strcasecmp(scope, "yes") == 0)
+		return 0;
+	set->off = strcasecmp(scope, "no") == 0;
+	set->inbox_only = strcasecmp(scope, "inbox") == 0;
+	if (set->off || set->inbox_only)
+		return 0;
+	*error_r = t_strdup_printf(
+	    "userdb field xaps must be yes, no or inbox, not '%s'", scope);
+	return -1;
 }
 
 int xaps_settings_get(struct mail_user *user, pool_t pool,
@@ -153,37 +279,28 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 {
 	struct xaps_settings *set = p_new(pool, struct xaps_settings, 1);
 	struct compat_settings conf;
-	struct stat st;
-	int ret;
 
-	if (compat_settings_get(user, pool, &conf, error_r) < 0)
+	xaps_log_init(user);
+	if (xaps_settings_set_scope(set, user, error_r) < 0)
 		return -1;
-	if (conf.timeout_msecs == 0) {
-		*error_r = "xaps timeout must be more than 0";
+	*set_r = set;
+	if (set->off)
+		return 0;
+	if (compat_settings_get(user, pool, &conf, error_r) < 0 ||
+	    xaps_settings_check(&conf, error_r) < 0)
 		return -1;
-	}
-	if (conf.max_retries > XAPS_MAX_RETRIES) {
-		*error_r = "xaps max_retries must be 100 at most";
-		return -1;
-	}
-	if (*conf.url == '\0') {
-		conf.url = stat(XAPS_DEFAULT_SOCKET, &st) == 0
-			       ? "unix:" XAPS_DEFAULT_SOCKET
-			       : XAPS_DEFAULT_URL;
-	}
-	if (strncmp(conf.url, "unix:", 5) == 0)
-		ret =
-		    xaps_settings_set_socket(set, pool, conf.url + 5, error_r);
-	else
-		ret = xaps_settings_set_url(set, pool, conf.url, error_r);
-	if (ret < 0)
+	/* No TCP port unless it is asked for: while the daemon is away, another
+	   user of the machine could have it. */
+	if (xaps_settings_set_targets(set, pool, conf.url, error_r) < 0 ||
+	    (set->targets_count == 0 &&
+		xaps_settings_set_targets(
+		    set, pool, "unix:" XAPS_DEFAULT_SOCKET, error_r) < 0))
 		return -1;
 	set->username =
 	    p_strdup(pool, xaps_lookup_user(user, conf.user_lookup));
 	set->user_lookup = conf.user_lookup;
 	set->timeout_msecs = conf.timeout_msecs;
-	set->max_attempts = conf.max_retries + 1;
-	*set_r = set;
+	set->register_timeout_msecs = conf.register_timeout_msecs;
 	return 0;
 }
 
@@ -204,9 +321,35 @@ bool xaps_is_clean(const char *str)
 
 static void xaps_client_start_queued(struct xaps_client *client);
 static void xaps_client_unref(struct xaps_client *client);
+static void xaps_call_submit(struct xaps_call *call);
 
+static void xaps_call_remove(struct xaps_call *call)
+{
+	struct xaps_calls *calls = &call->client->calls[call->state];
+
+	DLLIST2_REMOVE(&calls->head, &calls->tail, call);
+	calls->count--;
+}
+
+static void xaps_call_add(struct xaps_call *call, enum xaps_call_state state)
+{
+	struct xaps_calls *calls = &call->client->calls[state];
+
+	DLLIST2_APPEND(&calls->head, &calls->tail, call);
+	calls->count++;
+	call->state = state;
+}
+
+static void xaps_call_to(struct xaps_call *call, enum xaps_call_state state)
+{
+	xaps_call_remove(call);
+	xaps_call_add(call, state);
+}
+
+/* The attempt is over, and leaves nothing. */
 static void xaps_call_drop_request(struct xaps_call *call)
 {
+	timeout_remove(&call->to_body);
 	io_remove(&call->io);
 	i_stream_unref(&call->payload);
 	if (call->req != NULL)
@@ -216,22 +359,67 @@ static void xaps_call_drop_request(struct xaps_call *call)
 
 static void xaps_call_free(struct xaps_call *call)
 {
-	struct xaps_client *client = call->client;
-
 	timeout_remove(&call->to_deadline);
 	timeout_remove(&call->to_next);
 	xaps_call_drop_request(call);
 	if (call->http != NULL)
 		http_client_deinit(&call->http);
 	event_unref(&call->event);
-	if (call->active) {
-		DLLIST2_REMOVE(&client->active, &client->active_tail, call);
-		client->active_count--;
-	} else {
-		DLLIST2_REMOVE(&client->queue, &client->queue_tail, call);
-	}
-	client->calls_count--;
+	xaps_call_remove(call);
+	i_free(call->last_error);
 	pool_unref(&call->pool);
+}
+
+static unsigned int xaps_call_age_msecs(const struct xaps_call *call)
+{
+	long long msecs = timeval_diff_msecs(&ioloop_timeval, &call->posted);
+
+	return msecs < 0 ? 0 : (unsigned int)msecs;
+}
+
+/* To be tried again, from the first target on. */
+static void xaps_call_queue(struct xaps_call *call)
+{
+	call->target = call->targets;
+	call->targets_left = call->targets_count;
+	xaps_call_to(call, XAPS_CALL_QUEUED);
+}
+
+static void xaps_call_finish_event(const struct xaps_call *call)
+{
+	event_set_name(call->event, call->event_name);
+	event_add_int(call->event, "status", call->answer.status);
+	event_add_int(call->event, "duration",
+	    timeval_diff_usecs(&ioloop_timeval, &call->posted));
+	if (call->answer.error != NULL)
+		event_add_str(call->event, "error", call->answer.error);
+}
+
+static bool xaps_call_has_target(const struct xaps_call *call, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < call->targets_count; i++) {
+		if (strcmp(call->targets[i].name, name) == 0)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* The daemon has answered: no need to wait for the end of the pauses. */
+static void xaps_client_wake(struct xaps_client *client, const char *target)
+{
+	struct xaps_call *call, *next;
+
+	for (call = client->calls[XAPS_CALL_PAUSED].head; call != NULL;
+	     call = next) {
+		next = call->next;
+		if (!xaps_call_has_target(call, target))
+			continue;
+		call->pause_msecs = call->pause_min_msecs;
+		timeout_remove(&call->to_next);
+		xaps_call_queue(call);
+	}
 }
 
 /* The call is over; its owner may drop the client. */
@@ -242,11 +430,13 @@ static void xaps_call_hand_over(struct xaps_call *call)
 	struct xaps_answer answer = call->answer;
 	void *context = call->context;
 
+	xaps_call_finish_event(call);
 	answer.body = t_strdup(str_c(call->body));
 	answer.error = t_strdup(answer.error);
+	answer.name = t_strdup(call->target->name);
 	answer.event = call->event;
 	event_ref(answer.event);
-	if (call->reusable && call->http != NULL &&
+	if (call->reusable && call->http != NULL && !client->stopped &&
 	    client->idle_count < N_ELEMENTS(client->idle)) {
 		client->idle[client->idle_count++] = call->http;
 		call->http = NULL;
@@ -256,9 +446,13 @@ static void xaps_call_hand_over(struct xaps_call *call)
 	client->refcount++;
 	callback(&answer, context);
 	event_unref(&answer.event);
-	if (!client->deinitialized)
+	if (!client->deinitialized) {
+		if (answer.error == NULL)
+			xaps_client_wake(client, answer.name);
 		xaps_client_start_queued(client);
-	if (client->finishing && client->calls_count == 0)
+	}
+	if (client->finishing && !client->stopped &&
+	    xaps_client_pending(client) == 0)
 		io_loop_stop(current_ioloop);
 	xaps_client_unref(client);
 }
@@ -286,42 +480,148 @@ static void xaps_call_end(struct xaps_call *call, const char *error)
 	call->to_next = timeout_add_short(0, xaps_call_done, call);
 }
 
-static void xaps_call_timed_out(struct xaps_call *call)
+static const char *xaps_call_no_answer(
+    const struct xaps_call *call, unsigned int msecs)
 {
-	call->answer.hangs = TRUE;
-	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
-	xaps_call_end(call,
-	    t_strdup_printf("xapsd at %s gave no %sanswer within %u ms: does "
-			    "it hang?",
-		call->name, call->payload != NULL ? "whole " : "",
-		call->timeout_msecs));
+	return t_strdup_printf("xapsd at %s gave no %sanswer within %u ms: "
+			       "does it hang?",
+	    call->target->name, call->payload != NULL ? "whole " : "", msecs);
 }
 
-static void xaps_call_set_deadline(struct xaps_call *call)
+/* What the last attempt says, else that there was none. */
+static const char *xaps_call_last_error(
+    struct xaps_call *call, unsigned int waited_msecs)
 {
-	if (call->to_deadline == NULL) {
-		call->to_deadline =
-		    timeout_add(call->timeout_msecs, xaps_call_timed_out, call);
+	if (call->last_error != NULL) {
+		call->answer.status = call->last_status;
+		return call->last_error;
 	}
+	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
+	return xaps_call_no_answer(call, waited_msecs);
+}
+
+/* The daemon was away for as long as the call may wait. */
+static void xaps_call_expired(struct xaps_call *call)
+{
+	const char *error = xaps_call_last_error(call, call->patience_msecs);
+
+	if (call->last_error != NULL)
+		error = t_strdup_printf(
+		    "%s (tried for %u s)", error, call->patience_msecs / 1000);
+	xaps_call_end(call, error);
+}
+
+/* Who waits for a person to mend it is told while there is time. */
+static void xaps_call_notice(struct xaps_call *call)
+{
+	struct xaps_answer answer = call->answer;
+
+	if (call->noticed || xaps_call_age_msecs(call) < XAPS_NOTICE_MSECS)
+		return;
+	call->noticed = TRUE;
+	answer.waits = TRUE;
+	answer.name = call->target->name;
+	answer.body = "";
+	answer.error = call->last_error;
+	answer.event = call->event;
+	T_BEGIN
+	{
+		call->callback(&answer, call->context);
+	}
+	T_END;
+}
+
+static void xaps_call_resume(struct xaps_call *call)
+{
+	timeout_remove(&call->to_next);
+	xaps_call_queue(call);
+	xaps_client_start_queued(call->client);
+}
+
+/* The next target at once; after the last one a pause, and all of them again.
+   From the ioloop, since lib-http may be on the stack where an attempt fails. */
+static void xaps_call_next_attempt(struct xaps_call *call)
+{
+	struct xaps_client *client = call->client;
+	unsigned int msecs;
+
+	timeout_remove(&call->to_next);
+	xaps_call_drop_request(call);
+	str_truncate(call->body, 0);
+	if (call->http != NULL)
+		http_client_deinit(&call->http);
+	if (call->http_reused) {
+		/* A kept connection that the daemon has closed is no failure.*/
+		xaps_call_submit(call);
+		return;
+	}
+	if (--call->targets_left > 0) {
+		call->target++;
+		xaps_call_submit(call);
+		return;
+	}
+	xaps_call_notice(call);
+	msecs = client->finishing ? XAPS_FINISH_PAUSE_MSECS : call->pause_msecs;
+	call->pause_msecs = I_MIN(call->pause_msecs * 2, call->pause_max_msecs);
+	xaps_call_to(call, XAPS_CALL_PAUSED);
+	call->to_next = timeout_add(msecs, xaps_call_resume, call);
+	xaps_client_start_queued(client);
+}
+
+/* The attempt has failed.  If the daemon is away, as opposed to not willing,
+   there are others. */
+static void xaps_call_fail(struct xaps_call *call, bool away, const char *error)
+{
+	if (call->done)
+		return;
+	i_free(call->last_error);
+	call->last_error = i_strdup(error);
+	call->last_status = call->answer.status;
+	if (!away || (call->patience_msecs == 0 && call->targets_left <= 1 &&
+			 !call->http_reused)) {
+		xaps_call_end(call, error);
+		return;
+	}
+	timeout_remove(&call->to_body);
+	if (call->to_next == NULL)
+		call->to_next =
+		    timeout_add_short(0, xaps_call_next_attempt, call);
+}
+
+static void xaps_call_timed_out(struct xaps_call *call)
+{
+	const char *error = xaps_call_no_answer(call, call->timeout_msecs);
+
+	/* Over a Unix socket the daemon has read the request and is at fault;
+	   over TCP it may as well be out of reach. */
+	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
+	xaps_call_fail(call,
+	    call->payload == NULL &&
+		(call->targets_left > 1 ||
+		    (call->target->socket_path == NULL && call->mergeable)),
+	    error);
 }
 
 /* The body is complete: what does the answer mean? */
 static void xaps_call_judge(struct xaps_call *call)
 {
+	unsigned int status = call->answer.status;
 	const char *hint = "", *why;
 
 	call->reusable = TRUE;
-	if (call->answer.status / 100 == 2) {
+	if (status / 100 == 2) {
 		xaps_call_end(call, NULL);
 		return;
 	}
 	why = t_strcut(t_strcut(str_c(call->body), '\n'), '\r');
-	if (call->answer.status == 401)
+	if (status == 401)
 		hint = " (set user:password@ in the url)";
 	if (*why == '\0' || !xaps_is_clean(why))
 		why = "no reason given";
-	xaps_call_end(call, t_strdup_printf("xapsd at %s answered %u: %s%s",
-				call->name, call->answer.status, why, hint));
+	/* 502 and 504 are what a proxy says while the daemon is away. */
+	xaps_call_fail(call, status >= 502 && status <= 504,
+	    t_strdup_printf("xapsd at %s answered %u: %s%s", call->target->name,
+		status, why, hint));
 }
 
 static void xaps_call_bad_body(struct xaps_call *call, const char *what)
@@ -329,7 +629,14 @@ static void xaps_call_bad_body(struct xaps_call *call, const char *what)
 	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_BAD_RESPONSE;
 	xaps_call_end(
 	    call, t_strdup_printf("xapsd at %s answered %s: is that xapsd?",
-		      call->name, what));
+		      call->target->name, what));
+}
+
+static void xaps_call_lost(struct xaps_call *call, const char *reason)
+{
+	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_CONNECTION_LOST;
+	xaps_call_fail(call, TRUE,
+	    t_strdup_printf("xapsd at %s: %s", call->target->name, reason));
 }
 
 static void xaps_call_read(struct xaps_call *call)
@@ -348,62 +655,35 @@ static void xaps_call_read(struct xaps_call *call)
 	}
 	if (ret == 0)
 		return;
+	io_remove(&call->io);
 	if (call->payload->stream_errno != 0)
-		xaps_call_bad_body(call, "half");
+		xaps_call_lost(call, "Connection lost in the answer");
 	else if (strlen(str_c(call->body)) != str_len(call->body))
 		xaps_call_bad_body(call, "with a NUL");
 	else
 		xaps_call_judge(call);
 }
 
-static void xaps_call_submit(struct xaps_call *call);
-
-static void xaps_call_retry(struct xaps_call *call)
-{
-	timeout_remove(&call->to_next);
-	xaps_call_drop_request(call);
-	if (call->http != NULL)
-		http_client_deinit(&call->http);
-	xaps_call_submit(call);
-}
-
-static bool xaps_call_may_retry(struct xaps_call *call, unsigned int status)
-{
-	if (status != HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED &&
-	    status != HTTP_CLIENT_REQUEST_ERROR_CONNECTION_LOST)
-		return FALSE;
-	/* A kept connection that the daemon has closed is no failure. */
-	if (call->http_reused)
-		return TRUE;
-	if (call->attempts_left == 0)
-		return FALSE;
-	call->attempts_left--;
-	return TRUE;
-}
-
 static void xaps_call_failed(
     struct xaps_call *call, unsigned int status, const char *reason)
 {
-	if (xaps_call_may_retry(call, status)) {
-		call->to_next =
-		    timeout_add(call->http_reused ? 0 : XAPS_RETRY_MSECS,
-			xaps_call_retry, call);
-		return;
-	}
 	switch (status) {
 	case HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT:
 		xaps_call_timed_out(call);
 		break;
 	case HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED:
 	case HTTP_CLIENT_REQUEST_ERROR_HOST_LOOKUP_FAILED:
-		xaps_call_end(call,
+		xaps_call_fail(call, TRUE,
 		    t_strdup_printf("cannot reach xapsd at %s, is it running? "
 				    "(%s)",
-			call->name, reason));
+			call->target->name, reason));
+		break;
+	case HTTP_CLIENT_REQUEST_ERROR_CONNECTION_LOST:
+		xaps_call_lost(call, reason);
 		break;
 	default:
-		xaps_call_end(call,
-		    t_strdup_printf("xapsd at %s: %s", call->name, reason));
+		xaps_call_end(call, t_strdup_printf("xapsd at %s: %s",
+					call->target->name, reason));
 	}
 }
 
@@ -416,28 +696,33 @@ static void xaps_call_response(
 	call->answer.status = response->status;
 	if (http_response_is_internal_error(response)) {
 		xaps_call_failed(call, response->status, response->reason);
-	} else if (response->payload == NULL) {
-		xaps_call_judge(call);
-	} else {
-		call->payload = response->payload;
-		i_stream_ref(call->payload);
-		xaps_call_set_deadline(call);
-		call->io = io_add_istream(call->payload, xaps_call_read, call);
-		xaps_call_read(call);
+		return;
 	}
+	call->http_reused = FALSE;
+	if (response->payload == NULL) {
+		xaps_call_judge(call);
+		return;
+	}
+	call->payload = response->payload;
+	i_stream_ref(call->payload);
+	call->to_body =
+	    timeout_add(call->timeout_msecs, xaps_call_timed_out, call);
+	call->io = io_add_istream(call->payload, xaps_call_read, call);
+	xaps_call_read(call);
 }
 
 static void xaps_call_submit_http(struct xaps_call *call)
 {
 	struct xaps_client *client = call->client;
 	struct http_client_request *req;
+	const char *url = t_strconcat(call->target->url, call->path, NULL);
 
 	call->http_reused = client->idle_count > 0;
-	call->http = call->http_reused
-			 ? client->idle[--client->idle_count]
-			 : compat_http_client_init(&client->http, call->ssl);
+	call->http = call->http_reused ? client->idle[--client->idle_count]
+				       : compat_http_client_init(
+					     &client->http, call->target->ssl);
 	req = http_client_request_url_str(
-	    call->http, "POST", call->url, xaps_call_response, (void *)call);
+	    call->http, "POST", url, xaps_call_response, (void *)call);
 	http_client_request_set_event(req, call->event);
 	http_client_request_add_header(req, "Content-Type", "application/json");
 	http_client_request_set_payload_data(
@@ -449,62 +734,139 @@ static void xaps_call_submit_http(struct xaps_call *call)
 
 static void xaps_call_submit(struct xaps_call *call)
 {
-	if (call->socket_path != NULL) {
-		call->un = xaps_unix_post(call->socket_path, call->path,
-		    call->json, call->timeout_msecs, xaps_call_response, call);
-	} else {
-		xaps_call_submit_http(call);
+	/* The last way that is left may take its time. */
+	bool patient = call->patience_msecs > 0 && call->targets_left == 1;
+
+	i_zero(&call->answer);
+	call->reusable = FALSE;
+	T_BEGIN
+	{
+		if (call->target->socket_path == NULL) {
+			xaps_call_submit_http(call);
+		} else {
+			call->http_reused = FALSE;
+			call->un = xaps_unix_post(call->target->socket_path,
+			    call->path, call->json, call->timeout_msecs,
+			    patient, xaps_call_response, call);
+		}
 	}
+	T_END;
 }
 
 static void xaps_client_start_queued(struct xaps_client *client)
 {
 	struct xaps_call *call;
+	unsigned int max = client->finishing ? XAPS_MAX_CONNECTIONS_FINISHING
+					     : XAPS_MAX_CONNECTIONS;
 
-	while (client->queue != NULL &&
-	       client->active_count < XAPS_MAX_CONNECTIONS) {
-		call = client->queue;
-		DLLIST2_REMOVE(&client->queue, &client->queue_tail, call);
-		DLLIST2_APPEND(&client->active, &client->active_tail, call);
-		client->active_count++;
-		call->active = TRUE;
+	while ((call = client->calls[XAPS_CALL_QUEUED].head) != NULL &&
+	       client->calls[XAPS_CALL_ACTIVE].count < max &&
+	       !client->stopped) {
+		xaps_call_to(call, XAPS_CALL_ACTIVE);
 		xaps_call_submit(call);
 	}
 }
 
-void xaps_client_post(struct xaps_client *client,
-    const struct xaps_settings *set, const char *path, const char *json,
-    bool in_time, struct event *event, xaps_answer_callback_t *callback,
-    void *context)
+/* Not on its way, unlike what waits for its turn for a moment. */
+static bool xaps_call_is_stuck(const struct xaps_call *call)
 {
-	struct ioloop *prev_ioloop = current_ioloop;
+	return call->last_error != NULL ||
+	       xaps_call_age_msecs(call) >= XAPS_MERGE_MSECS;
+}
+
+/* One that has not been sent yet, and says the same to the same. */
+static struct xaps_call *xaps_client_find_equal(struct xaps_client *client,
+    const struct xaps_settings *set, const struct xaps_request *request)
+{
+	static const enum xaps_call_state states[] = { XAPS_CALL_QUEUED,
+		XAPS_CALL_PAUSED };
+	struct xaps_call *call;
+	unsigned int i;
+
+	for (i = 0; i < N_ELEMENTS(states); i++) {
+		call = client->calls[states[i]].head;
+		for (; call != NULL; call = call->next) {
+			if (call->mergeable && xaps_call_is_stuck(call) &&
+			    strcmp(call->json, request->json) == 0 &&
+			    strcmp(call->path, request->path) == 0 &&
+			    strcmp(call->targets->name, set->targets->name) ==
+				0)
+				return call;
+		}
+	}
+	return NULL;
+}
+
+static const struct xaps_target *xaps_targets_dup(
+    pool_t pool, const struct xaps_settings *set)
+{
+	struct xaps_target *targets =
+	    p_new(pool, struct xaps_target, set->targets_count);
+	unsigned int i;
+
+	for (i = 0; i < set->targets_count; i++) {
+		targets[i].name = p_strdup(pool, set->targets[i].name);
+		targets[i].url = p_strdup(pool, set->targets[i].url);
+		targets[i].socket_path =
+		    p_strdup(pool, set->targets[i].socket_path);
+		targets[i].ssl = set->targets[i].ssl;
+	}
+	return targets;
+}
+
+static struct xaps_call *xaps_call_create(
+    const struct xaps_settings *set, const struct xaps_request *request)
+{
 	struct xaps_call *call;
 	pool_t pool;
 
 	pool = pool_alloconly_create("xaps call", 1024);
 	call = p_new(pool, struct xaps_call, 1);
 	call->pool = pool;
-	call->client = client;
-	call->name = p_strdup(pool, set->name);
-	call->socket_path = p_strdup(pool, set->socket_path);
-	call->path = p_strdup(pool, path);
-	if (set->socket_path == NULL)
-		call->url = p_strconcat(pool, set->url, path, NULL);
-	call->json = p_strdup(pool, json);
-	call->ssl = set->ssl;
-	call->timeout_msecs = set->timeout_msecs;
-	call->attempts_left = set->max_attempts - 1;
+	call->event = request->event;
+	call->event_name = request->event_name;
+	call->path = p_strdup(pool, request->path);
+	call->json = p_strdup(pool, request->json);
+	call->targets = call->target = xaps_targets_dup(pool, set);
+	call->targets_count = call->targets_left = set->targets_count;
 	call->posted = ioloop_timeval;
-	call->event = event_create(event);
+	/* Where there is another way, it must not be too late for it. */
+	call->timeout_msecs = I_MAX(set->timeout_msecs / set->targets_count, 1);
+	call->patience_msecs = request->patience_msecs;
+	call->pause_msecs = call->pause_min_msecs = request->pause_msecs;
+	call->pause_max_msecs = request->pause_max_msecs;
+	call->mergeable = request->mergeable;
 	call->body = str_new(pool, 64);
+	return call;
+}
+
+void xaps_client_post(struct xaps_client *client,
+    const struct xaps_settings *set, const struct xaps_request *request,
+    xaps_answer_callback_t *callback, void *context)
+{
+	struct ioloop *prev_ioloop = current_ioloop;
+	struct xaps_call *call;
+
+	call = request->mergeable ? xaps_client_find_equal(client, set, request)
+				  : NULL;
+	if (call != NULL) {
+		struct event *event = request->event;
+
+		if (call->to_deadline != NULL)
+			timeout_reset(call->to_deadline);
+		event_unref(&event);
+		return;
+	}
+	call = xaps_call_create(set, request);
+	call->client = client;
 	call->callback = callback;
 	call->context = context;
-	DLLIST2_APPEND(&client->queue, &client->queue_tail, call);
-	client->calls_count++;
+	xaps_call_add(call, XAPS_CALL_QUEUED);
 
 	io_loop_set_current(client->ioloop);
-	if (in_time)
-		xaps_call_set_deadline(call);
+	if (call->patience_msecs > 0)
+		call->to_deadline =
+		    timeout_add(call->patience_msecs, xaps_call_expired, call);
 	xaps_client_start_queued(client);
 	io_loop_set_current(prev_ioloop);
 }
@@ -515,18 +877,30 @@ void xaps_client_post(struct xaps_client *client,
 
 /* The resolver blocks; Dovecot's dns-client does not.  Where no name can be
    unknown it is not needed, nor where it is not running. */
+static bool xaps_target_needs_dns(const struct xaps_target *target)
+{
+	const char *error;
+	struct http_url *url;
+
+	return target->socket_path == NULL &&
+	       http_url_parse(target->url, NULL, HTTP_URL_ALLOW_USERINFO_PART,
+		   pool_datastack_create(), &url, &error) == 0 &&
+	       url->host.ip.family == 0 && url->host.name != NULL &&
+	       strcasecmp(url->host.name, "localhost") != 0;
+}
+
 static const char *xaps_dns_socket(
     struct mail_user *user, const struct xaps_settings *set)
 {
-	const char *path, *error;
-	struct http_url *url;
+	const char *path;
 	struct stat st;
+	unsigned int i;
 
-	if (set->socket_path != NULL ||
-	    http_url_parse(set->url, NULL, HTTP_URL_ALLOW_USERINFO_PART,
-		pool_datastack_create(), &url, &error) < 0 ||
-	    url->host.ip.family != 0 || url->host.name == NULL ||
-	    strcasecmp(url->host.name, "localhost") == 0)
+	for (i = 0; i < set->targets_count; i++) {
+		if (xaps_target_needs_dns(&set->targets[i]))
+			break;
+	}
+	if (i == set->targets_count)
 		return NULL;
 	path = t_strconcat(compat_base_dir(user), "/dns-client", NULL);
 	return stat(path, &st) == 0 ? path : NULL;
@@ -546,6 +920,9 @@ struct xaps_client *xaps_client_init(struct mail_user *user,
 		return NULL;
 	}
 	http.timeout_msecs = set->timeout_msecs;
+	/* Who cannot be reached shall not look like one who hangs. */
+	http.connect_timeout_msecs =
+	    set->timeout_msecs - set->timeout_msecs / 10;
 	http.max_idle_time_msecs = XAPS_IDLE_MSECS;
 	http.dns_client_socket_path =
 	    p_strdup(http.pool, xaps_dns_socket(user, set));
@@ -567,15 +944,16 @@ static void xaps_client_unref(struct xaps_client *client)
 void xaps_client_deinit(struct xaps_client **_client)
 {
 	struct xaps_client *client = *_client;
+	unsigned int i;
 
 	if (client == NULL)
 		return;
 	*_client = NULL;
 	client->deinitialized = TRUE;
-	while (client->queue != NULL)
-		xaps_call_free(client->queue);
-	while (client->active != NULL)
-		xaps_call_free(client->active);
+	for (i = 0; i < XAPS_CALL_STATES; i++) {
+		while (client->calls[i].head != NULL)
+			xaps_call_free(client->calls[i].head);
+	}
 	while (client->idle_count > 0)
 		http_client_deinit(&client->idle[--client->idle_count]);
 	compat_http_deinit_ssl(&client->http);
@@ -598,59 +976,96 @@ static void xaps_call_switch_ioloop(struct xaps_call *call)
 		call->io = io_loop_move_io(&call->io);
 	if (call->to_deadline != NULL)
 		call->to_deadline = io_loop_move_timeout(&call->to_deadline);
+	if (call->to_body != NULL)
+		call->to_body = io_loop_move_timeout(&call->to_body);
 	if (call->to_next != NULL)
 		call->to_next = io_loop_move_timeout(&call->to_next);
 }
 
-unsigned int xaps_client_finish(
-    struct xaps_client **_client, unsigned int msecs)
+/* No pause outlasts the process. */
+static void xaps_client_hurry(struct xaps_client *client)
+{
+	struct xaps_call *call;
+	unsigned int i;
+
+	for (i = 0; i < XAPS_CALL_STATES; i++) {
+		for (call = client->calls[i].head; call != NULL;
+		     call = call->next)
+			xaps_call_switch_ioloop(call);
+	}
+	client->finishing = TRUE;
+	while ((call = client->calls[XAPS_CALL_PAUSED].head) != NULL)
+		xaps_call_resume(call);
+	xaps_client_start_queued(client);
+}
+
+/* The time is over.  What the socket takes is with the daemon, though it may be
+   too busy to answer, or about to start. */
+static void xaps_call_give_up(struct xaps_call *call, unsigned int msecs)
+{
+	const struct xaps_target *target = call->target;
+
+	timeout_remove(&call->to_next);
+	if (!call->done && target->socket_path != NULL)
+		call->answer.left =
+		    (call->un != NULL && xaps_unix_is_sent(call->un)) ||
+		    xaps_unix_leave(
+			target->socket_path, call->path, call->json);
+	if (call->answer.left)
+		call->answer.error = t_strdup_printf(
+		    "xapsd at %s gave no answer within %u ms: the request is "
+		    "left in its socket",
+		    target->name, msecs);
+	else if (!call->done)
+		call->answer.error =
+		    t_strdup(xaps_call_last_error(call, msecs));
+	xaps_call_hand_over(call);
+}
+
+static void xaps_client_give_up(struct xaps_client *client, unsigned int msecs)
+{
+	struct xaps_call *call;
+	unsigned int i;
+
+	client->stopped = TRUE;
+	for (i = 0; i < XAPS_CALL_STATES; i++) {
+		while ((call = client->calls[i].head) != NULL) {
+			T_BEGIN
+			{
+				xaps_call_give_up(call, msecs);
+			}
+			T_END;
+		}
+	}
+}
+
+void xaps_client_finish(struct xaps_client **_client, unsigned int msecs)
 {
 	struct xaps_client *client = *_client;
-	struct xaps_call *call;
 	struct timeout *to;
 	struct ioloop *ioloop;
-	unsigned int lost;
 
 	if (client == NULL)
-		return 0;
-	client->refcount++;
+		return;
 	while (client->idle_count > 0)
 		http_client_deinit(&client->idle[--client->idle_count]);
 	ioloop = io_loop_create();
 	client->ioloop = ioloop;
-	for (call = client->active; call != NULL; call = call->next)
-		xaps_call_switch_ioloop(call);
 	to = timeout_add(msecs, xaps_client_expire, ioloop);
-	client->finishing = TRUE;
-	if (client->calls_count > 0)
+	xaps_client_hurry(client);
+	if (xaps_client_pending(client) > 0)
 		io_loop_run(ioloop);
 	timeout_remove(&to);
-	lost = client->calls_count;
-	/* A callback may have done it already, seeing that the daemon hangs. */
-	if (!client->deinitialized)
-		xaps_client_deinit(_client);
-	xaps_client_unref(client);
+	xaps_client_give_up(client, msecs);
+	xaps_client_deinit(_client);
 	io_loop_destroy(&ioloop);
-	return lost;
-}
-
-unsigned int xaps_client_drop_stale(struct xaps_client *client)
-{
-	struct xaps_call *call, *next;
-	unsigned int count = 0;
-
-	for (call = client->queue; call != NULL; call = next) {
-		next = call->next;
-		if (timeval_diff_msecs(&ioloop_timeval, &call->posted) <
-		    (long long)call->timeout_msecs)
-			continue;
-		xaps_call_free(call);
-		count++;
-	}
-	return count;
 }
 
 unsigned int xaps_client_pending(const struct xaps_client *client)
 {
-	return client->calls_count;
+	unsigned int i, count = 0;
+
+	for (i = 0; i < XAPS_CALL_STATES; i++)
+		count += client->calls[i].count;
+	return count;
 }

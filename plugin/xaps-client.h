@@ -12,32 +12,57 @@
 /* The longest topic, and how much of any answer's body is kept. */
 #define XAPS_BODY_MAX 255
 
+/* Requests that may wait in a process, 3 KB each: enough for what arrives while
+   the daemon restarts. */
+#define XAPS_PENDING_MAX 1000
+
 struct mail_user;
 struct xaps_client;
 
-struct xaps_settings {
-	const char *name; /* where the daemon is, for messages: no password */
-	const char *url;  /* ends without slash */
+/* One way to the daemon. */
+struct xaps_target {
+	const char *name;	 /* for messages: no password */
+	const char *url;	 /* ends without slash */
 	const char *socket_path; /* or this */
+	bool ssl;
+};
+
+struct xaps_settings {
+	const struct xaps_target *targets; /* in the order of preference */
+	unsigned int targets_count;	   /* at least 1 */
 	const char *username;	 /* of the user, as the daemon shall know it */
 	const char *user_lookup; /* where that comes from; "": the login */
 	unsigned int timeout_msecs; /* for one attempt */
-	unsigned int max_attempts;
-	bool ssl;
+	unsigned int register_timeout_msecs;
+	bool off;	 /* no pushes for this user; the rest is not set */
+	bool inbox_only; /* pushes for INBOX only */
 };
 
 struct xaps_answer {
 	unsigned int status; /* of HTTP, or Dovecot's 9000 and up */
+	const char *name;    /* of the target */
 	const char *body;    /* what came of it, at most XAPS_BODY_MAX */
 	const char *error;   /* NULL if status is 2xx and the body complete */
-	bool hangs;	     /* nothing came in time, or not all of it */
+	bool waits; /* not the end: the daemon is away, attempts go on */
+	bool left;  /* error is that the process ends before the answer */
 	struct event *event;
 };
 
 /* Always called from the ioloop, with no code of lib-http on the stack: it may
-   deinit the client. */
+   deinit the client, unless the answer waits. */
 typedef void xaps_answer_callback_t(
     const struct xaps_answer *answer, void *context);
+
+/* What is asked, and how long it is worth trying while the daemon is away. */
+struct xaps_request {
+	const char *path, *json;
+	unsigned int patience_msecs;
+	unsigned int pause_msecs;     /* before the second attempt */
+	unsigned int pause_max_msecs; /* it doubles up to this */
+	bool mergeable;		/* one that waits does for an equal one, too */
+	struct event *event;	/* the request takes this reference */
+	const char *event_name; /* at the end */
+};
 
 /* Reads and checks the user's settings, allocated from pool. */
 int xaps_settings_get(struct mail_user *user, pool_t pool,
@@ -52,22 +77,15 @@ struct xaps_client *xaps_client_init(struct mail_user *user,
     const char **error_r);
 /* Drops what is under way without calling back. */
 void xaps_client_deinit(struct xaps_client **client);
-/* Waits for what is under way, then deinits.  Returns the number of requests
-   that had no answer. */
-unsigned int xaps_client_finish(
-    struct xaps_client **client, unsigned int msecs);
-/* For when the daemon hangs: drops what has waited in the queue for its timeout
-   or longer.  Returns how many. */
-unsigned int xaps_client_drop_stale(struct xaps_client *client);
+/* For the end of a process: waits for what is under way, leaves the rest in the
+   daemon's socket if it can, then deinits. */
+void xaps_client_finish(struct xaps_client **client, unsigned int msecs);
 unsigned int xaps_client_pending(const struct xaps_client *client);
 
-/* Sends.  The answer comes through callback, once: within the settings' timeout
-   if in_time, else as attempts and the queue allow.  event is the parent for
-   log lines. */
+/* Sends.  The answer comes through callback, once, but for those that wait. */
 void xaps_client_post(struct xaps_client *client,
-    const struct xaps_settings *set, const char *path, const char *json,
-    bool in_time, struct event *event, xaps_answer_callback_t *callback,
-    void *context);
+    const struct xaps_settings *set, const struct xaps_request *request,
+    xaps_answer_callback_t *callback, void *context);
 
 /* For JSON: valid UTF-8 without control characters. */
 bool xaps_is_clean(const char *str);

@@ -12,6 +12,7 @@
 #include "str.h"
 #include "compat.h"
 #include "xaps-client.h"
+#include "xaps-log.h"
 #include "xaps-mailbox.h"
 #include "xaps-imap-plugin.h"
 
@@ -23,7 +24,13 @@
 #define XAPS_DEVICE_TOKEN_MAX 200
 #define XAPS_MAILBOXES_MAX 1000
 
+/* Of a field that goes to Dovecot's stats process. */
+#define XAPS_EVENT_MAILBOX_MAX 1000
+
 #define XAPS_IMAP_CONTEXT(obj) MODULE_CONTEXT(obj, xaps_imap_module)
+
+/* A phone that is told NO may ask again only after a day. */
+#define XAPS_REGISTER_PAUSE_MSECS 1000
 
 struct xaps_imap_client {
 	union imap_module_context module_ctx;
@@ -72,6 +79,7 @@ static MODULE_CONTEXT_DEFINE_INIT(xaps_imap_module, &imap_module_register);
 static imap_client_created_func_t *next_hook_client_created;
 static struct module *xaps_imap_plugin_module;
 static struct ioloop *main_ioloop;
+static struct command orig_logout;
 
 /*
  * Arguments
@@ -227,6 +235,20 @@ static const char *xaps_check_values(struct xaps_command *ctx)
 	return NULL;
 }
 
+/* Others neither are acknowledged nor registered. */
+static bool xaps_only_inbox(struct xaps_command *ctx)
+{
+	const char *const *names;
+	unsigned int i, count;
+
+	names = array_get(&ctx->mailboxes, &count);
+	for (i = count; i > 0; i--) {
+		if (strcasecmp(names[i - 1], "INBOX") != 0)
+			array_delete(&ctx->mailboxes, i - 1, 1);
+	}
+	return array_count(&ctx->mailboxes) > 0;
+}
+
 /*
  * Answering
  */
@@ -291,15 +313,20 @@ static void xaps_command_answered(
 	struct client_command_context *cmd = ctx->cmd;
 	struct client *client = cmd->client;
 
+	if (answer->waits)
+		return;
 	xaps_client_deinit(&ctx->client);
 	if (answer->error != NULL)
 		e_error(answer->event, "xaps: %s", answer->error);
 	else if (answer->status != 200 || !xaps_is_topic(answer->body))
 		e_error(answer->event,
-		    "xaps: %s answered %u without a topic: is that xapsd?",
-		    ctx->set->name, answer->status);
-	else
+		    "xaps: xapsd at %s answered %u without a topic: is that "
+		    "xapsd?",
+		    answer->name, answer->status);
+	else {
 		ctx->topic = p_strdup(cmd->pool, answer->body);
+		e_debug(answer->event, "xaps: registered");
+	}
 	ctx->answered = TRUE;
 
 	if (client->output_cmd_lock != NULL) {
@@ -325,6 +352,25 @@ static bool xaps_command_continue(struct client_command_context *cmd)
 		return FALSE;
 	xaps_send_reply(ctx);
 	return TRUE;
+}
+
+/* LOGOUT cuts off what is not answered yet.  So it waits in the way in which
+   Dovecot lets it wait for a FETCH. */
+static bool cmd_logout_after_answers(struct client_command_context *cmd)
+{
+	struct client_command_context *other = cmd->client->command_queue;
+	bool waiting = FALSE;
+
+	for (; other != NULL; other = other->next) {
+		if (other->func == xaps_command_continue) {
+			other->cmd_flags |= COMMAND_FLAG_USES_MAILBOX;
+			waiting = TRUE;
+		}
+	}
+	if (!waiting)
+		return orig_logout.func(cmd);
+	cmd->state = CLIENT_COMMAND_STATE_WAIT_UNAMBIGUITY;
+	return FALSE;
 }
 
 /*
@@ -422,6 +468,26 @@ static const char *xaps_register_json(const struct xaps_command *ctx)
 	return str_c(json);
 }
 
+static void xaps_register_post(struct xaps_command *ctx)
+{
+	struct client *client = ctx->cmd->client;
+	struct xaps_request request = {
+		.path = "/register",
+		.json = xaps_register_json(ctx),
+		.patience_msecs = ctx->set->register_timeout_msecs,
+		.pause_msecs = XAPS_REGISTER_PAUSE_MSECS,
+		.pause_max_msecs = XAPS_REGISTER_PAUSE_MSECS,
+		.event = xaps_event_create(client->user),
+		.event_name = "xaps_register_finished",
+	};
+
+	event_add_str(request.event, "mailbox",
+	    t_strndup(t_array_const_string_join(&ctx->mailboxes, ","),
+		XAPS_EVENT_MAILBOX_MAX));
+	xaps_client_post(
+	    ctx->client, ctx->set, &request, xaps_command_answered, ctx);
+}
+
 static bool xaps_register(struct xaps_command *ctx)
 {
 	struct client_command_context *cmd = ctx->cmd;
@@ -447,9 +513,7 @@ static bool xaps_register(struct xaps_command *ctx)
 	cmd->func = xaps_command_continue;
 	cmd->context = ctx;
 	cmd->state = CLIENT_COMMAND_STATE_WAIT_EXTERNAL;
-	xaps_client_post(ctx->client, ctx->set, "/register",
-	    xaps_register_json(ctx), TRUE, cmd->client->event,
-	    xaps_command_answered, ctx);
+	xaps_register_post(ctx);
 	return FALSE;
 }
 
@@ -484,6 +548,10 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
 		    cmd, t_strdup_printf("BAD " XAPS_COMMAND ": %s.", error));
 		return TRUE;
 	}
+	if (ctx->set->inbox_only && !xaps_only_inbox(ctx)) {
+		xaps_send_no(cmd, "Only INBOX is pushed for this user.");
+		return TRUE;
+	}
 	if (array_count(&ctx->mailboxes) > XAPS_MAILBOXES_MAX) {
 		xaps_send_no(
 		    cmd, "[LIMIT] Too many mailboxes, 1000 are possible.");
@@ -496,26 +564,51 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
  * Plugin
  */
 
-static void xaps_imap_client_created(struct client **_client)
+/* One that does not list ours hides it. */
+static void xaps_check_capability(struct client *client)
 {
-	struct client *client = *_client;
+	if (compat_capability_is_fixed(client) &&
+	    !str_array_icase_find(
+		t_strsplit_spaces(str_c(client->capability_string), " "),
+		XAPS_COMMAND) &&
+	    xaps_log_is_due(XAPS_LOG_CAPABILITY))
+		e_warning(client->event,
+		    "xaps: imap_capability does not list " XAPS_COMMAND
+		    ", so no phone will register: add it there");
+}
+
+static void xaps_imap_client_add(struct client *client)
+{
 	struct xaps_imap_client *xclient;
 	const struct xaps_settings *set;
 	const char *error;
 
-	if (mail_user_is_plugin_loaded(client->user, xaps_imap_plugin_module)) {
-		if (xaps_settings_get(
-			client->user, client->pool, &set, &error) == 0) {
-			xclient =
-			    p_new(client->pool, struct xaps_imap_client, 1);
-			xclient->set = set;
-			MODULE_CONTEXT_SET(client, xaps_imap_module, xclient);
-			client_add_capability(client, XAPS_COMMAND);
-		} else if (event_find_field_recursive(
-			       client->user->event, XAPS_ERROR_FIELD) == NULL) {
-			/* The driver has not said so already. */
+	if (xaps_settings_get(client->user, client->pool, &set, &error) < 0) {
+		/* The driver may have said so already. */
+		if (!compat_event_has_field(
+			client->user->event, XAPS_ERROR_FIELD))
 			e_error(client->user->event, "xaps: %s", error);
+		return;
+	}
+	if (set->off)
+		return;
+	xclient = p_new(client->pool, struct xaps_imap_client, 1);
+	xclient->set = set;
+	MODULE_CONTEXT_SET(client, xaps_imap_module, xclient);
+	client_add_capability(client, XAPS_COMMAND);
+	xaps_check_capability(client);
+}
+
+static void xaps_imap_client_created(struct client **_client)
+{
+	struct client *client = *_client;
+
+	if (mail_user_is_plugin_loaded(client->user, xaps_imap_plugin_module)) {
+		T_BEGIN
+		{
+			xaps_imap_client_add(client);
 		}
+		T_END;
 	}
 	if (next_hook_client_created != NULL)
 		next_hook_client_created(_client);
@@ -530,6 +623,10 @@ XAPS_EXPORT void xaps_imap_plugin_init(struct module *module)
 	main_ioloop = current_ioloop;
 	compat_settings_register();
 	command_register(XAPS_COMMAND, cmd_xapplepushservice, 0);
+	orig_logout = *command_find("LOGOUT");
+	command_unregister(orig_logout.name);
+	command_register(
+	    orig_logout.name, cmd_logout_after_answers, orig_logout.flags);
 	next_hook_client_created =
 	    imap_client_created_hook_set(xaps_imap_client_created);
 }
@@ -538,4 +635,6 @@ XAPS_EXPORT void xaps_imap_plugin_deinit(void)
 {
 	imap_client_created_hook_set(next_hook_client_created);
 	command_unregister(XAPS_COMMAND);
+	command_unregister(orig_logout.name);
+	command_register(orig_logout.name, orig_logout.func, orig_logout.flags);
 }

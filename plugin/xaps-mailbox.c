@@ -158,7 +158,8 @@ static const char *xaps_owners_prefix(struct mail_namespace *ns)
 	if (ns->type == MAIL_NAMESPACE_TYPE_PRIVATE)
 		return (ns->flags & NAMESPACE_FLAG_INBOX_USER) != 0
 			   ? ""
-			   : ns->prefix;
+			   : t_str_replace(
+				 ns->prefix, mail_namespace_get_sep(ns), '/');
 	if (ns->owner == NULL || (path = xaps_path_in_home(ns->owner,
 				      xaps_namespace_path(ns))) == NULL)
 		return "";
@@ -182,22 +183,15 @@ static const char *xaps_mailbox_name(
 {
 	const enum namespace_flags inbox =
 	    NAMESPACE_FLAG_INBOX_USER | NAMESPACE_FLAG_INBOX_ANY;
-	char sep = mail_namespace_get_sep(ns);
 	const char *vname;
-	char *name, *p;
 
 	if (strcmp(box->name, "INBOX") == 0 && (ns->flags & inbox) != 0)
 		return "INBOX";
 	vname = mailbox_list_get_vname(ns->list, box->name);
 	if (strncmp(vname, ns->prefix, ns->prefix_len) == 0)
 		vname += ns->prefix_len;
-	name =
-	    t_strdup_noconst(t_strconcat(xaps_owners_prefix(ns), vname, NULL));
-	for (p = name; *p != '\0'; p++) {
-		if (*p == sep)
-			*p = '/';
-	}
-	return name;
+	return t_strconcat(xaps_owners_prefix(ns),
+	    t_str_replace(vname, mail_namespace_get_sep(ns), '/'), NULL);
 }
 
 static bool xaps_fits(const char *str, size_t max)

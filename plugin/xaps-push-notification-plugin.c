@@ -14,15 +14,14 @@
 #include "str.h"
 #include "compat.h"
 #include "xaps-client.h"
+#include "xaps-log.h"
 #include "xaps-mailbox.h"
 #include "xaps-push-notification-plugin.h"
 
-/* A process that sends faster than any daemon answers: one without a loop
-   between its transactions, such as doveadm.  3 KB each. */
-#define XAPS_PENDING_MAX 2000
-
-/* The same failure is logged once in this time. */
-#define XAPS_LOG_EVERY_SECS 60
+/* While the daemon is away: its restart, or an upgrade. */
+#define XAPS_PATIENCE_MSECS 30000
+#define XAPS_PAUSE_MSECS 100
+#define XAPS_PAUSE_MAX_MSECS 2000
 
 struct xaps_push_user {
 	struct mail_user *user;
@@ -67,42 +66,25 @@ static unsigned int longest_timeout_msecs;
  * Sending
  */
 
-static void xaps_push_log(
-    struct event *event, unsigned int kind, const char *error)
-{
-	static unsigned int last_kind;
-	static time_t last_time;
-
-	if (kind == last_kind &&
-	    ioloop_time < last_time + XAPS_LOG_EVERY_SECS &&
-	    ioloop_time >= last_time) {
-		e_debug(event, "xaps: %s", error);
-		return;
-	}
-	last_kind = kind;
-	last_time = ioloop_time;
-	e_error(event, "xaps: not notified: %s", error);
-}
-
 static void xaps_push_answered(
     const struct xaps_answer *answer, void *context ATTR_UNUSED)
 {
-	const char *error = answer->error;
-	unsigned int lost;
+	struct event *event = answer->event;
 
-	if (error == NULL || answer->status == 404) {
+	if (answer->error == NULL || answer->status == 404) {
 		/* 404: the user has no devices, which is nothing wrong. */
-		e_debug(answer->event, "xaps: answer %u", answer->status);
-		return;
+		e_debug(event, "xaps: answer %u", answer->status);
+	} else if (answer->left) {
+		if (xaps_log_is_due(XAPS_LOG_LEFT))
+			e_warning(event, "xaps: %s", answer->error);
+		else
+			e_debug(event, "xaps: %s", answer->error);
+	} else if (xaps_log_is_due(answer->status)) {
+		e_error(event, "xaps: not notified: %s%s", answer->error,
+		    answer->waits ? " (attempts go on)" : "");
+	} else {
+		e_debug(event, "xaps: not notified: %s", answer->error);
 	}
-	if (answer->hangs) {
-		/* What is behind it has waited as long, and in vain. */
-		lost = xaps_client_drop_stale(push_client);
-		if (lost > 0)
-			error = t_strdup_printf(
-			    "%s (%u more notifications lost)", error, lost);
-	}
-	xaps_push_log(answer->event, answer->status, error);
 }
 
 /* Username is whose session it was. */
@@ -132,36 +114,59 @@ static const char *xaps_notify_json(const char *username,
 	return str_c(json);
 }
 
-static void xaps_push_send(const struct xaps_push_user *puser,
-    struct mailbox *box, const struct xaps_push_txn *txn)
+static struct xaps_client *xaps_push_client(const struct xaps_push_user *puser)
 {
-	struct event *event = puser->user->event;
-	struct xaps_mailbox mailbox;
 	const char *error;
 
-	if (!xaps_is_clean(puser->set->username) ||
-	    !xaps_mailbox_get(box, puser->set, &mailbox)) {
-		e_debug(event, "xaps: no notification: nobody can watch %s",
-		    mailbox_get_vname(box));
-		return;
-	}
 	if (push_client == NULL) {
 		push_client = xaps_client_init(
 		    puser->user, puser->set, main_ioloop, &error);
-		if (push_client == NULL) {
-			xaps_push_log(event, 0, error);
-			return;
-		}
+		if (push_client == NULL && xaps_log_is_due(0))
+			e_error(puser->user->event, "xaps: not notified: %s",
+			    error);
 	}
-	if (xaps_client_pending(push_client) >= XAPS_PENDING_MAX) {
-		xaps_push_log(event, 1, "too many notifications are waiting");
+	if (push_client != NULL &&
+	    xaps_client_pending(push_client) >= XAPS_PENDING_MAX) {
+		if (xaps_log_is_due(XAPS_LOG_FULL))
+			e_error(puser->user->event,
+			    "xaps: not notified: too many notifications are "
+			    "waiting");
+		return NULL;
+	}
+	return push_client;
+}
+
+static void xaps_push_send(const struct xaps_push_user *puser,
+    struct mailbox *box, const struct xaps_push_txn *txn)
+{
+	struct xaps_request request = {
+		.path = "/notify",
+		.patience_msecs = XAPS_PATIENCE_MSECS,
+		.pause_msecs = XAPS_PAUSE_MSECS,
+		.pause_max_msecs = XAPS_PAUSE_MAX_MSECS,
+		.mergeable = TRUE,
+		.event_name = "xaps_notify_finished",
+	};
+	struct xaps_mailbox mailbox;
+	struct xaps_client *client;
+
+	if (!xaps_is_clean(puser->set->username) ||
+	    !xaps_mailbox_get(box, puser->set, &mailbox)) {
+		e_debug(puser->user->event,
+		    "xaps: no notification: nobody can watch %s",
+		    mailbox_get_vname(box));
 		return;
 	}
+	client = xaps_push_client(puser);
+	if (client == NULL)
+		return;
 	longest_timeout_msecs =
 	    I_MAX(longest_timeout_msecs, puser->set->timeout_msecs);
-	xaps_client_post(push_client, puser->set, "/notify",
-	    xaps_notify_json(puser->set->username, &mailbox, txn), FALSE, event,
-	    xaps_push_answered, NULL);
+	request.json = xaps_notify_json(puser->set->username, &mailbox, txn);
+	request.event = xaps_event_create(puser->user);
+	event_add_str(request.event, "mailbox", mailbox.name);
+	xaps_client_post(
+	    client, puser->set, &request, xaps_push_answered, NULL);
 }
 
 /*
@@ -171,6 +176,7 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 static int xaps_driver_init(COMPAT_DRIVER_INIT_ARGS)
 {
 	struct xaps_push_user *puser = p_new(pool, struct xaps_push_user, 1);
+	const char *error;
 
 	puser->user = user;
 	*context = puser;
@@ -178,10 +184,14 @@ static int xaps_driver_init(COMPAT_DRIVER_INIT_ARGS)
 	   shared mailboxes. */
 	if (user->autocreated)
 		return 0;
-	if (xaps_settings_get(user, pool, &puser->set, error_r) < 0) {
+	if (xaps_settings_get(user, pool, &puser->set, &error) < 0) {
+		/* Up to 2.3.15 it is logged outside our data stack frame. */
+		*error_r = p_strdup(pool, error);
 		event_add_str(user->event, XAPS_ERROR_FIELD, "yes");
 		return -1;
 	}
+	if (puser->set->off)
+		puser->set = NULL;
 	return 0;
 }
 
@@ -191,6 +201,10 @@ static bool xaps_driver_begin_txn(struct push_notification_driver_txn *dtxn)
 	unsigned int i;
 
 	if (puser->set == NULL)
+		return FALSE;
+	/* Other users may watch what is not his own. */
+	if (puser->set->inbox_only && !dtxn->ptxn->mbox->inbox_user &&
+	    mailbox_get_namespace(dtxn->ptxn->mbox)->owner == puser->user)
 		return FALSE;
 	for (i = 0; i < N_ELEMENTS(xaps_events); i++)
 		compat_push_event_init(
@@ -259,12 +273,6 @@ XAPS_EXPORT void xaps_push_notification_plugin_init(
 
 XAPS_EXPORT void xaps_push_notification_plugin_deinit(void)
 {
-	unsigned int lost;
-
 	push_notification_driver_unregister(&xaps_driver);
-	lost = xaps_client_finish(&push_client, longest_timeout_msecs);
-	if (lost > 0)
-		i_error("xaps: %u notifications had no answer in %u ms: does "
-			"xapsd hang?",
-		    lost, longest_timeout_msecs);
+	xaps_client_finish(&push_client, longest_timeout_msecs);
 }

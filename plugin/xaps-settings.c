@@ -16,6 +16,7 @@ static const struct setting_define xaps_setting_defines[] = {
 	DEF(STR, url),
 	DEF(STR, user_lookup),
 	DEF(TIME_MSECS, timeout),
+	DEF(TIME_MSECS, register_timeout),
 
 	SETTING_DEFINE_LIST_END,
 };
@@ -24,6 +25,7 @@ static const struct xaps_plugin_settings xaps_default_settings = {
 	.url = "",
 	.user_lookup = "",
 	.timeout = COMPAT_DEFAULT_TIMEOUT_MSECS,
+	.register_timeout = COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS,
 };
 
 const struct setting_parser_info xaps_setting_parser_info = {

@@ -9,6 +9,7 @@ struct xaps_plugin_settings {
 	const char *url;
 	const char *user_lookup;
 	unsigned int timeout;
+	unsigned int register_timeout;
 };
 
 extern const struct setting_parser_info xaps_setting_parser_info;

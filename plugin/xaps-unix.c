@@ -11,6 +11,10 @@
 #include "compat.h"
 #include "xaps-unix.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 /* xapsd's headers are a few lines. */
 #define XAPS_HEADER_MAX 8192
 #define XAPS_HEADER_FIELDS_MAX 50
@@ -23,6 +27,7 @@ struct xaps_unix {
 	struct io *io;
 	struct timeout *to;
 	char *error;
+	bool patient, was_unread;
 
 	xaps_unix_callback_t *callback;
 	void *context;
@@ -45,8 +50,25 @@ static void xaps_unix_refused(struct xaps_unix *un)
 	    un, HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED, t_strdup(un->error));
 }
 
+/* Sent, and still not read by the daemon: for Unix sockets SIOCOUTQ counts what
+   the other end has not taken. */
+static bool xaps_unix_is_unread(const struct xaps_unix *un)
+{
+	int unread;
+
+	if (o_stream_get_buffer_used_size(un->output) > 0)
+		return TRUE;
+	return ioctl(un->fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+}
+
 static void xaps_unix_timeout(struct xaps_unix *un)
 {
+	bool was_unread = un->was_unread;
+
+	/* The timeout repeats itself, and begins when the request is read. */
+	un->was_unread = un->patient && xaps_unix_is_unread(un);
+	if (un->was_unread || was_unread)
+		return;
 	xaps_unix_fail(
 	    un, HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT, "Request timed out");
 }
@@ -75,24 +97,26 @@ static void xaps_unix_input(struct xaps_unix *un)
 	}
 }
 
-static void xaps_unix_send(
-    struct xaps_unix *un, const char *path, const char *json)
+static const char *xaps_unix_request(const char *path, const char *json)
 {
-	const char *head;
-
-	head = t_strdup_printf("POST %s HTTP/1.1\r\n"
+	return t_strdup_printf("POST %s HTTP/1.1\r\n"
 			       "Host: localhost\r\n"
 			       "Content-Type: application/json\r\n"
 			       "Content-Length: %zu\r\n"
-			       "Connection: close\r\n\r\n",
-	    path, strlen(json));
-	/* A failure shows at the input. */
-	o_stream_set_no_error_handling(un->output, TRUE);
-	o_stream_nsend_str(un->output, t_strconcat(head, json, NULL));
+			       "Connection: close\r\n\r\n%s",
+	    path, strlen(json), json);
+}
+
+static const char *xaps_unix_connect_error(const char *socket_path)
+{
+	if (errno == EAGAIN)
+		return t_strdup_printf(
+		    "connect(%s) failed: its queue is full", socket_path);
+	return t_strdup_printf("connect(%s) failed: %m", socket_path);
 }
 
 struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,
-    const char *json, unsigned int timeout_msecs,
+    const char *json, unsigned int timeout_msecs, bool patient,
     xaps_unix_callback_t *callback, void *context)
 {
 	const struct http_header_limits limits = {
@@ -104,10 +128,10 @@ struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,
 
 	un->callback = callback;
 	un->context = context;
+	un->patient = patient;
 	un->fd = net_connect_unix(socket_path);
 	if (un->fd == -1) {
-		un->error =
-		    i_strdup_printf("connect(%s) failed: %m", socket_path);
+		un->error = i_strdup(xaps_unix_connect_error(socket_path));
 		un->to = timeout_add_short(0, xaps_unix_refused, un);
 		return un;
 	}
@@ -116,8 +140,32 @@ struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,
 	un->parser = http_response_parser_init(un->input, &limits, 0);
 	un->io = io_add_istream(un->input, xaps_unix_input, un);
 	un->to = timeout_add(timeout_msecs, xaps_unix_timeout, un);
-	xaps_unix_send(un, path, json);
+	/* A failure shows at the input. */
+	o_stream_set_no_error_handling(un->output, TRUE);
+	o_stream_nsend_str(un->output, xaps_unix_request(path, json));
 	return un;
+}
+
+bool xaps_unix_is_sent(const struct xaps_unix *un)
+{
+	return un->fd != -1 && un->output->stream_errno == 0 &&
+	       o_stream_get_buffer_used_size(un->output) == 0;
+}
+
+bool xaps_unix_leave(
+    const char *socket_path, const char *path, const char *json)
+{
+	const char *request = xaps_unix_request(path, json);
+	size_t len = strlen(request);
+	bool sent;
+	int fd;
+
+	fd = net_connect_unix(socket_path);
+	if (fd == -1)
+		return FALSE;
+	sent = send(fd, request, len, MSG_NOSIGNAL) == (ssize_t)len;
+	net_disconnect(fd);
+	return sent;
 }
 
 void xaps_unix_free(struct xaps_unix **_un)

@@ -136,6 +136,8 @@ static const char *obstacle(struct push_queue *q, const struct reg *r,
 	const char *trouble = push_trouble(q);
 
 	*mailbox_r = reg_match(r, mailbox);
+	if (*mailbox_r < 0) /* a folder of somebody else's, perhaps */
+		*mailbox_r = reg_spelled(r, mailbox);
 	if (trouble != NULL)
 		return trouble;
 	if (reg_suspended(r))

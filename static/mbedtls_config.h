@@ -113,12 +113,6 @@
 #define MBEDTLS_MD_C
 #define MBEDTLS_MD5_C  /* the mailboxes' hashes; old encrypted PEM */
 #define MBEDTLS_SHA1_C /* .p12 files */
-/* The cores of these three are in legacy.c: 9,000 bytes less. */
-#define MBEDTLS_DES_SETKEY_ALT
-#define MBEDTLS_DES_CRYPT_ECB_ALT
-#define MBEDTLS_DES3_CRYPT_ECB_ALT
-#define MBEDTLS_MD5_PROCESS_ALT
-#define MBEDTLS_SHA1_PROCESS_ALT
 #define MBEDTLS_SHA224_C
 #define MBEDTLS_SHA256_C
 #define MBEDTLS_SHA384_C

@@ -52,23 +52,10 @@ LTO = -flto=2
 SMALL = -Oz -ffunction-sections -fdata-sections -fno-ident \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
 	-fmerge-all-constants $(MACHINE) $(PIE)
-# What a push compares.  Not where the processor wants words aligned: gcc 12 takes
-# strings to be so in what it compiles with -O2, and lays them out by -Oz.
-ifneq ($(filter x86_64 i386 aarch64,$(ARCH)),)
-FAST = static/memcmp.c
-endif
-$(FAST:%.c=$(OUT)/%.o): private OUR_MACHINE += -O2
-# Who has these instructions has SSSE3, and reverses bytes of GCM with one of those
-# instead of 30: a tenth of all that a push needs.
-AESNI_x86_64 = -O2 -mssse3
-$(OUT)/mbedtls/aesni.o: private OUR_MACHINE += $(AESNI_$(ARCH))
-# Ours is new; for mbedTLS's functions that have a buffer costs 3 KB less.
-GUARD = -fstack-protector-strong
-$(OUT)/mbedtls/%.o: private GUARD = -fstack-protector
 PLACE = -ffile-prefix-map=$(CURDIR)/=
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include)
-CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(PLACE) $(OUR_MACHINE) $(LTO) $(GUARD) \
+CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(PLACE) $(OUR_MACHINE) $(LTO) -fstack-protector-strong \
 	$(HEADERS) -iquote . -I$(MBEDTLS)/include \
 	-DMBEDTLS_CONFIG_FILE='"static/mbedtls_config.h"' $(DEFINES)
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
@@ -80,7 +67,7 @@ MAP = -Wl,-Map=$@.map
 
 MBEDTLS_OBJS = $(patsubst $(MBEDTLS)/library/%.c,$(OUT)/mbedtls/%.o, \
 	$(sort $(wildcard $(MBEDTLS)/library/*.c)))
-OBJS = $(patsubst %.c,$(OUT)/%.o,$(SRCS) $(FAST) static/legacy.c static/relro.c)
+OBJS = $(patsubst %.c,$(OUT)/%.o,$(SRCS) static/relro.c)
 
 Q = $(if $(V),,@)
 SAY = $(if $(V),@:,@printf '  %-7s %s\n')
@@ -91,7 +78,7 @@ all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
 # Changes when what is compiled changes otherwise than by its files.
-FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(FAST) $(AESNI_$(ARCH)) $(SRCS)
+FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(SRCS)
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \

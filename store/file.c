@@ -18,10 +18,11 @@
 
 #define FLUSH_AT 65536	   /* bytes gathered for one write */
 #define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
-#define OPEN_TRIES 10	   /* against a file renamed meanwhile */
-#define ORIGINALS_MAX 100  /* .orig, .orig.1 and so on */
-#define LINE_TYPICAL 160   /* bytes, rather less: growing takes time */
-#define DIRTY_KEPT 1024	   /* places kept allocated between writes */
+#define BLOATED_FROM (1024 * 1024)
+#define OPEN_TRIES 10	  /* against a file renamed meanwhile */
+#define ORIGINALS_MAX 100 /* .orig, .orig.1 and so on */
+#define LINE_TYPICAL 160  /* bytes, rather less: growing takes time */
+#define DIRTY_KEPT 1024	  /* places kept allocated between writes */
 
 /* --- errors --- */
 
@@ -122,11 +123,11 @@ static uint32_t sink_line(struct sink *k, size_t before)
 	return (uint32_t)len;
 }
 
-static uint32_t sink_reg(struct sink *k, const struct reg *r)
+static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 {
 	size_t before = k->buf.len;
 
-	reg_write(r, &k->buf);
+	reg_write(r, topic, &k->buf);
 	return sink_line(k, before);
 }
 
@@ -141,7 +142,7 @@ static void settle(struct store *s, uint64_t size)
 		r = s->dirty[i].reg;
 		r->line = s->dirty[i].len;
 		r->written_s = r->time_s;
-		r->flags &= (uint16_t)~REG_DIRTY;
+		r->flags &= (uint8_t)~REG_DIRTY;
 		r->flags |= REG_ON_DISK;
 		s->live += r->line;
 	}
@@ -155,7 +156,7 @@ static void settle(struct store *s, uint64_t size)
 	s->size = size;
 }
 
-static int sync_dir(struct store *s, char err[ERR_MAX])
+int store_sync_dir(const struct store *s)
 {
 	char *end = strrchr(s->path, '/');
 	int fd, error = 0;
@@ -169,6 +170,13 @@ static int sync_dir(struct store *s, char err[ERR_MAX])
 		error = errno;
 	if (fd >= 0)
 		close(fd);
+	return error;
+}
+
+static int sync_dir(struct store *s, char err[ERR_MAX])
+{
+	int error = store_sync_dir(s);
+
 	s->must_sync_dir = error != 0;
 	if (error != 0)
 		store_io_error(err, s, "", "sync its directory", error);
@@ -203,7 +211,8 @@ static void append_lines(struct store *s, struct sink *k)
 	for (r = s->gone; r != NULL && k->error == 0; r = r->chain)
 		append_gone(s, k, r);
 	for (i = 0; i < s->n_dirty && k->error == 0; i++)
-		s->dirty[i].len = sink_reg(k, s->dirty[i].reg);
+		s->dirty[i].len = sink_reg(
+		    k, s->dirty[i].reg, store_named_topic(s, s->dirty[i].reg));
 	sink_flush(k);
 }
 
@@ -230,8 +239,6 @@ static int append(struct store *s, char err[ERR_MAX])
 	return 0;
 }
 
-/* --- rewriting --- */
-
 /* So that a rewrite by root leaves the file to whom it belonged. */
 static void give_to(int fd, const struct stat *st)
 {
@@ -243,13 +250,62 @@ static void give_to(int fd, const struct stat *st)
 		log_debug("fchown: %s", strerror(errno));
 }
 
-/* The original stays under a name of its own; a hard link, so that there is
- * always a file of the right name. */
+void store_give_file(const struct store *s, int fd)
+{
+	struct stat st;
+
+	if (fstat(s->fd, &st) == 0)
+		give_to(fd, &st);
+}
+
+/* --- copies --- */
+
+/* All of one file behind what the other has: 0 or errno. */
+static int copy_bytes(int from, int to)
+{
+	char part[8192];
+	off_t at = 0;
+	ssize_t n;
+	int error;
+
+	while ((n = pread(from, part, sizeof(part), at)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno;
+		error = store_write_all(to, part, (size_t)n);
+		if (error != 0)
+			return error;
+		at += n;
+	}
+	return fsync(to) < 0 ? errno : 0;
+}
+
+/* Under a name that is not taken: 0 or errno, EEXIST if it is. */
+static int copy_to(const struct store *s, const char *path)
+{
+	int fd = open(
+	    path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int error = fd < 0 ? errno : 0;
+
+	if (fd < 0)
+		return error;
+	store_give_file(s, fd);
+	error = copy_bytes(s->fd, fd);
+	if (close(fd) < 0 && error == 0)
+		error = errno;
+	if (error != 0)
+		unlink(path);
+	return error;
+}
+
+/* The original stays under a name of its own, which nobody else has: a hard
+ * link where that can be, so that there is always a file of the right name. */
 static int keep_original(struct store *s)
 {
 	char path[PATH_MAX];
 	struct stat st, mine;
-	int i;
+	int i, error;
 
 	if (fstat(s->fd, &mine) < 0)
 		return errno;
@@ -258,20 +314,95 @@ static int keep_original(struct store *s)
 			snprintf(path, sizeof(path), "%s.orig", s->path);
 		else
 			snprintf(path, sizeof(path), "%s.orig.%d", s->path, i);
-		if (link(s->path, path) == 0)
+		if (!s->in_place && link(s->path, path) == 0)
 			return 0;
-		if (stat(path, &st) == 0) {
-			/* Ours already, from a start that ended here. */
+		/* Ours already, from a start that ended here. */
+		if (lstat(path, &st) == 0) {
 			if (st.st_ino == mine.st_ino &&
-			    st.st_dev == mine.st_dev)
+			    st.st_dev == mine.st_dev && !s->in_place)
 				return 0;
 			continue;
 		}
-		/* A file system without hard links. */
-		return rename(s->path, path) < 0 ? errno : 0;
+		error = copy_to(s, path);
+		if (error != EEXIST)
+			return error;
 	}
 	return EEXIST;
 }
+
+/* --- a file whose name cannot be given to another one: a mount of its own, as
+ * containers have.  The whole is first in <path>.copy; what a power cut leaves
+ * half done, the next start does again. --- */
+
+static void copy_name(const struct store *s, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s.copy", s->path);
+}
+
+/* Writes what fd has over the file: 0 or errno. */
+static int overwrite(struct store *s, int fd)
+{
+	char copy[PATH_MAX];
+	int error;
+
+	if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0) < 0)
+		return errno;
+	error = copy_bytes(fd, s->fd);
+	if (error != 0)
+		return error;
+	copy_name(s, copy);
+	if (unlink(copy) < 0 && errno != ENOENT)
+		return errno;
+	s->has_copy = false;
+	return 0;
+}
+
+/* temp is whole and on disk. */
+static int replace_in_place(struct store *s, const char *temp, int fd)
+{
+	char copy[PATH_MAX];
+	int error;
+
+	if (!s->in_place)
+		log_warn("%s: is a mount of its own (a container's?), so that "
+			 "it has to be written over in place: mount its "
+			 "directory instead",
+		    s->path);
+	s->in_place = true;
+	copy_name(s, copy);
+	if (rename(temp, copy) < 0)
+		return errno;
+	s->has_copy = true;
+	error = store_sync_dir(s);
+	return error != 0 ? error : overwrite(s, fd);
+}
+
+/* What a start finds that ended there. */
+static int finish_copy(struct store *s, char err[ERR_MAX])
+{
+	char copy[PATH_MAX];
+	int fd, error;
+
+	copy_name(s, copy);
+	fd = open(copy, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	error = fd < 0 ? errno : overwrite(s, fd);
+	if (fd >= 0)
+		close(fd);
+	if (error != 0) {
+		store_io_error(err, s, ".copy", "take it over", error);
+		return -1;
+	}
+	if (sync_dir(s, err) < 0)
+		return -1;
+	log_warn("%s: writing it was cut short (a power cut?): it was taken "
+		 "over from the same name with .copy behind",
+	    s->path);
+	return 0;
+}
+
+/* --- rewriting --- */
 
 struct rewrite {
 	struct store *s;
@@ -281,7 +412,7 @@ struct rewrite {
 static int rewrite_reg(void *arg, struct reg *r)
 {
 	struct rewrite *w = arg;
-	uint32_t len = sink_reg(&w->k, r);
+	uint32_t len = sink_reg(&w->k, r, store_named_topic(w->s, r));
 
 	if (r->flags & REG_DIRTY) {
 		w->s->dirty[r->line].len = len;
@@ -297,10 +428,8 @@ static int rewrite_reg(void *arg, struct reg *r)
 static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
 {
 	struct rewrite w = { .s = s };
-	struct stat st;
 
-	if (fstat(s->fd, &st) == 0)
-		give_to(fd, &st);
+	store_give_file(s, fd);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno;
 	sink_init(&w.k, fd);
@@ -311,6 +440,19 @@ static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
 		w.k.error = errno;
 	*size_r = w.k.total;
 	return w.k.error;
+}
+
+/* Gives the new file its name: 0 or errno. */
+static int replace(struct store *s, const char *temp, int fd)
+{
+	if (!s->in_place && rename(temp, s->path) == 0) {
+		close(s->fd);
+		s->fd = fd;
+		return 0;
+	}
+	if (!s->in_place && errno != EBUSY && errno != EXDEV)
+		return errno;
+	return replace_in_place(s, temp, fd);
 }
 
 int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
@@ -325,21 +467,22 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 	error = fd < 0 ? errno : rewrite_fill(s, fd, &size);
 	if (error == 0 && keep)
 		error = keep_original(s);
-	if (error == 0 && rename(temp, s->path) < 0)
-		error = errno;
+	if (error == 0)
+		error = replace(s, temp, fd);
+	if (fd >= 0 && fd != s->fd)
+		close(fd);
 	if (error != 0) {
-		store_io_error(err, s, ".new", "write", error);
-		if (fd >= 0) {
-			close(fd);
-			unlink(temp);
-		}
+		store_io_error(
+		    err, s, s->has_copy ? "" : ".new", "write", error);
+		unlink(temp);
+		/* It may be half written by now. */
+		s->must_rewrite = s->must_rewrite || s->has_copy;
 		return -1;
 	}
-	close(s->fd);
-	s->fd = fd;
 	s->must_rewrite = false;
 	s->must_cut = false;
 	s->lacks_newline = false;
+	s->frozen = s->frozen && !keep;
 	s->rewrite_at = 0;
 	settle(s, size);
 	return sync_dir(s, err);
@@ -382,7 +525,7 @@ static int check_file(struct store *s, char err[ERR_MAX])
 			return -1;
 		}
 		s->must_cut = false;
-	} else if ((uint64_t)st.st_size != s->size) {
+	} else if ((uint64_t)st.st_size != s->size && !s->must_rewrite) {
 		log_warn("%s: another program has changed it: it is written "
 			 "anew",
 		    s->path);
@@ -394,7 +537,19 @@ static int check_file(struct store *s, char err[ERR_MAX])
 static bool is_mostly_dead(const struct store *s)
 {
 	return s->size > REWRITE_FROM && s->size > 2 * s->live &&
-	       s->size >= s->rewrite_at && !s->frozen;
+	       s->size >= s->rewrite_at;
+}
+
+/* Rewriting fails, for want of rights or room, and appending does not: until it
+ * is eight times what counts. */
+static bool is_bloated(const struct store *s)
+{
+	return s->size > BLOATED_FROM && s->size > 8 * s->live;
+}
+
+bool store_is_durable(const struct store *s, const struct reg *r)
+{
+	return !(r->flags & REG_DIRTY) && !s->must_rewrite && !s->must_sync_dir;
 }
 
 bool store_is_dirty(const struct store *s)
@@ -412,9 +567,9 @@ int store_sync(struct store *s, char err[ERR_MAX])
 	if (s->must_sync_dir && sync_dir(s, err) < 0)
 		return -1;
 	if (s->must_rewrite || is_mostly_dead(s)) {
-		if (store_rewrite(s, false, err) == 0)
+		if (store_rewrite(s, s->frozen, err) == 0)
 			return 0;
-		if (s->must_rewrite || s->must_sync_dir)
+		if (s->must_rewrite || s->must_sync_dir || is_bloated(s))
 			return -1;
 		/* Appending may still do: a rewrite needs more room. */
 		log_warn("%s (rewriting is put off)", err);
@@ -502,20 +657,17 @@ static int adopt(struct store *s, char err[ERR_MAX])
 
 static int read_file(struct store *s, char err[ERR_MAX])
 {
-	char head[4096];
 	struct stat st;
-	ssize_t n = pread(s->fd, head, sizeof(head), 0);
 
-	if (n < 0 || fstat(s->fd, &st) < 0) {
+	if (fstat(s->fd, &st) < 0) {
 		store_io_error(err, s, "", "read", errno);
 		return -1;
 	}
-	if (n == 0)
+	store_read_topic(s);
+	if (st.st_size == 0)
 		return adopt(s, err);
 	store_expect(s, (size_t)st.st_size / LINE_TYPICAL);
-	if (store_go_detect(head, (size_t)n))
-		return store_go_load(s, err);
-	return store_load(s, err);
+	return store_read(s, err);
 }
 
 struct store *store_open(const char *path, char err[ERR_MAX])
@@ -542,7 +694,7 @@ struct store *store_open(const char *path, char err[ERR_MAX])
 	}
 	snprintf(temp, sizeof(temp), "%s.new", s->path);
 	unlink(temp); /* of a rewrite that was cut short */
-	if (read_file(s, err) == 0)
+	if (finish_copy(s, err) == 0 && read_file(s, err) == 0)
 		return s;
 fail:
 	close(s->fd);
@@ -556,6 +708,7 @@ void store_close(struct store *s)
 
 	if (s == NULL)
 		return;
+	store_release(s);
 	if (store_sync(s, err) < 0)
 		log_error("registrations: %s", err);
 	close(s->fd);

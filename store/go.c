@@ -1,35 +1,17 @@
 /* store/go.c - takes over the Go daemon's database.json and writes it back. */
 #include "store/int.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <strings.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "buf.h"
 #include "json.h"
+#include "tls.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */
 #define EXPORT_FLUSH_AT 65536 /* bytes */
-
-bool store_go_detect(const char *text, size_t len)
-{
-	static const char want[] = "{\"Users\":";
-	const char *w = want;
-	size_t i;
-
-	/* White space may stand before any of the three tokens. */
-	for (i = 0; i < len && *w != '\0'; i++) {
-		if (text[i] == *w)
-			w++;
-		else if (strchr(" \t\r\n", text[i]) == NULL ||
-			 (*w != '{' && *w != '"' && *w != ':'))
-			return false;
-	}
-	return *w == '\0';
-}
 
 /* --- RFC 3339 --- */
 
@@ -103,6 +85,39 @@ static bool parse_time(const char *s, int64_t *t_r)
 	return true;
 }
 
+/* --- keys, in any case as encoding/json takes them --- */
+
+/* The members of an object in turn: starts with a NULL key. */
+static bool next_member(const struct json *j, const struct json_tok *obj,
+    const struct json_tok **key)
+{
+	if (obj == NULL || obj->type != JSON_OBJECT || obj->size == 0)
+		return false;
+	*key = *key == NULL ? obj + 1 : j->toks + (*key)[1].next;
+	return *key < j->toks + obj->next;
+}
+
+static bool key_is(
+    const struct json *j, const struct json_tok *key, const char *name)
+{
+	char text[32];
+
+	return json_string(j, key, text, sizeof(text)) >= 0 &&
+	       strcasecmp(text, name) == 0;
+}
+
+/* Of several the last one counts. */
+static const struct json_tok *get(
+    const struct json *j, const struct json_tok *obj, const char *name)
+{
+	const struct json_tok *key = NULL, *found = NULL;
+
+	while (next_member(j, obj, &key))
+		if (key_is(j, key, name))
+			found = key + 1;
+	return found;
+}
+
 /* --- import --- */
 
 struct import {
@@ -124,7 +139,8 @@ static const char *read_time(
 	if (json_string(m->j, t, s, sizeof(s)) < 0 || !parse_time(s, time_r))
 		return "RegistrationTime is no RFC 3339 time";
 	/* Go's zero time, or a clock that was wrong. */
-	if (*time_r <= 0 || *time_r > m->now_s)
+	if (*time_r <= 0 ||
+	    (*time_r > m->now_s && m->now_s != REG_TIME_UNKNOWN))
 		*time_r = m->now_s;
 	return NULL;
 }
@@ -142,17 +158,17 @@ static const char *read_account(
 	};
 	if (json_string(j, name, rec->account, sizeof(rec->account)) < 0)
 		return "account id is too long or not text";
-	if (json_string(j, json_get(j, value, "DeviceToken"), rec->token,
+	if (json_string(j, get(j, value, "DeviceToken"), rec->token,
 		sizeof(rec->token)) < 0)
 		return "DeviceToken is missing, no string or too long";
-	boxes = json_get(j, value, "Mailboxes");
+	boxes = get(j, value, "Mailboxes");
 	if (boxes != NULL && boxes->type != JSON_NULL) {
 		reason = record_set_mailboxes(rec, j, boxes);
 		if (reason != NULL)
 			return reason;
 	}
-	reason = read_time(
-	    m, json_get(j, value, "RegistrationTime"), &rec->spec.time_s);
+	reason =
+	    read_time(m, get(j, value, "RegistrationTime"), &rec->spec.time_s);
 	return reason != NULL ? reason : reg_spec_check(&rec->spec);
 }
 
@@ -182,57 +198,110 @@ static void take_account(struct import *m, const struct json_tok *user,
 		m->result->older++;
 		return;
 	}
-	store_put(m->s, spec);
+	if (store_put(m->s, spec) == NULL) {
+		skip(m, user, "maxRegistrations allows no more");
+		return;
+	}
 	m->result->taken++;
-}
-
-/* The members of an object in turn: starts with a NULL key. */
-static bool next_member(const struct json *j, const struct json_tok *obj,
-    const struct json_tok **key)
-{
-	if (obj == NULL || obj->type != JSON_OBJECT || obj->size == 0)
-		return false;
-	*key = *key == NULL ? obj + 1 : j->toks + (*key)[1].next;
-	return *key < j->toks + obj->next;
 }
 
 static void take_user(
     struct import *m, const struct json_tok *user, const struct json_tok *value)
 {
-	const struct json_tok *accounts = json_get(m->j, value, "Accounts");
-	const struct json_tok *name = NULL;
+	const struct json_tok *accounts = NULL, *name;
 	struct record *rec = &m->rec;
 
 	if (json_string(m->j, user, rec->user, sizeof(rec->user)) < 0) {
 		skip(m, user, "user name is too long or not text");
 		return;
 	}
-	while (next_member(m->j, accounts, &name))
-		take_account(m, user, name, name + 1);
+	while (next_member(m->j, value, &accounts)) {
+		if (!key_is(m->j, accounts, "Accounts"))
+			continue;
+		name = NULL;
+		while (next_member(m->j, accounts + 1, &name))
+			take_account(m, user, name, name + 1);
+	}
 }
 
-static int take_users(struct store *s, const struct json *j, int64_t now_s,
+static bool is_empty(const struct json *j)
+{
+	return j->toks->type == JSON_NULL ||
+	       (j->toks->type == JSON_OBJECT && j->toks->size == 0);
+}
+
+/* NULL, or what is wrong. */
+static const char *take_users(struct import *m)
+{
+	const struct json_tok *users = NULL, *user;
+	bool any = is_empty(m->j);
+
+	while (next_member(m->j, m->j->toks, &users)) {
+		if (!key_is(m->j, users, "Users"))
+			continue;
+		any = true;
+		if (users[1].type == JSON_NULL)
+			continue;
+		if (users[1].type != JSON_OBJECT)
+			return "there is no object \"Users\"";
+		user = NULL;
+		while (next_member(m->j, users + 1, &user))
+			take_user(m, user, user + 1);
+	}
+	return any ? NULL : "there is no object \"Users\"";
+}
+
+static int import(struct store *s, const struct json *j, int64_t now_s,
     struct store_import *result_r, char err[ERR_MAX])
 {
-	const struct json_tok *users = json_get(j, j->toks, "Users");
-	const struct json_tok *user = NULL;
-	struct import *m;
+	struct import *m = xmalloc(sizeof(*m));
+	const char *wrong;
 
-	if (users == NULL ||
-	    (users->type != JSON_OBJECT && users->type != JSON_NULL)) {
-		err_set(err, "1:1: not a database of the Go daemon: there is "
-			     "no object \"Users\"");
-		return -1;
-	}
-	m = xmalloc(sizeof(*m));
 	m->s = s;
 	m->j = j;
 	m->now_s = now_s;
 	m->result = result_r;
-	while (next_member(j, users, &user))
-		take_user(m, user, user + 1);
+	wrong = take_users(m);
 	free(m);
-	return 0;
+	if (wrong != NULL)
+		err_set(err, "1:1: not a database of the Go daemon: %s", wrong);
+	return wrong != NULL ? -1 : 0;
+}
+
+/* A byte order mark, as editors leave it. */
+static size_t bom(const char *text, size_t len)
+{
+	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
+/* NULL: it is no JSON, with e filled. */
+static struct json_tok *tokens(struct json *j, struct json_err *e)
+{
+	struct json_tok *toks;
+	size_t skip = bom(j->text, j->len);
+	int n;
+
+	j->text += skip;
+	j->len -= skip;
+	n = json_parse(j->text, j->len, NULL, 0, e);
+	if (n < 0)
+		return NULL;
+	toks = xmalloc((size_t)n * sizeof(*toks));
+	j->toks = toks;
+	j->n_toks = (size_t)json_parse(j->text, j->len, toks, (size_t)n, e);
+	return toks;
+}
+
+bool store_go_is(const char *text, size_t len)
+{
+	struct json j = { text, len, NULL, 0 };
+	struct json_err e;
+	struct json_tok *toks = tokens(&j, &e);
+	bool is =
+	    toks != NULL && (is_empty(&j) || get(&j, toks, "Users") != NULL);
+
+	free(toks);
+	return is;
 }
 
 int store_import_go(struct store *s, const char *text, size_t len,
@@ -241,65 +310,29 @@ int store_import_go(struct store *s, const char *text, size_t len,
 	struct json j = { text, len, NULL, 0 };
 	struct json_tok *toks;
 	struct json_err e;
-	int n, rc;
+	int rc;
 
 	*result_r = (struct store_import){ 0 };
-	n = json_parse(text, len, NULL, 0, &e);
-	if (n < 0) {
+	toks = tokens(&j, &e);
+	if (toks == NULL) {
 		err_set(err, "%zu:%zu: %s", e.line, e.column, e.reason);
 		return -1;
 	}
-	toks = xmalloc((size_t)n * sizeof(*toks));
-	j.toks = toks;
-	j.n_toks = (size_t)json_parse(text, len, toks, (size_t)n, &e);
-	rc = take_users(s, &j, now_s, result_r, err);
+	rc = import(s, &j, now_s, result_r, err);
 	free(toks);
 	return rc;
 }
 
-static char *read_whole(struct store *s, size_t *len_r, char err[ERR_MAX])
-{
-	struct stat st;
-	char *text;
-	ssize_t n = 0;
-	size_t len = 0;
-
-	if (fstat(s->fd, &st) < 0 || st.st_size <= 0) {
-		store_io_error(err, s, "", "look at", errno);
-		return NULL;
-	}
-	text = xmalloc((size_t)st.st_size);
-	while (len < (size_t)st.st_size) {
-		n = pread(
-		    s->fd, text + len, (size_t)st.st_size - len, (off_t)len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	if (n < 0) {
-		store_io_error(err, s, "", "read", errno);
-		free(text);
-		return NULL;
-	}
-	*len_r = len;
-	return text;
-}
-
-int store_go_load(struct store *s, char err[ERR_MAX])
+int store_go_load(
+    struct store *s, const char *text, size_t len, char err[ERR_MAX])
 {
 	struct store_import result;
 	char why[ERR_MAX / 2];
-	size_t len;
-	char *text = read_whole(s, &len, err);
-	int rc;
+	int64_t now_s = (int64_t)time(NULL);
 
-	if (text == NULL)
-		return -1;
-	rc = store_import_go(s, text, len, time(NULL), &result, err);
-	free(text);
-	if (rc < 0) {
+	if (now_s < TLS_CLOCK_MIN_S)
+		now_s = REG_TIME_UNKNOWN;
+	if (store_import_go(s, text, len, now_s, &result, err) < 0) {
 		snprintf(why, sizeof(why), "%s", err);
 		err_set(err,
 		    "%s: looks like the Go daemon's database, but %s: mend it, "
@@ -335,15 +368,17 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 {
 	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
 	const char *p = reg_mailboxes(r);
+	struct box box;
 	size_t i;
 
 	buf_add_str(out, first ? "" : ",");
 	json_write_str(out, reg_account(r));
 	buf_add_fmt(out, ":{\"DeviceToken\":\"%s\",\"Mailboxes\":[",
 	    reg_token(r, token));
-	for (i = 0; i < r->n_mailboxes; i++, p += strlen(p) + 1) {
+	for (i = 0; i < r->n_mailboxes; i++) {
+		p = box_read(p, &box);
 		buf_add_str(out, i > 0 ? "," : "");
-		json_write_str(out, p);
+		json_write_str(out, box.name);
 	}
 	log_date(reg_time_s(r), LOG_DATE_SECOND, false, when);
 	when[LOG_DATE_DAY] = 'T';

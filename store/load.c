@@ -14,9 +14,9 @@
 
 #define CHUNK 65536 /* bytes a read */
 
-/* Values of one line: the most mailboxes, the keys, and room for fields that a
- * later version may add. */
-#define TOKENS_MAX 2048
+/* Values of one line: the most mailboxes, each with owner and name, the keys, and
+ * room for fields that a later version may add. */
+#define TOKENS_MAX (4 * REG_MAILBOXES_MAX + 1024)
 
 /* What a line is read with if record_scan() cannot. */
 struct reader {
@@ -30,6 +30,7 @@ struct loader {
 	size_t line_no;
 	uint64_t good;	 /* offset behind the last whole line */
 	bool too_long;	 /* within a line that goes aside piece by piece */
+	size_t torn;	 /* bytes of a torn line at the end */
 	int bad_fd;	 /* <path>.bad, -1 until needed */
 	int bad_error;	 /* errno if it could not be written */
 	size_t bad_n;	 /* bad lines */
@@ -47,25 +48,36 @@ static bool get_string(
 	return json_string(j, json_get(j, j->toks, key), out, out_size) >= 0;
 }
 
+/* NULL if it is no string, too long or not text; max with the NUL. */
+static const char *take_text(struct record *rec, const struct json *j,
+    const struct json_tok *t, size_t max)
+{
+	size_t left = sizeof(rec->text) - rec->text_len;
+	char *p = rec->text + rec->text_len;
+	int len = json_string(j, t, p, max < left ? max : left);
+
+	if (len < 0)
+		return NULL;
+	rec->text_len += (size_t)len + 1;
+	return p;
+}
+
 const char *record_set_mailboxes(
     struct record *rec, const struct json *j, const struct json_tok *array)
 {
 	const struct json_tok *t;
-	char *p = rec->text;
 	size_t i;
-	int len;
 
 	if (array == NULL || array->type != JSON_ARRAY)
 		return "mailboxes must be an array";
 	if (array->size > REG_MAILBOXES_MAX)
 		return "more than 1000 mailboxes";
+	rec->text_len = 0;
 	t = array + 1;
 	for (i = 0; i < array->size; i++) {
-		len = json_string(j, t, p, REG_MAILBOX_MAX + 1);
-		if (len < 0)
+		rec->mailboxes[i] = take_text(rec, j, t, REG_MAILBOX_MAX + 1);
+		if (rec->mailboxes[i] == NULL)
 			return "a mailbox is no string, too long or not text";
-		rec->mailboxes[i] = p;
-		p += len + 1;
 		t = j->toks + t->next;
 	}
 	rec->spec.mailboxes = rec->mailboxes;
@@ -73,16 +85,59 @@ const char *record_set_mailboxes(
 	return NULL;
 }
 
+/* Each ["owner","mailbox"] or null; those at the end may be left out. */
+static const char *set_canonical(
+    struct record *rec, const struct json *j, const struct json_tok *array)
+{
+	static const char wrong[] =
+	    "canonical must hold [\"owner\",\"mailbox\"] or null for each "
+	    "mailbox";
+	struct reg_canonical *c = rec->canonical;
+	const struct json_tok *t;
+	size_t i;
+
+	if (array == NULL)
+		return NULL;
+	if (array->type != JSON_ARRAY || array->size > rec->spec.n_mailboxes)
+		return wrong;
+	memset(c, 0, rec->spec.n_mailboxes * sizeof(*c));
+	t = array + 1;
+	for (i = 0; i < array->size; i++, t = j->toks + t->next) {
+		if (t->type == JSON_NULL)
+			continue;
+		if (t->type != JSON_ARRAY || t->size != 2)
+			return wrong;
+		c[i].owner = take_text(rec, j, t + 1, REG_OWNER_MAX + 1);
+		c[i].mailbox = take_text(rec, j, t + 2, REG_CANONICAL_MAX + 1);
+		if (c[i].owner == NULL || c[i].mailbox == NULL)
+			return wrong;
+	}
+	rec->spec.canonical = c;
+	return NULL;
+}
+
 static const char *read_value(struct record *rec, const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "acked");
+	const char *reason;
 
 	if (t != NULL && t->type != JSON_TRUE && t->type != JSON_FALSE)
 		return "acked must be true or false";
 	rec->spec.acked = t != NULL && t->type == JSON_TRUE;
 	if (!json_int(j, json_get(j, j->toks, "time"), &rec->spec.time_s))
 		return "time must be a whole number of seconds";
-	return record_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
+	t = json_get(j, j->toks, "topic");
+	if (t != NULL) {
+		if (json_string(j, t, rec->topic, sizeof(rec->topic)) < 0 ||
+		    !reg_text_ok(rec->topic, REG_TOPIC_MAX))
+			return "topic is no string, too long or not text";
+		rec->spec.topic = rec->topic;
+	}
+	reason =
+	    record_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
+	return reason != NULL
+		   ? reason
+		   : set_canonical(rec, j, json_get(j, j->toks, "canonical"));
 }
 
 /* NULL, or what is wrong with the line. */
@@ -182,32 +237,67 @@ static void bad_begin(struct loader *l, const char *reason)
 	}
 }
 
-/* Makes sure that the bad lines are kept before the file loses them. */
-static void bad_finish(struct loader *l)
+/* The torn line, now that it is kept aside. */
+static int cut_off(struct loader *l, char err[ERR_MAX])
+{
+	struct store *s = l->s;
+
+	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
+		 "cut off%s",
+	    s->path, l->torn,
+	    l->bad_fd >= 0 ? ", moved to the same name with .bad behind" : "");
+	if (ftruncate(s->fd, (off_t)l->good) < 0) {
+		store_io_error(err, s, "", "cut off the torn line", errno);
+		return -1;
+	}
+	return 0;
+}
+
+/* What could not be kept aside stays in the file. */
+static void freeze(struct loader *l)
 {
 	char err[ERR_MAX];
+	struct store *s = l->s;
 
-	if (l->bad_fd >= 0) {
-		if (l->bad_error == 0 && fsync(l->bad_fd) < 0)
-			l->bad_error = errno;
-		close(l->bad_fd);
+	store_io_error(err, s, ".bad", "write", l->bad_error);
+	log_warn("%s (the bad lines stay in the file for now)", err);
+	s->frozen = true;
+	if (l->torn > 0) {
+		s->size += l->torn;
+		s->lacks_newline = true;
 	}
-	l->s->n_bad = l->bad_n;
-	if (l->bad_n == 0)
-		return;
-	if (l->s->read_only)
-		l->s->frozen = true;
-	if (l->bad_error != 0) {
-		store_io_error(err, l->s, ".bad", "write", l->bad_error);
-		log_warn("%s (the bad lines stay in the file for now)", err);
-		l->s->frozen = true;
-	}
+}
+
+static void say_bad(const struct loader *l)
+{
 	log_warn("%s: %zu bad line(s)%s, the first is line %zu: %s", l->s->path,
 	    l->bad_n,
 	    l->s->frozen ? "" : ", moved to the same name with .bad behind",
 	    l->bad_line, l->bad_reason);
-	if (!l->s->frozen && store_rewrite(l->s, false, err) < 0)
+}
+
+/* Makes sure that the bad lines are kept before the file loses them. */
+static int bad_finish(struct loader *l, char err[ERR_MAX])
+{
+	struct store *s = l->s;
+
+	if (l->bad_fd >= 0 && l->bad_error == 0 && fsync(l->bad_fd) < 0)
+		l->bad_error = errno;
+	if (l->bad_fd >= 0 && l->bad_error == 0)
+		l->bad_error = store_sync_dir(s);
+	s->n_bad = l->bad_n;
+	if (s->read_only)
+		s->frozen = true;
+	else if (l->bad_error != 0)
+		freeze(l);
+	else if (l->torn > 0 && cut_off(l, err) < 0)
+		return -1;
+	if (l->bad_n == 0)
+		return 0;
+	say_bad(l);
+	if (!s->frozen && store_rewrite(s, false, err) < 0)
 		log_warn("%s (the bad lines stay in the file for now)", err);
+	return 0;
 }
 
 /* --- the lines --- */
@@ -244,7 +334,7 @@ static void take_piece(struct loader *l, size_t n, bool last)
 {
 	if (!l->too_long) {
 		l->line_no++;
-		bad_begin(l, "longer than 512 KiB");
+		bad_begin(l, "longer than 544 KiB");
 	}
 	bad_write(l, buf_head(&l->in), n);
 	if (last)
@@ -290,39 +380,43 @@ static void take_lines(struct loader *l)
 	}
 }
 
-/* What follows the last newline: whole but for that, or torn. */
-static int take_tail(struct loader *l, char err[ERR_MAX])
+/* What follows the last newline: whole but for that, torn, or anything. */
+static void take_tail(struct loader *l)
 {
 	struct store *s = l->s;
-	const char *reason;
-	size_t n = l->in.len;
+	const char *reason, *p = (const char *)buf_head(&l->in);
+	size_t n = l->in.len, kept = n;
 
 	if (l->too_long)
 		bad_write(l, "\n", 1);
 	s->lacks_newline = l->too_long;
 	s->size = l->good;
 	if (n == 0)
-		return 0;
+		return;
 	l->line_no++;
-	reason = read_record(&l->reader, (const char *)buf_head(&l->in), n);
+	reason = is_blank(p, n) ? NULL : read_record(&l->reader, p, n);
 	if (reason == NULL) {
-		apply_record(l, n + 1);
+		if (!is_blank(p, n))
+			apply_record(l, n + 1);
 		s->size += n;
 		s->lacks_newline = true;
-		return 0;
+		return;
 	}
-	if (s->read_only) { /* or being written at this moment */
+	/* A file system that lengthened the file before the power went. */
+	while (kept > 0 && p[kept - 1] == '\0')
+		kept--;
+	if (s->read_only || !record_is_torn(p, kept)) {
+		/* or being written at this moment */
 		bad_begin(l, reason);
-		return 0;
+		s->size += n;
+		s->lacks_newline = true;
+	} else {
+		l->torn = n;
 	}
-	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
-		 "cut off",
-	    s->path, n);
-	if (ftruncate(s->fd, (off_t)l->good) < 0) {
-		store_io_error(err, s, "", "cut off the torn line", errno);
-		return -1;
+	if (kept > 0) {
+		bad_write(l, p, kept);
+		bad_write(l, "\n", 1);
 	}
-	return 0;
 }
 
 static int read_all(struct loader *l, char err[ERR_MAX])
@@ -330,6 +424,10 @@ static int read_all(struct loader *l, char err[ERR_MAX])
 	unsigned char *p;
 	ssize_t n;
 
+	if (lseek(l->s->fd, (off_t)l->good, SEEK_SET) < 0) {
+		store_io_error(err, l->s, "", "read", errno);
+		return -1;
+	}
 	do {
 		/* Fits: take_lines() leaves STORE_LINE_MAX at most. */
 		p = buf_reserve(&l->in, CHUNK);
@@ -343,7 +441,21 @@ static int read_all(struct loader *l, char err[ERR_MAX])
 		store_io_error(err, l->s, "", "read", errno);
 		return -1;
 	}
-	return take_tail(l, err);
+	take_tail(l);
+	return bad_finish(l, err);
+}
+
+bool record_is_ours(const char *line, size_t len)
+{
+	struct reader *in;
+	bool is;
+
+	if (len > STORE_LINE_MAX || memmem(line, len, "token", 5) == NULL)
+		return false;
+	in = xmalloc(sizeof(*in));
+	is = read_record(in, line, len) == NULL;
+	free(in);
+	return is;
 }
 
 const char *store_put_line(
@@ -360,16 +472,19 @@ const char *store_put_line(
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
 		*newer_r = r == NULL || reg_time_s(r) < spec->time_s;
-		if (*newer_r)
+		if (*newer_r) {
 			r = store_put(s, spec);
-		if (*newer_r && in->rec.suspended)
+			if (r == NULL)
+				reason = "maxRegistrations allows no more";
+		}
+		if (*newer_r && r != NULL && in->rec.suspended)
 			reg_suspend(r);
 	}
 	free(in);
 	return reason;
 }
 
-int store_load(struct store *s, char err[ERR_MAX])
+int store_load(struct store *s, size_t skip, char err[ERR_MAX])
 {
 	struct loader *l = xmalloc(sizeof(*l));
 	int rc;
@@ -377,17 +492,19 @@ int store_load(struct store *s, char err[ERR_MAX])
 	l->s = s;
 	buf_init(&l->in, STORE_LINE_MAX + CHUNK);
 	l->line_no = 0;
-	l->good = 0;
+	l->good = skip;
 	l->too_long = false;
+	l->torn = 0;
 	l->bad_fd = -1;
 	l->bad_error = 0;
 	l->bad_n = 0;
 	rc = read_all(l, err);
-	if (rc == 0)
-		bad_finish(l);
-	else if (l->bad_fd >= 0)
+	if (l->bad_fd >= 0)
 		close(l->bad_fd);
 	buf_free(&l->in);
 	free(l);
+	/* A byte order mark goes with the next change. */
+	if (skip > 0 && !s->read_only && !s->frozen)
+		s->must_rewrite = true;
 	return rc;
 }

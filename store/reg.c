@@ -41,9 +41,36 @@ static bool token_ok(const char *s)
 	return s[n] == '\0' && n >= REG_TOKEN_MIN && n <= REG_TOKEN_MAX;
 }
 
+/* NULL, or what is wrong with them. */
+static const char *check_names(const struct reg_spec *s)
+{
+	const struct reg_canonical *c = s->canonical;
+	size_t i, len = 0;
+
+	for (i = 0; i < s->n_mailboxes; i++) {
+		if (!reg_text_ok(s->mailboxes[i], REG_MAILBOX_MAX))
+			return "mailbox must be 1 to 1024 bytes of UTF-8 "
+			       "without control characters";
+		len += strlen(s->mailboxes[i]) + 1;
+		if (c == NULL)
+			continue;
+		if ((c[i].owner != NULL &&
+			!reg_text_ok(c[i].owner, REG_OWNER_MAX)) ||
+		    (c[i].mailbox != NULL &&
+			!reg_text_ok(c[i].mailbox, REG_CANONICAL_MAX)))
+			return "owner and mailbox of Canonical must be 1 to "
+			       "255 and 2048 bytes of UTF-8 without control "
+			       "characters";
+		len += 3 + (c[i].owner != NULL ? strlen(c[i].owner) : 0);
+		len += c[i].mailbox != NULL ? strlen(c[i].mailbox) : 0;
+	}
+	return len > REG_NAMES_MAX ? "the mailboxes' names are longer than "
+				     "256 KiB in all"
+				   : NULL;
+}
+
 const char *reg_spec_check(const struct reg_spec *s)
 {
-	size_t i;
 
 	if (!reg_text_ok(s->user, REG_USER_MAX))
 		return "user must be 1 to 255 bytes of UTF-8 without control "
@@ -54,12 +81,7 @@ const char *reg_spec_check(const struct reg_spec *s)
 		return "device token must be 16 to 200 hex digits";
 	if (s->n_mailboxes > REG_MAILBOXES_MAX)
 		return "more than 1000 mailboxes";
-	for (i = 0; i < s->n_mailboxes; i++)
-		if (!reg_text_ok(s->mailboxes[i], REG_MAILBOX_MAX))
-			return "mailbox must be 1 to 255 bytes of UTF-8 "
-			       "without "
-			       "control characters";
-	return NULL;
+	return check_names(s);
 }
 
 /* --- fields --- */
@@ -93,6 +115,11 @@ int64_t reg_time_s(const struct reg *r)
 	return r->time_s;
 }
 
+bool reg_time_known(const struct reg *r)
+{
+	return !(r->flags & REG_UNSTAMPED);
+}
+
 bool reg_acked(const struct reg *r)
 {
 	return r->flags & REG_ACKED;
@@ -106,10 +133,20 @@ size_t reg_n_mailboxes(const struct reg *r)
 const char *reg_mailbox(const struct reg *r, size_t i)
 {
 	const char *p = reg_mailboxes(r);
+	struct box box;
 
-	while (i-- > 0)
-		p += strlen(p) + 1;
-	return p;
+	do
+		p = box_read(p, &box);
+	while (i-- > 0);
+	return box.name;
+}
+
+const char *reg_mailbox_after(const char *name)
+{
+	struct box box;
+
+	box_read(name + strlen(name) + 1, &box);
+	return box.name;
 }
 
 void reg_suspend(struct reg *r)
@@ -145,21 +182,58 @@ static void write_key(const struct reg *r, struct buf *b)
 	buf_add_fmt(b, ",\"token\":\"%s\"", reg_token(r, token));
 }
 
-bool reg_write(const struct reg *r, struct buf *b)
+/* In the order of the mailboxes, only if one of them is another's, or is called
+ * otherwise. */
+static void write_canonical(const struct reg *r, struct buf *b)
+{
+	const char *p = reg_mailboxes(r), *before = ",\"canonical\":[";
+	struct box box;
+	size_t i, plain = 0;
+
+	for (i = 0; i < r->n_mailboxes; i++) {
+		p = box_read(p, &box);
+		if (box.canonical == NULL) {
+			plain++;
+			continue;
+		}
+		for (; plain > 0; plain--, before = ",") {
+			buf_add_str(b, before);
+			buf_add_str(b, "null");
+		}
+		buf_add_str(b, before);
+		buf_add_byte(b, '[');
+		json_write_str(b, box.owner != NULL ? box.owner : reg_user(r));
+		buf_add_byte(b, ',');
+		json_write_str(b, box.canonical);
+		buf_add_byte(b, ']');
+		before = ",";
+	}
+	if (*before == ',' && before[1] == '\0')
+		buf_add_byte(b, ']');
+}
+
+bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 {
 	const char *p = reg_mailboxes(r);
-	size_t i, len;
+	struct box box;
+	size_t i;
 
 	write_key(r, b);
 	buf_add_str(b, ",\"mailboxes\":[");
-	for (i = 0; i < r->n_mailboxes; i++, p += len + 1) {
-		len = strlen(p);
+	for (i = 0; i < r->n_mailboxes; i++) {
+		p = box_read(p, &box);
 		if (i > 0)
 			buf_add_byte(b, ',');
-		json_write_strn(b, p, len);
+		json_write_str(b, box.name);
 	}
-	return buf_add_fmt(b, "],\"acked\":%s,\"time\":%lu}\n",
-	    reg_acked(r) ? "true" : "false", (unsigned long)r->time_s);
+	buf_add_byte(b, ']');
+	write_canonical(r, b);
+	buf_add_str(b, reg_acked(r) ? ",\"acked\":true" : ",\"acked\":false");
+	if (topic != NULL) {
+		buf_add_str(b, ",\"topic\":");
+		json_write_str(b, topic);
+	}
+	return buf_add_fmt(b, ",\"time\":%lu}\n", (unsigned long)r->time_s);
 }
 
 bool reg_write_gone(const struct reg *r, struct buf *b)
@@ -170,8 +244,8 @@ bool reg_write_gone(const struct reg *r, struct buf *b)
 
 /* --- modified UTF-7 (RFC 3501 5.1.3) --- */
 
-/* Bytes of a name; no mUTF-7 name of 255 bytes decodes to more than 9/8. */
-#define NAME_MAX_BYTES (2 * REG_MAILBOX_MAX)
+/* Bytes of a name; no mUTF-7 name decodes to more than 9/8 of its bytes. */
+#define NAME_MAX_BYTES REG_NAME_MAX
 
 struct name {
 	char s[NAME_MAX_BYTES];
@@ -254,6 +328,13 @@ static bool decode_name(struct name *n, const char *s)
 	return s != NULL;
 }
 
+bool reg_same_name(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0 ||
+	       (strcasecmp(a, "INBOX") == 0 && strcasecmp(b, "INBOX") == 0);
+}
+
+/* The user's own: by the canonical name, or as the device spelled it. */
 int reg_match(const struct reg *r, const char *name)
 {
 	const char *p = reg_mailboxes(r);
@@ -261,14 +342,63 @@ int reg_match(const struct reg *r, const char *name)
 	size_t len = strlen(name);
 	int i, decoded = -1;
 	struct name n;
+	struct box box;
 
-	for (i = 0; i < r->n_mailboxes; i++, p += strlen(p) + 1) {
-		if (inbox ? strcasecmp(p, name) == 0 : strcmp(p, name) == 0)
+	for (i = 0; i < r->n_mailboxes; i++) {
+		p = box_read(p, &box);
+		if (box.owner != NULL)
+			continue;
+		if (box.canonical != NULL) {
+			if (reg_same_name(box.canonical, name))
+				return i;
+			continue;
+		}
+		if (inbox ? strcasecmp(box.name, name) == 0
+			  : strcmp(box.name, name) == 0)
 			return i;
-		if (decoded < 0 && strchr(p, '&') != NULL &&
-		    decode_name(&n, p) && n.len == len &&
+		if (decoded < 0 && strchr(box.name, '&') != NULL &&
+		    decode_name(&n, box.name) && n.len == len &&
 		    memcmp(n.s, name, len) == 0)
 			decoded = i;
 	}
 	return decoded;
+}
+
+int reg_match_foreign(const struct reg *r, const char *owner, const char *name)
+{
+	const char *p = reg_mailboxes(r);
+	struct box box;
+	int i;
+
+	for (i = 0; i < r->n_mailboxes; i++) {
+		p = box_read(p, &box);
+		if (box.owner != NULL && strcasecmp(box.owner, owner) == 0 &&
+		    reg_same_name(box.canonical, name))
+			return i;
+	}
+	return -1;
+}
+
+int reg_spelled(const struct reg *r, const char *name)
+{
+	const char *p = reg_mailboxes(r);
+	struct box box;
+	int i;
+
+	for (i = 0; i < r->n_mailboxes; i++) {
+		p = box_read(p, &box);
+		if (reg_same_name(box.name, name))
+			return i;
+	}
+	return -1;
+}
+
+int reg_decode_name(const char *name, char out[REG_NAME_MAX])
+{
+	struct name n;
+
+	if (!decode_name(&n, name))
+		return -1;
+	memcpy(out, n.s, n.len);
+	return (int)n.len;
 }

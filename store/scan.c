@@ -123,13 +123,14 @@ static bool take_mailboxes(struct scan *s, struct entry *e)
 	size_t n = 0;
 
 	do {
-		if (n++ == REG_MAILBOXES_MAX || !SKIP(s, "\"") ||
+		if (n++ == REG_MAILBOXES_MAX || s->out - from > REG_NAMES_MAX ||
+		    !SKIP(s, "\"") ||
 		    take_string(s, REG_MAILBOX_MAX, false) == 0)
 			return false;
 	} while (SKIP(s, ","));
 	e->n_mailboxes = n;
 	e->mailboxes_len = (size_t)(s->out - from);
-	return true;
+	return e->mailboxes_len <= REG_NAMES_MAX;
 }
 
 static bool take_time(struct scan *s, int64_t *time_r)
@@ -146,8 +147,22 @@ static bool take_time(struct scan *s, int64_t *time_r)
 	return s->p > from && (*from != '0' || s->p == from + 1);
 }
 
+/* That field is there in few lines. */
+static bool take_topic(struct scan *s, struct store *store, size_t *topic_r)
+{
+	const char *name = s->out;
+
+	*topic_r = 0;
+	if (!SKIP(s, ",\"topic\":\""))
+		return true;
+	if (take_string(s, REG_TOPIC_MAX, false) == 0)
+		return false;
+	*topic_r = store_topic(store, name);
+	return true;
+}
+
 size_t record_scan(
-    const struct store *store, struct scanned *sc, const char *line, size_t len)
+    struct store *store, struct scanned *sc, const char *line, size_t len)
 {
 	struct scan s = { line, line + len, sc->tail };
 	struct entry *e = &sc->entry;
@@ -171,8 +186,59 @@ size_t record_scan(
 	e->acked = SKIP(&s, "],\"acked\":true");
 	if (!e->acked && !SKIP(&s, "],\"acked\":false"))
 		return 0;
-	if (!SKIP(&s, ",\"time\":") || !take_time(&s, &e->time_s) ||
-	    !SKIP(&s, "}\n"))
+	if (!take_topic(&s, store, &e->topic) || !SKIP(&s, ",\"time\":") ||
+	    !take_time(&s, &e->time_s) || !SKIP(&s, "}\n"))
 		return 0;
 	return (size_t)(s.p - line);
+}
+
+/* --- the beginning of a line --- */
+
+/* A string with its quotes; true also if the end comes within. */
+static bool pass_string(struct scan *s)
+{
+	bool escaped = false;
+
+	if (s->p == s->end)
+		return true;
+	if (*s->p++ != '"')
+		return false;
+	for (; s->p < s->end; s->p++) {
+		if ((unsigned char)*s->p < 0x20)
+			return false;
+		if (escaped)
+			escaped = false;
+		else if (*s->p == '\\')
+			escaped = true;
+		else if (*s->p == '"') {
+			s->p++;
+			break;
+		}
+	}
+	return true;
+}
+
+/* As much of the word as there is. */
+static bool pass(struct scan *s, const char *word)
+{
+	size_t n = strlen(word), left = (size_t)(s->end - s->p);
+
+	return skip(s, word, n < left ? n : left);
+}
+
+bool record_is_torn(const char *line, size_t len)
+{
+	struct scan s = { line, line + len, NULL };
+
+	if (!pass(&s, "{\"user\":") || !pass_string(&s) ||
+	    !pass(&s, ",\"account\":") || !pass_string(&s) ||
+	    !pass(&s, ",\"token\":") || !pass_string(&s))
+		return false;
+	if (s.p < s.end && !pass(&s, ",\"gone\":true}") &&
+	    !pass(&s, ",\"mailboxes\":["))
+		return false;
+	for (; s.p < s.end; s.p++)
+		if ((unsigned char)*s.p < 0x20)
+			return false;
+	return true;
 }

@@ -38,22 +38,19 @@ struct store *store_view_new(void)
 int store_view_read(
     struct store *s, const char *path, size_t *bad_r, char err[ERR_MAX])
 {
-	char head[4096];
+	char first;
 	ssize_t n;
 	int rc = -1, code = 0;
 
 	s->path = xstrdup(path);
+	store_read_topic(s);
 	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	n = s->fd < 0 ? -1 : pread(s->fd, head, sizeof(head), 0);
+	n = s->fd < 0 ? -1 : pread(s->fd, &first, 1, 0);
 	if (n < 0) {
 		code = errno;
 		err_set(err, "%s: cannot be read: %s", path, strerror(code));
-	} else if (n == 0) {
-		rc = 0;
-	} else if (store_go_detect(head, (size_t)n)) {
-		rc = store_go_load(s, err);
 	} else {
-		rc = store_load(s, err);
+		rc = n > 0 ? store_read(s, err) : 0;
 	}
 	*bad_r = s->n_bad;
 	if (s->fd >= 0)

@@ -11,7 +11,7 @@ packages() {
 		python3-h2 python3-hyperframe python3-hpack \
 		python3-cryptography python3-jwt nghttp2-server nghttp2-client \
 		libnghttp2-dev nodejs libfaketime busybox iproute2 ;;
-	dovecot24) echo debootstrap ;;
+	dovecot) echo debootstrap ;;
 	demo) echo dovecot-imapd dovecot-lmtpd python3-h2 \
 		python3-cryptography python3-jwt ;;
 	bench) echo wrk nghttp2-client nghttp2-server valgrind strace binutils \

@@ -56,6 +56,9 @@ struct tls_verify {
 /* The generator for mbedTLS: getrandom(2). */
 int tls_rng(void *unused, unsigned char *p, size_t n);
 
+/* The certificate is for this DNS name (RFC 6125): an alternative name, else its
+ * CN. */
+bool tls_cert_is_for(const mbedtls_x509_crt *crt, const char *host);
 /* mbedTLS's verify callback; arg is a struct tls_verify. */
 int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags);
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 /* Which complaint is told if there are several: the more basic one. */
@@ -67,6 +68,38 @@ static bool has_ip(const mbedtls_x509_crt *crt, const struct tls_verify *v)
 		    memcmp(s->buf.p, v->ip, v->ip_len) == 0)
 			return true;
 	return false;
+}
+
+/* RFC 6125 6.4.3: a wildcard is the whole first label. */
+static bool name_is(const mbedtls_x509_buf *b, const char *host)
+{
+	const char *p = (const char *)b->p;
+	size_t n = b->len;
+
+	if (n > 2 && p[0] == '*' && p[1] == '.' && *host != '.') {
+		p++;
+		n--;
+		host += strcspn(host, ".");
+	}
+	return strlen(host) == n && strncasecmp(p, host, n) == 0;
+}
+
+bool tls_cert_is_for(const mbedtls_x509_crt *crt, const char *host)
+{
+	const mbedtls_x509_sequence *s = &crt->subject_alt_names;
+	const mbedtls_x509_name *cn;
+	bool any = false;
+
+	for (; s != NULL; s = s->next) {
+		if (s->buf.tag != SAN_DNS)
+			continue;
+		if (name_is(&s->buf, host))
+			return true;
+		any = true;
+	}
+	cn = tls_name_find(
+	    &crt->subject, MBEDTLS_OID_AT_CN, strlen(MBEDTLS_OID_AT_CN));
+	return !any && cn != NULL && name_is(&cn->val, host);
 }
 
 /* The names that a certificate is good for: one, and how many more. */

@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import time
+import zlib
 
 PASSWORD = "secret"
 MAIL_UID = 10000  # when started as root; Dovecot does no mail as root
@@ -197,6 +198,7 @@ userdb {{
 
 SETTINGS_2_4 = {"url": "xaps_url = {}", "user_lookup": "xaps_user_lookup = {}",
                 "timeout_msecs": "xaps_timeout = {}ms",
+                "register_timeout_msecs": "xaps_register_timeout = {}ms",
                 "max_retries": ""}  # not to be set in 2.4
 
 
@@ -348,6 +350,9 @@ class Dovecot:
             wait_for(lambda: not self._group_alive(process.pid), STOP_S)
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
+        # The plugin's semaphores, see xaps-log.c.
+        key = zlib.crc32(f"{self.dir}/base".encode()) & 0x7fffffff | 1
+        subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
 
     def reload(self):
         """Takes a changed configuration for new sessions."""

@@ -1,6 +1,7 @@
 """A stand-in for xapsd that answers well, badly or not at all.
 
     fake = FakeXapsd("/x/xapsd.sock")            # or ("127.0.0.1", 0)
+    fake = FakeXapsd(held_socket("/x/xapsd.sock"))  # held by systemd, say
     fake.behave("alice", hang)                   # others get ok
     fake.wait(1, "/notify", "alice")             # -> list of Request
 """
@@ -103,6 +104,17 @@ def chunked(conn, fake, request):
 
 # --- the server ---
 
+def held_socket(path, backlog=128, mode=0o666):
+    """A Unix socket that listens; nobody accepts yet."""
+    sock = socket.socket(socket.AF_UNIX)
+    if os.path.exists(path):
+        os.unlink(path)
+    sock.bind(path)
+    os.chmod(path, mode)
+    sock.listen(backlog)
+    return sock
+
+
 class FakeXapsd:
     def __init__(self, address, tls_cert=None, password=None, mode=0o666):
         self.requests = []
@@ -116,21 +128,18 @@ class FakeXapsd:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(tls_cert)
         self.lock = threading.Lock()
+        self.path = self.port = None
         if isinstance(address, str):
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.path, self.port = address, None
-            if os.path.exists(address):
-                os.unlink(address)
+            address = held_socket(address, mode=mode)
+        if isinstance(address, socket.socket):
+            self.sock = address
+            self.path = address.getsockname()
         else:
             self.sock = socket.socket()
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.path = None
-        self.sock.bind(address)
-        if self.path is None:
+            self.sock.bind(address)
             self.port = self.sock.getsockname()[1]
-        else:
-            os.chmod(self.path, mode)
-        self.sock.listen(128)
+            self.sock.listen(128)
         self.acceptor = self._spawn(self._accept)
 
     def __enter__(self):

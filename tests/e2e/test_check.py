@@ -46,9 +46,10 @@ def test_all_well(check, apple):
     assert status == 0, lines
     steps = [line.split()[:2] for line in lines]
     assert steps == [[s, "ok"] for s in
-                     ("configuration", "credentials", "connection", "Apple")]
+                     ("configuration", "credentials", "listeners", "database",
+                      "connection", "Apple")]
     assert "token key for topic com.apple.mobilemail.push" in lines[1]
-    assert "TLSv1." in lines[2] and "HTTP/2" in lines[2]
+    assert "TLSv1." in lines[4] and "HTTP/2" in lines[4]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
@@ -71,6 +72,8 @@ def test_root_looks_as_the_daemon_user(workdir, certs, apple):
     failed(check(), "credentials", "user nobody may not read", key.name)
     key.chmod(0o644)
     (workdir / x.config["apnsCaFile"]).chmod(0o644)
+    failed(check(), "database", "cannot write to the folder", str(workdir))
+    shutil.chown(workdir, "nobody")
     status, lines = check()
     assert status == 0, lines
     assert lines[0].endswith("xapsd.yaml, as user nobody")
@@ -129,7 +132,8 @@ def test_tls_listener(check, apple, certs):
                           tlsCertfile=certs.server, tlsKeyfile=certs.server)
     assert status == 0, lines
     assert [line[:22].split("  ")[0] for line in lines] == [
-        "configuration", "TLS listener", "credentials", "connection", "Apple"]
+        "configuration", "TLS listener", "credentials", "listeners", "database",
+        "connection", "Apple"]
     assert "ok      certificate, valid until 2" in lines[1]
 
 

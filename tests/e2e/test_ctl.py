@@ -108,8 +108,9 @@ def test_list_without_a_daemon(ended):
     assert not ended.database.exists()
 
 
-def test_many_pages(xapsd):
+def test_many_pages(start_xapsd):
     """More than one answer holds, while others come and go."""
+    xapsd = start_xapsd(maxDevices=1000)
     n = 2000
     for i in range(n):
         xapsd.register("u%d" % (i % 500), "A%d" % i, "%064x" % i, ["INBOX"],

@@ -1,5 +1,7 @@
 """The line protocol of the first-generation plugin, on both doors."""
 
+import contextlib
+
 import pytest
 
 from test_http import raw
@@ -126,7 +128,7 @@ def test_lines_and_http_on_one_connection(xapsd):
     (register(token="xyz"), "device token must be"),
     (register(account=""), "account id must be"),
     (register(user=""), "user must be"),
-    (register(mailboxes=["a" * 256]), "mailbox must be"),
+    (register(mailboxes=["a" * 1025]), "mailbox must be"),
     (register(mailboxes=["a\x01"]), "mailbox must be"),
     (register(mailboxes=["m%d" % i for i in range(1001)]), "1000 mailboxes"),
     (register().replace("mobilemail", "mail"), "the subtopic is not"),
@@ -154,6 +156,90 @@ def test_too_long(xapsd):
             assert c.file.readline() == b""
         except ConnectionResetError:
             pass
+
+
+def overlong_lines():
+    """Longer than 64 KiB though whole in the daemon's buffer, in each part."""
+    yield register(mailboxes=["x" * 72000])
+    yield register(mailboxes=["m%04d%s" % (i, "x" * 60)
+                              for i in range(1100)])[:72000]
+    yield register(mailboxes=["x"] * 17000)
+    yield register(user="u" * 66000)
+    yield register(token="a" * 66000)
+    yield register(account="a" * 66000)
+    yield register() + '\tother="%s"' % ("x" * 66000)
+    yield notify("u" * 66000)
+    yield notify(mailbox="x" * 66000)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_overlong_is_refused_and_nothing_leaks(xapsd, end):
+    """An earlier client's names do not become those of the next."""
+    with Lines(xapsd) as c:
+        assert c.ask(register("alice", ["Secret"])).startswith("OK com.")
+    xapsd.register("bob", ACCOUNT, TOKEN, ["Secret too"])
+    for line in overlong_lines():
+        with Lines(xapsd) as c:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                c.sock.sendall((line.replace("alice", "eve") + end).encode())
+            assert c.answer() == "ERROR the line is longer than 64 KiB"
+    assert {r["user"]: r["mailboxes"] for r in xapsd.records()} == {
+        "alice": ["Secret"], "bob": ["Secret too"]}
+
+
+def test_thousands_of_names(xapsd):
+    """Below 64 KiB of line, above 1,000 names; and just so many."""
+    with Lines(xapsd) as c:
+        for n in (1001, 5000, 20000):
+            answer = c.ask(register(mailboxes=["x"] * n)[:65000 - 3] + '")'
+                           if n == 20000 else register(mailboxes=["x"] * n))
+            assert answer.startswith("ERROR "), answer
+        for n in (1000, 1):
+            names = ["m%d" % i for i in range(n)]
+            assert c.ask(register(mailboxes=names)).startswith("OK com.")
+            assert xapsd.records()[-1]["mailboxes"] == names
+
+
+@pytest.mark.parametrize("bad", [
+    dict(user="u" * 256), dict(user="u" * 60000), dict(user="a\x7f"),
+    dict(user="a\u0085"), dict(token="a" * 15), dict(token="a" * 201),
+    dict(token="a" * 60000), dict(account="a" * 201),
+    dict(account="\u00e4"), dict(account="a" * 60000),
+    dict(mailboxes=[""]), dict(mailboxes=["a\u0080"]),
+    dict(mailboxes=["a" * 60000]),
+], ids=range(13))
+def test_limits_hold_in_both_protocols(xapsd, bad):
+    with Lines(xapsd) as c:
+        answer = c.ask(register(**bad))
+        assert answer.startswith("ERROR "), answer
+        assert len(answer) < 600
+    full = dict(user="u", account=ACCOUNT, token=TOKEN) | bad
+    reply = xapsd.post_register(**full)
+    assert reply.status == 400, reply
+    assert reply.body.count("\n") == 1 and len(reply.body) < 600
+    assert not xapsd.database.exists() or xapsd.records() == []
+
+
+@pytest.mark.parametrize("user, mailbox", [
+    ("", "INBOX"), ("u" * 256, "INBOX"), ("u\x01", "INBOX"), ("u", ""),
+    ("u", "m" * 4097), ("u", "m\u0090"),
+], ids=range(6))
+def test_notify_limits(xapsd, user, mailbox):
+    with Lines(xapsd) as c:
+        assert c.ask(notify(user, mailbox)).startswith("ERROR ")
+    assert xapsd.notify(user, mailbox).status == 400
+    assert xapsd.request(
+        "PUT", "/preliminary/http-notify/v1/notify",
+        {"user": user, "folder": mailbox, "event": "messageNew"}).status == 400
+
+
+@pytest.mark.parametrize("raw_bytes", [b"\xff", b"\xc3", b"\xed\xa0\x80"])
+def test_not_utf8(xapsd, raw_bytes):
+    for line in (register(user="@@"), register(mailboxes=["@@"]),
+                 register(account="@@"), notify("@@"), notify(mailbox="@@")):
+        with Lines(xapsd) as c:
+            c.sock.sendall(line.encode().replace(b"@@", raw_bytes) + b"\n")
+            assert c.answer().startswith("ERROR ")
 
 
 def test_password_has_no_place(start_xapsd):

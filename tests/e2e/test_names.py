@@ -453,7 +453,7 @@ def test_valgrind(world, work_dir):
               public(work_dir, separator=".", prefix="Public."),
               virtual("."),
               mail_plugins="acl virtual", lookup="push_user",
-              extra=tp.valgrind(work_dir) + ACL,
+              extra=tp.under_valgrind(work_dir) + ACL,
               userdb={"push_user": "box-%u" if IS_2_3 else "box-%{user}"})
     w.create("alice", "archive.2024", "INBOX.Lists")
     for path in (".Lists", "", "../archive/.2024"):

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
@@ -168,6 +169,39 @@ static void head_good(void **state)
 	}
 }
 
+/* RFC 9112 3.2.2: what the target says counts. */
+static void head_host(void **state)
+{
+	static const struct {
+		const char *in, *host, *origin;
+	} cases[] = {
+		{ "GET / HTTP/1.1\r\nHost: A.b:1\r\n\r\n", "A.b:1", NULL },
+		{ "GET / HTTP/1.1\r\nHost:\r\n\r\n", "", NULL },
+		{ "GET / HTTP/1.0\r\nOrigin: null\r\n\r\n", NULL, "null" },
+		{ "GET http://c/ HTTP/1.1\r\nHost: d\r\n\r\n", "c", NULL },
+		{ "GET HTTPS://[::1]:5 HTTP/1.1\r\nORIGIN: x\r\nHost: d\r\n"
+		  "\r\n",
+		    "[::1]:5", "x" },
+		{ "GET http://c?q HTTP/1.0\r\n\r\n", "c", NULL },
+	};
+	struct http_head h;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (parse_splits(cases[i].in, strlen(cases[i].in), &h) < 0)
+			fail_msg("%s: %s", cases[i].in, h.reason);
+		if (cases[i].host == NULL)
+			assert_null(h.host.p);
+		else
+			assert_str(h.host, cases[i].host);
+		if (cases[i].origin == NULL)
+			assert_null(h.origin.p);
+		else
+			assert_str(h.origin, cases[i].origin);
+	}
+}
+
 static void head_odd(void **state)
 {
 	static const char expects[] =
@@ -246,6 +280,8 @@ static void head_bad(void **state)
 		{ GET "Transfer-Encoding: chunked, identity\r\n\r\n", 501 },
 		{ "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
 		{ GET "Authorization: a\r\nAuthorization: b\r\n\r\n", 400 },
+		{ GET "Origin: http://x\r\nOrigin: http://x\r\n\r\n", 400 },
+		{ "GET http://x/ HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400 },
 		{ GET "Expect: 200-ok\r\n\r\n", 417 },
 	};
 	static const char nul[] = "GET / HTTP/1.0\r\nA: \0\r\n\r\n";
@@ -413,6 +449,8 @@ static void chunks_bad(void **state)
 static struct loop *loop;
 static struct http_server *server;
 static char socket_path[64];
+static char tcp_path[72];	   /* for the server it is TCP */
+static uid_t who;		   /* its clients are */
 static struct http_conn *later[8]; /* requests that wait for answer_later() */
 static size_t n_later, n_handled;
 static char sample[200000]; /* a large answer */
@@ -424,7 +462,7 @@ static void handler(
 	int n;
 
 	assert_ptr_equal(arg, &server);
-	assert_true(req->over_unix);
+	assert_int_equal(req->uid, req->over_unix ? who : HTTP_NOBODY);
 	assert_false(req->over_tls);
 	assert_int_equal(req->body[req->body_len], '\0');
 	n_handled++;
@@ -453,6 +491,7 @@ static void line_handler(
 
 	assert_ptr_equal(arg, &server);
 	assert_int_equal(strlen(line->text), line->len);
+	n_handled++;
 	if (strcmp(line->text, "NOTIFY later") == 0) {
 		later[n_later++] = conn;
 		return;
@@ -478,6 +517,12 @@ static int set_up(void **state)
 	server = http_server_new(loop, MAX_CONNS, handler, &server);
 	http_server_set_lines(server, line_handler, &server);
 	http_server_listen(server, fd, true, NULL);
+	who = geteuid();
+	snprintf(tcp_path, sizeof(tcp_path), "%s.tcp", socket_path);
+	fd = io_listen_unix(tcp_path, 0600, err);
+	if (fd < 0)
+		return -1;
+	http_server_listen(server, fd, false, NULL);
 	return 0;
 }
 
@@ -487,6 +532,7 @@ static int tear_down(void **state)
 	http_server_free(server);
 	loop_free(loop);
 	unlink(socket_path);
+	unlink(tcp_path);
 	return 0;
 }
 
@@ -502,16 +548,26 @@ static void advance(int64_t ms)
 	rounds(3);
 }
 
-static int client(void)
+static int client_at(const char *path)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	strcpy(sun.sun_path, socket_path);
+	strcpy(sun.sun_path, path);
 	assert_int_equal(
 	    connect(fd, (const struct sockaddr *)&sun, sizeof(sun)), 0);
 	rounds(2);
 	return fd;
+}
+
+static int client(void)
+{
+	return client_at(socket_path);
+}
+
+static int tcp_client(void)
+{
+	return client_at(tcp_path);
 }
 
 static void say_n(int fd, const char *data, size_t len)
@@ -531,6 +587,16 @@ static void say_n(int fd, const char *data, size_t len)
 static void say(int fd, const char *text)
 {
 	say_n(fd, text, strlen(text));
+}
+
+/* All of it is there before the server looks. */
+static void send_whole(int fd, const char *data, size_t len)
+{
+	int room = 1 << 20;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	assert_int_equal(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
+	rounds(3);
 }
 
 /* Whatever is there to read, after some rounds; -1 when the server closed and
@@ -967,6 +1033,196 @@ static void flood_of_newcomers(void **state)
 	assert_int_equal(http_server_connections(server), 0);
 }
 
+#define GET_A "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+
+/* A quarter is the Unix socket's, however full TCP is. */
+static void tcp_has_a_share(void **state)
+{
+	int tcp[MAX_CONNS], fd, i;
+
+	(void)state;
+	for (i = 0; i < MAX_CONNS - 1; i++) {
+		tcp[i] = tcp_client();
+		say(tcp[i], i % 2 ? "G" : "GET /la HTTP/1.1\r\nHost: ");
+	}
+	assert_int_equal(http_server_connections(server), MAX_CONNS - 1);
+	/* one that came just now is not ended for another of TCP */
+	fd = tcp_client();
+	say(fd, GET_A);
+	assert_int_equal(hear(fd), 0);
+	tcp[MAX_CONNS - 1] = fd;
+	fd = client();
+	say(fd, GET_A);
+	expect(fd, OK(9, "GET /a 0 "));
+	/* in a moment it is */
+	advance(200);
+	expect(tcp[MAX_CONNS - 1], OK(9, "GET /a 0 "));
+	expect_refusal(tcp[0], 503);
+	/* idle ones go first, of its own kind */
+	advance(200);
+	tcp[0] = tcp_client();
+	say(tcp[0], GET_A);
+	expect(tcp[0], OK(9, "GET /a 0 "));
+	expect_closed(tcp[MAX_CONNS - 1]);
+	say(fd, GET_A);
+	expect(fd, OK(9, "GET /a 0 "));
+	close(fd);
+	for (i = 0; i < MAX_CONNS - 1; i++)
+		close(tcp[i]);
+}
+
+/* What the Unix socket has beyond its part it gives back. */
+static void unix_gives_back(void **state)
+{
+	int fd[MAX_CONNS], tcp, i;
+
+	(void)state;
+	for (i = 0; i < MAX_CONNS; i++) {
+		fd[i] = client();
+		say(fd[i], "G");
+	}
+	tcp = tcp_client();
+	say(tcp, GET_A);
+	assert_int_equal(hear(tcp), 0);
+	advance(200);
+	expect(tcp, OK(9, "GET /a 0 "));
+	expect_refusal(fd[0], 503);
+	close(tcp);
+	for (i = 1; i < MAX_CONNS; i++)
+		close(fd[i]);
+}
+
+/* A user who takes all connections with half requests keeps nobody else out. */
+static void one_user_has_all(void **state)
+{
+	int fd[MAX_CONNS], extra, i;
+
+	(void)state;
+	for (i = 0; i < MAX_CONNS; i++) {
+		fd[i] = client();
+		say(fd[i], "POST /a HTTP/1.1\r\n");
+	}
+	/* himself, */
+	extra = client();
+	advance(200);
+	expect_refusal(extra, 503);
+	/* not others, */
+	if (geteuid() == 0) {
+		assert_int_equal(chmod(socket_path, 0666), 0);
+		assert_int_equal(seteuid(65534), 0);
+		extra = client();
+		assert_int_equal(seteuid(0), 0);
+		who = 65534;
+		say(extra, GET_A);
+		expect(extra, OK(9, "GET /a 0 "));
+		expect_refusal(fd[0], 503);
+		fd[0] = extra;
+		say(fd[0], "GET /");
+		who = 0;
+	}
+	/* and nobody for long; bodies count from the head on */
+	say(fd[1], "Host: x\r\nContent-Length: 2\r\n\r\n");
+	advance(1000);
+	extra = client();
+	say(extra, GET_A);
+	expect(extra, OK(9, "GET /a 0 "));
+	expect_refusal(fd[geteuid() == 0 ? 1 : 0], 503);
+	close(extra);
+	for (i = 0; i < MAX_CONNS; i++)
+		close(fd[i]);
+}
+
+/* Neither do answers that nobody reads; what waits for us stays. */
+static void unread_answers(void **state)
+{
+	static const char get[] = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
+	int fd[MAX_CONNS], small = 4096, extra, i;
+
+	(void)state;
+	for (i = 0; i < MAX_CONNS; i++) {
+		fd[i] = client();
+		setsockopt(fd[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		if (i == 0) {
+			say(fd[i], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+		} else {
+			say(fd[i], get);
+			say(fd[i], get);
+		}
+	}
+	advance(1000);
+	for (i = 1; i < MAX_CONNS; i++) {
+		extra = client();
+		say(extra, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+		close(fd[i]);
+		fd[i] = extra;
+	}
+	assert_int_equal(n_later, MAX_CONNS);
+	advance(5000);
+	extra = client();
+	advance(200);
+	expect_refusal(extra, 503);
+	for (i = 0; i < MAX_CONNS; i++) {
+		http_reply(later[i], 204, NULL, NULL, NULL, 0);
+		assert_true(hear(fd[i]) > 0);
+		close(fd[i]);
+	}
+}
+
+/* Half bodies of all connections have a ceiling, too: the longest one goes. */
+static void half_bodies(void **state)
+{
+	static const char head[] =
+	    "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n";
+	enum {
+		N = 140
+	};
+	static int fd[N];
+	char *body = malloc(65536);
+	int i, closed = 0;
+
+	(void)state;
+	memset(body, 'b', 65536);
+	http_server_set_max(server, N + 1);
+	for (i = 0; i < N; i++) {
+		fd[i] = i % 2 ? client() : tcp_client();
+		say(fd[i], head);
+		say_n(fd[i], body, 65535);
+	}
+	for (i = 0; i < N - 20; i++)
+		if (hear(fd[i]) > 0)
+			closed += strstr(heard, " 503 ") != NULL;
+	assert_true(closed > 0 && closed < 20);
+	assert_int_equal(http_server_connections(server), N - closed);
+	say(fd[N - 1], "x");
+	assert_true(hear(fd[N - 1]) > 65536);
+	for (i = 0; i < N; i++)
+		close(fd[i]);
+	free(body);
+	rounds(N);
+	assert_int_equal(http_server_connections(server), 0);
+}
+
+/* Who comes by TCP and speaks HTTP may be a web page: no lines then. */
+static void lines_after_http(void **state)
+{
+	int fd = tcp_client();
+
+	(void)state;
+	say(fd, "NOTIFY a\n" GET_A);
+	expect(fd, "OK NOTIFY a\r\n" OK(9, "GET /a 0 "));
+	say(fd, "NOTIFY b=\"c\"\n");
+	expect_refusal(fd, 400);
+	/* nor the rest of what was refused */
+	fd = tcp_client();
+	say(fd, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n"
+		"\r\nNOTIFY b=\"c\"\n");
+	expect_refusal(fd, 413);
+	fd = tcp_client();
+	say(fd, "POST /a HTTP/1.1\r\nNOTIFY b=\"c\"\nREGISTER d\n");
+	expect_refusal(fd, 400);
+	assert_int_equal(n_handled, 2);
+}
+
 static void slow_reader(void **state)
 {
 	static const char get[] = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -1021,6 +1277,20 @@ static void lines(void **state)
 	say_n(fd, big, HTTP_BODY_MAX + 2);
 	expect(fd, "ERROR the line is longer than 64 KiB\r\n");
 	expect_closed(fd);
+	/* whole in the buffer: the limit is the same */
+	n_handled = 0;
+	fd = client();
+	big[HTTP_BODY_MAX + 1] = '\n';
+	send_whole(fd, big, HTTP_BODY_MAX + 2);
+	expect(fd, "ERROR the line is longer than 64 KiB\r\n");
+	expect_closed(fd);
+	assert_int_equal(n_handled, 0);
+	fd = client();
+	big[HTTP_BODY_MAX] = '\n';
+	send_whole(fd, big, HTTP_BODY_MAX + 1);
+	assert_int_equal(hear(fd), 3 + 100 + 2);
+	assert_int_equal(n_handled, 1);
+	close(fd);
 	free(big);
 }
 
@@ -1077,6 +1347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(head_fields),
 		cmocka_unit_test(head_good),
+		cmocka_unit_test(head_host),
 		cmocka_unit_test(head_odd),
 		cmocka_unit_test(head_bad),
 		cmocka_unit_test(head_limit),
@@ -1095,6 +1366,12 @@ int main(void)
 		SERVER_TEST(slow_and_silent),
 		SERVER_TEST(newcomers),
 		SERVER_TEST(flood_of_newcomers),
+		SERVER_TEST(tcp_has_a_share),
+		SERVER_TEST(unix_gives_back),
+		SERVER_TEST(one_user_has_all),
+		SERVER_TEST(unread_answers),
+		SERVER_TEST(half_bodies),
+		SERVER_TEST(lines_after_http),
 		SERVER_TEST(slow_reader),
 		SERVER_TEST(lines),
 		SERVER_TEST(quiesced),

@@ -67,8 +67,32 @@ FAULTY(fsync, (int fd), (fd))
 FAULTY(fdatasync, (int fd), (fd))
 FAULTY(ftruncate, (int fd, off_t n), (fd, n))
 FAULTY(flock, (int fd, int op), (fd, op))
-FAULTY(rename, (const char *a, const char *b), (a, b))
-FAULTY(link, (const char *a, const char *b), (a, b))
+FAULTY(unlink, (const char *path), (path))
+
+/* The database is a mount of its own: nothing else can take its name. */
+static bool mounted;
+
+static int fault_rename(const char *a, const char *b)
+{
+	if (fails())
+		return -1;
+	if (mounted && strcmp(b, db) == 0) {
+		errno = EBUSY;
+		return -1;
+	}
+	return rename(a, b);
+}
+
+static int fault_link(const char *a, const char *b)
+{
+	if (fails())
+		return -1;
+	if (mounted) {
+		errno = EXDEV;
+		return -1;
+	}
+	return link(a, b);
+}
 
 #define write fault_write
 #define open fault_open
@@ -78,6 +102,7 @@ FAULTY(link, (const char *a, const char *b), (a, b))
 #define flock fault_flock
 #define rename fault_rename
 #define link fault_link
+#define unlink fault_unlink
 #include "../../store/file.c"
 #undef CHUNK
 #include "../../store/load.c"
@@ -89,6 +114,7 @@ FAULTY(link, (const char *a, const char *b), (a, b))
 #undef flock
 #undef rename
 #undef link
+#undef unlink
 
 static void no_fault(void)
 {
@@ -172,6 +198,13 @@ static void assert_crash(const struct model *acked, const struct model *wanted)
 	snprintf(path, sizeof(path), "%s/copy", tmp_dir);
 	write_file(path, text, n);
 	free(text);
+	snprintf(path, sizeof(path), "%s/db.copy", tmp_dir);
+	text = read_file_at(path, &n);
+	snprintf(path, sizeof(path), "%s/copy.copy", tmp_dir);
+	if (text != NULL)
+		write_file(path, text, n);
+	free(text);
+	snprintf(path, sizeof(path), "%s/copy", tmp_dir);
 	s = store_open(path, why);
 	assert_non_null(s);
 	assert_model(s, acked, wanted);
@@ -224,7 +257,9 @@ static void scenario(const char *start, size_t n, struct model acked)
 	model_drop(s, &m, 3);
 	model_put(s, &m, 3, 102);
 	sync_despite(s, &acked, &m);
-	unlink(db);
+	if (!mounted)
+		unlink(db);
+	s->must_rewrite = true;
 	model_put(s, &m, 4, 103);
 	sync_despite(s, &acked, &m);
 	model_put(s, &m, 5, 104);
@@ -236,6 +271,7 @@ static void scenario(const char *start, size_t n, struct model acked)
 	assert_model(s, &m, &m);
 	store_close(s);
 	assert_file("db.new", NULL);
+	assert_file("db.copy", NULL);
 }
 
 static char *make_start(struct model *m, size_t *n_r)
@@ -254,7 +290,7 @@ static char *make_start(struct model *m, size_t *n_r)
 	return read_file_at(db, n_r);
 }
 
-static void test_fault_at_every_call(void **state)
+static void fault_at_every_call(void)
 {
 	static const int errors[] = { ENOSPC, EIO, EROFS };
 	struct model m;
@@ -262,7 +298,6 @@ static void test_fault_at_every_call(void **state)
 	char *start = make_start(&m, &n);
 	int at, most = 0, sticky;
 
-	(void)state;
 	for (e = 0; e < 3; e++)
 		for (sticky = 0; sticky < 2; sticky++)
 			for (at = 1;; at++) {
@@ -272,12 +307,32 @@ static void test_fault_at_every_call(void **state)
 				fault.sticky = sticky;
 				rm_file("copy");
 				scenario(start, n, m);
-				if (at > 60)
+				if (at > 80)
 					break;
 				most = at;
 			}
 	assert_true(most >= 25);
 	free(start);
+}
+
+static void test_fault_at_every_call(void **state)
+{
+	(void)state;
+	fault_at_every_call();
+}
+
+/* The same where it has to be written over in place. */
+static void test_fault_if_mounted(void **state)
+{
+	struct stat before, after;
+
+	(void)state;
+	write_file(db, "", 0);
+	assert_int_equal(stat(db, &before), 0);
+	mounted = true;
+	fault_at_every_call();
+	assert_int_equal(stat(db, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
 }
 
 /* Every write interrupted once changes nothing at all. */
@@ -453,23 +508,37 @@ static void test_bad_cannot_be_kept(void **state)
 {
 	struct store *s;
 	struct model m = { 0 };
+	static const char text_bad[] =
+	    "nonsense\n"
+	    "{\"user\":\"user1\",\"account\":\"a\",\"token\":"
+	    "\"0123456789abcdef\",\"mailboxes\":[],\"time\":5}\n";
 	char path[256], *text;
 	int i;
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/db.bad", tmp_dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	write_file(db, "nonsense\n", 9);
+	write_file(db, text_bad, strlen(text_bad));
 	s = open_store();
 	for (i = 0; i < 400; i++) {
 		model_put(s, &m, 0, i + 1);
 		sync_store(s);
 	}
-	assert_true(s->size > 65536);
+	/* It is rewritten all the same, and the whole of it kept. */
+	assert_true(s->size < 65536);
 	store_close(s);
-	text = read_file_at(db, NULL);
-	assert_memory_equal(text, "nonsense\n", 9);
+	snprintf(path, sizeof(path), "%s/db.orig", tmp_dir);
+	text = read_file_at(path, NULL);
+	assert_memory_equal(text, text_bad, strlen(text_bad));
 	free(text);
+	write_file(db, text_bad, strlen(text_bad));
+	s = open_store();
+	for (i = 0; i < 3; i++) {
+		model_put(s, &m, 0, i + 1);
+		sync_store(s);
+	}
+	store_close(s);
+	snprintf(path, sizeof(path), "%s/db.bad", tmp_dir);
 	assert_int_equal(rmdir(path), 0);
 	s = open_store();
 	assert_model(s, &m, &m);
@@ -568,7 +637,7 @@ static void test_kill(void **state)
 		wanted = acked;
 		store_close(s);
 	}
-	assert_file("db.bad", NULL);
+	rm_file("db.bad"); /* torn lines of some */
 	print_message(
 	    "%d kills, %d of them with a write under way\n", KILLS, open_ends);
 }
@@ -576,6 +645,7 @@ static void test_kill(void **state)
 static int setup(void **state)
 {
 	no_fault();
+	mounted = false;
 	return tmp_setup(state);
 }
 
@@ -585,6 +655,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_fault_at_every_call),
+		T(test_fault_if_mounted),
 		T(test_interrupted),
 		T(test_full),
 		T(test_rewrite_fails),

@@ -125,9 +125,12 @@ static void test_detect(void **state)
 		bool is;
 	} cases[] = {
 		{ "{\"Users\":{}}", true },
-		{ " \n{\t\"Users\"\r\n:", true },
+		{ " \n{\t\"Users\"\r\n:null} ", true },
 		{ "{\"Users\"", false },
-		{ "{\"users\":{}}", false },
+		{ "{\"users\":{}}", true },
+		{ "\xef\xbb\xbf{\"A\":1,\"USERS\":{}}", true },
+		{ "{}", true },
+		{ "null\r\n", true },
 		{ "{\"user\":\"u\"}", false },
 		{ "{\"User s\":1}", false },
 		{ "[{\"Users\":1}]", false },
@@ -139,7 +142,7 @@ static void test_detect(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_int_equal(
-		    store_go_detect(cases[i].text, strlen(cases[i].text)),
+		    store_go_is(cases[i].text, strlen(cases[i].text)),
 		    cases[i].is);
 }
 

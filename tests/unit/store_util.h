@@ -42,8 +42,8 @@ static inline int tmp_setup(void **state)
 static inline int tmp_teardown(void **state)
 {
 	static const char *const names[] = { "db", "db.new", "db.bad",
-		"db.orig", "db.orig.1", "db2", "link", "copy", "copy.bad",
-		"db.away" };
+		"db.orig", "db.orig.1", "db.copy", "copy.copy", "copy.orig",
+		"db.topic", "db2", "link", "copy", "copy.bad", "db.away" };
 	size_t i;
 
 	(void)state;
@@ -118,8 +118,15 @@ static inline struct reg *put(struct store *s, const char *user,
     const char *account, const char *token, const char *mailbox, int64_t time_s)
 {
 	const char *mailboxes[] = { "INBOX", mailbox };
-	struct reg_spec spec = { user, account, token, mailboxes,
-		mailbox != NULL ? 2 : 1, true, time_s };
+	struct reg_spec spec = {
+		.user = user,
+		.account = account,
+		.token = token,
+		.mailboxes = mailboxes,
+		.n_mailboxes = mailbox != NULL ? 2 : 1,
+		.acked = true,
+		.time_s = time_s,
+	};
 
 	assert_null(reg_spec_check(&spec));
 	return store_put(s, &spec);

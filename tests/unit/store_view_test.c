@@ -34,8 +34,13 @@ static void put(struct store *s, unsigned i)
 {
 	char user[32], account[32];
 	const char *box = "INBOX";
-	const struct reg_spec spec = { user, account, TOKEN, &box, 1, true,
-		1763769600 };
+	const struct reg_spec spec = { .user = user,
+		.account = account,
+		.token = TOKEN,
+		.mailboxes = &box,
+		.n_mailboxes = 1,
+		.acked = true,
+		.time_s = 1763769600 };
 
 	snprintf(user, sizeof(user), "u%u", i % 50);
 	snprintf(account, sizeof(account), "%u", i);
@@ -211,7 +216,7 @@ static void test_put_line(void **state)
 	    &newer));
 	assert_true(newer);
 	assert_true(reg_suspended(store_first(s, "a")));
-	reg_write(store_first(s, "a"), &b);
+	reg_write(store_first(s, "a"), NULL, &b);
 	assert_int_equal(b.len,
 	    strlen("{\"user\":\"a\",\"account\":\"A\","
 		   "\"token\":\"" TOKEN "\",\"mailboxes\":[],\"acked\":false,"

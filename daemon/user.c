@@ -1,0 +1,143 @@
+/* daemon/user.c - whom the daemon runs as, and how it becomes that user. */
+#include "daemon/user.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <libgen.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "conf.h"
+#include "daemon.h"
+
+/* For good: neither the user nor a group of root's may be left. */
+static bool is_dropped(uid_t uid, gid_t gid)
+{
+	uid_t r, e, s;
+	gid_t rg, eg, sg;
+
+	return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 &&
+	       r == uid && e == uid && s == uid && rg == gid && eg == gid &&
+	       sg == gid && (uid == 0 || setuid(0) < 0);
+}
+
+/* name NULL: a user without one has no other groups. */
+static int become(const char *name, uid_t uid, gid_t gid)
+{
+	int rc = name != NULL ? initgroups(name, gid) : setgroups(0, NULL);
+
+	return rc == 0 && setgid(gid) == 0 && setuid(uid) == 0 &&
+		       is_dropped(uid, gid)
+		   ? 0
+		   : -1;
+}
+
+const char *daemon_become_user(const struct conf *c)
+{
+	const char *name = c->user != NULL ? c->user : SERVICE_USER;
+	const struct passwd *pw;
+
+	if (geteuid() != 0)
+		return NULL;
+	pw = getpwnam(name);
+	return pw != NULL && pw->pw_uid != 0 &&
+		       become(name, pw->pw_uid, pw->pw_gid) == 0
+		   ? name
+		   : NULL;
+}
+
+int daemon_become_owner(const char *path)
+{
+	char *copy = xstrdup(path);
+	const struct passwd *pw;
+	struct stat st;
+	int rc = 0;
+
+	if (geteuid() == 0 && stat(dirname(copy), &st) == 0 && st.st_uid != 0) {
+		pw = getpwuid(st.st_uid);
+		rc = pw != NULL ? become(pw->pw_name, pw->pw_uid, pw->pw_gid)
+				: become(NULL, st.st_uid, st.st_gid);
+	}
+	free(copy);
+	return rc;
+}
+
+int user_find(struct user *u, const struct conf *c, char err[ERR_MAX])
+{
+	const struct passwd *pw;
+
+	*u = (struct user){ .uid = geteuid(), .gid = getegid() };
+	if (c->user == NULL || geteuid() != 0)
+		return 0;
+	pw = getpwnam(c->user);
+	if (pw == NULL) {
+		conf_blame(c, "user", err,
+		    "there is no user %s: make one, or leave this out",
+		    c->user);
+		return -1;
+	}
+	u->drops = pw->pw_uid != 0;
+	u->uid = pw->pw_uid;
+	u->gid = pw->pw_gid;
+	u->name = c->user;
+	return 0;
+}
+
+void user_enter(const struct user *u, gid_t gid)
+{
+	if (geteuid() != 0)
+		return;
+	if (u->drops && initgroups(u->name, u->gid) < 0)
+		log_warn("user %s: initgroups: %s", u->name, strerror(errno));
+	if (setegid(gid != (gid_t)-1 ? gid : u->gid) < 0 ||
+	    (u->drops && seteuid(u->uid) < 0))
+		log_warn("user: %s", strerror(errno));
+}
+
+void user_leave(const struct user *u)
+{
+	if (getuid() != 0)
+		return;
+	if ((u->drops && seteuid(0) < 0) || setegid(getgid()) < 0)
+		log_warn("user: %s", strerror(errno));
+}
+
+int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX])
+{
+	if (!u->drops || become(u->name, u->uid, u->gid) == 0)
+		return 0;
+	conf_blame(
+	    c, "user", err, "cannot become %s: %s", u->name, strerror(errno));
+	return -1;
+}
+
+/* A sticky folder such as /tmp is fine: what is root's there stays. */
+static bool is_roots(const char *dir)
+{
+	struct stat st;
+
+	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 &&
+	       ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
+		   (st.st_mode & S_ISVTX) != 0);
+}
+
+char *user_roots_folder(const char *path)
+{
+	char *copy = xstrdup(path), *real = realpath(dirname(copy), NULL), *at;
+	bool good = real != NULL && is_roots("/");
+
+	free(copy);
+	for (at = real; good && (at = strchr(at + 1, '/')) != NULL;) {
+		*at = '\0';
+		good = is_roots(real);
+		*at = '/';
+	}
+	if (good && is_roots(real))
+		return real;
+	free(real);
+	return NULL;
+}

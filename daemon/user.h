@@ -1,0 +1,38 @@
+/* daemon/user.h - whom the daemon runs as, and how it becomes that user. */
+#ifndef USER_H
+#define USER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "log.h"
+
+struct conf;
+
+/* Whom packages and units start it as, and the group that they make for the
+ * socket alone. */
+#define SERVICE_USER "xapsd"
+#define SOCKET_GROUP "xapsd-mail"
+
+struct user {
+	bool drops; /* we are root and become this user: */
+	uid_t uid;
+	gid_t gid;
+	const char *name; /* the configuration's; valid if drops */
+};
+
+/* The user that the configuration names, or whoever we are.  -1 with err set:
+ * there is no such user. */
+int user_find(struct user *u, const struct conf *c, char err[ERR_MAX]);
+/* Until user_leave() the user's rights only, and new files get the group (-1:
+ * the user's own).  Root's are needed for both to do anything. */
+void user_enter(const struct user *u, gid_t gid);
+void user_leave(const struct user *u);
+/* For good.  -1 with err set. */
+int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX]);
+
+/* The real name of the folder that path is in if nobody but root can exchange
+ * any part of it, else NULL; the caller frees it. */
+char *user_roots_folder(const char *path);
+
+#endif

@@ -1,0 +1,165 @@
+/* http/int.h - a connection and the server, for the files of http.  Nobody else
+ * includes this. */
+#ifndef HTTP_INT_H
+#define HTTP_INT_H
+
+#include "http.h"
+
+#include "loop.h"
+
+/* A newcomer for whom there is no room waits a moment for another's end, which
+ * the kernel may have ready for us already. */
+#define SURPLUS_MS 100
+
+enum conn_state {
+	CONN_OPENING, /* TLS handshake, or waiting for room */
+	CONN_IDLE,
+	CONN_HEAD,    /* the head is incomplete */
+	CONN_BODY,    /* the body is incomplete */
+	CONN_WAITING, /* for http_reply() */
+	CONN_GONE,    /* the same, but nobody will read it */
+	CONN_REPLIED, /* the answer is in io_out() */
+	CONN_SENDING, /* until the peer has taken it */
+	CONN_DEAD,    /* freed by the loop's sweep */
+};
+
+/* What io's timeout is set for.  It is left running from request to request: on
+ * a busy connection nothing is set at all. */
+enum timer_for {
+	TIMER_NONE,
+	TIMER_REQUEST, /* also the handshake */
+	TIMER_SURPLUS,
+	TIMER_IDLE,
+	TIMER_SENDING,
+};
+
+struct link {
+	struct link *prev, *next;
+};
+
+struct http_conn {
+	struct link link; /* in http_room_list() */
+	struct http_server *s;
+	struct io *io;		 /* NULL when gone */
+	struct loop_task resume; /* after a late answer */
+	int64_t since_ms;	 /* when it came into that list */
+	size_t sending;		 /* bytes not taken when the timer was set */
+	size_t weight;		 /* what it has in memory; http_room_weigh() */
+	/* the request at hand */
+	size_t head_len, body_len, content_length;
+	struct http_chunked chunked;
+	unsigned char state; /* enum conn_state, changed only by conn_to() */
+	unsigned char timer; /* enum timer_for */
+	unsigned char body;  /* enum http_body */
+	bool over_unix, over_tls;
+	uid_t uid;	   /* of a Unix socket's peer */
+	struct peer *peer; /* the same, counted; NULL over TCP */
+	bool fresh;	   /* has not asked anything yet */
+	bool handshake;	   /* TLS, not done yet */
+	bool surplus;	   /* there was no room */
+	bool eof;	   /* the peer sends no more */
+	bool close;	   /* behind this answer */
+	bool http10, is_head, is_line;
+	bool no_lines;	 /* it has spoken HTTP, over TCP */
+	bool expect;	 /* 100-continue is awaited */
+	bool in_handler; /* the handler has not returned yet */
+};
+
+/* A user of this machine with connections to the Unix socket. */
+struct peer {
+	struct peer *next;
+	uid_t uid;
+	size_t n;
+};
+
+/* The connections of one kind. */
+struct share {
+	struct link idle;	/* longest-idle first */
+	struct link unfinished; /* handshakes, requests and answers that the
+				 * peer has to go on with, longest first */
+	size_t n, n_surplus;
+};
+
+enum {
+	TCP,
+	UNIX,
+	N_SHARES
+};
+
+struct listener {
+	struct listener *next;
+	struct http_server *s;
+	struct io_listener *li;
+	struct tls_ctx *tls;
+	bool is_unix;
+};
+
+struct http_server {
+	struct loop *loop;
+	http_handler *handler;
+	void *arg;
+	http_line_handler *line_handler;
+	void *line_arg;
+	struct listener *listeners;
+	struct peer *peers;
+	struct share shares[N_SHARES]; /* by http_conn.over_unix */
+	struct link busy;	       /* it is our turn, or nobody's */
+	size_t max, n_waiting, weight;
+	struct loop_task room; /* for a surplus one */
+	size_t n_handshakes;
+	struct loop_timer handshakes; /* the oldest must make room then */
+	bool no_handshakes;	      /* TLS listeners wait */
+	int64_t complained_ms;	      /* 0 never */
+	int64_t linger_s;	      /* the second that n_lingers is of */
+	unsigned n_lingers;
+	bool quiet;
+};
+
+/* --- lists --- */
+
+static inline void link_init(struct link *l)
+{
+	l->prev = l->next = l;
+}
+
+static inline void link_remove(struct link *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+}
+
+static inline void link_append(struct link *list, struct link *l)
+{
+	l->prev = list->prev;
+	l->next = list;
+	list->prev->next = l;
+	list->prev = l;
+}
+
+/* --- http.c --- */
+
+void http_conn_close(struct http_conn *c);
+/* Our own verdict on what the peer sends; the connection ends with it. */
+void http_conn_refuse(struct http_conn *c, int status, const char *reason);
+/* A newcomer may ask. */
+void http_conn_admit(struct http_conn *c);
+
+/* --- http/room.c --- */
+
+void http_room_init(struct http_server *s);
+void http_room_end(struct http_server *s);
+/* Where a connection of its state belongs. */
+struct link *http_room_list(const struct http_conn *c);
+/* Counts a newcomer, as a surplus one if there is no room.  False: not even for
+ * that. */
+bool http_room_enter(struct http_conn *c);
+/* Its handshake begins, if it has one; is done; its end. */
+void http_room_opening(struct http_conn *c);
+void http_room_opened(struct http_conn *c);
+void http_room_leave(struct http_conn *c);
+/* A connection has so many bytes in memory now.  Others may end for it. */
+void http_room_weigh(struct http_conn *c, size_t bytes);
+/* Makes room for a surplus one, which then is none; false: there is none. */
+bool http_room_make(struct http_conn *c);
+
+#endif

@@ -1,0 +1,120 @@
+/* store/topic.c - what topic each device was told.  Nearly always it is one for
+ * all: that one stands in <file>.topic, and only other ones in the lines. */
+#include "store/int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "buf.h"
+
+size_t store_topic(struct store *s, const char *name)
+{
+	struct topic *t = s->topics;
+	size_t i, unused = 0;
+
+	for (i = 0; i < TOPICS_MAX; i++) {
+		if (t[i].name != NULL && strcmp(t[i].name, name) == 0)
+			return i;
+		if (i > 0 && i != s->topic && t[i].n == 0 && unused == 0)
+			unused = i;
+	}
+	/* More at once than anybody has: as if it were not known. */
+	if (unused == 0)
+		return 0;
+	free(t[unused].name);
+	t[unused].name = xstrdup(name);
+	return unused;
+}
+
+void store_use_topic(struct store *s, struct reg *r, size_t topic)
+{
+	s->topics[r->topic].n--;
+	s->topics[topic].n++;
+	r->topic = (uint8_t)topic;
+}
+
+const char *store_named_topic(const struct store *s, const struct reg *r)
+{
+	return r->topic > 0 ? s->topics[r->topic].name : NULL;
+}
+
+const char *store_old_topic(const struct store *s, const struct reg *r)
+{
+	return r->topic != s->topic ? s->topics[r->topic].name : NULL;
+}
+
+size_t store_old_topics(const struct store *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < TOPICS_MAX; i++)
+		if (i != s->topic && s->topics[i].name != NULL)
+			n += s->topics[i].n;
+	return n;
+}
+
+/* --- <file>.topic --- */
+
+/* False if it cannot be: then the lines name it. */
+static bool write_topic(const struct store *s, const char *name)
+{
+	char path[PATH_MAX], temp[PATH_MAX];
+	bool ok;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.topic", s->path);
+	snprintf(temp, sizeof(temp), "%s.new", s->path);
+	unlink(temp);
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	store_give_file(s, fd);
+	ok = store_write_all(fd, name, strlen(name)) == 0 &&
+	     store_write_all(fd, "\n", 1) == 0 && fsync(fd) == 0;
+	close(fd);
+	ok = ok && rename(temp, path) == 0 && store_sync_dir(s) == 0;
+	if (!ok)
+		unlink(temp);
+	return ok;
+}
+
+void store_read_topic(struct store *s)
+{
+	char path[PATH_MAX], name[REG_TOPIC_MAX + 2];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.topic", s->path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	n = read(fd, name, sizeof(name) - 1);
+	close(fd);
+	if (n < 2 || name[n - 1] != '\n')
+		return;
+	name[n - 1] = '\0';
+	if (strlen(name) == (size_t)n - 1 && reg_text_ok(name, REG_TOPIC_MAX))
+		s->topics[0].name = xstrdup(name);
+}
+
+void store_set_topic(struct store *s, const char *topic)
+{
+	if (*topic == '\0' || strlen(topic) > REG_TOPIC_MAX)
+		return;
+	if (s->topics[0].name == NULL && s->path != NULL &&
+	    write_topic(s, topic))
+		s->topics[0].name = xstrdup(topic);
+	s->topic = store_topic(s, topic);
+}
+
+void store_free_topics(struct store *s)
+{
+	size_t i;
+
+	for (i = 0; i < TOPICS_MAX; i++)
+		free(s->topics[i].name);
+}

@@ -1,0 +1,650 @@
+"""The Dovecot modules while xapsd is away: restarts, several ways to it, what
+is tried again and for how long.  And what one user or one setting changes."""
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import fake_xapsd as fx
+from dovecot import version, wait_for
+from fake_xapsd import FakeXapsd, held_socket
+from test_plugin import (MAIL, assert_ok, check_valgrind, command, kind, lines,
+                         own, private_run, settings, under_valgrind, work_dir)
+
+__all__ = ["own", "work_dir"]   # fixtures
+IS_2_3 = version()[:2] == (2, 3)
+ONE_LMTP = "service lmtp {\n process_limit = 1\n}"
+PATIENCE_S = 30     # of notifications
+REGISTER_S = 10     # of registrations, by default
+ENDED = "Disconnected|Connection closed|Logged out"     # 2.3.13, the others
+
+
+def url(path):
+    return {"url": f"unix:{path}"}
+
+
+def later(seconds, function):
+    """Calls it in a thread of its own; .result() is what it returned."""
+    class Later(threading.Thread):
+        def run(self):
+            time.sleep(seconds)
+            self.value = function()
+
+        def result(self):
+            self.join(60)
+            return self.value
+    thread = Later(daemon=True)
+    thread.start()
+    return thread
+
+
+# --- ways to the daemon ---
+
+def test_unset_url_means_the_socket_and_nothing_else(own):
+    """Who has port 11619 while the daemon is away gets no names, no tokens."""
+    squatter = socket.socket()
+    squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        squatter.bind(("127.0.0.1", 11619))
+    except OSError:
+        pytest.skip("port 11619 is in use")
+    squatter.listen()
+    squatter.setblocking(False)
+    with squatter:
+        server = own(None, {}, sample=True, prefix=private_run(None))
+        server.dovecot.deliver("alice", MAIL)
+        with server.imap("alice") as c:
+            assert kind(c.cmd(command())[1]) == "NO"
+        server.dovecot.wait_log(
+            "cannot reach xapsd at unix:/run/xapsd/xapsd.sock")
+        assert "11619" not in server.dovecot.log()
+        with pytest.raises(BlockingIOError):
+            squatter.accept()
+
+
+SEPARATORS = [",", ", ", " "] if not IS_2_3 else [",", " url=", ", url="]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_the_next_url_when_one_cannot_be_reached(own, work_dir, separator):
+    with FakeXapsd(("127.0.0.1", 0)) as fake:
+        with socket.socket() as s:      # nobody listens there
+            s.bind(("127.0.0.1", 0))
+            server = own(fake, {"url": separator.join((
+                f"unix:{work_dir}/nobody", "http://127.0.0.1:%d" %
+                s.getsockname()[1], f"http://127.0.0.1:{fake.port}"))})
+            with server.imap("alice") as c:
+                start = time.monotonic()
+                assert_ok(c.cmd(command()), "INBOX")
+                assert time.monotonic() - start < 0.9   # at once
+            server.dovecot.deliver("alice", MAIL)
+            server.notified("alice")
+            server.dovecot.lda("alice", MAIL)
+            assert len(server.notified("alice", 2)) == 2
+    assert "Error" not in server.dovecot.log()
+
+
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_the_next_url_when_one_hangs(own, work_dir, way):
+    """A socket that is held for a daemon that does not run; a black hole."""
+    first = held_socket(str(work_dir / "held")) if way == "unix" else \
+        socket.create_server(("127.0.0.1", 0))
+    name = f"unix:{work_dir}/held" if way == "unix" else \
+        "http://127.0.0.1:%d" % first.getsockname()[1]
+    with first, FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, {"url": f"{name},unix:{fake.path}"})
+        with server.imap("alice") as c:
+            assert_ok(c.cmd(command()), "INBOX")
+        server.dovecot.deliver("alice", MAIL)
+        server.notified("alice")
+        server.dovecot.lda("bob", MAIL)
+        assert len(fake.of("/notify", "bob")) == 1
+
+
+def test_a_comma_in_a_password_parts_nothing(own, work_dir):
+    with FakeXapsd(("127.0.0.1", 0), password="u:a,b") as fake:
+        server = own(fake, {"url": f"http://u:a,b@127.0.0.1:{fake.port}"})
+        server.dovecot.deliver("alice", MAIL)
+        server.notified("alice")
+
+
+@pytest.mark.parametrize("bad", ["unix:/a,nonsense", ",".join(
+    f"unix:/{i}" for i in range(9))])
+def test_broken_list_of_urls(own, bad):
+    server = own(None, {"url": bad})
+    with server.imap("alice") as c:
+        assert "XAPPLEPUSHSERVICE" not in c.ok("CAPABILITY")[0]
+    server.dovecot.wait_log("Error: .*url")
+    server.dovecot.deliver("alice", MAIL)
+
+
+# --- registrations ---
+
+def test_register_waits_for_the_daemon(own, work_dir):
+    """Meanwhile the session goes on."""
+    path = str(work_dir / "x")
+    server = own(None, url(path))
+    with server.imap("alice") as c:
+        c.send(f"x {command()}\r\n")
+        start = time.monotonic()
+        assert "* 0 EXISTS" in c.ok("SELECT INBOX")
+        c.append("INBOX", MAIL)
+        c.ok("NOOP")
+        assert time.monotonic() - start < 1
+        time.sleep(2.2)
+        with FakeXapsd(path) as fake:
+            assert_ok(c.result("x"), "INBOX")
+            assert time.monotonic() - start < 4.5
+            assert len(fake.of("/register")) == 1
+        c.ok("NOOP")
+    assert "Error" not in server.dovecot.log()
+
+
+AWAY = {"503": fx.status(503), "502": fx.status(502), "close": fx.close,
+        "half a body": fx.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n"
+                              b"\r\ntop", close=True)}
+
+
+@pytest.mark.parametrize("behaviour", AWAY.values(), ids=AWAY)
+def test_register_is_tried_every_second(own, work_dir, behaviour):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        times = []
+
+        def answer(*args):
+            times.append(time.monotonic())
+            (behaviour if len(times) < 4 else fx.ok)(*args)
+        fake.behave("alice", answer)
+        server = own(fake, url(fake.path))
+        with server.imap("alice") as c:
+            assert_ok(c.cmd(command()), "INBOX")
+    assert len(times) == 4
+    assert all(0.95 < b - a < 1.6 for a, b in zip(times, times[1:]))
+
+
+@pytest.mark.parametrize("away", ["nobody", "503"])
+def test_register_gives_up(own, work_dir, away):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        fake.behave("alice", fx.status(503))
+        if away == "nobody":
+            fake.stop()
+        server = own(fake, {**url(fake.path),
+                            "register_timeout_msecs": 2500})
+        with server.imap("alice") as c:
+            start = time.monotonic()
+            untagged, tagged = c.cmd(command())
+            assert not untagged and kind(tagged) == "NO"
+            assert 2.4 < time.monotonic() - start < 3.2
+            c.ok("NOOP")
+        server.dovecot.wait_log(r"Error: .*xaps: .*tried for 2 s")
+    assert len(re.findall("Error: ", server.dovecot.log())) == 1
+
+
+def test_register_timeout_by_default(own, work_dir):
+    server = own(None, url(work_dir / "x"))
+    with server.imap("alice") as c:
+        start = time.monotonic()
+        assert kind(c.cmd(command())[1]) == "NO"
+        assert REGISTER_S - 0.2 < time.monotonic() - start < REGISTER_S + 1.5
+
+
+def test_register_once_only(own, work_dir):
+    """register timeout 0: no second attempt."""
+    server = own(None, {**url(work_dir / "x"), "register_timeout_msecs": 0})
+    with server.imap("alice") as c:
+        start = time.monotonic()
+        assert kind(c.cmd(command())[1]) == "NO"
+        assert time.monotonic() - start < 0.9
+
+
+def test_register_is_not_late_while_nobody_reads(own, work_dir):
+    """systemd holds the socket while the daemon restarts: the connection is
+    there, and the timeout of 0.3 s is for a daemon that has the request."""
+    sock = held_socket(str(work_dir / "x"))
+    server = own(None, {**url(work_dir / "x"), "timeout_msecs": 300})
+    with server.imap("alice") as c:
+        c.send(f"x {command()}\r\n")
+        c.ok("NOOP")
+        time.sleep(2)
+        with FakeXapsd(sock) as fake:
+            assert_ok(c.result("x"), "INBOX")
+            assert len(fake.of("/register")) == 1   # and asked once
+            fake.behave("alice", fx.hang)
+            start = time.monotonic()
+            assert kind(c.cmd(command())[1]) == "NO"
+            assert time.monotonic() - start < 0.9
+
+
+def test_disconnect_while_the_daemon_is_away(own, work_dir):
+    path = str(work_dir / "x")
+    server = own(None, url(path))
+    for _ in range(3):
+        with server.imap("alice") as c:
+            c.send(f"x {command()}\r\n")
+            c.ok("NOOP")
+    wait_for(lambda: len(re.findall(ENDED, server.dovecot.log())) >=
+             3, what="disconnects")
+    with FakeXapsd(path) as fake:
+        time.sleep(1.5)     # nobody asks for those who have gone
+        assert not fake.of("/register")
+
+
+# --- LOGOUT behind the command ---
+
+LOGOUT = {"well": (fx.ok, "OK"), "slow": (fx.slow(0.3), "OK"),
+          "hangs": (fx.hang, "NO"), "400": (fx.status(400), "NO"),
+          "503, then well": (None, "OK")}
+
+
+@pytest.mark.parametrize("behaviour,answer", LOGOUT.values(), ids=LOGOUT)
+@pytest.mark.parametrize("selected", [False, True])
+def test_logout_pipelined(own, work_dir, behaviour, answer, selected):
+    """The command has its tagged answer, before BYE."""
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        answers = iter([fx.status(503), fx.ok])
+        fake.behave("alice", behaviour or
+                    (lambda *a: next(answers)(*a)))
+        server = own(fake, {**url(fake.path), "timeout_msecs": 1000})
+        with server.imap("alice") as c:
+            if selected:
+                c.ok("SELECT INBOX")
+            c.send(f"x {command()}\r\ny LOGOUT\r\nz NOOP\r\n")
+            got = c.file.read().decode().split("\r\n")[:-1]
+    if answer == "OK":
+        assert got[:2] == lines("INBOX")
+        got = got[2:]
+    assert got[0].startswith(f"x {answer} ")
+    assert got[1].startswith("* BYE ")
+    assert got[2].startswith("y OK ")
+    assert len(got) == 3
+
+
+def test_logout_behind_several(own, work_dir):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        fake.behave("alice", fx.slow(0.2))
+        server = own(fake)
+        with server.imap("alice") as c:
+            for i in range(3):
+                c.send(f"x{i} {command()}\r\n")
+            c.send("y LOGOUT\r\n")
+            text = c.file.read().decode()
+    assert all(f"\nx{i} OK " in text for i in range(3))
+    assert text.index("* BYE") > text.rindex("OK XAPPLE")
+
+
+def test_disconnect_while_logout_waits(own, work_dir):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        fake.behave("alice", fx.hang)
+        server = own(fake, settings(fake))
+        for _ in range(3):
+            with server.imap("alice") as c:
+                c.send(f"x {command()}\r\ny LOGOUT\r\n")
+        wait_for(lambda: len(re.findall(
+            ENDED, server.dovecot.log())) >= 3,
+            what="ends of sessions")
+
+
+def test_logout_without_the_command(own, work_dir):
+    server = own(None, url(work_dir / "x"))
+    with server.imap("alice") as c:
+        c.send("y LOGOUT\r\n")
+        assert "y OK" in c.file.read().decode()
+
+
+# --- notifications ---
+
+def test_notifications_wait_for_the_daemon(own, work_dir):
+    """Equal ones are one; each user's comes."""
+    path = str(work_dir / "x")
+    server = own(None, url(path), extra=ONE_LMTP)
+    users = [f"user{i}" for i in range(20)]
+    for _ in range(3):
+        server.dovecot.deliver(users, MAIL)
+    time.sleep(3)
+    with FakeXapsd(path) as server.fake:
+        for user in users:
+            server.notified(user)
+        server.dovecot.deliver("mark", MAIL)
+        server.notified("mark")
+        assert len(server.fake.of("/notify")) == 21
+    assert "Error" not in server.dovecot.log()
+
+
+@pytest.mark.parametrize("behaviour", AWAY.values(), ids=AWAY)
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_notification_is_tried_again(own, work_dir, behaviour, way):
+    address = str(work_dir / "x") if way == "unix" else ("127.0.0.1", 0)
+    with FakeXapsd(address) as fake:
+        times = []
+
+        def answer(*args):
+            times.append(time.monotonic())
+            (behaviour if len(times) < 5 else fx.ok)(*args)
+        fake.behave("alice", answer)
+        server = own(fake, extra=ONE_LMTP)
+        server.dovecot.deliver("alice", MAIL)
+        fake.wait(5, "/notify", "alice")
+    pauses = [b - a for a, b in zip(times, times[1:])]
+    assert pauses[0] < pauses[-1] and sum(pauses) > 1
+
+
+def test_notification_is_given_up(own, work_dir):
+    """After 30 s, having said so after 5."""
+    server = own(None, url(work_dir / "x"), extra=ONE_LMTP)
+    start = time.monotonic()
+    server.dovecot.deliver("alice", MAIL)
+    server.dovecot.wait_log("Error: .*not notified: cannot reach xapsd .*"
+                            r"\(attempts go on\)")
+    assert 4 < time.monotonic() - start < 9
+    time.sleep(max(0, start + PATIENCE_S + 1 - time.monotonic()))
+    with FakeXapsd(str(work_dir / "x")) as server.fake:
+        server.dovecot.deliver("mark", MAIL)
+        server.notified("mark")
+        assert not server.fake.of("/notify", "alice")
+    assert len(re.findall("Error: ", server.dovecot.log())) == 1
+
+
+def test_notification_is_not_late_while_nobody_reads(own, work_dir):
+    sock = held_socket(str(work_dir / "x"))
+    server = own(None, {**url(work_dir / "x"), "timeout_msecs": 300},
+                 extra=ONE_LMTP)
+    users = [f"user{i}" for i in range(20)]
+    server.dovecot.deliver(users, MAIL)
+    time.sleep(2)
+    with FakeXapsd(sock) as server.fake:
+        for user in users:
+            server.notified(user)
+        assert len(server.fake.of("/notify")) == 20
+    assert not re.search("Error|Warning: .*xaps", server.dovecot.log())
+
+
+def test_64_at_once_over_a_full_socket(own, work_dir):
+    """Its queue takes one, and nobody accepts for a second."""
+    sock = held_socket(str(work_dir / "x"), backlog=0)
+    server = own(None, url(work_dir / "x"), extra=ONE_LMTP)
+    users = [f"user{i}" for i in range(64)]
+    server.dovecot.deliver(users, MAIL)
+    time.sleep(1)
+    with FakeXapsd(sock) as server.fake:
+        for user in users:
+            server.notified(user)
+
+
+def test_64_processes_at_once(own, work_dir):
+    """Each ends at once; the daemon's queue takes few."""
+    sock = held_socket(str(work_dir / "x"), backlog=5)
+    with FakeXapsd(sock) as fake:
+        server = own(fake, {**url(fake.path), "timeout_msecs": 10000})
+        threads = [later(0, lambda u=f"user{i}": server.dovecot.lda(u, MAIL))
+                   for i in range(64)]
+        for thread in threads:
+            thread.join(60)
+        assert len({r.user for r in fake.of("/notify")}) == 64
+
+
+def test_more_than_may_wait(own, work_dir):
+    """1,000 in a process; mail goes on."""
+    path = str(work_dir / "x")
+    server = own(None, url(path), extra=ONE_LMTP)
+    users = [f"u{i}" for i in range(1050)]
+    for i in range(0, len(users), 150):
+        server.dovecot.deliver(users[i:i + 150], MAIL)
+    server.dovecot.wait_log("too many notifications are waiting")
+    with FakeXapsd(path) as fake:
+        wait_for(lambda: len(fake.of("/notify")) >= 900, 20, "requests")
+        server.dovecot.deliver("mark", MAIL)
+        fake.wait(1, "/notify", "mark", 20)
+        assert 900 <= len({r.user for r in fake.of("/notify")}) <= 1001
+
+
+@pytest.mark.parametrize("by", ["lda", "imap"])
+def test_a_process_that_ends_leaves_its_request(own, work_dir, by):
+    """In the socket that systemd holds, from where the daemon takes it when
+    it starts; the process waits no longer than the timeout."""
+    sock = held_socket(str(work_dir / "x"))
+    server = own(None, {**url(work_dir / "x"), "timeout_msecs": 500})
+    if by == "lda":
+        assert server.dovecot.lda("alice", MAIL) < 2
+    else:
+        with server.imap("alice") as c:
+            for i in range(100):
+                c.ok(f"CREATE Folder{i}")
+                c.append(f"Folder{i}", MAIL)
+            c.ok("LOGOUT")
+    server.dovecot.wait_log("left in its socket")
+    time.sleep(0.5)
+    with FakeXapsd(sock) as fake:
+        wait_for(lambda: len({r.json["Mailbox"] for r in fake.of("/notify")})
+                 == (1 if by == "lda" else 100), what="requests")
+    assert "Error" not in server.dovecot.log()
+
+
+def test_real_daemon_takes_what_was_left(own, start_xapsd, apple, workdir):
+    """The client has closed the connection long ago."""
+    x = start_xapsd()
+    apple.wait_connected()
+    x.register("alice", "0715A26B", "ab" * 32)
+    body = json.dumps({"Username": "alice", "Mailbox": "INBOX",
+                       "Events": ["MessageNew"]})
+    os.kill(x.process.pid, 19)      # SIGSTOP: as one that is not there yet
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(x.socket_path)
+            s.sendall(f"POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    os.kill(x.process.pid, 18)
+    apple.wait_for(1)
+
+
+# --- errors ---
+
+def test_one_error_for_all_processes(own, work_dir):
+    server = own(None, {**url(work_dir / "x"), "timeout_msecs": 200})
+    threads = [later(0, lambda u=f"user{i}": server.dovecot.lda(u, MAIL))
+               for i in range(12)]
+    for thread in threads:
+        thread.join(60)
+    for i in range(3):
+        server.dovecot.lda("alice", MAIL)
+    assert len(re.findall(r"Error: .*xaps: ", server.dovecot.log())) == 1
+
+
+@pytest.mark.parametrize("way", ["fixed", "with ours", "added"])
+def test_imap_capability(own, work_dir, way):
+    """A list that lacks ours is said once; it cannot be mended by us."""
+    if IS_2_3:
+        extra = "imap_capability = " + {
+            "fixed": "IMAP4rev1 IDLE", "with ours":
+            "IMAP4rev1 xapplepushservice", "added": "+XSOMETHING"}[way]
+    else:
+        extra = {"fixed": "imap_capability {\n IMAP4rev1 = yes\n IDLE = yes\n"
+                          "}", "with ours": "imap_capability {\n "
+                 "XAPPLEPUSHSERVICE = yes\n}", "added":
+                 "imap_capability {\n XSOMETHING = yes\n}"}[way]
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, extra=extra)
+        for i in range(3):
+            with server.imap(f"user{i}") as c:
+                shown = c.ok("CAPABILITY")[0].upper()
+                c.ok("LOGOUT")
+        warned = re.findall("Warning: .*xaps: imap_capability",
+                            server.dovecot.log())
+        if "XAPPLEPUSHSERVICE" in shown.split():
+            assert not warned
+        else:
+            assert way == "fixed" and len(warned) == 1
+        assert way != "fixed" or not IS_2_3 or warned
+
+
+# --- one user, one setting ---
+
+SCOPES = {"no": [], "inbox": ["INBOX"], "INBOX": ["INBOX"],
+          "yes": ["INBOX", "Notes"]}
+
+
+@pytest.mark.parametrize("scope,told", SCOPES.items(), ids=SCOPES)
+def test_opt_out_by_userdb(own, work_dir, scope, told):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, userdb={"xaps": scope})
+        with server.imap("alice") as c:
+            capable = "XAPPLEPUSHSERVICE" in c.ok("CAPABILITY")[0].split()
+            c.ok("CREATE Notes")
+            untagged, tagged = c.cmd(command("(Notes INBOX)"))
+            c.append("Notes", MAIL)
+            c.append("INBOX", MAIL)
+            c.ok("LOGOUT")
+        server.dovecot.lda("alice", MAIL)
+        assert capable == bool(told)
+        assert kind(tagged) == ("OK" if told else "NO")
+        if told:
+            assert sorted(untagged[:-1]) == [
+                f"* XAPPLEPUSHSERVICE mailbox {m}" for m in told]
+            server.notified("alice", len(told))
+            assert sorted(server.registered("alice")[0]["Mailboxes"]) == told
+        seen = {r.json["Mailbox"] for r in fake.of("/notify")}
+        assert seen == set(told)
+    assert "Error" not in server.dovecot.log()
+
+
+def test_opt_out_with_an_unknown_word(own, work_dir):
+    server = own(None, url(work_dir / "x"), userdb={"xaps": "maybe"})
+    with server.imap("alice") as c:
+        assert "XAPPLEPUSHSERVICE" not in c.ok("CAPABILITY")[0]
+        c.append("INBOX", MAIL)
+    server.dovecot.wait_log("Error: .*xaps must be yes, no or inbox")
+    assert len(re.findall("Error: ", server.dovecot.log())) == 1
+
+
+@pytest.mark.skipif(not IS_2_3, reason="2.3 has settings of any name")
+@pytest.mark.parametrize("userdb,told", [({}, "box-alice"),
+                                         ({"push_user": "boss"}, "boss")])
+def test_user_lookup_of_a_plugin_setting(own, work_dir, userdb, told):
+    """With variables; a userdb field of that name comes first."""
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, settings(fake, user_lookup="push_user"),
+                     userdb=userdb,
+                     extra="plugin {\n push_user = box-%n\n}")
+        server.dovecot.deliver("alice", MAIL)
+        server.notified(told)
+        with server.imap("alice") as c:
+            assert_ok(c.cmd(command()), "INBOX")
+        server.registered(told)
+
+
+@pytest.mark.skipif(not IS_2_3, reason="there was none for 2.4")
+def test_settings_of_the_first_generation(own, work_dir):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, {}, extra=f"plugin {{\n xaps_socket = {fake.path}\n"
+                     " xaps_user_lookup = push_user\n}",
+                     userdb={"push_user": "boss"})
+        server.dovecot.deliver("alice", MAIL)
+        server.notified("boss")
+        with server.imap("alice") as c:
+            assert_ok(c.cmd(command()), "INBOX")
+
+
+@pytest.mark.skipif(not IS_2_3, reason="there was none for 2.4")
+def test_xaps_config_comes_before_the_first_generation(own, work_dir):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, settings(fake), extra="plugin {\n"
+                     f" xaps_socket = {work_dir}/nobody\n}}")
+        server.dovecot.deliver("alice", MAIL)
+        server.notified("alice")
+
+
+def test_events(own, work_dir):
+    """Category, names and fields, as metrics and log filters see them."""
+    exporter = "event_exporter all {\n format = json\n transport = log\n" \
+        " format_args = time-rfc3339\n}" if IS_2_3 else \
+        "event_exporter all {\n driver = log\n format = json\n" \
+        " time_format = rfc3339\n}"
+    metrics = "".join(
+        f"metric {name} {{\n exporter = all\n filter = event={name}\n}}\n"
+        for name in ("xaps_notify_finished", "xaps_register_finished"))
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, settings(fake), extra=f"{exporter}\n{metrics}"
+                     "log_debug = category=xaps")
+        server.dovecot.deliver("alice", MAIL)
+        server.notified("alice")
+        with server.imap("alice") as c:
+            assert_ok(c.cmd(command()), "INBOX")
+        fake.behave("bob", fx.status(400))
+        server.dovecot.deliver("bob", MAIL)
+
+        def exported(name, user):
+            for text in re.findall(r"Info: .*?(\{.*)", server.dovecot.log()):
+                event = json.loads(text)
+                if event["event"] == name and \
+                        event["fields"].get("user") == user:
+                    return event
+        for name, user, status in (
+                ("xaps_notify_finished", "alice", 200),
+                ("xaps_register_finished", "alice", 200),
+                ("xaps_notify_finished", "bob", 400)):
+            event = wait_for(lambda: exported(name, user), what=f"{name}")
+            assert event["fields"]["status"] == status
+            assert event["fields"]["mailbox"] == "INBOX"
+            assert 0 < event["fields"]["duration"] < 10 ** 7
+            assert "xaps" in event["categories"]
+            assert ("error" in event["fields"]) == (status != 200)
+        server.dovecot.wait_log("Debug: .*xaps: answer 200")
+
+
+def test_chroot_is_named(own, work_dir):
+    """mail_chroot: the socket is looked up inside; the error says so."""
+    if os.getuid() != 0:
+        pytest.skip("root only")
+    jail = work_dir / "jail"
+    (jail / "alice").mkdir(parents=True)
+    subprocess.run(["chown", "-R", "10000:10000", jail / "alice"],
+                   check=True)
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, {**url(fake.path), "register_timeout_msecs": 1000},
+                     extra=f"mail_chroot = {jail}\nvalid_chroot_dirs = {jail}",
+                     userdb={"home": "/alice"})
+        with server.imap("alice") as c:
+            assert kind(c.cmd(command())[1]) == "NO"
+        server.dovecot.wait_log(
+            f"cannot reach xapsd at unix:{fake.path} inside the chroot "
+            f"{jail}")
+
+
+@pytest.mark.valgrind
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_valgrind_while_the_daemon_is_away(own, work_dir, way):
+    """Attempts, ends of sessions meanwhile, what is left at the end."""
+    extra = under_valgrind(work_dir)
+    with FakeXapsd(str(work_dir / "x") if way == "unix" else
+                   ("127.0.0.1", 0)) as fake:
+        address = fake.path or ("127.0.0.1", fake.port)
+        target = f"unix:{fake.path}" if fake.path else \
+            f"http://127.0.0.1:{fake.port}"
+    server = own(None, {"url": f"unix:{work_dir}/nobody,{target}",
+                        "register_timeout_msecs": 8000}, extra=extra)
+    for end in ("", "y LOGOUT\r\n"):
+        with server.imap("alice") as c:
+            c.append("INBOX", MAIL)
+            c.send(f"x {command()}\r\n{end}")
+    for user in ("alice", "alice", "bob"):
+        server.dovecot.deliver(user, MAIL)
+    with server.imap("bob") as c:
+        c.send(f"x {command()}\r\n")
+        c.append("INBOX", MAIL)
+        with FakeXapsd(address) as fake:
+            assert_ok(c.result("x"), "INBOX")
+            fake.wait(1, "/notify", "bob", 20)
+            fake.wait(1, "/notify", "alice", 20)
+            answers = iter([fx.status(503), fx.close, fx.chunked])
+            fake.behave("alice", lambda *a: next(answers, fx.ok)(*a))
+            server.dovecot.deliver("alice", MAIL)
+            with server.imap("alice") as d:
+                d.send(f"x {command()}\r\ny LOGOUT\r\n")
+                assert "x OK" in d.file.read().decode()
+            fake.behave("bob", fx.hang)
+            server.dovecot.deliver("bob", MAIL)
+            server.dovecot.stop()
+    check_valgrind(work_dir, 5)
