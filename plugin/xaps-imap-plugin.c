@@ -23,6 +23,7 @@
 #define XAPS_ACCOUNT_ID_MAX 200
 #define XAPS_DEVICE_TOKEN_MAX 200
 #define XAPS_MAILBOXES_MAX 1000
+#define XAPS_REQUEST_MAX 65536
 
 /* Of a field that goes to Dovecot's stats process. */
 #define XAPS_EVENT_MAILBOX_MAX 1000
@@ -433,9 +434,27 @@ static void xaps_append_pair(string_t *json, const char *key, const char *value)
 	str_append(json, "\",");
 }
 
-static const char *xaps_register_json(const struct xaps_command *ctx)
+static void xaps_append_canonical(
+    string_t *json, const struct xaps_command *ctx)
 {
 	const struct xaps_mailbox *mailbox;
+	const char *sep = "";
+
+	str_append(json, ",\"Canonical\":[");
+	array_foreach(&ctx->canonical, mailbox)
+	{
+		str_printfa(json, "%s{", sep);
+		xaps_append_pair(json, "owner", mailbox->owner);
+		str_append(json, "\"mailbox\":\"");
+		json_append_escaped(json, mailbox->name);
+		str_append(json, "\"}");
+		sep = ",";
+	}
+	str_append_c(json, ']');
+}
+
+static const char *xaps_register_json(const struct xaps_command *ctx)
+{
 	string_t *json = t_str_new(512);
 	const char *name, *sep = "";
 
@@ -452,20 +471,29 @@ static const char *xaps_register_json(const struct xaps_command *ctx)
 		str_append_c(json, '"');
 		sep = ",";
 	}
-	str_append(json, "],\"Canonical\":[");
-	sep = "";
-	array_foreach(&ctx->canonical, mailbox)
-	{
-		str_printfa(json, "%s{", sep);
-		xaps_append_pair(json, "owner", mailbox->owner);
-		str_append(json, "\"mailbox\":\"");
-		json_append_escaped(json, mailbox->name);
-		str_append(json, "\"}");
-		sep = ",";
-	}
+	str_append_c(json, ']');
+	if (array_count(&ctx->canonical) > 0)
+		xaps_append_canonical(json, ctx);
 	/* We do send the mailbox lines. */
-	str_append(json, "],\"MailboxesAcknowledged\":true}");
+	str_append(json, ",\"MailboxesAcknowledged\":true}");
 	return str_c(json);
+}
+
+/* Only what is known by its spelling alone. */
+static void xaps_keep_plain(struct xaps_command *ctx)
+{
+	ARRAY_TYPE(const_string) all = ctx->mailboxes;
+	const char *name;
+	unsigned int i;
+
+	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
+	for (i = 0; i < array_count(&all); i++) {
+		name = array_idx_elem(&all, i);
+		if (xaps_mailbox_is_plain(
+			array_idx(&ctx->canonical, i), ctx->set, name))
+			array_push_back(&ctx->mailboxes, &name);
+	}
+	array_clear(&ctx->canonical);
 }
 
 static void xaps_register_post(struct xaps_command *ctx)
@@ -481,6 +509,13 @@ static void xaps_register_post(struct xaps_command *ctx)
 		.event_name = "xaps_register_finished",
 	};
 
+	if (strlen(request.json) > XAPS_REQUEST_MAX) {
+		e_warning(request.event,
+		    "xaps: too many mailboxes for one request: those that are "
+		    "shared or have several names are not pushed");
+		xaps_keep_plain(ctx);
+		request.json = xaps_register_json(ctx);
+	}
 	event_add_str(request.event, "mailbox",
 	    t_strndup(t_array_const_string_join(&ctx->mailboxes, ","),
 		XAPS_EVENT_MAILBOX_MAX));

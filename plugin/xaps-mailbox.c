@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "auth-master.h"
+#include "imap-utf7.h"
 #include "mail-namespace.h"
 #include "mail-storage-private.h"
 #include "mail-user.h"
@@ -199,6 +200,19 @@ static bool xaps_fits(const char *str, size_t max)
 	return *str != '\0' && strlen(str) <= max && xaps_is_clean(str);
 }
 
+bool xaps_mailbox_is_plain(const struct xaps_mailbox *mailbox,
+    const struct xaps_settings *set, const char *spelling)
+{
+	string_t *utf8 = t_str_new(64);
+
+	if (strcmp(mailbox->owner, set->username) != 0)
+		return FALSE;
+	if (strcmp(mailbox->name, "INBOX") == 0)
+		return strcasecmp(spelling, "INBOX") == 0;
+	return imap_utf7_to_utf8(spelling, utf8) == 0 &&
+	       strcmp(str_c(utf8), mailbox->name) == 0;
+}
+
 bool xaps_mailbox_get(struct mailbox *box, const struct xaps_settings *set,
     struct xaps_mailbox *mailbox_r)
 {
@@ -211,5 +225,5 @@ bool xaps_mailbox_get(struct mailbox *box, const struct xaps_settings *set,
 	mailbox_r->owner = xaps_namespace_owner(ns, set);
 	mailbox_r->name = xaps_mailbox_name(box, ns);
 	return xaps_fits(mailbox_r->owner, XAPS_OWNER_MAX) &&
-	       xaps_fits(mailbox_r->name, XAPS_MAILBOX_MAX);
+	       xaps_fits(mailbox_r->name, XAPS_CANONICAL_MAX);
 }
