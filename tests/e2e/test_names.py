@@ -329,6 +329,19 @@ def test_shared_with_the_name_that_user_lookup_finds(world):
            ("box-alice", "box-alice", "INBOX"))
 
 
+def test_shared_by_who_wants_pushes_for_his_inbox_only(world):
+    """What others may watch is reported all the same."""
+    w = world(inbox(), shared(), userdb={"xaps": "inbox"})
+    w.create("alice", "Lists")
+    w.create("bob")
+    with w.imap("bob") as c:
+        c.append("shared/alice/Lists", MAIL)
+        c.append("INBOX", MAIL)
+    with w.imap("alice") as c:
+        c.append("Lists", MAIL)
+    w.told(("bob", "alice", "Lists"), ("bob", "bob", "INBOX"))
+
+
 def test_shared_with_nobody(world):
     w = world(inbox(), shared())
     assert w.register(
