@@ -175,14 +175,14 @@ def test_long_names(phones):
     assert len(name) <= 1024 < len(utf8.encode())
 
 
-def test_as_many_names_as_dovecot_takes(phones):
+def test_many_long_names(phones):
     """More than a request holds with what they are called elsewhere."""
     p = phones(inbox())
     p.tokens = {"alice.of.a.long.name@mail.example.org": TOKEN}
     user, = p.tokens
-    names = [f"Entw&APw-rfe{i}" for i in range(1000)]
+    names = [f"Entw&APw-rfe{'x' * 60}{i}" for i in range(400)]
     assert p.register(user, *names, create=names) == names
     p.dovecot.deliver(user, mail())
     with p.dovecot.imap(user) as c:
         c.append(names[-1], MAIL)
-    p.woken((user, "Entw\u00fcrfe999"))
+    p.woken((user, f"Entw\u00fcrfe{'x' * 60}399"))
