@@ -482,16 +482,15 @@ static const char *xaps_register_json(const struct xaps_command *ctx)
 /* Only what is known by its spelling alone. */
 static void xaps_keep_plain(struct xaps_command *ctx)
 {
-	ARRAY_TYPE(const_string) all = ctx->mailboxes;
-	const char *name;
-	unsigned int i;
+	const char *const *names;
+	unsigned int i, count;
 
+	names = array_get(&ctx->mailboxes, &count);
 	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
-	for (i = 0; i < array_count(&all); i++) {
-		name = array_idx_elem(&all, i);
+	for (i = 0; i < count; i++) {
 		if (xaps_mailbox_is_plain(
-			array_idx(&ctx->canonical, i), ctx->set, name))
-			array_push_back(&ctx->mailboxes, &name);
+			array_idx(&ctx->canonical, i), ctx->set, names[i]))
+			array_push_back(&ctx->mailboxes, &names[i]);
 	}
 	array_clear(&ctx->canonical);
 }

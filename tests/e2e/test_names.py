@@ -314,10 +314,13 @@ def test_shared_second_storage(world):
     w.told(("bob", "alice", "Archive/2024"))
 
 
-def test_shared_with_the_name_that_user_lookup_finds(world):
-    """The owner's, not that of the user who looks."""
-    w = world(inbox(), shared(), lookup="push_user",
-              userdb={"push_user": "box-%u" if IS_2_3 else "box-%{user}"})
+@pytest.mark.parametrize("field", ["push_user", "user"])
+def test_shared_with_the_name_that_userdb_has(world, field):
+    """The owner's, not that of the user who looks: by user_lookup, or because
+    userdb changes all users' names."""
+    lookup = field if field == "push_user" else ""
+    w = world(inbox(), shared(), lookup=lookup,
+              userdb={field: "box-%u" if IS_2_3 else "box-%{user}"})
     w.create("alice")
     assert w.register("bob", "INBOX shared/alice", "INBOX", "shared/alice",
                       known_as="box-bob") == [
