@@ -149,7 +149,6 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 	};
 	struct xaps_mailbox mailbox;
 	struct xaps_client *client;
-	struct xaps_mailbox mailbox;
 
 	if (!xaps_is_clean(puser->set->username) ||
 	    !xaps_mailbox_get(box, puser->set, &mailbox)) {
