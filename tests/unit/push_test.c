@@ -164,7 +164,7 @@ static struct reg *add_boxes(
 /* Names of n mailboxes, good until the next call. */
 static const char *const *names(const char *prefix, size_t n)
 {
-	static char text[REG_MAILBOXES_MAX][8];
+	static char text[REG_MAILBOXES_MAX][32];
 	static const char *boxes[REG_MAILBOXES_MAX];
 	size_t i;
 
@@ -425,7 +425,7 @@ static void test_more_mailboxes_than_fit(void **state)
  * does not know any more makes room, what it knows is not lost. */
 static void test_lists_that_alternate(void **state)
 {
-	const char *const *boxes;
+	const char *const *boxes = NULL;
 	char prefix[2] = "a";
 	size_t i;
 
