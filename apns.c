@@ -31,6 +31,12 @@
 #define OVERDUE_MS 5000
 #define PONG_MS 10000
 
+/* One address may not use up the time when others wait for their turn. */
+#define OPENING_MS 5000
+
+/* An address that has taken TCP is not overtaken for so long. */
+#define HOPEFUL_MS 1000
+
 /* Not worth a number in the log. */
 #define SOON_MS 100
 
@@ -44,7 +50,10 @@
 #define PATH_PREFIX "/3/device/"
 #define TOKEN_MAX 200 /* digits */
 
-#define N_HEADERS 9
+#define N_HEADERS 10
+
+/* Digits taken of Retry-After: more mean the same. */
+#define RETRY_AFTER_MAX 999999999
 
 enum conn_state {
 	CONN_OPENING,  /* TCP, TLS */
@@ -74,7 +83,8 @@ struct req {
 
 struct conn {
 	struct apns *a;
-	struct conn *next; /* among the draining ones */
+	struct conn *next; /* among the opening or the draining ones */
+	struct io_addr addr;
 	struct io *io;
 	struct h2 *h2;
 	enum conn_state state; /* changed only by conn_to() */
@@ -84,7 +94,7 @@ struct conn {
 	int64_t opened_ms, heard_ms;
 	int64_t asked_ms; /* when the last PING went out */
 	int64_t full_ms;  /* since when there is no room; 0: there is */
-	bool was_up, answered;
+	bool answered;
 };
 
 struct apns {
@@ -95,8 +105,13 @@ struct apns {
 	void *arg;
 	const char *host;
 	int port;
-	struct conn *cur; /* opening or up; NULL while pausing */
+	struct io_dialer *dialer;
+	struct conn *opening; /* to several addresses, the youngest first */
+	struct conn *cur;     /* up */
 	struct conn *draining;
+	/* the failure of this round that got furthest */
+	char *why;
+	int why_stage;
 	struct loop_timer redial;
 	unsigned failures; /* connections in a row that were no use */
 	bool had_room;	   /* when the owner last looked */
@@ -105,12 +120,13 @@ struct apns {
 	uint64_t connections, resumed;
 	/* what every request repeats */
 	struct hpack_header headers[N_HEADERS];
-	struct hpack_header *h_path, *h_auth, *h_expiration;
+	struct hpack_header *h_path, *h_auth, *h_length, *h_expiration;
 	size_t n_headers;
 	char authority[300];
 	char path[sizeof(PATH_PREFIX) + TOKEN_MAX];
-	char expiration[24];
-	int64_t expires_s; /* what is written there; -1: nothing yet */
+	char length[24], expiration[24];
+	size_t body_len;   /* what is written in length */
+	int64_t expires_s; /* and in expiration; -1: nothing yet */
 	char priority[8];
 };
 
@@ -206,12 +222,13 @@ static void on_header(void *arg, void *owner, const char *name, size_t name_len,
 	if (name_len != sizeof(want) - 1 || memcmp(name, want, name_len) != 0)
 		return;
 	/* Seconds only: a date would trust a router's clock. */
-	if (value_len == 0 || value_len > 9)
+	if (value_len == 0)
 		return;
 	for (i = 0; i < value_len; i++) {
 		if (value[i] < '0' || value[i] > '9')
 			return;
-		s = s * 10 + (value[i] - '0');
+		if (s < RETRY_AFTER_MAX)
+			s = s * 10 + (value[i] - '0');
 	}
 	r->retry_after_s = s;
 }
@@ -245,7 +262,10 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 }
 
 static void conn_schedule(struct conn *c);
+static void unlink_conn(struct conn *c);
+static void close_opening(struct apns *a, bool failed);
 
+/* Of all the connections that are opening the first that got so far is it. */
 static void on_ready(void *arg)
 {
 	struct conn *c = arg;
@@ -253,7 +273,10 @@ static void on_ready(void *arg)
 	const struct tls *tls = io_tls(c->io);
 
 	conn_to(c, CONN_UP);
-	c->was_up = true;
+	unlink_conn(c);
+	a->cur = c;
+	io_dialer_works(a->dialer, &c->addr);
+	close_opening(a, false);
 	a->connections++;
 	if (tls_resumed(tls))
 		a->resumed++;
@@ -271,7 +294,7 @@ static void on_goaway(
 	log_info("apns: the server closes the connection: %s %.*s",
 	    h2_error_name(error), (int)(debug_len < 200 ? debug_len : 200),
 	    debug_len > 0 ? (const char *)debug : "");
-	if (c->state != CONN_DRAINING)
+	if (c->state == CONN_UP)
 		conn_to(c, CONN_DRAINING);
 }
 
@@ -291,16 +314,18 @@ static const struct h2_ops h2_ops = {
 
 /* --- pauses --- */
 
+/* lost: NULL if none came up. */
 static void redial_after(struct apns *a, const struct conn *lost)
 {
-	if (lost->answered ||
-	    (lost->was_up && loop_now_ms(a->loop) - lost->opened_ms > GOOD_MS))
+	if (lost != NULL &&
+	    (lost->answered ||
+		loop_now_ms(a->loop) - lost->opened_ms > GOOD_MS))
 		a->failures = 0;
 	else
 		a->failures++;
 	/* The first loss of a working connection costs no pause. */
 	loop_timer_set(a->loop, &a->redial,
-	    lost->was_up && a->failures <= 1
+	    lost != NULL && a->failures <= 1
 		? 0
 		: apns_backoff_ms(a->conf->retry_min_ms, a->conf->retry_max_ms,
 		      a->failures));
@@ -316,18 +341,22 @@ static void conn_free(void *p)
 	free(c);
 }
 
+static bool unlink_from(struct conn **p, const struct conn *c)
+{
+	while (*p != NULL && *p != c)
+		p = &(*p)->next;
+	if (*p == NULL)
+		return false;
+	*p = c->next;
+	return true;
+}
+
 static void unlink_conn(struct conn *c)
 {
-	struct conn **p;
-
 	if (c->a->cur == c)
 		c->a->cur = NULL;
-	for (p = &c->a->draining; *p != NULL; p = &(*p)->next) {
-		if (*p == c) {
-			*p = c->next;
-			break;
-		}
-	}
+	else if (!unlink_from(&c->a->opening, c))
+		unlink_from(&c->a->draining, c);
 }
 
 /* Takes it down; every open request gets its answer. */
@@ -370,12 +399,53 @@ static void complain(struct apns *a, const char *why)
 	}
 }
 
+static bool is_opening(const struct conn *c)
+{
+	return c->state == CONN_OPENING || c->state == CONN_SETTINGS;
+}
+
+/* Of several addresses' failures the one that came furthest tells most. */
+static void note_failure(struct conn *c, const char *why)
+{
+	struct apns *a = c->a;
+	int stage = c->state == CONN_SETTINGS ? 3
+		    : io_is_connected(c->io)  ? 2
+					      : 1;
+
+	log_debug("apns: %s: %s", io_peer(c->io), why);
+	if (stage < a->why_stage)
+		return;
+	a->why_stage = stage;
+	free(a->why);
+	a->why = xstrdup(why);
+}
+
+/* failed: their addresses are not tried first the next time; least of all the
+ * one that had the most time. */
+static void close_opening(struct apns *a, bool failed)
+{
+	struct conn *c;
+
+	while ((c = a->opening) != NULL) {
+		if (failed)
+			io_dialer_failed(a->dialer, &c->addr);
+		conn_close(c);
+	}
+}
+
 static void conn_fail(struct conn *c, const char *why)
 {
 	struct apns *a = c->a;
+	struct io_addr addr = c->addr;
 	char err[ERR_MAX];
 
 	err_set(err, "%s", why); /* why may live in what goes now */
+	if (is_opening(c)) {
+		note_failure(c, err);
+		conn_close(c);
+		io_dialer_failed(a->dialer, &addr);
+		return;
+	}
 	if (a->cur == c) {
 		redial_after(a, c);
 		complain(a, err);
@@ -556,8 +626,8 @@ static int64_t conn_due_ms(const struct conn *c)
 {
 	int64_t timeout_ms = c->a->conf->push_timeout_ms, due_ms;
 
-	if (c->state == CONN_OPENING || c->state == CONN_SETTINGS)
-		return c->opened_ms + timeout_ms;
+	if (is_opening(c))
+		return c->opened_ms + min64(OPENING_MS, timeout_ms);
 	due_ms = h2_ping_outstanding(c->h2) ? c->asked_ms + pong_ms(c)
 					    : ping_due_ms(c);
 	if (c->first != NULL)
@@ -601,19 +671,25 @@ static void conn_ping(struct conn *c, int64_t now_ms)
 	conn_flush(c);
 }
 
-static void on_open_timer(struct conn *c, int64_t now_ms)
+static void too_late(struct conn *c, char why[ERR_MAX])
 {
-	int64_t timeout_ms = c->a->conf->push_timeout_ms;
-	char why[ERR_MAX];
+	int64_t ms = loop_now_ms(c->a->loop) - c->opened_ms;
 
-	if (now_ms - c->opened_ms < timeout_ms) {
-		conn_schedule(c);
-		return;
-	}
 	err_set(why, "%s within %lld s",
 	    c->state == CONN_OPENING ? "no TLS connection"
 				     : "no HTTP/2 SETTINGS from the server",
-	    (long long)(timeout_ms / 1000));
+	    (long long)(ms / 1000));
+}
+
+/* When no other address waits for its turn it may take all the time there
+ * is. */
+static void on_open_timer(struct conn *c)
+{
+	char why[ERR_MAX];
+
+	if (!io_dialer_has_more(c->a->dialer))
+		return;
+	too_late(c, why);
 	conn_fail(c, why);
 }
 
@@ -630,8 +706,8 @@ static void on_timer(void *arg)
 	struct conn *c = arg;
 	int64_t now_ms = loop_now_ms(c->a->loop);
 
-	if (c->state == CONN_OPENING || c->state == CONN_SETTINGS) {
-		on_open_timer(c, now_ms);
+	if (is_opening(c)) {
+		on_open_timer(c);
 		return;
 	}
 	if (h2_ping_outstanding(c->h2)) {
@@ -656,26 +732,73 @@ static void on_timer(void *arg)
 
 static void dial(struct apns *a)
 {
+	log_debug("apns: connecting to %s port %d", a->host, a->port);
+	free(a->why);
+	a->why = NULL;
+	a->why_stage = 0;
+	io_dialer_start(a->dialer, a->host, a->port, a->conf->push_timeout_ms);
+}
+
+static void on_attempt(void *arg, const struct io_addr *addr)
+{
+	struct apns *a = arg;
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	c->a = a;
+	c->addr = *addr;
 	c->state = CONN_OPENING;
 	c->opened_ms = c->heard_ms = loop_now_ms(a->loop);
 	loop_timer_init(&c->timer, on_timer, c);
 	loop_task_init(&c->flush, on_flush, c);
-	a->cur = c;
-	log_debug("apns: connecting to %s port %d", a->host, a->port);
-	c->io =
-	    io_connect(a->loop, a->host, a->port, cred_tls(a->cred), on_io, c);
+	c->next = a->opening;
+	a->opening = c;
+	c->io = io_connect(a->loop, addr, a->host, cred_tls(a->cred), on_io, c);
 	io_set_limits(c->io, OUT_STEP, 2 * OUT_STEP);
+	log_debug("apns: trying %s", io_peer(c->io));
 	conn_schedule(c);
 }
+
+/* TLS takes a slow machine longer than RFC 8305 waits. */
+static bool is_hopeful(void *arg)
+{
+	const struct apns *a = arg;
+	const struct conn *c;
+
+	for (c = a->opening; c != NULL; c = c->next)
+		if (io_is_connected(c->io) &&
+		    loop_now_ms(a->loop) - c->opened_ms < HOPEFUL_MS)
+			return true;
+	return false;
+}
+
+static void on_exhausted(void *arg, const char *why)
+{
+	struct apns *a = arg;
+	struct conn *c;
+	char late[ERR_MAX];
+
+	for (c = a->opening; c != NULL; c = c->next) {
+		too_late(c, late);
+		note_failure(c, late);
+	}
+	close_opening(a, true);
+	redial_after(a, NULL);
+	complain(a, why != NULL	     ? why
+		    : a->why != NULL ? a->why
+				     : "it has no IPv4 or IPv6 address");
+}
+
+static const struct io_dialer_ops dialer_ops = {
+	.attempt = on_attempt,
+	.is_hopeful = is_hopeful,
+	.exhausted = on_exhausted,
+};
 
 static void on_redial(void *arg)
 {
 	struct apns *a = arg;
 
-	if (a->cur == NULL)
+	if (a->cur == NULL && !io_dialer_is_on(a->dialer))
 		dial(a);
 }
 
@@ -701,6 +824,7 @@ static void build_headers(struct apns *a)
 
 	memcpy(a->path, PATH_PREFIX, sizeof(PATH_PREFIX));
 	a->expires_s = -1;
+	a->body_len = 0;
 	snprintf(a->authority, sizeof(a->authority),
 	    a->port == DEFAULT_PORT ? "%s%s%s" : "%s%s%s:%d", ip6 ? "[" : "",
 	    a->host, ip6 ? "]" : "", a->port);
@@ -712,17 +836,35 @@ static void build_headers(struct apns *a)
 		a->h_auth = add_header(a, "authorization", "", HPACK_INDEX);
 	add_header(a, "apns-topic", cred_topic(a->cred), HPACK_INDEX);
 	add_header(a, "apns-push-type", a->conf->push_type, HPACK_INDEX);
-	/* Another value every second. */
-	a->h_expiration =
-	    add_header(a, "apns-expiration", a->expiration, HPACK_INDEX_NAME);
+	/* Some proxies want it; nearly all pushes name one mailbox. */
+	a->h_length =
+	    add_header(a, "content-length", a->length, HPACK_TRY_INDEX);
 	if (a->conf->push_priority != 0) {
 		snprintf(a->priority, sizeof(a->priority), "%d",
 		    a->conf->push_priority);
 		add_header(a, "apns-priority", a->priority, HPACK_INDEX);
 	}
+	/* Another value every second; the last one, so that it can be left
+	 * out. */
+	a->h_expiration =
+	    add_header(a, "apns-expiration", a->expiration, HPACK_INDEX_NAME);
 }
 
-static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
+static void fill_number(struct hpack_header *h, char buf[24], int64_t n)
+{
+	h->value_len = (size_t)snprintf(buf, 24, "%lld", (long long)n);
+}
+
+/* By a clock that was not set yet the push would have expired: without the
+ * header Apple keeps it as long as it likes. */
+static bool has_expiration(const struct apns *a, int64_t now_s)
+{
+	return now_s >= TLS_CLOCK_MIN_S || a->conf->push_expiration_s == 0;
+}
+
+/* Returns how many there are, 0 with err set. */
+static size_t fill_headers(
+    struct apns *a, const char *token, size_t len, char err[ERR_MAX])
 {
 	int64_t now_s = (int64_t)time(NULL), expires_s;
 	size_t n = strlen(token);
@@ -730,22 +872,25 @@ static int fill_headers(struct apns *a, const char *token, char err[ERR_MAX])
 	if (a->h_auth != NULL) {
 		a->h_auth->value = cred_bearer(a->cred, now_s, err);
 		if (a->h_auth->value == NULL)
-			return -1;
+			return 0;
 		a->h_auth->value_len = strlen(a->h_auth->value);
 	}
 	assert(n <= TOKEN_MAX);
 	memcpy(a->path + sizeof(PATH_PREFIX) - 1, token, n);
 	a->h_path->value_len = sizeof(PATH_PREFIX) - 1 + n;
+	if (len != a->body_len) {
+		a->body_len = len;
+		fill_number(a->h_length, a->length, (int64_t)len);
+	}
 	/* 0 is Apple's word for "now or never". */
 	expires_s = a->conf->push_expiration_s == 0
 			? 0
 			: now_s + a->conf->push_expiration_s;
 	if (expires_s != a->expires_s) {
 		a->expires_s = expires_s;
-		a->h_expiration->value_len = (size_t)snprintf(a->expiration,
-		    sizeof(a->expiration), "%lld", (long long)expires_s);
+		fill_number(a->h_expiration, a->expiration, expires_s);
 	}
-	return 0;
+	return a->n_headers - !has_expiration(a, now_s);
 }
 
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
@@ -753,13 +898,15 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 {
 	struct conn *c = a->cur;
 	struct req *r;
+	size_t n;
 
 	if (apns_room(a) == 0)
 		return APNS_FULL;
-	if (fill_headers(a, token, err) < 0)
+	n = fill_headers(a, token, len, err);
+	if (n == 0)
 		return APNS_NO_AUTH;
 	r = req_new(c, owner);
-	r->id = h2_request(c->h2, a->headers, a->n_headers, payload, len, r);
+	r->id = h2_request(c->h2, a->headers, n, payload, len, r);
 	if (r->id == 0) {
 		req_done(r);
 		return APNS_FULL;
@@ -797,11 +944,12 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
 	if (cred_kind(a->cred) == CRED_NONE)
 		status_r->state = APNS_OFF;
-	else if (a->cur == NULL)
-		status_r->state = APNS_WAITING;
+	else if (a->cur != NULL)
+		status_r->state =
+		    a->cur->state == CONN_UP ? APNS_UP : APNS_WAITING;
 	else
 		status_r->state =
-		    a->cur->state == CONN_UP ? APNS_UP : APNS_CONNECTING;
+		    io_dialer_is_on(a->dialer) ? APNS_CONNECTING : APNS_WAITING;
 	status_r->host = a->host;
 	status_r->port = a->port;
 	status_r->peer = status_r->state == APNS_UP ? io_peer(a->cur->io) : "";
@@ -880,10 +1028,10 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	struct conn *c = a->cur;
 
 	loop_timer_clear(a->loop, &a->redial);
-	if (c != NULL && c->state == CONN_UP)
+	io_dialer_stop(a->dialer);
+	close_opening(a, false);
+	if (c != NULL)
 		conn_drain(c);
-	else if (c != NULL)
-		conn_close(c);
 	use_cred(a, cred);
 }
 
@@ -897,6 +1045,7 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 	a->ops = ops;
 	a->arg = arg;
 	loop_timer_init(&a->redial, on_redial, a);
+	a->dialer = io_dialer_new(l, &dialer_ops, a);
 	use_cred(a, cred);
 	return a;
 }
@@ -927,6 +1076,9 @@ void apns_free(struct apns *a)
 	if (a == NULL)
 		return;
 	loop_timer_clear(a->loop, &a->redial);
+	io_dialer_free(a->dialer);
+	while (a->opening != NULL)
+		conn_drop(a->opening);
 	while (a->draining != NULL)
 		conn_drop(a->draining);
 	if (a->cur != NULL)
@@ -936,5 +1088,6 @@ void apns_free(struct apns *a)
 		free(r);
 	}
 	free(a->last_error);
+	free(a->why);
 	free(a);
 }

@@ -34,7 +34,7 @@ unsigned char *buf_reserve(struct buf *b, size_t n)
 {
 	size_t cap = b->cap ? b->cap : BUF_FIRST;
 
-	if (n > b->max - b->len) {
+	if (b->len > b->max || n > b->max - b->len) {
 		b->failed = true;
 		return NULL;
 	}

@@ -21,6 +21,7 @@
 
 /* Apple refuses a JWT older than 60 minutes, and a new one within 20. */
 #define JWT_LIFE_S (50 * 60)
+#define JWT_SLACK_S 60
 
 #define ID_LEN 10 /* of Apple's key ids and team ids today */
 #define ID_MAX 32 /* room for longer ones */
@@ -46,6 +47,9 @@ struct cred {
 	int64_t issued_s;	 /* iat of bearer */
 	char bearer[BEARER_MAX]; /* empty: make one */
 };
+
+static const char clock_unset[] =
+    "this machine's clock was not set yet, and a JWT carries the time";
 
 static const char *const alpn[] = { "h2", NULL };
 
@@ -646,6 +650,10 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 	bool early = now_s < c->not_before_s;
 	char date[LOG_DATE_MAX];
 
+	if (c->kind == CRED_TOKEN_KEY && now_s < TLS_CLOCK_MIN_S) {
+		err_set(err, "%s", clock_unset);
+		return -1;
+	}
 	if (c->expires_s == 0 || now_s < TLS_CLOCK_MIN_S ||
 	    (!early && now_s <= c->expires_s))
 		return 0;
@@ -657,8 +665,10 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 		    "machine's clock right?",
 		    date);
 	else
-		err_set(
-		    err, "the certificate expired on %s UTC: renew it", date);
+		err_set(err,
+		    "the certificate expired on %s UTC: renew it (if this "
+		    "machine's clock is right)",
+		    date);
 	return -1;
 }
 
@@ -697,12 +707,12 @@ const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 	if (c->kind != CRED_TOKEN_KEY)
 		return NULL;
 	if (now_s < TLS_CLOCK_MIN_S) {
-		err_set(err, "this machine's clock was not set yet, and a JWT "
-			     "carries the time");
+		err_set(err, "%s", clock_unset);
 		return NULL;
 	}
-	/* The clock may have been set back since. */
-	if (c->bearer[0] != '\0' && now_s >= c->issued_s &&
+	/* The clock may have been set back since; a little is NTP at work, and
+	 * Apple frowns on many. */
+	if (c->bearer[0] != '\0' && now_s >= c->issued_s - JWT_SLACK_S &&
 	    now_s < c->issued_s + JWT_LIFE_S)
 		return c->bearer;
 	return make_bearer(c, now_s, err) == 0 ? c->bearer : NULL;

@@ -46,7 +46,8 @@ const char *cred_topic(const struct cred *c);
 /* notAfter of the certificate, seconds since 1970; 0 for a token key. */
 int64_t cred_expires_s(const struct cred *c);
 /* 0, or -1 with err saying that the certificate is past its date or not valid
- * yet.  With a clock that was never set all is well. */
+ * yet.  With a clock that was never set it is not judged, but no JWT can be
+ * made. */
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
 
 /* The files behind it, as they are found from here; cb is told each path. */

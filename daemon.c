@@ -114,7 +114,7 @@ static void harden(void)
 
 /* Descriptors that are not a client's: listeners, files, watches, Apple's
  * connection and attempts at it, and the refused who linger. */
-#define OWN_FDS 64
+#define OWN_FDS (64 + HTTP_EXTRA_FDS)
 /* Kept from clients in any case. */
 #define KEPT_FDS 24
 
@@ -170,7 +170,7 @@ static void on_expire(void *arg)
 	int64_t ms = d->conf.registration_ttl_s * 1000 / 2;
 	size_t n;
 
-	store_clock(d->store, (int64_t)time(NULL), loop_now_ms(d->loop) / 1000);
+	store_clock(d->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
 	n = store_expire(d->store);
 	if (n > 0)
 		log_info("store: %zu registrations were not renewed within "

@@ -348,8 +348,12 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	const unsigned char *before = buf_head(in);
 	struct http_head again;
 
-	if (in->len == c->head_len + c->body_len)
-		buf_reserve(in, 1); /* the NUL's place; IN_MAX has it */
+	/* The NUL's place, which IN_MAX has. */
+	if (in->len == c->head_len + c->body_len &&
+	    buf_reserve(in, 1) == NULL) {
+		http_conn_refuse(c, 413, "the request is too long");
+		return;
+	}
 	if (head == NULL || buf_head(in) != before) {
 		http_parse_head((const char *)buf_head(in), in->len, &again);
 		head = &again;
@@ -578,12 +582,22 @@ static void settle(struct http_conn *c)
 	}
 }
 
+/* Answers are ours, but how many of them wait is the peer's doing. */
+static size_t weight(const struct http_conn *c)
+{
+	size_t out = io_out(c->io)->len;
+
+	return io_in(c->io)->len + (out < OUT_BATCH ? out : OUT_BATCH);
+}
+
 static void conn_step(struct http_conn *c)
 {
 	while (is_reading(c) && read_request(c))
 		;
 	if (c->state != CONN_DEAD)
 		settle(c);
+	if (c->state != CONN_DEAD)
+		http_room_weigh(c, weight(c));
 }
 
 static void on_resume(void *arg)

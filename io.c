@@ -3,9 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +15,7 @@
 
 #include "buf.h"
 #include "loop.h"
-#include "io/resolve.h"
 #include "tls.h"
-
-/* One address may not use up the owner's patience when others are left: a
- * black-holed IPv6 route is common behind home routers. */
-#define ADDRESS_MS 5000
 
 /* Ceilings until the owner sets its own. */
 #define DEFAULT_MAX (64 * 1024)
@@ -38,7 +33,6 @@
 #define LINGER_MAX (256 * 1024)
 
 enum io_state {
-	IO_S_RESOLVING,
 	IO_S_CONNECTING,
 	IO_S_HANDSHAKE,
 	IO_S_OPEN,
@@ -49,7 +43,6 @@ enum io_state {
 };
 
 static const char *const state_names[] = {
-	[IO_S_RESOLVING] = "resolving",
 	[IO_S_CONNECTING] = "connecting",
 	[IO_S_HANDSHAKE] = "handshake",
 	[IO_S_OPEN] = "open",
@@ -82,18 +75,7 @@ struct io {
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
 	char *err, *peer;
-	/* connecting; NULL for accepted streams */
-	struct io_target *to;
-};
-
-/* Where a connecting stream goes: only until it is open. */
-struct io_target {
-	char *host;
-	int port;
-	struct resolve *resolve;
-	struct addrinfo *addrs, *next;
-	struct loop_timer timer;
-	struct io *io;
+	char *host; /* of a connecting stream, until it is open */
 };
 
 /* Their owners have forgotten them. */
@@ -106,20 +88,6 @@ static void io_to(struct io *io, enum io_state to)
 	log_trace("io: %s: %s -> %s", io_peer(io), state_names[io->state],
 	    state_names[to]);
 	io->state = to;
-}
-
-static void target_free(struct io *io)
-{
-	struct io_target *to = io->to;
-
-	if (to == NULL)
-		return;
-	resolve_cancel(to->resolve);
-	resolve_free_addrs(to->addrs);
-	loop_timer_clear(io->loop, &to->timer);
-	free(to->host);
-	free(to);
-	io->to = NULL;
 }
 
 static void close_fd(struct io *io)
@@ -143,6 +111,7 @@ static void io_free(void *p)
 	buf_free(&io->out);
 	free(io->err);
 	free(io->peer);
+	free(io->host);
 	free(io);
 }
 
@@ -164,7 +133,6 @@ void io_close(struct io *io)
 		leave_finishing(io);
 	if (io->tls != NULL && io->state == IO_S_OPEN)
 		tls_bye(io->tls);
-	target_free(io);
 	close_fd(io);
 	loop_timer_clear(io->loop, &io->timer);
 	loop_task_cancel(io->loop, &io->kick);
@@ -200,7 +168,6 @@ static void fail(struct io *io, const char *fmt, ...)
 		return;
 	}
 	close_fd(io);
-	target_free(io);
 	io_to(io, IO_S_FAILED);
 	loop_task_queue(io->loop, &io->kick);
 }
@@ -377,7 +344,8 @@ void io_flush(struct io *io)
 
 static void opened(struct io *io)
 {
-	target_free(io);
+	free(io->host);
+	io->host = NULL;
 	io->want_write = false;
 	io_to(io, IO_S_OPEN);
 	io->opened = true;
@@ -418,8 +386,7 @@ static void transport_up(struct io *io)
 		opened(io);
 		return;
 	}
-	io->tls = tls_open(
-	    io->tls_ctx, io->f.fd, io->to != NULL ? io->to->host : NULL, err);
+	io->tls = tls_open(io->tls_ctx, io->f.fd, io->host, err);
 	if (io->tls == NULL) {
 		fail(io, "%s", err);
 		return;
@@ -428,37 +395,32 @@ static void transport_up(struct io *io)
 	handshake_step(io);
 }
 
-static void describe_peer(struct io *io, const struct sockaddr *sa)
+static void describe_peer(struct io *io, const struct io_addr *a)
 {
+	bool ip4 = a->sa.sa_family == AF_INET;
+	const void *bytes =
+	    ip4 ? (const void *)&a->in4.sin_addr : &a->in6.sin6_addr;
 	char addr[INET6_ADDRSTRLEN] = "?", text[INET6_ADDRSTRLEN + 32];
-	struct sockaddr_in in4;
-	struct sockaddr_in6 in6;
 
-	if (sa->sa_family == AF_INET) {
-		memcpy(&in4, sa, sizeof(in4));
-		inet_ntop(AF_INET, &in4.sin_addr, addr, sizeof(addr));
-	} else {
-		memcpy(&in6, sa, sizeof(in6));
-		inet_ntop(AF_INET6, &in6.sin6_addr, addr, sizeof(addr));
-	}
-	snprintf(text, sizeof(text), "%s port %d", addr, io->to->port);
-	free(io->peer);
+	inet_ntop(a->sa.sa_family, bytes, addr, sizeof(addr));
+	snprintf(text, sizeof(text), "%s port %d", addr,
+	    ntohs(ip4 ? a->in4.sin_port : a->in6.sin6_port));
 	io->peer = xstrdup(text);
 }
 
-/* One attempt; 0 if under way, -1 with errno. */
-static int connect_one(struct io *io, const struct addrinfo *a)
+/* 0 if under way, -1 with errno. */
+static int start_connect(struct io *io, const struct io_addr *a)
 {
+	socklen_t len =
+	    a->sa.sa_family == AF_INET ? sizeof(a->in4) : sizeof(a->in6);
 	int fd, one = 1, saved;
 
-	describe_peer(io, a->ai_addr);
-	fd =
-	    socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(
+	    a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if ((connect(fd, a->ai_addr, a->ai_addrlen) < 0 &&
-		errno != EINPROGRESS) ||
+	if ((connect(fd, &a->sa, len) < 0 && errno != EINPROGRESS) ||
 	    loop_fd_add(io->loop, &io->f, fd, LOOP_WRITE, on_event, io) < 0) {
 		saved = errno;
 		close(fd);
@@ -468,48 +430,10 @@ static int connect_one(struct io *io, const struct addrinfo *a)
 	return 0;
 }
 
-/* Goes to the next address; why tells what the last one answered. */
-static void connect_next(struct io *io, const char *why)
+static void fail_connect(struct io *io, int error)
 {
-	struct io_target *to = io->to;
-	const struct addrinfo *a;
-
-	close_fd(io);
-	loop_timer_clear(io->loop, &to->timer);
-	while ((a = to->next) != NULL) {
-		to->next = a->ai_next;
-		if (connect_one(io, a) == 0) {
-			if (io->state != IO_S_CONNECTING)
-				io_to(io, IO_S_CONNECTING);
-			if (to->next != NULL)
-				loop_timer_set(
-				    io->loop, &to->timer, ADDRESS_MS);
-			return;
-		}
-		why = strerror(errno);
-	}
-	fail(io, "cannot connect to %s (%s): %s", to->host, io_peer(io), why);
-}
-
-static void on_address_timeout(void *arg)
-{
-	struct io_target *to = arg;
-
-	connect_next(to->io, "no answer");
-}
-
-static void on_resolved(void *arg, struct addrinfo *addrs, const char *why)
-{
-	struct io *io = arg;
-
-	io->to->resolve = NULL;
-	if (addrs == NULL) {
-		fail(
-		    io, "cannot find the address of %s: %s", io->to->host, why);
-		return;
-	}
-	io->to->addrs = io->to->next = addrs;
-	connect_next(io, "no address");
+	fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
+	    strerror(error));
 }
 
 static void connect_done(struct io *io)
@@ -519,12 +443,10 @@ static void connect_done(struct io *io)
 
 	if (getsockopt(io->f.fd, SOL_SOCKET, SO_ERROR, &soerr, &len) < 0)
 		soerr = errno;
-	if (soerr != 0) {
-		connect_next(io, strerror(soerr));
-		return;
-	}
-	loop_timer_clear(io->loop, &io->to->timer);
-	transport_up(io);
+	if (soerr != 0)
+		fail_connect(io, soerr);
+	else
+		transport_up(io);
 }
 
 /* --- finishing --- */
@@ -647,7 +569,7 @@ static void on_kick(void *arg)
 		tell(io, IO_FAILED);
 	else if (io->state == IO_S_OPEN)
 		do_read(io);
-	else if (io->state == IO_S_CONNECTING && io->to == NULL)
+	else if (io->state == IO_S_CONNECTING && io->host == NULL)
 		transport_up(io); /* accepted */
 }
 
@@ -678,27 +600,16 @@ static struct io *io_new(
 	return io;
 }
 
-/* "[::1]" is an address in brackets. */
-static char *bare_host(const char *host)
-{
-	size_t n = strlen(host);
-
-	if (n > 2 && host[0] == '[' && host[n - 1] == ']')
-		return xstrndup(host + 1, n - 2);
-	return xstrdup(host);
-}
-
-struct io *io_connect(struct loop *l, const char *host, int port,
-    struct tls_ctx *tls, io_cb *cb, void *arg)
+struct io *io_connect(struct loop *l, const struct io_addr *addr,
+    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg)
 {
 	struct io *io = io_new(l, tls, cb, arg);
 
-	io->to = xcalloc(1, sizeof(*io->to));
-	io->to->io = io;
-	io->to->host = bare_host(host);
-	io->to->port = port;
-	loop_timer_init(&io->to->timer, on_address_timeout, io->to);
-	io->to->resolve = resolve_start(l, io->to->host, port, on_resolved, io);
+	io->state = IO_S_CONNECTING;
+	io->host = xstrdup(host);
+	describe_peer(io, addr);
+	if (start_connect(io, addr) < 0)
+		fail_connect(io, errno);
 	return io;
 }
 
@@ -765,6 +676,11 @@ struct buf *io_out(struct io *io)
 	return &io->out;
 }
 
+bool io_is_connected(const struct io *io)
+{
+	return io->state == IO_S_HANDSHAKE || io->state == IO_S_OPEN;
+}
+
 const char *io_error(const struct io *io)
 {
 	return io->err != NULL ? io->err : "";
@@ -786,6 +702,13 @@ void io_trim(struct io *io)
 		buf_free(&io->in);
 	if (io->out.len == 0)
 		buf_free(&io->out);
+}
+
+bool io_has_input(const struct io *io)
+{
+	struct pollfd p = { .fd = io->f.fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 /* --- addresses --- */

@@ -8,6 +8,7 @@
 #ifndef IO_H
 #define IO_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,10 +35,20 @@ enum io_event {
 
 typedef void io_cb(struct io *io, enum io_event event, void *arg);
 
-/* host: name or address (brackets allowed).  tls NULL: plain.  Every address of
- * the name is tried in turn.  Never fails at once: IO_FAILED tells. */
-struct io *io_connect(struct loop *l, const char *host, int port,
-    struct tls_ctx *tls, io_cb *cb, void *arg);
+struct io_addr {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+	};
+};
+
+/* Connects to one address of host, which is for TLS's name check and for
+ * messages.  tls NULL: plain.  Never fails at once: IO_FAILED tells. */
+struct io *io_connect(struct loop *l, const struct io_addr *addr,
+    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg);
+/* Connecting has come as far as TLS. */
+bool io_is_connected(const struct io *io);
 /* An accepted socket; the fd is the io's from now on. */
 struct io *io_accept(
     struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
@@ -67,6 +78,8 @@ const char *io_error(const struct io *io);
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
+/* The kernel has something for us to read. */
+bool io_has_input(const struct io *io);
 /* Of a TCP connection; IPv4 as ::ffff:1.2.3.4. */
 struct io_address {
 	unsigned char ip[16];
@@ -81,6 +94,39 @@ bool io_parse_ip(const char *text, unsigned char ip_r[16]);
 const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Gives the buffers' memory back while they are empty (idle connections). */
 void io_trim(struct io *io);
+
+/* The addresses of a host, in rounds of overlapping attempts (RFC 8305): families
+ * take turns, 250 ms apart or as soon as one fails, 8 under way at once, at most
+ * 16 in a round.  Only the owner knows what works, TCP and TLS may not be
+ * enough: the last address that did is tried first, one that failed since then
+ * last.  Nothing runs between rounds but a lookup that has not ended. */
+struct io_dialer;
+struct io_dialer_ops {
+	/* Is to be tried now; each ends with io_dialer_failed() or
+	 * io_dialer_works(), never within this call. */
+	void (*attempt)(void *arg, const struct io_addr *addr);
+	/* One of the attempts has got so far that the next would be a waste. */
+	bool (*is_hopeful)(void *arg);
+	/* The round is over without success.  why: no address was found; NULL:
+	 * no attempt is left, or those under way have had their time. */
+	void (*exhausted)(void *arg, const char *why);
+};
+
+struct io_dialer *io_dialer_new(
+    struct loop *l, const struct io_dialer_ops *ops, void *arg);
+void io_dialer_free(struct io_dialer *d);
+/* Begins a round for a name or address (brackets allowed).  budget_ms: for the
+ * lookup, and as long again for the attempts. */
+void io_dialer_start(
+    struct io_dialer *d, const char *host, int port, int64_t budget_ms);
+/* Ends a round without a verdict on what is under way. */
+void io_dialer_stop(struct io_dialer *d);
+bool io_dialer_is_on(const struct io_dialer *d);
+/* Addresses wait for their turn. */
+bool io_dialer_has_more(const struct io_dialer *d);
+void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr);
+/* Ends the round. */
+void io_dialer_works(struct io_dialer *d, const struct io_addr *addr);
 
 /* Listening sockets. */
 struct io_listener;

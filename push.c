@@ -19,6 +19,10 @@
  * goes with the next. */
 #define MAILBOXES_MAX 100
 
+/* What waits for one registration: it watches no more mailboxes.  Hashes of an
+ * earlier list, which the device does not know any more, make room. */
+#define WAIT_MAX REG_MAILBOXES_MAX
+
 /* 4 KiB is Apple's limit; account ids are at most 200 bytes, escaped 400. */
 #define PAYLOAD_MAX 4096
 
@@ -28,6 +32,11 @@
 
 /* After we could not even sign: a router's clock is set by NTP any moment. */
 #define NO_AUTH_MS (10 * 1000)
+
+/* A JWT carries the time: while one is refused, a clock that has been set is
+ * noticed this soon.  Jumps under STEP_MS change nothing for a JWT. */
+#define HOLD_LOOK_MS (60 * 1000)
+#define STEP_MS (60 * 1000)
 
 static const char *const state_names[] = {
 	[PUSH_IDLE] = "idle",
@@ -130,7 +139,6 @@ void push_settle(struct push *p)
 {
 	hashes_clear(&p->flight);
 	p->tries = 0;
-	p->born_ms = loop_now_ms(p->q->loop);
 	if (p->wait.n == 0)
 		push_release(p);
 	else if (p->state == PUSH_READY)
@@ -142,17 +150,54 @@ static void on_timer(void *arg)
 	push_to(arg, PUSH_READY, 0);
 }
 
-/* Nearly all mail is for one mailbox. */
-static void hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
+/* iOS decodes the name that it spelled in modified UTF-7 and hashes its UTF-8;
+ * what is not modified UTF-7 (from a session with UTF8=ACCEPT) it takes as it
+ * is.  Nearly all mail is for one mailbox. */
+void push_hash(const char *name, unsigned char hash[HASH_LEN])
 {
+	char utf8[REG_NAME_MAX];
+	int n;
 	static const unsigned char inbox[HASH_LEN] = { 0x7e, 0x33, 0x42, 0x9f,
 		0x65, 0x6f, 0x1e, 0x6e, 0x9d, 0x79, 0xb2, 0x9c, 0x3f, 0x82,
 		0xc5, 0x7e };
 
-	if (strcmp(name, "INBOX") == 0)
+	if (strcmp(name, "INBOX") == 0) {
 		memcpy(hash, inbox, HASH_LEN);
+		return;
+	}
+	n = strchr(name, '&') != NULL ? reg_decode_name(name, utf8) : -1;
+	if (n >= 0)
+		tls_md5(utf8, (size_t)n, hash);
 	else
 		tls_md5(name, strlen(name), hash);
+}
+
+/* Drops what the registration does not watch any more. */
+static void prune(struct push *p)
+{
+	struct hashes current = { 0 }, rest = { 0 };
+	unsigned char hash[HASH_LEN];
+	const char *name = NULL;
+	unsigned i;
+
+	for (i = 0; i < reg_n_mailboxes(p->reg); i++) {
+		name =
+		    i == 0 ? reg_mailbox(p->reg, 0) : reg_mailbox_after(name);
+		push_hash(name, hash);
+		hashes_add(&current, hash);
+	}
+	for (i = 0; i < p->wait.n; i++)
+		if (hashes_has(&current, hashes_at(&p->wait, i)))
+			hashes_add(&rest, hashes_at(&p->wait, i));
+	hashes_clear(&current);
+	hashes_clear(&p->wait);
+	p->wait = rest;
+}
+
+void push_add_hash(struct push *p, const unsigned char *hash)
+{
+	if (hashes_add(&p->wait, hash) && p->wait.n > WAIT_MAX)
+		prune(p);
 }
 
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
@@ -161,10 +206,9 @@ void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
 	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
 
-	hash_mailbox(reg_mailbox(r, mailbox), hash);
-	hashes_add(&p->wait, hash);
-	if (first && !p->in_flight)
-		p->born_ms = loop_now_ms(q->loop);
+	push_hash(reg_mailbox(r, mailbox), hash);
+	push_add_hash(p, hash);
+	p->wait_ms = loop_now_ms(q->loop);
 	if (!first)
 		q->counters.merged++;
 	if (p->state == PUSH_IDLE && !now)
@@ -251,15 +295,15 @@ void push_flush(struct push_queue *q)
 
 /* --- sending --- */
 
-void push_add_hashes(struct buf *b, const struct hashes *s)
+void push_add_hashes(
+    struct buf *b, const struct hashes *s, unsigned from, unsigned to)
 {
 	char item[HASH_LEN * 2 + 3] = "\"";
-	unsigned i;
 
 	item[sizeof(item) - 2] = '"';
 	item[sizeof(item) - 1] = ',';
-	for (i = 0; i < s->n; i++) {
-		hex_write(hashes_at(s, i), HASH_LEN, item + 1);
+	for (; from < to; from++) {
+		hex_write(hashes_at(s, from), HASH_LEN, item + 1);
 		buf_add(b, item, sizeof(item));
 	}
 }
@@ -273,7 +317,7 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	json_write_str(b, reg_account(p->reg));
 	if (push_names_mailboxes(q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
-		push_add_hashes(b, &p->flight);
+		push_add_hashes(b, &p->flight, 0, p->flight.n);
 		b->len--; /* the last comma */
 		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
 	}
@@ -291,19 +335,17 @@ void push_say(enum log_level level, const struct push *p, const char *what)
 	    log_token(reg_token(p->reg, tok), shown), what);
 }
 
-bool push_drop_expired(struct push *p)
+bool push_is_expired(const struct push_queue *q, int64_t event_ms)
 {
-	struct push_queue *q = p->q;
-	int64_t max_ms = q->conf->push_expiration_s * 1000;
+	return loop_now_ms(q->loop) - event_ms >=
+	       q->conf->push_expiration_s * 1000;
+}
 
-	if (max_ms == 0 ? p->tries == 0
-			: loop_now_ms(q->loop) - p->born_ms < max_ms)
-		return false;
+void push_dropped(struct push *p)
+{
 	push_say(
 	    LOG_L_WARN, p, "dropped: could not be sent before pushExpiration");
-	q->counters.dropped++;
-	push_release(p);
-	return true;
+	p->q->counters.dropped++;
 }
 
 /* False: nothing more can be sent now. */
@@ -313,19 +355,27 @@ static bool send_first(struct push_queue *q)
 	char tok[REG_TOKEN_MAX + 1], err[ERR_MAX];
 	enum apns_sent sent;
 
-	if (push_drop_expired(p))
+	/* Without expiration (0) each is tried, whenever that may be. */
+	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
+		push_dropped(p);
+		push_release(p);
 		return true;
+	}
 	hashes_take(&p->flight, &p->wait, MAILBOXES_MAX);
 	build_payload(q, p);
 	sent = apns_send(q->apns, reg_token(p->reg, tok), buf_head(&q->payload),
 	    q->payload.len, p, err);
 	if (sent != APNS_SENT) {
-		hashes_merge(&p->wait, &p->flight);
+		hashes_merge(&p->flight, &p->wait);
+		p->wait = p->flight;
+		memset(&p->flight, 0, sizeof(p->flight));
 		if (sent == APNS_NO_AUTH)
 			push_hold(q, err, NO_AUTH_MS);
 		return false;
 	}
 	p->auth_gen = q->auth_gen;
+	p->flight_ms = p->wait_ms;
+	p->renewed = false;
 	p->probe_sent = p->probe != NULL;
 	push_to(p, PUSH_IDLE, 0);
 	p->in_flight = true;
@@ -355,12 +405,46 @@ static void on_room(void *arg)
 
 /* --- credentials refused: everything waits --- */
 
+int64_t push_clock_ms(const struct push_queue *q)
+{
+	return (int64_t)time(NULL) * 1000 - loop_now_ms(q->loop);
+}
+
+bool push_clock_stepped(const struct push_queue *q, int64_t since_ms)
+{
+	return llabs(push_clock_ms(q) - since_ms) > STEP_MS;
+}
+
+/* Sets the timer to the end of the hold, or to the next look at the clock. */
+static void hold_on(struct push_queue *q)
+{
+	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
+
+	if (cred_kind(q->cred) == CRED_TOKEN_KEY && ms > HOLD_LOOK_MS)
+		ms = HOLD_LOOK_MS;
+	loop_timer_set(q->loop, &q->hold, ms);
+}
+
 static void on_hold_over(void *arg)
 {
 	struct push_queue *q = arg;
 
+	if (push_clock_stepped(q, q->hold_clock_ms)) {
+		log_info("push: the clock was set: tried again at once");
+		push_renew_auth(q);
+	} else if (loop_now_ms(q->loop) < q->hold_until_ms) {
+		hold_on(q);
+		return;
+	}
 	q->probing = true;
 	loop_task_queue(q->loop, &q->pump);
+}
+
+void push_renew_auth(struct push_queue *q)
+{
+	apns_renew_auth(q->apns);
+	q->auth_gen++;
+	q->renewed_ms = 0;
 }
 
 void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
@@ -376,7 +460,9 @@ void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
 		pause_ms =
 		    q->hold_ms < HOLD_MIN_MS ? HOLD_MIN_MS : q->hold_ms * 2;
 	q->hold_ms = pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS;
-	loop_timer_set(q->loop, &q->hold, q->hold_ms);
+	q->hold_until_ms = loop_now_ms(q->loop) + q->hold_ms;
+	q->hold_clock_ms = push_clock_ms(q);
+	hold_on(q);
 }
 
 void push_hold_ends(struct push_queue *q)
@@ -391,6 +477,14 @@ void push_hold_ends(struct push_queue *q)
 }
 
 /* --- answers --- */
+
+void push_renewed(const struct reg *r)
+{
+	struct push *p = r != NULL ? reg_data(r) : NULL;
+
+	if (p != NULL)
+		p->renewed = true;
+}
 
 static void release_orphan(struct push *p)
 {

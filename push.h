@@ -17,6 +17,7 @@ struct conf;
 struct cred;
 struct loop;
 struct push_queue;
+struct reg;
 struct store;
 
 enum push_result {
@@ -48,6 +49,10 @@ void push_set_lack(struct push_queue *q, const char *why);
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);
 
+/* The device has registered (again): what Apple answers to an earlier push says
+ * nothing about this registration.  NULL is fine. */
+void push_renewed(const struct reg *r);
+
 /* Tells of one device of a test: Apple's answer, or why there is none, in
  * words.  The end is told with account NULL. */
 typedef void push_now_cb(void *arg, const char *account, const char *token,
@@ -60,7 +65,8 @@ void push_now(struct push_queue *q, const char *user, const char *mailbox,
 /* Sends at once what still waits for the rest of its run (shutdown). */
 void push_flush(struct push_queue *q);
 
-/* Writes what waits to the file (none: removes it).  -1 with err set. */
+/* Writes what waits to the file (none: removes it).  -1 with err set: what fitted
+ * is kept. */
 int push_save(struct push_queue *q, const char *path, char err[ERR_MAX]);
 /* Queues what push_save() wrote and removes the file. */
 void push_load(struct push_queue *q, const char *path);

@@ -375,7 +375,7 @@ static void slot_give(struct store *s, struct reg *r)
 
 /* --- mailboxes --- */
 
-size_t reg_names_len(const struct reg *r)
+static size_t names_len(const struct reg *r)
 {
 	const char *from = reg_mailboxes(r), *p = from;
 	struct box box;
@@ -386,10 +386,18 @@ size_t reg_names_len(const struct reg *r)
 	return (size_t)(p - from);
 }
 
-size_t reg_bytes(const struct reg *r)
+/* An owner in the index, and a watch. */
+#define OWNER_BYTES 128
+
+size_t store_boxes_bytes(const char *boxes, size_t n, size_t len)
 {
-	return offsetof(struct reg, tail) + reg_mailboxes_at(r) +
-	       reg_names_len(r);
+	return len + OWNER_BYTES * owner_count(boxes, n);
+}
+
+size_t reg_boxes_bytes(const struct reg *r)
+{
+	return store_boxes_bytes(
+	    reg_mailboxes(r), r->n_mailboxes, names_len(r));
 }
 
 static void free_mailboxes(struct store *s, struct reg *r)
@@ -465,7 +473,7 @@ static bool same_set(const struct reg *r, const struct entry *e)
 static bool same_bytes(const struct reg *r, const struct entry *e)
 {
 	return r->n_mailboxes == e->n_mailboxes &&
-	       reg_names_len(r) == e->mailboxes_len &&
+	       names_len(r) == e->mailboxes_len &&
 	       memcmp(reg_mailboxes(r), e->tail + e->key_len,
 		   e->mailboxes_len) == 0;
 }
@@ -479,7 +487,7 @@ static void set_mailboxes(struct store *s, struct reg *r, const struct entry *e)
 
 	free_mailboxes(s, r);
 	r->n_mailboxes = e->n_mailboxes & 0x3ff;
-	s->bytes += e->mailboxes_len;
+	s->bytes += e->mailboxes_len + n * OWNER_BYTES;
 	if (n == 0 && e->mailboxes_len <= r->room) {
 		memcpy(p, boxes, e->mailboxes_len);
 		return;
@@ -513,7 +521,7 @@ static struct reg *reg_new(struct store *s, const struct entry *e)
 	r->digits = (uint8_t)e->digits;
 	r->room = (uint8_t)room;
 	memcpy(r->tail, e->tail, e->key_len);
-	s->bytes += reg_bytes(r);
+	s->bytes += offsetof(struct reg, tail) + e->key_len;
 	s->topics[0].n++;
 	return r;
 }
@@ -587,7 +595,7 @@ struct reg *store_upsert(struct store *s, struct entry *e, bool *changed_r)
 	*changed_r = is_new || reg_acked(r) != e->acked || r->topic != e->topic;
 	if (is_new || !same_bytes(r, e)) {
 		*changed_r = *changed_r || !same_set(r, e);
-		s->bytes -= reg_names_len(r);
+		s->bytes -= reg_boxes_bytes(r);
 		set_mailboxes(s, r, e);
 	}
 	store_use_topic(s, r, e->topic);
@@ -658,7 +666,8 @@ static void detach(struct store *s, struct reg *r)
 	if (s->on_drop != NULL)
 		s->on_drop(s->on_drop_arg, r);
 	unlink_reg(s, r);
-	s->bytes -= reg_bytes(r);
+	s->bytes -= offsetof(struct reg, tail) + reg_mailboxes_at(r) +
+		    reg_boxes_bytes(r);
 	s->topics[r->topic].n--;
 	if (r->flags & REG_DIRTY)
 		unmark_dirty(s, r);

@@ -199,6 +199,8 @@ bool reg_acked(const struct reg *r);
 size_t reg_n_mailboxes(const struct reg *r);
 /* The i-th name as the device sent it. */
 const char *reg_mailbox(const struct reg *r, size_t i);
+/* The one after it; there must be one. */
+const char *reg_mailbox_after(const char *name);
 /* Index of the mailbox a delivery to `name` (UTF-8) wakes, or -1.  Names at
  * registration may be modified UTF-7 (RFC 3501 5.1.3); INBOX in any case. */
 int reg_match(const struct reg *r, const char *name);
@@ -206,6 +208,10 @@ int reg_match(const struct reg *r, const char *name);
 int reg_match_foreign(const struct reg *r, const char *owner, const char *name);
 /* Index of the mailbox that the device calls so, or -1. */
 int reg_spelled(const struct reg *r, const char *name);
+/* Decodes a name in modified UTF-7 as reg_match() does.  Returns the length of
+ * its UTF-8 (out is not terminated), or -1 if it is not modified UTF-7. */
+#define REG_NAME_MAX (2 * REG_MAILBOX_MAX)
+int reg_decode_name(const char *name, char out[REG_NAME_MAX]);
 
 /* Suspended until the device registers again (store_put clears it). */
 void reg_suspend(struct reg *r);

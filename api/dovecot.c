@@ -24,7 +24,7 @@ const struct reg *api_register(
 
 	spec->topic = cred_topic(a->cred);
 	spec->time_s = (int64_t)time(NULL);
-	if (!store_clock(a->store, spec->time_s, loop_now_ms(a->loop) / 1000))
+	if (!store_clock(a->store, spec->time_s, loop_clock_ms() / 1000))
 		spec->time_s = REG_TIME_UNKNOWN;
 	r = store_put(a->store, spec);
 	if (r == NULL) {
@@ -35,6 +35,7 @@ const struct reg *api_register(
 		return NULL;
 	}
 	a->store_is_full = false;
+	push_renewed(r);
 	if (store_holds(a->store) && !loop_timer_is_set(&a->hold))
 		loop_timer_set(a->loop, &a->hold, HOLD_MS);
 	a->counters.registered++;

@@ -23,7 +23,7 @@
 /* What cannot be read yet is looked for with these pauses, for a file system
  * that is mounted over a folder says nothing. */
 #define LACK_MIN_MS 1000
-#define LACK_MAX_MS 60000
+#define LACK_MAX_MS 15000
 
 /* 0: it is past. */
 static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
@@ -163,6 +163,9 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
 		return;
 	row = warn_row(expires_s - now_s);
+	/* A clock that ran ahead has warned too early. */
+	if (row > *warned)
+		*warned = N_WARN_DAYS;
 	if (row >= most || row >= *warned)
 		return;
 	*warned = row;

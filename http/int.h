@@ -44,6 +44,7 @@ struct http_conn {
 	struct loop_task resume; /* after a late answer */
 	int64_t since_ms;	 /* when it came into that list */
 	size_t sending;		 /* bytes not taken when the timer was set */
+	size_t weight;		 /* what it has in memory; http_room_weigh() */
 	/* the request at hand */
 	size_t head_len, body_len, content_length;
 	struct http_chunked chunked;
@@ -103,7 +104,7 @@ struct http_server {
 	struct peer *peers;
 	struct share shares[N_SHARES]; /* by http_conn.over_unix */
 	struct link busy;	       /* it is our turn, or nobody's */
-	size_t max, n_waiting;
+	size_t max, n_waiting, weight;
 	struct loop_task room; /* for a surplus one */
 	size_t n_handshakes;
 	struct loop_timer handshakes; /* the oldest must make room then */
@@ -156,6 +157,8 @@ bool http_room_enter(struct http_conn *c);
 void http_room_opening(struct http_conn *c);
 void http_room_opened(struct http_conn *c);
 void http_room_leave(struct http_conn *c);
+/* A connection has so many bytes in memory now.  Others may end for it. */
+void http_room_weigh(struct http_conn *c, size_t bytes);
 /* Makes room for a surplus one, which then is none; false: there is none. */
 bool http_room_make(struct http_conn *c);
 

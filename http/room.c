@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "io.h"
 #include "log.h"
+#include "tls.h"
 
 /* Newcomers who wait for room, of TCP and of the Unix socket each. */
 #define SURPLUS_MAX 50
@@ -18,10 +19,18 @@
 #define SLOW_MS 1000
 
 /* A handshake takes 38 KB before we know whom we talk to: 5 MB for all.  One
- * gets so much time before it makes room for the next; until then that waits in
- * the kernel. */
+ * whose peer is silent makes room for the next: soon if it has not even said its
+ * first word, which comes with the connection; else after a long way there and
+ * back.  Until then newcomers wait in the kernel. */
 #define HANDSHAKES_MAX 128
+#define HELLO_MS 200
 #define HANDSHAKE_MS 1000
+
+/* Bytes of requests that are not complete, of those that wait for their turn and
+ * of answers that are not taken, of all connections: 128 whole bodies.  Without
+ * it 1,024 clients could have 140 MB. */
+#define WEIGHT_MAX (8 * 1024 * 1024)
+#define HEAVY 4096 /* ordinary requests are smaller */
 
 #define COMPLAIN_MS 60000 /* that there is no room, in the log */
 
@@ -86,16 +95,14 @@ static bool is_hog(const struct http_conn *c)
 
 /* --- room --- */
 
-static void complain(struct http_server *s)
+static void complain(struct http_server *s, const char *what)
 {
 	int64_t now_ms = loop_now_ms(s->loop);
 
 	if (s->complained_ms != 0 && now_ms - s->complained_ms < COMPLAIN_MS)
 		return;
 	s->complained_ms = now_ms;
-	log_warn("http: more than maxConnections (%zu) clients at once, and "
-		 "none of them is idle: what takes longest is closed",
-	    s->max);
+	log_warn("http: %s: the client that takes longest is cut off", what);
 }
 
 /* The oldest of a list, of this user if one is given; no surplus one. */
@@ -179,6 +186,14 @@ static bool has_room(const struct http_conn *newcomer)
 	       (newcomer->over_unix || s->shares[TCP].n < tcp_max(s));
 }
 
+static void end(struct http_conn *c, const char *why)
+{
+	if (c->state == CONN_HEAD || c->state == CONN_BODY)
+		http_conn_refuse(c, 503, why);
+	else
+		http_conn_close(c);
+}
+
 /* The longest-idle one goes, or else the longest unfinished one; of TCP's own if
  * that has its share, of a user's own if he has most. */
 static bool make_room(const struct http_conn *newcomer)
@@ -193,15 +208,11 @@ static bool make_room(const struct http_conn *newcomer)
 	c = find_idle(newcomer, tcp, unix_too);
 	if (c == NULL) {
 		c = find_unfinished(newcomer, tcp, unix_too);
-		complain(s);
+		complain(s, "more than maxConnections clients, none is idle");
 	}
-	if (c == NULL)
-		return false;
-	if (c->state == CONN_HEAD || c->state == CONN_BODY)
-		http_conn_refuse(c, 503, "too many connections");
-	else
-		http_conn_close(c);
-	return true;
+	if (c != NULL)
+		end(c, "too many connections");
+	return c != NULL;
 }
 
 /* Newcomers wait in the kernel while those that wait here, or the handshakes
@@ -264,15 +275,68 @@ static void on_room(void *arg)
 		;
 }
 
+/* --- memory --- */
+
+static struct http_conn *oldest_heavy(
+    const struct share *share, const struct http_conn *but)
+{
+	struct http_conn *c;
+	struct link *l;
+
+	for (l = share->unfinished.next; l != &share->unfinished; l = l->next) {
+		c = (struct http_conn *)l;
+		if (c != but && c->weight >= HEAVY)
+			return c;
+	}
+	return NULL;
+}
+
+void http_room_weigh(struct http_conn *c, size_t bytes)
+{
+	struct http_server *s = c->s;
+	struct http_conn *other;
+
+	s->weight += bytes;
+	s->weight -= c->weight;
+	c->weight = bytes;
+	while (s->weight > WEIGHT_MAX) {
+		other = oldest_heavy(&s->shares[TCP], c);
+		if (other == NULL)
+			other = oldest_heavy(&s->shares[UNIX], c);
+		if (other == NULL)
+			return;
+		complain(s, "too many large requests at once");
+		end(other, "too many large requests at once");
+	}
+}
+
 /* --- TLS handshakes under way --- */
 
-static struct http_conn *oldest_handshake(const struct http_server *s)
+/* The handshake that has waited for its peer for too long, or will be the first
+ * to: *left_ms_r.  What has come and we have not read yet is our slowness. */
+static struct http_conn *find_silent(
+    const struct http_server *s, int64_t *left_ms_r)
 {
-	struct link *l = s->shares[TCP].unfinished.next;
+	const struct link *list = &s->shares[TCP].unfinished;
+	int64_t now_ms = loop_now_ms(s->loop), left_ms;
+	struct http_conn *c, *found = NULL;
+	struct link *l;
 
-	while (!((struct http_conn *)l)->handshake)
-		l = l->next;
-	return (struct http_conn *)l;
+	*left_ms_r = HELLO_MS;
+	for (l = list->next; l != list; l = l->next) {
+		c = (struct http_conn *)l;
+		if (!c->handshake)
+			continue;
+		left_ms =
+		    c->since_ms - now_ms +
+		    (tls_has_answered(io_tls(c->io)) ? HANDSHAKE_MS : HELLO_MS);
+		if ((found == NULL || left_ms < *left_ms_r) &&
+		    !io_has_input(c->io)) {
+			*left_ms_r = left_ms;
+			found = c;
+		}
+	}
+	return found;
 }
 
 static void allow_handshakes(void *arg)
@@ -294,8 +358,7 @@ void http_room_opening(struct http_conn *c)
 	c->handshake = true;
 	if (++s->n_handshakes < HANDSHAKES_MAX)
 		return;
-	left_ms =
-	    oldest_handshake(s)->since_ms + HANDSHAKE_MS - loop_now_ms(s->loop);
+	find_silent(s, &left_ms);
 	if (left_ms <= 0)
 		return;
 	s->no_handshakes = true;
@@ -329,9 +392,14 @@ bool http_room_enter(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 	struct share *share = share_of(c);
+	struct http_conn *silent;
+	int64_t left_ms;
 
-	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX)
-		http_conn_close(oldest_handshake(s));
+	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX) {
+		silent = find_silent(s, &left_ms);
+		if (silent != NULL && left_ms <= 0)
+			http_conn_close(silent);
+	}
 	if (c->over_unix)
 		c->peer = peer_get(s, c->uid);
 	c->surplus = !make_room(c);
@@ -352,6 +420,7 @@ void http_room_leave(struct http_conn *c)
 	struct http_server *s = c->s;
 
 	http_room_opened(c);
+	c->s->weight -= c->weight;
 	forget(c);
 	if (s->shares[TCP].n_surplus + s->shares[UNIX].n_surplus > 0)
 		loop_task_queue(s->loop, &s->room);

@@ -153,6 +153,16 @@ static int watch(struct resolve *r)
 	return 0;
 }
 
+/* "[::1]" is an address in brackets. */
+static char *bare_host(const char *host)
+{
+	size_t n = strlen(host);
+
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']')
+		return xstrndup(host + 1, n - 2);
+	return xstrdup(host);
+}
+
 struct resolve *resolve_start(
     struct loop *l, const char *host, int port, resolve_cb *cb, void *arg)
 {
@@ -165,7 +175,7 @@ struct resolve *resolve_start(
 	r->arg = arg;
 	r->f.fd = -1;
 	r->done_fd = -1;
-	r->host = xstrdup(host);
+	r->host = bare_host(host);
 	snprintf(r->port, sizeof(r->port), "%d", port);
 	loop_task_init(&r->now, on_now, r);
 	look_up(r, AI_NUMERICHOST);

@@ -294,6 +294,20 @@ static inline const char *compat_base_dir(struct mail_user *user)
 
 /* Each includer of these has included the header that they are about. */
 
+#ifdef AUTH_MASTER_H
+/* As Dovecot looks up a user whose mailboxes are shared. */
+static inline void compat_auth_user_info(
+    const struct mail_user *user, struct auth_user_info *info_r)
+{
+	i_zero(info_r);
+#ifdef XAPS_DOVECOT_2_4
+	info_r->protocol = user->protocol;
+#else
+	info_r->service = user->service;
+#endif
+}
+#endif
+
 #ifdef PUSH_NOTIFICATION_DRIVERS_H
 #ifdef XAPS_DOVECOT_2_4
 #define COMPAT_DRIVER_INIT_ARGS                                                \

@@ -2,13 +2,21 @@
 #include "push/int.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "apns.h"
 #include "conf.h"
 #include "store.h"
+#include "tls.h"
 
 /* Apple wants a JWT renewed no more often. */
 #define RENEW_MIN_MS (20 * 60 * 1000)
+
+/* A server that asks for more has made a mistake. */
+#define RETRY_AFTER_MAX_S (60 * 60)
+
+/* Clocks are not that exact. */
+#define CLOCK_SLACK_S (60 * 60)
 
 /* What failed waits together with the new events, ms from now. */
 static void send_again(struct push *p, int64_t ms)
@@ -23,16 +31,24 @@ static void send_again(struct push *p, int64_t ms)
 		push_to(p, PUSH_READY, PUSH_FRONT);
 }
 
+/* What came meanwhile has its own time. */
 static void send_later(struct push *p, const struct apns_answer *an)
 {
 	const struct conf *conf = p->q->conf;
-	int64_t ms;
+	bool tried = an->outcome != APNS_UNPROCESSED;
+	int64_t ms, asked_s = an->retry_after_s;
 
-	if (push_drop_expired(p))
+	if ((tried || conf->push_expiration_s != 0) &&
+	    push_is_expired(p->q, p->flight_ms)) {
+		push_dropped(p);
+		push_settle(p);
 		return;
+	}
 	ms = apns_backoff_ms(conf->retry_min_ms, conf->retry_max_ms, p->tries);
-	if (an->retry_after_s * 1000 > ms)
-		ms = an->retry_after_s * 1000;
+	if (asked_s > RETRY_AFTER_MAX_S)
+		asked_s = RETRY_AFTER_MAX_S;
+	if (asked_s * 1000 > ms)
+		ms = asked_s * 1000;
 	send_again(p, ms > 0 ? ms : 1);
 }
 
@@ -44,11 +60,22 @@ static void act_done(struct push *p, const struct apns_answer *an)
 	push_settle(p);
 }
 
+/* Whether Apple's 410 is about this registration.  Without a timestamp, or if
+ * ours is from a clock that ran ahead, we go by the order of events: it is older
+ * than the push. */
+static bool is_gone(const struct push *p, const struct apns_answer *an)
+{
+	int64_t now_s = (int64_t)time(NULL), time_s = reg_time_s(p->reg);
+
+	return an->timestamp_ms <= 0 || time_s * 1000 < an->timestamp_ms ||
+	       (now_s >= TLS_CLOCK_MIN_S && time_s > now_s + CLOCK_SLACK_S);
+}
+
 static void act_forget(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
 
-	if (reg_time_s(p->reg) * 1000 >= an->timestamp_ms) {
+	if (!is_gone(p, an)) {
 		push_say(LOG_L_DEBUG, p, "registered again since Apple's 410");
 		push_settle(p);
 		return;
@@ -86,26 +113,24 @@ static void act_hold(struct push *p, const struct apns_answer *an)
 	send_again(p, 0);
 }
 
-/* Many may be answered so for one JWT: the first answer renews it. */
+/* Many may be answered so for one JWT: the first answer renews it, the others
+ * are outdated then. */
 static void act_renew(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
 	int64_t now_ms = loop_now_ms(q->loop);
 
 	(void)an;
-	if (p->auth_gen == q->auth_gen) {
-		if (q->renewed_ms != 0 &&
-		    now_ms - q->renewed_ms < RENEW_MIN_MS) {
-			push_hold(q,
-			    "Apple calls a new JWT expired "
-			    "(ExpiredProviderToken twice in 20 minutes): "
-			    "this machine's clock is probably wrong",
-			    0);
-		}
-		apns_renew_auth(q->apns);
-		q->auth_gen++;
-		q->renewed_ms = now_ms;
-	}
+	if (q->renewed_ms != 0 && now_ms - q->renewed_ms < RENEW_MIN_MS &&
+	    !push_clock_stepped(q, q->renewed_clock_ms))
+		push_hold(q,
+		    "Apple calls a new JWT expired "
+		    "(ExpiredProviderToken twice in 20 minutes): "
+		    "this machine's clock is probably wrong",
+		    0);
+	push_renew_auth(q);
+	q->renewed_ms = now_ms;
+	q->renewed_clock_ms = push_clock_ms(q);
 	send_again(p, 0);
 }
 
@@ -133,29 +158,35 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 	push_settle(p);
 }
 
+enum about {
+	ABOUT_PUSH,   /* this one request */
+	ABOUT_DEVICE, /* the registration, under these credentials, which Apple
+		       * takes: a hold is over */
+	ABOUT_US,     /* the credentials */
+};
+
 /* Apple's answers: first match wins; a NULL reason matches any, one that ends
- * in '*' its start.  500 stands for every 5xx, 0 for all else.  known: Apple
- * takes our credentials, so that a hold is over. */
+ * in '*' its start.  500 stands for every 5xx, 0 for all else. */
 static const struct answer {
 	int status;
 	const char *reason;
 	void (*act)(struct push *p, const struct apns_answer *an);
-	bool known;
+	enum about about;
 } answers[] = {
-	{ 200, NULL, act_done, true },
-	{ 410, "Unregistered", act_forget, true },
-	{ 410, NULL, act_suspend, true },
-	{ 400, "BadDeviceToken", act_suspend, true },
-	{ 400, "DeviceTokenNotForTopic", act_suspend, true },
-	{ 400, "TopicDisallowed", act_hold, false },
-	{ 400, "MissingTopic", act_hold, false },
-	{ 400, "BadTopic", act_hold, false },
-	{ 400, "BadCertificate*", act_hold, false },
-	{ 403, "ExpiredProviderToken", act_renew, false },
-	{ 403, NULL, act_hold, false },
-	{ 429, NULL, act_retry, false },
-	{ 500, NULL, act_retry, false },
-	{ 0, NULL, act_drop, false },
+	{ 200, NULL, act_done, ABOUT_PUSH },
+	{ 410, "Unregistered", act_forget, ABOUT_DEVICE },
+	{ 410, NULL, act_suspend, ABOUT_DEVICE },
+	{ 400, "BadDeviceToken", act_suspend, ABOUT_DEVICE },
+	{ 400, "DeviceTokenNotForTopic", act_suspend, ABOUT_DEVICE },
+	{ 400, "TopicDisallowed", act_hold, ABOUT_US },
+	{ 400, "MissingTopic", act_hold, ABOUT_US },
+	{ 400, "BadTopic", act_hold, ABOUT_US },
+	{ 400, "BadCertificate*", act_hold, ABOUT_US },
+	{ 403, "ExpiredProviderToken", act_renew, ABOUT_US },
+	{ 403, NULL, act_hold, ABOUT_US },
+	{ 429, NULL, act_retry, ABOUT_PUSH },
+	{ 500, NULL, act_retry, ABOUT_PUSH },
+	{ 0, NULL, act_drop, ABOUT_PUSH },
 };
 
 static bool reason_matches(const char *pattern, const char *reason)
@@ -191,9 +222,31 @@ static void act_unprocessed(struct push *p, const struct apns_answer *an)
 		send_later(p, an);
 }
 
+/* An answer to earlier credentials, or from before the device came back, says
+ * nothing about those of now: the push goes out again with them. */
+static bool is_outdated(const struct push *p, enum about about)
+{
+	return (about != ABOUT_PUSH && p->auth_gen != p->q->auth_gen) ||
+	       (about == ABOUT_DEVICE && p->renewed);
+}
+
+static void act_on(struct push *p, const struct apns_answer *an)
+{
+	const struct answer *row = find_answer(an);
+
+	if ((an->status == 200 || row->about == ABOUT_DEVICE) &&
+	    p->auth_gen == p->q->auth_gen)
+		push_hold_ends(p->q);
+	if (is_outdated(p, row->about)) {
+		push_say(LOG_L_DEBUG, p, "an answer to what was before");
+		send_again(p, 0);
+	} else {
+		row->act(p, an);
+	}
+}
+
 void push_answered(struct push *p, const struct apns_answer *an)
 {
-	const struct answer *row;
 
 	switch (an->outcome) {
 	case APNS_UNPROCESSED:
@@ -203,10 +256,7 @@ void push_answered(struct push *p, const struct apns_answer *an)
 		act_retry(p, an);
 		break;
 	case APNS_ANSWERED:
-		row = find_answer(an);
-		if (row->known)
-			push_hold_ends(p->q);
-		row->act(p, an);
+		act_on(p, an);
 		break;
 	}
 }

@@ -1,24 +1,60 @@
-/* push/hashes.c - small sets of MD5 hashes. */
+/* push/hashes.c - small sets of MD5 hashes.
+ *
+ * Two or more have an index behind them: open addressing, half empty, each slot
+ * a place counted from 1.  MD5 is random enough to be its own hash; names that
+ * were chosen to collide cost a walk along the set, which is bounded. */
 #include "push/hashes.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
+
+#define CAP_MIN 8 /* a power of two, as every cap is */
 
 const unsigned char *hashes_at(const struct hashes *s, unsigned i)
 {
 	return s->more != NULL ? s->more[i] : s->one;
 }
 
-static bool hashes_has(const struct hashes *s, const unsigned char *hash)
+/* Where the hash has its slot, or would have it. */
+static uint16_t *slot_of(const struct hashes *s, const unsigned char *hash)
 {
+	uint16_t *slots = (uint16_t *)(void *)(s->more + s->cap);
+	unsigned mask = 2 * s->cap - 1;
+	unsigned i = (hash[0] | (unsigned)hash[1] << 8) & mask;
+
+	while (
+	    slots[i] != 0 && memcmp(s->more[slots[i] - 1], hash, HASH_LEN) != 0)
+		i = (i + 1) & mask;
+	return &slots[i];
+}
+
+bool hashes_has(const struct hashes *s, const unsigned char *hash)
+{
+	if (s->more == NULL)
+		return s->n > 0 && memcmp(s->one, hash, HASH_LEN) == 0;
+	return *slot_of(s, hash) != 0;
+}
+
+static void append(struct hashes *s, const unsigned char *hash)
+{
+	memcpy(s->more[s->n++], hash, HASH_LEN);
+	*slot_of(s, s->more[s->n - 1]) = (uint16_t)s->n;
+}
+
+static void grow(struct hashes *s)
+{
+	struct hashes big = { .cap = s->cap ? s->cap * 2 : CAP_MIN };
 	unsigned i;
 
+	big.more = xcalloc(
+	    big.cap, sizeof(*big.more) + 2 * sizeof(uint16_t) /* half empty */);
 	for (i = 0; i < s->n; i++)
-		if (memcmp(hashes_at(s, i), hash, HASH_LEN) == 0)
-			return true;
-	return false;
+		append(&big, hashes_at(s, i));
+	free(s->more);
+	*s = big;
 }
 
 bool hashes_add(struct hashes *s, const unsigned char *hash)
@@ -30,16 +66,9 @@ bool hashes_add(struct hashes *s, const unsigned char *hash)
 		s->n = 1;
 		return true;
 	}
-	if (s->n >= s->cap) {
-		s->cap = s->cap ? s->cap * 2 : 8;
-		if (s->more == NULL) {
-			s->more = xmalloc(s->cap * sizeof(*s->more));
-			memcpy(s->more[0], s->one, HASH_LEN);
-		} else {
-			s->more = xrealloc(s->more, s->cap * sizeof(*s->more));
-		}
-	}
-	memcpy(s->more[s->n++], hash, HASH_LEN);
+	if (s->n >= s->cap)
+		grow(s);
+	append(s, hash);
 	return true;
 }
 
@@ -51,15 +80,18 @@ void hashes_clear(struct hashes *s)
 
 void hashes_take(struct hashes *to, struct hashes *from, unsigned max)
 {
-	struct hashes rest = { 0 };
+	struct hashes all = *from;
 	unsigned i;
 
-	for (i = max; i < from->n; i++)
-		hashes_add(&rest, hashes_at(from, i));
-	if (from->n > max)
-		from->n = max;
-	*to = *from;
-	*from = rest;
+	memset(from, 0, sizeof(*from));
+	if (all.n <= max) {
+		*to = all;
+		return;
+	}
+	memset(to, 0, sizeof(*to));
+	for (i = 0; i < all.n; i++)
+		hashes_add(i < max ? to : from, hashes_at(&all, i));
+	hashes_clear(&all);
 }
 
 void hashes_merge(struct hashes *to, struct hashes *from)

@@ -26,12 +26,13 @@ struct push {
 	struct push *prev, *next; /* ready list; next: pool, orphans */
 	struct loop_timer timer;
 	struct hashes wait, flight;
-	int64_t born_ms;       /* oldest event of wait and flight */
-	unsigned auth_gen;     /* JWT that the one in flight was sent with */
+	int64_t wait_ms, flight_ms; /* the newest event of each */
+	unsigned auth_gen;     /* credentials and JWT of the one in flight */
 	unsigned tries;	       /* failures in a row */
 	enum push_state state; /* changed only by push_to() */
 	bool listed;	       /* in the ready list */
 	bool in_flight;
+	bool renewed;	     /* the device registered since that was sent */
 	bool probe_sent;     /* the one in flight is the probe's */
 	struct probe *probe; /* of push_now(), NULL: none */
 };
@@ -51,12 +52,14 @@ struct push_queue {
 	/* credentials refused */
 	struct loop_timer hold;
 	int64_t hold_ms; /* the last pause; 0 when all is well */
-	bool probing;	 /* one at a time until Apple accepts again */
+	int64_t hold_until_ms, hold_clock_ms; /* its end; see clock_ms() */
+	bool probing; /* one at a time until Apple accepts again */
 	char trouble[ERR_MAX], date_trouble[ERR_MAX];
 	char lack[ERR_MAX]; /* why there are no credentials yet */
-	/* JWT */
+	/* counts the credentials and the JWTs that we made for a refused one */
 	unsigned auth_gen;
-	int64_t renewed_ms; /* 0: never for ExpiredProviderToken */
+	/* for ExpiredProviderToken; 0: never.  And the clock then. */
+	int64_t renewed_ms, renewed_clock_ms;
 	struct push_counters counters;
 	struct push_test *tests; /* of push_now() */
 };
@@ -73,15 +76,21 @@ void push_to(struct push *p, enum push_state to, int64_t ms);
 struct push *push_get(struct push_queue *q, struct reg *r);
 /* Adds the registration's i-th mailbox to what waits. */
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
-/* Adds `"<hex>",` for each. */
-void push_add_hashes(struct buf *b, const struct hashes *s);
+void push_add_hash(struct push *p, const unsigned char *hash);
+/* Adds `"<hex>",` for each before `to`. */
+void push_add_hashes(
+    struct buf *b, const struct hashes *s, unsigned from, unsigned to);
 /* Whether its pushes name the mailbox; without, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
 void push_release(struct push *p);
 /* The answered push is over; what waited meanwhile goes on. */
 void push_settle(struct push *p);
-/* True if it was too old to be of use, and is gone. */
-bool push_drop_expired(struct push *p);
+/* Whether an event is too old to be of use. */
+bool push_is_expired(const struct push_queue *q, int64_t event_ms);
+/* Logs and counts it. */
+void push_dropped(struct push *p);
+/* MD5 of what the device makes of its spelling of a mailbox's name. */
+void push_hash(const char *name, unsigned char hash[HASH_LEN]);
 /* Logs about one registration. */
 void push_say(enum log_level level, const struct push *p, const char *what);
 
@@ -90,6 +99,12 @@ void push_say(enum log_level level, const struct push *p, const char *what);
 void push_hold(struct push_queue *q, const char *why, int64_t pause_ms);
 /* Apple accepts them (again). */
 void push_hold_ends(struct push_queue *q);
+/* The next request gets a new JWT. */
+void push_renew_auth(struct push_queue *q);
+/* How far the wall clock is before the monotonic one: it changes when that is
+ * set (or the machine slept). */
+int64_t push_clock_ms(const struct push_queue *q);
+bool push_clock_stepped(const struct push_queue *q, int64_t since_ms);
 
 /* --- push/trial.c --- */
 

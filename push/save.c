@@ -1,9 +1,11 @@
 /* push/save.c - what waits at shutdown is kept in a file for the next start.
  *
- * One line a registration, as a person can read it:
- *   {"user":"alice","account":"0715","token":"2918","time":1763769600,
+ * One line for what was in flight, one for what waited, as a person can read it:
+ *   {"user":"alice","account":"0715","token":"2918","age":12,
  *    "hashes":["7e33…"]}                         (one line)
- * time is the wall clock of the oldest event. */
+ * age: seconds for which the newest event waited while a daemon ran.  The time
+ * between two of them does not count: no clock is to be trusted over a restart,
+ * and nobody could have been woken meanwhile. */
 #include "push/int.h"
 
 #include <errno.h>
@@ -12,49 +14,102 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "conf.h"
 #include "json.h"
 #include "store.h"
+#include "tls.h"
 
-/* 1,000 mailboxes of 35 bytes, and three short strings, escaped. */
+/* 1,000 mailboxes of 35 bytes, and three short strings, escaped: what one line
+ * holds at most. */
+#define LINE_HASHES REG_MAILBOXES_MAX
 #define LINE_MAX_BYTES (48 * 1024)
 #define TOKENS_MAX (REG_MAILBOXES_MAX + 16)
 
+/* Written at once. */
+#define CHUNK_BYTES (16 * 1024)
+
 struct saver {
-	FILE *f;
-	struct buf line;
-	int64_t now_ms, now_s;
-	size_t n;
+	struct push_queue *q;
+	int fd;
+	int error; /* errno of what did not go; 0 */
+	struct buf lines;
+	off_t size;	/* of the whole lines in the file */
+	size_t n, kept; /* registrations in all, in the file */
 };
 
 /* --- saving --- */
+
+/* A line that went only in part is cut off again by the caller. */
+static void flush_lines(struct saver *s)
+{
+	struct buf *b = &s->lines;
+	size_t len = b->len;
+	ssize_t done;
+
+	while (b->len > 0 && s->error == 0) {
+		done = write(s->fd, buf_head(b), b->len);
+		if (done >= 0)
+			buf_consume(b, (size_t)done);
+		else if (errno != EINTR)
+			s->error = errno;
+	}
+	if (s->error != 0)
+		return;
+	s->size += (off_t)len;
+	s->kept = s->n;
+	buf_reset(b);
+}
+
+static void save_line(struct saver *s, struct reg *r, const struct hashes *set,
+    unsigned from, int64_t age_s)
+{
+	unsigned to = set->n - from > LINE_HASHES ? from + LINE_HASHES : set->n;
+	char tok[REG_TOKEN_MAX + 1];
+	struct buf *b = &s->lines;
+	size_t before = b->len;
+
+	buf_add_str(b, "{\"user\":");
+	json_write_str(b, reg_user(r));
+	buf_add_str(b, ",\"account\":");
+	json_write_str(b, reg_account(r));
+	buf_add_fmt(b, ",\"token\":\"%s\",\"age\":%lld,\"hashes\":[",
+	    reg_token(r, tok), (long long)age_s);
+	push_add_hashes(b, set, from, to);
+	b->len--; /* the last comma */
+	buf_add_str(b, "]}\n");
+	if (!b->failed)
+		return;
+	log_error("push: %s: a waiting push is too long to be kept: lost",
+	    reg_user(r));
+	b->len = before; /* the others are kept */
+	b->failed = false;
+}
+
+static void save_hashes(
+    struct saver *s, struct reg *r, const struct hashes *set, int64_t event_ms)
+{
+	int64_t age_s = (loop_now_ms(s->q->loop) - event_ms) / 1000;
+	unsigned i;
+
+	for (i = 0; i < set->n; i += LINE_HASHES)
+		save_line(s, r, set, i, age_s);
+}
 
 static int save_of(void *arg, struct reg *r)
 {
 	struct saver *s = arg;
 	const struct push *p = reg_data(r);
-	char tok[REG_TOKEN_MAX + 1];
-	struct buf *b = &s->line;
 
 	if (p == NULL || p->wait.n + p->flight.n == 0)
 		return 0;
-	buf_reset(b);
-	buf_add_str(b, "{\"user\":");
-	json_write_str(b, reg_user(r));
-	buf_add_str(b, ",\"account\":");
-	json_write_str(b, reg_account(r));
-	buf_add_fmt(b, ",\"token\":\"%s\",\"time\":%lld,\"hashes\":[",
-	    reg_token(r, tok),
-	    (long long)(s->now_s - (s->now_ms - p->born_ms) / 1000));
-	push_add_hashes(b, &p->flight);
-	push_add_hashes(b, &p->wait);
-	b->len--; /* the last comma */
-	buf_add_str(b, "]}\n");
+	save_hashes(s, r, &p->flight, p->flight_ms);
+	save_hashes(s, r, &p->wait, p->wait_ms);
 	s->n++;
-	return b->failed || fwrite(buf_head(b), 1, b->len, s->f) != b->len;
+	if (s->lines.len >= CHUNK_BYTES)
+		flush_lines(s);
+	return 0;
 }
 
 static int sync_folder(const char *path)
@@ -69,56 +124,57 @@ static int sync_folder(const char *path)
 	return rc;
 }
 
-/* Writes everything to the file aside, which then takes its place. */
-static int write_all(
-    struct push_queue *q, struct saver *s, const char *aside, const char *path)
+/* Writes to the file aside, which then takes its place: all of it, or, with
+ * error set, what fitted.  -1 with errno: nothing is kept. */
+static int write_all(struct saver *s, const char *aside, const char *path)
 {
-	int fd = open(
-	    aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int rc;
+	int rc = 0;
 
-	if (fd < 0)
+	unlink(aside); /* of a save that was cut short */
+	s->fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (s->fd < 0)
 		return -1;
-	s->f = fdopen(fd, "w");
-	if (s->f == NULL) {
-		close(fd);
+	store_each(s->q->store, save_of, s);
+	flush_lines(s);
+	if (s->error != 0)
+		rc = ftruncate(s->fd, s->size);
+	if (rc == 0)
+		rc = fsync(s->fd);
+	if (close(s->fd) < 0 || rc < 0 || rename(aside, path) < 0)
 		return -1;
-	}
-	rc = store_each(q->store, save_of, s);
-	if (fflush(s->f) != 0 || fsync(fd) < 0)
-		rc = -1;
-	if (fclose(s->f) != 0 || rc != 0 || rename(aside, path) < 0 ||
-	    sync_folder(path) < 0)
-		return -1;
-	return 0;
+	return sync_folder(path);
 }
 
 int push_save(struct push_queue *q, const char *path, char err[ERR_MAX])
 {
+	/* Below CHUNK_BYTES a registration's three lines follow at most. */
 	struct saver s = {
-		.line = BUF_INIT(LINE_MAX_BYTES),
-		.now_ms = loop_now_ms(q->loop),
-		.now_s = (int64_t)time(NULL),
+		.q = q,
+		.lines = BUF_INIT(CHUNK_BYTES + 3 * LINE_MAX_BYTES),
 	};
 	char aside[1024];
-	int rc = 0;
+	int rc = -1;
 
 	if (q->count == 0) {
 		unlink(path);
 		return 0;
 	}
 	snprintf(aside, sizeof(aside), "%s.new", path);
-	if (write_all(q, &s, aside, path) < 0) {
+	if (write_all(&s, aside, path) < 0) {
 		err_set(err, "cannot keep %zu waiting pushes in %s: %s",
 		    q->count, path, strerror(errno));
 		unlink(aside);
-		rc = -1;
+	} else if (s.error != 0) {
+		err_set(err,
+		    "only %zu of %zu waiting pushes are kept in %s: %s", s.kept,
+		    s.n, path, strerror(s.error));
 	} else {
 		log_info("push: %zu waiting pushes are kept in %s for the next "
 			 "start",
 		    s.n, path);
+		rc = 0;
 	}
-	buf_free(&s.line);
+	buf_free(&s.lines);
 	return rc;
 }
 
@@ -149,19 +205,39 @@ static struct reg *find_reg(struct push_queue *q, const struct json *j)
 	return store_find(q->store, user, account, token);
 }
 
+/* Before 0.2.0 the name was hashed as it was spelled, which no phone knows. */
+static void mend_hash(const struct reg *r, unsigned char *hash)
+{
+	unsigned char old[HASH_LEN];
+	const char *name = NULL;
+	size_t i;
+
+	for (i = 0; i < reg_n_mailboxes(r); i++) {
+		name = i == 0 ? reg_mailbox(r, 0) : reg_mailbox_after(name);
+		if (strchr(name, '&') == NULL)
+			continue;
+		tls_md5(name, strlen(name), old);
+		if (memcmp(old, hash, HASH_LEN) == 0) {
+			push_hash(name, hash);
+			return;
+		}
+	}
+}
+
 /* False if the line is no good.  A registration that is gone is fine. */
-static bool load_line(struct push_queue *q, const struct json *j, int64_t now_s)
+static bool load_line(struct push_queue *q, const struct json *j)
 {
 	const struct json_tok *list = json_get(j, j->toks, "hashes"), *t;
-	const struct json_tok *when = json_get(j, j->toks, "time");
+	const struct json_tok *age = json_get(j, j->toks, "age");
 	struct reg *r = find_reg(q, j);
 	unsigned char hash[HASH_LEN];
 	struct push *p;
-	int64_t time_s;
+	int64_t age_s = 0; /* 0.1.0 wrote the wall clock's time instead */
+	int64_t event_ms;
 	size_t i;
 
 	if (list == NULL || list->type != JSON_ARRAY || list->size == 0 ||
-	    when == NULL || !json_int(j, when, &time_s))
+	    (age != NULL && (!json_int(j, age, &age_s) || age_s < 0)))
 		return false;
 	if (r == NULL)
 		return true;
@@ -171,12 +247,15 @@ static bool load_line(struct push_queue *q, const struct json *j, int64_t now_s)
 	p = push_get(q, r);
 	for (t = list + 1, i = 0; i < list->size; i++, t++) {
 		read_hash(j, t, hash);
-		hashes_add(&p->wait, hash);
+		if (age == NULL)
+			mend_hash(r, hash);
+		push_add_hash(p, hash);
 	}
-	/* A clock that went back makes it new, not old. */
-	p->born_ms = loop_now_ms(q->loop);
-	if (now_s > time_s)
-		p->born_ms -= (now_s - time_s) * 1000;
+	if (age_s > q->conf->push_expiration_s)
+		age_s = q->conf->push_expiration_s; /* no overflow */
+	event_ms = loop_now_ms(q->loop) - age_s * 1000;
+	if (p->state == PUSH_IDLE || event_ms > p->wait_ms)
+		p->wait_ms = event_ms;
 	push_to(p, PUSH_READY, 0);
 	return true;
 }
@@ -185,7 +264,6 @@ static size_t load_lines(struct push_queue *q, FILE *f, char *line)
 {
 	struct json_tok *toks = xmalloc(TOKENS_MAX * sizeof(*toks));
 	struct json j = { .text = line, .toks = toks };
-	int64_t now_s = (int64_t)time(NULL);
 	struct json_err jerr;
 	size_t bad = 0;
 	int n;
@@ -194,8 +272,7 @@ static size_t load_lines(struct push_queue *q, FILE *f, char *line)
 		j.len = strlen(line);
 		n = json_parse(line, j.len, toks, TOKENS_MAX, &jerr);
 		j.n_toks = n < 0 ? 0 : (size_t)n;
-		if (n < 0 || toks[0].type != JSON_OBJECT ||
-		    !load_line(q, &j, now_s))
+		if (n < 0 || toks[0].type != JSON_OBJECT || !load_line(q, &j))
 			bad++;
 	}
 	free(toks);

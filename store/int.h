@@ -90,7 +90,7 @@ struct watches {
 
 /* Topics that devices were told; the first is what <file>.topic says, and the
  * one of lines that name none. */
-#define TOPICS_MAX 256
+#define TOPICS_MAX 64
 
 struct topic {
 	char *name; /* NULL: not known */
@@ -276,16 +276,18 @@ void store_forget(struct store *s, struct reg *r);
 void store_mark_dirty(struct store *s, struct reg *r);
 /* The user in any case. */
 uint64_t store_hash_name(const struct store *s, const char *name, size_t len);
-/* Bytes of the mailboxes in memory. */
-size_t reg_names_len(const struct reg *r);
-/* What it takes of limits in bytes. */
-size_t reg_bytes(const struct reg *r);
+/* What n mailboxes of len bytes take of the ceiling in bytes, and those of a
+ * registration. */
+size_t store_boxes_bytes(const char *boxes, size_t n, size_t len);
+size_t reg_boxes_bytes(const struct reg *r);
 
 /* --- store/limit.c --- */
 
 /* Makes room for an entry, which replaces r, or is new if that is NULL: false if
  * there is none. */
 bool store_make_room(struct store *s, const struct entry *e, struct reg *r);
+/* False if one of that time would be the first of the user's to make room. */
+bool store_has_place(struct store *s, const struct reg_spec *spec);
 /* Marks what has changed or was renewed, unless it is to wait. */
 void store_mark_put(struct store *s, struct reg *r, bool changed);
 

@@ -196,10 +196,22 @@ static void limit_devices(
 	} while (n > s->limits.devices + 1);
 }
 
+bool store_has_place(struct store *s, const struct reg_spec *spec)
+{
+	const struct reg *r = store_first(s, spec->user);
+	size_t newer = 0;
+
+	for (; r != NULL; r = r->next)
+		newer += r->time_s >= spec->time_s ||
+			 (r->flags & REG_UNSTAMPED) != 0;
+	return s->limits.devices == 0 || newer < s->limits.devices;
+}
+
 bool store_make_room(struct store *s, const struct entry *e, struct reg *r)
 {
-	size_t was = r != NULL ? reg_names_len(r) : 0;
-	uint64_t more = e->mailboxes_len;
+	size_t was = r != NULL ? reg_boxes_bytes(r) : 0;
+	uint64_t more = store_boxes_bytes(
+	    e->tail + e->key_len, e->n_mailboxes, e->mailboxes_len);
 
 	if (r == NULL)
 		more += offsetof(struct reg, tail) + e->key_len;

@@ -219,8 +219,9 @@ static void bad_write(struct loader *l, const void *p, size_t n)
 		return;
 	if (l->bad_fd < 0) {
 		snprintf(path, sizeof(path), "%s.bad", l->s->path);
-		l->bad_fd =
-		    open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+		l->bad_fd = open(path,
+		    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+		    0600);
 		if (l->bad_fd < 0) {
 			l->bad_error = errno;
 			return;
@@ -471,7 +472,8 @@ const char *store_put_line(
 		reason = "a removal";
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
-		*newer_r = r == NULL || reg_time_s(r) < spec->time_s;
+		*newer_r = r == NULL ? store_has_place(s, spec)
+				     : reg_time_s(r) < spec->time_s;
 		if (*newer_r) {
 			r = store_put(s, spec);
 			if (r == NULL)

@@ -141,6 +141,14 @@ const char *reg_mailbox(const struct reg *r, size_t i)
 	return box.name;
 }
 
+const char *reg_mailbox_after(const char *name)
+{
+	struct box box;
+
+	box_read(name + strlen(name) + 1, &box);
+	return box.name;
+}
+
 void reg_suspend(struct reg *r)
 {
 	r->flags |= REG_SUSPENDED;
@@ -237,7 +245,7 @@ bool reg_write_gone(const struct reg *r, struct buf *b)
 /* --- modified UTF-7 (RFC 3501 5.1.3) --- */
 
 /* Bytes of a name; no mUTF-7 name decodes to more than 9/8 of its bytes. */
-#define NAME_MAX_BYTES (2 * REG_MAILBOX_MAX)
+#define NAME_MAX_BYTES REG_NAME_MAX
 
 struct name {
 	char s[NAME_MAX_BYTES];
@@ -383,4 +391,14 @@ int reg_spelled(const struct reg *r, const char *name)
 			return i;
 	}
 	return -1;
+}
+
+int reg_decode_name(const char *name, char out[REG_NAME_MAX])
+{
+	struct name n;
+
+	if (!decode_name(&n, name))
+		return -1;
+	memcpy(out, n.s, n.len);
+	return (int)n.len;
 }

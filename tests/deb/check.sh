@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs, runs, upgrades, removes and purges the packages of build.sh in a
 # Debian of its own: check.sh DIR WORK, as root.  WORK keeps the bare system
-# between runs.  They run without this machine's network: all ports are free.
+# and the packages of 0.1.0 between runs.  They run without this machine's network: all ports are free.
 set -eu
 cd "$(dirname "$0")/../.."
 suite=bookworm
+old=b2b1c93	# 0.1.0, from which an upgrade must be clean
 
 [ $# -eq 2 ] || { echo "usage: check.sh DIR WORK" >&2; exit 64; }
 if [ "$(id -u)" != 0 ]; then
@@ -51,5 +52,10 @@ else
 	tar -C "$root" -xf "$work/base.tar"
 fi
 cp "$debs"/xapsd_*.deb "$debs"/dovecot-xaps_*.deb "$root/tmp/"
+sh tests/deb/build.sh "$work/old" "$old"
+mkdir "$root/tmp/old"
+cp "$work"/old/xapsd_*.deb "$work"/old/dovecot-xaps_*.deb "$root/tmp/old/" \
+	2>/dev/null || echo "check-deb: no history here, and so no packages of" \
+		"0.1.0 to upgrade from"
 
 unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/walk.py "$root"

@@ -628,7 +628,8 @@ class Apple(Watched):
     def _check_headers(self, h):
         if h.get("apns-push-type") not in PUSH_TYPES:
             raise Refused(400, "InvalidPushType", str(h.get("apns-push-type")))
-        expiration = h.get("apns-expiration", "")
+        # may be left out: Apple keeps the push as long as it likes
+        expiration = h.get("apns-expiration", str(2 ** 32))
         if not re.match(r"[0-9]{1,12}\Z", expiration) or (
                 int(expiration) <= time.time()):
             raise Refused(400, "BadExpirationDate", expiration)

@@ -70,6 +70,7 @@ def test_push(start_xapsd, apple, certs, identity):
     assert h["apns-push-type"] == "background"
     assert before + 86400 <= int(h["apns-expiration"]) <= before + 86400 + 60
     assert "apns-priority" not in h
+    assert h["content-length"] == str(len(push.body))
     assert ("authorization" in h) == (identity is token_key)
     assert push.json == {"aps": {
         "account-id": ACCOUNT, "m": [md5("INBOX")],
@@ -98,15 +99,72 @@ def test_unacknowledged_registration(xapsd, apple):
     assert_only(xapsd, 1)
 
 
-def test_hash_is_of_the_name_as_sent(xapsd, apple):
-    """Registered in modified UTF-7, delivered to in UTF-8."""
-    names = ["inbox", "Entw&APw-rfe", "&U,BTFw-/&ZeVnLIqe-", "A&-B"]
-    xapsd.register("alice", ACCOUNT, TOKEN, names)
-    spoken = ["INBOX", "Entwürfe", "台北/日本語", "A&B"]
-    for n, (sent, said) in enumerate(zip(names, spoken)):
+# as the device spelled it, as Dovecot delivers to it, as iOS hashes it
+NAMES = [
+    ("inbox", "INBOX", "inbox"),
+    ("Entw&APw-rfe", "Entwürfe", "Entwürfe"),
+    ("&U,BTFw-/&ZeVnLIqe-", "台北/日本語", "台北/日本語"),
+    ("A&-B", "A&B", "A&B"),
+    ("&-&-", "&&", "&&"),
+    ("&2D3eAA-", "😀", "😀"),
+    ("a/&-/&APw-&-b", "a/&/ü&b", "a/&/ü&b"),
+    # from a session with UTF8=ACCEPT
+    ("Gelöscht", "Gelöscht", "Gelöscht"),
+    ("R&D", "R&D", "R&D"),
+    ("Über & unter", "Über & unter", "Über & unter"),
+    # no modified UTF-7: a base64 that is cut off, that hides an A, that has
+    # half a surrogate pair
+    ("&APw", "&APw", "&APw"),
+    ("&AEE-", "&AEE-", "&AEE-"),
+    ("&2D0-", "&2D0-", "&2D0-"),
+]
+
+
+def test_hash_is_of_the_decoded_name(xapsd, apple):
+    """Registered in modified UTF-7, delivered to in UTF-8: iOS decodes the
+    name and hashes its UTF-8."""
+    xapsd.register("alice", ACCOUNT, TOKEN, [name for name, _, _ in NAMES])
+    for n, (_, said, hashed) in enumerate(NAMES):
         assert xapsd.notify("alice", said).status == 200, said
-        assert apple.wait_for(n + 1)[n].aps["m"] == [md5(sent)]
+        assert apple.wait_for(n + 1)[n].aps["m"] == [md5(hashed)]
     assert xapsd.notify("alice", "entwürfe").status == 204
+    assert xapsd.run("push", "alice", "Entwürfe").returncode == 0
+    assert apple.wait_for(n + 2)[n + 1].aps["m"] == [md5("Entwürfe")]
+    assert xapsd.run("push", "alice", "Entw&APw-rfe").returncode == 0
+    assert apple.wait_for(n + 3)[n + 2].aps["m"] == [md5("Entwürfe")]
+
+
+def test_hashes_over_a_restart(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["Entw&APw-rfe", "R&-D"])
+    apple.go_away()
+    for name in ("Entwürfe", "R&D"):
+        assert xapsd.notify("alice", name).status == 200
+    xapsd.stop()
+    apple.come_back()
+    xapsd.start()
+    push, = apple.wait_for(1)
+    assert push.aps["m"] == [md5("Entwürfe"), md5("R&D")]
+
+
+def test_thousand_mailboxes(start_xapsd, apple):
+    """Apple takes 4 KiB: several pushes, and no folder is left out."""
+    xapsd = start_xapsd(delay="1h")
+    names = ["M%d" % n for n in range(1000)]
+    xapsd.register("alice", ACCOUNT, TOKEN, names)
+    apple.wait_connected()
+    apple.hold()
+    begin = xapsd.cpu_s()
+    for name in names:
+        assert xapsd.notify("alice", name, keep=True).status == 200
+    apple.release()
+
+    def named():
+        return sum((p.aps["m"] for p in apple.pushes), [])
+
+    apple.wait(lambda: set(named()) == set(map(md5, names)), "all names")
+    assert len(named()) == 1000     # each once
+    assert len(apple.pushes) <= 12
+    assert xapsd.cpu_s() - begin < 2
 
 
 def test_user_names_compare_lower_cased(xapsd, apple):
@@ -382,6 +440,41 @@ def test_410_of_the_only_device(xapsd, apple):
     assert xapsd.notify("alice").status == 404
 
 
+@pytest.mark.parametrize("body", [
+    b'{"reason":"Unregistered"}',
+    b'{"reason":"Unregistered","timestamp":null}',
+    b'{"reason":"Unregistered","timestamp":"yesterday"}',
+    b'{"reason":"Unregistered","timestamp":-5}',
+    b'{"reason":"Unregistered","timestamp":99999999999999999999999}',
+], ids=["none", "null", "text", "negative", "too large"])
+def test_410_without_a_usable_timestamp(xapsd, apple, body):
+    """The registration is older than the push that Apple speaks of."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(410, body=body))
+    assert xapsd.notify("alice").status == 200
+    wait_gone(xapsd)
+    assert xapsd.notify("alice").status == 404
+
+
+@pytest.mark.parametrize("answer", [
+    Answer(400, "BadDeviceToken"), Answer(410, "ExpiredToken"),
+    Answer(410, "Unregistered", timestamp=2 ** 53)], ids=lambda a: a.reason)
+def test_registered_again_while_under_way(xapsd, apple, answer):
+    """What Apple says to a push from before says nothing about the new
+    registration: it is asked again."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, answer)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.release()
+    first, second = apple.wait_for(2)
+    assert second.aps == first.aps
+    assert_only(xapsd, 2)
+    assert xapsd.notify("alice").status == 200
+
+
 def test_410_older_than_the_registration(xapsd, apple):
     """The device has come back since: it stays."""
     xapsd.register("alice", ACCOUNT, TOKEN)
@@ -433,6 +526,22 @@ def test_retry_after_is_honoured(xapsd, apple):
     assert xapsd.notify("alice").status == 200
     first, second = apple.wait_for(2)
     assert second.at - first.at >= 2.0
+
+
+@pytest.mark.parametrize("value", [
+    "", "-1", "Wed, 21 Oct 2099 07:28:00 GMT", "1e9", "0x7f", "9" * 1000])
+def test_odd_retry_after(xapsd, apple, value):
+    """What is no number of seconds is ignored; more than an hour is not
+    waited for (push_test.c has the hour)."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(503, "ServiceUnavailable",
+                               headers=(("retry-after", value),)))
+    assert xapsd.notify("alice").status == 200
+    if value.isdigit():
+        apple.wait_for(1)
+        xapsd.wait_log("ready -> idle(.|\n)*idle -> paused")
+    else:
+        apple.wait_for(2)
 
 
 def test_no_answer_is_sent_again(start_xapsd, apple):

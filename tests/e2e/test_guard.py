@@ -15,6 +15,7 @@ import time
 import pytest
 
 from apple import free_port
+from certs import cert_pem, key_pem, write
 from test_http import NOTIFY, is_instrumented, post, raw, read_reply
 from test_line import Lines, notify as line_notify, register as line_register
 from xapsd import executable
@@ -257,6 +258,27 @@ def test_certificate_names_are_ours(start_xapsd, certs, workdir):
     assert ask_tcp(daemon.port, "Host: api.push.test")[0] == 403
 
 
+def test_wildcard_names_are_ours(start_xapsd, certs, workdir):
+    key, cert = certs.issuer.server(("*.example.org", "localhost"))
+    file = write(str(workdir / "wild.pem"), cert_pem(cert), key_pem(key))
+    port = free_port()
+    daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
+                         tlsCertfile=file, tlsKeyfile=file)
+    daemon.wait_log("started")
+    context = ssl.create_default_context(cafile=certs.ca)
+    for host, status in (
+            ("mail.example.org", 404), ("MAIL.Example.org.", 404),
+            ("example.org", 403), ("a.mail.example.org", 403),
+            (".example.org", 403), ("*.example.org", 404),
+            ("mailexample.org", 403), ("mail.example.org.evil", 403)):
+        assert ask_tcp(port, "Host: " + host, context=context)[0] == status
+    own = ["Host: mail.example.org:%d" % port,
+           "Origin: https://mail.example.org:%d" % port]
+    assert ask_tcp(port, *own, context=context)[0] == 404
+    own[1] = own[1].replace("https", "http")
+    assert ask_tcp(port, *own, context=context)[0] == 403
+
+
 @pytest.mark.parametrize("origin", [
     "null", "", "http://evil.example", "https://localhost:{p}",
     "http://localhost", "http://localhost:{p}.evil.example",
@@ -427,7 +449,20 @@ def test_one_user_does_not_shut_out_others(start_xapsd):
             attacker.kill()
 
 
-def test_half_open_handshakes(start_xapsd, certs):
+def client_hello():
+    """A client's first word, by its library."""
+    out = ssl.MemoryBIO()
+    t = ssl.create_default_context().wrap_bio(
+        ssl.MemoryBIO(), out, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        t.do_handshake()
+    return out.read()
+
+
+@pytest.mark.parametrize("hello", [
+    b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    client_hello()], ids=["nothing", "one-byte", "half", "whole-hello"])
+def test_half_open_handshakes(start_xapsd, certs, hello):
     """They cost 38 KB each: a ceiling, and newcomers get in nevertheless."""
     port = free_port()
     daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
@@ -444,13 +479,13 @@ def test_half_open_handshakes(start_xapsd, certs):
         return status
     assert ask() == 200
     before = daemon.rss_kib()
-    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-    socks = tcp_flood(port, 600, hello)
+    socks = tcp_flood(port, 1000, hello)
     for _ in range(10):
         assert daemon.notify("nobody").status == 404
     begin = time.monotonic()
     assert ask() == 200
     assert time.monotonic() - begin < 15
+    print("a newcomer waited %.1f s" % (time.monotonic() - begin))
     assert daemon.rss_peak_kib() - before < 9000 or is_instrumented()
     # those that were ended are told from those that wait by nobody: all end
     for s in socks:
@@ -488,3 +523,25 @@ def test_a_burst_of_good_handshakes(start_xapsd, certs):
         t.close()
 
 
+
+
+def test_half_bodies_have_a_ceiling(start_xapsd):
+    """64 KB each, of all clients together 8 MiB."""
+    daemon = start_xapsd(tcp=True)
+    assert daemon.notify("nobody").status == 404
+    before = daemon.rss_kib()
+    body = b"x" * 65536
+    socks = []
+    for _ in range(500):
+        s = socket.create_connection(("127.0.0.1", daemon.port), 20)
+        s.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            s.send(post(body)[:-1])
+        socks.append(s)
+    for tcp in (False, True):
+        reply = daemon.request("POST", "/notify", body.decode(), tcp=tcp)
+        assert reply.status == 400
+    assert daemon.rss_peak_kib() - before < 20000 or is_instrumented()
+    for s in socks:
+        s.close()
+    assert "too many large requests" in daemon.log()

@@ -8,12 +8,14 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
 
 import certs as pki
 from apple import Answer, free_port
+from xapsd import ROOT
 ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
 TOKEN = "29180123" * 8
 
@@ -184,10 +186,13 @@ def test_retired_apple_id(start_xapsd):
 class Door:
     """A TLS listener whose certificate the test replaces."""
 
-    def __init__(self, start, certs, folder):
+    def __init__(self, start, certs, folder, lay=None):
         self.certs, self.folder = certs, folder
         self.path = folder / "door.pem"
-        self.issue()
+        if lay is None:
+            self.issue()
+        else:
+            lay(self)
         self.port = free_port()
         self.xapsd = start(tlsCertfile=str(self.path), tlsPort=self.port,
                            tlsKeyfile=str(self.path))
@@ -374,3 +379,255 @@ def test_other_files_in_the_folder_are_nothing(start_xapsd, certs, workdir):
     assert "a file has changed" not in xapsd.log()
     os.chmod(folder / "mine.pem", 0o640)        # as one who mends its rights
     xapsd.wait_log("credentials: a file has changed")
+
+
+# --- names that come to mean another file ---
+
+def link(target, path):
+    """As `ln -sfn` of busybox: the name is away for a moment."""
+    if os.path.lexists(path):
+        os.unlink(path)
+    os.symlink(target, path)
+
+
+def swap_link(target, path):
+    """As Kubernetes and certbot do it: never away."""
+    os.symlink(target, str(path) + ".tmp")
+    os.rename(str(path) + ".tmp", path)
+
+
+class Way:
+    """A layout of folders and links: lay() makes it, change() brings a new
+    file to the same name, n times."""
+
+    def __init__(self, door):
+        self.door, self.n = door, 0
+
+    def new(self, *names):
+        """A new certificate in this file."""
+        path = self.door.folder.joinpath(*names)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return self.door.issue(path)
+
+
+class Kubernetes(Way):
+    def lay(self):
+        self.turn()
+        (self.door.folder / "door.pem").symlink_to("..data/door.pem")
+
+    def turn(self):
+        self.n += 1
+        serial = self.new("..v%d" % self.n, "door.pem")
+        swap_link("..v%d" % self.n, self.door.folder / "..data")
+        if self.n > 1:
+            shutil.rmtree(self.door.folder / ("..v%d" % (self.n - 1)))
+        return serial
+
+
+class Certbot(Way):
+    """A relative link from live/ to archive/."""
+
+    def lay(self):
+        (self.door.folder / "live" / "x").mkdir(parents=True)
+        self.door.path = self.door.folder / "live" / "x" / "door.pem"
+        self.turn()
+
+    def turn(self):
+        self.n += 1
+        serial = self.new("archive", "x", "door%d.pem" % self.n)
+        swap_link("../../archive/x/door%d.pem" % self.n, self.door.path)
+        return serial
+
+
+class Current(Way):
+    """A link to a folder, made anew."""
+    make = staticmethod(link)
+
+    def lay(self):
+        self.door.path = self.door.folder / "current" / "door.pem"
+        self.turn()
+
+    def turn(self):
+        self.n += 1
+        serial = self.new("v%d" % self.n, "door.pem")
+        self.make("v%d" % self.n, self.door.folder / "current")
+        return serial
+
+
+class CurrentSwapped(Current):
+    make = staticmethod(swap_link)
+
+
+class Folder(Way):
+    """Whole folders are exchanged, above the one that the file is in."""
+
+    def lay(self):
+        self.door.path = self.door.folder / "a" / "b" / "c" / "door.pem"
+        self.new("a", "b", "c", "door.pem")
+
+    def turn(self):
+        self.n += 1
+        serial = self.new("a.new", "b", "c", "door.pem")
+        os.rename(self.door.folder / "a", self.door.folder / ("a%d" % self.n))
+        os.rename(self.door.folder / "a.new", self.door.folder / "a")
+        return serial
+
+
+class Chain(Way):
+    """Links to links, through .. and absolute ones; the middle one changes."""
+
+    def lay(self):
+        f = self.door.folder
+        for name in ("one", "two", "three"):
+            (f / name).mkdir()
+        (f / "one" / "door.pem").symlink_to("../one/.././two/link")
+        (f / "two" / "link").symlink_to(f / "three" / "link")
+        self.door.path = f / "one" / "door.pem"
+        self.turn()
+
+    def turn(self):
+        self.n += 1
+        serial = self.new("four", "door%d.pem" % self.n)
+        swap_link("../four/door%d.pem" % self.n,
+                  self.door.folder / "three" / "link")
+        return serial
+
+
+class Behind(Way):
+    """The file behind a link is replaced; the link stays."""
+
+    def lay(self):
+        self.turn()
+        self.door.path.symlink_to("far/away.pem")
+
+    def turn(self):
+        return self.new("far", "away.pem")
+
+
+class BehindInPlace(Behind):
+    def turn(self):
+        path = self.door.folder / "far" / "away.pem"
+        if not path.exists():
+            return self.new("far", "away.pem")
+        serial = self.new("aside.pem")
+        path.write_bytes(self.door.pem)
+        return serial
+
+
+class Removed(Way):
+    """The folder is away for longer than a change takes to settle."""
+
+    def lay(self):
+        self.door.path = self.door.folder / "d" / "door.pem"
+        self.new("d", "door.pem")
+
+    def turn(self):
+        start = self.door.xapsd.log_size()
+        shutil.rmtree(self.door.folder / "d")
+        self.door.xapsd.wait_log("the old certificate stays", start=start)
+        return self.new("d", "door.pem")
+
+
+WAYS = [Kubernetes, Certbot, Current, CurrentSwapped, Folder, Chain, Behind,
+        BehindInPlace, Removed]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda w: w.__name__)
+def test_new_file_behind_the_same_name(start_xapsd, certs, workdir, way):
+    """More than once: what is watched moves along."""
+    ways = []
+
+    def lay(door):
+        ways.append(way(door))
+        ways[0].lay()
+
+    folder = workdir / "certs"
+    folder.mkdir()
+    door = Door(start_xapsd, certs, folder, lay)
+    assert door.served() == door.serial
+    for _ in range(3):
+        start = door.xapsd.log_size()
+        serial = ways[0].turn()
+        door.reloaded(start)
+        assert door.served() == serial
+
+
+def test_credentials_behind_a_link(start_xapsd, apple, certs, workdir):
+    """The same for those for Apple."""
+    folder = workdir / "k"
+    for n in (1, 2):
+        (folder / ("..v%d" % n)).mkdir(parents=True)
+        issue(certs, folder / ("..v%d" % n) / "c.pem")
+    (folder / "..data").symlink_to("..v1")
+    (folder / "c.pem").symlink_to("..data/c.pem")
+    xapsd = start_xapsd(identity={"certificateFilePem": str(folder / "c.pem")})
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    pushed(xapsd, apple, 1)
+    start = xapsd.log_size()
+    swap_link("..v2", folder / "..data")
+    xapsd.wait_log("Certificate valid until", start=start)
+    apple.wait(lambda: apple.handshakes >= 2, "a new connection")
+    pushed(xapsd, apple, 2)
+
+
+def test_the_same_file_is_no_change(start_xapsd, certs, workdir):
+    """A link laid anew to the same file, a folder moved away and back."""
+    folder = workdir / "k"
+    folder.mkdir()
+    issue(certs, folder / "c1.pem")
+    (folder / "c.pem").symlink_to("c1.pem")
+    xapsd = start_xapsd(identity={"certificateFilePem": str(folder / "c.pem")})
+    start = xapsd.log_size()
+    swap_link("c1.pem", folder / "c.pem")
+    os.rename(folder, workdir / "k.old")
+    os.rename(workdir / "k.old", folder)
+    time.sleep(1.5)         # longer than changes may take to settle
+    assert "a file has changed" not in xapsd.log(start)
+    start = xapsd.log_size()
+    issue(certs, folder / "c1.pem")     # it still looks
+    xapsd.wait_log("Certificate valid until", start=start)
+
+
+def test_a_circle_of_links(start_xapsd, certs, workdir):
+    """Is told like a missing file, and mended like one."""
+    (workdir / "a").symlink_to("b")
+    (workdir / "b").symlink_to("a")
+    xapsd = start_xapsd(keyFileP8=str(workdir / "a"))
+    xapsd.wait_log("no pushes: .*symbolic links")
+    swap_link(certs.p8, workdir / "b")
+    xapsd.wait_log("Token key for topic")
+
+
+def test_nothing_runs_while_nothing_changes(start_xapsd, certs):
+    """Neither time nor what goes on in a folder further up wakes it."""
+    place = ROOT / "build"
+    place.mkdir(exist_ok=True)
+    above = tempfile.mkdtemp(dir=place)
+    folder = os.path.join(above, "deep")
+    os.mkdir(folder)
+    try:
+        for path in (certs.p8, certs.ca, certs.server):
+            shutil.copy(path, folder)
+        copy = lambda path: os.path.join(folder, os.path.basename(path))
+        xapsd = start_xapsd(
+            keyFileP8=copy(certs.p8), apnsCaFile=copy(certs.ca),
+            tlsPort=free_port(), tlsCertfile=copy(certs.server),
+            tlsKeyfile=copy(certs.server))
+        xapsd.notify("nobody")
+        xapsd.apple.wait_connected()
+        time.sleep(1)
+        before = switches(xapsd)
+        for n in range(100):
+            with open(os.path.join(above, str(n)), "w") as f:
+                f.write("x")
+            time.sleep(0.02)
+        assert switches(xapsd) - before <= 1
+    finally:
+        shutil.rmtree(above)
+
+
+def switches(xapsd):
+    """How often it went to sleep."""
+    with open("/proc/%d/status" % xapsd.process.pid) as f:
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(),
+                             re.M)[1])

@@ -523,7 +523,9 @@ def test_import_leaves_nothing_of_roots(workdir, certs):
                       ',"Mailboxes":["INBOX"]}}}}}' % (ACCOUNT, TOKEN))
     source.chmod(0o600)
     # a bad line goes aside: that file, too, is the daemon's
-    daemon.database.write_text("nonsense\n")
+    daemon.database.write_text(
+        '{"user":"bob","account":"b","token":"%s","mailboxes":["INBOX"],'
+        '"time":%d}\nnonsense\n' % (TOKEN, time.time()))
     os.chown(daemon.database, who.pw_uid, who.pw_gid)
     done = daemon.run("import", str(source))
     assert done.returncode == 0, done.stderr
@@ -643,7 +645,9 @@ def test_fewer_descriptors_than_connections(workdir, certs, apple, ending,
                 s.sendall(b"P")     # begun, not finished
             clients.append(s)
         # Apple's connection is lost now, and comes back
-        apple.drop_all()
+        apple.go_away()
+        apple.come_back()
+        apple.wait_connected()
         before = daemon.cpu_s()
         time.sleep(1)
         assert daemon.cpu_s() - before < 0.5    # it does not spin

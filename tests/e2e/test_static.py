@@ -216,7 +216,8 @@ def test_syslog(jail, apple):
         log.settimeout(10)
         with jail(apple=apple, args=["--syslog"]) as xapsd:
             line = log.recv(2048)
-        assert re.match(rb"<23>xapsd\[\d+\]: apns: connecting", line)
+        assert re.match(rb"<23>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d "
+                        rb"xapsd\[\d+\]: apns: connecting", line)
         assert xapsd.log() == ""
 
 

@@ -165,12 +165,17 @@ static void test_renewal(void **state)
 	assert_string_not_equal(cred_bearer(c, NOW + 50 * 60, err), first);
 	/* The clock went back to before it was issued. */
 	strcpy(first, cred_bearer(c, NOW + 50 * 60, err));
+	/* NTP at work, then a clock that is set back */
+	assert_string_equal(cred_bearer(c, NOW + 49 * 60, err), first);
 	assert_string_not_equal(cred_bearer(c, NOW, err), first);
 	strcpy(first, cred_bearer(c, NOW, err));
 	cred_renew(c);
 	assert_string_not_equal(cred_bearer(c, NOW + 1, err), first);
 	/* A clock that was never set. */
 	assert_null(cred_bearer(c, 3600, err));
+	assert_int_equal(cred_check_time(c, 3600, err), -1);
+	assert_non_null(strstr(err, "clock was not set"));
+	assert_int_equal(cred_check_time(c, NOW, err), 0);
 	assert_non_null(strstr(err, "clock"));
 	assert_non_null(cred_bearer(c, NOW, err));
 	cred_free(c);

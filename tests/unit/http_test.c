@@ -1168,6 +1168,40 @@ static void unread_answers(void **state)
 	}
 }
 
+/* Half bodies of all connections have a ceiling, too: the longest one goes. */
+static void half_bodies(void **state)
+{
+	static const char head[] =
+	    "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n";
+	enum {
+		N = 140
+	};
+	static int fd[N];
+	char *body = malloc(65536);
+	int i, closed = 0;
+
+	(void)state;
+	memset(body, 'b', 65536);
+	http_server_set_max(server, N + 1);
+	for (i = 0; i < N; i++) {
+		fd[i] = i % 2 ? client() : tcp_client();
+		say(fd[i], head);
+		say_n(fd[i], body, 65535);
+	}
+	for (i = 0; i < N - 20; i++)
+		if (hear(fd[i]) > 0)
+			closed += strstr(heard, " 503 ") != NULL;
+	assert_true(closed > 0 && closed < 20);
+	assert_int_equal(http_server_connections(server), N - closed);
+	say(fd[N - 1], "x");
+	assert_true(hear(fd[N - 1]) > 65536);
+	for (i = 0; i < N; i++)
+		close(fd[i]);
+	free(body);
+	rounds(N);
+	assert_int_equal(http_server_connections(server), 0);
+}
+
 /* Who comes by TCP and speaks HTTP may be a web page: no lines then. */
 static void lines_after_http(void **state)
 {
@@ -1336,6 +1370,7 @@ int main(void)
 		SERVER_TEST(unix_gives_back),
 		SERVER_TEST(one_user_has_all),
 		SERVER_TEST(unread_answers),
+		SERVER_TEST(half_bodies),
 		SERVER_TEST(lines_after_http),
 		SERVER_TEST(slow_reader),
 		SERVER_TEST(lines),

@@ -316,16 +316,28 @@ static void on_accept(struct io_listener *li, int fd, void *arg)
 	*(int *)arg = fd;
 }
 
-static void connects(const char *host)
+static struct io_addr loopback(int port)
+{
+	struct io_addr a = { .in4.sin_family = AF_INET };
+
+	a.in4.sin_port = htons((uint16_t)port);
+	a.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return a;
+}
+
+static void test_connect(void **state)
 {
 	struct seen s = { 0 };
 	int port, fd, got = -1;
 	struct io_listener *li;
+	struct io_addr addr;
 	struct io *io;
 
+	(void)state;
 	fd = tcp_listener(&port);
+	addr = loopback(port);
 	li = io_listen(l, fd, on_accept, &got);
-	io = io_connect(l, host, port, NULL, on_io, &s);
+	io = io_connect(l, &addr, "localhost", NULL, on_io, &s);
 	buf_add_str(io_out(io), "early"); /* sent once it is open */
 	UNTIL(s.open == 1 && got >= 0);
 	assert_non_null(strstr(io_peer(io), "127.0.0.1 port "));
@@ -334,28 +346,16 @@ static void connects(const char *host)
 	io_listener_free(li);
 }
 
-static void test_connect_to_address(void **state)
-{
-	(void)state;
-	connects("127.0.0.1");
-}
-
-/* "localhost" may mean ::1 first: the next address is tried. */
-static void test_connect_to_name(void **state)
-{
-	(void)state;
-	connects("localhost");
-}
-
 static void test_connect_refused(void **state)
 {
 	struct seen s = { 0 };
 	int port, fd = tcp_listener(&port);
+	struct io_addr addr = loopback(port);
 	struct io *io;
 
 	(void)state;
 	close(fd);
-	io = io_connect(l, "127.0.0.1", port, NULL, on_io, &s);
+	io = io_connect(l, &addr, "localhost", NULL, on_io, &s);
 	assert_int_equal(s.failed, 0); /* told from the loop */
 	UNTIL(s.failed == 1);
 #ifdef __mips__ /* qemu before 8.1 hands out its host's number of the error */
@@ -366,29 +366,114 @@ static void test_connect_refused(void **state)
 	io_close(io);
 }
 
-static void test_connect_unknown_name(void **state)
-{
-	struct seen s = { 0 };
-	struct io *io =
-	    io_connect(l, "no-such-host.invalid", 443, NULL, on_io, &s);
+/* --- dialing: the real resolver --- */
 
-	(void)state;
-	loop_once(l, 0); /* the loop goes on meanwhile */
-	UNTIL(s.failed == 1);
-	assert_non_null(strstr(s.err, "no-such-host.invalid"));
-	io_close(io);
+struct dialed {
+	struct io_dialer *d;
+	struct io *io;
+	struct seen seen;
+	int attempts, exhausted;
+	char why[ERR_MAX];
+};
+
+static void on_attempt(void *arg, const struct io_addr *addr)
+{
+	struct dialed *t = arg;
+
+	t->attempts++;
+	io_close(t->io);
+	t->io = io_connect(l, addr, "localhost", NULL, on_io, &t->seen);
 }
 
-static void test_cancel_while_resolving(void **state)
+static bool is_hopeful(void *arg)
 {
-	struct seen s = { 0 };
-	struct io *io =
-	    io_connect(l, "no-such-host.invalid", 443, NULL, on_io, &s);
+	(void)arg;
+	return true;
+}
+
+static void on_exhausted(void *arg, const char *why)
+{
+	struct dialed *t = arg;
+
+	t->exhausted++;
+	snprintf(t->why, sizeof(t->why), "%s", why != NULL ? why : "");
+}
+
+static const struct io_dialer_ops dialer_ops = { .attempt = on_attempt,
+	.is_hopeful = is_hopeful,
+	.exhausted = on_exhausted };
+
+static void dials(const char *host)
+{
+	struct dialed t = { 0 };
+	int port, fd = tcp_listener(&port), got = -1;
+	struct io_listener *li = io_listen(l, fd, on_accept, &got);
+	struct io_addr addr = loopback(port);
+
+	t.d = io_dialer_new(l, &dialer_ops, &t);
+	io_dialer_start(t.d, host, port, 5000);
+	UNTIL(t.attempts == 1);
+	if (strcmp(host, "localhost") != 0)
+		UNTIL(t.seen.open == 1);
+	io_dialer_works(t.d, &addr);
+	assert_false(io_dialer_is_on(t.d));
+	io_close(t.io);
+	io_dialer_free(t.d);
+	io_listener_free(li);
+	close(got);
+}
+
+static void test_dial_address(void **state)
+{
+	(void)state;
+	dials("127.0.0.1");
+}
+
+static void test_dial_name(void **state)
+{
+	(void)state;
+	dials("localhost");
+}
+
+static void test_dial_brackets(void **state)
+{
+	struct dialed t = { 0 };
 
 	(void)state;
-	io_close(io);
+	t.d = io_dialer_new(l, &dialer_ops, &t);
+	io_dialer_start(t.d, "[::1]", 1, 5000);
+	UNTIL(t.attempts == 1);
+	assert_string_equal(io_peer(t.io), "::1 port 1");
+	io_close(t.io);
+	io_dialer_free(t.d);
+}
+
+static void test_dial_unknown_name(void **state)
+{
+	struct dialed t = { 0 };
+
+	(void)state;
+	t.d = io_dialer_new(l, &dialer_ops, &t);
+	io_dialer_start(t.d, "no-such-host.invalid", 443, 5000);
+	loop_once(l, 0); /* the loop goes on meanwhile */
+	assert_int_equal(t.exhausted, 0);
+	UNTIL(t.exhausted == 1);
+	assert_non_null(strstr(t.why, "no-such-host.invalid"));
+	io_dialer_free(t.d);
+}
+
+static void test_dial_stopped_while_resolving(void **state)
+{
+	struct dialed t = { 0 };
+
+	(void)state;
+	t.d = io_dialer_new(l, &dialer_ops, &t);
+	io_dialer_start(t.d, "no-such-host.invalid", 443, 5000);
+	io_dialer_stop(t.d);
 	loop_once(l, 20);
-	assert_int_equal(s.failed + s.open, 0);
+	io_dialer_free(t.d);
+	loop_once(l, 20);
+	assert_int_equal(t.exhausted + t.attempts, 0);
 }
 
 /* --- listening --- */
@@ -455,11 +540,13 @@ int main(void)
 		T(test_timeout),
 		T(test_finish_lets_the_peer_read),
 		T(test_finishing_ends_with_the_loop),
-		T(test_connect_to_address),
-		T(test_connect_to_name),
+		T(test_connect),
 		T(test_connect_refused),
-		T(test_connect_unknown_name),
-		T(test_cancel_while_resolving),
+		T(test_dial_address),
+		T(test_dial_name),
+		T(test_dial_brackets),
+		T(test_dial_unknown_name),
+		T(test_dial_stopped_while_resolving),
 		T(test_unix_socket),
 		T(test_listen_errors),
 	};

@@ -7,7 +7,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,97 +20,8 @@
 #include "../../loop.h"
 #include "../../push.h"
 #include "../../store.h"
-
-/* --- a loop whose clock the test moves --- */
-
-#define TIMERS_MAX 64
-
-static int64_t now_ms;
-static struct loop_timer *timers[TIMERS_MAX];
-static struct loop_task *tasks[TIMERS_MAX];
-static size_t n_tasks;
-
-int64_t loop_now_ms(const struct loop *l)
-{
-	(void)l;
-	return now_ms;
-}
-
-void loop_timer_clear(struct loop *l, struct loop_timer *t)
-{
-	(void)l;
-	if (t->slot != 0)
-		timers[t->slot - 1] = NULL;
-	t->slot = 0;
-}
-
-void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms)
-{
-	size_t i = 0;
-
-	loop_timer_clear(l, t);
-	while (timers[i] != NULL)
-		i++;
-	assert_true(i < TIMERS_MAX);
-	timers[i] = t;
-	t->slot = i + 1;
-	t->due_ms = now_ms + delay_ms;
-}
-
-void loop_task_queue(struct loop *l, struct loop_task *t)
-{
-	(void)l;
-	if (!t->queued)
-		tasks[n_tasks++] = t;
-	t->queued = true;
-}
-
-void loop_task_cancel(struct loop *l, struct loop_task *t)
-{
-	size_t i;
-
-	(void)l;
-	for (i = 0; i < n_tasks; i++)
-		if (tasks[i] == t)
-			tasks[i] = tasks[--n_tasks];
-	t->queued = false;
-}
-
-static void run_tasks(void)
-{
-	struct loop_task *t;
-
-	while (n_tasks > 0) {
-		t = tasks[0];
-		loop_task_cancel(NULL, t);
-		t->cb(t->arg);
-	}
-}
-
-/* Moves the clock, stopping at every timer on the way. */
-static void pass(int64_t ms)
-{
-	int64_t until = now_ms + ms;
-	struct loop_timer *t;
-	size_t i;
-
-	run_tasks();
-	for (;;) {
-		t = NULL;
-		for (i = 0; i < TIMERS_MAX; i++)
-			if (timers[i] != NULL && timers[i]->due_ms <= until &&
-			    (t == NULL || timers[i]->due_ms < t->due_ms))
-				t = timers[i];
-		if (t == NULL)
-			break;
-		if (t->due_ms > now_ms)
-			now_ms = t->due_ms;
-		loop_timer_clear(NULL, t);
-		t->cb(t->arg);
-		run_tasks();
-	}
-	now_ms = until;
-}
+#include "../../tls.h"
+#include "fake_loop.h"
 
 /* --- Apple, scripted --- */
 
@@ -225,6 +138,37 @@ static char dir[] = "/tmp/xapsd-push-XXXXXX", path[64];
 #define MD5_INBOX "7e33429f656f1e6e9d79b29c3f82c57e"
 #define MD5_NOTES "f4c6f851b00d5518bf888815de279aba"
 
+static struct reg *add_boxes(
+    const char *token, const char *const *boxes, size_t n)
+{
+	const struct reg_spec spec = {
+		.user = "alice",
+		.account = "a",
+		.token = token,
+		.mailboxes = boxes,
+		.n_mailboxes = n,
+		.acked = true,
+		.time_s = 1,
+	};
+
+	assert_null(reg_spec_check(&spec));
+	return store_put(store, &spec);
+}
+
+/* Names of n mailboxes, good until the next call. */
+static const char *const *names(const char *prefix, size_t n)
+{
+	static char text[REG_MAILBOXES_MAX][8];
+	static const char *boxes[REG_MAILBOXES_MAX];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(text[i], sizeof(text[i]), "%s%zu", prefix, i);
+		boxes[i] = text[i];
+	}
+	return boxes;
+}
+
 static struct reg *add_reg(
     const char *user, const char *token, bool acked, int64_t time_s)
 {
@@ -256,6 +200,7 @@ static int setup(void **state)
 	store = store_open(path, err);
 	assert_non_null(store);
 	now_ms = 1000000;
+	wall_s = TLS_CLOCK_MIN_S;
 	n_sent = 0;
 	room = 100;
 	renewed = 0;
@@ -422,38 +367,132 @@ static void test_burst_is_two_pushes(void **state)
 	expect_counts(2, 0);
 }
 
+static void make_room(void)
+{
+	room = 1;
+	ops->room(ops_arg);
+	run_tasks();
+}
+
+/* What was sent names each of them, in the pushes from first on. */
+static void expect_named(size_t first, const char *const *boxes, size_t n)
+{
+	char hex[33] = "";
+	unsigned char md5[16];
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		tls_md5(boxes[i], strlen(boxes[i]), md5);
+		hex_write(md5, sizeof(md5), hex);
+		for (k = first; k < n_sent; k++)
+			if (strstr(sent[k].payload, hex) != NULL)
+				break;
+		assert_true(k < n_sent);
+	}
+}
+
+/* All thousand, over as many pushes as it takes, each below Apple's limit. */
 static void test_more_mailboxes_than_fit(void **state)
 {
-	const char *boxes[250];
-	char names[250][8];
-	struct reg_spec spec = { .user = "alice",
-		.account = "a",
-		.token = TOK_A,
-		.mailboxes = boxes,
-		.n_mailboxes = 250,
-		.acked = true,
-		.time_s = 1 };
+	const char *const *boxes = names("m", REG_MAILBOXES_MAX);
 	size_t i;
 
 	(void)state;
 	room = 0;
-	for (i = 0; i < 250; i++) {
-		snprintf(names[i], sizeof(names[i]), "m%zu", i);
-		boxes[i] = names[i];
+	add_boxes(TOK_A, boxes, REG_MAILBOXES_MAX);
+	for (i = 0; i < REG_MAILBOXES_MAX; i++) {
+		notify("alice", boxes[i], i % 2);
+		notify("alice", boxes[i / 2], true);
 	}
-	store_put(store, &spec);
-	for (i = 0; i < 250; i++)
-		notify("alice", names[i], true);
-	room = 1;
-	ops->room(ops_arg);
-	run_tasks();
-	expect_counts(1, 1);
-	assert_true(strlen(sent[0].payload) < 4096);
-	answer(0, 200, "");
-	answer(1, 200, "");
-	expect_counts(3, 1);
-	answer(2, 200, "");
-	expect_counts(3, 0);
+	make_room();
+	for (i = 0; i < 10; i++) {
+		expect_counts(i + 1, 1);
+		assert_true(strlen(sent[i].payload) < 4096);
+		answer(i, 200, "");
+	}
+	expect_counts(10, 0);
+	expect_named(0, boxes, REG_MAILBOXES_MAX);
+}
+
+/* A device that changes its list again and again while Apple is away: what it
+ * does not know any more makes room, what it knows is not lost. */
+static void test_lists_that_alternate(void **state)
+{
+	const char *const *boxes;
+	char prefix[2] = "a";
+	size_t i;
+
+	(void)state;
+	room = 0;
+	for (; prefix[0] <= 'e'; prefix[0]++) {
+		boxes = names(prefix, REG_MAILBOXES_MAX);
+		add_boxes(TOK_A, boxes, REG_MAILBOXES_MAX);
+		for (i = 0; i < REG_MAILBOXES_MAX; i++)
+			notify("alice", boxes[i], true);
+	}
+	make_room();
+	for (i = 0; push_count(queue) > 0; i++)
+		answer(i, 200, "");
+	assert_true(n_sent <= 11);
+	expect_named(0, boxes, REG_MAILBOXES_MAX);
+}
+
+/* RFC 3501 5.1.3; the right values are of Python's hashlib, of the UTF-8. */
+static void test_hash_of_the_decoded_name(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "INBOX", MD5_INBOX },
+		{ "inbox", "af1cd994dfcb9286c394d142687ff5a0" },
+		{ "Entw&APw-rfe", "6935862f74f620598b6b2549c202aafa" },
+		{ "Entw\xc3\xbcrfe", "6935862f74f620598b6b2549c202aafa" },
+		{ "R&-D", "2f99609fe3ff2cd1f17d6ea9945ea9f6" },
+		{ "R&D", "2f99609fe3ff2cd1f17d6ea9945ea9f6" },
+		{ "&-&-", "d3e6c58433b57b7aeaa0f363c50c1665" },
+		{ "&U,BTFw-/&ZeVnLIqe-", "73d5ae248fe8e38a311ff2e49c7ed44c" },
+		{ "&2D3eAA-", "2a02eac39d716a70ecf37579185927b6" },
+		{ "a/&-/&APw-&-b", "90f5d18e3ae981043f13b1a99ddcf36f" },
+		/* not modified UTF-7: as given */
+		{ "&AEE-", "d239d7186a9f038ce5bde60f1ad69e29" },
+		{ "&APw", "5f1b5b36c1ce77cf530c13010647b19e" },
+		{ "&2D0-", "be0263877aaad5d399a610d3c35806a1" },
+		{ "Entw\xc3\xbcrfe &-", "79758920850ec8298fc355f399bab330" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		add_boxes(TOK_A, &rows[i][0], 1);
+		assert_int_equal(
+		    notify("alice", rows[i][0], true), PUSH_QUEUED);
+		assert_non_null(strstr(sent[i].payload, rows[i][1]));
+		answer(i, 200, "");
+	}
+}
+
+/* The longest name, all of it encoded. */
+static void test_hash_of_the_longest_name(void **state)
+{
+	char name[REG_MAILBOX_MAX + 1] = "", utf8[REG_NAME_MAX] = "";
+	const char *const box = name;
+	unsigned char md5[16];
+	char hex[33] = "";
+
+	(void)state;
+	/* in a run of its own, with something between two: eight characters
+	 * are nine bytes of UTF-8 */
+	while (strlen(name) + 8 < sizeof(name)) {
+		strcat(name, "&ZeVnLA-");
+		strcat(utf8, "\xe6\x97\xa5\xe6\x9c\xac");
+		if (strlen(name) + 1 < sizeof(name)) {
+			strcat(name, "x");
+			strcat(utf8, "x");
+		}
+	}
+	tls_md5(utf8, strlen(utf8), md5);
+	hex_write(md5, sizeof(md5), hex);
+	add_boxes(TOK_A, &box, 1);
+	assert_int_equal(notify("alice", utf8, true), PUSH_QUEUED);
+	assert_non_null(strstr(sent[0].payload, hex));
 }
 
 static void test_flush_sends_delayed(void **state)
@@ -500,10 +539,63 @@ static void test_410_older_stays(void **state)
 	expect_counts(2, 1); /* what waited is sent */
 }
 
-static void test_410_without_timestamp_stays(void **state)
+/* Apple speaks of the push, and the registration is older. */
+static void test_410_without_timestamp_forgets(void **state)
 {
 	(void)state;
-	gone(0, 1);
+	gone(0, 0);
+}
+
+static void test_410_with_garbage_forgets(void **state)
+{
+	(void)state;
+	gone(INT64_MIN, 0);
+}
+
+/* A clock that ran ahead made it seem newer than everything. */
+static void test_410_of_a_stamp_from_the_future(void **state)
+{
+	struct apns_answer an = { .outcome = APNS_ANSWERED,
+		.status = 410,
+		.reason = "Unregistered",
+		.retry_after_s = -1 };
+
+	(void)state;
+	an.timestamp_ms = (int64_t)time(NULL) * 1000;
+	add_reg("alice", TOK_A, true, time(NULL) + 60 * 86400);
+	notify("alice", "INBOX", true);
+	room++;
+	ops->answer(ops_arg, sent[0].owner, &an);
+	assert_int_equal(store_count(store), 0);
+}
+
+/* The device came back while the push was under way: it goes out once more,
+ * and only what Apple says to that counts. */
+static void renewed_since(int status, const char *reason)
+{
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	push_renewed(add_reg("alice", TOK_A, true, 100));
+	answer(0, status, reason);
+	assert_int_equal(store_count(store), 1);
+	expect_counts(2, 1);
+	assert_string_equal(sent[1].payload, sent[0].payload);
+	answer(1, status, reason);
+	expect_counts(2, 0);
+	assert_int_equal(notify("alice", "INBOX", true),
+	    status == 410 ? PUSH_NO_USER : PUSH_NO_MAILBOX);
+}
+
+static void test_renewed_since_bad_token(void **state)
+{
+	(void)state;
+	renewed_since(400, "BadDeviceToken");
+}
+
+static void test_renewed_since_410(void **state)
+{
+	(void)state;
+	renewed_since(410, "Unregistered");
 }
 
 static void suspends(int status, const char *reason)
@@ -599,6 +691,69 @@ static void test_retry_after(void **state)
 	expect_counts(1, 1);
 	pass(1);
 	expect_counts(2, 1);
+}
+
+/* An hour is the most that a server may ask for. */
+static void test_retry_after_is_capped(void **state)
+{
+	struct apns_answer an = { .outcome = APNS_ANSWERED,
+		.status = 429,
+		.retry_after_s = INT64_MAX };
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	room++;
+	ops->answer(ops_arg, sent[0].owner, &an);
+	pass(3599999);
+	expect_counts(1, 1);
+	pass(1);
+	expect_counts(2, 1);
+}
+
+/* A day-old flag does not take a second-old mail with it. */
+static void test_each_event_has_its_own_time(void **state)
+{
+	(void)state;
+	room = 0;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "Notes", false);
+	pass(conf.push_expiration_s * 1000 - 1000);
+	notify("alice", "INBOX", true);
+	pass(2000);
+	make_room();
+	expect_counts(1, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
+	/* the one under way is too old when it fails, the mail is not */
+	pass(conf.push_expiration_s * 1000 - 3000);
+	notify("alice", "Notes", true);
+	pass(2000);
+	lose(0, APNS_LOST);
+	expect_counts(2, 1);
+	assert_null(strstr(sent[1].payload, MD5_INBOX));
+	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
+	assert_int_equal(push_get_counters(queue)->dropped, 1);
+}
+
+/* pushExpiration 0: each is tried once, and no other's failure drops it. */
+static void test_now_or_never(void **state)
+{
+	(void)state;
+	conf.push_expiration_s = 0;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	notify("alice", "Notes", true);
+	lose(0, APNS_LOST);
+	expect_counts(2, 1);
+	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
+	lose(1, APNS_UNPROCESSED); /* was not tried */
+	expect_counts(3, 1);
+	lose(2, APNS_UNPROCESSED);
+	pass(2000);
+	expect_counts(4, 1);
+	answer(3, 503, "");
+	expect_counts(4, 0);
+	assert_int_equal(push_get_counters(queue)->dropped, 2);
 }
 
 static void test_lost_retries_until_expiration(void **state)
@@ -708,6 +863,124 @@ static void test_new_credentials_end_a_hold(void **state)
 	answer(1, 403, "Forbidden");
 	pass(60000);
 	expect_counts(3, 1);
+}
+
+/* Answers from the old connection say nothing about the new credentials. */
+static void late(int status, const char *reason)
+{
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	push_set_cred(queue, NULL);
+	answer(0, status, reason);
+	assert_null(push_trouble(queue));
+	assert_int_equal(store_count(store), 2);
+	expect_counts(2, 1); /* sent again with the new ones */
+	notify("bob", "INBOX", true);
+	expect_counts(3, 2);
+	answer(1, 200, "");
+	answer(2, 200, "");
+	expect_counts(3, 0);
+	assert_int_equal(renewed, 0);
+}
+
+static void test_late_403(void **state)
+{
+	(void)state;
+	late(403, "InvalidProviderToken");
+}
+
+static void test_late_expired_jwt(void **state)
+{
+	(void)state;
+	late(403, "ExpiredProviderToken");
+}
+
+static void test_late_wrong_topic(void **state)
+{
+	(void)state;
+	late(400, "DeviceTokenNotForTopic");
+}
+
+static void test_late_topic_disallowed(void **state)
+{
+	(void)state;
+	late(400, "TopicDisallowed");
+}
+
+static void test_late_410(void **state)
+{
+	(void)state;
+	late(410, "Unregistered");
+}
+
+/* Nor does a late 200 end the hold of the new ones. */
+static void test_late_200(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	push_set_cred(queue, NULL);
+	notify("bob", "INBOX", true);
+	answer(1, 403, "Forbidden");
+	assert_non_null(push_trouble(queue));
+	answer(0, 200, "");
+	assert_non_null(push_trouble(queue));
+	expect_counts(2, 1);
+	pass(60000);
+	expect_counts(3, 1);
+}
+
+/* The registration went and came back while a push was under way. */
+static void test_answer_after_forget(void **state)
+{
+	struct reg *r = add_reg("alice", TOK_A, true, 100);
+
+	(void)state;
+	notify("alice", "INBOX", true);
+	store_drop(store, r);
+	add_reg("alice", TOK_A, true, 100);
+	answer(0, 400, "BadDeviceToken");
+	assert_int_equal(notify("alice", "INBOX", true), PUSH_QUEUED);
+	expect_counts(2, 1);
+}
+
+/* NTP sets the clock while Apple refuses what it made of our JWT. */
+static void test_clock_step_ends_a_hold(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	wall_s += 60 * 86400;
+	notify("alice", "INBOX", true);
+	answer(0, 403, "InvalidProviderToken");
+	pass(60000);
+	answer(1, 403, "InvalidProviderToken");
+	pass(120000);
+	answer(2, 403, "InvalidProviderToken");
+	expect_counts(3, 1);
+	wall_s -= 60 * 86400;
+	pass(60000); /* of 240 s */
+	expect_counts(4, 1);
+	assert_int_equal(renewed, 1);
+	answer(3, 200, "");
+	assert_null(push_trouble(queue));
+}
+
+/* The second ExpiredProviderToken within 20 minutes, but the first was the
+ * wrong clock's. */
+static void test_expired_jwt_and_a_clock_step(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, 403, "ExpiredProviderToken");
+	wall_s += 7200;
+	answer(1, 403, "ExpiredProviderToken");
+	assert_null(push_trouble(queue));
+	expect_counts(3, 1);
+	answer(2, 403, "ExpiredProviderToken");
+	assert_non_null(push_trouble(queue));
 }
 
 static void test_expired_jwt(void **state)
@@ -824,24 +1097,20 @@ static void load_text(const char *text)
 	run_tasks();
 }
 
-#define KEPT(token, time, hashes)                                              \
+#define KEPT(token, age, hashes)                                               \
 	"{\"user\":\"alice\",\"account\":\"acc\\\"1\",\"token\":\"" token      \
-	"\",\"time\":" time ",\"hashes\":[" hashes "]}\n"
+	"\",\"age\":" age ",\"hashes\":[" hashes "]}\n"
 
 static void test_damaged_queue_file(void **state)
 {
-	char text[2000];
-
 	(void)state;
 	add_reg("alice", TOK_A, true, 100);
-	snprintf(text, sizeof(text),
-	    "garbage\n[]\n\n{}\n" KEPT(TOK_A, "1", "\"7e33\"") KEPT(
-		TOK_A, "true", "\"" MD5_INBOX "\"") KEPT(TOK_A, "1", "")
-		KEPT(TOK_B, "1", "\"" MD5_INBOX "\"") /* no such registration */
-	    KEPT(TOK_A, "%lld",
-		"\"" MD5_NOTES "\"") "{\"user\":\"alice\",\"acc", /* torn */
-	    (long long)time(NULL));
-	load_text(text);
+	load_text("garbage\n[]\n\n{}\n" KEPT(TOK_A, "1", "\"7e33\"")
+		KEPT(TOK_A, "true", "\"" MD5_INBOX "\"")
+		    KEPT(TOK_A, "-1", "\"" MD5_INBOX "\"") KEPT(TOK_A, "1", "")
+			KEPT(TOK_B, "1", "\"" MD5_INBOX "\"") /* none such */
+	    KEPT(TOK_A, "1",
+		"\"" MD5_NOTES "\"") "{\"user\":\"alice\",\"acc"); /* torn */
 	expect_counts(1, 1);
 	assert_non_null(strstr(sent[0].payload, MD5_NOTES));
 	assert_null(strstr(sent[0].payload, MD5_INBOX));
@@ -849,15 +1118,118 @@ static void test_damaged_queue_file(void **state)
 
 static void test_too_old_to_send(void **state)
 {
-	char text[500];
-
 	(void)state;
 	add_reg("alice", TOK_A, true, 100);
-	snprintf(text, sizeof(text), KEPT(TOK_A, "%lld", "\"" MD5_INBOX "\""),
-	    (long long)time(NULL) - conf.push_expiration_s - 1);
-	load_text(text);
+	load_text(KEPT(TOK_A, "9223372036854775807", "\"" MD5_INBOX "\""));
 	expect_counts(0, 0);
 	assert_int_equal(push_get_counters(queue)->dropped, 1);
+}
+
+/* Saved under any clock, loaded under any other: neither lost nor kept for
+ * ever. */
+static void test_clocks_of_a_restart(void **state)
+{
+	static const int64_t jumps[] = { -TLS_CLOCK_MIN_S, TLS_CLOCK_MIN_S,
+		60 * 86400, -60 * 86400, -86400, 86400, 20 * 365 * 86400,
+		-20 * 365 * 86400 };
+	size_t i;
+
+	(void)state;
+	room = 0;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	for (i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		wall_s += jumps[i];
+		restart();
+		pass(3600000);
+		expect_counts(0, 1);
+	}
+	pass(conf.push_expiration_s * 1000 - (int64_t)i * 3600000);
+	make_room();
+	expect_counts(0, 0);
+	assert_int_equal(push_get_counters(queue)->dropped, 1);
+}
+
+/* Of 0.1.0: the wall clock's time, and names hashed as they were spelled. */
+static void test_queue_of_the_last_version(void **state)
+{
+	static const char *const boxes[] = { "INBOX", "Entw&APw-rfe" };
+
+	(void)state;
+	add_boxes(TOK_A, boxes, 2);
+	load_text("{\"user\":\"alice\",\"account\":\"a\",\"token\":\"" TOK_A
+		  "\",\"time\":5,\"hashes\":[\"" MD5_INBOX
+		  "\",\"d07923816012158d6c5f8f4d220153e3\"]}\n");
+	expect_counts(1, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
+	assert_non_null(
+	    strstr(sent[0].payload, "6935862f74f620598b6b2549c202aafa"));
+}
+
+/* More than a line holds, among others. */
+static void test_long_records_are_kept(void **state)
+{
+	char token[32];
+	const char *const *boxes;
+	size_t i, k;
+
+	(void)state;
+	for (k = 0; k < 5; k++) {
+		boxes = names("a", REG_MAILBOXES_MAX);
+		snprintf(token, sizeof(token), "%024zx", k + 1);
+		add_boxes(token, boxes, REG_MAILBOXES_MAX);
+	}
+	for (i = 0; i < REG_MAILBOXES_MAX; i++)
+		notify("alice", boxes[i], true); /* one each is in flight */
+	boxes = names("b", REG_MAILBOXES_MAX);
+	for (k = 0; k < 5; k++) {
+		snprintf(token, sizeof(token), "%024zx", k + 1);
+		add_boxes(token, boxes, REG_MAILBOXES_MAX);
+	}
+	for (i = 0; i < REG_MAILBOXES_MAX; i++)
+		notify("alice", boxes[i], true);
+	expect_counts(5, 5);
+	room = 0;
+	restart();
+	expect_counts(5, 5);
+	room = 1;
+	ops->room(ops_arg);
+	run_tasks();
+	for (i = 5; i < 20; i++)
+		answer(i, 200, "");
+	expect_named(5, boxes, 1);
+}
+
+/* The disk is full: what fits is kept, and said. */
+static void test_no_room_for_the_queue(void **state)
+{
+	struct rlimit old, small = { 60 * 1024, RLIM_INFINITY };
+	char err[ERR_MAX], saved[80], token[32];
+	const char *const *boxes = names("a", 200);
+	size_t i, kept;
+
+	(void)state;
+	room = 0;
+	for (i = 0; i < 20; i++) {
+		snprintf(token, sizeof(token), "%024zx", i + 1);
+		add_boxes(token, boxes, 200);
+	}
+	for (i = 0; i < 200; i++)
+		notify("alice", boxes[i], true);
+	snprintf(saved, sizeof(saved), "%s.queue", path);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	i = (size_t)push_save(queue, saved, err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal((int)i, -1);
+	assert_int_equal(sscanf(err, "only %zu of 20 waiting", &kept), 1);
+	assert_true(kept >= 2);
+	push_free(queue);
+	queue = push_new(NULL, &conf, store, NULL);
+	push_load(queue, saved);
+	assert_int_equal(push_count(queue), kept);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -874,10 +1246,17 @@ int main(void)
 		T(test_new_mail_takes_along),
 		T(test_burst_is_two_pushes),
 		T(test_more_mailboxes_than_fit),
+		T(test_lists_that_alternate),
+		T(test_hash_of_the_decoded_name),
+		T(test_hash_of_the_longest_name),
 		T(test_flush_sends_delayed),
 		T(test_410_newer_forgets),
 		T(test_410_older_stays),
-		T(test_410_without_timestamp_stays),
+		T(test_410_without_timestamp_forgets),
+		T(test_410_with_garbage_forgets),
+		T(test_410_of_a_stamp_from_the_future),
+		T(test_renewed_since_bad_token),
+		T(test_renewed_since_410),
 		T(test_bad_token_suspends),
 		T(test_wrong_topic_suspends),
 		T(test_expired_token_suspends),
@@ -886,6 +1265,9 @@ int main(void)
 		T(test_500_retries),
 		T(test_503_retries),
 		T(test_retry_after),
+		T(test_retry_after_is_capped),
+		T(test_each_event_has_its_own_time),
+		T(test_now_or_never),
 		T(test_lost_retries_until_expiration),
 		T(test_unprocessed_at_once_then_pauses),
 		T(test_403_holds),
@@ -893,6 +1275,15 @@ int main(void)
 		T(test_bad_certificate_holds),
 		T(test_no_auth_holds),
 		T(test_new_credentials_end_a_hold),
+		T(test_late_403),
+		T(test_late_expired_jwt),
+		T(test_late_wrong_topic),
+		T(test_late_topic_disallowed),
+		T(test_late_410),
+		T(test_late_200),
+		T(test_answer_after_forget),
+		T(test_clock_step_ends_a_hold),
+		T(test_expired_jwt_and_a_clock_step),
 		T(test_expired_jwt),
 		T(test_other_4xx_dropped),
 		T(test_dropped_while_in_flight),
@@ -901,6 +1292,10 @@ int main(void)
 		T(test_nothing_to_keep),
 		T(test_damaged_queue_file),
 		T(test_too_old_to_send),
+		T(test_clocks_of_a_restart),
+		T(test_queue_of_the_last_version),
+		T(test_long_records_are_kept),
+		T(test_no_room_for_the_queue),
 	};
 
 	return cmocka_run_group_tests_name("push", tests, NULL, NULL);

@@ -253,6 +253,31 @@ static void test_devices(void **state)
 	store_close(s);
 }
 
+/* An import does not drive out what is newer. */
+static void test_import_of_devices(void **state)
+{
+	struct store *s = open_limited(2, 0);
+	char line[512];
+	bool newer;
+	int i;
+
+	(void)state;
+	put(s, "u", "a", TOKEN, NULL, T0);
+	put(s, "u", "b", TOKEN, NULL, T0 + 10);
+	for (i = 0; i < 2; i++) {
+		snprintf(line, sizeof(line),
+		    "{\"user\":\"u\",\"account\":\"c\",\"token\":\"" TOKEN
+		    "\",\"mailboxes\":[\"b\"],\"time\":%d}",
+		    (int)T0 + 5 * i);
+		assert_null(store_put_line(s, line, strlen(line), &newer));
+		assert_int_equal(newer, i);
+		assert_int_equal(count_user(s, "u"), 2);
+		assert_non_null(store_find(s, "u", "b", TOKEN));
+	}
+	assert_null(store_find(s, "u", "a", TOKEN));
+	store_close(s);
+}
+
 static void test_registrations(void **state)
 {
 	struct store *s = open_limited(2, 3);
@@ -279,7 +304,7 @@ static void test_bytes(void **state)
 	static char name[REG_MAILBOX_MAX + 1];
 	const char *boxes[200];
 	struct store *s = open_limited(0, 1000);
-	char user[16], err[ERR_MAX];
+	char user[32], err[ERR_MAX];
 	uint64_t bytes;
 	size_t i, n = 0;
 
@@ -454,7 +479,7 @@ static void test_watchers(void **state)
 	static const char *const boxes[] = { "x", "y", "z" };
 	struct store *s = open_limited(0, 0);
 	const struct watch *w = NULL;
-	char user[16];
+	char user[32];
 	size_t i, n = 0;
 
 	(void)state;
@@ -564,7 +589,7 @@ static void test_many_topics(void **state)
 		snprintf(topic, sizeof(topic), "com.example.%d", i);
 		put_topic(s, user, topic);
 	}
-	assert_int_equal(store_old_topics(s), 255);
+	assert_int_equal(store_old_topics(s), TOPICS_MAX - 1);
 	for (i = 0; i < 300; i++) { /* places are used again */
 		snprintf(topic, sizeof(topic), "com.example.x%d", i);
 		put_topic(s, "u0", topic);
@@ -586,6 +611,7 @@ int main(void)
 		T(test_short_ttl),
 		T(test_replaced),
 		T(test_devices),
+		T(test_import_of_devices),
 		T(test_registrations),
 		T(test_bytes),
 		T(test_sets),

@@ -1,0 +1,373 @@
+/* io/dial.c - which of a host's addresses is tried when (RFC 8305). */
+#include "io.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "io/resolve.h"
+#include "loop.h"
+
+/* RFC 8305 5, "Connection Attempt Delay". */
+#define ATTEMPT_DELAY_MS 250
+
+/* Attempts under way at once: a descriptor each, and TLS's memory if the peer
+ * takes TCP. */
+#define ATTEMPTS_MAX 8
+
+/* Remembered of one host, and tried in one round. */
+#define WAYS_MAX 16
+/* Looked at of what the resolver found. */
+#define FOUND_MAX 64
+
+/* Name servers may take so long where an address is known that has worked. */
+#define PATIENCE_MS 3000
+
+/* What they said too late for one round is good for the next. */
+#define LATE_MAX_MS (10 * 60 * 1000)
+
+struct way {
+	struct io_addr addr;
+	unsigned failed; /* counts up with each failure; 0: none yet */
+};
+
+enum dial_state {
+	DIAL_IDLE,
+	DIAL_RESOLVING,
+	DIAL_TRYING,
+};
+
+struct io_dialer {
+	struct loop *loop;
+	const struct io_dialer_ops *ops;
+	void *arg;
+	char *host;
+	int port;
+	int64_t budget_ms;
+	enum dial_state state;
+	struct resolve *resolve; /* may go on when a round is over */
+	struct addrinfo *late;	 /* what it found then, and when */
+	int64_t late_ms;
+	struct loop_timer next_due, deadline;
+	struct way ways[WAYS_MAX]; /* in the order of this round */
+	size_t n, next;		   /* the next to be tried */
+	size_t open;		   /* attempts under way */
+	struct io_addr good;	   /* the last one that worked */
+	bool has_good;
+	unsigned failures;
+};
+
+static bool same_addr(const struct io_addr *a, const struct io_addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	return memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr,
+		   sizeof(a->in6.sin6_addr)) == 0 &&
+	       a->in6.sin6_scope_id == b->in6.sin6_scope_id;
+}
+
+static struct way *find_way(struct way *ways, size_t n, const struct io_addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (same_addr(&ways[i].addr, a))
+			return &ways[i];
+	return NULL;
+}
+
+/* --- their order --- */
+
+static bool take_addr(const struct addrinfo *ai, struct io_addr *addr)
+{
+	memset(addr, 0, sizeof(*addr));
+	if (ai->ai_family != AF_INET && ai->ai_family != AF_INET6)
+		return false;
+	memcpy(addr, ai->ai_addr,
+	    ai->ai_family == AF_INET ? sizeof(addr->in4) : sizeof(addr->in6));
+	return true;
+}
+
+/* The next address of the family (or of the other ones) from ai on. */
+static const struct addrinfo *of_family(
+    const struct addrinfo *ai, int family, bool other)
+{
+	while (ai != NULL && (ai->ai_family == family) == other)
+		ai = ai->ai_next;
+	return ai;
+}
+
+/* The resolver's order (RFC 6724), but the families take turns. */
+static size_t interleave(const struct addrinfo *ai, struct way found[FOUND_MAX])
+{
+	const struct addrinfo *turn[2] = { ai, NULL };
+	int first = ai->ai_family;
+	struct io_addr addr;
+	size_t n = 0;
+	unsigned who;
+
+	turn[1] = of_family(ai, first, true);
+	for (who = 0; n < FOUND_MAX && (turn[0] || turn[1]); who = !who) {
+		if (turn[who] == NULL)
+			continue;
+		if (take_addr(turn[who], &addr) &&
+		    find_way(found, n, &addr) == NULL)
+			found[n++] = (struct way){ .addr = addr };
+		turn[who] = of_family(turn[who]->ai_next, first, who == 1);
+	}
+	return n;
+}
+
+/* The last good one, what has not failed, and what has, long ago first. */
+static unsigned rank(const struct io_dialer *d, const struct way *w)
+{
+	if (d->has_good && same_addr(&d->good, &w->addr))
+		return 0;
+	return w->failed == 0 ? 1 : 1 + w->failed;
+}
+
+static void sort_ways(struct io_dialer *d, const struct addrinfo *addrs)
+{
+	struct way found[FOUND_MAX], w;
+	const struct way *old;
+	size_t n = interleave(addrs, found), i, k;
+
+	for (i = 0; i < n; i++) {
+		old = find_way(d->ways, d->n, &found[i].addr);
+		found[i].failed = old != NULL ? old->failed : 0;
+	}
+	for (i = 1; i < n; i++) {
+		w = found[i];
+		for (k = i; k > 0 && rank(d, &found[k - 1]) > rank(d, &w); k--)
+			found[k] = found[k - 1];
+		found[k] = w;
+	}
+	d->n = n < WAYS_MAX ? n : WAYS_MAX;
+	memcpy(d->ways, found, d->n * sizeof(found[0]));
+}
+
+/* --- a round --- */
+
+static void end_round(struct io_dialer *d)
+{
+	d->state = DIAL_IDLE;
+	d->open = 0;
+	loop_timer_clear(d->loop, &d->next_due);
+	loop_timer_clear(d->loop, &d->deadline);
+}
+
+static void give_up(struct io_dialer *d, const char *why)
+{
+	end_round(d);
+	d->ops->exhausted(d->arg, why);
+}
+
+static void try_next(struct io_dialer *d)
+{
+	struct io_addr addr;
+
+	if (d->next < d->n && d->open < ATTEMPTS_MAX) {
+		addr = d->ways[d->next++].addr;
+		d->open++;
+		if (d->next < d->n)
+			loop_timer_set(d->loop, &d->next_due, ATTEMPT_DELAY_MS);
+		d->ops->attempt(d->arg, &addr);
+	} else if (d->open == 0) {
+		give_up(d, NULL);
+	}
+}
+
+static void on_next_due(void *arg)
+{
+	struct io_dialer *d = arg;
+
+	if (d->ops->is_hopeful(d->arg))
+		loop_timer_set(d->loop, &d->next_due, ATTEMPT_DELAY_MS);
+	else
+		try_next(d);
+}
+
+static void begin(struct io_dialer *d)
+{
+	d->state = DIAL_TRYING;
+	d->next = 0;
+	loop_timer_set(d->loop, &d->deadline, d->budget_ms);
+	try_next(d);
+}
+
+/* The one that has worked, whatever name servers say. */
+static void begin_with_good(struct io_dialer *d)
+{
+	struct way *w = find_way(d->ways, d->n, &d->good), first;
+
+	log_debug("dial: no answer from name servers: the last address that "
+		  "worked is tried");
+	first = w != NULL ? *w : (struct way){ .addr = d->good };
+	d->ways[0] = first;
+	d->n = 1;
+	begin(d);
+}
+
+static void use(struct io_dialer *d, struct addrinfo *addrs)
+{
+	sort_ways(d, addrs);
+	resolve_free_addrs(addrs);
+	begin(d);
+}
+
+static void on_resolved(void *arg, struct addrinfo *addrs, const char *why)
+{
+	struct io_dialer *d = arg;
+	char err[ERR_MAX];
+
+	d->resolve = NULL;
+	if (d->state != DIAL_RESOLVING) {
+		resolve_free_addrs(d->late);
+		d->late = addrs;
+		d->late_ms = loop_now_ms(d->loop);
+	} else if (addrs != NULL) {
+		use(d, addrs);
+	} else if (d->has_good) {
+		begin_with_good(d);
+	} else {
+		err_set(err, "cannot find the address of %s: %s", d->host, why);
+		give_up(d, err);
+	}
+}
+
+static void on_deadline(void *arg)
+{
+	struct io_dialer *d = arg;
+	char err[ERR_MAX];
+
+	if (d->state == DIAL_TRYING) {
+		give_up(d, NULL);
+	} else if (d->has_good) {
+		begin_with_good(d);
+	} else {
+		err_set(err,
+		    "cannot find the address of %s: no answer from the name "
+		    "servers within %lld s",
+		    d->host, (long long)(d->budget_ms / 1000));
+		give_up(d, err);
+	}
+}
+
+/* --- the owner's --- */
+
+struct io_dialer *io_dialer_new(
+    struct loop *l, const struct io_dialer_ops *ops, void *arg)
+{
+	struct io_dialer *d = xcalloc(1, sizeof(*d));
+
+	d->loop = l;
+	d->ops = ops;
+	d->arg = arg;
+	loop_timer_init(&d->next_due, on_next_due, d);
+	loop_timer_init(&d->deadline, on_deadline, d);
+	return d;
+}
+
+/* Another host: nothing that is known of the last one is of use. */
+static void set_host(struct io_dialer *d, const char *host, int port)
+{
+	if (d->host != NULL && strcmp(d->host, host) == 0 && d->port == port)
+		return;
+	resolve_cancel(d->resolve);
+	d->resolve = NULL;
+	resolve_free_addrs(d->late);
+	d->late = NULL;
+	d->n = 0;
+	d->has_good = false;
+	free(d->host);
+	d->host = xstrdup(host);
+	d->port = port;
+}
+
+void io_dialer_start(
+    struct io_dialer *d, const char *host, int port, int64_t budget_ms)
+{
+	struct addrinfo *addrs;
+	int64_t ms = budget_ms;
+
+	end_round(d);
+	set_host(d, host, port);
+	d->budget_ms = budget_ms;
+	addrs = d->late;
+	d->late = NULL;
+	if (addrs != NULL && loop_now_ms(d->loop) - d->late_ms <= LATE_MAX_MS) {
+		use(d, addrs);
+		return;
+	}
+	resolve_free_addrs(addrs);
+	d->state = DIAL_RESOLVING;
+	if (d->has_good && ms > PATIENCE_MS)
+		ms = PATIENCE_MS;
+	loop_timer_set(d->loop, &d->deadline, ms);
+	if (d->resolve == NULL)
+		d->resolve = resolve_start(d->loop, host, port, on_resolved, d);
+}
+
+void io_dialer_stop(struct io_dialer *d)
+{
+	end_round(d);
+}
+
+bool io_dialer_is_on(const struct io_dialer *d)
+{
+	return d->state != DIAL_IDLE;
+}
+
+bool io_dialer_has_more(const struct io_dialer *d)
+{
+	return d->state == DIAL_TRYING && d->next < d->n;
+}
+
+static void mark_failed(struct io_dialer *d, struct way *w)
+{
+	w->failed = ++d->failures;
+	if (d->has_good && same_addr(&d->good, &w->addr))
+		d->has_good = false;
+}
+
+void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
+{
+	struct way *w = find_way(d->ways, d->n, addr);
+
+	if (w != NULL)
+		mark_failed(d, w);
+	if (d->state != DIAL_TRYING)
+		return;
+	d->open--;
+	try_next(d);
+}
+
+void io_dialer_works(struct io_dialer *d, const struct io_addr *addr)
+{
+	struct way *w = find_way(d->ways, d->n, addr);
+	ptrdiff_t i;
+
+	end_round(d);
+	d->good = *addr;
+	d->has_good = true;
+	if (w == NULL)
+		return;
+	w->failed = 0;
+	/* These had more time, the first one most. */
+	for (i = w - d->ways; i-- > 0;)
+		mark_failed(d, &d->ways[i]);
+}
+
+void io_dialer_free(struct io_dialer *d)
+{
+	if (d == NULL)
+		return;
+	end_round(d);
+	resolve_cancel(d->resolve);
+	resolve_free_addrs(d->late);
+	free(d->host);
+	free(d);
+}
