@@ -38,6 +38,7 @@ struct tls {
 	int fd;
 	int error; /* errno of the socket */
 	bool open; /* the handshake is done */
+	bool sent; /* anything at all */
 	bool failed;
 	bool offered;	   /* an earlier session was offered */
 	bool dry;	   /* the last read found the socket empty */
@@ -356,6 +357,7 @@ static int bio_send(void *arg, const unsigned char *p, size_t n)
 		put = send(t->fd, p, n, MSG_NOSIGNAL);
 	} while (put == -1 && errno == EINTR);
 	t->error = put == -1 ? errno : 0;
+	t->sent = t->sent || put > 0;
 	return put == -1 ? socket_code(t, MBEDTLS_ERR_SSL_WANT_WRITE)
 			 : (int)put;
 }
@@ -626,6 +628,11 @@ void tls_bye(struct tls *t)
 {
 	if (t->open && !t->failed)
 		mbedtls_ssl_close_notify(&t->ssl);
+}
+
+bool tls_has_answered(const struct tls *t)
+{
+	return t != NULL && t->sent;
 }
 
 bool tls_serves(const struct tls *t, const char *host)
