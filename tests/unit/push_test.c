@@ -22,6 +22,7 @@
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
+#include "text.h"
 
 /* --- Apple, scripted --- */
 
@@ -390,7 +391,7 @@ static void expect_named(size_t first, const char *const *boxes, size_t n)
 
 	for (i = 0; i < n; i++) {
 		tls_md5(boxes[i], strlen(boxes[i]), md5);
-		hex_write(md5, sizeof(md5), hex);
+		text_hex_write(md5, sizeof(md5), hex);
 		for (k = first; k < n_sent; k++)
 			if (strstr(sent[k].payload, hex) != NULL)
 				break;
@@ -496,7 +497,7 @@ static void test_hash_of_the_longest_name(void **state)
 		}
 	}
 	tls_md5(utf8, strlen(utf8), md5);
-	hex_write(md5, sizeof(md5), hex);
+	text_hex_write(md5, sizeof(md5), hex);
 	add_boxes(TOK_A, &box, 1);
 	assert_int_equal(notify("alice", utf8, true), PUSH_QUEUED);
 	assert_non_null(strstr(sent[0].payload, hex));
