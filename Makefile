@@ -1,7 +1,7 @@
 # xapsd: see README.md.  Everything a user calls is listed by `make help`.
 # V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
 
-VERSION = 0.1.0
+VERSION = 0.2.0
 
 CC ?= cc
 AR ?= ar
@@ -16,7 +16,7 @@ PROG ?= xapsd
 
 # Warnings are errors where we look (lint, check), not on a stranger's compiler.
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
-	-Wstrict-prototypes -Wvla $(WERROR)
+	-Wstrict-prototypes -Wvla -Wredundant-decls $(WERROR)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -iquote . -DXAPSD_VERSION='"$(VERSION)"' $(WARN) \
 	-pthread $(MBEDTLS_CFLAGS) $(CFLAGS)
 
@@ -93,6 +93,8 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/xapsd
 MANDIR ?= $(PREFIX)/share/man
 UNITS = xapsd.service xapsd.socket
+# As installed it is reached by its Unix socket alone, by group xapsd-mail.
+CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
 .PHONY: install install-daemon install-plugin uninstall
@@ -118,8 +120,10 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
-	test -e $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml || install -m 640 \
-		xapsd.yaml $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
+	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
+		sed -e 's/^#port: .*/port: 0/' \
+			-e 's/^#\(socketGroup: xapsd-mail\)$$/\1/' \
+			xapsd.yaml >$(CONF); }
 
 install-plugin:
 	$(MAKE) -C plugin BUILD=$(abspath $(BUILD))/plugin \
@@ -194,7 +198,7 @@ check-mbedtls36:
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
 		BUILD=build/m36 PROG=build/m36/xapsd PLUGIN_BUILD=build/plugin \
-		MBEDTLS_CFLAGS=-Ibuild/mbedtls36/include \
+		"MBEDTLS_CFLAGS=-isystem build/mbedtls36/include" \
 		MBEDTLS_LIBS="-Lbuild/mbedtls36/lib -lmbedtls -lmbedx509 -lmbedcrypto"
 
 .PHONY: run-check unit
@@ -279,7 +283,7 @@ help:
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
-	@echo 'make size         who takes the bytes of the static file'
+	@echo 'make size         size of the static file, by object file'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'

@@ -114,7 +114,7 @@ static void harden(void)
 
 /* Descriptors that are not a client's: listeners, files, watches, Apple's
  * connection and attempts at it, and the refused who linger. */
-#define OWN_FDS 64
+#define OWN_FDS (64 + HTTP_EXTRA_FDS)
 /* Kept from clients in any case. */
 #define KEPT_FDS 24
 

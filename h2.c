@@ -1,26 +1,29 @@
-/* h2.c - HTTP/2 client engine (RFC 9113): frames in, the owner's calls. */
+/* h2.c - HTTP/2 client engine (RFC 9113): received frames, calls of the
+ * owner. */
 #include "h2/int.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A server's header block, with its CONTINUATIONs; APNs' are under 300 bytes.
- * One frame's worth is taken, then the connection ends: what is not decoded
- * would put HPACK out of step. */
+/* The limit of a server's header block with its CONTINUATIONs; those of APNs
+ * are under 300 bytes.  A longer one ends the connection: if it were skipped,
+ * our HPACK table would no longer match the server's. */
 #define BLOCK_MAX FRAME_MAX
-/* The same decoded (a block of 1-byte indices can mean megabytes). */
+/* The limit of the decoded list: a block of 1-byte indices can mean
+ * megabytes. */
 #define LIST_MAX 16384
-/* Kept of the buffers for split frames and blocks between uses. */
-#define KEEP_MAX 1024
+/* A buffer for split frames or blocks is freed after use if it is larger. */
+#define BUF_KEEP_MAX 1024
 
-/* Every frame costs one, except DATA of some size.  A request earns what a busy
- * server sends for it (headers, data, two window updates, PINGs for its
- * bandwidth estimate); time earns the rest.  Who is over it floods. */
+/* The server has a budget of frames, so that it cannot flood us.  Every frame
+ * costs one, except DATA of some size.  A request adds what a busy server sends
+ * for it (headers, data, two window updates, PINGs for its bandwidth estimate),
+ * and every second adds some. */
 #define BUDGET_BURST 1000
 #define BUDGET_PER_S 100
 #define BUDGET_PER_REQUEST 8
-#define BUDGET_DATA_MIN 256 /* bytes: DATA of this size is free */
+#define BUDGET_DATA_MIN 256 /* bytes; DATA of this size is free */
 
 enum setting {
 	S_HEADER_TABLE_SIZE = 1,
@@ -31,8 +34,8 @@ enum setting {
 	S_MAX_HEADER_LIST_SIZE,
 };
 
-/* Spends one frame of the server's budget. */
-static int charge(struct h2 *h)
+/* Takes one frame from the server's budget. */
+static int budget_spend(struct h2 *h)
 {
 	if (h->budget < 1000)
 		return h2_conn_error(
@@ -41,7 +44,7 @@ static int charge(struct h2 *h)
 	return 0;
 }
 
-static void budget_earn(struct h2 *h, int64_t now_ms)
+static void budget_refill(struct h2 *h, int64_t now_ms)
 {
 	const int64_t burst = INT64_C(1000) * BUDGET_BURST;
 	int64_t passed_ms = now_ms - h->budget_ms;
@@ -56,9 +59,9 @@ static void budget_earn(struct h2 *h, int64_t now_ms)
 		h->budget = burst;
 }
 
-/* --- frames in --- */
+/* --- received frames --- */
 
-/* 9113 6.1: takes padding off. */
+/* 9113 6.1: removes the padding. */
 static int unpad(struct h2 *h, struct frame *f)
 {
 	size_t pad;
@@ -76,12 +79,12 @@ static int unpad(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-/* The connection's window is given back once half of it is used up, a stream's
- * never: there the answer ends (ANSWER_MAX).  What is left is more than the
- * largest frame, so no server can be caught sending beyond a window. */
+/* The connection's window is renewed when half of it is used, a stream's never:
+ * the answer ends first (ANSWER_MAX).  What remains is always more than the
+ * largest frame, so no server exceeds a window and none has to be checked. */
 _Static_assert(FRAME_MAX < WINDOW_DEFAULT / 2, "a frame could overrun");
 
-static void spend_window(struct h2 *h, uint32_t n)
+static void window_spend(struct h2 *h, uint32_t n)
 {
 	h->recv_used += n;
 	if (h->recv_used <= WINDOW_DEFAULT / 2)
@@ -90,25 +93,25 @@ static void spend_window(struct h2 *h, uint32_t n)
 	h->recv_used = 0;
 }
 
-static int take_data(struct h2 *h, struct frame *f)
+static int recv_data(struct h2 *h, struct frame *f)
 {
 	const uint32_t flow = (uint32_t)f->len; /* padding counts (6.9.1) */
 	struct stream *s = h2_stream_find(h, f->id);
 
-	/* Nobody asked for these: even large ones are not free. */
-	if (s == NULL &&
-	    (h2_stream_missing(h, f->id, "DATA", false) < 0 || charge(h) < 0))
+	/* Data that was not asked for is never free. */
+	if (s == NULL && (h2_stream_missing(h, f->id, "DATA", false) < 0 ||
+			     budget_spend(h) < 0))
 		return -1;
 	if (unpad(h, f) < 0)
 		return -1;
-	spend_window(h, flow);
+	window_spend(h, flow);
 	if (s == NULL)
 		return 0;
 	s->padded += flow;
 	return h2_answer_data(h, s, f->flags, f->p, f->len);
 }
 
-static int take_headers(struct h2 *h, struct frame *f)
+static int recv_headers(struct h2 *h, struct frame *f)
 {
 	if (h2_stream_find(h, f->id) == NULL &&
 	    h2_stream_missing(h, f->id, "HEADERS", false) < 0)
@@ -132,15 +135,15 @@ static int take_headers(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-/* Empty again; what was large is given back. */
+/* Empties the buffer, and frees its memory if that is large. */
 static void buf_recycle(struct buf *b)
 {
-	if (b->cap > KEEP_MAX)
+	if (b->cap > BUF_KEEP_MAX)
 		buf_free(b);
 	buf_reset(b);
 }
 
-static int take_continuation(struct h2 *h, struct frame *f)
+static int recv_continuation(struct h2 *h, struct frame *f)
 {
 	int rc;
 
@@ -159,15 +162,15 @@ static int take_continuation(struct h2 *h, struct frame *f)
 	return rc;
 }
 
-/* Deprecated by 9113 5.3.2; it means nothing to a client. */
-static int take_priority(struct h2 *h, struct frame *f)
+/* Deprecated by 9113 5.3.2 and without meaning for a client. */
+static int recv_priority(struct h2 *h, struct frame *f)
 {
 	(void)h;
 	(void)f;
 	return 0;
 }
 
-static int take_rst_stream(struct h2 *h, struct frame *f)
+static int recv_rst_stream(struct h2 *h, struct frame *f)
 {
 	struct stream *s = h2_stream_find(h, f->id);
 	const uint32_t code = get_u32(f->p);
@@ -184,9 +187,9 @@ static int take_rst_stream(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-/* 9113 6.5.2.  The window goes to *window: it touches every stream, so once a
- * frame has to do. */
-static int take_setting(
+/* 9113 6.5.2.  A new window goes to *window: it concerns every stream, so it is
+ * applied once a frame, however often the frame repeats the setting. */
+static int apply_setting(
     struct h2 *h, unsigned setting, uint32_t v, int32_t *window)
 {
 	switch (setting) {
@@ -208,7 +211,7 @@ static int take_setting(
 		*window = (int32_t)v;
 		break;
 	case S_MAX_FRAME_SIZE:
-		/* We send no larger frames than any server must take. */
+		/* Our frames have the size that every server accepts. */
 		if (v < FRAME_MAX || v > 0xffffff)
 			return h2_conn_error(h, PROTOCOL_ERROR,
 			    "MAX_FRAME_SIZE is out of range");
@@ -219,7 +222,7 @@ static int take_setting(
 	return 0;
 }
 
-static int take_settings(struct h2 *h, struct frame *f)
+static int recv_settings(struct h2 *h, struct frame *f)
 {
 	int32_t window = h->initial_window;
 	size_t i;
@@ -230,7 +233,7 @@ static int take_settings(struct h2 *h, struct frame *f)
 	if (f->flags & F_ACK)
 		return 0;
 	for (i = 0; i < f->len; i += 6)
-		if (take_setting(h, (unsigned)(f->p[i] << 8 | f->p[i + 1]),
+		if (apply_setting(h, (unsigned)(f->p[i] << 8 | f->p[i + 1]),
 			get_u32(f->p + i + 2), &window) < 0)
 			return -1;
 	if (h2_set_initial_window(h, window) < 0)
@@ -243,14 +246,14 @@ static int take_settings(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-static int take_push_promise(struct h2 *h, struct frame *f)
+static int recv_push_promise(struct h2 *h, struct frame *f)
 {
 	(void)f;
 	return h2_conn_error(
 	    h, PROTOCOL_ERROR, "PUSH_PROMISE although push is disabled");
 }
 
-static int take_ping(struct h2 *h, struct frame *f)
+static int recv_ping(struct h2 *h, struct frame *f)
 {
 	if (!(f->flags & F_ACK)) {
 		h2_put_frame(h, PING, F_ACK, 0, f->p, f->len);
@@ -264,8 +267,8 @@ static int take_ping(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-/* 9113 6.8: may come twice, with 2^31-1 first. */
-static int take_goaway(struct h2 *h, struct frame *f)
+/* 9113 6.8: may come twice, the first one with 2^31-1. */
+static int recv_goaway(struct h2 *h, struct frame *f)
 {
 	const uint32_t last = get_u32(f->p) & ID_MAX;
 
@@ -281,7 +284,7 @@ static int take_goaway(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-static int take_window_update(struct h2 *h, struct frame *f)
+static int recv_window_update(struct h2 *h, struct frame *f)
 {
 	const uint32_t n = get_u32(f->p) & WINDOW_MAX;
 	struct stream *s = NULL;
@@ -309,35 +312,35 @@ static int take_window_update(struct h2 *h, struct frame *f)
 	return 0;
 }
 
-enum where {
+enum frame_scope {
 	ON_CONNECTION,
 	ON_STREAM,
 	ANYWHERE
 };
 
-/* How large and where a frame may be (9113 6). */
-static const struct kind {
-	int (*take)(struct h2 *h, struct frame *f);
+/* Where a frame may occur, and how long it may be (9113 6). */
+static const struct frame_kind {
+	int (*recv)(struct h2 *h, struct frame *f);
 	const char *name;
-	enum where where;
+	enum frame_scope scope;
 	uint16_t min, max;
 } kinds[FRAME_TYPES] = {
-	[DATA] = { take_data, "DATA", ON_STREAM, 0, FRAME_MAX },
-	[HEADERS] = { take_headers, "HEADERS", ON_STREAM, 0, FRAME_MAX },
-	[PRIORITY] = { take_priority, "PRIORITY", ON_STREAM, 5, 5 },
-	[RST_STREAM] = { take_rst_stream, "RST_STREAM", ON_STREAM, 4, 4 },
-	[SETTINGS] = { take_settings, "SETTINGS", ON_CONNECTION, 0, FRAME_MAX },
-	[PUSH_PROMISE] = { take_push_promise, "PUSH_PROMISE", ON_STREAM, 0,
+	[DATA] = { recv_data, "DATA", ON_STREAM, 0, FRAME_MAX },
+	[HEADERS] = { recv_headers, "HEADERS", ON_STREAM, 0, FRAME_MAX },
+	[PRIORITY] = { recv_priority, "PRIORITY", ON_STREAM, 5, 5 },
+	[RST_STREAM] = { recv_rst_stream, "RST_STREAM", ON_STREAM, 4, 4 },
+	[SETTINGS] = { recv_settings, "SETTINGS", ON_CONNECTION, 0, FRAME_MAX },
+	[PUSH_PROMISE] = { recv_push_promise, "PUSH_PROMISE", ON_STREAM, 0,
 	    FRAME_MAX },
-	[PING] = { take_ping, "PING", ON_CONNECTION, 8, 8 },
-	[GOAWAY] = { take_goaway, "GOAWAY", ON_CONNECTION, 8, FRAME_MAX },
-	[WINDOW_UPDATE] = { take_window_update, "WINDOW_UPDATE", ANYWHERE, 4,
+	[PING] = { recv_ping, "PING", ON_CONNECTION, 8, 8 },
+	[GOAWAY] = { recv_goaway, "GOAWAY", ON_CONNECTION, 8, FRAME_MAX },
+	[WINDOW_UPDATE] = { recv_window_update, "WINDOW_UPDATE", ANYWHERE, 4,
 	    4 },
-	[CONTINUATION] = { take_continuation, "CONTINUATION", ON_STREAM, 0,
+	[CONTINUATION] = { recv_continuation, "CONTINUATION", ON_STREAM, 0,
 	    FRAME_MAX },
 };
 
-static int frame_take(struct h2 *h, const unsigned char *p, size_t size)
+static int recv_frame(struct h2 *h, const unsigned char *p, size_t size)
 {
 	struct frame f = {
 		.type = p[3],
@@ -346,22 +349,22 @@ static int frame_take(struct h2 *h, const unsigned char *p, size_t size)
 		.p = p + FRAME_HEADER,
 		.len = size - FRAME_HEADER,
 	};
-	const struct kind *k = &kinds[f.type < FRAME_TYPES ? f.type : 0];
+	const struct frame_kind *k = &kinds[f.type < FRAME_TYPES ? f.type : 0];
 
 	if (h->block_id != 0 && (f.type != CONTINUATION || f.id != h->block_id))
 		return h2_conn_error(
 		    h, PROTOCOL_ERROR, "a header block is interrupted");
-	if ((f.type != DATA || f.len < BUDGET_DATA_MIN) && charge(h) < 0)
+	if ((f.type != DATA || f.len < BUDGET_DATA_MIN) && budget_spend(h) < 0)
 		return -1;
 	if (f.type >= FRAME_TYPES) /* 9113 5.5 */
 		return 0;
-	if (k->where != ANYWHERE && (k->where == ON_STREAM) != (f.id != 0))
+	if (k->scope != ANYWHERE && (k->scope == ON_STREAM) != (f.id != 0))
 		return h2_conn_error(
 		    h, PROTOCOL_ERROR, "%s on stream %u", k->name, f.id);
 	if (f.len < k->min || f.len > k->max)
 		return h2_conn_error(h, FRAME_SIZE_ERROR, "%s of %u bytes",
 		    k->name, (unsigned)f.len);
-	if (k->take(h, &f) < 0)
+	if (k->recv(h, &f) < 0)
 		return -1;
 	if (h->out.failed)
 		return h2_conn_error(h, ENHANCE_YOUR_CALM,
@@ -369,8 +372,9 @@ static int frame_take(struct h2 *h, const unsigned char *p, size_t size)
 	return 0;
 }
 
-/* Looks at the 9 bytes at p; *size_r is that of the whole frame. */
-static int frame_check(struct h2 *h, const unsigned char *p, size_t *size_r)
+/* Checks the 9 bytes at p; *size_r is the length of the whole frame. */
+static int check_frame_header(
+    struct h2 *h, const unsigned char *p, size_t *size_r)
 {
 	const size_t len = get_u32(p) >> 8;
 
@@ -388,24 +392,25 @@ static int frame_check(struct h2 *h, const unsigned char *p, size_t *size_r)
 	return 0;
 }
 
-/* Collects a frame that comes in pieces; returns the bytes used, or -1. */
-static ptrdiff_t frame_collect(
+/* Collects a frame that arrives in pieces.  Returns the bytes used, or -1. */
+static ptrdiff_t collect_frame(
     struct h2 *h, const unsigned char *data, size_t n)
 {
 	struct buf *const b = &h->part;
 	size_t size = FRAME_HEADER;
 
-	if (b->len >= FRAME_HEADER && frame_check(h, buf_head(b), &size) < 0)
+	if (b->len >= FRAME_HEADER &&
+	    check_frame_header(h, buf_head(b), &size) < 0)
 		return -1;
 	if (n > size - b->len)
 		n = size - b->len;
 	buf_add(b, data, n);
 	if (b->len < FRAME_HEADER)
 		return (ptrdiff_t)n;
-	if (frame_check(h, buf_head(b), &size) < 0)
+	if (check_frame_header(h, buf_head(b), &size) < 0)
 		return -1;
 	if (b->len == size) {
-		if (frame_take(h, buf_head(b), size) < 0)
+		if (recv_frame(h, buf_head(b), size) < 0)
 			return -1;
 		buf_recycle(b);
 	}
@@ -417,20 +422,20 @@ int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms)
 	size_t size;
 	ptrdiff_t used;
 
-	budget_earn(h, now_ms);
+	budget_refill(h, now_ms);
 	while (n > 0 && !h->dead) {
 		if (h->part.len == 0 && n >= FRAME_HEADER) {
-			if (frame_check(h, data, &size) < 0)
+			if (check_frame_header(h, data, &size) < 0)
 				return -1;
 			if (n >= size) {
-				if (frame_take(h, data, size) < 0)
+				if (recv_frame(h, data, size) < 0)
 					return -1;
 				data += size;
 				n -= size;
 				continue;
 			}
 		}
-		used = frame_collect(h, data, n);
+		used = collect_frame(h, data, n);
 		if (used < 0)
 			return -1;
 		data += used;
@@ -439,7 +444,7 @@ int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms)
 	return h->dead ? -1 : 0;
 }
 
-/* --- what the owner calls --- */
+/* --- the owner's calls --- */
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* 3.4 */
 
@@ -508,11 +513,6 @@ uint32_t h2_room(const struct h2 *h)
 	return most;
 }
 
-uint32_t h2_open_count(const struct h2 *h)
-{
-	return h->open;
-}
-
 bool h2_is_finished(const struct h2 *h)
 {
 	return h->leaving || h->dead || h->next_id > ID_MAX;
@@ -534,7 +534,7 @@ uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
 		return 0;
 	s = h2_stream_open(h, owner);
 	h2_put_frame(h, HEADERS, 0, s->id, NULL, 0);
-	hpack_encode(h->enc, headers, n, &h->out); /* OUT_HIGH leaves room */
+	hpack_encode(h->enc, headers, n, &h->out); /* fits: OUT_MAX */
 	set_frame_header(buf_head(&h->out) + at, h->out.len - at - FRAME_HEADER,
 	    HEADERS, F_END_HEADERS | end, s->id);
 	h2_send_body(h, s, body, body_len);

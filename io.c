@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -701,6 +702,13 @@ void io_trim(struct io *io)
 		buf_free(&io->in);
 	if (io->out.len == 0)
 		buf_free(&io->out);
+}
+
+bool io_has_input(const struct io *io)
+{
+	struct pollfd p = { .fd = io->f.fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 /* --- addresses --- */

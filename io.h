@@ -78,6 +78,8 @@ const char *io_error(const struct io *io);
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
+/* The kernel has something for us to read. */
+bool io_has_input(const struct io *io);
 /* Of a TCP connection; IPv4 as ::ffff:1.2.3.4. */
 struct io_address {
 	unsigned char ip[16];

@@ -1,19 +1,19 @@
-/* json.c - RFC 8259: a strict tokeniser and an escaping writer.
+/* json.c - JSON (RFC 8259): a strict parser and a writer of strings.
  *
- * The parser is a loop over one state, `want`.  What is open is remembered in
- * the tokens themselves (an open container's `next` is its parent's index), or,
- * when the caller gives none, in a bitmap of fixed depth. */
+ * The parser is a loop over one state, `want`.  Its stack is in the tokens: the
+ * `next` of an open container is the index of its parent.  Without tokens it is
+ * a bitmap of fixed depth. */
 #include "json.h"
 
 #include <string.h>
 
 #include "buf.h"
 
-/* Nesting of a text that is checked without tokens; one bit a level. */
+/* Depth of a text that is checked without tokens; one bit for each level. */
 #define DEPTH_MAX 1024
 
-/* Keeps every count within json_tok's 28 bits of size ("1," is the shortest
- * element) and within int. */
+/* So that every count fits into the 28 bits of json_tok.size (the shortest
+ * element is "1,") and into an int. */
 #define TEXT_MAX ((size_t)1 << 29)
 
 #define NO_PARENT UINT32_MAX
@@ -54,7 +54,7 @@ struct parser {
 	uint8_t is_object[DEPTH_MAX / 8]; /* without tokens */
 };
 
-/* Length of the well-formed UTF-8 character at s (RFC 3629 4), 0 if none. */
+/* The length of the valid UTF-8 character at s (RFC 3629 4), 0 if none. */
 static size_t utf8_char(const unsigned char *s, size_t n)
 {
 	unsigned char lo = 0x80, hi = 0xbf;
@@ -117,8 +117,8 @@ static bool fail_here(struct parser *p, const char *reason)
 	return fail(p, at_end(p) ? "the text ends too early" : reason);
 }
 
-/* Takes the next token; its end is set when it is known. */
-static bool token(struct parser *p, enum json_type type, size_t start)
+/* Adds a token, whose end is set later. */
+static bool add_token(struct parser *p, enum json_type type, size_t start)
 {
 	struct json_tok *t;
 
@@ -168,7 +168,7 @@ static bool open_container(struct parser *p, enum json_type type)
 
 	if (p->toks == NULL && p->depth == DEPTH_MAX)
 		return fail(p, "nested deeper than 1024 levels");
-	if (!token(p, type, p->pos))
+	if (!add_token(p, type, p->pos))
 		return false;
 	if (p->toks != NULL) {
 		p->toks[i].next = p->parent;
@@ -200,8 +200,8 @@ static bool close_container(struct parser *p)
 	return true;
 }
 
-/* Behind a backslash. */
-static bool escape(struct parser *p)
+/* The rest of an escape, after the backslash. */
+static bool parse_escape(struct parser *p)
 {
 	int i;
 
@@ -216,36 +216,22 @@ static bool escape(struct parser *p)
 	return true;
 }
 
-/* The first byte that needs a look, else the end.  Eight at a time, for most of a
- * text is others; a false alarm (a borrow from the byte below, a carry) only
- * means that they are looked at one by one. */
+/* The first byte that is not plain printable ASCII, or the end. */
 static const unsigned char *skip_plain(
     const unsigned char *s, const unsigned char *end)
 {
-	const uint64_t ones = UINT64_MAX / 0xff;
-	uint64_t w, quote, slash;
-
-	for (; end - s >= 8; s += 8) {
-		memcpy(&w, s, 8);
-		quote = w ^ ones * '"';
-		slash = w ^ ones * '\\';
-		if ((w | (w + ones) | (w - ones * 0x20) | (quote - ones) |
-			(slash - ones)) &
-		    ones * 0x80)
-			break;
-	}
 	while (s < end && *s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\')
 		s++;
 	return s;
 }
 
-static bool string(struct parser *p)
+static bool parse_string(struct parser *p)
 {
 	uint32_t i = p->n;
 	unsigned char c;
 	size_t n;
 
-	if (!token(p, JSON_STRING, ++p->pos))
+	if (!add_token(p, JSON_STRING, ++p->pos))
 		return false;
 	for (;;) {
 		p->pos =
@@ -257,7 +243,7 @@ static bool string(struct parser *p)
 			break;
 		if (c == '\\') {
 			p->pos++;
-			if (!escape(p))
+			if (!parse_escape(p))
 				return false;
 		} else if (c < 0x20) {
 			return fail(p, "control character in a string");
@@ -272,7 +258,7 @@ static bool string(struct parser *p)
 	return true;
 }
 
-static bool digits(struct parser *p)
+static bool parse_digits(struct parser *p)
 {
 	if (!is_digit(p))
 		return fail_here(p, "expected a digit");
@@ -281,11 +267,11 @@ static bool digits(struct parser *p)
 	return true;
 }
 
-static bool number(struct parser *p)
+static bool parse_number(struct parser *p)
 {
 	uint32_t i = p->n;
 
-	if (!token(p, JSON_NUMBER, p->pos))
+	if (!add_token(p, JSON_NUMBER, p->pos))
 		return false;
 	if (p->s[p->pos] == '-')
 		p->pos++;
@@ -293,19 +279,19 @@ static bool number(struct parser *p)
 		p->pos++;
 		if (is_digit(p))
 			return fail(p, "a number must not begin with 0");
-	} else if (!digits(p)) {
+	} else if (!parse_digits(p)) {
 		return false;
 	}
 	if (!at_end(p) && p->s[p->pos] == '.') {
 		p->pos++;
-		if (!digits(p))
+		if (!parse_digits(p))
 			return false;
 	}
 	if (!at_end(p) && (p->s[p->pos] | 0x20) == 'e') {
 		p->pos++;
 		if (!at_end(p) && (p->s[p->pos] == '+' || p->s[p->pos] == '-'))
 			p->pos++;
-		if (!digits(p))
+		if (!parse_digits(p))
 			return false;
 	}
 	end_token(p, i, p->pos);
@@ -313,11 +299,11 @@ static bool number(struct parser *p)
 	return true;
 }
 
-static bool word(struct parser *p, enum json_type type, const char *w)
+static bool parse_word(struct parser *p, enum json_type type, const char *w)
 {
 	uint32_t i = p->n;
 
-	if (!token(p, type, p->pos))
+	if (!add_token(p, type, p->pos))
 		return false;
 	for (; *w != '\0'; w++, p->pos++)
 		if (at_end(p) || p->s[p->pos] != (unsigned char)*w)
@@ -327,7 +313,7 @@ static bool word(struct parser *p, enum json_type type, const char *w)
 	return true;
 }
 
-static bool value(struct parser *p)
+static bool parse_value(struct parser *p)
 {
 	if (p->want == WANT_VALUE_OR_END && p->s[p->pos] == ']')
 		return close_container(p);
@@ -339,24 +325,24 @@ static bool value(struct parser *p)
 	case '[':
 		return open_container(p, JSON_ARRAY);
 	case '"':
-		if (!string(p))
+		if (!parse_string(p))
 			return false;
 		after_value(p);
 		return true;
 	case 't':
-		return word(p, JSON_TRUE, "true");
+		return parse_word(p, JSON_TRUE, "true");
 	case 'f':
-		return word(p, JSON_FALSE, "false");
+		return parse_word(p, JSON_FALSE, "false");
 	case 'n':
-		return word(p, JSON_NULL, "null");
+		return parse_word(p, JSON_NULL, "null");
 	default:
 		if (p->s[p->pos] == '-' || is_digit(p))
-			return number(p);
+			return parse_number(p);
 		return fail(p, want_reason[p->want]);
 	}
 }
 
-static bool key(struct parser *p)
+static bool parse_key(struct parser *p)
 {
 	if (p->want == WANT_KEY_OR_END && p->s[p->pos] == '}')
 		return close_container(p);
@@ -364,14 +350,14 @@ static bool key(struct parser *p)
 		return fail(p, want_reason[p->want]);
 	if (p->toks != NULL)
 		p->toks[p->parent].size++;
-	if (!string(p))
+	if (!parse_string(p))
 		return false;
 	p->want = WANT_COLON;
 	return true;
 }
 
-/* One separator: goes on to `next`, or closes at `end`. */
-static bool separator(
+/* Expects a separator, then `next`; or, unless NUL, the container's end. */
+static bool parse_separator(
     struct parser *p, unsigned char sep, enum want next, unsigned char end)
 {
 	if (p->s[p->pos] == sep) {
@@ -384,28 +370,28 @@ static bool separator(
 	return fail(p, want_reason[p->want]);
 }
 
-static bool step(struct parser *p)
+static bool parse_next(struct parser *p)
 {
 	switch (p->want) {
 	case WANT_VALUE:
 	case WANT_VALUE_OR_END:
-		return value(p);
+		return parse_value(p);
 	case WANT_KEY:
 	case WANT_KEY_OR_END:
-		return key(p);
+		return parse_key(p);
 	case WANT_COLON:
-		return separator(p, ':', WANT_VALUE, '\0');
+		return parse_separator(p, ':', WANT_VALUE, '\0');
 	case WANT_MORE_ELEMENTS:
-		return separator(p, ',', WANT_VALUE, ']');
+		return parse_separator(p, ',', WANT_VALUE, ']');
 	case WANT_MORE_MEMBERS:
-		return separator(p, ',', WANT_KEY, '}');
+		return parse_separator(p, ',', WANT_KEY, '}');
 	case WANT_NOTHING:
 		break;
 	}
 	return fail(p, want_reason[p->want]);
 }
 
-static bool parse(struct parser *p)
+static bool parse_text(struct parser *p)
 {
 	if (p->len >= TEXT_MAX)
 		return fail(p, "the text is 512 MiB or larger");
@@ -419,12 +405,13 @@ static bool parse(struct parser *p)
 		if (at_end(p))
 			return p->want == WANT_NOTHING ? true
 						       : fail_here(p, "");
-		if (!step(p))
+		if (!parse_next(p))
 			return false;
 	}
 }
 
-static void locate(const struct parser *p, struct json_err *err_r)
+/* Finds line and column of the error. */
+static void set_error(const struct parser *p, struct json_err *err_r)
 {
 	size_t i;
 
@@ -446,7 +433,7 @@ int json_parse(const char *text, size_t len, struct json_tok *toks,
 {
 	struct parser p;
 
-	/* The bitmap is set level by level: no need to clear it. */
+	/* Not by an initialiser, which would clear the bitmap for nothing. */
 	p.s = (const unsigned char *)text;
 	p.len = len;
 	p.pos = 0;
@@ -458,13 +445,13 @@ int json_parse(const char *text, size_t len, struct json_tok *toks,
 	p.want = WANT_VALUE;
 	p.reason = NULL;
 	p.too_many = false;
-	if (parse(&p))
+	if (parse_text(&p))
 		return (int)p.n;
-	locate(&p, err_r);
+	set_error(&p, err_r);
 	return -1;
 }
 
-/* --- reading what was tokenised --- */
+/* --- reading tokens --- */
 
 static uint32_t hex4(const char *s)
 {
@@ -500,7 +487,8 @@ size_t json_utf8_put(uint32_t c, char out[JSON_UTF8_MAX])
 	return 4;
 }
 
-/* Decodes the \u escape at *s, both halves of a pair.  0: an unpaired half. */
+/* Decodes the \u escape at *s, with both halves of a surrogate pair.  Returns
+ * the length, or 0 if a half is missing. */
 static size_t decode_u(const char **s, const char *end, char out[JSON_UTF8_MAX])
 {
 	uint32_t c = hex4(*s + 2), low;
@@ -520,8 +508,8 @@ static size_t decode_u(const char **s, const char *end, char out[JSON_UTF8_MAX])
 	return json_utf8_put(c, out);
 }
 
-/* Decodes one byte or one escape at *s, which the parser found well-formed.
- * Returns the bytes put into out, 0 at what cannot be a C string. */
+/* Decodes the byte or escape at *s, which the parser has checked.  Returns the
+ * length, or 0 if a C string cannot contain it. */
 static size_t decode_one(
     const char **s, const char *end, char out[JSON_UTF8_MAX])
 {
@@ -543,7 +531,7 @@ static size_t decode_one(
 	return n;
 }
 
-/* Bytes from s on that stand for themselves. */
+/* The number of bytes before the next escape. */
 static size_t plain_run(const char *s, const char *end)
 {
 	const char *p = memchr(s, '\\', (size_t)(end - s));
@@ -581,7 +569,7 @@ int json_string(
 	return (int)len;
 }
 
-/* Compares a key that is written with escapes. */
+/* Compares a key that contains escapes with k. */
 static bool escaped_key_is(const char *s, const char *end, const char *k)
 {
 	char c[JSON_UTF8_MAX];
@@ -589,7 +577,7 @@ static bool escaped_key_is(const char *s, const char *end, const char *k)
 
 	while (s < end) {
 		n = decode_one(&s, end, c);
-		/* strncmp stops at k's end, which no decoded byte equals. */
+		/* strncmp() stops at k's NUL: no decoded byte equals it. */
 		if (n == 0 || strncmp(k, c, n) != 0)
 			return false;
 		k += n;
@@ -611,7 +599,7 @@ const struct json_tok *json_get(
 	for (left = obj->size; left > 0; left--, t = j->toks + t[1].next) {
 		s = j->text + t->start;
 		raw = t->end - t->start;
-		/* An escape is never shorter than what it stands for. */
+		/* An escape is never shorter than its character. */
 		if (raw == len ? memcmp(s, k, len) == 0
 			       : raw > len && escaped_key_is(s, s + raw, k))
 			found = t + 1;
@@ -633,7 +621,7 @@ bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r)
 	negative = *s == '-';
 	if (negative)
 		s++;
-	/* Counted downwards: INT64_MIN has no positive counterpart. */
+	/* Negative all along, since -INT64_MIN does not fit. */
 	for (; s < end; s++) {
 		d = *s - '0';
 		if (d < 0 || d > 9 || v < (INT64_MIN + d) / 10)
@@ -648,7 +636,7 @@ bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r)
 
 /* --- writing --- */
 
-/* The escape of an ASCII character, or NULL if it stands for itself. */
+/* The escape of an ASCII character, or NULL if it needs none. */
 static const char *escape_of(unsigned char c, char out[8])
 {
 	static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";

@@ -1,6 +1,6 @@
-/* json.h - RFC 8259: a strict tokeniser into the caller's tokens, and an
- * escaping writer.  Reads no further than the given length, allocates nothing,
- * does not recurse. */
+/* json.h - JSON (RFC 8259): a strict parser that fills an array of tokens, and
+ * a writer of strings.  The parser never reads beyond the given length,
+ * allocates nothing and does not recurse. */
 #ifndef JSON_H
 #define JSON_H
 
@@ -20,13 +20,13 @@ enum json_type {
 	JSON_OBJECT,
 };
 
-/* One value (object keys are JSON_STRING values before theirs).  A string's
- * start and end exclude its quotes. */
+/* One value.  An object's key is a JSON_STRING, followed by the key's value.  A
+ * string's start and end exclude the quotes. */
 struct json_tok {
 	uint32_t start;	    /* offset of the first byte */
-	uint32_t end;	    /* offset behind the last byte */
-	uint32_t next;	    /* index of the token behind this value */
-	uint32_t size : 28; /* members or elements; children counted once */
+	uint32_t end;	    /* offset after the last byte */
+	uint32_t next;	    /* index of the token after this value */
+	uint32_t size : 28; /* number of members or elements */
 	uint32_t type : 4;  /* enum json_type */
 };
 
@@ -37,31 +37,32 @@ struct json {
 	size_t n_toks;
 };
 
-/* What is wrong and where; line and column count from 1, column in bytes. */
+/* What is wrong and where.  Lines and columns (of bytes) count from 1. */
 struct json_err {
 	const char *reason; /* static text */
 	size_t line, column;
-	bool too_many; /* the tokens did not suffice */
+	bool too_many; /* there were not enough tokens */
 };
 
-/* Tokenises one text (under 512 MiB).  toks NULL: only checks it and counts, to
- * a depth of 1024.  Returns the number of tokens (at least 1), or -1 with err_r
- * filled. */
+/* Parses a text of less than 512 MiB.  If toks is NULL it only checks the text,
+ * to a depth of 1024, and counts.  Returns the number of tokens (at least 1),
+ * or -1 with *err_r set. */
 int json_parse(const char *text, size_t len, struct json_tok *toks,
     size_t max_toks, struct json_err *err_r);
 
-/* The value of a key in the object at index obj, or NULL.  The key is compared
- * after decoding; of repeated keys the last one counts. */
+/* The value of a key in the object obj, or NULL, also if obj is NULL or no
+ * object.  Keys are compared decoded; the last of equal ones counts. */
 const struct json_tok *json_get(
     const struct json *j, const struct json_tok *obj, const char *key);
 
-/* Decodes a string's escapes into out (terminated).  Returns its length, or -1
- * if it does not fit, is no string, holds a NUL, or an unpaired surrogate. */
+/* Copies a string to out with its escapes decoded, and a NUL.  Returns its
+ * length, or -1 if t is NULL or no string, if it does not fit, or if it
+ * contains a NUL or an unpaired surrogate. */
 int json_string(
     const struct json *j, const struct json_tok *t, char *out, size_t out_size);
 
-/* The integer value; false if t is no number, has a fraction or exponent, or
- * does not fit. */
+/* Reads an integer.  False if t is NULL or no number, has a fraction or an
+ * exponent, or does not fit. */
 bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r);
 
 /* True if s[0..n) is well-formed UTF-8 (no surrogates, no overlong forms). */
@@ -72,8 +73,9 @@ bool json_utf8_ok(const char *s, size_t n);
 /* Writes the character c (up to U+10FFFF, no surrogate); returns its length. */
 size_t json_utf8_put(uint32_t c, char out[JSON_UTF8_MAX]);
 
-/* Appends s as a JSON string with its quotes: quote, backslash and control
- * characters escaped, a byte that is not UTF-8 becomes U+FFFD. */
+/* Appends s as a JSON string with its quotes.  Quotes, backslashes and control
+ * characters are escaped; a byte that is not UTF-8 becomes U+FFFD.  False if it
+ * does not fit. */
 bool json_write_str(struct buf *b, const char *s);
 bool json_write_strn(struct buf *b, const char *s, size_t n);
 

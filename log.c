@@ -75,15 +75,32 @@ static void say_stamped(enum log_level level, const char *line)
 	fprintf(stderr, "%s %-5s %s\n", stamp, levels[level].name, line);
 }
 
-/* One datagram a line (RFC 3164 4.1, whose time stamp the receiver adds): libc's
- * syslog() brings 4.6 KB along.  Without a syslog it says so on stderr. */
+/* Whatever the time is, a date comes out. */
+static void break_down(int64_t time_s, bool local, struct tm *tm_r)
+{
+	time_t t = (time_t)time_s;
+
+	if ((local ? localtime_r : gmtime_r)(&t, tm_r) == NULL)
+		memset(tm_r, 0, sizeof(*tm_r));
+}
+
+/* One datagram a line, as RFC 3164 4.1 has it and syslog(3) sends it: libc's
+ * brings 4.6 KB along, and the user's language in the month's name.  The time
+ * stamp is not optional: receivers (OpenWrt's logd) take the first 16 bytes for
+ * it when the 16th is a space.  Without a syslog it says so on stderr. */
 static void say_to_syslog(enum log_level level, const char *line)
 {
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	const struct sockaddr_un to = { AF_UNIX, "/dev/log" };
 	char packet[LINE_MAX_BYTES + 64];
-	int n = snprintf(packet, sizeof(packet), "<%d>xapsd[%d]: %s",
-	    LOG_MAIL | levels[level].priority, (int)getpid(), line);
+	struct tm tm;
+	int n;
 
+	break_down((int64_t)time(NULL), true, &tm);
+	n = snprintf(packet, sizeof(packet),
+	    "<%d>%.3s %2d %02d:%02d:%02d xapsd[%d]: %s",
+	    LOG_MAIL | levels[level].priority, months + 3 * tm.tm_mon,
+	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)getpid(), line);
 	if (sendto(log_fd, packet, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT,
 		(const struct sockaddr *)&to, sizeof(to)) < 0)
 		say_stamped(level, line);
@@ -116,12 +133,10 @@ void log_at(enum log_level level, const char *fmt, ...)
 const char *log_date(
     int64_t time_s, enum log_date precision, bool local, char out[LOG_DATE_MAX])
 {
-	time_t t = (time_t)time_s;
 	char text[80]; /* whatever the numbers are */
 	struct tm tm;
 
-	if ((local ? localtime_r : gmtime_r)(&t, &tm) == NULL)
-		memset(&tm, 0, sizeof(tm));
+	break_down(time_s, local, &tm);
 	snprintf(text, sizeof(text), "%04d-%02d-%02d %02d:%02d:%02d",
 	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
 	    tm.tm_sec);

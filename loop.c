@@ -1,4 +1,4 @@
-/* loop.c - fds (epoll), monotonic timers, signals. */
+/* loop.c - the event loop: fds (epoll), timers, tasks, signals. */
 #include "loop.h"
 
 #include <assert.h>
@@ -14,14 +14,14 @@
 
 #include "buf.h"
 
-/* Events taken from the kernel at once: one group commit serves so many
- * registrations at most. */
+/* The most events of a round; as many registrations can share one fsync. */
 #define EVENTS_MAX 128
 
 #define SIGNALS_MAX 8
 
-struct dead {
-	struct dead *next;
+/* Memory to be freed at the end of the round. */
+struct deferred {
+	struct deferred *next;
 	void *p;
 	void (*free_fn)(void *p);
 };
@@ -30,10 +30,10 @@ struct loop {
 	int epfd;
 	bool stop;
 	int64_t now_ms;
-	struct loop_timer **heap; /* heap[0] is due first */
+	struct loop_timer **heap; /* the first is due first */
 	size_t n_timers, heap_cap;
 	struct loop_task *tasks, **tasks_tail;
-	struct dead *dead;
+	struct deferred *deferred;
 	struct loop_fd sig_fd;
 	sigset_t sigs;
 	struct {
@@ -42,7 +42,7 @@ struct loop {
 		void *arg;
 	} handlers[SIGNALS_MAX];
 	size_t n_handlers;
-	/* the round at hand */
+	/* of the current round */
 	struct epoll_event events[EVENTS_MAX];
 	int n_events, at_event;
 };
@@ -72,13 +72,13 @@ struct loop *loop_new(char err[ERR_MAX])
 	return l;
 }
 
-static void sweep(struct loop *l)
+static void free_deferred(struct loop *l)
 {
-	struct dead *d;
+	struct deferred *d;
 
 	/* free_fn may add more */
-	while ((d = l->dead) != NULL) {
-		l->dead = d->next;
+	while ((d = l->deferred) != NULL) {
+		l->deferred = d->next;
 		d->free_fn(d->p);
 		free(d);
 	}
@@ -90,7 +90,7 @@ void loop_free(struct loop *l)
 
 	if (l == NULL)
 		return;
-	sweep(l);
+	free_deferred(l);
 	fd = l->sig_fd.fd;
 	loop_fd_del(l, &l->sig_fd);
 	if (fd >= 0)
@@ -155,15 +155,15 @@ void loop_fd_del(struct loop *l, struct loop_fd *f)
 		return;
 	epoll_ctl(l->epfd, EPOLL_CTL_DEL, f->fd, NULL);
 	f->fd = -1;
-	/* An event of this round may still wait for it. */
+	/* A later event of this round may be for it. */
 	for (i = l->at_event; i < l->n_events; i++)
 		if (l->events[i].data.ptr == f)
 			l->events[i].data.ptr = NULL;
 }
 
-/* --- timers: a binary heap, slots count from 1 --- */
+/* --- timers: a binary heap whose slots count from 1 --- */
 
-static void heap_put(struct loop *l, size_t slot, struct loop_timer *t)
+static void heap_place(struct loop *l, size_t slot, struct loop_timer *t)
 {
 	l->heap[slot - 1] = t;
 	t->slot = slot;
@@ -174,10 +174,10 @@ static void heap_up(struct loop *l, struct loop_timer *t)
 	size_t slot = t->slot;
 
 	while (slot > 1 && l->heap[slot / 2 - 1]->due_ms > t->due_ms) {
-		heap_put(l, slot, l->heap[slot / 2 - 1]);
+		heap_place(l, slot, l->heap[slot / 2 - 1]);
 		slot /= 2;
 	}
-	heap_put(l, slot, t);
+	heap_place(l, slot, t);
 }
 
 static void heap_down(struct loop *l, struct loop_timer *t)
@@ -190,10 +190,10 @@ static void heap_down(struct loop *l, struct loop_timer *t)
 			child++;
 		if (l->heap[child - 1]->due_ms >= t->due_ms)
 			break;
-		heap_put(l, slot, l->heap[child - 1]);
+		heap_place(l, slot, l->heap[child - 1]);
 		slot = child;
 	}
-	heap_put(l, slot, t);
+	heap_place(l, slot, t);
 }
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms)
@@ -205,7 +205,7 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms)
 			l->heap = xrealloc(
 			    l->heap, l->heap_cap * sizeof(struct loop_timer *));
 		}
-		heap_put(l, ++l->n_timers, t);
+		heap_place(l, ++l->n_timers, t);
 	}
 	heap_up(l, t);
 	heap_down(l, t);
@@ -219,7 +219,7 @@ void loop_timer_clear(struct loop *l, struct loop_timer *t)
 		return;
 	last = l->heap[--l->n_timers];
 	if (last != t) {
-		heap_put(l, t->slot, last);
+		heap_place(l, t->slot, last);
 		heap_up(l, last);
 		heap_down(l, last);
 	}
@@ -231,8 +231,8 @@ static void run_timers(struct loop *l)
 	struct loop_timer *t;
 	int64_t now_ms = l->now_ms;
 
-	/* A timer set anew for "now" by its own callback waits for the next
-	 * round, so that fds are served too. */
+	/* A callback that sets its timer again for "now" is called in the next
+	 * round, so that fds get their turn. */
 	size_t left = l->n_timers;
 
 	while (left-- > 0 && l->n_timers > 0 && !l->stop) {
@@ -244,7 +244,7 @@ static void run_timers(struct loop *l)
 	}
 }
 
-/* --- tasks and the dead --- */
+/* --- tasks, deferred freeing --- */
 
 void loop_task_queue(struct loop *l, struct loop_task *t)
 {
@@ -275,7 +275,7 @@ static void run_tasks(struct loop *l)
 	struct loop_task *t, *last;
 	size_t left = 0;
 
-	/* What a task queues anew waits for the next round. */
+	/* A task that queues itself again runs in the next round. */
 	for (last = l->tasks; last != NULL; last = last->next)
 		left++;
 	while (left-- > 0 && (t = l->tasks) != NULL) {
@@ -286,12 +286,12 @@ static void run_tasks(struct loop *l)
 
 void loop_defer_free(struct loop *l, void *p, void (*free_fn)(void *p))
 {
-	struct dead *d = xmalloc(sizeof(*d));
+	struct deferred *d = xmalloc(sizeof(*d));
 
-	d->next = l->dead;
+	d->next = l->deferred;
 	d->p = p;
 	d->free_fn = free_fn;
-	l->dead = d;
+	l->deferred = d;
 }
 
 /* --- signals --- */
@@ -370,7 +370,7 @@ void loop_once(struct loop *l, int wait_ms)
 	l->n_events = 0;
 	run_timers(l);
 	run_tasks(l);
-	sweep(l);
+	free_deferred(l);
 }
 
 void loop_run(struct loop *l)

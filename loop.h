@@ -1,7 +1,8 @@
-/* loop.h - fds (epoll), monotonic timers, signals; nothing else of the kernel's.
+/* loop.h - the event loop: fds (epoll), timers, tasks, signals.
  *
- * One thread.  A callback may add, change and remove anything, itself included;
- * memory that a callback still stands on is freed through loop_defer_free(). */
+ * It runs in one thread.  A callback may add, change and remove anything,
+ * itself included; memory that a callback may still be using is freed with
+ * loop_defer_free(). */
 #ifndef LOOP_H
 #define LOOP_H
 
@@ -15,9 +16,10 @@ struct loop;
 
 #define LOOP_READ 1u
 #define LOOP_WRITE 2u
-#define LOOP_HUP 4u /* error or hang-up; always reported */
+#define LOOP_HUP 4u /* error or hang-up; reported even if not asked for */
 
-/* Embedded in its owner; all fields are the loop's between add and del. */
+/* Part of its owner's struct.  The fields belong to the loop from loop_fd_add()
+ * to loop_fd_del(); the same is true of timers and tasks while they are set. */
 struct loop_fd {
 	int fd;
 	unsigned events;
@@ -27,12 +29,12 @@ struct loop_fd {
 
 struct loop_timer {
 	int64_t due_ms;
-	size_t slot; /* 1-based place in the heap, 0 = not set */
+	size_t slot; /* position in the heap, from 1; 0: not set */
 	void (*cb)(void *arg);
 	void *arg;
 };
 
-/* Work to be done once, after the events at hand and before the next wait. */
+/* Work to be done once, at the end of this round, before the next wait. */
 struct loop_task {
 	struct loop_task *next;
 	bool queued;
@@ -40,27 +42,29 @@ struct loop_task {
 	void *arg;
 };
 
-/* NULL with err set if the kernel refuses. */
+/* NULL with err set on failure. */
 struct loop *loop_new(char err[ERR_MAX]);
 void loop_free(struct loop *l);
 
 /* Runs until loop_stop(). */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
-/* One round: waits at most wait_ms (-1: until the next timer or event). */
+/* Runs one round.  It waits at most wait_ms (-1: any time) for an event or
+ * timer. */
 void loop_once(struct loop *l, int wait_ms);
 
-/* Milliseconds of the monotonic clock, read once a round. */
+/* The monotonic clock in milliseconds, as read in this round. */
 int64_t loop_now_ms(const struct loop *l);
 /* The same read now, to be compared with another clock. */
 int64_t loop_clock_ms(void);
 
-/* The fd must not be registered yet; it stays the caller's.  0, or -1 with errno
- * set. */
+/* Watches an fd, which remains the caller's and must not be watched already.
+ * 0, or -1 with errno set. */
 int loop_fd_add(struct loop *l, struct loop_fd *f, int fd, unsigned events,
     void (*cb)(void *arg, unsigned events), void *arg);
 void loop_fd_mod(struct loop *l, struct loop_fd *f, unsigned events);
-/* Call it before close(2). No event for f follows. No-op if not added. */
+/* Call it before close(2).  No event of f follows.  Does nothing if not
+ * added. */
 void loop_fd_del(struct loop *l, struct loop_fd *f);
 
 static inline void loop_timer_init(
@@ -77,7 +81,7 @@ static inline bool loop_timer_is_set(const struct loop_timer *t)
 	return t->slot != 0;
 }
 
-/* One shot, after delay_ms from now; set again moves it. */
+/* Calls cb once, delay_ms from now; if the timer is set already, moves it. */
 void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms);
 void loop_timer_clear(struct loop *l, struct loop_timer *t);
 
@@ -93,10 +97,11 @@ static inline void loop_task_init(
 void loop_task_queue(struct loop *l, struct loop_task *t);
 void loop_task_cancel(struct loop *l, struct loop_task *t);
 
-/* Calls free_fn(p) after the events at hand. */
+/* Calls free_fn(p) at the end of this round. */
 void loop_defer_free(struct loop *l, void *p, void (*free_fn)(void *p));
 
-/* From now on signo is delivered here instead of to the process. */
+/* From now on cb is called for signo, instead of the signal's usual effect.  0,
+ * or -1 with errno set. */
 int loop_signal(
     struct loop *l, int signo, void (*cb)(void *arg, int signo), void *arg);
 

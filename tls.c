@@ -11,22 +11,22 @@
 #include "buf.h"
 #include "tls/mbed.h"
 
-/* mbedTLS asks for 5 bytes of record header and then for the rest: reading
- * ahead halves the system calls, and several short records cost one. */
+/* Bytes read ahead.  mbedTLS reads the 5 bytes of a record's header, then the
+ * rest: reading ahead halves the system calls, and short records share one. */
 #define AHEAD 512
 
-#define TICKET_LIFE_S 86400 /* of our server's tickets */
-#define FIRST_MAX 5	    /* bytes that tell TLS from something else */
+#define TICKET_LIFE_S 86400 /* of the tickets that our server issues */
+#define FIRST_MAX 5	    /* bytes that show whether it is TLS */
 
 struct tls_ctx {
-	unsigned refs; /* the owner's and each connection's */
+	unsigned refs; /* one of the owner, one of each connection */
 	bool client;
 	bool has_cert;
 	struct tls_cert *cert; /* a server's own */
 	struct tls_key *key;
 	mbedtls_ssl_config conf;
 	mbedtls_x509_crt ca;
-	mbedtls_ssl_session session; /* offered again, if session_host is set */
+	mbedtls_ssl_session session; /* valid if session_host is set */
 	char *session_host;
 #if defined(MBEDTLS_SSL_TICKET_C) && defined(MBEDTLS_SSL_SRV_C)
 	mbedtls_ssl_ticket_context tickets;
@@ -37,12 +37,13 @@ struct tls {
 	struct tls_ctx *ctx;
 	int fd;
 	int error; /* errno of the socket */
-	bool open; /* handshake done */
+	bool open; /* the handshake is done */
+	bool sent; /* anything at all */
 	bool failed;
-	bool offered;	   /* an earlier session */
+	bool offered;	   /* an earlier session was offered */
 	bool dry;	   /* the last read found the socket empty */
-	bool short_read;   /* or got less than it asked for */
-	size_t unfinished; /* bytes that mbedTLS took but did not send */
+	bool short_read;   /* or returned less than it asked for */
+	size_t unfinished; /* bytes that mbedTLS has but could not send */
 	char *host;
 	mbedtls_ssl_context ssl;
 	struct tls_verify verify;
@@ -97,7 +98,7 @@ const char tls_features[] = "TLS 1.2"
 			    ", no TLS listener";
 #endif
 
-/* RFC 9113 9.2.2 rules most others out for HTTP/2. */
+/* RFC 9113 9.2.2 forbids most others with HTTP/2. */
 static const int ciphers[] = {
 #if defined(TLS_HAS_13)
 	MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
@@ -114,7 +115,7 @@ static const int ciphers[] = {
 };
 
 #if defined(TLS_HAS_13)
-/* PKCS#1 v1.5 stands before PSS because of 3.6.6, which otherwise fails with
+/* PKCS#1 v1.5 comes before PSS because otherwise mbedTLS 3.6.6 fails with
  * servers that have an RSA certificate and TLS 1.2 only. */
 static const uint16_t signatures[] = {
 	MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
@@ -143,7 +144,7 @@ static void set_versions(mbedtls_ssl_config *conf)
 #endif
 }
 
-/* The part that both sides share. */
+/* The part that client and server share. */
 static struct tls_ctx *ctx_new(
     bool client, struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX])
 {
@@ -176,7 +177,7 @@ static struct tls_ctx *ctx_new(
 	return c;
 }
 
-/* Trusted roots.  A bundle may hold a few that this mbedTLS cannot read. */
+/* Adds trusted roots.  Some of a PEM bundle may be unreadable to mbedTLS. */
 static int add_roots(
     mbedtls_x509_crt *ca, const unsigned char *p, size_t len, char err[ERR_MAX])
 {
@@ -221,7 +222,7 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
 	}
 	mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, NULL);
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
-	/* It keeps the pointer and writes nothing; 2.28 lacks the const. */
+	/* mbedTLS keeps the pointer and writes nothing; 2.28 has no const. */
 	if (alpn != NULL)
 		mbedtls_ssl_conf_alpn_protocols(
 		    &c->conf, (const char **)(uintptr_t)alpn);
@@ -248,7 +249,7 @@ struct tls_ctx *tls_server_new(
 	c->key = key;
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_NONE);
 #if defined(MBEDTLS_SSL_TICKET_C)
-	/* Without them connections work as well, only slower. */
+	/* If it fails, connections work without tickets, only slower. */
 	if (mbedtls_ssl_ticket_setup(&c->tickets, tls_rng, NULL,
 		MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFE_S) == 0)
 		mbedtls_ssl_conf_session_tickets_cb(&c->conf,
@@ -272,7 +273,7 @@ static void forget_session(struct tls_ctx *c)
 	c->session_host = NULL;
 }
 
-static void keep_session(struct tls *t)
+static void save_session(struct tls *t)
 {
 	struct tls_ctx *c = t->ctx;
 
@@ -298,9 +299,9 @@ void tls_ctx_free(struct tls_ctx *c)
 	free(c);
 }
 
-/* --- the socket below --- */
+/* --- the socket --- */
 
-static ssize_t receive(struct tls *t, unsigned char *p, size_t n)
+static ssize_t socket_recv(struct tls *t, unsigned char *p, size_t n)
 {
 	ssize_t got;
 	size_t i;
@@ -314,6 +315,7 @@ static ssize_t receive(struct tls *t, unsigned char *p, size_t n)
 	return got;
 }
 
+/* What to return to mbedTLS; want: the code for "not now". */
 static int socket_code(const struct tls *t, int want)
 {
 	if (t->error == EAGAIN || t->error == EWOULDBLOCK)
@@ -328,7 +330,7 @@ static int bio_recv(void *arg, unsigned char *p, size_t n)
 	ssize_t got;
 
 	if (t->ahead_len == 0) {
-		got = receive(t, direct ? p : t->ahead, direct ? n : AHEAD);
+		got = socket_recv(t, direct ? p : t->ahead, direct ? n : AHEAD);
 		t->dry = got == -1;
 		t->short_read = got < (ssize_t)(direct ? n : AHEAD);
 		if (got == -1)
@@ -355,13 +357,15 @@ static int bio_send(void *arg, const unsigned char *p, size_t n)
 		put = send(t->fd, p, n, MSG_NOSIGNAL);
 	} while (put == -1 && errno == EINTR);
 	t->error = put == -1 ? errno : 0;
+	t->sent = t->sent || put > 0;
 	return put == -1 ? socket_code(t, MBEDTLS_ERR_SSL_WANT_WRITE)
 			 : (int)put;
 }
 
 /* --- a connection --- */
 
-/* An address, perhaps in brackets, is no server name (RFC 6066 3). */
+/* Recognises an address, with or without brackets: it is not sent as a server
+ * name (RFC 6066 3). */
 static void set_address(struct tls_verify *v, char *host)
 {
 	size_t n = strlen(host);
@@ -414,7 +418,7 @@ struct tls *tls_open(
 	if (ret != 0) {
 		if (ret == MBEDTLS_ERR_SSL_BAD_INPUT_DATA)
 			err_set(
-			    err, "\"%.64s…\" is too long a host name", host);
+			    err, "the host name \"%.64s…\" is too long", host);
 		else
 			tls_explain("TLS", ret, err);
 		tls_free(t);
@@ -436,7 +440,7 @@ void tls_free(struct tls *t)
 	free(t);
 }
 
-static const char *peer(const struct tls *t)
+static const char *peer_name(const struct tls *t)
 {
 	return t->ctx->client ? "the server" : "the client";
 }
@@ -447,11 +451,11 @@ static bool peer_speaks_tls(const struct tls *t)
 	return t->n_first == 0 || (t->first[0] >= 20 && t->first[0] <= 24);
 }
 
-/* A server that refuses us amid the handshake of TLS 1.2 says so and hangs up:
- * its alert may lie unread behind a failed write (RFC 5246 7.2). */
+/* A server that refuses us during the handshake of TLS 1.2 sends an alert and
+ * closes: when a write fails, its alert may still be unread (RFC 5246 7.2). */
 static bool read_last_alert(struct tls *t, int *alert_r)
 {
-	unsigned char p[7]; /* a record: type, version, length, level, alert */
+	unsigned char p[7]; /* type, 2 version, 2 length, level, alert */
 	size_t n = 0;
 	int got;
 
@@ -465,65 +469,68 @@ static bool read_last_alert(struct tls *t, int *alert_r)
 	return p[0] == 21 && p[1] == 3 && p[3] == 0 && p[4] == 2;
 }
 
-static void explain(struct tls *t, int ret)
+static void explain_failure(struct tls *t, int ret)
 {
 	int error = t->error, alert;
 
 	if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-		tls_explain_alert(peer(t), t->ssl.MBEDTLS_PRIVATE(in_msg)[1],
-		    t->ctx->has_cert, t->err);
+		tls_explain_alert(peer_name(t),
+		    t->ssl.MBEDTLS_PRIVATE(in_msg)[1], t->ctx->has_cert,
+		    t->err);
 	else if (t->verify.rank != 0)
-		return; /* the verify callback said it */
+		return; /* the verify callback has set err */
 	else if (ret == MBEDTLS_ERR_NET_CONN_RESET && !t->open &&
 		 read_last_alert(t, &alert))
-		tls_explain_alert(peer(t), alert, t->ctx->has_cert, t->err);
+		tls_explain_alert(
+		    peer_name(t), alert, t->ctx->has_cert, t->err);
 	else if (ret == MBEDTLS_ERR_NET_CONN_RESET)
 		err_set(t->err, "%s: %s",
 		    t->open ? "the connection broke"
 			    : "the connection broke during the TLS handshake",
 		    strerror(error));
 	else if (!t->open && !peer_speaks_tls(t))
-		err_set(t->err, "%s speaks %s on this port, not TLS", peer(t),
+		err_set(t->err, "%s speaks %s on this port, not TLS",
+		    peer_name(t),
 		    memcmp(t->first, "HTTP/", FIRST_MAX) == 0
 			? "plain HTTP"
 			: "something else");
 	else
-		tls_explain(peer(t), ret, t->err);
+		tls_explain(peer_name(t), ret, t->err);
 }
 
-/* What a return value of mbedTLS below 0 (or 0 for end of file) means. */
-static enum tls_status judge(struct tls *t, int ret)
+/* The status for a return value of mbedTLS below 0, or 0 for end of file. */
+static enum tls_status status_of(struct tls *t, int ret)
 {
 	if (ret == MBEDTLS_ERR_SSL_WANT_READ)
 		return TLS_WANT_READ;
 	if (ret == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return TLS_WANT_WRITE;
 	if (t->open && ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
-		err_set(t->err, "%s closed TLS (close_notify)", peer(t));
+		err_set(t->err, "%s closed TLS (close_notify)", peer_name(t));
 		return TLS_EOF;
 	}
 	if (t->open && (ret == 0 || ret == MBEDTLS_ERR_SSL_CONN_EOF)) {
 		err_set(t->err,
 		    "%s closed the connection without ending TLS first",
-		    peer(t));
+		    peer_name(t));
 		return TLS_EOF;
 	}
 	t->failed = true;
-	explain(t, ret);
-	/* It may be the offered session that the server dislikes. */
+	explain_failure(t, ret);
+	/* The reason may be the session that we offered. */
 	if (t->offered && !t->open)
 		forget_session(t->ctx);
 	return TLS_FAILED;
 }
 
-/* Whether mbedTLS was busy with its own: it took a ticket of TLS 1.3, which
- * comes whenever the server likes, or says WANT_READ after some other message
- * though nobody asked the socket.  Then it is to be called again. */
-static bool go_on(struct tls *t, int ret)
+/* Does mbedTLS have to be called again?  It returns early after a ticket of TLS
+ * 1.3, which may arrive at any time, and with WANT_READ after some other
+ * messages although it did not read the socket. */
+static bool must_call_again(struct tls *t, int ret)
 {
 #if defined(TLS_HAS_13) && defined(MBEDTLS_SSL_SESSION_TICKETS)
 	if (ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-		keep_session(t);
+		save_session(t);
 		return true;
 	}
 #endif
@@ -538,10 +545,10 @@ enum tls_status tls_handshake(struct tls *t)
 		return TLS_FAILED;
 	ret = mbedtls_ssl_handshake(&t->ssl);
 	if (ret != 0)
-		return judge(t, ret);
+		return status_of(t, ret);
 	t->open = true;
 	if (t->ctx->client && strcmp(tls_protocol(t), "TLSv1.2") == 0)
-		keep_session(t);
+		save_session(t);
 	return TLS_OK;
 }
 
@@ -556,16 +563,16 @@ enum tls_status tls_read(
 	do {
 		t->dry = false;
 		ret = mbedtls_ssl_read(&t->ssl, p, n);
-	} while (go_on(t, ret));
+	} while (must_call_again(t, ret));
 	if (ret <= 0)
-		return judge(t, ret);
+		return status_of(t, ret);
 	*done_r = (size_t)ret;
 	return TLS_OK;
 }
 
-/* A server that refuses our certificate in TLS 1.3 says so and hangs up: its
- * reason may lie unread behind a failed write. */
-static int last_words(struct tls *t, int ret)
+/* A server that refuses our certificate in TLS 1.3 sends an alert and closes:
+ * when a write fails, its alert may still be unread. */
+static int find_alert(struct tls *t, int ret)
 {
 	unsigned char c;
 	int error = t->error;
@@ -587,7 +594,7 @@ enum tls_status tls_write(
 	*done_r = 0;
 	if (t->failed)
 		return TLS_FAILED;
-	/* mbedTLS has the bytes already and would take any length for sent. */
+	/* mbedTLS has these bytes already; it would report any n as sent. */
 	if (t->unfinished != 0) {
 		assert(n >= t->unfinished);
 		n = t->unfinished;
@@ -595,7 +602,7 @@ enum tls_status tls_write(
 	do {
 		t->dry = false;
 		ret = mbedtls_ssl_write(&t->ssl, p, n);
-	} while (go_on(t, ret));
+	} while (must_call_again(t, ret));
 	if (ret >= 0) {
 		t->unfinished = 0;
 		*done_r = (size_t)ret;
@@ -603,7 +610,7 @@ enum tls_status tls_write(
 	}
 	if (ret == MBEDTLS_ERR_SSL_WANT_WRITE)
 		t->unfinished = n;
-	return judge(t, last_words(t, ret));
+	return status_of(t, find_alert(t, ret));
 }
 
 bool tls_pending(const struct tls *t)
@@ -621,6 +628,11 @@ void tls_bye(struct tls *t)
 {
 	if (t->open && !t->failed)
 		mbedtls_ssl_close_notify(&t->ssl);
+}
+
+bool tls_has_answered(const struct tls *t)
+{
+	return t != NULL && t->sent;
 }
 
 bool tls_serves(const struct tls *t, const char *host)

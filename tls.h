@@ -1,9 +1,10 @@
-/* tls.h - the only door to mbedTLS: contexts, handshake, read, write, verify,
- * keys, certificates, signing, digests.  Works with mbedTLS 2.28 and 3.6.
- * tls.c: connections; tls/verify.c: judging the peer, and what went wrong in
- * words; tls/key.c: keys, certificates, digests, random; tls/pbe.c, tls/p12.c:
- * encrypted keys and PKCS#12.  Only they include tls/mbed.h, and only that
- * includes mbedTLS. */
+/* tls.h - TLS connections, keys, certificates, signatures and digests, by
+ * mbedTLS 2.28 or 3.6.  No other module includes mbedTLS.
+ *
+ * tls.c: connections; tls/verify.c: checks the peer's certificate and explains
+ * failures; tls/key.c: keys, certificates, signatures, digests, random numbers;
+ * tls/p12.c: PKCS#12 files; tls/pbe.c: decryption with a password; tls/roots.c:
+ * built-in CA certificates. */
 #ifndef TLS_H
 #define TLS_H
 
@@ -13,12 +14,12 @@
 
 #include "log.h"
 
-/* 2026-11-22 UTC, moved up with releases.  A clock that says less was not set
- * yet (a router before its first NTP answer): no certificate is judged expired
- * or not yet valid by it. */
+/* 2026-11-22 UTC; raise it with releases.  An earlier time means that the clock
+ * is not set yet (a router before its first NTP answer): then the dates of
+ * certificates are not checked. */
 #define TLS_CLOCK_MIN_S INT64_C(1795305600)
 
-struct tls_ctx;	 /* what connections share: trust, identity, tickets */
+struct tls_ctx;	 /* shared by connections: trust, identity, tickets */
 struct tls;	 /* one connection */
 struct tls_key;	 /* a private key */
 struct tls_cert; /* a certificate, leaf first, with its chain */
@@ -27,75 +28,80 @@ enum tls_status {
 	TLS_OK,
 	TLS_WANT_READ,
 	TLS_WANT_WRITE,
-	TLS_EOF,    /* the peer ended properly (close_notify) or just closed */
-	TLS_FAILED, /* tls_error() says why; so will every later call */
+	TLS_EOF,    /* the peer closed, with or without close_notify */
+	TLS_FAILED, /* tls_error() says why; every later call fails, too */
 };
 
-/* Once, at start.  0, or -1 with err set. */
+/* To be called once, at start.  0, or -1 with err set. */
 int tls_init(char err[ERR_MAX]);
 void tls_exit(void);
 /* "mbedTLS 2.28.3" */
 const char *tls_version(void);
-/* "TLS 1.2 and 1.3, TLS listener": what this build can do. */
+/* What this build supports: "TLS 1.2 and 1.3, TLS listener". */
 extern const char tls_features[];
 
-/* Client side.  ca: trusted roots, as PEM text (ca[ca_len] is NUL) or DER
- * certificates one after the other (borrowed).  cert and key: our identity or
- * NULL both, borrowed.  alpn: NULL-terminated list (static).  What is borrowed
- * must outlive the context's last handshake.  Verification is always on. */
+/* The client side; the server's certificate is always verified.  ca: trusted
+ * roots, PEM text (ca[ca_len] is NUL) or DER certificates one after the other;
+ * cert and key: our identity, or both NULL.  DER, cert and key are borrowed and
+ * must outlive the context's last handshake.  alpn: a static list that ends
+ * with NULL, or NULL.  NULL with err set on failure. */
 struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX]);
-/* Server side for tlsListenAddr.  Takes cert and key over on success, so that a
- * handshake may outlive the owner. */
+/* The server side, for tlsListenAddr.  Takes ownership of cert and key on
+ * success, so that a handshake may outlive the caller.  NULL with err set: it
+ * failed. */
 struct tls_ctx *tls_server_new(
     struct tls_cert *cert, struct tls_key *key, char err[ERR_MAX]);
-/* Connections may outlive it; of a client's (and its cert and key) only those
- * that are open, none in its handshake. */
+/* A server's connections may outlive their context; a client's may outlive it
+ * (and its cert and key) once their handshake is over. */
 void tls_ctx_free(struct tls_ctx *c);
 
-/* A connection over a connected non-blocking socket, which stays the caller's.
- * host: for SNI and the name check (client), NULL (server); an IP address (also
- * in brackets) is not sent as SNI and is compared with the certificate's IP
- * addresses only.  A client context remembers its last session and offers it
- * again to the same host. */
+/* A connection over a connected non-blocking socket, which remains the
+ * caller's. host: the name for SNI and for the check of the certificate; NULL
+ * on the server side.  An IP address (brackets are allowed) is not sent as SNI
+ * and is compared with the certificate's IP addresses only.  A client context
+ * remembers its last session and resumes it with the same host.  NULL with err
+ * set on failure. */
 struct tls *tls_open(
     struct tls_ctx *c, int fd, const char *host, char err[ERR_MAX]);
 void tls_free(struct tls *t);
 enum tls_status tls_handshake(struct tls *t);
-/* At least one byte on TLS_OK. */
+/* TLS_OK: *done_r is at least 1. */
 enum tls_status tls_read(
     struct tls *t, unsigned char *p, size_t n, size_t *done_r);
-/* After TLS_WANT_WRITE the next call must offer the same bytes again (more may
- * follow them). */
+/* After TLS_WANT_WRITE the next call must begin with the same bytes. */
 enum tls_status tls_write(
     struct tls *t, const unsigned char *p, size_t n, size_t *done_r);
-/* Bytes wait inside, which no poll of the socket tells: read before polling,
- * also right after the handshake. */
+/* Received bytes are waiting in here, where no poll of the socket sees them:
+ * read before polling, also right after the handshake. */
 bool tls_pending(const struct tls *t);
-/* Neither inside nor in the socket is anything left for now: asking again would
- * be in vain. */
+/* Neither this connection nor its socket has any more bytes for now: another
+ * read would find nothing. */
 bool tls_drained(const struct tls *t);
-/* Sends close_notify if it fits. */
+/* Sends close_notify, if the socket accepts it at once. */
 void tls_bye(struct tls *t);
-/* Server side: whether our certificate is for this DNS name. */
+/* Server side: the handshake has come so far that we sent something; NULL: no. */
+bool tls_has_answered(const struct tls *t);
+/* Server side: is our certificate for this DNS name? */
 bool tls_serves(const struct tls *t, const char *host);
-/* One sentence that says which failure and, where there is one, the cure. */
+/* One sentence: what failed and, where possible, what to do. */
 const char *tls_error(const struct tls *t);
 /* The negotiated protocol, NULL if none. */
 const char *tls_alpn(const struct tls *t);
 /* "TLSv1.3" */
 const char *tls_protocol(const struct tls *t);
-/* Client side: the handshake resumed an earlier session. */
+/* Client side: an earlier session was resumed. */
 bool tls_resumed(const struct tls *t);
 
-/* Keys and certificates, from memory where text[len] is NUL: PEM, or DER.  NULL
- * with err set: what is wrong, to stand after the file's name. */
+/* Keys and certificates are parsed from PEM or DER; text[len] has to be NUL.
+ * NULL with err set on failure: a predicate that follows the file's name
+ * ("holds no certificate ..."). */
 struct tls_key *tls_key_parse(
     const char *text, size_t len, const char *password, char err[ERR_MAX]);
-/* A PKCS#12 file: its certificates, and the key that belongs to one of them,
- * which becomes the leaf.  0, or -1 with err set as above.  The data is not
- * changed. */
+/* Reads a PKCS#12 file: its certificates, and the key that belongs to one of
+ * them, which becomes the leaf.  0, or -1 with err set as above.  Does not
+ * change the data. */
 int tls_p12_parse(unsigned char *data, size_t len, const char *password,
     struct tls_cert **cert_r, struct tls_key **key_r, char err[ERR_MAX]);
 void tls_key_free(struct tls_key *k);
@@ -103,31 +109,32 @@ bool tls_key_is_p256(const struct tls_key *k);
 struct tls_cert *tls_cert_parse(
     const char *text, size_t len, char err[ERR_MAX]);
 void tls_cert_free(struct tls_cert *c);
-/* One of the certificates belongs to the key; it becomes the leaf, wherever in
- * the file it stood. */
+/* Does one of the certificates belong to the key?  It becomes the leaf,
+ * whatever its place in the file was. */
 bool tls_cert_matches(struct tls_cert *c, const struct tls_key *k);
-/* Seconds since 1970 of notBefore and notAfter of the leaf. */
+/* The leaf's notBefore and notAfter, in seconds since 1970. */
 int64_t tls_cert_not_before(const struct tls_cert *c);
 int64_t tls_cert_not_after(const struct tls_cert *c);
-/* The last value of the attribute with this OID (DER bytes) in the leaf's
- * subject; length, or -1 if there is none or it does not fit. */
+/* Copies the last attribute of the leaf's subject with this OID (DER bytes).
+ * Returns its length, or -1 if there is none or it does not fit. */
 int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
     size_t oid_len, char *out, size_t out_size);
-/* The leaf has an extension with this OID (DER bytes). */
+/* Does the leaf have an extension with this OID (DER bytes)? */
 bool tls_cert_has_ext(
     const struct tls_cert *c, const unsigned char *oid, size_t oid_len);
 
-/* ES256: SHA-256 of data signed with a P-256 key, r||s big-endian. 0 or -1. */
+/* ES256 (RFC 7518 3.4): signs SHA-256 of data with a P-256 key; sig_r is r and
+ * s, big-endian.  0, or -1 with err set. */
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
     unsigned char sig_r[64], char err[ERR_MAX]);
 
 void tls_md5(const void *data, size_t len, unsigned char out[16]);
 void tls_sha256(const void *data, size_t len, unsigned char out[32]);
-/* Fills p from the kernel's generator; ends the process if it has none. */
+/* Fills p with random bytes of the kernel; ends the process if that fails. */
 void tls_random(void *p, size_t n);
 
-/* --- tls/roots.c: the CA roots that Apple's push servers use or may move to, so
- * that a router without ca-certificates can verify them --- */
+/* --- tls/roots.c: the root CAs of Apple's push servers, and those that Apple
+ * may change to, for machines without ca-certificates --- */
 
 /* DER certificates, one after the other. */
 extern const unsigned char tls_roots_der[];

@@ -23,7 +23,7 @@
 /* What cannot be read yet is looked for with these pauses, for a file system
  * that is mounted over a folder says nothing. */
 #define LACK_MIN_MS 1000
-#define LACK_MAX_MS 60000
+#define LACK_MAX_MS 15000
 
 /* 0: it is past. */
 static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };

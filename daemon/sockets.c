@@ -25,7 +25,7 @@
 /* Pauses between attempts to open what another program has, or what has no
  * address yet. */
 #define AGAIN_MIN_MS 1000
-#define AGAIN_MAX_MS 60000
+#define AGAIN_MAX_MS 15000
 
 union address {
 	struct sockaddr sa;
@@ -578,15 +578,15 @@ void listen_close(struct listeners *l, const struct conf *c)
 
 static bool is_member(gid_t gid)
 {
-	gid_t groups[NGROUPS_MAX];
-	int n = getgroups(NGROUPS_MAX, groups);
+	int n = getgroups(0, NULL);
+	gid_t *groups = xcalloc((size_t)(n > 0 ? n : 0) + 1, sizeof(*groups));
+	bool found = getegid() == gid || geteuid() == 0;
 
-	if (getegid() == gid || geteuid() == 0)
-		return true;
+	n = getgroups(n, groups);
 	while (n-- > 0)
-		if (groups[n] == gid)
-			return true;
-	return false;
+		found = found || groups[n] == gid;
+	free(groups);
+	return found;
 }
 
 static int check_group(const struct conf *c, char err[ERR_MAX])

@@ -1,9 +1,11 @@
 /* daemon/watch.c - tells when one of a few files becomes another one.
  *
- * Every folder on the way to a file is watched for the one name in it that the
- * way leads through: certbot lays links to files, Kubernetes exchanges a link
- * to a folder, an administrator renames folders.  An event is only a hint: what
- * counts is whether the name leads to another file than before. */
+ * certbot lays links to files, Kubernetes exchanges a link to a folder, an
+ * administrator renames folders: so everything on the way to a file is watched.
+ * A folder tells by itself that it is moved or removed; a name in a folder is
+ * watched where a link, the file, or nothing yet is behind it (so that what goes
+ * on in /tmp wakes nobody).  An event is only a hint: what counts is whether the
+ * name leads to another file than before. */
 #include "daemon/watch.h"
 
 #include <assert.h>
@@ -26,9 +28,14 @@
 #define SETTLE_MS 1000
 #define SETTLE_MAX_MS 10000
 
-#define EVENTS                                                                 \
-	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB |            \
-	    IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)
+/* Of a folder on the way. */
+#define SELF_EVENTS                                                            \
+	(IN_MASK_ADD | IN_ONLYDIR | IN_DONT_FOLLOW | IN_DELETE_SELF |          \
+	    IN_MOVE_SELF)
+/* Of a name in a folder. */
+#define NAME_EVENTS                                                            \
+	(SELF_EVENTS | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB | IN_CREATE |   \
+	    IN_DELETE | IN_CLOSE_WRITE)
 
 #define LINKS_MAX 40  /* as the kernel has it */
 #define STEPS_MAX 256 /* all files together; a deep way has 20 */
@@ -60,35 +67,43 @@ struct watch {
 		struct identity is;
 	} files[WATCH_FILES_MAX];
 	size_t n;
+	bool complained; /* of what no other folder will change */
 	struct step *steps;
 	size_t n_steps;
 };
 
 /* --- the way to a file --- */
 
-static void add_step(struct watch *w, const char *dir, const char *name)
+static void complain(struct watch *w, const char *dir, const char *name)
 {
-	size_t i;
-	int wd = inotify_add_watch(w->f.fd, dir, EVENTS);
-
 	/* A folder that we may only pass through cannot be watched: seldom
 	 * does anything change there. */
-	if (wd < 0) {
-		log_at(errno == EACCES ? LOG_L_DEBUG : LOG_L_WARN,
-		    "inotify: %s: %s: a change of %s there is noticed at "
-		    "SIGHUP, or once a day",
-		    dir, strerror(errno), name);
-		return;
-	}
+	log_at(errno == EACCES || w->complained ? LOG_L_DEBUG : LOG_L_WARN,
+	    "inotify: %s: %s: a change of %s there is noticed at SIGHUP, or "
+	    "once a day",
+	    dir, strerror(errno), name);
+	w->complained = w->complained || errno != EACCES;
+}
+
+/* name "": the folder itself. */
+static bool add_step(
+    struct watch *w, const char *dir, const char *name, uint32_t events)
+{
+	int wd = inotify_add_watch(w->f.fd, dir, events);
+	size_t i;
+
+	if (wd < 0)
+		return false;
 	for (i = 0; i < w->n_steps; i++)
 		if (w->steps[i].wd == wd && strcmp(w->steps[i].name, name) == 0)
-			return;
+			return true;
 	if (w->n_steps == STEPS_MAX)
-		return;
+		return false;
 	if (w->steps == NULL)
 		w->steps = xcalloc(STEPS_MAX, sizeof(*w->steps));
 	w->steps[w->n_steps].wd = wd;
 	w->steps[w->n_steps++].name = xstrdup(name);
+	return true;
 }
 
 /* Where we are (no links in it), and what is still to be walked. */
@@ -141,11 +156,36 @@ static bool follow(struct way *y, const char *full)
 	return true;
 }
 
+/* One name further; false at the end.  Everything is watched before it is looked
+ * at for good: no change falls between. */
+static bool go(struct watch *w, struct way *y, const char *name)
+{
+	char full[PATH_MAX];
+	struct stat st;
+
+	strcpy(full, y->at);
+	if (!append(full, name))
+		return false;
+	if (lstat(full, &st) < 0 || !S_ISDIR(st.st_mode) ||
+	    !add_step(w, full, "", SELF_EVENTS)) {
+		if (!add_step(w, y->at, name, NAME_EVENTS))
+			complain(w, y->at, name);
+		if (lstat(full, &st) < 0) {
+			if (errno == EACCES) /* the folder's mode may change */
+				add_step(w, y->at, "", SELF_EVENTS | IN_ATTRIB);
+			return false;
+		}
+	}
+	if (S_ISLNK(st.st_mode))
+		return follow(y, full);
+	strcpy(y->at, full);
+	return true;
+}
+
 static void walk(struct watch *w, const char *path)
 {
 	struct way y = { .at = "/" };
-	char name[NAME_MAX + 1], full[PATH_MAX];
-	struct stat st;
+	char name[NAME_MAX + 1], *slash;
 
 	if (strlen(path) >= sizeof(y.rest) ||
 	    (*path != '/' && getcwd(y.at, sizeof(y.at)) == NULL))
@@ -155,20 +195,11 @@ static void walk(struct watch *w, const char *path)
 		if (strcmp(name, ".") == 0)
 			continue;
 		if (strcmp(name, "..") == 0) {
-			char *slash = strrchr(y.at, '/');
-
+			slash = strrchr(y.at, '/');
 			slash[slash == y.at] = '\0';
-			continue;
+		} else if (!go(w, &y, name)) {
+			return;
 		}
-		/* Watched before it is looked at: no change falls between. */
-		add_step(w, y.at, name);
-		strcpy(full, y.at);
-		if (!append(full, name) || lstat(full, &st) < 0)
-			return;
-		if (!S_ISLNK(st.st_mode))
-			strcpy(y.at, full);
-		else if (!follow(&y, full))
-			return;
 	}
 }
 

@@ -1,4 +1,4 @@
-/* h2/answer.c - what makes a response whole and well-formed (RFC 9113 8). */
+/* h2/answer.c - checks that a response is well-formed (RFC 9113 8). */
 #include "h2/int.h"
 
 #include <stdlib.h>
@@ -9,15 +9,15 @@ struct answer {
 	struct h2 *h;
 	const struct stream *s;
 	bool trailers;
-	bool regular; /* a field that is not a pseudo-header was there */
+	bool regular; /* a field that is no pseudo-header was seen */
 	int status;   /* 0 before :status */
 	int64_t length;
-	const char *bad; /* what is malformed (9113 8.1.1) */
+	const char *bad; /* what is malformed (9113 8.1.1), or NULL */
 };
 
-/* Nearly always it is the length that differs: no call, no strlen(). */
-#define IS(name, len, want)                                                    \
-	((len) == sizeof(want) - 1 && memcmp(name, want, sizeof(want) - 1) == 0)
+/* Compares with a literal.  Lengths mostly differ, and then cost no call. */
+#define EQUALS(s, len, want)                                                   \
+	((len) == sizeof(want) - 1 && memcmp(s, want, sizeof(want) - 1) == 0)
 
 /* 9113 8.2.1 */
 static const char *check_bytes(
@@ -44,7 +44,7 @@ static const char *check_bytes(
 	return NULL;
 }
 
-/* Digits only, up to a number that int64_t holds; -1 if not. */
+/* Up to 18 digits and nothing else; -1 if it is something else. */
 static int64_t parse_digits(const char *s, size_t n)
 {
 	int64_t v = 0;
@@ -61,42 +61,43 @@ static int64_t parse_digits(const char *s, size_t n)
 }
 
 /* 9113 8.3 and 8.3.2 */
-static const char *take_pseudo(struct answer *a, const char *name,
+static const char *check_pseudo(struct answer *a, const char *name,
     size_t name_len, const char *value, size_t value_len)
 {
 	if (a->trailers)
 		return "a pseudo-header is in the trailers";
-	if (!IS(name, name_len, ":status"))
+	if (!EQUALS(name, name_len, ":status"))
 		return "an unknown pseudo-header";
 	if (a->regular)
 		return ":status is not at the beginning";
 	if (a->status != 0)
 		return ":status is repeated";
 	a->status = value_len == 3 ? (int)parse_digits(value, value_len) : -1;
-	/* 101 is no part of HTTP/2 (8.6). */
+	/* HTTP/2 has no 101 (8.6). */
 	if (a->status < 100 || a->status > 599 || a->status == 101)
 		return ":status is not a status";
 	return NULL;
 }
 
 /* 9113 8.2.2 and 8.1.1 */
-static const char *take_regular(struct answer *a, const char *name,
+static const char *check_regular(struct answer *a, const char *name,
     size_t name_len, const char *value, size_t value_len)
 {
 	int64_t length;
 
 	a->regular = true;
-	if (IS(name, name_len, "connection") ||
-	    IS(name, name_len, "keep-alive") ||
-	    IS(name, name_len, "proxy-connection") ||
-	    IS(name, name_len, "transfer-encoding") ||
-	    IS(name, name_len, "upgrade"))
+	if (EQUALS(name, name_len, "connection") ||
+	    EQUALS(name, name_len, "keep-alive") ||
+	    EQUALS(name, name_len, "proxy-connection") ||
+	    EQUALS(name, name_len, "transfer-encoding") ||
+	    EQUALS(name, name_len, "upgrade"))
 		return "a header field is specific to HTTP/1.1";
-	if (IS(name, name_len, "te") && !IS(value, value_len, "trailers"))
+	if (EQUALS(name, name_len, "te") &&
+	    !EQUALS(value, value_len, "trailers"))
 		return "te is not \"trailers\"";
 	if (!a->trailers && a->status == 0)
 		return ":status is missing";
-	if (!IS(name, name_len, "content-length") || a->trailers)
+	if (!EQUALS(name, name_len, "content-length") || a->trailers)
 		return NULL;
 	length = parse_digits(value, value_len);
 	if (length < 0)
@@ -107,7 +108,7 @@ static const char *take_regular(struct answer *a, const char *name,
 	return NULL;
 }
 
-static int take_header(void *arg, const char *name, size_t name_len,
+static int on_header(void *arg, const char *name, size_t name_len,
     const char *value, size_t value_len)
 {
 	struct answer *a = arg;
@@ -115,7 +116,7 @@ static int take_header(void *arg, const char *name, size_t name_len,
 
 	a->bad = check_bytes(name, name_len, value, value_len);
 	if (a->bad == NULL)
-		a->bad = (name[0] == ':' ? take_pseudo : take_regular)(
+		a->bad = (name[0] == ':' ? check_pseudo : check_regular)(
 		    a, name, name_len, value, value_len);
 	if (a->bad == NULL && a->status >= 200 && name[0] != ':' &&
 	    h->ops->header != NULL)
@@ -129,13 +130,13 @@ static bool has_no_content(const struct stream *s)
 	return s->status == 204 || s->status == 304;
 }
 
-/* END_STREAM came. */
+/* END_STREAM was received. */
 static int answer_end(struct h2 *h, struct stream *s)
 {
 	if (s->length >= 0 && s->length != s->received && !has_no_content(s))
 		return h2_stream_error(
 		    h, s, PROTOCOL_ERROR, "less data than content-length");
-	/* It answered without wanting the rest (9113 8.1). */
+	/* It answered without reading the whole request (9113 8.1). */
 	if (s->rest != NULL)
 		h2_stream_reset(h, s, CANCEL);
 	h2_stream_finish(h, s, H2_DONE, NO_ERROR, NULL);
@@ -152,8 +153,8 @@ int h2_answer_headers(struct h2 *h, uint32_t id, uint8_t flags,
 	enum hpack_status st;
 
 	a.trailers = s != NULL && s->status != 0;
-	st = hpack_decode(
-	    h->dec, block, len, s ? take_header : NULL, &a, &reason);
+	st =
+	    hpack_decode(h->dec, block, len, s ? on_header : NULL, &a, &reason);
 	if (st == HPACK_BAD)
 		return h2_conn_error(h, COMPRESSION_ERROR, "%s", reason);
 	if (s == NULL)
@@ -175,21 +176,21 @@ int h2_answer_headers(struct h2 *h, uint32_t id, uint8_t flags,
 	return end ? answer_end(h, s) : 0;
 }
 
-static void keep_body(struct stream *s, const unsigned char *p, size_t len)
+static void add_to_body(struct stream *s, const unsigned char *p, size_t len)
 {
-	const size_t room = H2_BODY_MAX - s->body_len;
+	const size_t space = H2_BODY_MAX - s->body_len;
 
-	if (len == 0 || room == 0)
+	if (len == 0 || space == 0)
 		return;
 	if (s->body == NULL)
 		s->body = xmalloc(H2_BODY_MAX);
-	if (len > room)
-		len = room;
+	if (len > space)
+		len = space;
 	memcpy(s->body + s->body_len, p, len);
 	s->body_len = (s->body_len + len) & 0x7fff;
 }
 
-/* What of a DATA frame breaks its stream, or NULL. */
+/* Why a DATA frame breaks its stream, or NULL if it does not. */
 static const char *check_data(const struct stream *s, size_t len)
 {
 	if (s->status == 0)
@@ -210,7 +211,7 @@ int h2_answer_data(struct h2 *h, struct stream *s, uint8_t flags,
 	bad = check_data(s, len);
 	if (bad != NULL)
 		return h2_stream_error(h, s, PROTOCOL_ERROR, bad);
-	keep_body(s, p, len);
+	add_to_body(s, p, len);
 	if (flags & F_END_STREAM)
 		return answer_end(h, s);
 	if (s->padded > ANSWER_MAX) {

@@ -1,5 +1,5 @@
-/* h2/hpack.c - header compression of HTTP/2 (RFC 7541): one table for both ways,
- * Huffman code, decoder, encoder. */
+/* h2/hpack.c - header compression of HTTP/2 (RFC 7541): the table that encoder
+ * and decoder share, Huffman code, decoder, encoder. */
 #include "h2/hpack.h"
 
 #include <assert.h>
@@ -12,8 +12,8 @@
 
 /* --- the dynamic table --- */
 
-/* Names and values lie one after the other, oldest first, so that each is
- * whole; at the end of the memory the living ones are moved to the front. */
+/* Names and values are stored one after the other, the oldest first, each in
+ * one piece.  At the end of the memory, those in use are moved to its start. */
 struct entry {
 	uint32_t hash; /* of the value; encoder only */
 	uint32_t at;   /* position of the name, counted from table.base */
@@ -23,12 +23,12 @@ struct entry {
 struct table {
 	struct entry *entries; /* ring; the text follows in the same memory */
 	unsigned char *text;
-	size_t cap;	     /* bytes of text that there is memory for */
-	size_t slots;	     /* entries that there is memory for */
-	size_t first, count; /* oldest entry, entries */
-	size_t begin, end;   /* living part of the text */
-	uint32_t base;	     /* of positions; wraps */
-	size_t size, max;    /* by the measure of 7541 4.1 */
+	size_t cap;	     /* bytes allocated for text */
+	size_t slots;	     /* entries allocated */
+	size_t first, count; /* the oldest entry; how many there are */
+	size_t begin, end;   /* the part of the text in use */
+	uint32_t base;	     /* the position of text[0]; wraps */
+	size_t size, max;    /* as 7541 4.1 counts */
 };
 
 struct field {
@@ -57,11 +57,12 @@ static struct field table_field(const struct table *t, size_t age)
 	return (struct field){ p, p + e->name_len, e->name_len, e->value_len };
 }
 
-static void table_evict(struct table *t, size_t room)
+/* Drops the oldest entries until there is space for `needed` bytes. */
+static void table_evict(struct table *t, size_t needed)
 {
 	const struct entry *e;
 
-	while (t->count > 0 && t->size + room > t->max) {
+	while (t->count > 0 && t->size + needed > t->max) {
 		e = table_entry(t, t->count - 1);
 		t->begin += e->name_len + e->value_len;
 		t->size -= e->name_len + e->value_len + HPACK_ENTRY_OVERHEAD;
@@ -78,7 +79,7 @@ static void table_set_max(struct table *t, size_t max)
 	table_evict(t, 0);
 }
 
-/* Memory for all that max allows: at most one entry in 32 bytes. */
+/* Allocates what max allows: at most one entry for every 32 bytes. */
 static void table_grow(struct table *t)
 {
 	struct table n = *t;
@@ -98,7 +99,7 @@ static void table_grow(struct table *t)
 	*t = n;
 }
 
-/* 7541 4.4.  The strings are not the table's own. */
+/* 7541 4.4.  The strings must not be the table's own. */
 static void table_insert(struct table *t, const struct field *f, uint32_t hash)
 {
 	const size_t text = f->name_len + f->value_len;
@@ -129,7 +130,7 @@ static void table_insert(struct table *t, const struct field *f, uint32_t hash)
 	t->size += text + HPACK_ENTRY_OVERHEAD;
 }
 
-/* index from 1 on. */
+/* index: from 1 to STATIC_COUNT. */
 static struct field static_field(size_t index)
 {
 	const char *p = static_text + static_rows[index - 1].at;
@@ -139,7 +140,7 @@ static struct field static_field(size_t index)
 		static_rows[index - 1].value_len };
 }
 
-/* index: in one of the tables. */
+/* index: valid in one of the two tables. */
 static struct field field_of(const struct table *t, size_t index)
 {
 	return index <= STATIC_COUNT ? static_field(index)
@@ -148,13 +149,13 @@ static struct field field_of(const struct table *t, size_t index)
 
 /* --- Huffman code --- */
 
-/* Returns the end of what it wrote, NULL if that would not be below the limit. */
+/* Returns the end of the code, or NULL if that would not be below limit. */
 static unsigned char *huff_encode(unsigned char *out,
     const unsigned char *limit, const unsigned char *s, size_t n)
 {
 	const unsigned char *const end = s + n;
 	uint64_t acc = 0;
-	unsigned bits = 0; /* unwritten ones at the low end of acc */
+	unsigned bits = 0; /* how many at the low end of acc are unwritten */
 	uint32_t word;
 
 	for (; s < end; s++) {
@@ -198,7 +199,7 @@ static ptrdiff_t huff_decode(
 			acc |= (uint64_t)*s++ << (56 - bits);
 			bits += 8;
 		}
-		/* Ones beyond the end: padding then looks like EOS. */
+		/* Ones after the end make padding look like EOS. */
 		window = (uint32_t)(acc >> 32);
 		if (bits < 32)
 			window |= 0xffffffff >> bits;
@@ -219,21 +220,21 @@ static ptrdiff_t huff_decode(
 
 /* --- decoder --- */
 
-#define SCRATCH_KEEP 1024 /* bytes kept between blocks; answers need less */
+#define SCRATCH_KEEP_MAX 1024 /* bytes; a larger scratch buf is freed */
 
 struct hpack_dec {
 	struct table table;
-	size_t announced; /* the peer may not ask for a larger table */
-	size_t
-	    must_shrink; /* an update to this or less is due; else SIZE_MAX */
+	size_t announced; /* the largest table that the peer may use */
+	/* The next block must reduce the table to this; SIZE_MAX: need not. */
+	size_t must_shrink;
 	size_t list_max;
 	struct buf scratch; /* name and value of one literal */
 };
 
-/* What is left of a block, and where its headers go. */
+/* The rest of a block, and where its headers go. */
 struct block {
 	const unsigned char *p, *end;
-	hpack_header_cb *cb; /* NULL from the moment that nobody listens */
+	hpack_header_cb *cb; /* NULL once no more headers are wanted */
 	void *arg;
 	size_t list_size;
 	const char *reason;
@@ -247,7 +248,7 @@ struct hpack_dec *hpack_dec_new(size_t table_max, size_t list_max)
 	d->announced = table_max;
 	d->must_shrink = SIZE_MAX;
 	d->list_max = list_max;
-	buf_init(&d->scratch, SIZE_MAX / 4); /* the block's length bounds it */
+	buf_init(&d->scratch, SIZE_MAX / 4); /* limited by the block's length */
 	return d;
 }
 
@@ -267,8 +268,8 @@ void hpack_dec_set_max(struct hpack_dec *d, size_t table_max)
 		d->must_shrink = table_max;
 }
 
-/* 7541 5.1, with the low `prefix` bits of the first byte.  Five more bytes hold
- * 32 bits; longer is an overflow, zeros at the end included. */
+/* 7541 5.1, beginning with the low `prefix` bits of a byte.  Five more bytes
+ * are enough for 32 bits; a longer form is an error, also one with zeros. */
 static bool read_int(struct block *b, unsigned prefix, uint32_t *v_r)
 {
 	const uint32_t mask = (1U << prefix) - 1;
@@ -333,8 +334,8 @@ static bool field_at(
 	return true;
 }
 
-/* Reads a literal (7541 6.2) into the scratch: the table's own strings may go
- * when room is made for the new entry (4.4). */
+/* Reads a literal (7541 6.2) into the scratch buf, the name too: an entry that
+ * it comes from may be dropped when the new one is added (4.4). */
 static bool read_literal(
     struct hpack_dec *d, struct block *b, unsigned prefix, struct field *f)
 {
@@ -361,7 +362,7 @@ static bool read_literal(
 	return true;
 }
 
-/* 7541 4.2 and 6.3: all at the beginning, as small as was asked for. */
+/* 7541 4.2 and 6.3: only at the beginning, and as small as was demanded. */
 static bool read_size_updates(struct hpack_dec *d, struct block *b)
 {
 	uint32_t max;
@@ -426,7 +427,7 @@ enum hpack_status hpack_decode(struct hpack_dec *d, const unsigned char *block,
 		    b.cb(arg, f.name, f.name_len, f.value, f.value_len) != 0)
 			b.cb = NULL;
 	}
-	if (d->scratch.cap > SCRATCH_KEEP)
+	if (d->scratch.cap > SCRATCH_KEEP_MAX)
 		buf_free(&d->scratch);
 	if (b.list_size > d->list_max) {
 		*reason_r = "the header list is too large";
@@ -437,18 +438,20 @@ enum hpack_status hpack_decode(struct hpack_dec *d, const unsigned char *block,
 
 /* --- encoder --- */
 
-#define PLACES 16 /* headers beyond them share them */
+#define HINTS_MAX 16 /* if there are more headers, they share hints */
 
 struct hpack_enc {
 	struct table table;
 	size_t own_max;
 	bool update;	   /* the peer does not know table.max yet */
 	size_t update_min; /* the smallest max since the last block */
-	uint32_t seen[HPACK_SEEN_MAX]; /* ring: TRY_INDEX that found no room */
+	/* Ring of hashes: HPACK_TRY_INDEX values that were not added. */
+	uint32_t seen[HPACK_SEEN_MAX];
 	unsigned seen_at;
-	/* Of the last block's headers, in turn: where most of the next one's
-	 * are again. */
-	uint8_t places[PLACES];
+	/* Where the headers of the last block were found, in their order: most
+	 * of the next block's are there again.  Without this a push takes a
+	 * third more instructions of ours. */
+	uint8_t hints[HINTS_MAX];
 };
 
 struct hpack_enc *hpack_enc_new(size_t own_max)
@@ -481,7 +484,7 @@ void hpack_enc_set_max(struct hpack_enc *e, size_t peer_max)
 	table_set_max(&e->table, max);
 }
 
-/* Of a value: entries whose names alone differ are few. */
+/* Of a value only: few entries have the same value and different names. */
 static uint32_t hash_bytes(const char *s, size_t n)
 {
 	uint32_t h = (uint32_t)n, w;
@@ -501,10 +504,10 @@ static bool same(const char *a, size_t a_len, const char *b, size_t b_len)
 	return a_len == b_len && memcmp(a, b, a_len) == 0;
 }
 
-/* Where a header is, in a byte that holds while the table moves on: its index in
- * the static table, or its slot in the other.  What does not fit in is wrong, and
- * who reads it compares. */
-static uint8_t place_of(const struct table *t, size_t index)
+/* A hint is one byte that stays right while entries are added: an index of the
+ * static table, or after those a slot of the dynamic one.  One that does not
+ * fit is cut and wrong, so the header found by a hint is always compared. */
+static uint8_t hint_of(const struct table *t, size_t index)
 {
 	return (uint8_t)(index <= STATIC_COUNT
 			     ? index
@@ -512,40 +515,50 @@ static uint8_t place_of(const struct table *t, size_t index)
 				   STATIC_COUNT + 1);
 }
 
-/* The index, or 0 if nothing is there. */
-static size_t index_of(const struct table *t, size_t place)
+/* The index that the hint means now, or 0 if none. */
+static size_t index_by_hint(const struct table *t, size_t hint)
 {
 	size_t since;
 
-	if (place <= STATIC_COUNT)
-		return place;
-	since = place - STATIC_COUNT - 1 - t->first;
+	if (hint <= STATIC_COUNT)
+		return hint;
+	since = hint - STATIC_COUNT - 1 - t->first;
 	if (since >= t->count)
 		since += t->slots;
 	return since < t->count ? STATIC_COUNT + t->count - since : 0;
 }
 
-/* 2: the entry is this header, 1: its name is, 0: neither. */
-static int compare(
+enum match {
+	MATCH_NONE,
+	MATCH_NAME,
+	MATCH_ALL
+};
+
+/* How much of the header the entry at index has. */
+static enum match compare(
     const struct table *t, size_t index, const struct hpack_header *h)
 {
 	const struct field f = field_of(t, index);
 
 	if (!same(f.name, f.name_len, h->name, h->name_len))
-		return 0;
-	return 1 + same(f.value, f.value_len, h->value, h->value_len);
+		return MATCH_NONE;
+	if (!same(f.value, f.value_len, h->value, h->value_len))
+		return MATCH_NAME;
+	return MATCH_ALL;
 }
 
-/* All of these return the header's index; else 0, and *name_r is an index of its
- * name if one is found.  Here: where it was in the last block. */
-static size_t find_again(const struct table *t, const struct hpack_header *h,
-    size_t index, size_t *name_r)
+/* The find functions return the header's index.  If it has none they return 0
+ * and set *name_r to an index of its name, if that is found.  This one looks
+ * where the hint says. */
+static size_t find_by_hint(const struct table *t, const struct hpack_header *h,
+    uint8_t hint, size_t *name_r)
 {
-	const int found = index ? compare(t, index, h) : 0;
+	const size_t index = index_by_hint(t, hint);
+	const enum match found = index ? compare(t, index, h) : MATCH_NONE;
 
-	if (found > 0)
+	if (found != MATCH_NONE)
 		*name_r = index;
-	return found > 1 ? index : 0;
+	return found == MATCH_ALL ? index : 0;
 }
 
 static size_t find_static(
@@ -559,43 +572,44 @@ static size_t find_static(
 	first = static_slot[STATIC_HASH(
 	    h->name_len, name[0], name[h->name_len - 1])];
 	for (i = first; i != 0 && i <= STATIC_COUNT; i++) {
-		const int found = compare(t, i, h);
+		const enum match found = compare(t, i, h);
 
-		if (found == 0)
+		if (found == MATCH_NONE)
 			break;
 		*name_r = first;
-		if (found > 1)
+		if (found == MATCH_ALL)
 			return i;
 	}
 	return 0;
 }
 
-/* Looks at all entries as long as there is no name. */
+/* Compares entries with another hash only while no name is found. */
 static size_t find_dynamic(const struct table *t, const struct hpack_header *h,
     uint32_t hash, size_t *name_r)
 {
 	const struct entry *e = t->count > 0 ? table_entry(t, 0) : NULL;
 	size_t i, index;
-	int found;
+	enum match found;
 
-	/* For every new path over all of the table: no call for each. */
+	/* Every new path takes this through the whole table, so the entries are
+	 * walked without a call of table_entry() for each. */
 	for (i = 0; i < t->count; i++) {
-		const uint32_t its = e->hash;
+		const uint32_t entry_hash = e->hash;
 
 		e = e > t->entries ? e - 1 : t->entries + t->slots - 1;
-		if (its != hash && *name_r != 0)
+		if (entry_hash != hash && *name_r != 0)
 			continue;
 		index = STATIC_COUNT + 1 + i;
 		found = compare(t, index, h);
-		if (found > 0 && *name_r == 0)
+		if (found != MATCH_NONE && *name_r == 0)
 			*name_r = index;
-		if (found > 1)
+		if (found == MATCH_ALL)
 			return index;
 	}
 	return 0;
 }
 
-/* Met before among the last ones that found no room?  It is noted if not. */
+/* Is it among the last values that were not added?  If not, remembers it. */
 static bool seen_before(struct hpack_enc *e, uint32_t hash)
 {
 	unsigned i;
@@ -612,7 +626,7 @@ static bool worth_an_entry(struct hpack_enc *e, const struct hpack_header *h,
 {
 	const size_t size = h->name_len + h->value_len + HPACK_ENTRY_OVERHEAD;
 
-	/* Too large a one would empty the table for nothing (7541 4.4). */
+	/* One that is too large would only empty the table (7541 4.4). */
 	if (size > e->table.max)
 		return false;
 	switch (h->index) {
@@ -623,14 +637,11 @@ static bool worth_an_entry(struct hpack_enc *e, const struct hpack_header *h,
 		       seen_before(e, hash);
 	case HPACK_INDEX_NAME:
 		return name_index == 0;
-	case HPACK_NO_INDEX:
-	case HPACK_NEVER:
-		break;
 	}
 	return false;
 }
 
-#define PUT_INT_MAX 6 /* bytes of what put_int() writes, below 2^32 */
+#define PUT_INT_MAX 6 /* bytes that put_int() writes for a number below 2^32 */
 
 static unsigned char *put_int(
     unsigned char *p, unsigned char pattern, unsigned prefix, size_t v)
@@ -648,8 +659,9 @@ static unsigned char *put_int(
 	return p;
 }
 
-/* Huffman where it is shorter, behind a length that nearly always takes one
- * byte. */
+/* Writes the length, then the text: in Huffman code if that is shorter.  The
+ * code is written one byte after p, since its length nearly always takes one
+ * byte, and moved if it takes more. */
 static unsigned char *put_string(unsigned char *p, const char *s, size_t n)
 {
 	unsigned char *end =
@@ -666,29 +678,28 @@ static unsigned char *put_string(unsigned char *p, const char *s, size_t n)
 }
 
 static unsigned char *put_header(struct hpack_enc *e, unsigned char *p,
-    const struct hpack_header *h, uint8_t *place)
+    const struct hpack_header *h, uint8_t *hint)
 {
 	const struct field f = { h->name, h->value, h->name_len, h->value_len };
 	size_t name = 0;
-	size_t index =
-	    find_again(&e->table, h, index_of(&e->table, *place), &name);
+	size_t index = find_by_hint(&e->table, h, *hint, &name);
 	uint32_t hash = 0;
 
-	/* Of changing values none is there but the first. */
+	/* A changing value is not looked for: only its first one was added. */
 	if (index == 0 && (name == 0 || h->index != HPACK_INDEX_NAME)) {
 		hash = hash_bytes(h->value, h->value_len);
 		index = find_static(&e->table, h, &name);
 		if (index == 0)
 			index = find_dynamic(&e->table, h, hash, &name);
 	}
-	*place = place_of(&e->table, index ? index : name);
-	if (index != 0 && h->index != HPACK_NEVER)
+	*hint = hint_of(&e->table, index ? index : name);
+	if (index != 0)
 		return put_int(p, 0x80, 7, index);
 	if (worth_an_entry(e, h, name, hash)) {
 		p = put_int(p, 0x40, 6, name);
 		table_insert(&e->table, &f, hash);
 	} else {
-		p = put_int(p, h->index == HPACK_NEVER ? 0x10 : 0, 4, name);
+		p = put_int(p, 0, 4, name);
 	}
 	if (name == 0)
 		p = put_string(p, h->name, h->name_len);
@@ -713,7 +724,7 @@ bool hpack_encode(struct hpack_enc *e, const struct hpack_header *headers,
 		p = put_int(p, 0x20, 5, e->table.max);
 	e->update = false;
 	for (i = 0; i < n; i++)
-		p = put_header(e, p, &headers[i], &e->places[i % PLACES]);
+		p = put_header(e, p, &headers[i], &e->hints[i % HINTS_MAX]);
 	assert((size_t)(p - start) <= most);
 	buf_added(out, (size_t)(p - start));
 	return true;

@@ -1,5 +1,5 @@
-/* h2/stream.c - streams of an HTTP/2 connection: how they are found, opened and
- * ended, what is sent on them and how errors are told (RFC 9113 5). */
+/* h2/stream.c - the streams of an HTTP/2 connection: finding, opening and
+ * ending them, sending on them, reporting errors (RFC 9113 5). */
 #include "h2/int.h"
 
 #include <stdarg.h>
@@ -36,9 +36,6 @@ const char *h2_error_name(uint32_t code)
 	return unknown;
 }
 
-void h2_put_goaway(struct h2 *h, enum code code);
-void h2_put_u32(struct h2 *h, enum frame_type type, uint32_t id, uint32_t v);
-
 int h2_conn_error(struct h2 *h, enum code code, const char *fmt, ...)
 {
 	va_list ap;
@@ -56,7 +53,7 @@ int h2_conn_error(struct h2 *h, enum code code, const char *fmt, ...)
 	return -1;
 }
 
-/* --- frames out --- */
+/* --- sent frames --- */
 
 void h2_put_frame(struct h2 *h, enum frame_type type, uint8_t flags,
     uint32_t id, const void *payload, size_t len)
@@ -81,7 +78,7 @@ void h2_put_u32(struct h2 *h, enum frame_type type, uint32_t id, uint32_t v)
 
 void h2_put_goaway(struct h2 *h, enum code code)
 {
-	unsigned char p[8] = { 0 }; /* we processed no stream of the server's */
+	unsigned char p[8] = { 0 }; /* a server opens no streams: last id 0 */
 
 	set_u32(p + 4, code);
 	h2_put_frame(h, GOAWAY, 0, 0, p, sizeof(p));
@@ -91,7 +88,7 @@ void h2_put_goaway(struct h2 *h, enum code code)
 
 static struct stream **bucket(const struct h2 *h, uint32_t id)
 {
-	/* Our ids are the odd ones, in turn: no better hash is needed. */
+	/* Our ids are consecutive odd numbers: a good hash already. */
 	return &h->buckets[(id >> 1) & (h->n_buckets - 1)];
 }
 
@@ -176,7 +173,7 @@ static void ready_remove(struct h2 *h, struct stream *s)
 	s->is_ready = 0;
 }
 
-/* Into the free list; s->body is the caller's now. */
+/* Moves the stream to the free list; s->body passes to the caller. */
 static void stream_release(struct h2 *h, struct stream *s)
 {
 	struct stream **at = bucket(h, s->id);
@@ -268,8 +265,8 @@ int h2_set_initial_window(struct h2 *h, int32_t window)
 	return 0;
 }
 
-/* The owners cannot open new ones, but may cancel others: a bucket is begun
- * again after each. */
+/* An owner cannot open a request meanwhile, but may cancel others: after each
+ * callback the bucket is read from its beginning. */
 void h2_finish_above(
     struct h2 *h, uint32_t last, enum h2_outcome outcome, const char *reason)
 {
@@ -313,7 +310,7 @@ void h2_streams_free(struct h2 *h)
 
 /* --- request bodies --- */
 
-/* Sends what the windows and the output take; returns how much. */
+/* Sends what the windows and the output allow; returns how much. */
 static size_t send_data(
     struct h2 *h, struct stream *s, const unsigned char *p, size_t len)
 {

@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "io.h"
 #include "log.h"
+#include "tls.h"
 
 /* Newcomers who wait for room, of TCP and of the Unix socket each. */
 #define SURPLUS_MAX 50
@@ -18,9 +19,11 @@
 #define SLOW_MS 1000
 
 /* A handshake takes 38 KB before we know whom we talk to: 5 MB for all.  One
- * gets so much time before it makes room for the next; until then that waits in
- * the kernel. */
+ * whose peer is silent makes room for the next: soon if it has not even said its
+ * first word, which comes with the connection; else after a long way there and
+ * back.  Until then newcomers wait in the kernel. */
 #define HANDSHAKES_MAX 128
+#define HELLO_MS 200
 #define HANDSHAKE_MS 1000
 
 /* Bytes of requests that are not complete, of those that wait for their turn and
@@ -309,13 +312,31 @@ void http_room_weigh(struct http_conn *c, size_t bytes)
 
 /* --- TLS handshakes under way --- */
 
-static struct http_conn *oldest_handshake(const struct http_server *s)
+/* The handshake that has waited for its peer for too long, or will be the first
+ * to: *left_ms_r.  What has come and we have not read yet is our slowness. */
+static struct http_conn *find_silent(
+    const struct http_server *s, int64_t *left_ms_r)
 {
-	struct link *l = s->shares[TCP].unfinished.next;
+	const struct link *list = &s->shares[TCP].unfinished;
+	int64_t now_ms = loop_now_ms(s->loop), left_ms;
+	struct http_conn *c, *found = NULL;
+	struct link *l;
 
-	while (!((struct http_conn *)l)->handshake)
-		l = l->next;
-	return (struct http_conn *)l;
+	*left_ms_r = HELLO_MS;
+	for (l = list->next; l != list; l = l->next) {
+		c = (struct http_conn *)l;
+		if (!c->handshake)
+			continue;
+		left_ms =
+		    c->since_ms - now_ms +
+		    (tls_has_answered(io_tls(c->io)) ? HANDSHAKE_MS : HELLO_MS);
+		if ((found == NULL || left_ms < *left_ms_r) &&
+		    !io_has_input(c->io)) {
+			*left_ms_r = left_ms;
+			found = c;
+		}
+	}
+	return found;
 }
 
 static void allow_handshakes(void *arg)
@@ -337,8 +358,7 @@ void http_room_opening(struct http_conn *c)
 	c->handshake = true;
 	if (++s->n_handshakes < HANDSHAKES_MAX)
 		return;
-	left_ms =
-	    oldest_handshake(s)->since_ms + HANDSHAKE_MS - loop_now_ms(s->loop);
+	find_silent(s, &left_ms);
 	if (left_ms <= 0)
 		return;
 	s->no_handshakes = true;
@@ -372,9 +392,14 @@ bool http_room_enter(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 	struct share *share = share_of(c);
+	struct http_conn *silent;
+	int64_t left_ms;
 
-	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX)
-		http_conn_close(oldest_handshake(s));
+	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX) {
+		silent = find_silent(s, &left_ms);
+		if (silent != NULL && left_ms <= 0)
+			http_conn_close(silent);
+	}
 	if (c->over_unix)
 		c->peer = peer_get(s, c->uid);
 	c->surplus = !make_room(c);

@@ -169,9 +169,9 @@ static int bind_here(
 	/* The file is made with its mode: no chmod, which follows links, and
 	 * no default ACL can widen it. */
 	old = umask(~(mode_t)mode & 0777);
-	rc = fchmod(fd, (mode_t)mode);
-	if (rc == 0)
-		rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	if (fchmod(fd, (mode_t)mode) < 0)
+		log_debug("fchmod: %s", strerror(errno));
+	rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 	umask(old);
 	if (rc == 0 && listen(fd, BACKLOG) == 0)
 		return fd;

@@ -24,6 +24,7 @@
 #if XAPS_DOVECOT(2, 4, 0)
 #define XAPS_DOVECOT_2_4
 #include "json-generator.h"
+#include "push-notification-settings.h"
 #include "settings.h"
 #include "ssl-settings.h"
 #include "xaps-settings.h"
@@ -293,6 +294,20 @@ static inline const char *compat_base_dir(struct mail_user *user)
 
 /* Each includer of these has included the header that they are about. */
 
+#ifdef AUTH_MASTER_H
+/* As Dovecot looks up a user whose mailboxes are shared. */
+static inline void compat_auth_user_info(
+    const struct mail_user *user, struct auth_user_info *info_r)
+{
+	i_zero(info_r);
+#ifdef XAPS_DOVECOT_2_4
+	info_r->protocol = user->protocol;
+#else
+	info_r->service = user->service;
+#endif
+}
+#endif
+
 #ifdef PUSH_NOTIFICATION_DRIVERS_H
 #ifdef XAPS_DOVECOT_2_4
 #define COMPAT_DRIVER_INIT_ARGS                                                \
@@ -327,6 +342,44 @@ static inline void compat_append_astring(string_t *dest, const char *src)
 	imap_append_astring(dest, src);
 #endif
 }
+#endif
+
+#ifdef MAIL_STORAGE_SERVICE_H
+/* The plugin push_notification is loaded, and has no driver for this user, as
+   the userdb may have it: who registers would wait in vain. */
+#ifdef XAPS_DOVECOT_2_4
+static inline bool compat_push_is_off(struct mail_user *user)
+{
+	struct module *module =
+	    module_dir_find(mail_storage_service_modules, "push_notification");
+	const struct setting_parser_info *info;
+	const struct push_notification_settings *set;
+	const char *error;
+	bool off;
+
+	if (module == NULL || !mail_user_is_plugin_loaded(user, module))
+		return FALSE;
+	info = module_get_symbol_quiet(
+	    module, "push_notification_setting_parser_info");
+	if (info == NULL ||
+	    settings_get(user->event, info, 0, &set, &error) < 0)
+		return FALSE;
+	off = array_is_empty(&set->push_notifications);
+	settings_free(set);
+	return off;
+}
+#else
+static inline bool compat_push_is_off(struct mail_user *user)
+{
+	struct module *module =
+	    module_dir_find(mail_storage_service_modules, "push_notification");
+	const char *driver =
+	    mail_user_plugin_getenv(user, "push_notification_driver");
+
+	return module != NULL && mail_user_is_plugin_loaded(user, module) &&
+	       (driver == NULL || *driver == '\0');
+}
+#endif
 #endif
 
 #ifdef IMAP_CLIENT_H

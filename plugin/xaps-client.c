@@ -126,6 +126,14 @@ static const char *xaps_user_field(struct mail_user *user, const char *name)
 	return value == NULL || *value == '\0' ? NULL : value;
 }
 
+const char *xaps_lookup_user(struct mail_user *user, const char *field)
+{
+	const char *name = xaps_user_field(user, field);
+
+	/* No such field, or an empty one: this user is no alias. */
+	return name == NULL ? user->username : name;
+}
+
 static int xaps_target_set_socket(struct xaps_target *target, pool_t pool,
     const char *path, const char **error_r)
 {
@@ -271,7 +279,6 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 {
 	struct xaps_settings *set = p_new(pool, struct xaps_settings, 1);
 	struct compat_settings conf;
-	const char *name;
 
 	xaps_log_init(user);
 	if (xaps_settings_set_scope(set, user, error_r) < 0)
@@ -289,9 +296,9 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 		xaps_settings_set_targets(
 		    set, pool, "unix:" XAPS_DEFAULT_SOCKET, error_r) < 0))
 		return -1;
-	/* No such field, or an empty one: this user is no alias. */
-	name = xaps_user_field(user, conf.user_lookup);
-	set->username = p_strdup(pool, name == NULL ? user->username : name);
+	set->username =
+	    p_strdup(pool, xaps_lookup_user(user, conf.user_lookup));
+	set->user_lookup = conf.user_lookup;
 	set->timeout_msecs = conf.timeout_msecs;
 	set->register_timeout_msecs = conf.register_timeout_msecs;
 	return 0;

@@ -30,7 +30,8 @@ struct xaps_target {
 struct xaps_settings {
 	const struct xaps_target *targets; /* in the order of preference */
 	unsigned int targets_count;	   /* at least 1 */
-	const char *username; /* of the user, as the daemon shall know it */
+	const char *username;	 /* of the user, as the daemon shall know it */
+	const char *user_lookup; /* where that comes from; "": the login */
 	unsigned int timeout_msecs; /* for one attempt */
 	unsigned int register_timeout_msecs;
 	bool off;	 /* no pushes for this user; the rest is not set */
@@ -66,6 +67,9 @@ struct xaps_request {
 /* Reads and checks the user's settings, allocated from pool. */
 int xaps_settings_get(struct mail_user *user, pool_t pool,
     const struct xaps_settings **set_r, const char **error_r);
+
+/* The user's name by the field, or as he is called; may be user->username. */
+const char *xaps_lookup_user(struct mail_user *user, const char *field);
 
 /* ioloop: where requests live, though the caller may be in another one. */
 struct xaps_client *xaps_client_init(struct mail_user *user,

@@ -1,17 +1,21 @@
 /* xaps-imap-plugin.c - the IMAP command by which a phone asks for pushes. */
 
 #include "imap-common.h"
+#include "hash.h"
 #include "imap-arg.h"
 #include "imap-commands-util.h"
 #include "imap-quote.h"
 #include "ioloop.h"
 #include "mail-storage-private.h"
+#include "mail-storage-service.h"
 #include "module-context.h"
+#include "module-dir.h"
 #include "ostream.h"
 #include "str.h"
 #include "compat.h"
 #include "xaps-client.h"
 #include "xaps-log.h"
+#include "xaps-mailbox.h"
 #include "xaps-imap-plugin.h"
 
 #define XAPS_COMMAND "XAPPLEPUSHSERVICE"
@@ -20,8 +24,8 @@
 /* xapsd's own limits, see its /register. */
 #define XAPS_ACCOUNT_ID_MAX 200
 #define XAPS_DEVICE_TOKEN_MAX 200
-#define XAPS_MAILBOX_MAX 255
 #define XAPS_MAILBOXES_MAX 1000
+#define XAPS_REQUEST_MAX 65536
 
 /* Of a field that goes to Dovecot's stats process. */
 #define XAPS_EVENT_MAILBOX_MAX 1000
@@ -43,11 +47,14 @@ struct xaps_command {
 	struct xaps_client *client;
 
 	const char *version, *account_id, *device_token, *subtopic;
-	ARRAY_TYPE(const_string) mailboxes;
+	ARRAY_TYPE(const_string) mailboxes;   /* as the client spelled them */
+	ARRAY(struct xaps_mailbox) canonical; /* in the same order */
 
 	const char *topic; /* once the daemon has said so */
 	bool answered;
 };
+
+HASH_TABLE_DEFINE_TYPE(xaps_names, const char *, const char *);
 
 enum xaps_key_type {
 	XAPS_KEY_STRING,
@@ -81,19 +88,6 @@ static struct command orig_logout;
  * Arguments
  */
 
-static bool xaps_list_has(
-    const ARRAY_TYPE(const_string) * list, const char *str)
-{
-	const char *elem;
-
-	array_foreach_elem(list, elem)
-	{
-		if (strcmp(elem, str) == 0)
-			return TRUE;
-	}
-	return FALSE;
-}
-
 /* imap_arg_get_astring() takes NIL as the name "NIL", and a literal up to a NUL
    in it. */
 static bool xaps_arg_get(const struct imap_arg *arg, const char **str_r)
@@ -102,28 +96,44 @@ static bool xaps_arg_get(const struct imap_arg *arg, const char **str_r)
 	       strlen(*str_r) == arg->str_len;
 }
 
+static const char *xaps_parse_names(struct xaps_command *ctx, const char *key,
+    const struct imap_arg *args, HASH_TABLE_TYPE(xaps_names) seen)
+{
+	const char *name;
+
+	for (; !IMAP_ARG_IS_EOL(args); args++) {
+		if (!xaps_arg_get(args, &name) || *name == '\0')
+			return t_strdup_printf("%s must be names", key);
+		/* A name that no mailbox can have does not exist. */
+		if (strlen(name) > XAPS_MAILBOX_MAX || !xaps_is_clean(name) ||
+		    hash_table_lookup(seen, name) != NULL)
+			continue;
+		/* One more than the most is enough to say so. */
+		if (array_count(&ctx->mailboxes) > XAPS_MAILBOXES_MAX)
+			break;
+		name = p_strdup(ctx->cmd->pool, name);
+		array_push_back(&ctx->mailboxes, &name);
+		hash_table_insert(seen, name, name);
+	}
+	return NULL;
+}
+
 /* Returns the reason why not, or NULL. */
 static const char *xaps_parse_list(
     struct xaps_command *ctx, const char *key, const struct imap_arg *args)
 {
-	const char *name;
+	HASH_TABLE_TYPE(xaps_names) seen;
+	const char *error;
 
 	if (array_is_created(&ctx->mailboxes))
 		return t_strdup_printf("%s is given twice", key);
 	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
 	if (IMAP_ARG_IS_EOL(args))
 		return t_strdup_printf("%s is empty", key);
-	for (; !IMAP_ARG_IS_EOL(args); args++) {
-		if (!xaps_arg_get(args, &name) || *name == '\0')
-			return t_strdup_printf("%s must be names", key);
-		/* A name that no mailbox can have does not exist. */
-		if (strlen(name) > XAPS_MAILBOX_MAX || !xaps_is_clean(name) ||
-		    xaps_list_has(&ctx->mailboxes, name))
-			continue;
-		name = p_strdup(ctx->cmd->pool, name);
-		array_push_back(&ctx->mailboxes, &name);
-	}
-	return NULL;
+	hash_table_create(&seen, default_pool, 0, str_hash, strcmp);
+	error = xaps_parse_names(ctx, key, args, seen);
+	hash_table_destroy(&seen);
+	return error;
 }
 
 static const char *xaps_parse_value(struct xaps_command *ctx,
@@ -229,7 +239,7 @@ static const char *xaps_check_values(struct xaps_command *ctx)
 }
 
 /* Others neither are acknowledged nor registered. */
-static void xaps_only_inbox(struct xaps_command *ctx)
+static bool xaps_only_inbox(struct xaps_command *ctx)
 {
 	const char *const *names;
 	unsigned int i, count;
@@ -239,6 +249,7 @@ static void xaps_only_inbox(struct xaps_command *ctx)
 		if (strcasecmp(names[i - 1], "INBOX") != 0)
 			array_delete(&ctx->mailboxes, i - 1, 1);
 	}
+	return array_count(&ctx->mailboxes) > 0;
 }
 
 /*
@@ -250,32 +261,10 @@ static void xaps_send_no(struct client_command_context *cmd, const char *reason)
 	client_send_tagline(cmd, t_strconcat("NO ", reason, NULL));
 }
 
-/* Exists, can be selected, and the user may read it (ACLs). */
-static bool xaps_mailbox_is_readable(
-    struct client_command_context *cmd, const char *name)
-{
-	enum mailbox_existence existence;
-	struct mail_namespace *ns;
-	struct mailbox *box;
-	bool ret;
-
-	ns = compat_find_namespace(cmd, &name);
-	if (ns == NULL)
-		return FALSE;
-	box = mailbox_alloc(ns->list, name, MAILBOX_FLAG_READONLY);
-	ret = mailbox_exists(box, TRUE, &existence) == 0 &&
-	      existence == MAILBOX_EXISTENCE_SELECT && mailbox_open(box) == 0;
-	mailbox_free(&box);
-	return ret;
-}
-
 static void xaps_send_mailbox(struct xaps_command *ctx, const char *name)
 {
-	string_t *line;
+	string_t *line = t_str_new(64);
 
-	if (!xaps_mailbox_is_readable(ctx->cmd, name))
-		return;
-	line = t_str_new(64);
 	str_append(line, "* " XAPS_COMMAND " mailbox ");
 	compat_append_astring(line, name);
 	client_send_line(ctx->cmd->client, str_c(line));
@@ -391,6 +380,55 @@ static bool cmd_logout_after_answers(struct client_command_context *cmd)
  * Asking
  */
 
+/* Exists, can be selected, the user may read it (ACLs), and there will be word
+   of its changes. */
+static bool xaps_resolve_mailbox(
+    struct xaps_command *ctx, const char *name, struct xaps_mailbox *mailbox_r)
+{
+	enum mailbox_existence existence;
+	struct mail_namespace *ns;
+	struct mailbox *box;
+	bool ret;
+
+	ns = compat_find_namespace(ctx->cmd, &name);
+	if (ns == NULL)
+		return FALSE;
+	box = mailbox_alloc(ns->list, name, MAILBOX_FLAG_READONLY);
+	ret = mailbox_exists(box, TRUE, &existence) == 0 &&
+	      existence == MAILBOX_EXISTENCE_SELECT && mailbox_open(box) == 0 &&
+	      xaps_mailbox_get(box, ctx->set, mailbox_r);
+	if (ret) {
+		mailbox_r->owner = p_strdup(ctx->cmd->pool, mailbox_r->owner);
+		mailbox_r->name = p_strdup(ctx->cmd->pool, mailbox_r->name);
+	}
+	mailbox_free(&box);
+	return ret;
+}
+
+/* What is left of the client's list is acknowledged and registered. */
+static void xaps_resolve_mailboxes(struct xaps_command *ctx)
+{
+	ARRAY_TYPE(const_string) wanted = ctx->mailboxes;
+	struct xaps_mailbox mailbox;
+	const char *name;
+	bool found;
+
+	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
+	p_array_init(&ctx->canonical, ctx->cmd->pool, 8);
+	array_foreach_elem(&wanted, name)
+	{
+		T_BEGIN
+		{
+			found = xaps_resolve_mailbox(ctx, name, &mailbox);
+		}
+		T_END;
+		if (!found)
+			continue;
+		array_push_back(&ctx->mailboxes, &name);
+		array_push_back(&ctx->canonical, &mailbox);
+	}
+}
+
 static void xaps_append_pair(string_t *json, const char *key, const char *value)
 {
 	str_printfa(json, "\"%s\":\"", key);
@@ -398,10 +436,29 @@ static void xaps_append_pair(string_t *json, const char *key, const char *value)
 	str_append(json, "\",");
 }
 
+static void xaps_append_canonical(
+    string_t *json, const struct xaps_command *ctx)
+{
+	const struct xaps_mailbox *mailbox;
+	const char *sep = "";
+
+	str_append(json, ",\"Canonical\":[");
+	array_foreach(&ctx->canonical, mailbox)
+	{
+		str_printfa(json, "%s{", sep);
+		xaps_append_pair(json, "owner", mailbox->owner);
+		str_append(json, "\"mailbox\":\"");
+		json_append_escaped(json, mailbox->name);
+		str_append(json, "\"}");
+		sep = ",";
+	}
+	str_append_c(json, ']');
+}
+
 static const char *xaps_register_json(const struct xaps_command *ctx)
 {
 	string_t *json = t_str_new(512);
-	const char *name;
+	const char *name, *sep = "";
 
 	str_append_c(json, '{');
 	xaps_append_pair(json, "ApsAccountId", ctx->account_id);
@@ -411,15 +468,33 @@ static const char *xaps_register_json(const struct xaps_command *ctx)
 	str_append(json, "\"Mailboxes\":[");
 	array_foreach_elem(&ctx->mailboxes, name)
 	{
-		if (str_data(json)[str_len(json) - 1] != '[')
-			str_append_c(json, ',');
-		str_append_c(json, '"');
+		str_printfa(json, "%s\"", sep);
 		json_append_escaped(json, name);
 		str_append_c(json, '"');
+		sep = ",";
 	}
+	str_append_c(json, ']');
+	if (array_count(&ctx->canonical) > 0)
+		xaps_append_canonical(json, ctx);
 	/* We do send the mailbox lines. */
-	str_append(json, "],\"MailboxesAcknowledged\":true}");
+	str_append(json, ",\"MailboxesAcknowledged\":true}");
 	return str_c(json);
+}
+
+/* Only what is known by its spelling alone. */
+static void xaps_keep_plain(struct xaps_command *ctx)
+{
+	const char *const *names;
+	unsigned int i, count;
+
+	names = array_get(&ctx->mailboxes, &count);
+	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
+	for (i = 0; i < count; i++) {
+		if (xaps_mailbox_is_plain(
+			array_idx(&ctx->canonical, i), ctx->set, names[i]))
+			array_push_back(&ctx->mailboxes, &names[i]);
+	}
+	array_clear(&ctx->canonical);
 }
 
 static void xaps_register_post(struct xaps_command *ctx)
@@ -435,6 +510,13 @@ static void xaps_register_post(struct xaps_command *ctx)
 		.event_name = "xaps_register_finished",
 	};
 
+	if (strlen(request.json) > XAPS_REQUEST_MAX) {
+		e_warning(request.event,
+		    "xaps: too many mailboxes for one request: those that are "
+		    "shared or have several names are not pushed");
+		xaps_keep_plain(ctx);
+		request.json = xaps_register_json(ctx);
+	}
 	event_add_str(request.event, "mailbox",
 	    t_strndup(t_array_const_string_join(&ctx->mailboxes, ","),
 		XAPS_EVENT_MAILBOX_MAX));
@@ -463,6 +545,7 @@ static bool xaps_register(struct xaps_command *ctx)
 		    "[UNAVAILABLE] Push notifications are not available now.");
 		return TRUE;
 	}
+	xaps_resolve_mailboxes(ctx);
 	cmd->func = xaps_command_continue;
 	cmd->context = ctx;
 	cmd->state = CLIENT_COMMAND_STATE_WAIT_EXTERNAL;
@@ -501,14 +584,13 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
 		    cmd, t_strdup_printf("BAD " XAPS_COMMAND ": %s.", error));
 		return TRUE;
 	}
-	if (ctx->set->inbox_only)
-		xaps_only_inbox(ctx);
-	if (array_count(&ctx->mailboxes) == 0) {
+	if (ctx->set->inbox_only && !xaps_only_inbox(ctx)) {
 		xaps_send_no(cmd, "Only INBOX is pushed for this user.");
 		return TRUE;
 	}
 	if (array_count(&ctx->mailboxes) > XAPS_MAILBOXES_MAX) {
-		xaps_send_no(cmd, "[LIMIT] Too many mailboxes.");
+		xaps_send_no(
+		    cmd, "[LIMIT] Too many mailboxes, 1000 are possible.");
 		return TRUE;
 	}
 	return xaps_register(ctx);
@@ -544,7 +626,7 @@ static void xaps_imap_client_add(struct client *client)
 			e_error(client->user->event, "xaps: %s", error);
 		return;
 	}
-	if (set->off)
+	if (set->off || compat_push_is_off(client->user))
 		return;
 	xclient = p_new(client->pool, struct xaps_imap_client, 1);
 	xclient->set = set;

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "xaps-client.h"
 #include "xaps-log.h"
+#include "xaps-mailbox.h"
 #include "xaps-push-notification-plugin.h"
 
 /* While the daemon is away: its restart, or an upgrade. */
@@ -86,8 +87,9 @@ static void xaps_push_answered(
 	}
 }
 
-static const char *xaps_notify_json(
-    const char *username, const char *mailbox, const struct xaps_push_txn *txn)
+/* Username is whose session it was. */
+static const char *xaps_notify_json(const char *username,
+    const struct xaps_mailbox *mailbox, const struct xaps_push_txn *txn)
 {
 	string_t *json = t_str_new(256);
 	const char *sep = "";
@@ -96,7 +98,11 @@ static const char *xaps_notify_json(
 	str_append(json, "{\"Username\":\"");
 	json_append_escaped(json, username);
 	str_append(json, "\",\"Mailbox\":\"");
-	json_append_escaped(json, mailbox);
+	json_append_escaped(json, mailbox->name);
+	if (strcmp(mailbox->owner, username) != 0) {
+		str_append(json, "\",\"Owner\":\"");
+		json_append_escaped(json, mailbox->owner);
+	}
 	str_append(json, "\",\"Events\":[");
 	for (i = 0; i < N_ELEMENTS(xaps_events); i++) {
 		if (!txn->seen[i])
@@ -131,7 +137,7 @@ static struct xaps_client *xaps_push_client(const struct xaps_push_user *puser)
 }
 
 static void xaps_push_send(const struct xaps_push_user *puser,
-    const char *mailbox, const struct xaps_push_txn *txn)
+    struct mailbox *box, const struct xaps_push_txn *txn)
 {
 	struct xaps_request request = {
 		.path = "/notify",
@@ -141,11 +147,14 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 		.mergeable = TRUE,
 		.event_name = "xaps_notify_finished",
 	};
+	struct xaps_mailbox mailbox;
 	struct xaps_client *client;
 
-	if (!xaps_is_clean(puser->set->username) || !xaps_is_clean(mailbox)) {
+	if (!xaps_is_clean(puser->set->username) ||
+	    !xaps_mailbox_get(box, puser->set, &mailbox)) {
 		e_debug(puser->user->event,
-		    "xaps: no notification: name is not valid UTF-8");
+		    "xaps: no notification: nobody can watch %s",
+		    mailbox_get_vname(box));
 		return;
 	}
 	client = xaps_push_client(puser);
@@ -153,9 +162,9 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 		return;
 	longest_timeout_msecs =
 	    I_MAX(longest_timeout_msecs, puser->set->timeout_msecs);
-	request.json = xaps_notify_json(puser->set->username, mailbox, txn);
+	request.json = xaps_notify_json(puser->set->username, &mailbox, txn);
 	request.event = xaps_event_create(puser->user);
-	event_add_str(request.event, "mailbox", mailbox);
+	event_add_str(request.event, "mailbox", mailbox.name);
 	xaps_client_post(
 	    client, puser->set, &request, xaps_push_answered, NULL);
 }
@@ -193,7 +202,9 @@ static bool xaps_driver_begin_txn(struct push_notification_driver_txn *dtxn)
 
 	if (puser->set == NULL)
 		return FALSE;
-	if (puser->set->inbox_only && !dtxn->ptxn->mbox->inbox_user)
+	/* Other users may watch what is not his own. */
+	if (puser->set->inbox_only && !dtxn->ptxn->mbox->inbox_user &&
+	    mailbox_get_namespace(dtxn->ptxn->mbox)->owner == puser->user)
 		return FALSE;
 	for (i = 0; i < N_ELEMENTS(xaps_events); i++)
 		compat_push_event_init(
@@ -225,8 +236,7 @@ static void xaps_driver_end_txn(
 		return;
 	T_BEGIN
 	{
-		xaps_push_send(dtxn->duser->context,
-		    mailbox_get_vname(dtxn->ptxn->mbox), txn);
+		xaps_push_send(dtxn->duser->context, dtxn->ptxn->mbox, txn);
 	}
 	T_END;
 }

@@ -130,8 +130,8 @@ static int write_all(struct saver *s, const char *aside, const char *path)
 {
 	int rc = 0;
 
-	s->fd = open(
-	    aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	unlink(aside); /* of a save that was cut short */
+	s->fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (s->fd < 0)
 		return -1;
 	store_each(s->q->store, save_of, s);

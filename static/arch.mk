@@ -1,4 +1,4 @@
-# The machines that we release for, and what Debian calls their compilers.
+# The machines that we release for, and the prefixes of Debian's compilers.
 RELEASES = x86_64 i386 aarch64 armv7 armel mipsel mips riscv64
 
 TRIPLET_x86_64 = x86_64-linux-gnu

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Tests static executables that are built: check.sh ARCH ...  Those for other
-# machines run under qemu.  PYTHON as the Makefile says.
+# Tests static executables that static.mk has built:
+#   check.sh ARCH ...
+# Those for other machines run under qemu.  PYTHON is that of the Makefile.
 set -eu
 
 native=$(uname -m)
@@ -36,7 +37,7 @@ for arch in "$@"; do
 		passed=$((passed + n))
 	done
 	echo "$arch: $passed unit tests passed"
-	# The journey of a mail, and the executable by itself in a jail.
+	# The way of a mail, and the executable alone in an empty root.
 	STATIC=1 XAPSD=$(pwd)/$out/xapsd XAPSD_WRAP=$run \
 		PLUGIN=$(pwd)/build/plugin \
 		PYTHON=$PYTHON sh tests/pytest.sh "$(pwd)/$out/pytest_cache" -n 3 \

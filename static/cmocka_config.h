@@ -1,5 +1,5 @@
-/* cmocka_config.h - stands in for what cmocka's own build finds out, on musl.
- * No thread-local variables: ld 2.40 makes a text relocation of them on riscv64. */
+/* cmocka_config.h - what cmocka's own build would detect on musl.  No
+ * thread-local variables: ld 2.40 makes text relocations of them on riscv64. */
 #ifndef XAPSD_CMOCKA_CONFIG_H
 #define XAPSD_CMOCKA_CONFIG_H
 
@@ -15,8 +15,8 @@
 #define HAVE_STRSIGNAL 1
 #define HAVE_SIGLONGJMP 1
 
-/* Nor floating point, nor the times of tests, which are taken with it: on MIPS
- * Debian's libgcc would use a unit that a router has not. */
+/* No floating point either, and so no durations of tests: on MIPS, Debian's
+ * libgcc would use an FPU, which routers lack. */
 #define double long
 #define float long
 

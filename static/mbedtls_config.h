@@ -1,36 +1,34 @@
-/* mbedtls_config.h - mbedTLS 3.6 for the static executables: what xapsd uses and
- * nothing else.  Where an option is large, its bytes on x86_64 stand with it, as
- * "make size" counts them (-Os, sections collected, no LTO). */
+/* mbedtls_config.h - mbedTLS 3.6 for the static executables: what xapsd uses
+ * and nothing else.  Large options have their bytes on x86_64 beside them, as
+ * "make size" counts them (no LTO). */
 #ifndef XAPSD_MBEDTLS_CONFIG_H
 #define XAPSD_MBEDTLS_CONFIG_H
 
 /* --- the machine --- */
 
 /* Multiplication in assembler: faster handshakes for a few hundred bytes. */
-#ifndef XAPSD_NO_ASM /* MIPS16 has none */
 #define MBEDTLS_HAVE_ASM
-#endif
-/* Certificates are held against the clock. */
+/* The dates of certificates are checked. */
 #define MBEDTLS_HAVE_TIME
 #define MBEDTLS_HAVE_TIME_DATE
-/* For gmtime_r() and the time of tickets. */
+/* Needed for gmtime_r() and the time of tickets. */
 #define MBEDTLS_PLATFORM_C
 
 /* --- TLS --- */
 
 #define MBEDTLS_SSL_TLS_C
-#define MBEDTLS_SSL_CLI_C	 /* towards Apple */
+#define MBEDTLS_SSL_CLI_C	 /* to Apple */
 #define MBEDTLS_SSL_PROTO_TLS1_2 /* 10,000 bytes */
-/* RFC 7627: without it session resumption in 1.2 can be attacked. */
+/* RFC 7627: without it, resumption in TLS 1.2 can be attacked. */
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_SSL_ALPN		   /* "h2" */
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION /* Apple's names share addresses */
 #define MBEDTLS_SSL_SESSION_TICKETS	   /* cheap reconnects */
-/* Forward secrecy only, as RFC 9113 9.2.2 wants. */
+/* Only with forward secrecy (RFC 9113 9.2.2). */
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
 
-/* TLS 1.3, with PSA below it: 41,000 bytes. */
+/* TLS 1.3 and the part of PSA that it needs: 41,000 bytes. */
 #define MBEDTLS_SSL_PROTO_TLS1_3
 #define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE /* for middleboxes, RFC 8446 D.4 */
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
@@ -40,23 +38,23 @@
 #define MBEDTLS_PSA_CRYPTO_C
 #define MBEDTLS_PSA_CRYPTO_CONFIG
 #define MBEDTLS_PSA_CRYPTO_CONFIG_FILE "static/psa_config.h"
-/* Our random numbers come from getrandom(2): saves entropy.c and ctr_drbg.c, and
- * mbedTLS would read /dev/random on musl. */
+/* Our random numbers come from getrandom(2): saves entropy.c and ctr_drbg.c,
+ * which would read /dev/random on musl. */
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
-/* Nobody changes buffers under PSA's hands: saves copies of them. */
+/* Our buffers do not change during a call of PSA: saves copies of them. */
 #define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS
-/* Room for keys as they come instead of 32 slots from the start. */
+/* Memory for keys as they are needed, instead of 32 slots from the start. */
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
 
 /* The listener for tlsListenAddr: 15,000 bytes.  Without MBEDTLS_SSL_TICKET_C
- * (3,100): Dovecot's processes would not use its tickets. */
+ * (3,100 bytes): Dovecot's processes would not use its tickets. */
 #ifndef XAPSD_NO_TLS_SERVER
 #define MBEDTLS_SSL_SRV_C
 #endif
 
 /* A peer may send records of 16 KB.  Ours are small, except the certificates of
- * our listener: a chain of four takes up to 8 KB and must fit into one buffer.
- * Memory of each connection: 24 KB instead of 32. */
+ * our listener: a chain of four takes up to 8 KB and has to fit into one
+ * buffer. A connection needs 24 KB of memory for both instead of 32. */
 #define MBEDTLS_SSL_IN_CONTENT_LEN 16384
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 8192
 
@@ -65,7 +63,7 @@
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
 #define MBEDTLS_X509_RSASSA_PSS_SUPPORT
-#define MBEDTLS_X509_REMOVE_INFO /* descriptions for people */
+#define MBEDTLS_X509_REMOVE_INFO /* removes descriptions for people */
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
 #define MBEDTLS_PEM_PARSE_C
@@ -73,7 +71,7 @@
 #define MBEDTLS_ASN1_PARSE_C
 #define MBEDTLS_ASN1_WRITE_C /* signatures */
 #define MBEDTLS_OID_C
-#define MBEDTLS_PKCS5_C /* PBKDF2 for .p12 files and keys under a password */
+#define MBEDTLS_PKCS5_C /* PBKDF2, for .p12 files and encrypted keys */
 #define MBEDTLS_PKCS1_V15
 #define MBEDTLS_PKCS1_V21
 
@@ -86,17 +84,17 @@
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED /* JWT, most servers */
 #define MBEDTLS_ECP_DP_SECP384R1_ENABLED /* Apple's and others' CAs */
-/* Not MBEDTLS_ECP_DP_CURVE25519_ENABLED (4,100): who has TLS 1.3 has P-256, too
+/* Not MBEDTLS_ECP_DP_CURVE25519_ENABLED (4,100 bytes): every TLS 1.3 has P-256
  * (RFC 8446 9.1). */
-/* Reduction by the form of these primes: handshakes several times as fast. */
+/* Uses the form of these primes: handshakes are several times as fast. */
 #define MBEDTLS_ECP_NIST_OPTIM
 #define MBEDTLS_MPI_MAX_SIZE 1024 /* RSA up to 8192 bits */
 
 /* --- ciphers and digests --- */
 
 #define MBEDTLS_AES_C /* 6,500 bytes */
-/* The processor's own AES where it has one: a fifth less time per push, and no
- * table look-ups to be timed. */
+/* AES instructions, if the processor has them: a push takes a fifth less time,
+ * and there are no table look-ups whose timing leaks. */
 #ifdef __x86_64__
 #define MBEDTLS_AESNI_C /* 1,700 bytes */
 #endif
@@ -104,10 +102,10 @@
 #define MBEDTLS_AESCE_C /* 1,300 bytes */
 #endif
 #define MBEDTLS_GCM_C
-/* Not MBEDTLS_CHACHAPOLY_C (4,300): who has HTTP/2 or TLS 1.3 has AES-GCM, too
+/* Not MBEDTLS_CHACHAPOLY_C (4,300 bytes): every HTTP/2 and TLS 1.3 has AES-GCM
  * (RFC 9113 9.2.2, RFC 8446 9.1). */
 #define MBEDTLS_CIPHER_C
-#define MBEDTLS_CIPHER_MODE_CBC /* .p12 files and keys under a password */
+#define MBEDTLS_CIPHER_MODE_CBC /* .p12 files and encrypted keys */
 #define MBEDTLS_CIPHER_PADDING_PKCS7
 #define MBEDTLS_DES_C /* 3DES, in .p12 files of Keychain */
 #define MBEDTLS_MD_C
@@ -120,7 +118,7 @@
 
 /* --- small rather than fast --- */
 
-/* In read-only memory, not made at start in 8 KB of everyone's own. */
+/* Tables in read-only memory, instead of 8 KB that are computed at start. */
 #define MBEDTLS_AES_ROM_TABLES
 #define MBEDTLS_AES_FEWER_TABLES
 #define MBEDTLS_SHA256_SMALLER

@@ -1,5 +1,5 @@
-/* psa_config.h - the part of mbedTLS's PSA that TLS 1.3 calls; see
- * mbedtls_config.h.  Everything not wanted here drops out of psa_crypto.c. */
+/* psa_config.h - the part of mbedTLS's PSA that TLS 1.3 needs; see
+ * mbedtls_config.h.  The rest of psa_crypto.c is not compiled. */
 #ifndef XAPSD_PSA_CONFIG_H
 #define XAPSD_PSA_CONFIG_H
 
@@ -13,7 +13,7 @@
 #define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_EXPORT 1
 #define PSA_WANT_KEY_TYPE_ECC_KEY_PAIR_GENERATE 1
 
-/* Signatures.  RSA's do not go through PSA: without it 2,100 bytes less. */
+/* Signatures.  Those of RSA do not use PSA; this saves 2,100 bytes. */
 #define PSA_WANT_ALG_ECDSA 1
 
 /* Key schedule and transcript */

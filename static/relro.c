@@ -1,5 +1,5 @@
-/* relro.c - write-protects what is constant once it is relocated (RELRO).  musl
- * does that for what its dynamic loader loads, not for a static executable. */
+/* relro.c - write-protects data that is constant after relocation (RELRO).
+ * musl's dynamic loader does that; in a static executable nothing does. */
 #include <elf.h>
 #include <link.h>
 #include <stdint.h>
@@ -16,8 +16,8 @@ static void __attribute__((constructor)) protect(void)
 	uintptr_t moved = 0, start, end;
 	int i;
 
-	/* PT_LOAD stands before the others.  A kernel that refuses runs us as
-	 * well, only less safely. */
+	/* PT_LOAD comes before the others.  If the kernel refuses, the program
+	 * runs all the same, only less safely. */
 	for (i = 0; i < __ehdr_start.e_phnum; i++) {
 		if (ph[i].p_type == PT_LOAD && ph[i].p_offset == 0)
 			moved = file - ph[i].p_vaddr;

@@ -1,6 +1,6 @@
-# size.awk - who takes the bytes of an executable: sums the sections that a GNU
-# ld map keeps, by object.  Without LTO, which leaves no names.
-# Section lines: [name] address size file; long names stand on a line alone.
+# size.awk - size of an executable by object file: adds up the sections in a map
+# of GNU ld.  Only without LTO, which leaves no object files to count by.
+# Section lines: [name] address size file; long names have a line of their own.
 function hex(s,   i, n) {
 	s = tolower(s)
 	for (i = 3; i <= length(s); i++)

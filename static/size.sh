@@ -1,5 +1,5 @@
 #!/bin/sh
-# The bytes of an executable that static.mk built without LTO, by part:
+# Size by object file of an executable that static.mk built without LTO:
 #   size.sh build/static/size-ARCH/xapsd
 set -eu
 
@@ -7,10 +7,10 @@ parts=$(mktemp)
 trap 'rm -f "$parts"' EXIT
 awk -f "$(dirname "$0")/size.awk" "$1.map" | sort -rn >"$parts"
 
-echo '   bytes  part'
+echo '   bytes  object file'
 cat "$parts"
 echo
-echo '   bytes  in all'
+echo '   bytes  in total'
 awk '{ n[$2] += $1 } END { for (i in n) printf "%8d  %s\n", n[i], i }' \
 	"$parts" | sort -rn
 

@@ -2,11 +2,11 @@
 
 include static/arch.mk
 
-# This machine's kind, in the words of RELEASES.
+# This machine, as RELEASES names it.
 STATIC_ARCH ?= $(shell uname -m | sed -e 's/^i[3-6]86$$/i386/' \
 	-e 's/^armv[78].*/armv7/' -e 's/^armv[56].*/armel/')
 
-# As many jobs as processors, unless the caller says otherwise.
+# As many jobs as there are processors, unless the caller says otherwise.
 STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
 	$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) \
 	VERSION=$(VERSION) SRCS="$(SRCS)"
@@ -15,7 +15,7 @@ STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
 static: static-$(STATIC_ARCH)
 	@cp build/static/$(STATIC_ARCH)/xapsd build/static/xapsd
 
-# Two makes: which files there are is asked of the fetched folders.
+# Two makes: the second one lists the source files that the first has fetched.
 .PHONY: $(RELEASES:%=static-%)
 $(RELEASES:%=static-%): static-%:
 	@sh tests/deps.sh static cross/$(TRIPLET_$*)
@@ -33,7 +33,7 @@ release:
 		build/static/src/mbedtls/LICENSE >dist/LICENSES
 	@cd dist && sha256sum xapsd-* LICENSES >SHA256SUMS && cat SHA256SUMS
 
-# Who takes the bytes: without LTO, which leaves no names to count by.
+# Size by object file, without LTO, which leaves none to count by.
 size:
 	@sh tests/deps.sh static cross/$(TRIPLET_$(STATIC_ARCH))
 	@+$(STATIC_MAKE) -s ARCH=$(STATIC_ARCH) sources
@@ -41,14 +41,14 @@ size:
 		OUT=build/static/size-$(STATIC_ARCH)
 	@sh static/size.sh build/static/size-$(STATIC_ARCH)/xapsd
 
-# Bytes and memory of every file in dist/.
+# Size and memory of every file in dist/.
 bench-static:
 	@sh tests/deps.sh build bench qemu
 	@$(PYTHON) tests/bench/released.py
 
-# Builds them and runs them: unit tests, the journey of a mail, an empty root.
+# Builds and tests them: unit tests, the way of a mail, an empty root.
 CHECK_STATIC ?= $(sort $(STATIC_ARCH) aarch64)
-# Not the comparison with another library, which is about our code only.
+# The comparison with another library need not be repeated here.
 STATIC_TESTS = $(filter-out %_nghttp2_test.c,$(wildcard tests/unit/*_test.c))
 check-static:
 	@sh tests/deps.sh build check static qemu \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds a static executable again in another directory, and compares:
+# Builds a static executable again in another directory and compares the two:
 #   twice.sh ARCH VERSION SOURCES...
 set -eu
 

@@ -225,8 +225,9 @@ static void bad_write(struct loader *l, const void *p, size_t n)
 		return;
 	if (l->bad_fd < 0) {
 		snprintf(path, sizeof(path), "%s.bad", l->s->path);
-		l->bad_fd =
-		    open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+		l->bad_fd = open(path,
+		    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+		    0600);
 		if (l->bad_fd < 0) {
 			l->bad_error = errno;
 			return;

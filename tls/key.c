@@ -1,4 +1,4 @@
-/* tls/key.c - private keys, certificates, signatures, digests, randomness. */
+/* tls/key.c - keys, certificates, signatures, digests, random numbers. */
 #include "tls/mbed.h"
 
 #include <assert.h>
@@ -40,7 +40,7 @@ int tls_rng(void *unused, unsigned char *p, size_t n)
 }
 
 #if defined(MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG)
-/* PSA's generator in a build without mbedTLS's own. */
+/* For PSA, in a build without mbedTLS's own generator. */
 psa_status_t mbedtls_psa_external_get_random(
     mbedtls_psa_external_random_context_t *unused, uint8_t *p, size_t n,
     size_t *n_r)
@@ -54,7 +54,7 @@ psa_status_t mbedtls_psa_external_get_random(
 
 /* --- private keys --- */
 
-/* mbedTLS says the same of a key in several ways, by version and container. */
+/* mbedTLS has several codes for one fault of a key, by version and format. */
 static const struct {
 	int code;
 	const char *text;
@@ -72,10 +72,10 @@ static const struct {
 	{ MBEDTLS_ERR_PK_UNKNOWN_PK_ALG,
 	    "holds a key that is neither RSA nor EC" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
-	    "holds an EC key on a curve that TLS does not use: take P-256" },
+	    "holds an EC key on a curve that TLS does not use: use P-256" },
 	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
-	    "holds a key under an encryption that xapsd does not know: write "
-	    "it anew by \"openssl pkey -aes256 -in … -out …\"" },
+	    "holds a key in an encryption that xapsd does not know: "
+	    "convert it with \"openssl pkey -aes256 -in … -out …\"" },
 	{ 0, NULL },
 };
 
@@ -97,7 +97,7 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 		    (unsigned)-ret);
 }
 
-/* PKCS#8 under a password, by our own means; mbedTLS's codes. */
+/* Encrypted PKCS#8, by tls/pbe.c.  Returns a code of mbedTLS. */
 static int parse_encrypted(
     mbedtls_pk_context *pk, const char *text, const char *password)
 {
@@ -133,7 +133,7 @@ struct tls_key *tls_key_parse(
     const char *text, size_t len, const char *password, char err[ERR_MAX])
 {
 	struct tls_key *k = xcalloc(1, sizeof(*k));
-	/* PEM is known by the NUL that is counted in. */
+	/* mbedTLS recognises PEM by the NUL within its length. */
 	size_t n = text[0] == 0x30 ? len : len + 1;
 	int ret;
 
@@ -206,7 +206,7 @@ void tls_cert_free(struct tls_cert *c)
 	free(c);
 }
 
-/* Exchanges two certificates of one list; none points to itself. */
+/* Exchanges two certificates of a list, or one with itself. */
 static void swap(mbedtls_x509_crt *a, mbedtls_x509_crt *b)
 {
 	mbedtls_x509_crt tmp = *a;
@@ -230,8 +230,8 @@ bool tls_cert_matches(struct tls_cert *c, const struct tls_key *k)
 	return false;
 }
 
-/* The proleptic Gregorian calendar; time_t may have 32 bits. */
-static int64_t seconds(const mbedtls_x509_time *t)
+/* Seconds since 1970, without timegm(): time_t may have 32 bits. */
+static int64_t seconds_of(const mbedtls_x509_time *t)
 {
 	int y = t->mon <= 2 ? t->year - 1 : t->year;
 	int m = (t->mon + 9) % 12; /* from March */
@@ -243,12 +243,24 @@ static int64_t seconds(const mbedtls_x509_time *t)
 
 int64_t tls_cert_not_before(const struct tls_cert *c)
 {
-	return seconds(&c->crt.valid_from);
+	return seconds_of(&c->crt.valid_from);
 }
 
 int64_t tls_cert_not_after(const struct tls_cert *c)
 {
-	return seconds(&c->crt.valid_to);
+	return seconds_of(&c->crt.valid_to);
+}
+
+const mbedtls_x509_name *tls_name_find(
+    const mbedtls_x509_name *name, const void *oid, size_t oid_len)
+{
+	const mbedtls_x509_name *found = NULL;
+
+	for (; name != NULL; name = name->next)
+		if (name->oid.len == oid_len &&
+		    memcmp(name->oid.p, oid, oid_len) == 0)
+			found = name;
+	return found;
 }
 
 int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
@@ -295,7 +307,7 @@ static void digest(
 {
 	int ret = mbedtls_md(mbedtls_md_info_from_type(type), data, len, out);
 
-	/* It fails only if mbedTLS was built without the digest. */
+	/* Fails only if mbedTLS was built without this digest. */
 	assert(ret == 0);
 	(void)ret;
 }
@@ -310,7 +322,6 @@ void tls_sha256(const void *data, size_t len, unsigned char out[32])
 	digest(MBEDTLS_MD_SHA256, data, len, out);
 }
 
-/* RFC 7518 3.4. */
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
     unsigned char sig_r[64], char err[ERR_MAX])
 {

@@ -1,5 +1,5 @@
-/* tls/p12.c - reads PKCS#12 (RFC 7292): the files that Keychain and openssl
- * export.  DER only, password integrity only. */
+/* tls/p12.c - reads PKCS#12 files (RFC 7292) as Keychain and openssl export
+ * them: in DER, and protected by a password, not by a public key. */
 #include "tls/mbed.h"
 
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static const unsigned char oid_bag[] = { BAGS }; /* and the kind */
 static const unsigned char oid_x509[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
 	0x01, 0x09, 0x16, 0x01 };
 
-/* RFC 7292 D: the last byte of the bag's OID. */
+/* The last byte of a bag's OID (RFC 7292 D). */
 enum bag {
 	BAG_KEY = 1,
 	BAG_SHROUDED_KEY = 2,
@@ -39,8 +39,8 @@ struct p12 {
 	size_t n_keys, n_certs;
 };
 
-/* Steps into a tag: p stands at its content, whose end is returned; NULL if it
- * is another tag or does not fit. */
+/* Moves *p to the content of an element and returns the end of that.  NULL if
+ * the tag is another one or the element does not fit. */
 static unsigned char *enter(
     unsigned char **p, const unsigned char *end, int tag)
 {
@@ -52,7 +52,7 @@ static unsigned char *enter(
 }
 
 /* ContentInfo, SafeBag and CertBag all begin with an OID and [0] EXPLICIT.
- * Returns the end of that value, where p stands, or NULL. */
+ * Moves *p to the value and returns its end, or NULL. */
 static unsigned char *enter_typed(
     unsigned char **p, const unsigned char *end, mbedtls_asn1_buf *oid)
 {
@@ -98,14 +98,14 @@ static enum tls_pbe_status add_cert(
 	if (end == NULL || tls_octets(&p, end, &der) != 0)
 		return TLS_PBE_BAD;
 	if (!tls_oid_is(&oid, oid_x509, sizeof(oid_x509)))
-		return TLS_PBE_OK; /* SDSI: nobody's */
-	/* One that mbedTLS cannot read may be a CA that nobody needs. */
+		return TLS_PBE_OK; /* an SDSI certificate */
+	/* One that mbedTLS cannot read may be a CA that is not needed. */
 	if (mbedtls_x509_crt_parse_der(&f->cert->crt, der.p, der.len) == 0)
 		f->n_certs++;
 	return TLS_PBE_OK;
 }
 
-/* SafeContents ::= SEQUENCE OF SafeBag; its nesting is the file's choice. */
+/* SafeContents ::= SEQUENCE OF SafeBag; the file decides how deep they nest. */
 static enum tls_pbe_status read_bags(
     struct p12 *f, unsigned char *p, const unsigned char *end, int depth)
 {
@@ -173,7 +173,7 @@ static enum tls_pbe_status read_encrypted(
 		return st;
 	st = read_bags(f, plain, plain + len, 0);
 	tls_pbe_free(plain, len);
-	/* Rubbish inside is what a wrong password makes. */
+	/* A wrong password leaves nonsense inside. */
 	return st == TLS_PBE_BAD ? TLS_PBE_WRONG : st;
 }
 
@@ -292,13 +292,13 @@ static void explain_p12(
 {
 	static const char *const text[] = {
 		[TLS_PBE_OK] = "",
-		[TLS_PBE_WRONG] = "is locked with another password: "
+		[TLS_PBE_WRONG] = "is encrypted with another password: "
 				  "certificatePassword is wrong",
 		[TLS_PBE_BAD] = "is damaged or not PKCS#12 in DER",
 		[TLS_PBE_UNKNOWN] =
 		    "uses an encryption that xapsd does not know: convert it "
-		    "by \"openssl pkcs12 -in … -nodes -out push.pem\" and set "
-		    "certificateFilePem: push.pem",
+		    "with \"openssl pkcs12 -in … -nodes -out push.pem\" and "
+		    "set certificateFilePem: push.pem",
 	};
 
 	if (st == TLS_PBE_WRONG && password == NULL)
@@ -308,7 +308,7 @@ static void explain_p12(
 		err_set(err, "%s", text[st]);
 }
 
-/* The pair in the file, which may hold several keys and CAs. */
+/* Finds the key with its certificate among several keys and CAs. */
 static int take_pair(struct p12 *f, struct tls_cert **cert_r,
     struct tls_key **key_r, char err[ERR_MAX])
 {
@@ -324,8 +324,8 @@ static int take_pair(struct p12 *f, struct tls_cert **cert_r,
 		}
 	if (f->n_keys == 0)
 		err_set(err, "holds no private key: export the certificate "
-			     "together with its key (in Keychain, open the "
-			     "certificate's triangle and choose both)");
+			     "together with its key (in Keychain, expand the "
+			     "certificate and select both)");
 	else if (f->n_certs == 0)
 		err_set(err, "holds no certificate: export it together with "
 			     "the key");

@@ -1,6 +1,6 @@
-/* tls/pbe.c - opens what a password encrypts in key files: PBES1 as PKCS#12
- * uses it (RFC 7292) and PBES2 (RFC 8018).  Our own, since mbedTLS 2.28 knows no AES
- * there, neither version RC2, and both take non-ASCII passwords wrongly. */
+/* tls/pbe.c - password-based decryption of key files: PBES1 as PKCS#12 uses it
+ * (RFC 7292) and PBES2 (RFC 8018).  mbedTLS cannot do it all: 2.28 has no AES
+ * there, neither version has RC2, and both get non-ASCII passwords wrong. */
 #include "tls/mbed.h"
 
 #include <stdlib.h>
@@ -8,8 +8,7 @@
 
 #include "buf.h"
 
-/* A file that asks for more would stop the daemon for minutes on a router;
- * today's tools take 2,048 to 600,000. */
+/* More would stop a router's daemon for minutes; tools use 2,048 to 600,000. */
 #ifndef ITERATIONS_MAX
 #define ITERATIONS_MAX 10000000
 #endif
@@ -17,7 +16,7 @@
 #define KEY_MAX 32
 #define BLOCK_MAX 16
 
-/* --- RC2 (RFC 2268), which old exports use for the certificate --- */
+/* --- RC2 (RFC 2268), for the certificate in files of old tools --- */
 
 static const unsigned char rc2_pi[256] = { 0xd9, 0x78, 0xf9, 0xc4, 0x19, 0xdd,
 	0xb5, 0xed, 0x28, 0xe9, 0xfd, 0x79, 0x4a, 0xa0, 0xd8, 0x9d, 0xc6, 0x7e,
@@ -42,7 +41,7 @@ static const unsigned char rc2_pi[256] = { 0xd9, 0x78, 0xf9, 0xc4, 0x19, 0xdd,
 	0x0c, 0x5f, 0xb9, 0xb1, 0xcd, 0x2e, 0xc5, 0xf3, 0xdb, 0x47, 0xe5, 0xa5,
 	0x9c, 0x77, 0x0a, 0xa6, 0x20, 0x68, 0xfe, 0x7f, 0xc1, 0xad };
 
-/* RFC 2268 2; the effective bits are all the bits of the key. */
+/* RFC 2268 2; all bits of the key are effective. */
 static void rc2_expand(const unsigned char *key, size_t n, uint16_t k[64])
 {
 	unsigned char l[128];
@@ -74,7 +73,8 @@ static void rc2_unmix(uint16_t r[4], const uint16_t *k)
 	}
 }
 
-/* RFC 2268 4: 5, 6 and 5 rounds of mixing, parted by mashing. */
+/* RFC 2268 4: 5, 6 and 5 mixing rounds, with a mashing round after the first
+ * and the second group. */
 static void rc2_decrypt_block(
     const uint16_t k[64], const unsigned char in[8], unsigned char out[8])
 {
@@ -96,7 +96,7 @@ static void rc2_decrypt_block(
 	}
 }
 
-static int rc2_cbc(const unsigned char *key, size_t key_len,
+static int rc2_decrypt_cbc(const unsigned char *key, size_t key_len,
     const unsigned char *iv, const unsigned char *in, size_t len,
     unsigned char *out, size_t *out_len_r)
 {
@@ -126,7 +126,7 @@ static int rc2_cbc(const unsigned char *key, size_t key_len,
 
 /* --- passwords --- */
 
-/* One character of UTF-8, or of Latin-1 where it is none. */
+/* Reads one character of UTF-8, or of Latin-1 if it is not valid UTF-8. */
 static unsigned long next_char(const char **s, bool utf8)
 {
 	const unsigned char *p = (const unsigned char *)*s;
@@ -147,8 +147,8 @@ static unsigned long next_char(const char **s, bool utf8)
 	return c;
 }
 
-/* BMPString with its two bytes of NUL (RFC 7292 B.1). */
-static size_t to_bmp(const char *s, bool utf8, unsigned char *out)
+/* Writes a BMPString with its two NUL bytes (RFC 7292 B.1). */
+static size_t write_bmp(const char *s, bool utf8, unsigned char *out)
 {
 	unsigned long c;
 	size_t n = 0;
@@ -181,8 +181,8 @@ bool tls_password_init(
 	if (pw->len == 0 && variant == 1)
 		return true;
 	pw->bmp = xmalloc(2 * pw->len + 2);
-	/* OpenSSL before 1.1 took each byte for a character. */
-	pw->bmp_len = to_bmp(pw->text, variant == 0, pw->bmp);
+	/* OpenSSL before 1.1 made a character of each byte. */
+	pw->bmp_len = write_bmp(pw->text, variant == 0, pw->bmp);
 	return true;
 }
 
@@ -196,7 +196,7 @@ void tls_password_free(struct tls_password *pw)
 
 /* --- key derivation --- */
 
-/* I of RFC 7292 B.2 step 6: one block of it, I + B + 1. */
+/* RFC 7292 B.2 step 6, for one block: I = I + B + 1. */
 static void add_block(unsigned char *i, const unsigned char *b, size_t v)
 {
 	unsigned carry = 1;
@@ -208,7 +208,7 @@ static void add_block(unsigned char *i, const unsigned char *b, size_t v)
 	}
 }
 
-static void repeat(
+static void fill_repeated(
     unsigned char *out, size_t n, const unsigned char *from, size_t len)
 {
 	size_t i;
@@ -235,8 +235,8 @@ int tls_p12_derive(const struct tls_password *pw, mbedtls_md_type_t type,
 	p_len = (pw->bmp_len + v - 1) / v * v;
 	di = xmalloc(v + s_len + p_len);
 	memset(di, id, v);
-	repeat(di + v, s_len, salt->p, salt->len);
-	repeat(di + v + s_len, p_len, pw->bmp, pw->bmp_len);
+	fill_repeated(di + v, s_len, salt->p, salt->len);
+	fill_repeated(di + v + s_len, p_len, pw->bmp, pw->bmp_len);
 	while (n > 0) {
 		mbedtls_md(md, di, v + s_len + p_len, a);
 		for (round = 1; round < iterations; round++)
@@ -245,7 +245,7 @@ int tls_p12_derive(const struct tls_password *pw, mbedtls_md_type_t type,
 		memcpy(out, a, k);
 		out += k;
 		n -= k;
-		repeat(b, v, a, u);
+		fill_repeated(b, v, a, u);
 		for (i = 0; i < s_len + p_len; i += v)
 			add_block(di + v + i, b, v);
 	}
@@ -315,7 +315,7 @@ static const unsigned char oid_pbes2[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
 	0x01, 0x05, 0x0d };
 static const unsigned char oid_pbkdf2[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
 	0x01, 0x05, 0x0c };
-/* hmacWithSHA1 and on: the last byte differs (RFC 8018 B.1) */
+/* hmacWithSHA1 to hmacWithSHA512, without the last byte (RFC 8018 B.1) */
 static const unsigned char oid_hmac[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
 	0x02 };
 
@@ -346,7 +346,7 @@ static mbedtls_md_type_t prf_digest(const mbedtls_asn1_buf *oid)
 	return types[oid->p[n] - 7];
 }
 
-static int cbc(const struct scheme *s, const unsigned char *key,
+static int decrypt_cbc(const struct scheme *s, const unsigned char *key,
     const unsigned char *iv, const mbedtls_asn1_buf *in, unsigned char *out,
     size_t *out_len_r)
 {
@@ -354,7 +354,7 @@ static int cbc(const struct scheme *s, const unsigned char *key,
 	int ret;
 
 	if (s->cipher == MBEDTLS_CIPHER_NONE)
-		return rc2_cbc(
+		return rc2_decrypt_cbc(
 		    key, s->key_len, iv, in->p, in->len, out, out_len_r);
 	mbedtls_cipher_init(&c);
 	ret =
@@ -373,7 +373,7 @@ static int cbc(const struct scheme *s, const unsigned char *key,
 	return ret;
 }
 
-/* The parameters that both kinds boil down to. */
+/* What PBES1 and PBES2 have in common. */
 struct pbe {
 	const struct scheme *scheme;
 	unsigned char key[KEY_MAX], iv[BLOCK_MAX];
@@ -478,7 +478,8 @@ enum tls_pbe_status tls_pbe_open(const mbedtls_asn1_buf *oid,
 	if (st == TLS_PBE_OK) {
 		/* mbedTLS may write one block more than it keeps. */
 		*out_r = xmalloc(in->len + BLOCK_MAX);
-		if (cbc(pbe.scheme, pbe.key, pbe.iv, in, *out_r, len_r) != 0) {
+		if (decrypt_cbc(
+			pbe.scheme, pbe.key, pbe.iv, in, *out_r, len_r) != 0) {
 			tls_pbe_free(*out_r, in->len + BLOCK_MAX);
 			*out_r = NULL;
 			st = TLS_PBE_WRONG;
@@ -510,7 +511,7 @@ enum tls_pbe_status tls_pbe_key(unsigned char *der, size_t len,
 	st = tls_pbe_open(&oid, &params, &in, pw, &plain, &n);
 	if (st != TLS_PBE_OK)
 		return st;
-	/* A wrong password leaves good padding once in 256 times. */
+	/* With a wrong password the padding is right once in 256 times. */
 	if (mbedtls_pk_parse_key(pk, plain, n, NULL, 0 PK_RNG) != 0)
 		st = TLS_PBE_WRONG;
 	tls_pbe_free(plain, n);

@@ -1,5 +1,5 @@
-/* tls/verify.c - judges the peer's certificate and says in words what is wrong
- * with it or with the handshake. */
+/* tls/verify.c - checks the peer's certificate, and explains in words what is
+ * wrong with it or with the handshake. */
 #include "tls/mbed.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <strings.h>
 #include <time.h>
 
-/* Which complaint is told if there are several: the more basic one. */
+/* Of several faults the most basic one is reported. */
 enum rank {
 	RANK_NONE,
 	RANK_OTHER,
@@ -16,24 +16,12 @@ enum rank {
 	RANK_TRUST,
 };
 
-#define NAME_MAX_SHOWN 80 /* bytes of a certificate's name in a sentence */
+#define NAME_MAX_SHOWN 80 /* bytes of a certificate's name in a message */
 #define SAN_DNS (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2) /* RFC 5280 4.2.1.6 */
 #define SAN_IP (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7)
 
-const mbedtls_x509_name *tls_name_find(
-    const mbedtls_x509_name *name, const void *oid, size_t oid_len)
-{
-	const mbedtls_x509_name *found = NULL;
-
-	for (; name != NULL; name = name->next)
-		if (name->oid.len == oid_len &&
-		    memcmp(name->oid.p, oid, oid_len) == 0)
-			found = name;
-	return found;
-}
-
-/* A peer's bytes, made fit for a log line. */
-static void copy_shown(char *out, const mbedtls_x509_buf *b)
+/* Copies bytes of a peer; control characters become '?'. */
+static void copy_printable(char *out, const mbedtls_x509_buf *b)
 {
 	size_t i, n = b->len < NAME_MAX_SHOWN ? b->len : NAME_MAX_SHOWN - 1;
 
@@ -43,8 +31,8 @@ static void copy_shown(char *out, const mbedtls_x509_buf *b)
 	out[n] = '\0';
 }
 
-/* How a person calls the owner of this name: CN, else organisation. */
-static const char *show_name(
+/* The name for people: the common name, else the organisation. */
+static const char *display_name(
     const mbedtls_x509_name *name, char out[NAME_MAX_SHOWN])
 {
 	const mbedtls_x509_name *n;
@@ -55,7 +43,7 @@ static const char *show_name(
 		    strlen(MBEDTLS_OID_AT_ORGANIZATION));
 	if (n == NULL)
 		return "(no name)";
-	copy_shown(out, &n->val);
+	copy_printable(out, &n->val);
 	return out;
 }
 
@@ -102,8 +90,8 @@ bool tls_cert_is_for(const mbedtls_x509_crt *crt, const char *host)
 	return !any && cn != NULL && name_is(&cn->val, host);
 }
 
-/* The names that a certificate is good for: one, and how many more. */
-static void show_alt_names(const mbedtls_x509_crt *crt, char *out, size_t size)
+/* The host names of a certificate: the first, and how many more. */
+static void list_host_names(const mbedtls_x509_crt *crt, char *out, size_t size)
 {
 	const mbedtls_x509_sequence *s = &crt->subject_alt_names;
 	char name[NAME_MAX_SHOWN];
@@ -111,15 +99,16 @@ static void show_alt_names(const mbedtls_x509_crt *crt, char *out, size_t size)
 
 	for (; s != NULL; s = s->next)
 		if (s->buf.tag == SAN_DNS && n++ == 0)
-			copy_shown(name, &s->buf);
+			copy_printable(name, &s->buf);
 	if (n > 1)
 		snprintf(out, size, "\"%s\" and %d more", name, n - 1);
 	else
 		snprintf(out, size, "\"%s\"",
-		    n == 1 ? name : show_name(&crt->subject, name));
+		    n == 1 ? name : display_name(&crt->subject, name));
 }
 
-static bool complains(struct tls_verify *v, enum rank rank)
+/* False if a fault of this rank or a more basic one is reported already. */
+static bool raise_rank(struct tls_verify *v, enum rank rank)
 {
 	if ((int)rank <= v->rank)
 		return false;
@@ -127,7 +116,7 @@ static bool complains(struct tls_verify *v, enum rank rank)
 	return true;
 }
 
-static void tell_trust(
+static void explain_trust(
     const struct tls_verify *v, const mbedtls_x509_crt *crt, int depth)
 {
 	char subject[NAME_MAX_SHOWN], issuer[NAME_MAX_SHOWN];
@@ -137,26 +126,26 @@ static void tell_trust(
 
 	if (self && depth == 0)
 		err_set(v->err,
-		    "the server shows a self-signed certificate (\"%s\"): if "
+		    "the server has a self-signed certificate (\"%s\"): if "
 		    "it is the right one, set apnsCaFile to a file with it",
-		    show_name(&crt->subject, subject));
+		    display_name(&crt->subject, subject));
 	else if (self)
 		err_set(v->err,
 		    "the server's certificate comes from the unknown CA "
 		    "\"%s\": if that is right, set apnsCaFile to a file with "
 		    "that CA's certificate",
-		    show_name(&crt->subject, subject));
+		    display_name(&crt->subject, subject));
 	else
 		err_set(v->err,
 		    "the server's certificate \"%s\" is issued by \"%s\", "
 		    "which is not a trusted CA, and the server sends no "
 		    "certificate for it (unknown CA or incomplete chain): set "
 		    "apnsCaFile to a file with the CA's certificate",
-		    show_name(&crt->subject, subject),
-		    show_name(&crt->issuer, issuer));
+		    display_name(&crt->subject, subject),
+		    display_name(&crt->issuer, issuer));
 }
 
-static void tell_time(
+static void explain_time(
     const struct tls_verify *v, const mbedtls_x509_crt *crt, bool expired)
 {
 	const mbedtls_x509_time *t =
@@ -166,27 +155,28 @@ static void tell_time(
 	err_set(v->err,
 	    "the server's certificate \"%s\" %s %04d-%02d-%02d, and this "
 	    "machine's clock says %s: is the clock right?",
-	    show_name(&crt->subject, subject),
+	    display_name(&crt->subject, subject),
 	    expired ? "expired on" : "is not valid before", t->year, t->mon,
 	    t->day, log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
 }
 
-static void tell_name(const struct tls_verify *v, const mbedtls_x509_crt *crt)
+static void explain_name(
+    const struct tls_verify *v, const mbedtls_x509_crt *crt)
 {
 	char names[NAME_MAX_SHOWN + 32];
 
-	show_alt_names(crt, names, sizeof(names));
+	list_host_names(crt, names, sizeof(names));
 	err_set(v->err,
 	    "the server's certificate is for %s, not for \"%s\": is apnsHost "
 	    "right?",
 	    names, v->host);
 }
 
-/* Flags beside trust, time and name. */
+/* Flags other than those of trust, time and name. */
 static const struct {
 	uint32_t flag;
 	const char *text;
-} weak[] = {
+} other_faults[] = {
 	{ MBEDTLS_X509_BADCERT_REVOKED, "is revoked" },
 	{ MBEDTLS_X509_BADCERT_BAD_MD, "is signed with an unsafe digest" },
 	{ MBEDTLS_X509_BADCERT_BAD_PK, "has an unsafe kind of key" },
@@ -197,16 +187,16 @@ static const struct {
 	{ UINT32_MAX, "is not acceptable" },
 };
 
-static void tell_other(
+static void explain_other(
     const struct tls_verify *v, const mbedtls_x509_crt *crt, uint32_t flags)
 {
 	char subject[NAME_MAX_SHOWN];
 	size_t i = 0;
 
-	while ((weak[i].flag & flags) == 0)
+	while ((other_faults[i].flag & flags) == 0)
 		i++;
 	err_set(v->err, "the server's certificate \"%s\" %s",
-	    show_name(&crt->subject, subject), weak[i].text);
+	    display_name(&crt->subject, subject), other_faults[i].text);
 }
 
 int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
@@ -218,23 +208,23 @@ int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 	v->called = true;
 	if (time(NULL) < TLS_CLOCK_MIN_S)
 		*flags &= ~times;
-	/* mbedTLS was given no name to compare if the host is an address. */
+	/* If the host is an address, mbedTLS has no name to compare with. */
 	if (depth == 0 && v->ip_len != 0 && !has_ip(crt, v))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	if (*flags == 0)
 		return 0;
 	if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) {
-		if (complains(v, RANK_TRUST))
-			tell_trust(v, crt, depth);
+		if (raise_rank(v, RANK_TRUST))
+			explain_trust(v, crt, depth);
 	} else if (*flags & times) {
-		if (complains(v, RANK_TIME))
-			tell_time(
+		if (raise_rank(v, RANK_TIME))
+			explain_time(
 			    v, crt, *flags & MBEDTLS_X509_BADCERT_EXPIRED);
 	} else if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) {
-		if (complains(v, RANK_NAME))
-			tell_name(v, crt);
-	} else if (complains(v, RANK_OTHER)) {
-		tell_other(v, crt, *flags);
+		if (raise_rank(v, RANK_NAME))
+			explain_name(v, crt);
+	} else if (raise_rank(v, RANK_OTHER)) {
+		explain_other(v, crt, *flags);
 	}
 	return 0;
 }
@@ -242,34 +232,35 @@ int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 /* RFC 8446 6.2, RFC 5246 7.2. */
 static const struct {
 	unsigned char number;
-	bool cert; /* says something about our certificate */
+	bool cert; /* it is about our certificate */
 	const char *name;
-	const char *text; /* NULL: the name says it */
+	const char *text; /* NULL: the name is clear enough */
 } alerts[] = {
 	{ 10, false, "unexpected_message", NULL },
 	{ 20, false, "bad_record_mac", NULL },
 	{ 22, false, "record_overflow", NULL },
 	{ 40, false, "handshake_failure",
-	    "no TLS version, cipher or key type in common, or it wants a "
+	    "no TLS version, cipher or key type in common, or it requires a "
 	    "client certificate, or another one" },
-	{ 42, true, "bad_certificate", "it cannot make sense of it" },
-	{ 43, true, "unsupported_certificate", "it does not take this kind" },
-	{ 44, true, "certificate_revoked", "its issuer took it back" },
-	{ 45, true, "certificate_expired", "it is past its date: renew it" },
+	{ 42, true, "bad_certificate", "it cannot read it" },
+	{ 43, true, "unsupported_certificate", "it does not accept this type" },
+	{ 44, true, "certificate_revoked", "its issuer revoked it" },
+	{ 45, true, "certificate_expired", "it has expired: renew it" },
 	{ 46, true, "certificate_unknown", "it does not accept it" },
 	{ 47, false, "illegal_parameter", NULL },
 	{ 48, true, "unknown_ca", "it does not trust the issuer" },
-	{ 49, true, "access_denied", "it does not let its owner in" },
+	{ 49, true, "access_denied", "its owner has no access" },
 	{ 50, false, "decode_error", NULL },
-	{ 51, false, "decrypt_error", "a signature or key did not fit" },
+	{ 51, false, "decrypt_error", "a signature or key is wrong" },
 	{ 70, false, "protocol_version", "no TLS version in common" },
-	{ 71, false, "insufficient_security", "it wants stronger ciphers" },
+	{ 71, false, "insufficient_security", "it requires stronger ciphers" },
 	{ 80, false, "internal_error", "the fault is on its side" },
 	{ 90, false, "user_canceled", NULL },
 	{ 109, false, "missing_extension", NULL },
 	{ 110, false, "unsupported_extension", NULL },
 	{ 112, false, "unrecognized_name", "it has no service of that name" },
-	{ 116, false, "certificate_required", "it wants a client certificate" },
+	{ 116, false, "certificate_required",
+	    "it requires a client certificate" },
 	{ 120, false, "no_application_protocol",
 	    "it does not speak HTTP/2 on this port" },
 	{ 0, false, NULL, NULL },
@@ -296,7 +287,7 @@ void tls_explain_alert(
 		err_set(err, "%s ended TLS with the alert %s", peer, name);
 }
 
-/* The names of some codes differ between 2.28 and 3.6, their meaning hardly. */
+/* 2.28 and 3.6 name some codes differently, but use them for the same. */
 static const struct {
 	int code;
 	const char *text;
@@ -305,11 +296,11 @@ static const struct {
 	    "closed the connection during the TLS handshake" },
 	{ MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY,
 	    "closed the connection during the TLS handshake" },
-	{ MBEDTLS_ERR_SSL_INVALID_RECORD, "sends something that is not TLS" },
-	{ MBEDTLS_ERR_SSL_INVALID_MAC, "sent a record that was damaged" },
-	{ -0x6E80, "speaks only a TLS version older than 1.2" },
+	{ MBEDTLS_ERR_SSL_INVALID_RECORD, "sent something that is not TLS" },
+	{ MBEDTLS_ERR_SSL_INVALID_MAC, "sent a damaged record" },
+	{ -0x6E80, "supports only a TLS version older than 1.2" },
 	{ MBEDTLS_ERR_SSL_FEATURE_UNAVAILABLE,
-	    "asks for a feature of TLS that this program lacks" },
+	    "asks for a TLS feature that xapsd does not support" },
 	{ 0, NULL },
 };
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Prints what the daemon costs, as one table; each row names the command or the
-means that made it.  Asserts nothing: tests/bench/budget does.
+"""Prints what the daemon costs, as one table; each row says how it was measured.
+It checks nothing: check_budget.py does.
 
 XAPSD: the executable (default ./xapsd).  BENCH_BIG=1: also a million
 registrations.  BENCH_ONLY=memory,latency: only these parts."""
@@ -21,7 +21,7 @@ from certs import Certs
 from xapsd import ROOT, executable
 
 CLIENTS = (1, 16, 64)
-ROUNDS = 3              # medians of so many, daemon and h2load in turn
+ROUNDS = 3              # of daemon and h2load in turn; rows are medians
 LOAD_S = 2
 PACED_PER_S = 200
 PACED_S = 5
@@ -32,7 +32,7 @@ KIB, MIB = 1024, 1024 * 1024
 class Bench:
     def __init__(self, folder):
         self.folder = folder
-        # of their own: the daemon watches their folder
+        # A folder of their own, since the daemon watches it.
         (folder / "certs").mkdir()
         self.certs = Certs(str(folder / "certs"))
         self.far = Far(folder, self.certs)
@@ -137,8 +137,8 @@ def idle_clients(b):
 
 # --- pushes ---
 
-class Shot:
-    """One loaded stretch of the daemon's life."""
+class LoadRun:
+    """The daemon under load for some seconds."""
 
     def __init__(self, b, daemon, clients):
         body = notification(0).replace("000000", "%06d")
@@ -158,8 +158,8 @@ class Shot:
                      self.load.cpu_s) / self.seconds
 
 
-def median(shots, name):
-    return statistics.median(getattr(s, name) for s in shots)
+def median(runs, name):
+    return statistics.median(getattr(s, name) for s in runs)
 
 
 def throughput(b):
@@ -168,7 +168,7 @@ def throughput(b):
         for clients in CLIENTS:
             ours, theirs = [], []
             for _ in range(ROUNDS):
-                ours.append(Shot(b, daemon, clients))
+                ours.append(LoadRun(b, daemon, clients))
                 theirs.append(h2load(b.folder, b.far, clients, 20000
                                      if clients > 1 else 8000))
             throughput_rows(b, clients, ours, theirs)
@@ -191,13 +191,13 @@ def throughput_rows(b, clients, ours, theirs):
           "%.0f/s, %.3f s" % (their_rate, their_cpu), theirs[0].command)
     b.row("%s: CPU per 10,000 notifications" % many,
           "%.3f s" % median(ours, "asked_cpu"),
-          "of which some share a push, when the far end is behind")
+          "some share a push when the far end is slower")
     b.row("%s: our part of h2load's rate, CPU" % many,
           "%.2f, %.2f" % (rate / their_rate, spent / their_cpu), "the above")
 
 
 def loaded_memory(b):
-    """Sampled while 64 clients are at work."""
+    """Sampled while 64 clients are busy."""
     with b.daemon() as daemon:
         daemon.up()
         body = notification(0).replace("000000", "%06d")
@@ -220,7 +220,7 @@ def percentile(values, p):
 
 
 def latency(b):
-    """One client, evenly paced; the relay sees the push leave."""
+    """One client at a steady rate; the relay records when the push passes."""
     relay = Relay(b.far)
     with b.daemon(relay) as daemon:
         daemon.up()
@@ -237,7 +237,7 @@ def latency(b):
         spent = (cpu(daemon.pid) - spent) * 1e4 / len(took)
         asker.close()
     relay.close()
-    how = "1 client at %d/s; a relay stamps the bytes" % PACED_PER_S
+    how = "1 client at %d/s; times of a relay" % PACED_PER_S
     b.row("paced: notify to push on the wire, p50, p99", "%.2f, %.2f ms" % (
         percentile(took, 50), percentile(took, 99)), how)
     b.row("paced: CPU per 10,000 pushes", "%.2f s" % spent,
@@ -286,16 +286,16 @@ def tls_records(b):
         with b.daemon(relay) as daemon:
             daemon.up()
             records, out = relay.records, relay.out
-            shot = Shot(b, daemon, clients)
+            run = LoadRun(b, daemon, clients)
             b.row("TLS records, bytes per push, %d clients" % clients,
-                  "%.2f, %.0f" % ((relay.records - records) / shot.pushes,
-                                  (relay.out - out) / shot.pushes),
-                  shot.load.command + ", through a relay")
+                  "%.2f, %.0f" % ((relay.records - records) / run.pushes,
+                                  (relay.out - out) / run.pushes),
+                  run.load.command + ", through a relay")
         relay.close()
 
 
 def syscalls(b):
-    """Through strace, which slows: only the numbers are of use."""
+    """Under strace, which slows it down: only the counts are meaningful."""
     for clients in (1, 16):
         with b.daemon() as daemon:
             daemon.up()
@@ -304,11 +304,11 @@ def syscalls(b):
                 ["strace", "-qq", "-c", "-f", "-o", str(out), "-p",
                  str(daemon.pid)], stderr=subprocess.DEVNULL)
             wait_for(lambda: traced(daemon.pid), "strace")
-            shot = Shot(b, daemon, clients)
+            run = LoadRun(b, daemon, clients)
             tracer.terminate()
             tracer.wait()
             b.row("system calls per push, %d clients" % clients,
-                  calls(out, shot.pushes), "strace -c")
+                  calls(out, run.pushes), "strace -c")
 
 
 def traced(pid):
@@ -339,7 +339,7 @@ def instructions(b):
 # --- idle ---
 
 def idle(b):
-    """Counted while the other parts run: it is not theirs."""
+    """A daemon that stays idle while the other parts are measured."""
     daemon = b.daemon(pushTimeout="3s")
     daemon.start()
     daemon.up()
@@ -348,7 +348,7 @@ def idle(b):
     daemon.settle()
     asker.close()
     memory_row(b, "idle, connected", daemon.pid)
-    time.sleep(4)       # a last look for overdue answers
+    time.sleep(4)       # pushTimeout: its last timer has ended
     return daemon, wakeups(daemon.pid), time.monotonic()
 
 
@@ -400,16 +400,16 @@ def main():
     b.row("what", "figure", "how")
     print("|---|---|---|")
     try:
-        resting = idle(b) if only == [""] or "idle" in only else None
+        idle_run = idle(b) if only == [""] or "idle" in only else None
         for part in PARTS:
             if only == [""] or part.__name__ in only:
                 part(b)
-        if resting:
-            idle_end(b, *resting)
+        if idle_run:
+            idle_end(b, *idle_run)
     finally:
         b.far.close()
         shutil.rmtree(folder, ignore_errors=True)
-    print("%.0f s in all, load average %.1f"
+    print("%.0f s in total, load average %.1f"
           % (time.monotonic() - begin, os.getloadavg()[0]))
 
 

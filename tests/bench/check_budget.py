@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Checks what can be repeated exactly against tests/bench/budget; exit 1 and a
-line for each figure over it.  XAPSD: the executable (default ./xapsd)."""
+"""Measures what gives the same figures every time and compares them with
+tests/bench/budget; exits 1 if one is over it.  XAPSD: the executable (default
+./xapsd)."""
 
 import os
 import pathlib
@@ -68,7 +69,7 @@ def instructions(b):
 
 
 class Idle:
-    """A daemon that has pushed and is left alone meanwhile."""
+    """A daemon that has pushed once and is idle while others are measured."""
 
     def __init__(self, b):
         self.daemon = b.daemon(pushTimeout="3s").start()
@@ -82,8 +83,8 @@ class Idle:
     def pause(self, until_s):
         time.sleep(max(0, self.begin + until_s - time.monotonic()))
 
-    def look(self):
-        """From here on it has nothing to look for any more."""
+    def begin_count(self):
+        """After 6 s no timer is left: pushTimeout is 3 s."""
         self.pause(6)
         self.begin = time.monotonic()
         self.first = wakeups(self.daemon.pid)
@@ -100,7 +101,7 @@ def measure(b):
     idle = Idle(b)
     yield from sizes(b)
     yield from wire(b)
-    idle.look()
+    idle.begin_count()
     yield from memory(b)
     yield from instructions(b)
     yield from idle.figure()

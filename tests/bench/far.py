@@ -1,6 +1,6 @@
-"""What stands around the daemon while it is measured: the far end (nghttpd with
-an empty file per known token), a relay that counts what goes by, the load
-generators, and what the kernel says of a process."""
+"""What the measurements need besides the daemon: a far end (nghttpd with an empty
+file for each token it knows), a relay that counts what passes, load generators,
+and the kernel's figures of a process."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 from apple import free_port     # noqa: E402
 from xapsd import Xapsd         # noqa: E402
 
-DEVICES = 1000          # that the far end knows; loads go round them
+DEVICES = 1000          # known to the far end; loads use them in turn
 START_S = 30
 
 
@@ -63,7 +63,7 @@ def quietly(command):
                             stderr=subprocess.DEVNULL)
 
 
-# --- what the kernel says of a process ---
+# --- the kernel's figures of a process ---
 
 def _status(pid, key):
     with open("/proc/%d/status" % pid) as f:
@@ -79,8 +79,8 @@ def resident(pid):
 
 
 def private(pid):
-    """Bytes of its own: not the pages of files, which others share and the
-    kernel may drop."""
+    """Bytes of anonymous memory: not the pages of files, which are shared and
+    can be dropped."""
     return _status(pid, "RssAnon") * 1024
 
 
@@ -98,7 +98,7 @@ def cpu(pid):
 
 
 def written(pid):
-    """Bytes that its files made the disk take."""
+    """Bytes that its files wrote to the disk."""
     with open("/proc/%d/io" % pid) as f:
         for line in f:
             if line.startswith("write_bytes:"):
@@ -134,9 +134,9 @@ class Far:
 
 
 class Relay(threading.Thread):
-    """Passes bytes between daemon and far end, and knows when which came:
-    `out` what the daemon sent, `records` how many TLS records that was,
-    `out_ns` and `back_ns` the time of the last of each way."""
+    """Passes bytes between daemon and far end, and counts them: `out` and `back`
+    are the bytes of each direction, `records` the TLS records of the daemon,
+    `out_ns` and `back_ns` the times of the last bytes."""
 
     def __init__(self, far):
         super().__init__(daemon=True)
@@ -203,7 +203,7 @@ def write_database(path, n, acked=False):
 
 
 class Daemon(Xapsd):
-    """With n registrations; to: a Far or a Relay."""
+    """Has n registrations and pushes to a Far or a Relay."""
 
     def __init__(self, folder, certs, to, n=DEVICES, acked=False, **config):
         folder.mkdir()
@@ -234,12 +234,12 @@ class Daemon(Xapsd):
         return self.metric("pushes_delivered_total")
 
     def settle(self):
-        """All that was asked for is sent and answered."""
+        """Waits until every push is answered."""
         wait_for(lambda: self.metric("queue_length") == 0, "empty queue")
 
 
 class Asker:
-    """One client that asks one thing at a time, on a kept connection."""
+    """A client with one connection and one request at a time."""
 
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -264,7 +264,7 @@ class Asker:
 # --- loads ---
 
 class Load:
-    """What a load generator did: requests, seconds, its own CPU seconds."""
+    """What a load generator did: requests, seconds, and its own CPU seconds."""
 
     def __init__(self, requests, seconds, cpu_s, command):
         self.requests, self.seconds = requests, seconds
@@ -295,7 +295,7 @@ def wrk(daemon, script, clients, seconds, *args):
 
 
 def h2load(folder, far, streams, requests):
-    """The same requests without us: the yardstick."""
+    """The same requests sent by h2load, to compare with."""
     payload = folder / "payload"
     payload.write_text('{"aps":{"account-id":"%s"}}' % account(0))
     uris = folder / "uris"
@@ -322,8 +322,8 @@ def h2load(folder, far, streams, requests):
 # --- instructions ---
 
 def callgrind(folder, certs, far, pushes):
-    """{module: instructions} of a whole life with so many pushes, each waited
-    for; a module is one of our files, or a library."""
+    """{module: instructions} of a whole run with this many pushes, one at a time.
+    A module is one of our files, or a library."""
     out = folder / "callgrind.out"
     relay = Relay(far)
     os.environ["XAPSD_WRAP"] = (
@@ -336,7 +336,7 @@ def callgrind(folder, certs, far, pushes):
                 back = relay.back
                 asker.notify(i % 20)
                 wait_for(lambda: relay.back > back, "answer", pause=0.0005)
-                time.sleep(0.002)   # read, too
+                time.sleep(0.002)   # the daemon reads it in that time
             asker.close()
     finally:
         del os.environ["XAPSD_WRAP"]
@@ -350,7 +350,7 @@ KINDS = {"fl": "fl", "fi": "fl", "fe": "fl", "cfi": "fl", "cfl": "fl",
 
 def _read_callgrind(path):
     """Self cost by module.  Lines: "fl=(1) name", "ob=(2)", costs "+3 17"; the
-    line behind "calls=" is somebody else's."""
+    line after "calls=" is the cost of the function called."""
     names, cost = {"fl": {}, "ob": {}}, {}
     at = {"fl": "?", "ob": "?"}
     skip = False
@@ -377,12 +377,12 @@ def _read_callgrind(path):
 
 
 def per_push(folder, certs, far, few=100, many=400):
-    """Instructions per push, by module: the difference of two lives."""
-    lives = []
+    """Instructions per push, by module: the difference of two runs."""
+    runs = []
     for n in (few, many):
         sub = folder / ("callgrind-%d" % n)
         sub.mkdir()
-        lives.append(callgrind(sub, certs, far, n))
+        runs.append(callgrind(sub, certs, far, n))
         shutil.rmtree(sub, ignore_errors=True)
-    return {module: (n - lives[0].get(module, 0)) / (many - few)
-            for module, n in lives[1].items()}
+    return {module: (n - runs[0].get(module, 0)) / (many - few)
+            for module, n in runs[1].items()}

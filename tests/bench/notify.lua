@@ -1,4 +1,4 @@
--- One notification after the other, round all devices that the far end knows.
+-- One notification after the other, for all devices of the far end in turn.
 -- args: number of devices, body of the first one with its digits as %06d.
 local requests, at = {}, 0
 

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""What the released executables take, as a table: released.py [FILE ...], all
-of dist/ by default.  Each is connected to a far end over TLS 1.3 and idle.
+"""Prints size and memory of the released executables as a table:
+    released.py [FILE ...]
+by default of all in dist/.  Each is connected over TLS 1.3 and idle.
 
-A foreign one runs under qemu, with all its addresses in one window of qemu's
-own: so the kernel tells its pages from qemu's."""
+Those for other machines run under qemu, with all their addresses in one window,
+which distinguishes their pages from qemu's own."""
 
 import os
 import pathlib
@@ -36,12 +37,12 @@ def runs_here(path):
 def qemu(arch):
     name, _, options = QEMU[arch].partition(" ")
     # 32-bit machines have a window of 4 GB anyway
-    room = " -R %#x" % WINDOW_SIZE if "64" in arch else ""
-    return "qemu-%s-static %s -B %#x%s" % (name, options, WINDOW, room)
+    size = " -R %#x" % WINDOW_SIZE if "64" in arch else ""
+    return "qemu-%s-static %s -B %#x%s" % (name, options, WINDOW, size)
 
 
 def writable(path):
-    """Bytes of .data and the like, and of .bss."""
+    """Bytes of writable sections: in the file, and .bss."""
     text = subprocess.run(["readelf", "-SW", path], check=True, text=True,
                           stdout=subprocess.PIPE).stdout
     data = bss = 0
@@ -55,7 +56,7 @@ def writable(path):
 
 
 def memory(pid, foreign):
-    """KiB: resident, and of it private."""
+    """KiB resident, and the private part of it."""
     total = {"Rss": 0, "Anonymous": 0}
     low, high = (WINDOW, WINDOW + WINDOW_SIZE) if foreign else (0, 1 << 63)
     inside = False

@@ -1,6 +1,7 @@
 """The life of the packages in a bare Debian: walk.py ROOT, in namespaces of its
 own.  Follows the README's section on Debian.  There is no systemd running: the
-daemon and Dovecot are started by hand, with the package's user and paths."""
+daemon and Dovecot are started by hand, with the package's user and paths.
+live.py goes on with one."""
 
 import imaplib
 import json
@@ -16,6 +17,8 @@ import time
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(sys.argv[1])
+SNIPPET = ROOT / "etc/dovecot/conf.d/90-xaps.conf"
+ENTER = ["chroot", ROOT]
 LIMIT_S = 30
 ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
 TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
@@ -29,7 +32,7 @@ ITS_OWN = re.compile(
 def run(*command, **options):
     """In the chroot; its output, or the end."""
     result = subprocess.run(
-        ["chroot", ROOT, *command], text=True, stdout=subprocess.PIPE,
+        [*ENTER, *command], text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=4 * LIMIT_S, **options)
     if result.returncode:
         sys.exit("%s: status %d\n%s" % (
@@ -73,7 +76,7 @@ def prepare():
     policy = ROOT / "usr/sbin/policy-rc.d"
     # is asked when a service is to be started: notes what it would find
     policy.write_text("#!/bin/sh\n"
-                      "stat -c \"$* %U:%G\" /etc/xapsd/xapsd.yaml >>/tmp/asked\n"
+                      "stat -c \"$* %U:%a\" /etc/xapsd/xapsd.yaml >>/tmp/asked\n"
                       "exit 101\n")
     policy.chmod(0o755)
     os.environ.update(DEBIAN_FRONTEND="noninteractive", LC_ALL="C",
@@ -83,9 +86,18 @@ def prepare():
 
 
 def install(*debs):
-    run("apt-get", "-q", "-y", "--no-install-recommends",
-        "-o", "APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0", "install",
-        *("/tmp/" + d for d in debs))
+    """Returns what services are asked for, as if systemd were running, and what
+    was printed."""
+    (ROOT / "tmp/asked").unlink(missing_ok=True)
+    systemd = ROOT / "run/systemd/system"
+    systemd.mkdir(parents=True)
+    said = run("apt-get", "-q", "-y", "--no-install-recommends",
+               "-o", "APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0",
+               "-o", "Dpkg::Options::=--force-confold", "install",
+               *("/tmp/" + d for d in debs))
+    shutil.rmtree(ROOT / "run/systemd")
+    asked = (ROOT / "tmp/asked").read_text().splitlines()
+    return [a for a in asked if a.startswith("xapsd")], said
 
 
 def attributes(path):
@@ -94,52 +106,88 @@ def attributes(path):
 
 def check_installed():
     for path, wanted in (
-            ("/etc/xapsd/xapsd.yaml", "root:xapsd 640"),
-            ("/var/lib/xapsd", "xapsd:xapsd 750"),
+            ("/etc/xapsd", "root:xapsd 750"),
+            ("/etc/xapsd/xapsd.yaml", "xapsd:xapsd 600"),
+            ("/var/lib/xapsd", "xapsd:xapsd 700"),
             ("/run/xapsd", "xapsd:xapsd 755"),
             ("/usr/sbin/xapsd", "root:root 755")):
         expect(attributes(path) == wanted,
                "%s is %s: %s" % (path, wanted, attributes(path)))
     expect(re.match(r"xapsd:x:\d+:\d+:[^:]*:/var/lib/xapsd:\S*nologin",
                     run("getent", "passwd", "xapsd")), "the user xapsd")
+    expect(sorted(run("id", "-nG", "xapsd").split()) == ["xapsd", "xapsd-mail"],
+           "xapsd may give its socket to xapsd-mail")
+    for unit, target in (("xapsd.service", "multi-user"),
+                         ("xapsd.socket", "sockets")):
+        expect((ROOT / "etc/systemd/system" / (target + ".target.wants") / unit)
+               .is_symlink(), unit + " is on")
     expect("lib95_xaps" not in run("dpkg", "-L", "xapsd"), "two packages")
 
 
-def configure():
+def configure(install_key):
+    """As the README says, up to the starts."""
     key = subprocess.run(
         ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
          "ec_paramgen_curve:P-256"], check=True, capture_output=True).stdout
-    (ROOT / "etc/xapsd/AuthKey_ABCDE12345.p8").write_bytes(key)
-    run("chgrp", "xapsd", "/etc/xapsd/AuthKey_ABCDE12345.p8")
-    run("chmod", "640", "/etc/xapsd/AuthKey_ABCDE12345.p8")
+    (ROOT / "root/AuthKey_ABCDE12345.p8").write_bytes(key)
+    run("install", *install_key.split(), "/root/AuthKey_ABCDE12345.p8",
+        "/etc/xapsd/")
     with open(ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
         f.write("keyFileP8: AuthKey_ABCDE12345.p8\n"
                 "keyFileKeyId: ABCDE12345\nkeyFileTeamId: TEAM123456\n"
                 "keyFileTopic: com.apple.mobilemail.push.com.example\n"
                 # nobody: there is no network here
                 "apnsHost: 127.0.0.1\napnsPort: 1\n")
-    shutil.copy(ROOT / "usr/share/doc/dovecot-xaps/examples/90-xaps.conf",
-                ROOT / "etc/dovecot/conf.d/90-xaps.conf")
+    shutil.copy(ROOT / "usr/share/doc/dovecot-xaps/examples/90-xaps.conf", SNIPPET)
     run("sed", "-i", "s/^#mail_access/mail_access/",
         "/etc/dovecot/conf.d/90-xaps.conf")
     with open(ROOT / "etc/dovecot/local.conf", "w") as f:
         f.write("mail_location = maildir:~/Maildir\nssl = no\n"
                 "disable_plaintext_auth = no\n"
                 "log_path = /var/log/dovecot.log\nlisten = 127.0.0.1\n")
+    run("doveconf", "-n")
+
+
+def start_dovecot():
+    # it keeps its output open
+    subprocess.run(["chroot", ROOT, "dovecot"], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def unconfigure():
+    run("doveadm", "stop")
+    for path in (SNIPPET, ROOT / "etc/dovecot/local.conf",
+                 ROOT / "var/log/dovecot.log"):
+        path.unlink()
 
 
 class Daemon:
-    """As the unit starts it."""
+    """As the unit starts it; with sockets by xapsd.socket, or its own."""
 
-    def __init__(self):
+    def __init__(self, activated=False):
         self.log = open(ROOT / "var/log/xapsd.log", "a+")
-        self.process = subprocess.Popen(
-            ["chroot", ROOT, "setpriv", "--reuid", "xapsd", "--regid",
-             "xapsd", "--init-groups", "--inh-caps", "-all", "xapsd", "-c",
-             "/etc/xapsd/xapsd.yaml"], stdout=self.log, stderr=self.log)
+        command = ["chroot", ROOT, "setpriv", "--reuid", "xapsd", "--regid",
+                   "xapsd", "--init-groups", "--inh-caps", "-all"]
+        daemon = ["xapsd", "-c", "/etc/xapsd/xapsd.yaml"]
+        if activated:
+            command[2:2] = ["systemd-socket-activate", "-l",
+                            "/run/xapsd/xapsd.sock"]
+        self.process = subprocess.Popen(command + daemon, stdout=self.log,
+                                        stderr=self.log)
+        if activated:
+            self.as_the_socket_unit_says()
         until(lambda: self.process.poll() is not None
               or (ROOT / "run/xapsd/xapsd.sock").exists(), "socket of xapsd")
         expect(self.process.poll() is None, self.text())
+
+    @staticmethod
+    def as_the_socket_unit_says():
+        until((ROOT / "run/xapsd/xapsd.sock").exists, "socket")
+        unit = next(ROOT.glob("*lib/systemd/system/xapsd.socket")).read_text()
+        says = dict(re.findall("^(Socket[A-Z]\\w+)=(.*)", unit, re.M))
+        run("chown", "%(SocketUser)s:%(SocketGroup)s" % says,
+            "/run/xapsd/xapsd.sock")
+        run("chmod", says["SocketMode"], "/run/xapsd/xapsd.sock")
 
     def text(self):
         return (ROOT / "var/log/xapsd.log").read_text()
@@ -148,6 +196,7 @@ class Daemon:
         self.process.terminate()
         expect(self.process.wait(LIMIT_S) == 0, self.text())
         self.log.close()
+        (ROOT / "run/xapsd/xapsd.sock").unlink(missing_ok=True)
 
 
 def use_it():
@@ -172,48 +221,184 @@ def use_it():
     lmtp.quit()
 
 
+def mail_from_a_link(path):
+    """What a user gets who has a link to a file in his Maildir."""
+    folder = ROOT / "home/alice/Maildir/cur"
+    link = folder / "1.link:2,"
+    link.symlink_to(path)
+    imap = imaplib.IMAP4("127.0.0.1", 143, LIMIT_S)
+    imap.login("alice", "secret")
+    imap.select()
+    try:
+        _, parts = imap.fetch("1:*", "(BODY.PEEK[])")
+    except imaplib.IMAP4.abort:     # may not be read: Dovecot hangs up
+        parts = []
+    imap.shutdown()
+    link.unlink()
+    return b"".join(p if isinstance(p, bytes) else b"".join(p)
+                    for p in parts if p)
+
+
+def nobody_else_reads(*paths):
+    """As every mail process may be: of the user, in Dovecot's groups, and still
+    in those of 0.1.0."""
+    for path in paths:
+        for groups in ("xapsd", "xapsd-mail"):
+            result = subprocess.run(
+                ["chroot", ROOT, "setpriv", "--reuid", "alice", "--regid",
+                 "alice", "--groups", groups, "cat", path],
+                capture_output=True)
+            expect(result.returncode and not result.stdout,
+                   "group %s cannot read %s" % (groups, path))
+
+
+def postinst_once_more():
+    return run("env", "DPKG_MAINTSCRIPT_PACKAGE=xapsd",
+               "/var/lib/dpkg/info/xapsd.postinst", "configure", "0.1.0")
+
+
+def make_newer(deb):
+    """The next version of a package: /tmp/newer.deb."""
+    run("dpkg-deb", "-R", "/tmp/" + deb, "/tmp/newer")
+    control = ROOT / "tmp/newer/DEBIAN/control"
+    control.write_text(re.sub(r"^Version: (.*)", r"Version: \1+1",
+                              control.read_text(), flags=re.M))
+    run("dpkg-deb", "-b", "/tmp/newer", "/tmp/newer.deb")
+
+
+def upgrade_from_the_first(old, new):
+    """0.1.0, set up as its README said, becomes this one."""
+    say("0.1.0 as it was, to be upgraded")
+    install(*("old/" + d for d in old.values()))
+    run("useradd", "--system", "vmail")
+    run("usermod", "-a", "-G", "xapsd", "vmail")
+    configure("-g xapsd -m 640")
+    start_dovecot()
+    elsewhere = ROOT / "root/elsewhere.pem"
+    elsewhere.write_text("of another program")
+    elsewhere.chmod(0o640)
+    run("chgrp", "xapsd", "/root/elsewhere.pem")
+    (ROOT / "etc/xapsd/link.pem").symlink_to("/root/elsewhere.pem")
+    daemon = Daemon()
+    use_it()
+    expect(b"PRIVATE KEY" in mail_from_a_link(
+        "/etc/xapsd/AuthKey_ABCDE12345.p8"), "0.1.0 gave the key away")
+    config = (ROOT / "etc/xapsd/xapsd.yaml").read_text()
+    snippet = SNIPPET.read_text()
+
+    say("upgrade from 0.1.0")
+    daemon.stop()
+    asked, said = install(*new.values())
+    # the first stops both: one question, as the answer is no
+    expect([a.rsplit(" ", 1)[0] for a in asked] == [
+        "xapsd.socket stop", "xapsd.socket start", "xapsd.service restart"],
+        "the socket unit takes over while xapsd is stopped: %s" % asked)
+    check_installed()
+    expect((ROOT / "etc/xapsd/xapsd.yaml").read_text() == config,
+           "the configuration stays")
+    key = "/etc/xapsd/AuthKey_ABCDE12345.p8"
+    expect(attributes(key) == "xapsd:xapsd 600", attributes(key))
+    expect(attributes("/root/elsewhere.pem") == "root:xapsd 640",
+           "a link is not followed")
+    expect(SNIPPET.read_text() == snippet.replace(
+        "\nmail_access_groups = xapsd\n",
+        "\nmail_access_groups = xapsd-mail\n") != snippet,
+        "the shipped line is moved, and only that")
+    expect([p.name for p in SNIPPET.parent.glob("90-xaps*")] == [SNIPPET.name],
+           "nothing is left beside it")
+    expect("xapsd-mail" in run("id", "-nG", "vmail").split(),
+           "members of group xapsd come along")
+    expect("note" not in said and "pushes wait for you" not in said, said)
+    daemon = Daemon(activated=True)
+    use_it()
+    expect("alice" in run("xapsd", "list"), "the registration stays")
+    expect(b"KEY" not in mail_from_a_link(key), "the key is nobody's mail")
+    nobody_else_reads(key, "/etc/xapsd/xapsd.yaml",
+                      "/var/lib/xapsd/database.json")
+
+    say("upgrade from 0.1.0, set up in another way")
+    moved = SNIPPET.read_text()
+    for line, is_noted in (("mail_access_groups = xapsd games", True),
+                           ("mail_access_groups = xapsd,xapsd-mail", False)):
+        theirs = moved.replace("mail_access_groups = xapsd-mail", line)
+        SNIPPET.write_text(theirs)
+        said = postinst_once_more()
+        expect(SNIPPET.read_text() == theirs, "another line stays")
+        expect(("pushes wait for you" in said) == is_noted, said)
+    run("doveadm", "reload")
+    use_it()
+    theirs = snippet + "nonsense {\n"
+    SNIPPET.write_text(theirs)
+    postinst_once_more()
+    expect(SNIPPET.read_text() == theirs, "a broken configuration stays")
+    SNIPPET.write_text(moved)
+    # the unit would serve another socket than the one that is asked for
+    enabled = ROOT / "etc/systemd/system/sockets.target.wants/xapsd.socket"
+    enabled.unlink()
+    with open(ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
+        f.write("socketGroup: vmail\n")
+    expect("xapsd.socket stays off" in postinst_once_more(), "it says so")
+    expect(not enabled.is_symlink(), "a socket of one's own stays in use")
+
+    daemon.stop()
+    unconfigure()
+    elsewhere.unlink()
+    run("apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "purge", "xapsd",
+        "dovecot-xaps")
+    shutil.rmtree(ROOT / "etc/xapsd")
+    run("userdel", "vmail")
+
+
 def queue_length():
     return json.loads(run("xapsd", "status", "--json"))["queue"]
 
 
+def packages(folder):
+    return {p.name.split("_")[0]: p.name for p in (ROOT / folder).glob("*.deb")}
+
+
 def main():
     prepare()
-    debs = {p.name.split("_")[0]: p.name for p in (ROOT / "tmp").glob("*.deb")}
+    debs, old = packages("tmp"), packages("tmp/old")
     before = paths()
+    if old:
+        upgrade_from_the_first(old, debs)
+        expect(paths() == before, "nothing is left: %s" % sorted(
+            paths() ^ before))
 
     say("install")
-    systemd = ROOT / "run/systemd/system"   # as if it were running
-    systemd.mkdir(parents=True)
-    install(*debs.values())
-    shutil.rmtree(ROOT / "run/systemd")
-    asked = (ROOT / "tmp/asked").read_text()
-    expect("xapsd.service start root:xapsd" in asked.splitlines(),
-           "xapsd may read its configuration when it is started: " + asked)
+    asked, _ = install(*debs.values())
+    expect(asked == ["xapsd.socket start xapsd:600",
+                     "xapsd.service start xapsd:600"],
+           "xapsd may read its configuration when it is started: %s" % asked)
     check_installed()
-    configure()
-    run("doveconf", "-n")
+    configure("-o xapsd -g xapsd -m 600")
+    start_dovecot()
     daemon = Daemon()
-    # it keeps its output open
-    subprocess.run(["chroot", ROOT, "dovecot"], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    expect(attributes("/run/xapsd/xapsd.sock") == "xapsd:xapsd-mail 660",
+           "mail processes may use the socket")
+    expect("127.0.0.1:11619" not in subprocess.run(
+        ["ss", "-ltn"], check=True, capture_output=True, text=True).stdout,
+        "no TCP unless it is wanted")
 
     say("run: a registration and a mail")
     use_it()
     until(lambda: "alice" in run("xapsd", "list"), "registration")
     until(queue_length, "push in the queue")
+    nobody_else_reads(
+        "/etc/xapsd/AuthKey_ABCDE12345.p8", "/etc/xapsd/xapsd.yaml",
+        "/var/lib/xapsd/database.json")
     log = (ROOT / "var/log/dovecot.log").read_text()
     expect("rror" not in log, "Dovecot has nothing to complain of:\n" + log)
 
     say("upgrade")
-    folder = ROOT / "tmp/newer"
-    run("dpkg-deb", "-R", "/tmp/" + debs["xapsd"], "/tmp/newer")
-    control = (folder / "DEBIAN/control").read_text()
-    (folder / "DEBIAN/control").write_text(re.sub(
-        r"^Version: (.*)", r"Version: \1+1", control, flags=re.M))
-    run("dpkg-deb", "-b", "/tmp/newer", "/tmp/newer.deb")
+    make_newer(debs["xapsd"])
     config = (ROOT / "etc/xapsd/xapsd.yaml").read_text()
     daemon.stop()
-    install("newer.deb")
+    asked, _ = install("newer.deb")
+    expect(asked == ["xapsd.socket start xapsd:600",
+                     "xapsd.service restart xapsd:600"],
+           "the socket stays open: %s" % asked)
     expect(run("dpkg-query", "-W", "-f", "${Version}", "xapsd").endswith("+1"),
            "the newer one is there")
     check_installed()
@@ -225,9 +410,7 @@ def main():
 
     say("remove")
     daemon.stop()
-    run("doveadm", "stop")
-    (ROOT / "etc/dovecot/conf.d/90-xaps.conf").unlink()
-    (ROOT / "etc/dovecot/local.conf").unlink()
+    unconfigure()
     run("apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "remove", "xapsd", "dovecot-xaps")
     expect(not (ROOT / "usr/sbin/xapsd").exists(), "the program is gone")
     for name in ("etc/xapsd/xapsd.yaml", "var/lib/xapsd/database.json"):
@@ -247,4 +430,5 @@ def main():
     say("all is well")
 
 
-main()
+if __name__ == "__main__":
+    main()

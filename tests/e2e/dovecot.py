@@ -80,6 +80,28 @@ def version():
 
 # --- configuration, a function for each line of Dovecot ---
 
+def namespace(name, *, path=None, layout=None, driver="maildir", **lines):
+    """A namespace in the form of this Dovecot.  prefix and path of a shared
+    one hold USER and HOME for the name and the home of the owner."""
+    old = version()[:2] == (2, 3)
+    for key in set(lines) & {"prefix", "alias_for"}:
+        lines[key] = lines[key].replace("USER", "%%u" if old else "$user")
+    if path is not None:
+        path = path.replace("USER", "%%u" if old else "%{owner_user}")
+        path = path.replace("HOME", "%%h" if old else "%{owner_home}")
+    if old and path is not None:
+        lines["location"] = f"{driver}:{path}" + (
+            f":LAYOUT={layout}" if layout else "")
+    elif path is not None:
+        lines.update(mail_driver=driver, mail_path=path)
+        if layout:
+            lines["mailbox_list_layout"] = layout
+    text = "".join(f"  {k} = {v}\n" for k, v in lines.items())
+    return f"namespace {name} {{\n{text}}}\n"
+
+
+INBOX = dict(inbox="yes", separator="/")
+
 SERVICES = """
 service imap-login {{
   chroot =
@@ -170,10 +192,7 @@ userdb {{
   args = uid={d.uid} gid={d.gid} home={d.home}/%u allow_all_users=yes {
       " ".join(f"{k}={v}" for k, v in d.userdb.items())}
 }}
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
+{d.namespaces}
 """
 
 
@@ -244,10 +263,7 @@ userdb static {{
 {lines(d.userdb.items(), 4)}
   }}
 }}
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
+{d.namespaces}
 """
 
 
@@ -263,6 +279,7 @@ class Dovecot:
     """tmpdir: a directory that every user may enter; a folder is made in it.
     plugin_dir: where our built modules are; None for a Dovecot without them.
     xaps_settings: url, user_lookup, timeout_msecs, ...; empty for defaults.
+    namespaces: what namespace() made, instead of a plain one with the INBOX.
     extra: more lines for the end of dovecot.conf.
     userdb: more userdb fields; values may hold %u.
     mail_plugins: more of Dovecot's own, such as acl.
@@ -272,7 +289,7 @@ class Dovecot:
 
     def __init__(self, tmpdir, plugin_dir, xaps_settings=None, *, extra="",
                  userdb=None, driver="xaps", mail_plugins="", sample=False,
-                 plugin_conf=None, prefix=(), debug=False):
+                 plugin_conf=None, prefix=(), debug=False, namespaces=None):
         self.dir = pathlib.Path(tmpdir) / "dovecot"
         self.plugin_dir = plugin_dir
         self.xaps_settings = dict(xaps_settings or {})
@@ -282,6 +299,7 @@ class Dovecot:
         self.mail_plugins = mail_plugins
         self.sample = sample
         self.plugin_conf = plugin_conf
+        self.namespaces = namespaces or namespace("inbox", **INBOX)
         self.prefix = prefix
         self.view = ()      # a command in front of what reads the config
         self.debug = debug
@@ -334,7 +352,8 @@ class Dovecot:
             os.killpg(process.pid, signal.SIGKILL)
         # The plugin's semaphores, see xaps-log.c.
         key = zlib.crc32(f"{self.dir}/base".encode()) & 0x7fffffff | 1
-        subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
+        if shutil.which("ipcrm"):
+            subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
 
     def reload(self):
         """Takes a changed configuration for new sessions."""

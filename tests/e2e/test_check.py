@@ -6,7 +6,9 @@ import getpass
 import hashlib
 import http.server
 import os
+import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -251,3 +253,166 @@ def test_pass(word):
                           capture_output=True, text=True, timeout=20)
     assert done.returncode == 0
     assert done.stdout.strip() == hashlib.sha256(b"opensesame").hexdigest()
+
+
+# --- what the start would find, without a network ---
+
+@pytest.fixture
+def offline(workdir, certs):
+    """Runs it with the keys given: (status, lines, warnings)."""
+    def run(identity=token_key, **config):
+        config.setdefault("user", getpass.getuser())
+        config.setdefault("apnsHost", "no-such-host.invalid")
+        x = Xapsd(workdir, certs, identity=identity, **config)
+        done = x.run("check", "--offline")
+        return done.returncode, done.stdout.splitlines(), done.stderr
+    return run
+
+
+def test_offline(offline):
+    status, lines, said = offline(port=free_port())
+    assert (status, said) == (0, ""), lines
+    assert [line.split()[:2] for line in lines] == [[s, "ok"] for s in (
+        "configuration", "credentials", "listeners", "database")]
+    assert "xapsd.sock, 127.0.0.1 port " in lines[2]
+    assert "which the start will make" in lines[3]
+
+
+@pytest.mark.parametrize("config, step, words", [
+    ({"user": "nosuchuser"}, "configuration", "there is no user nosuchuser"),
+    ({"socketGroup": "nosuchgroup"}, "listeners", "no group nosuchgroup"),
+    ({"listenAddr": "0.0.0.0", "port": 1}, "listeners", "other machines"),
+    ({"listenAddr": "nonsense", "port": 1}, "listeners", "not an IP address"),
+    ({"socketPath": ""}, "listeners", "nothing to listen on"),
+    ({"socketPath": "{workdir}/file"}, "listeners", "is no socket"),
+    ({"httpUser": "u", "httpPasswordFile": "none"}, "listeners",
+     "No such file"),
+    ({"httpUser": "u", "httpPasswordFile": "empty"}, "listeners", "is empty"),
+    ({"databaseFile": "{workdir}/none/db"}, "database",
+     "cannot write to the folder"),
+    ({"databaseFile": "{workdir}"}, "database", "cannot be read"),
+    ({"keyFileP8": "none.p8"}, "credentials", "No such file"),
+    ({"keyFileKeyId": None}, "credentials", "keyFileKeyId"),
+    ({"tlsCertfile": "file", "tlsKeyfile": "file"}, "TLS",
+     "tlsCertfile"),
+], ids=lambda v: str(v)[:40])
+def test_offline_faults(offline, workdir, config, step, words):
+    """Each of them would end the start, or keep it from its work."""
+    (workdir / "file").write_text("x")
+    (workdir / "empty").write_text("\n")
+    config = {k: v.format(workdir=workdir) if isinstance(v, str) else v
+              for k, v in config.items()}
+    status, lines, _ = offline(**config)
+    assert status == 1, lines
+    assert lines[-1].split()[0] == step and "FAILED" in lines[-1], lines
+    assert words in lines[-1], lines
+
+
+def test_offline_text_of_the_configuration(offline):
+    status, lines, said = offline(delay="soon")
+    assert (status, lines) == (78, []) and "delay" in said
+
+
+def test_offline_what_is_waited_for(offline):
+    """A start would go on without it: told, and no fault."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        status, lines, said = offline(port=s.getsockname()[1])
+    assert status == 0, lines
+    assert "warning" in said and "Address already in use" in said
+    status, lines, said = offline(listenAddr="192.0.2.77", port=free_port(),
+                                  allowInsecure="yes")
+    assert status == 0, lines
+    assert "warning" in said and "does not have this address" in said
+
+
+def test_offline_beside_a_running_daemon(start_xapsd):
+    """It has the ports, the socket and the lock, and notices nothing."""
+    daemon = start_xapsd(tcp=True, user=getpass.getuser())
+    daemon.register("alice", "0715A2B4", "29" * 32)
+    start = daemon.log_size()
+    done = daemon.run("check", "--offline")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "127.0.0.1 port %d" % daemon.port in done.stdout
+    assert "1 registration" in done.stdout
+    daemon.assert_alive()
+    assert daemon.log(start) == ""
+    daemon.register("bob", "0715A2B4", "30" * 32)
+
+
+def test_offline_starts_nothing(workdir, certs):
+    """Connecting would make systemd start the daemon."""
+    x = Xapsd(workdir, certs, user=getpass.getuser())
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(x.socket_path)
+        s.listen()
+        s.setblocking(False)
+        done = x.run("check", "--offline")
+        assert done.returncode == 0, done.stdout
+        with pytest.raises(BlockingIOError):
+            s.accept()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
+def test_offline_looks_as_the_daemon_user(workdir, certs):
+    key = workdir / "k.p8"
+    shutil.copy(certs.p8, key)
+    shutil.copy(certs.ca, workdir / "ca.pem")
+    (workdir / "ca.pem").chmod(0o644)
+    workdir.chmod(0o755)
+    x = Xapsd(workdir, certs, user="nobody", keyFileP8="k.p8",
+              apnsCaFile="ca.pem", databaseFile=str(workdir / "d" / "db"),
+              socketPath=str(workdir / "d" / "s"))
+    (workdir / "d").mkdir()
+
+    def check():
+        done = x.run("check", "--offline")
+        return done.returncode, done.stdout.splitlines()
+    failed(check(), "credentials", "user nobody may not read", "chown nobody",
+           "chmod 600")
+    shutil.chown(key, "nobody")
+    failed(check(), "database", "cannot write to the folder")
+    shutil.chown(workdir / "d", "nobody")
+    status, lines = check()
+    assert status == 0, lines
+    (workdir / "d" / "db").write_text("")
+    (workdir / "d" / "db").chmod(0o600)
+    failed(check(), "database", "may not read and write")
+    # nothing is left behind, by root or by anybody
+    assert os.listdir(workdir / "d") == ["db"]
+
+
+@pytest.mark.parametrize("args", [["list", "--offline"], ["--offline"],
+                                  ["check", "--offline=yes"]])
+def test_offline_is_for_check(workdir, certs, args):
+    assert Xapsd(workdir, certs).run(*args).returncode == 64
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another group")
+@pytest.mark.parametrize("mode, group, who", [
+    (0o640, "games", "the group games"), (0o604, "root", "everybody"),
+    (0o640, "root", None), (0o600, "games", None)])
+def test_says_who_else_may_read(offline, workdir, certs, mode, group, who):
+    key, password = workdir / "k.p8", workdir / "pw"
+    shutil.copy(certs.p8, key)
+    password.write_text("p\n")
+    for path in (key, password):
+        path.chmod(mode)
+        shutil.chown(path, group=group)
+    status, lines, said = offline(keyFileP8="k.p8", httpUser="u",
+                                  httpPasswordFile="pw")
+    assert status == 0, lines
+    if who is None:
+        assert "may be read" not in said
+    for path in (key, password) if who else ():
+        assert re.search(r"%s may be read by %s.*: chown \S+ %s && chmod 600 %s"
+                         % (path, who, path, path), said), said
+
+
+def test_says_that_the_configuration_holds_a_password(offline, workdir):
+    status, _, said = offline(httpUser="u", httpPassword="p")
+    assert status == 0
+    assert "xapsd.yaml may be read by everybody" in said
+    _, _, said = offline()      # none in it
+    assert said == ""

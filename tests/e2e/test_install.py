@@ -26,7 +26,7 @@ DAEMON = {
     "{prefix}/share/doc/xapsd/examples/xapsd.yaml": 0o644,
     "{prefix}/share/doc/xapsd/examples/90-xaps-2.3.conf": 0o644,
     "{prefix}/share/doc/xapsd/examples/90-xaps-2.4.conf": 0o644,
-    "{sysconfdir}/xapsd/xapsd.yaml": 0o640,
+    "{sysconfdir}/xapsd/xapsd.yaml": 0o600,
 }
 PLUGIN = {
     "/modules/lib95_xaps_imap_plugin.so": 0o644,
@@ -85,6 +85,11 @@ def test_install_and_uninstall(root, prefix, sysconfdir):
     assert re.findall("^ExecStart=(.*)", unit, re.M) == [
         "%s/sbin/xapsd -c %s/xapsd/xapsd.yaml" % (prefix, sysconfdir)]
 
+    # the Unix socket alone, for the mail processes alone
+    assert re.findall(r"^(?!#).+", (
+        folder / sysconfdir[1:] / "xapsd/xapsd.yaml").read_text(), re.M) == [
+            "socketGroup: xapsd-mail", "port: 0"]
+
     # a second time: the administrator's configuration stays
     config = folder / sysconfdir[1:] / "xapsd/xapsd.yaml"
     config.write_text("delay: 5s\n")
@@ -120,6 +125,48 @@ def test_the_unit_is_hardened():
                       out.stdout)
     assert level, out.stdout + out.stderr
     assert float(level[1]) < EXPOSURE_MAX
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"),
+                    reason="no systemd here")
+def test_units_are_well_formed(root):
+    """systemd's own opinion of what is installed."""
+    folder, args = root
+    make("install", *args)
+    units = folder / "usr/local/lib/systemd/system"
+    unit = units / "xapsd.service"
+    unit.write_text(unit.read_text().replace(
+        "ExecStart=", "ExecStart=%s" % folder))
+    out = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no",
+         unit, units / "xapsd.socket"],
+        capture_output=True, text=True)
+    assert (out.returncode, out.stdout + out.stderr) == (0, "")
+
+
+def test_who_may_read_what():
+    """Group xapsd-mail is for the socket: every mail process is in it."""
+    socket = (ROOT / "systemd/xapsd.socket").read_text()
+    assert "\nSocketUser=xapsd\n" in socket
+    assert "\nSocketGroup=xapsd-mail\n" in socket
+    assert "\nSocketMode=0660\n" in socket
+    service = (ROOT / "systemd/xapsd.service").read_text()
+    assert "\nUser=xapsd\nGroup=xapsd\nUMask=0077\n" in service
+    assert "\nStateDirectoryMode=0700\n" in service
+    users = (ROOT / "systemd/xapsd.sysusers").read_text()
+    assert re.findall("^(?!#).*", users, re.M)[:3] == [
+        'u xapsd - "xapsd mail push" /var/lib/xapsd', "g xapsd-mail -",
+        "m xapsd xapsd-mail"]
+    folders = (ROOT / "systemd/xapsd.tmpfiles").read_text()
+    assert re.findall("^d .*", folders, re.M) == [
+        "d /etc/xapsd 0750 root xapsd", "d /run/xapsd 0755 xapsd xapsd",
+        "d /var/lib/xapsd 0700 xapsd xapsd"]
+    # nowhere is a mail process asked into the daemon's own group
+    for path in ("README.md", "xapsd.8", "xapsd.yaml",
+                 "plugin/90-xaps-2.3.conf", "plugin/90-xaps-2.4.conf"):
+        for line in (ROOT / path).read_text().splitlines():
+            assert not re.search(r"^[ #]*mail_access_groups = xapsd$", line), (
+                path, line)
 
 
 def test_version_says_what_was_built():

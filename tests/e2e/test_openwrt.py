@@ -79,10 +79,30 @@ def test_metadata(tmp_path):
     daemon, plugin = packages["xapsd"], packages["dovecot-xaps-plugin"]
     assert daemon["DEPENDS"] == "+libmbedtls"
     assert plugin["DEPENDS"] == "+dovecot"
-    assert daemon["USERID"] == "xapsd=7623:xapsd=7623"
+    # xapsd is in both groups; the second is for the socket alone
+    assert daemon["USERID"] == (
+        "xapsd=7623:xapsd=7623 xapsd=7623:xapsd-mail=7624")
     # kept by sysupgrade
     assert daemon["conffiles"] == ["/etc/config/xapsd", "/etc/xapsd/"]
     assert plugin["conffiles"] == [""]
+
+
+def test_a_change_of_the_sources_builds_anew(tmp_path):
+    """The buildroot looks at the package's folder, and at what it is told of.
+    What a build or a test makes is none of it."""
+    sources = info(tmp_path)["xapsd"]["PKG_FILE_DEPENDS"].split()
+    tracked = subprocess.run(
+        ["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
+    names = tracked.stdout.split() or ["Makefile", "xapsd.c", "api/line.c",
+                                       "plugin/Makefile"]
+    for name in names:
+        if name.startswith((".", "tests/")):
+            continue
+        assert any(str(ROOT / name) == s or str(ROOT / name).startswith(s + "/")
+                   for s in sources), name
+    made = {str(ROOT / name) for name in ("build", "dist", "xapsd", "tests")}
+    assert not made & set(sources)
+    assert not any(s.endswith("/.git") for s in sources)
 
 
 def test_a_release_candidate_gets_a_version_that_apk_takes(tmp_path):
@@ -123,6 +143,13 @@ def test_stage(tmp_path):
         "90-xaps.conf": 0o644,
     }
     assert (tmp_path / "root/xapsd/etc/xapsd").is_dir()
+    # there is no /run; and TCP is off
+    sample = (tmp_path / "root/dovecot-xaps-plugin/usr/share/doc/dovecot"
+              "/example-config/conf.d/90-xaps.conf").read_text()
+    assert re.findall("^  #?xaps_config = .*", sample, re.M) == [
+        "  xaps_config = url=unix:/var/run/xapsd/xapsd.sock"]
+    assert re.findall("^#?mail_access_groups = .*", sample, re.M) == [
+        "#mail_access_groups = xapsd-mail"]
     # two builds beside each other do not see this machine's objects
     assert not (tmp_path / "build/xapsd" / "build/unit").exists()
     out = subprocess.run([tmp_path / "root/xapsd/usr/sbin/xapsd", "--version"],
@@ -154,8 +181,10 @@ def uci(text):
     """The file as shell lines, each word quoted: the form in which config_load
     sees it.  UCI's own quoting is a shell's without expansion."""
     lines = []
-    for line in text.splitlines():
+    for n, line in enumerate(text.splitlines()):
         words = shlex.split(line, comments=True)
+        if words[:1] == ["config"] and len(words) == 2:
+            words.append("cfg%02x" % n)
         if words:
             lines.append(" ".join(shlex.quote(w) for w in words) + "\n")
     return "".join(lines)
@@ -171,6 +200,26 @@ def uci_text(options):
         for k, v in options.items())
 
 
+def program(folder):
+    """xapsd, whose `check --offline` may not be there yet."""
+    real = executable()
+    asked = subprocess.run([real, "-c", os.devnull, "check", "--offline"],
+                           capture_output=True)
+    if asked.returncode != 64:
+        return real
+    wrapper = folder / "xapsd"
+    wrapper.write_text(
+        '#!/bin/sh\n[ "$4" = --offline ] || exec %(real)s "$@"\n'
+        'said=$(%(real)s "$1" "$2" status 2>&1)\n'
+        'if [ $? = 78 ]; then echo "$said"; exit 78; fi\n'
+        'key=$(sed -n "s/^keyFileP8: .\\(.*\\).$/\\1/p" "$2")\n'
+        '[ -z "$key" ] || [ -e "$key" ] || { printf "%%-14s %%-7s %%s\\n" '
+        'configuration ok "$2" credentials FAILED "keyFileP8: cannot read $key"'
+        '; exit 1; }\n' % {"real": real})
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
 class Router:
     """Paths of the script bent into a folder."""
 
@@ -181,30 +230,39 @@ class Router:
         self.run.parent.mkdir()
         self.jail = folder / "ujail"
         self.jail.touch(0o755)
-        self.conf = self.run / "xapsd.yaml"
+        self.conf = folder / "run/xapsd.yaml"
+        self.resolv = folder / "resolv.conf"
+        self.resolv.write_text("nameserver 127.0.0.1\n")
+        self.program = program(folder)
+        self.running = False
         text = (FILES / "xapsd.init").read_text()
-        for name, value in (("PROG", executable()), ("ETC", self.etc),
-                            ("RUN", self.run), ("JAIL", self.jail)):
+        for name, value in (("PROG", self.program), ("ETC", self.etc),
+                            ("RUN", self.run), ("JAIL", self.jail),
+                            ("RESOLV", self.resolv)):
             text, n = re.subn("^%s=.*" % name, "%s=%s" % (name, value), text,
                               flags=re.M)
             assert n == 1
         self.init = folder / "xapsd.init"
         self.init.write_text(text)
 
-    def call(self, config, action="start_service"):
+    def call(self, config, action="start"):
         """config: options of the section, or the file's text.  Returns the
         status and the calls, as lists of words."""
         if not isinstance(config, str):
             config = uci_text({
                 "enabled": 1, "databaseFile": self.etc / "db/database.json",
                 "socketPath": self.run / "xapsd.sock", **config})
+        return self.call_uci(uci(config), action)
+
+    def call_uci(self, text, action):
         file = self.folder / "uci"
-        file.write_text(uci(config))
+        file.write_text(text)
         said = self.folder / "said"
         run = subprocess.run(
             ["sh", "-c", 'out=$1; shift; exec "$@" 3>"$out"', "sh",
              str(said), *self.shell, str(STUB / "procd.sh"), str(self.init),
-             str(file), action], capture_output=True, text=True)
+             str(file), action], capture_output=True, text=True,
+            env={**os.environ, "RUNNING": "1" if self.running else ""})
         assert run.stderr == "", run.stderr
         assert run.stdout == ""
         calls = [record.split("\0") for record in
@@ -212,18 +270,38 @@ class Router:
         return run.returncode, calls
 
 
+def logged(calls):
+    """What the log shows: level, text."""
+    return [(c[-2].replace("daemon.", ""), c[-1]) for c in calls
+            if c[0] == "logger"]
+
+
+def instance(calls):
+    """What procd is asked to run; None if it is not told; [] if it shall stop
+    what runs."""
+    if ["set"] not in calls:
+        return None
+    words = [c[0] for c in calls]
+    if "instance" not in words:
+        return []
+    return calls[words.index("instance"):words.index("end")]
+
+
 @pytest.fixture
 def router(tmp_path, shell):
     return Router(tmp_path, shell)
 
 
-TRIGGERS = [["reload_trigger", "xapsd"], ["validation", "validate_xapsd"]]
+TRIGGERS = [["reload_trigger", "xapsd"],
+            ["raw_trigger", "interface.*.up", "2000", "/etc/init.d/xapsd",
+             "reload"],
+            ["validation", "validate_xapsd"], ["set"]]
 
 
 def test_off_as_shipped(router):
     status, calls = router.call((FILES / "xapsd.config").read_text())
     assert status == 0
-    assert [c for c in calls if c[0] != "chown"] == TRIGGERS
+    assert calls == TRIGGERS
     assert not router.run.exists()
 
 
@@ -232,6 +310,7 @@ def test_what_is_shipped_is_flash_and_not_flash():
     text = (FILES / "xapsd.config").read_text()
     assert "option databaseFile '/etc/xapsd/db/database.json'\n" in text
     assert "option socketPath '/var/run/xapsd/xapsd.sock'\n" in text
+    assert "\toption port '0'\n" in text
 
 
 def test_instance(router):
@@ -239,20 +318,23 @@ def test_instance(router):
     assert status == 0
     run, etc = str(router.run), str(router.etc)
     assert calls == [
-        ["chown", "root:xapsd", run + ".new"],
-        ["chown", "root:xapsd", run],
-        ["chown", "xapsd:xapsd", etc + "/db"],
+        ["chown", "xapsd:xapsd", run + ".new"],
+        ["chown", "root:xapsd", etc],
+        ["chown", "xapsd:xapsd", ".", etc + "/db"],
+        ["chown", "xapsd:xapsd", ".", run],
         ["instance", "main"],
-        ["command", executable(), "-c", run + "/xapsd.yaml", "--syslog"],
-        ["file", "/etc/config/xapsd", run + "/xapsd.yaml", executable()],
+        ["command", router.program, "-c", run + ".yaml", "--syslog"],
+        ["file", "/etc/config/xapsd", run + ".yaml", router.program,
+         str(router.resolv)],
         ["user", "xapsd"],
         ["group", "xapsd"],
         ["stderr", "1"],
         ["respawn"],
         ["term_timeout", "10"],
         ["jail", "xapsd", "log"],
-        ["mount_ro", etc],
-        ["mount_rw", run, etc + "/db"],
+        ["mount_ro", etc, run + ".yaml"],
+        ["mount_rw", etc + "/db"],
+        ["mount_rw", run],
         ["capabilities", "/etc/capabilities/xapsd.json"],
         ["no_new_privs", "1"],
         ["end"],
@@ -262,10 +344,106 @@ def test_instance(router):
         "socketPath: '%s/xapsd.sock'\n"
         "delay: '10s'\n"
         "keyFileP8: '%s/key.p8'\n" % (etc, run, etc))
+    # its user's alone
     modes = {p: stat.S_IMODE(p.stat().st_mode) for p in (
-        router.conf, router.run, router.etc / "db")}
-    assert list(modes.values()) == [0o640, 0o1775, 0o700]
-    assert sorted(p.name for p in router.run.parent.iterdir()) == ["xapsd"]
+        router.conf, router.run, router.etc, router.etc / "db")}
+    assert list(modes.values()) == [0o400, 0o755, 0o750, 0o700]
+    assert sorted(p.name for p in router.run.parent.iterdir()) == [
+        "xapsd", "xapsd.yaml"]
+
+
+def test_the_socket_is_dovecots(router):
+    """Where the package's group is; unless the administrator wants another."""
+    groups = router.folder / "group"
+    groups.write_text("root:x:0:\nxapsd-mail:x:7624:xapsd\n")
+    router.init.write_text(router.init.read_text().replace(
+        "/etc/group", str(groups)))
+    router.call({})
+    assert "socketGroup: 'xapsd-mail'\n" in router.conf.read_text()
+    router.call({"socketGroup": "vmail"})
+    assert "socketGroup: 'vmail'\n" in router.conf.read_text()
+
+
+def test_name_servers_that_change(router):
+    """The jail keeps /etc/resolv.conf as it was, also behind its link."""
+    real = router.folder / "resolv.conf.auto"
+    router.resolv.rename(real)
+    router.resolv.symlink_to(real)
+    _, calls = router.call({})
+    files = [c[1:] for c in calls if c[0] == "file"]
+    assert files[0][-2:] == [str(router.resolv), str(real)]
+    router.resolv.unlink()
+    status, calls = router.call({})     # no network yet
+    assert status == 0 and instance(calls)
+
+
+# --- folders and keys after scp and sysupgrade ---
+
+def test_sysupgrade_gave_all_to_root(router):
+    folder = router.etc / "db"
+    folder.mkdir(0o755)
+    for name in ("database.json", ".hidden", "database.json.queue"):
+        (folder / name).touch()
+    (folder / "link").symlink_to("/etc/passwd")
+    (folder / "sub").mkdir()
+    _, calls = router.call({})
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    given = [c[1:] for c in calls if c[0] == "chown"]
+    assert ["xapsd:xapsd", ".", str(folder)] in given
+    files = {c[-2]: c for c in given if c[-2].startswith("./")}
+    # a link to a file is no file of ours: -h gives away the link alone
+    assert set(files) - {"./link"} == {
+        "./database.json", "./.hidden", "./database.json.queue"}
+    assert all(c[0] == "-h" and c[-1] == str(folder) for c in files.values())
+
+
+@pytest.mark.parametrize("where", ["db", "db/sub", "run"])
+def test_a_link_is_refused(router, where):
+    """Whatever it leads to keeps owner and mode."""
+    target = router.folder / "target"
+    target.mkdir(0o755)
+    place = router.run if where == "run" else router.etc / where
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(target)
+    options = {} if where == "run" else {
+        "databaseFile": place / "database.json"}
+    status, calls = router.call(options)
+    assert not [c for c in calls if c[0] == "chown" and str(target) in c]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+    if where != "run":
+        assert status == 1 and instance(calls) == []
+    assert "there is a link in %s" % place in str(logged(calls))
+
+
+def test_a_link_above_ours_is_fine(router):
+    """/var is one."""
+    router.run.parent.rename(router.folder / "tmp")
+    router.run.parent.symlink_to(router.folder / "tmp")
+    status, calls = router.call({})
+    assert status == 0 and logged(calls) == []
+    assert stat.S_IMODE(router.run.stat().st_mode) == 0o755
+
+
+def test_secrets_become_the_users_alone(router):
+    for name in ("key.p8", "pass", "server.pem", "server.key", "else"):
+        (router.etc / name).touch(0o644)
+    (router.etc / "aps.pem").symlink_to("/etc/passwd")
+    outside = router.folder / "outside"
+    outside.mkdir()
+    (outside / "http").touch(0o640)
+    _, calls = router.call({
+        "keyFileP8": "key.p8", "certificatePasswordFile": router.etc / "pass",
+        "certificateFilePem": "aps.pem", "tlsCertfile": "server.pem",
+        "tlsKeyfile": "server.key", "httpPasswordFile": outside / "http"})
+    secret = {str(router.etc / n) for n in ("key.p8", "pass", "server.key")}
+    assert {c[-1] for c in calls if c[:2] == ["chown", "xapsd:xapsd"]
+            and c[-1].startswith(str(router.etc) + "/") and len(c) == 3
+            } == secret
+    for path in router.etc.iterdir():
+        if path.is_file() and not path.is_symlink():
+            assert stat.S_IMODE(path.stat().st_mode) == (
+                0o600 if str(path) in secret else 0o644), path
+    assert stat.S_IMODE((outside / "http").stat().st_mode) == 0o640
 
 
 def test_as_the_readme_says(router, certs):
@@ -308,48 +486,193 @@ def test_the_jail_holds_what_is_named(router):
         "certificateFilePem": "/mnt/keys/push.pem",
         "tlsCertfile": router.etc / "server.pem", "tlsKeyfile": "server.pem"})
     assert [c[1:] for c in calls if c[0] == "mount_ro"] == [
-        [str(router.etc)], ["/mnt/keys"]]
+        [str(router.etc), str(router.conf)], ["/mnt/keys"]]
     assert [c[1:] for c in calls if c[0] == "mount_rw"] == [
-        [str(router.run), str(disk)], [str(router.folder / "sockets")]]
+        [str(disk)], [str(router.folder / "sockets")]]
     # a folder that was there keeps its owner and mode
     assert not [c for c in calls if c[0] == "chown" and c[2] == str(disk)]
     assert stat.S_IMODE(disk.stat().st_mode) == 0o777
 
 
-@pytest.mark.parametrize("options", [
-    {"port": "65536"}, {"port": "x"}, {"maxConnections": "-1"},
-    {"enabled": "maybe"}, {"databaseFile": "database.json"},
-    {"socketPath": "/xapsd.sock"}], ids=lambda o: "%s=%s" % (*o.items(),)[0])
-def test_invalid_options_start_nothing(router, options):
+# --- what is wrong, in words ---
+
+BAD = [
+    ({"port": "65536"}, "option port: '65536' is no number"),
+    ({"port": "x"}, "option port: 'x' is no number"),
+    ({"maxConnections": "0"}, "option maxConnections: '0' is no number"),
+    ({"enabled": "maybe"}, "option enabled: 'maybe' must be 1 or 0"),
+    ({"databaseFile": "database.json"},
+     "option databaseFile: 'database.json' must be a path such as"),
+    ({"databaseFile": "/etc/xapsd/db/"}, "option databaseFile: "),
+    ({"databaseFile": "/etc/xapsd/../x/y"}, "option databaseFile: "),
+    ({"socketPath": "/xapsd.sock"}, "'/xapsd.sock' must be a path such as"),
+    ({"socketPath": "no"}, ", or none"),
+    ({"socketPath": "/var/run/my folder/x.sock"},
+     "option socketPath: '/var/run/my folder/x.sock': a folder's name must "
+     "not hold spaces"),
+    ({"tlsKeyfile": "/mnt/my\tkeys/x.key"},
+     "option tlsKeyfile: '/mnt/my\tkeys/x.key': a folder's name must "
+     "not hold spaces"),
+    ({"keyFileP8": "sub/key.p8"}, "option keyFileP8: 'sub/key.p8' must be"),
+]
+
+
+def one_error(calls, *more):
+    """The one line that says it, and no name in it twice."""
+    lines = [text for level, text in logged(calls) if level == "err"]
+    assert lines[1:] == ["/etc/config/xapsd: " + m for m in more]
+    assert lines[0].startswith("/etc/config/xapsd: ")
+    assert lines[0].count("/etc/config/xapsd") == 1
+    assert "xapsd: xapsd:" not in lines[0] and ".new" not in lines[0]
+    return lines[0][len("/etc/config/xapsd: "):]
+
+
+@pytest.mark.parametrize("options, words", BAD,
+                         ids=lambda o: isinstance(o, dict) and
+                         "%s=%s" % (*o.items(),)[0] or "")
+def test_invalid_options_start_nothing(router, options, words):
     status, calls = router.call(options)
     assert status == 1
-    assert [c[0] for c in calls][-3:] == [
-        "logger", "reload_trigger", "validation"]
-    assert "instance" not in [c[0] for c in calls]
+    assert instance(calls) == []
+    assert words in one_error(calls)
+    assert not router.conf.exists()
 
+
+@pytest.mark.parametrize("enabled, runs", [
+    ("1", True), ("on", True), ("yes", True), ("true", True),
+    ("enabled", True), ("TRUE", True), ("Yes", True),
+    ("0", False), ("off", False), ("no", False), ("FALSE", False)])
+def test_enabled(router, enabled, runs):
+    status, calls = router.call({"enabled": enabled})
+    assert status == 0 and logged(calls) == []
+    assert bool(instance(calls)) == runs
+
+
+def test_numbers_that_the_daemon_takes(router):
+    status, calls = router.call({"port": "0", "tlsPort": "65535"})
+    assert status == 0 and logged(calls) == []
+    assert "port: '0'\n" in router.conf.read_text()
+
+
+def test_no_socket(router):
+    status, calls = router.call({"socketPath": "none", "port": "11619"})
+    assert status == 0 and logged(calls) == []
+    assert "socketPath: ''\n" in router.conf.read_text()
+    assert [c[1:] for c in calls if c[0] == "mount_rw"] == [
+        [str(router.etc / "db")]]
+
+
+@pytest.mark.parametrize("text", [
+    "", "config xapsd\n\toption enabled 1\n",
+    "config xapsd 'Main'\n\toption enabled 1\n",
+    "config other 'main'\n\toption enabled 1\n"])
+def test_no_main_section(router, text):
+    for action in ("start", "reload"):
+        status, calls = router.call(text, action)
+        assert status == 1
+        assert not instance(calls)
+        assert "no section: config xapsd 'main'" in one_error(calls)
+
+
+def test_other_sections_are_named(router):
+    status, calls = router.call(
+        uci_text({"enabled": 0}) + "config xapsd 'second'\n")
+    assert status == 0
+    assert logged(calls) == [("warn", "/etc/config/xapsd: section second is "
+                              "ignored, only 'main' counts")]
+
+
+def test_a_file_that_is_no_uci(router):
+    status, calls = router.call_uci("config xapsd 'main\n", "start")
+    assert status == 1 and instance(calls) == []
+    assert "cannot be read: `uci show xapsd` says why" in one_error(calls)
+
+
+def test_misspelt_options_are_named(router):
+    status, calls = router.call({"keyfileP8": "x.p8", "regTtl": "60d"})
+    assert status == 0 and instance(calls)
+    assert logged(calls) == [
+        ("warn", "/etc/config/xapsd: option keyfileP8 is unknown and ignored"
+         ", keyFileP8 is meant"),
+        ("warn", "/etc/config/xapsd: option regTtl is unknown and ignored")]
+    assert "x.p8" not in router.conf.read_text()
+    # a reload that starts says it once, too
+    _, calls = router.call({"regTtl": "60d"}, "reload")
+    assert len(logged(calls)) == 1
+
+
+def test_a_list_is_no_option(router):
+    text = uci_text({"enabled": 1}) + "\tlist topic 'a'\n\tlist topic 'b'\n"
+    status, calls = router.call(text)
+    assert status == 1 and instance(calls) == []
+    assert one_error(calls) == "topic must be one option, not a list"
+
+
+# --- what runs goes on ---
 
 def test_reload(router):
-    status, calls = router.call({"delay": "10s"}, "reload_service")
+    status, calls = router.call({"delay": "10s"}, "reload")
     assert status == 0
-    assert ["instance", "main"] in calls
+    assert instance(calls) and calls.count(["set"]) == 1
     assert "delay: '10s'" in router.conf.read_text()
+    assert sorted(p.name for p in router.run.parent.iterdir()) == [
+        "xapsd", "xapsd.yaml"]
 
 
-@pytest.mark.parametrize("options, why", [
-    ({"delay": "soon"}, "delay: "), ({"port": "many"}, "not valid")],
-    ids=["daemon", "uci"])
-def test_a_bad_reload_keeps_the_old(router, options, why):
+LATE = [({"delay": "soon"}, "delay: "), ({"keyFileP8": "gone.p8"},
+        "keyFileP8: "), ({"port": "many"}, "option port: 'many'")]
+
+
+@pytest.mark.parametrize("options, words", LATE,
+                         ids=["config", "start", "uci"])
+@pytest.mark.parametrize("running", [True, False])
+def test_a_bad_reload_keeps_the_old(router, options, words, running):
     """No call of reload may reach procd without an instance: it would stop
-    the daemon."""
+    the daemon.  Faults that only the start finds count, too."""
     router.call({"delay": "10s"})
     before = router.conf.read_text()
-    status, calls = router.call(options, "reload_service")
+    router.running = running
+    options = {"keyFileKeyId": "ABCDE12345", "keyFileTeamId": "TEAM123456",
+               "keyFileTopic": "com.example", **options}
+    status, calls = router.call(options, "reload")
     assert status == 1
-    assert "instance" not in [c[0] for c in calls]
-    logged = " ".join(w for c in calls if c[0] == "logger" for w in c)
-    assert why in logged and "the old configuration stays" in logged
+    assert instance(calls) is None
+    assert one_error(calls, *(["the old configuration stays in use"]
+                              if running else [])).startswith(words)
     assert router.conf.read_text() == before
-    assert sorted(p.name for p in router.run.parent.iterdir()) == ["xapsd"]
+    assert sorted(p.name for p in router.run.parent.iterdir()) == [
+        "xapsd", "xapsd.yaml"]
+
+
+@pytest.mark.parametrize("options, words", LATE,
+                         ids=["config", "start", "uci"])
+def test_a_bad_start_keeps_what_runs(router, options, words):
+    """apk calls start after an upgrade, people do at any time: the old
+    parameters are sent again."""
+    disk = router.folder / "disk"
+    disk.mkdir()
+    _, calls = router.call({"databaseFile": disk / "it's/d.json",
+                            "apnsCaFile": "/mnt/ca/roots.pem"})
+    before = instance(calls)
+    conf = router.conf.read_text()
+    router.running = True
+    options = {"keyFileKeyId": "ABCDE12345", "keyFileTeamId": "TEAM123456",
+               "keyFileTopic": "com.example", **options}
+    status, calls = router.call(options)
+    assert status == 1
+    assert instance(calls) == before
+    assert one_error(calls, "the old configuration stays in use"
+                     ).startswith(words)
+    assert router.conf.read_text() == conf
+    # but who switches it off means it
+    status, calls = router.call({"enabled": 0})
+    assert status == 0 and instance(calls) == []
+
+
+def test_a_start_leaves_its_faults_to_the_daemon(router):
+    """What may heal (a disk that comes later) is waited for there."""
+    status, calls = router.call({"keyFileP8": "gone.p8"})
+    assert status == 0 and instance(calls) and logged(calls) == []
 
 
 def test_odd_characters_reach_the_daemon(router, certs, workdir):
@@ -386,7 +709,7 @@ def test_a_line_feed_cannot_smuggle_a_key_in(router):
     run = subprocess.run(
         ["sh", "-c", 'exec "$@" 3>/dev/null', "sh", *router.shell,
          str(STUB / "procd.sh"), str(router.init), str(file),
-         "start_service"], capture_output=True, text=True)
+         "start"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     out = subprocess.run([executable(), "-c", router.conf, "status"],
                          capture_output=True, text=True)
@@ -398,9 +721,9 @@ def test_every_key_of_the_daemon_can_be_set():
     sample = (ROOT / "xapsd.yaml").read_text()
     keys = set(re.findall(r"^#?([a-zA-Z0-9]+):(?: |$)", sample, re.M))
     init = (FILES / "xapsd.init").read_text()
-    lists = re.findall(r'^(?:FILES|KEYS)="([^"]*)"', init, re.M)
-    assert len(lists) == 2
-    known = set(" ".join(lists).split()) | {"databaseFile", "socketPath"}
+    lists = re.findall(r'^(?:SECRETS|FILES|KEYS|OURS)="([^"]*)"', init, re.M)
+    assert len(lists) == 4
+    known = set(" ".join(lists).split()) - {"$SECRETS", "enabled"}
     assert len(keys) > 30
     assert known == keys - {"user"}
 

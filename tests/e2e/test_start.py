@@ -523,7 +523,9 @@ def test_import_leaves_nothing_of_roots(workdir, certs):
                       ',"Mailboxes":["INBOX"]}}}}}' % (ACCOUNT, TOKEN))
     source.chmod(0o600)
     # a bad line goes aside: that file, too, is the daemon's
-    daemon.database.write_text("nonsense\n")
+    daemon.database.write_text(
+        '{"user":"bob","account":"b","token":"%s","mailboxes":["INBOX"],'
+        '"time":%d}\nnonsense\n' % (TOKEN, time.time()))
     os.chown(daemon.database, who.pw_uid, who.pw_gid)
     done = daemon.run("import", str(source))
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,8 @@
-/* hpackdump.c - decodes HPACK from outside: reads lines `size <n>` (a change of
- * the table size limit) and `<hex of one header block>`, all in one decoder;
- * prints `name: value` lines and an empty line after each block.  A decoding
- * error prints `error: ...` and exits 1; a line that is neither exits 64. */
+/* hpackdump.c - decodes HPACK from standard input: lines `size <n>` (a new
+ * limit of the table) and `<hex of one header block>`, all with one decoder.
+ * Prints each header as `name: value` and an empty line after each block.  On a
+ * decoding error prints `error: ...` and exits 1; on any other line exits
+ * 64. */
 #include "h2/hpack.h"
 
 #include <errno.h>
@@ -11,8 +12,8 @@
 
 #include "buf.h"
 
-#define LIST_MAX (1 << 20) /* bytes; for tests of the decoder, not of this */
-#define TABLE_LIMIT (64UL << 20) /* bytes; a typing error takes no memory */
+#define LIST_MAX (1 << 20)	 /* bytes; no limit that a test would meet */
+#define TABLE_LIMIT (64UL << 20) /* bytes; so that a typo costs no memory */
 
 static int print_header(void *arg, const char *name, size_t name_len,
     const char *value, size_t value_len)
@@ -43,7 +44,7 @@ static int take_block(struct hpack_dec *d, char *s, size_t len)
 {
 	const char *reason = NULL;
 
-	/* In place: a byte is written behind its digits. */
+	/* In place: no byte is written before its digits were read. */
 	if (len % 2 != 0 || !hex_read(s, len, s))
 		return 64;
 	if (hpack_decode(d, (unsigned char *)s, len / 2, print_header, NULL,
@@ -74,8 +75,7 @@ int main(void)
 	}
 	if (rc == 64)
 		fprintf(stderr,
-		    "hpackdump: line %zu is neither `size <n>` nor "
-		    "hex\n",
+		    "hpackdump: line %zu is neither `size <n>` nor hex\n",
 		    number);
 	free(line);
 	hpack_dec_free(d);

@@ -1,5 +1,5 @@
-/* jsoncheck.c - jsoncheck FILE: exit 0 if it is valid JSON by RFC 8259, 1
- * with "line:column: reason" if not, 2 if it cannot be read, 64 if called wrongly. */
+/* jsoncheck.c - jsoncheck FILE: exits 0 if it is valid JSON (RFC 8259), 1 with
+ * "line:column: reason" if not, 2 if it cannot be read, 64 on wrong usage. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,8 +43,8 @@ int main(int argc, char **argv)
 		perror(argv[1]);
 		return 2;
 	}
-	/* Tokens instead of the mere check: then depth has no limit.  No value
-	 * is shorter than a byte. */
+	/* With tokens the depth has no limit.  No value is shorter than a
+	 * byte. */
 	toks = xmalloc((b.len + 1) * sizeof(*toks));
 	n = json_parse(
 	    (const char *)buf_head(&b), b.len, toks, b.len + 1, &err);

@@ -1,5 +1,5 @@
-/* h2_cases.h - the scripts of h2_test.c, which says how to read them.  A name
- * begins with the section of RFC 9113 that the case stands on. */
+/* h2_cases.h - the scripts of h2_test.c, which explains them.  A name begins
+ * with the section of RFC 9113 that the case is about. */
 #ifndef H2_CASES_H
 #define H2_CASES_H
 
@@ -48,7 +48,7 @@ static const struct h2_case {
 	    "H 4 1 8d;D 0 1 *16384;D 1 1 *16384",
 	    "done 1 404 (1024 bytes)\n> WINDOW_UPDATE 32768\n"),
 	CASE("8.1: a body without end before ours was sent",
-	    "!req 65600;!mute;H 4 7 88;2x D 0 7 *16384;!room;H 5 1 88",
+	    "!req 65600;!quiet;H 4 7 88;2x D 0 7 *16384;!room;H 5 1 88",
 	    "> HEADERS 7\n> DATA 7 16384\n> DATA 7 16384\n> DATA 7 16384\n"
 	    "> DATA 7 16377\ndone 7 200 (1024 bytes)\nroom 0 open 3\n"
 	    "done 1 200\n"),
@@ -71,7 +71,7 @@ static const struct h2_case {
 	CASE("8.1.1: content-length that fits",
 	    "H 4 1 8d [content-length: 4];D 1 1 'gone'",
 	    "header 1 content-length: 4\ndone 1 404 gone\n"),
-	CASE("8.1.1: content-length said twice alike",
+	CASE("8.1.1: content-length twice, the same",
 	    "H 4 1 8d [content-length: 4] [content-length: 4];D 1 1 'gone'",
 	    "header 1 content-length: 4\nheader 1 content-length: 4\n"
 	    "done 1 404 gone\n"),
@@ -138,10 +138,11 @@ static const struct h2_case {
 	    "!cancel 1;H 4 1 88;D 0 1 'x';W 0 1 =5;R 0 1 =8;H 5 3 88",
 	    "> RST_STREAM 1 CANCEL\ndone 3 200\n"),
 	CASE("5.1: late frames on the first of many cancelled streams",
-	    "!mute;!reqs 90;!cancels 80;H 4 7 88;D 1 7 'x';H 5 165 88;H 5 1 88",
+	    "!quiet;!reqs 90;!cancels 80;H 4 7 88;D 1 7 'x';H 5 165 88;H 5 1 "
+	    "88",
 	    "done 1 200\n"),
 	CASE("5.1.1: an old stream among many new ones",
-	    "!mute;!again;H 5 3 88;H 5 5 88;H 5 7 88;H 5 9 88;H 5 11 88;"
+	    "!quiet;!again;H 5 3 88;H 5 5 88;H 5 7 88;H 5 9 88;H 5 11 88;"
 	    "H 5 13 88;H 5 1 88;H 5 17 88",
 	    "done 3 200\ndone 5 200\ndone 7 200\ndone 9 200\ndone 11 200\n"
 	    "done 13 200\ndone 1 200\ndone 17 200\n"),
@@ -624,7 +625,7 @@ static const struct h2_case {
 	CASE("10.5: empty CONTINUATION without end", "H 0 1 88;1100x C 0 1",
 	    "error ENHANCE_YOUR_CALM: the server floods us with frames\n"
 	    "> GOAWAY ENHANCE_YOUR_CALM\n"),
-	CASE("10.5: a flood of PING", "!mute;1100x I 0 0 *8",
+	CASE("10.5: a flood of PING", "!quiet;1100x I 0 0 *8",
 	    "error ENHANCE_YOUR_CALM: the server floods us with frames\n"),
 	CASE("10.5: as many PINGs in time are none",
 	    "900x I 1 0 *8;!wait 10000;900x I 1 0 *8;H 5 1 88", "done 1 200\n"),
@@ -654,7 +655,7 @@ static const struct h2_case {
 	    "error ENHANCE_YOUR_CALM: the server floods us with frames\n"
 	    "> GOAWAY ENHANCE_YOUR_CALM\n"),
 	CASE("10.5: a flood of DATA on a cancelled stream",
-	    "!cancel 1;!mute;1100x D 0 1 *1000",
+	    "!cancel 1;!quiet;1100x D 0 1 *1000",
 	    "> RST_STREAM 1 CANCEL\n"
 	    "error ENHANCE_YOUR_CALM: the server floods us with frames\n"),
 	CASE("10.5: a large body is no flood",
@@ -664,14 +665,14 @@ static const struct h2_case {
 	    "S 0 0;!reqs 100;W 0 1 =1;400x W 0 0 =1;!room;!reqs 0;W 0 3 =1",
 	    "ready\n> SETTINGS\n> SETTINGS ack\nroom 0 open 100\n"),
 	FRESH("10.5: unread output is no memory",
-	    "S 0 0;!deaf;900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;"
+	    "S 0 0;!stall;900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;"
 	    "900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;900x I 0 0 *8;"
 	    "!wait 10000;900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;"
 	    "900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;H 5 1 88",
 	    "ready\n> SETTINGS\n> SETTINGS ack\n"
 	    "error ENHANCE_YOUR_CALM: the server does not read what we send\n"),
 	CASE("10.5: while much output waits there is no room",
-	    "!deaf;!mute;!req 60000;!req 9000;!room;!req 2;!hear;!room;"
+	    "!stall;!quiet;!req 60000;!req 9000;!room;!req 2;!read;!room;"
 	    "W 0 0 =9000;W 0 7 =9000;!room;H 5 7 88;H 5 9 88",
 	    "room 0 open 5\nno room\nroom 0 open 5\nroom 95 open 5\n"
 	    "done 7 200\ndone 9 200\n"),

@@ -1,6 +1,6 @@
 /* h2_test.c - the engine against a scripted server.
  *
- * A script is a row of steps parted by ';'.  A step is a frame of the server's,
+ * A script is a list of steps, separated by ';'.  A step is a frame of the server,
  *	[COUNTx] TYPE FLAGS STREAM [PAYLOAD ...]
  * with TYPE a letter (below), FLAGS hex, and PAYLOAD pieces hex bytes, 'text',
  * *N (N zero bytes), ~N (N times x), =N (N as 4 bytes), [name: value] (an HPACK
@@ -8,16 +8,16 @@
  * the owner does:
  *	!req N		a request with a body of N bytes; !reqs COUNT, many
  *	!big		one with too large headers
- *	!again		from now on every answer opens another request
+ *	!again		from now on each answer opens another request
  *	!cancels COUNT	cancels that many streams, from 7 on
  *	!cancel ID, !ping, !bye, !close, !wait MS
- *	!room		writes down what room there is
+ *	!room		logs how many requests may be opened
  *	!last		makes the next stream id the last one
- *	!deaf, !hear	the server stops and goes on reading
- *	!mute		what we send is written down no more
- * What the engine tells its owner and what it sends is written down as text and
- * compared.  Every script runs whole, byte by byte, and with every split point:
- * the text has to be the same.  Input always ends at an unreadable page. */
+ *	!stall, !read	the server stops reading, and reads again
+ *	!quiet		what we send is no longer logged
+ * Callbacks and sent frames are logged as text, which is compared.  Each script
+ * runs with its input whole, byte by byte, and split at every point: the text has
+ * to be the same.  Input always ends at an unreadable page. */
 #include "h2/int.h"
 
 #include <ctype.h>
@@ -49,15 +49,15 @@ struct run {
 	size_t split; /* 0: byte by byte; SIZE_MAX: whole */
 	size_t longest;
 	bool over;
-	bool deaf, mute;
+	bool stalled, quiet;
 	bool in_callback_request; /* response() opens another */
 	char due[4096];		  /* by owner: its answer is still to come */
 };
 
-static struct run *run; /* the one at hand */
+static struct run *run; /* the current one */
 static char owners[4096];
 
-/* --- what the engine tells --- */
+/* --- callbacks --- */
 
 static void log_text(const void *p, size_t n)
 {
@@ -142,7 +142,7 @@ static void on_pong(void *arg)
 static const struct h2_ops ops = { on_ready, on_header, on_response, on_goaway,
 	on_pong };
 
-/* --- what the engine sends --- */
+/* --- sent frames --- */
 
 static void log_frame(const unsigned char *p, size_t len)
 {
@@ -177,7 +177,7 @@ static void drain(bool logged)
 {
 	struct buf *out = h2_out(run->h);
 
-	while (out->len > 0 && !run->deaf) {
+	while (out->len > 0 && !run->stalled) {
 		const unsigned char *p = buf_head(out);
 		size_t len;
 
@@ -190,7 +190,7 @@ static void drain(bool logged)
 		len = get_u32(p) >> 8;
 		assert_true(len <= FRAME_MAX);
 		assert_true(out->len >= FRAME_HEADER + len);
-		if (logged && !run->mute)
+		if (logged && !run->quiet)
 			log_frame(p, len);
 		buf_consume(out, FRAME_HEADER + len);
 		h2_out(run->h);
@@ -243,7 +243,7 @@ static void feed(const unsigned char *p, size_t n)
 	}
 }
 
-/* Hands the collected bytes over, split as this run wants. */
+/* Passes the collected bytes to the engine, split as in this run. */
 static void flush(void)
 {
 	const unsigned char *p = run->in.len ? buf_head(&run->in) : NULL;
@@ -425,7 +425,7 @@ static void step_room(unsigned n)
 {
 	(void)n;
 	buf_add_fmt(&run->log, "room %u open %u%s\n", h2_room(run->h),
-	    h2_open_count(run->h), h2_is_finished(run->h) ? " finished" : "");
+	    run->h->open, h2_is_finished(run->h) ? " finished" : "");
 }
 
 static void step_again(unsigned n)
@@ -440,22 +440,22 @@ static void step_last(unsigned n)
 	run->h->next_id = ID_MAX;
 }
 
-static void step_deaf(unsigned n)
+static void step_stall(unsigned n)
 {
 	(void)n;
-	run->deaf = true;
+	run->stalled = true;
 }
 
-static void step_hear(unsigned n)
+static void step_read(unsigned n)
 {
 	(void)n;
-	run->deaf = false;
+	run->stalled = false;
 }
 
-static void step_mute(unsigned n)
+static void step_quiet(unsigned n)
 {
 	(void)n;
-	run->mute = true;
+	run->quiet = true;
 }
 
 static const struct {
@@ -474,9 +474,9 @@ static const struct {
 	{ "!room", step_room },
 	{ "!again", step_again },
 	{ "!last", step_last },
-	{ "!deaf", step_deaf },
-	{ "!hear", step_hear },
-	{ "!mute", step_mute },
+	{ "!stall", step_stall },
+	{ "!read", step_read },
+	{ "!quiet", step_quiet },
 };
 
 static const char *owner_step(const char *s)
@@ -523,7 +523,7 @@ static char *run_script(
 	assert_null(memchr(r.due, 1, sizeof(r.due)));
 	if (r.over)
 		assert_true(h2_is_finished(r.h));
-	assert_int_equal(h2_open_count(r.h), 0);
+	assert_int_equal(r.h->open, 0);
 	assert_int_equal(h2_room(r.h), 0);
 	h2_free(r.h);
 	buf_free(&r.log);
@@ -583,7 +583,7 @@ static void test_case(void **state)
 		check_case(c, split, NULL);
 }
 
-/* Nobody is told. */
+/* No callback is called. */
 static void test_freed(void **state)
 {
 	static const unsigned char settings[9] = { 0, 0, 0, SETTINGS };

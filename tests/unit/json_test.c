@@ -191,7 +191,7 @@ static void test_prefixes_at_page_end(void **state)
 	munmap(map, 2 * page);
 }
 
-/* Numbers end with the text: no byte behind it may be looked at. */
+/* A number ends with the text: no byte after it may be read. */
 static void test_number_at_page_end(void **state)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -249,7 +249,7 @@ static void test_depth(void **state)
 	assert_int_equal(json_parse(s + DEEP - 1025, 2050, NULL, 0, &err), -1);
 	assert_string_equal(err.reason, "nested deeper than 1024 levels");
 	assert_int_equal(err.column, 1025);
-	/* Objects and arrays in turn: the bitmap must tell them apart. */
+	/* Objects and arrays in turn: the bitmap must distinguish them. */
 	for (i = 0; i < 1024; i += 2)
 		memcpy(s + 6 * (i / 2), "{\"a\":[", 6);
 	for (i = 0; i < 1024; i += 2)

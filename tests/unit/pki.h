@@ -1,5 +1,5 @@
 /* pki.h - keys and certificates for unit tests, made by openssl(1) when needed.
- * Everything lies in one temporary directory, pki_dir. */
+ * Everything is in one temporary directory, pki_dir. */
 #ifndef PKI_H
 #define PKI_H
 
@@ -33,7 +33,7 @@ static void __attribute__((format(printf, 1, 2))) sh(const char *fmt, ...)
 	abort();
 }
 
-/* The file in memory, with a NUL behind it; caller frees. */
+/* Reads a file, with a NUL after it; the caller frees it. */
 static char *slurp(const char *name, size_t *len_r)
 {
 	char path[256], *text;

@@ -37,7 +37,7 @@ static uint32_t room;
 static const struct apns_ops *ops;
 static void *ops_arg;
 static unsigned renewed;
-static bool no_auth;
+static bool no_auth, dated;
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *o, void *arg)
@@ -118,6 +118,12 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	(void)cred;
 }
 
+void apns_set_dated(struct apns *a, bool is_dated)
+{
+	(void)a;
+	dated = is_dated;
+}
+
 const char *apns_reason_words(const char *reason)
 {
 	(void)reason;
@@ -158,7 +164,7 @@ static struct reg *add_boxes(
 /* Names of n mailboxes, good until the next call. */
 static const char *const *names(const char *prefix, size_t n)
 {
-	static char text[REG_MAILBOXES_MAX][8];
+	static char text[REG_MAILBOXES_MAX][32];
 	static const char *boxes[REG_MAILBOXES_MAX];
 	size_t i;
 
@@ -205,6 +211,7 @@ static int setup(void **state)
 	room = 100;
 	renewed = 0;
 	no_auth = false;
+	dated = true;
 	queue = push_new(NULL, &conf, store, NULL);
 	return 0;
 }
@@ -418,7 +425,7 @@ static void test_more_mailboxes_than_fit(void **state)
  * does not know any more makes room, what it knows is not lost. */
 static void test_lists_that_alternate(void **state)
 {
-	const char *const *boxes;
+	const char *const *boxes = NULL;
 	char prefix[2] = "a";
 	size_t i;
 
@@ -983,6 +990,46 @@ static void test_expired_jwt_and_a_clock_step(void **state)
 	assert_non_null(push_trouble(queue));
 }
 
+/* New mail is soon enough for a look at the clock. */
+static void test_clock_step_and_new_mail(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, 403, "InvalidProviderToken");
+	wall_s -= 3600;
+	notify("bob", "INBOX", true);
+	pass(1);
+	expect_counts(2, 2);
+	answer(1, 200, "");
+	expect_counts(3, 1);
+}
+
+/* By a late clock all has expired: without the date Apple takes it. */
+static void test_bad_expiration_date(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	notify("bob", "INBOX", true);
+	answer(0, 400, "BadExpirationDate");
+	assert_false(dated);
+	answer(1, 400, "BadExpirationDate"); /* was sent with the date, too */
+	expect_counts(4, 2);
+	answer(2, 200, "");
+	answer(3, 400, "BadExpirationDate"); /* whatever it means */
+	assert_non_null(strstr(push_trouble(queue), "clock"));
+	expect_counts(4, 1);
+	wall_s += 86400;
+	pass(60000);
+	assert_true(dated);
+	expect_counts(5, 1);
+	answer(4, 200, "");
+	assert_null(push_trouble(queue));
+}
+
 static void test_expired_jwt(void **state)
 {
 	(void)state;
@@ -1284,6 +1331,8 @@ int main(void)
 		T(test_answer_after_forget),
 		T(test_clock_step_ends_a_hold),
 		T(test_expired_jwt_and_a_clock_step),
+		T(test_clock_step_and_new_mail),
+		T(test_bad_expiration_date),
 		T(test_expired_jwt),
 		T(test_other_4xx_dropped),
 		T(test_dropped_while_in_flight),

@@ -545,7 +545,7 @@ static void refused(
 	assert_int_equal(shake(&d, &s), TLS_FAILED);
 	says(tls_error(d.c), words);
 	assert_int_equal(tls_handshake(d.c), TLS_FAILED);
-	/* The server hears of it by an alert. */
+	/* The server learns of it by an alert. */
 	assert_int_not_equal(s, TLS_OK);
 	says(tls_error(d.s), "the client");
 	hang_up(&d);
@@ -578,7 +578,7 @@ static void test_trust(void **state)
 	accepted("chain", "ca.pem", "push.test");
 	accepted("fullchain", "ca.pem", "push.test");
 	accepted("leafonly", "middle.pem", "push.test");
-	/* several problems: the most basic one is told */
+	/* several faults: the most basic one is reported */
 	refused("expired", "other.pem", "wrong.test", "apnsCaFile");
 }
 
@@ -597,7 +597,7 @@ static void test_names(void **state)
 	accepted("p256", "ca.pem", "[::1]");
 	refused("p256", "ca.pem", "127.0.0.2", "\"127.0.0.2\"");
 	refused("p256", "ca.pem", "::2", "\"::2\"");
-	/* no common name or dNSName vouches for an address */
+	/* an address has to be an IP address of the certificate */
 	refused("cnaddress", "ca.pem", "127.0.0.1", "\"127.0.0.1\"");
 }
 
@@ -719,7 +719,7 @@ static void peer_run(struct peer *p, const char *cmd)
 	p->out = out[0];
 }
 
-/* Reads the peer's words until text came; at most 20 s. */
+/* Reads the peer's output until it contains text, for at most 20 s. */
 static void peer_wait(struct peer *p, const char *text, char *out, size_t size)
 {
 	struct pollfd pfd = { .fd = p->out, .events = POLLIN };
@@ -813,7 +813,7 @@ static enum tls_status talk(struct tls *t, int fd, struct peer *p)
 	return TLS_OK;
 }
 
-/* Handshake and talk; on failure its sentence is in err. */
+/* Handshake and talk; err is the connection's error and protocol. */
 static enum tls_status visit(
     struct tls_ctx *c, struct peer *p, bool *resumed_r, const char *protocol)
 {
@@ -1053,7 +1053,7 @@ static void test_ca_file(void **state)
 	(void)state;
 	assert_null(tls_client_new("", 0, NULL, NULL, h2, err));
 	says(err, "no CA certificate");
-	assert_null(tls_client_new("rubbish", 7, NULL, NULL, h2, err));
+	assert_null(tls_client_new("garbage", 7, NULL, NULL, h2, err));
 	assert_null(
 	    tls_client_new("\x30\x03\x02\x01\x00", 5, NULL, NULL, h2, err));
 	says(err, "cannot be read");
