@@ -62,7 +62,9 @@ static const char *check_names(const struct reg_spec *s)
 			return "owner and mailbox of Canonical must be 1 to "
 			       "255 and 2048 bytes of UTF-8 without control "
 			       "characters";
-		len += 3 + (c[i].owner != NULL ? strlen(c[i].owner) : 0);
+		len += 3;
+		if (c[i].owner != NULL && strcasecmp(c[i].owner, s->user) != 0)
+			len += strlen(c[i].owner);
 		len += c[i].mailbox != NULL ? strlen(c[i].mailbox) : 0;
 	}
 	return len > REG_NAMES_MAX ? "the mailboxes' names are longer than "
@@ -202,11 +204,14 @@ static void write_canonical(const struct reg *r, struct buf *b)
 			buf_add_str(b, "null");
 		}
 		buf_add_str(b, before);
-		buf_add_byte(b, '[');
-		json_write_str(b, box.owner != NULL ? box.owner : reg_user(r));
-		buf_add_byte(b, ',');
+		if (box.owner != NULL) {
+			buf_add_byte(b, '[');
+			json_write_str(b, box.owner);
+			buf_add_byte(b, ',');
+		}
 		json_write_str(b, box.canonical);
-		buf_add_byte(b, ']');
+		if (box.owner != NULL)
+			buf_add_byte(b, ']');
 		before = ",";
 	}
 	if (*before == ',' && before[1] == '\0')
