@@ -92,20 +92,3 @@ def test_warned_while_it_runs(start_xapsd, certs, workdir, clock):
         xapsd.wait_log(r"warn .*expires on", start=start)
     # Not every day again.
     assert len(re.findall("expires on", xapsd.log())) == 2
-
-
-def test_warned_again_after_a_clock_that_ran_ahead(start_xapsd, certs, workdir,
-                                                   clock):
-    """What it warned of too early is said when it is true."""
-    key, cert = certs.issuer.client(certs.cert_topic, days=40)
-    pki.write(workdir / "c.pem", pki.cert_pem(cert), pki.key_pem(key))
-    clock(None)
-    xapsd = start_xapsd(identity={"certificateFilePem": str(workdir / "c.pem")},
-                        registrationTtl="2s")
-    xapsd.wait_log("Certificate valid until")
-    for ahead in (39, 0, 12):
-        date = datetime.date.today() + datetime.timedelta(days=ahead)
-        start = xapsd.log_size()
-        clock(date.isoformat() if ahead else None)
-        if ahead:
-            xapsd.wait_log(r"warn .*expires on", start=start)
