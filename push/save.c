@@ -253,6 +253,10 @@ static bool load_line(struct push_queue *q, const struct json *j)
 			mend_hash(r, hash);
 		push_add_hash(p, hash);
 	}
+	if (p->wait.n == 0) { /* of a list that is no more */
+		push_release(p);
+		return true;
+	}
 	if (age_s > q->conf->push_expiration_s)
 		age_s = q->conf->push_expiration_s; /* no overflow */
 	event_ms = loop_now_ms(q->loop) - age_s * 1000;
