@@ -24,6 +24,7 @@
 #if XAPS_DOVECOT(2, 4, 0)
 #define XAPS_DOVECOT_2_4
 #include "json-generator.h"
+#include "push-notification-settings.h"
 #include "settings.h"
 #include "ssl-settings.h"
 #include "xaps-settings.h"
@@ -341,6 +342,44 @@ static inline void compat_append_astring(string_t *dest, const char *src)
 	imap_append_astring(dest, src);
 #endif
 }
+#endif
+
+#ifdef MAIL_STORAGE_SERVICE_H
+/* The plugin push_notification is loaded, and has no driver for this user, as
+   the userdb may have it: who registers would wait in vain. */
+#ifdef XAPS_DOVECOT_2_4
+static inline bool compat_push_is_off(struct mail_user *user)
+{
+	struct module *module =
+	    module_dir_find(mail_storage_service_modules, "push_notification");
+	const struct setting_parser_info *info;
+	const struct push_notification_settings *set;
+	const char *error;
+	bool off;
+
+	if (module == NULL || !mail_user_is_plugin_loaded(user, module))
+		return FALSE;
+	info = module_get_symbol_quiet(
+	    module, "push_notification_setting_parser_info");
+	if (info == NULL ||
+	    settings_get(user->event, info, 0, &set, &error) < 0)
+		return FALSE;
+	off = array_is_empty(&set->push_notifications);
+	settings_free(set);
+	return off;
+}
+#else
+static inline bool compat_push_is_off(struct mail_user *user)
+{
+	struct module *module =
+	    module_dir_find(mail_storage_service_modules, "push_notification");
+	const char *driver =
+	    mail_user_plugin_getenv(user, "push_notification_driver");
+
+	return module != NULL && mail_user_is_plugin_loaded(user, module) &&
+	       (driver == NULL || *driver == '\0');
+}
+#endif
 #endif
 
 #ifdef IMAP_CLIENT_H

@@ -352,7 +352,8 @@ class Dovecot:
             os.killpg(process.pid, signal.SIGKILL)
         # The plugin's semaphores, see xaps-log.c.
         key = zlib.crc32(f"{self.dir}/base".encode()) & 0x7fffffff | 1
-        subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
+        if shutil.which("ipcrm"):
+            subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
 
     def reload(self):
         """Takes a changed configuration for new sessions."""

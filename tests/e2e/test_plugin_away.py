@@ -510,6 +510,28 @@ def test_opt_out_by_userdb(own, work_dir, scope, told):
     assert "Error" not in server.dovecot.log()
 
 
+@pytest.mark.parametrize("off", [True, False])
+def test_driver_off_by_userdb(own, work_dir, off):
+    """Dovecot's own way: no driver for this user.  Who would never be told of
+    mail shall not register."""
+    if IS_2_3:      # where a userdb cannot return an empty field
+        options = {"driver": "", "userdb": {} if off else {
+            "push_notification_driver": "xaps"}}
+    else:
+        options = {"userdb": {"push_notification": ""} if off else {}}
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, **options)
+        with server.imap("alice") as c:
+            capable = "XAPPLEPUSHSERVICE" in c.ok("CAPABILITY")[0].split()
+            tagged = c.cmd(command())[1]
+            c.append("INBOX", MAIL)
+        server.dovecot.lda("alice", MAIL)
+        assert capable == (not off)
+        assert kind(tagged) == ("NO" if off else "OK")
+        assert bool(fake.of("/notify")) == (not off)
+    assert "Error" not in server.dovecot.log()
+
+
 def test_opt_out_with_an_unknown_word(own, work_dir):
     server = own(None, url(work_dir / "x"), userdb={"xaps": "maybe"})
     with server.imap("alice") as c:
