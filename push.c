@@ -12,7 +12,9 @@
 #include "conf.h"
 #include "cred.h"
 #include "json.h"
+#include "mem.h"
 #include "store.h"
+#include "text.h"
 #include "tls.h"
 
 /* Mailboxes named in one push: APNs takes 4 KiB, one costs 35 bytes; the rest
@@ -304,7 +306,7 @@ void push_add_hashes(
 	item[sizeof(item) - 2] = '"';
 	item[sizeof(item) - 1] = ',';
 	for (; from < to; from++) {
-		hex_write(hashes_at(s, from), HASH_LEN, item + 1);
+		text_hex_write(hashes_at(s, from), HASH_LEN, item + 1);
 		buf_add(b, item, sizeof(item));
 	}
 }

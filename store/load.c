@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "mem.h"
 
 #define CHUNK 65536 /* bytes a read */
 

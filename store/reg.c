@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "text.h"
 
 /* --- checking --- */
 
@@ -14,7 +15,7 @@ bool reg_text_ok(const char *s, size_t max)
 {
 	size_t len = strlen(s), i;
 
-	if (len == 0 || len > max || !json_utf8_ok(s, len))
+	if (len == 0 || len > max || !text_utf8_ok(s, len))
 		return false;
 	for (i = 0; i < len; i++)
 		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f ||
@@ -36,7 +37,7 @@ static bool token_ok(const char *s)
 {
 	size_t n = 0;
 
-	while (hex_digit(s[n]) >= 0)
+	while (text_hex_digit(s[n]) >= 0)
 		n++;
 	return s[n] == '\0' && n >= REG_TOKEN_MIN && n <= REG_TOKEN_MAX;
 }
@@ -106,7 +107,7 @@ const char *reg_account(const struct reg *r)
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
 {
 	/* Of an odd number the last one is cut off again. */
-	hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
+	text_hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
 	    reg_token_len(r->digits), out);
 	out[r->digits] = '\0';
 	return out;
@@ -261,14 +262,14 @@ struct name {
 /* RFC 3501 5.1.3: a comma instead of the slash. */
 static int utf7_digit(char c)
 {
-	return c == '/' ? -1 : base64_digit(c == ',' ? '/' : c);
+	return c == '/' ? -1 : text_base64_digit(c == ',' ? '/' : c);
 }
 
 static bool name_add(struct name *n, uint32_t c)
 {
-	if (n->len > sizeof(n->s) - JSON_UTF8_MAX)
+	if (n->len > sizeof(n->s) - TEXT_UTF8_MAX)
 		return false;
-	n->len += json_utf8_put(c, n->s + n->len);
+	n->len += text_utf8_put(c, n->s + n->len);
 	return true;
 }
 
