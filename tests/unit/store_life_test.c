@@ -606,6 +606,24 @@ static void test_topics(void **state)
 	assert_int_equal(store_old_topics(s), 1);
 	store_drop(s, store_first(s, "u"));
 	assert_int_equal(store_old_topics(s), 0);
+	put_topic(s, "v", "com.example.two");
+	put_topic(s, "w", "com.example.three");
+	store_close(s);
+	/* When nobody is left of the first one, another takes its place. */
+	s = open_store();
+	store_set_topic(s, "com.example.two");
+	assert_file("db.topic", "com.example.two\n");
+	assert_int_equal(store_old_topics(s), 1);
+	assert_null(store_old_topic(s, store_first(s, "v")));
+	assert_null(store_named_topic(s, store_first(s, "v")));
+	put_topic(s, "x", "com.example.two");
+	store_close(s);
+	s = open_store();
+	store_set_topic(s, "com.example.two");
+	assert_int_equal(store_old_topics(s), 1);
+	assert_null(store_named_topic(s, store_first(s, "x")));
+	assert_string_equal(
+	    store_old_topic(s, store_first(s, "w")), "com.example.three");
 	store_close(s);
 }
 
