@@ -14,6 +14,7 @@
 #include "io.h"
 #include "json.h"
 #include "loop.h"
+#include "mem.h"
 #include "tls.h"
 
 /* APNs allows 1,000 concurrent streams; more would only wait there. */
@@ -115,6 +116,7 @@ struct apns {
 	struct loop_timer redial;
 	unsigned failures; /* connections in a row that were no use */
 	bool had_room;	   /* when the owner last looked */
+	bool undated;	   /* no apns-expiration */
 	struct req *free_reqs;
 	char *last_error;
 	uint64_t connections, resumed;
@@ -859,7 +861,8 @@ static void fill_number(struct hpack_header *h, char buf[24], int64_t n)
  * header Apple keeps it as long as it likes. */
 static bool has_expiration(const struct apns *a, int64_t now_s)
 {
-	return now_s >= TLS_CLOCK_MIN_S || a->conf->push_expiration_s == 0;
+	return !a->undated &&
+	       (now_s >= TLS_CLOCK_MIN_S || a->conf->push_expiration_s == 0);
 }
 
 /* Returns how many there are, 0 with err set. */
@@ -925,6 +928,11 @@ void apns_flush(struct apns *a)
 		return;
 	loop_task_cancel(a->loop, &c->flush);
 	conn_flush(c);
+}
+
+void apns_set_dated(struct apns *a, bool dated)
+{
+	a->undated = !dated;
 }
 
 void apns_renew_auth(struct apns *a)

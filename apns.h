@@ -94,6 +94,10 @@ const char *apns_reason_words(const char *reason);
 void apns_read_body(
     struct apns_answer *an, const unsigned char *body, size_t len);
 
+/* Whether requests say when Apple shall give up (apns-expiration): true until
+ * told otherwise.  By a clock that was not set yet none does. */
+void apns_set_dated(struct apns *a, bool dated);
+
 /* Makes a new JWT for the next request. */
 void apns_renew_auth(struct apns *a);
 

@@ -12,7 +12,9 @@
 #include "conf.h"
 #include "cred.h"
 #include "json.h"
+#include "mem.h"
 #include "store.h"
+#include "text.h"
 #include "tls.h"
 
 /* Mailboxes named in one push: APNs takes 4 KiB, one costs 35 bytes; the rest
@@ -33,8 +35,9 @@
 /* After we could not even sign: a router's clock is set by NTP any moment. */
 #define NO_AUTH_MS (10 * 1000)
 
-/* A JWT carries the time: while one is refused, a clock that has been set is
- * noticed this soon.  Jumps under STEP_MS change nothing for a JWT. */
+/* A JWT carries the time, as does the date of expiration: while they are refused
+ * a clock that has been set is noticed this soon.  Jumps under STEP_MS change
+ * nothing for either. */
 #define HOLD_LOOK_MS (60 * 1000)
 #define STEP_MS (60 * 1000)
 
@@ -303,7 +306,7 @@ void push_add_hashes(
 	item[sizeof(item) - 2] = '"';
 	item[sizeof(item) - 1] = ',';
 	for (; from < to; from++) {
-		hex_write(hashes_at(s, from), HASH_LEN, item + 1);
+		text_hex_write(hashes_at(s, from), HASH_LEN, item + 1);
 		buf_add(b, item, sizeof(item));
 	}
 }
@@ -385,10 +388,23 @@ static bool send_first(struct push_queue *q)
 	return true;
 }
 
+/* The clock was set: what it spoilt is over. */
+static void look_at_clock(struct push_queue *q)
+{
+	if (loop_timer_is_set(&q->hold) &&
+	    push_clock_stepped(q, q->hold_clock_ms))
+		loop_timer_set(q->loop, &q->hold, 0);
+	if (q->undated && push_clock_stepped(q, q->undated_clock_ms)) {
+		q->undated = false;
+		apns_set_dated(q->apns, true);
+	}
+}
+
 static void on_pump(void *arg)
 {
 	struct push_queue *q = arg;
 
+	look_at_clock(q);
 	while (q->first != NULL && !loop_timer_is_set(&q->hold) &&
 	       apns_room(q->apns) > 0 && !(q->probing && q->in_flight > 0))
 		if (!send_first(q))
@@ -420,7 +436,7 @@ static void hold_on(struct push_queue *q)
 {
 	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
 
-	if (cred_kind(q->cred) == CRED_TOKEN_KEY && ms > HOLD_LOOK_MS)
+	if (ms > HOLD_LOOK_MS)
 		ms = HOLD_LOOK_MS;
 	loop_timer_set(q->loop, &q->hold, ms);
 }
@@ -599,6 +615,8 @@ void push_set_cred(struct push_queue *q, struct cred *cred)
 	loop_timer_clear(q->loop, &q->hold);
 	q->auth_gen++;
 	q->renewed_ms = 0;
+	q->undated = false;
+	apns_set_dated(q->apns, true);
 	apns_set_cred(q->apns, cred);
 	loop_task_queue(q->loop, &q->pump);
 }

@@ -6,8 +6,8 @@
  *    "acked":true,"time":1763769600}        (one line)
  *   {"user":"alice","account":"0715","token":"2918","gone":true}
  * and two fields that most have no need of:
- *   "canonical":[["bob","Lists"],null]  whose mailbox each of "mailboxes" is,
- *                                       null: the user's own, as spelled
+ *   "canonical":[null,"Entwürfe",["bob","Lists"]]  what each of "mailboxes" is:
+ *               as spelled, the user's of that name, another owner's
  *   "topic":"com.apple…"  what the phone was told, if not what <file>.topic says
  * Lookup, put and drop are O(1) in the number of registrations, and O(n) in
  * those of one user. */

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "buf.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
 #include "daemon/sockets.h"
 #include "log.h"
 #include "loop.h"
+#include "mem.h"
 #include "push.h"
 #include "tls.h"
 #include "daemon/watch.h"

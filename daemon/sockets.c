@@ -14,13 +14,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "conf.h"
 #include "daemon.h"
 #include "daemon/systemd.h"
 #include "daemon/user.h"
 #include "http.h"
 #include "io.h"
+#include "mem.h"
 
 /* Pauses between attempts to open what another program has, or what has no
  * address yet. */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "io/resolve.h"
 #include "loop.h"
+#include "mem.h"
 
 /* RFC 8305 5, "Connection Attempt Delay". */
 #define ATTEMPT_DELAY_MS 250
@@ -135,6 +135,9 @@ static void sort_ways(struct io_dialer *d, const struct addrinfo *addrs)
 	const struct way *old;
 	size_t n = interleave(addrs, found), i, k;
 
+	/* Where all have failed another one is the first this time. */
+	if (d->n > 0 && d->ways[0].failed != 0)
+		d->ways[0].failed = ++d->failures;
 	for (i = 0; i < n; i++) {
 		old = find_way(d->ways, d->n, &found[i].addr);
 		found[i].failed = old != NULL ? old->failed : 0;

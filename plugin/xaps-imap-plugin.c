@@ -25,6 +25,7 @@
 #define XAPS_ACCOUNT_ID_MAX 200
 #define XAPS_DEVICE_TOKEN_MAX 200
 #define XAPS_MAILBOXES_MAX 1000
+#define XAPS_REQUEST_MAX 65536
 
 /* Of a field that goes to Dovecot's stats process. */
 #define XAPS_EVENT_MAILBOX_MAX 1000
@@ -238,7 +239,7 @@ static const char *xaps_check_values(struct xaps_command *ctx)
 }
 
 /* Others neither are acknowledged nor registered. */
-static void xaps_only_inbox(struct xaps_command *ctx)
+static bool xaps_only_inbox(struct xaps_command *ctx)
 {
 	const char *const *names;
 	unsigned int i, count;
@@ -248,6 +249,7 @@ static void xaps_only_inbox(struct xaps_command *ctx)
 		if (strcasecmp(names[i - 1], "INBOX") != 0)
 			array_delete(&ctx->mailboxes, i - 1, 1);
 	}
+	return array_count(&ctx->mailboxes) > 0;
 }
 
 /*
@@ -434,9 +436,27 @@ static void xaps_append_pair(string_t *json, const char *key, const char *value)
 	str_append(json, "\",");
 }
 
-static const char *xaps_register_json(const struct xaps_command *ctx)
+static void xaps_append_canonical(
+    string_t *json, const struct xaps_command *ctx)
 {
 	const struct xaps_mailbox *mailbox;
+	const char *sep = "";
+
+	str_append(json, ",\"Canonical\":[");
+	array_foreach(&ctx->canonical, mailbox)
+	{
+		str_printfa(json, "%s{", sep);
+		xaps_append_pair(json, "owner", mailbox->owner);
+		str_append(json, "\"mailbox\":\"");
+		json_append_escaped(json, mailbox->name);
+		str_append(json, "\"}");
+		sep = ",";
+	}
+	str_append_c(json, ']');
+}
+
+static const char *xaps_register_json(const struct xaps_command *ctx)
+{
 	string_t *json = t_str_new(512);
 	const char *name, *sep = "";
 
@@ -453,20 +473,28 @@ static const char *xaps_register_json(const struct xaps_command *ctx)
 		str_append_c(json, '"');
 		sep = ",";
 	}
-	str_append(json, "],\"Canonical\":[");
-	sep = "";
-	array_foreach(&ctx->canonical, mailbox)
-	{
-		str_printfa(json, "%s{", sep);
-		xaps_append_pair(json, "owner", mailbox->owner);
-		str_append(json, "\"mailbox\":\"");
-		json_append_escaped(json, mailbox->name);
-		str_append(json, "\"}");
-		sep = ",";
-	}
+	str_append_c(json, ']');
+	if (array_count(&ctx->canonical) > 0)
+		xaps_append_canonical(json, ctx);
 	/* We do send the mailbox lines. */
-	str_append(json, "],\"MailboxesAcknowledged\":true}");
+	str_append(json, ",\"MailboxesAcknowledged\":true}");
 	return str_c(json);
+}
+
+/* Only what is known by its spelling alone. */
+static void xaps_keep_plain(struct xaps_command *ctx)
+{
+	const char *const *names;
+	unsigned int i, count;
+
+	names = array_get(&ctx->mailboxes, &count);
+	p_array_init(&ctx->mailboxes, ctx->cmd->pool, 8);
+	for (i = 0; i < count; i++) {
+		if (xaps_mailbox_is_plain(
+			array_idx(&ctx->canonical, i), ctx->set, names[i]))
+			array_push_back(&ctx->mailboxes, &names[i]);
+	}
+	array_clear(&ctx->canonical);
 }
 
 static void xaps_register_post(struct xaps_command *ctx)
@@ -482,6 +510,13 @@ static void xaps_register_post(struct xaps_command *ctx)
 		.event_name = "xaps_register_finished",
 	};
 
+	if (strlen(request.json) > XAPS_REQUEST_MAX) {
+		e_warning(request.event,
+		    "xaps: too many mailboxes for one request: those that are "
+		    "shared or have several names are not pushed");
+		xaps_keep_plain(ctx);
+		request.json = xaps_register_json(ctx);
+	}
 	event_add_str(request.event, "mailbox",
 	    t_strndup(t_array_const_string_join(&ctx->mailboxes, ","),
 		XAPS_EVENT_MAILBOX_MAX));
@@ -549,9 +584,7 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
 		    cmd, t_strdup_printf("BAD " XAPS_COMMAND ": %s.", error));
 		return TRUE;
 	}
-	if (ctx->set->inbox_only)
-		xaps_only_inbox(ctx);
-	if (array_count(&ctx->mailboxes) == 0) {
+	if (ctx->set->inbox_only && !xaps_only_inbox(ctx)) {
 		xaps_send_no(cmd, "Only INBOX is pushed for this user.");
 		return TRUE;
 	}

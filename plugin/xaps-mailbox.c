@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "auth-master.h"
+#include "imap-utf7.h"
 #include "mail-namespace.h"
 #include "mail-storage-private.h"
 #include "mail-user.h"
@@ -158,7 +159,8 @@ static const char *xaps_owners_prefix(struct mail_namespace *ns)
 	if (ns->type == MAIL_NAMESPACE_TYPE_PRIVATE)
 		return (ns->flags & NAMESPACE_FLAG_INBOX_USER) != 0
 			   ? ""
-			   : ns->prefix;
+			   : t_str_replace(
+				 ns->prefix, mail_namespace_get_sep(ns), '/');
 	if (ns->owner == NULL || (path = xaps_path_in_home(ns->owner,
 				      xaps_namespace_path(ns))) == NULL)
 		return "";
@@ -182,27 +184,33 @@ static const char *xaps_mailbox_name(
 {
 	const enum namespace_flags inbox =
 	    NAMESPACE_FLAG_INBOX_USER | NAMESPACE_FLAG_INBOX_ANY;
-	char sep = mail_namespace_get_sep(ns);
 	const char *vname;
-	char *name, *p;
 
 	if (strcmp(box->name, "INBOX") == 0 && (ns->flags & inbox) != 0)
 		return "INBOX";
 	vname = mailbox_list_get_vname(ns->list, box->name);
 	if (strncmp(vname, ns->prefix, ns->prefix_len) == 0)
 		vname += ns->prefix_len;
-	name =
-	    t_strdup_noconst(t_strconcat(xaps_owners_prefix(ns), vname, NULL));
-	for (p = name; *p != '\0'; p++) {
-		if (*p == sep)
-			*p = '/';
-	}
-	return name;
+	return t_strconcat(xaps_owners_prefix(ns),
+	    t_str_replace(vname, mail_namespace_get_sep(ns), '/'), NULL);
 }
 
 static bool xaps_fits(const char *str, size_t max)
 {
 	return *str != '\0' && strlen(str) <= max && xaps_is_clean(str);
+}
+
+bool xaps_mailbox_is_plain(const struct xaps_mailbox *mailbox,
+    const struct xaps_settings *set, const char *spelling)
+{
+	string_t *utf8 = t_str_new(64);
+
+	if (strcmp(mailbox->owner, set->username) != 0)
+		return FALSE;
+	if (strcmp(mailbox->name, "INBOX") == 0)
+		return strcasecmp(spelling, "INBOX") == 0;
+	return imap_utf7_to_utf8(spelling, utf8) == 0 &&
+	       strcmp(str_c(utf8), mailbox->name) == 0;
 }
 
 bool xaps_mailbox_get(struct mailbox *box, const struct xaps_settings *set,
@@ -217,5 +225,5 @@ bool xaps_mailbox_get(struct mailbox *box, const struct xaps_settings *set,
 	mailbox_r->owner = xaps_namespace_owner(ns, set);
 	mailbox_r->name = xaps_mailbox_name(box, ns);
 	return xaps_fits(mailbox_r->owner, XAPS_OWNER_MAX) &&
-	       xaps_fits(mailbox_r->name, XAPS_MAILBOX_MAX);
+	       xaps_fits(mailbox_r->name, XAPS_CANONICAL_MAX);
 }

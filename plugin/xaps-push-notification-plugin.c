@@ -147,8 +147,8 @@ static void xaps_push_send(const struct xaps_push_user *puser,
 		.mergeable = TRUE,
 		.event_name = "xaps_notify_finished",
 	};
-	struct xaps_client *client;
 	struct xaps_mailbox mailbox;
+	struct xaps_client *client;
 
 	if (!xaps_is_clean(puser->set->username) ||
 	    !xaps_mailbox_get(box, puser->set, &mailbox)) {
@@ -202,7 +202,9 @@ static bool xaps_driver_begin_txn(struct push_notification_driver_txn *dtxn)
 
 	if (puser->set == NULL)
 		return FALSE;
-	if (puser->set->inbox_only && !dtxn->ptxn->mbox->inbox_user)
+	/* Other users may watch what is not his own. */
+	if (puser->set->inbox_only && !dtxn->ptxn->mbox->inbox_user &&
+	    mailbox_get_namespace(dtxn->ptxn->mbox)->owner == puser->user)
 		return FALSE;
 	for (i = 0; i < N_ELEMENTS(xaps_events); i++)
 		compat_push_event_init(

@@ -158,6 +158,30 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 	push_settle(p);
 }
 
+/* By a clock that is a day late everything has expired already. */
+static void act_undate(struct push *p, const struct apns_answer *an)
+{
+	struct push_queue *q = p->q;
+
+	(void)an;
+	if (q->undated) {
+		push_hold(q,
+		    "Apple takes no push, with or without a date of expiration "
+		    "(BadExpirationDate): this machine's clock is probably "
+		    "wrong",
+		    0);
+		send_again(p, 0);
+		return;
+	}
+	log_warn("push: Apple does not take our date of expiration: this "
+		 "machine's clock is probably wrong: sent without");
+	q->undated = true;
+	q->undated_clock_ms = push_clock_ms(q);
+	q->auth_gen++;
+	apns_set_dated(q->apns, false);
+	send_again(p, 0);
+}
+
 enum about {
 	ABOUT_PUSH,   /* this one request */
 	ABOUT_DEVICE, /* the registration, under these credentials, which Apple
@@ -182,6 +206,7 @@ static const struct answer {
 	{ 400, "MissingTopic", act_hold, ABOUT_US },
 	{ 400, "BadTopic", act_hold, ABOUT_US },
 	{ 400, "BadCertificate*", act_hold, ABOUT_US },
+	{ 400, "BadExpirationDate", act_undate, ABOUT_US },
 	{ 403, "ExpiredProviderToken", act_renew, ABOUT_US },
 	{ 403, NULL, act_hold, ABOUT_US },
 	{ 429, NULL, act_retry, ABOUT_PUSH },

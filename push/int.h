@@ -56,10 +56,14 @@ struct push_queue {
 	bool probing; /* one at a time until Apple accepts again */
 	char trouble[ERR_MAX], date_trouble[ERR_MAX];
 	char lack[ERR_MAX]; /* why there are no credentials yet */
-	/* counts the credentials and the JWTs that we made for a refused one */
+	/* counts the credentials, and what we changed because of an answer to
+	 * the last ones */
 	unsigned auth_gen;
 	/* for ExpiredProviderToken; 0: never.  And the clock then. */
 	int64_t renewed_ms, renewed_clock_ms;
+	/* Apple refused our apns-expiration: none until the clock is set */
+	bool undated;
+	int64_t undated_clock_ms;
 	struct push_counters counters;
 	struct push_test *tests; /* of push_now() */
 };

@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "mem.h"
 #include "tls.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */

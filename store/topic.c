@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "mem.h"
 
 size_t store_topic(struct store *s, const char *name)
 {

@@ -144,9 +144,10 @@ test_root() {
 	in_root "$root" env PLUGIN=/root/build/plugin \
 		XAPSD="$xapsd" PYTHON=python3 sh /tree/tests/pytest.sh \
 		/root/build/pytest_cache -n 4 ${PYTEST-} \
-		/tree/tests/e2e/test_plugin.py /tree/tests/e2e/test_names.py \
-		/tree/tests/e2e/test_plugin_away.py \
-		/tree/tests/e2e/test_journey.py /tree/tests/e2e/test_ox.py
+		/tree/tests/e2e/test_plugin.py \
+		/tree/tests/e2e/test_plugin_away.py /tree/tests/e2e/test_names.py \
+		/tree/tests/e2e/test_shared.py /tree/tests/e2e/test_ox.py \
+		/tree/tests/e2e/test_journey.py
 }
 
 one() {

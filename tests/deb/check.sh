@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs, runs, upgrades, removes and purges the packages of build.sh in a
 # Debian of its own: check.sh DIR WORK, as root.  WORK keeps the bare system
-# and the packages of 0.1.0 between runs.  They run without this machine's network: all ports are free.
+# and the packages of 0.1.0 between runs.  They run without this machine's
+# network: all ports are free.
 set -eu
 cd "$(dirname "$0")/../.."
 suite=bookworm
@@ -15,6 +16,7 @@ fi
 # All that is started in here ends with this command, and what is mounted, too.
 if [ -z "${CHECK_DEB_INSIDE:-}" ]; then
 	CHECK_DEB_INSIDE=yes exec unshare --mount --pid --fork --kill-child \
+		--mount-proc \
 		sh tests/deb/check.sh "$(realpath "$1")" "$(realpath "$2")"
 fi
 mkdir -p "$1" "$2"
@@ -30,11 +32,24 @@ mirror() {
 		sed -n '/security/d; s|^\(.*\) main Debian$|\1|p' | head -n 1
 }
 
-mkdir -p "$root"
 # dpkg syncs every file: much faster in memory.
-mount -t tmpfs -o mode=755,size=1g tmpfs "$root" 2>/dev/null ||
-	rm -rf "${root:?}"/*
+empty() {
+	mkdir -p "$root"
+	umount -R -l "$root" 2>/dev/null || true
+	mount -t tmpfs -o mode=755,size=1g,dev tmpfs "$root" 2>/dev/null ||
+		rm -rf "${root:?}"/*
+}
 
+# The packages into a folder of it; empty where there is no history.
+put() {
+	mkdir -p "$1/old"
+	cp "$debs"/xapsd_*.deb "$debs"/dovecot-xaps_*.deb "$1"
+	cp "$work"/old/xapsd_*.deb "$work"/old/dovecot-xaps_*.deb "$1/old" \
+		2>/dev/null || echo "check-deb: no history here, and so no" \
+			"packages of 0.1.0 to upgrade from"
+}
+
+empty
 if ! [ -e "$work/base.tar" ]; then
 	uri=$(mirror)
 	[ -n "$uri" ] || { echo "check-deb: apt knows no Debian" >&2; exit 1; }
@@ -48,14 +63,15 @@ dovecot-lmtpd,libmbedtls14,libmbedx509-1,libmbedcrypto7 \
 	rm -rf "$root"/var/cache/apt/archives/*.deb
 	tar -C "$root" -cf "$work/base.tar.new" .
 	mv "$work/base.tar.new" "$work/base.tar"
-else
-	tar -C "$root" -xf "$work/base.tar"
+	empty
 fi
-cp "$debs"/xapsd_*.deb "$debs"/dovecot-xaps_*.deb "$root/tmp/"
+tar -C "$root" -xf "$work/base.tar"
 sh tests/deb/build.sh "$work/old" "$old"
-mkdir "$root/tmp/old"
-cp "$work"/old/xapsd_*.deb "$work"/old/dovecot-xaps_*.deb "$root/tmp/old/" \
-	2>/dev/null || echo "check-deb: no history here, and so no packages of" \
-		"0.1.0 to upgrade from"
-
+put "$root/tmp"
 unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/walk.py "$root"
+
+# The same under a systemd that runs.
+empty
+tar -C "$root" -xf "$work/base.tar"
+put "$root/root/debs"
+unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/live.py "$root"

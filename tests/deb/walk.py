@@ -1,6 +1,7 @@
 """The life of the packages in a bare Debian: walk.py ROOT, in namespaces of its
 own.  Follows the README's section on Debian.  There is no systemd running: the
-daemon and Dovecot are started by hand, with the package's user and paths."""
+daemon and Dovecot are started by hand, with the package's user and paths.
+live.py goes on with one."""
 
 import imaplib
 import json
@@ -17,6 +18,7 @@ import time
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(sys.argv[1])
 SNIPPET = ROOT / "etc/dovecot/conf.d/90-xaps.conf"
+ENTER = ["chroot", ROOT]
 LIMIT_S = 30
 ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
 TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
@@ -30,7 +32,7 @@ ITS_OWN = re.compile(
 def run(*command, **options):
     """In the chroot; its output, or the end."""
     result = subprocess.run(
-        ["chroot", ROOT, *command], text=True, stdout=subprocess.PIPE,
+        [*ENTER, *command], text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=4 * LIMIT_S, **options)
     if result.returncode:
         sys.exit("%s: status %d\n%s" % (
@@ -123,6 +125,7 @@ def check_installed():
 
 
 def configure(install_key):
+    """As the README says, up to the starts."""
     key = subprocess.run(
         ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
          "ec_paramgen_curve:P-256"], check=True, capture_output=True).stdout
@@ -143,6 +146,9 @@ def configure(install_key):
                 "disable_plaintext_auth = no\n"
                 "log_path = /var/log/dovecot.log\nlisten = 127.0.0.1\n")
     run("doveconf", "-n")
+
+
+def start_dovecot():
     # it keeps its output open
     subprocess.run(["chroot", ROOT, "dovecot"], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -251,6 +257,15 @@ def postinst_once_more():
                "/var/lib/dpkg/info/xapsd.postinst", "configure", "0.1.0")
 
 
+def make_newer(deb):
+    """The next version of a package: /tmp/newer.deb."""
+    run("dpkg-deb", "-R", "/tmp/" + deb, "/tmp/newer")
+    control = ROOT / "tmp/newer/DEBIAN/control"
+    control.write_text(re.sub(r"^Version: (.*)", r"Version: \1+1",
+                              control.read_text(), flags=re.M))
+    run("dpkg-deb", "-b", "/tmp/newer", "/tmp/newer.deb")
+
+
 def upgrade_from_the_first(old, new):
     """0.1.0, set up as its README said, becomes this one."""
     say("0.1.0 as it was, to be upgraded")
@@ -258,6 +273,7 @@ def upgrade_from_the_first(old, new):
     run("useradd", "--system", "vmail")
     run("usermod", "-a", "-G", "xapsd", "vmail")
     configure("-g xapsd -m 640")
+    start_dovecot()
     elsewhere = ROOT / "root/elsewhere.pem"
     elsewhere.write_text("of another program")
     elsewhere.chmod(0o640)
@@ -337,11 +353,13 @@ def queue_length():
     return json.loads(run("xapsd", "status", "--json"))["queue"]
 
 
+def packages(folder):
+    return {p.name.split("_")[0]: p.name for p in (ROOT / folder).glob("*.deb")}
+
+
 def main():
     prepare()
-    debs = {p.name.split("_")[0]: p.name for p in (ROOT / "tmp").glob("*.deb")}
-    old = {p.name.split("_")[0]: p.name
-           for p in (ROOT / "tmp/old").glob("*.deb")}
+    debs, old = packages("tmp"), packages("tmp/old")
     before = paths()
     if old:
         upgrade_from_the_first(old, debs)
@@ -355,6 +373,7 @@ def main():
            "xapsd may read its configuration when it is started: %s" % asked)
     check_installed()
     configure("-o xapsd -g xapsd -m 600")
+    start_dovecot()
     daemon = Daemon()
     expect(attributes("/run/xapsd/xapsd.sock") == "xapsd:xapsd-mail 660",
            "mail processes may use the socket")
@@ -373,12 +392,7 @@ def main():
     expect("rror" not in log, "Dovecot has nothing to complain of:\n" + log)
 
     say("upgrade")
-    folder = ROOT / "tmp/newer"
-    run("dpkg-deb", "-R", "/tmp/" + debs["xapsd"], "/tmp/newer")
-    control = (folder / "DEBIAN/control").read_text()
-    (folder / "DEBIAN/control").write_text(re.sub(
-        r"^Version: (.*)", r"Version: \1+1", control, flags=re.M))
-    run("dpkg-deb", "-b", "/tmp/newer", "/tmp/newer.deb")
+    make_newer(debs["xapsd"])
     config = (ROOT / "etc/xapsd/xapsd.yaml").read_text()
     daemon.stop()
     asked, _ = install("newer.deb")
@@ -416,4 +430,5 @@ def main():
     say("all is well")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -577,6 +577,31 @@ def test_refused_credentials_hold_the_pushes(xapsd, apple):
     assert log.count("InvalidProviderToken") == 1
 
 
+@pytest.mark.parametrize("answer", [
+    Answer(403, "InvalidProviderToken"), Answer(403, "ExpiredProviderToken"),
+    Answer(400, "TopicDisallowed"), Answer(400, "DeviceTokenNotForTopic"),
+    Answer(400, "BadDeviceToken")], ids=lambda a: a.reason)
+def test_late_answer_to_the_old_credentials(xapsd, apple, answer):
+    """It comes on the old connection after others were loaded, and says
+    nothing about those: no hold, no suspension, and the push goes out."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, answer)
+    apple.hold()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(1)
+    xapsd.process.send_signal(signal.SIGHUP)
+    apple.wait_connected(2)
+    apple.release()
+    first, second = apple.wait_for(2)
+    assert second.connection is not first.connection
+    assert second.aps == first.aps
+    assert_only(xapsd, 2)
+    assert xapsd.request("GET", "/healthz").status == 200
+    assert "refuses" not in xapsd.log()
+    assert xapsd.notify("alice").status == 200
+    apple.wait_for(3, token=TOKEN)
+
+
 @pytest.mark.parametrize("answer", [Answer(400, "PayloadEmpty"),
                                     Answer(413, "PayloadTooLarge"),
                                     Answer(404, "BadPath")],

@@ -96,7 +96,7 @@ def test_two_devices(xapsd, start_dovecot, apple, certs):
 @pytest.mark.journey
 def test_two_mailboxes(xapsd, start_dovecot, apple, certs):
     """Only what was asked for is pushed; hashes are of the names as the phone
-    sent them; a mailbox that does not exist gets no line."""
+    decodes them; a mailbox that does not exist gets no line."""
     dovecot = start_dovecot("unix:" + xapsd.socket_path)
     watched = register(
         dovecot, "alice", certs.key_topic,
@@ -115,7 +115,7 @@ def test_two_mailboxes(xapsd, start_dovecot, apple, certs):
         _, tagged = imap.append('"Entw&APw-rfe"', "Subject: x\r\n\r\nx\r\n")
         assert " OK " in tagged
     pushes = apple.wait_for(3)
-    assert pushes[2].aps["m"] == [md5("Entw&APw-rfe")]
+    assert pushes[2].aps["m"] == [md5("Entwürfe")]
 
 
 @pytest.mark.journey

@@ -314,10 +314,13 @@ def test_shared_second_storage(world):
     w.told(("bob", "alice", "Archive/2024"))
 
 
-def test_shared_with_the_name_that_user_lookup_finds(world):
-    """The owner's, not that of the user who looks."""
-    w = world(inbox(), shared(), lookup="push_user",
-              userdb={"push_user": "box-%u" if IS_2_3 else "box-%{user}"})
+@pytest.mark.parametrize("field", ["push_user", "user"])
+def test_shared_with_the_name_that_userdb_has(world, field):
+    """The owner's, not that of the user who looks: by user_lookup, or because
+    userdb changes all users' names."""
+    lookup = field if field == "push_user" else ""
+    w = world(inbox(), shared(), lookup=lookup,
+              userdb={field: "box-%u" if IS_2_3 else "box-%{user}"})
     w.create("alice")
     assert w.register("bob", "INBOX shared/alice", "INBOX", "shared/alice",
                       known_as="box-bob") == [
@@ -327,6 +330,19 @@ def test_shared_with_the_name_that_user_lookup_finds(world):
     w.dovecot.deliver("alice", MAIL)
     w.told(("box-bob", "box-alice", "INBOX"),
            ("box-alice", "box-alice", "INBOX"))
+
+
+def test_shared_by_who_wants_pushes_for_his_inbox_only(world):
+    """What others may watch is reported all the same."""
+    w = world(inbox(), shared(), userdb={"xaps": "inbox"})
+    w.create("alice", "Lists")
+    w.create("bob")
+    with w.imap("bob") as c:
+        c.append("shared/alice/Lists", MAIL)
+        c.append("INBOX", MAIL)
+    with w.imap("alice") as c:
+        c.append("Lists", MAIL)
+    w.told(("bob", "alice", "Lists"), ("bob", "bob", "INBOX"))
 
 
 def test_shared_with_nobody(world):
@@ -484,7 +500,7 @@ def test_valgrind(world, work_dir):
 # --- limits ---
 
 def test_long_names(world):
-    """1,024 bytes of modified UTF-7 or of UTF-8, whichever is longer."""
+    """1,024 bytes as the client spells it; in UTF-8 it may have more."""
     w = world(inbox(path="~/mail", layout="fs"))
     part = "x" * 200
     fits = "/".join([part] * 5) + "/" + "y" * 19
@@ -494,13 +510,32 @@ def test_long_names(world):
     wide = "/".join(["&" + "ThlOGU4Z" * 8 + "-"] * 15)
     utf8 = "/".join(["丙丙丙丙"[:3] * 8] * 15)
     assert len(wide) <= 1024 < len(utf8.encode())
-    w.create("alice", fits, longer, wide, wide[:-67])
-    assert w.register("alice", f"{longer} {wide} {fits} {wide[:-67]}",
-                      fits, wide[:-67])[0] == named("alice", fits)
+    w.create("alice", fits, longer, wide)
+    assert w.register("alice", f"{longer} {wide} {fits}", wide, fits) == [
+        named("alice", utf8), named("alice", fits)]
     with w.imap("alice") as c:
-        for name in (longer, wide, fits):
+        for name in (wide, fits):
             assert tp.kind(c.append(name, MAIL)[1]) == "OK"
-    w.told(("alice", "alice", fits))
+    w.told(("alice", "alice", utf8), ("alice", "alice", fits))
+
+
+def test_more_names_than_a_request_holds(world):
+    """The user's own, called as they are, work without Canonical."""
+    user = "a" * 40 + "@example.org"
+    w = world(inbox(), shared())
+    names = [f"Entw&APw-rfe{'x' * 60}{i}" for i in range(400)] + ["INBOX"]
+    w.create("bob")
+    with w.imap(user) as c:
+        for name in names[:-1]:
+            c.send(f"x CREATE {name}\r\n")
+        for name in names[:-1]:
+            assert " OK " in c.result("x")[1]
+        reply = c.cmd(command(f"(shared/bob {' '.join(names)})"))
+        assert_ok(reply, *names)
+    request = w.fake.wait(1, "/register", user)[0]
+    assert request.json["Mailboxes"] == names
+    assert "Canonical" not in request.json
+    w.dovecot.wait_log("too many mailboxes for one request")
 
 
 def test_many_names_are_read_once(world):

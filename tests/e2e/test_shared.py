@@ -161,3 +161,28 @@ def test_virtual(phones):
     with p.dovecot.imap("alice") as c:
         change_flag(c, "Virtual/All")
     p.woken(("alice", "INBOX"))
+
+
+def test_long_names(phones):
+    """1,024 bytes of modified UTF-7 are 1,110 of UTF-8."""
+    p = phones(inbox(path="~/mail", layout="fs"))
+    name = "/".join(["&" + "ThlOGU4Z" * 8 + "-"] * 15)
+    utf8 = "/".join(["\u4e19" * 24] * 15)
+    assert p.register("alice", name, create=[name]) == [name]
+    with p.dovecot.imap("alice") as c:
+        c.append(name, MAIL)
+    p.woken(("alice", utf8))
+    assert len(name) <= 1024 < len(utf8.encode())
+
+
+def test_many_long_names(phones):
+    """More than a request holds with what they are called elsewhere."""
+    p = phones(inbox())
+    p.tokens = {"alice.of.a.long.name@mail.example.org": TOKEN}
+    user, = p.tokens
+    names = [f"Entw&APw-rfe{'x' * 60}{i}" for i in range(400)]
+    assert p.register(user, *names, create=names) == names
+    p.dovecot.deliver(user, mail())
+    with p.dovecot.imap(user) as c:
+        c.append(names[-1], MAIL)
+    p.woken((user, f"Entw\u00fcrfe{'x' * 60}399"))

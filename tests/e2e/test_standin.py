@@ -114,7 +114,6 @@ def test_what_is_refused(certs):
         (request(certs, apns_topic="com.example"), 400, "TopicDisallowed"),
         (request(certs, apns_push_type=None), 400, "InvalidPushType"),
         (request(certs, apns_push_type="x"), 400, "InvalidPushType"),
-        (request(certs, apns_expiration=None), 400, "BadExpirationDate"),
         (request(certs, apns_expiration="soon"), 400, "BadExpirationDate"),
         (request(certs, apns_expiration="1"), 400, "BadExpirationDate"),
         (request(certs, apns_priority="7"), 400, "BadPriority"),

@@ -22,6 +22,7 @@
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
+#include "text.h"
 
 /* --- Apple, scripted --- */
 
@@ -37,7 +38,7 @@ static uint32_t room;
 static const struct apns_ops *ops;
 static void *ops_arg;
 static unsigned renewed;
-static bool no_auth;
+static bool no_auth, dated;
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *o, void *arg)
@@ -118,6 +119,12 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	(void)cred;
 }
 
+void apns_set_dated(struct apns *a, bool is_dated)
+{
+	(void)a;
+	dated = is_dated;
+}
+
 const char *apns_reason_words(const char *reason)
 {
 	(void)reason;
@@ -158,7 +165,7 @@ static struct reg *add_boxes(
 /* Names of n mailboxes, good until the next call. */
 static const char *const *names(const char *prefix, size_t n)
 {
-	static char text[REG_MAILBOXES_MAX][8];
+	static char text[REG_MAILBOXES_MAX][32];
 	static const char *boxes[REG_MAILBOXES_MAX];
 	size_t i;
 
@@ -205,6 +212,7 @@ static int setup(void **state)
 	room = 100;
 	renewed = 0;
 	no_auth = false;
+	dated = true;
 	queue = push_new(NULL, &conf, store, NULL);
 	return 0;
 }
@@ -383,7 +391,7 @@ static void expect_named(size_t first, const char *const *boxes, size_t n)
 
 	for (i = 0; i < n; i++) {
 		tls_md5(boxes[i], strlen(boxes[i]), md5);
-		hex_write(md5, sizeof(md5), hex);
+		text_hex_write(md5, sizeof(md5), hex);
 		for (k = first; k < n_sent; k++)
 			if (strstr(sent[k].payload, hex) != NULL)
 				break;
@@ -418,7 +426,7 @@ static void test_more_mailboxes_than_fit(void **state)
  * does not know any more makes room, what it knows is not lost. */
 static void test_lists_that_alternate(void **state)
 {
-	const char *const *boxes;
+	const char *const *boxes = NULL;
 	char prefix[2] = "a";
 	size_t i;
 
@@ -489,7 +497,7 @@ static void test_hash_of_the_longest_name(void **state)
 		}
 	}
 	tls_md5(utf8, strlen(utf8), md5);
-	hex_write(md5, sizeof(md5), hex);
+	text_hex_write(md5, sizeof(md5), hex);
 	add_boxes(TOK_A, &box, 1);
 	assert_int_equal(notify("alice", utf8, true), PUSH_QUEUED);
 	assert_non_null(strstr(sent[0].payload, hex));
@@ -983,6 +991,46 @@ static void test_expired_jwt_and_a_clock_step(void **state)
 	assert_non_null(push_trouble(queue));
 }
 
+/* New mail is soon enough for a look at the clock. */
+static void test_clock_step_and_new_mail(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	answer(0, 403, "InvalidProviderToken");
+	wall_s -= 3600;
+	notify("bob", "INBOX", true);
+	pass(1);
+	expect_counts(2, 2);
+	answer(1, 200, "");
+	expect_counts(3, 1);
+}
+
+/* By a late clock all has expired: without the date Apple takes it. */
+static void test_bad_expiration_date(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	add_reg("bob", TOK_B, true, 100);
+	notify("alice", "INBOX", true);
+	notify("bob", "INBOX", true);
+	answer(0, 400, "BadExpirationDate");
+	assert_false(dated);
+	answer(1, 400, "BadExpirationDate"); /* was sent with the date, too */
+	expect_counts(4, 2);
+	answer(2, 200, "");
+	answer(3, 400, "BadExpirationDate"); /* whatever it means */
+	assert_non_null(strstr(push_trouble(queue), "clock"));
+	expect_counts(4, 1);
+	wall_s += 86400;
+	pass(60000);
+	assert_true(dated);
+	expect_counts(5, 1);
+	answer(4, 200, "");
+	assert_null(push_trouble(queue));
+}
+
 static void test_expired_jwt(void **state)
 {
 	(void)state;
@@ -1166,6 +1214,40 @@ static void test_queue_of_the_last_version(void **state)
 	    strstr(sent[0].payload, "6935862f74f620598b6b2549c202aafa"));
 }
 
+/* More hashes than the registration has mailboxes, none of them its own. */
+static void test_hashes_of_another_list(void **state)
+{
+	static char text[48 * 1024];
+	size_t line, i, len;
+	FILE *f;
+	char saved[80];
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	snprintf(saved, sizeof(saved), "%s.queue", path);
+	f = fopen(saved, "w");
+	assert_non_null(f);
+	for (line = 0; line < 3; line++) {
+		len = (size_t)snprintf(text, sizeof(text),
+		    "{\"user\":\"alice\",\"account\":\"acc\\\"1\",\"token\":"
+		    "\"" TOK_A "\",\"age\":1,\"hashes\":[");
+		for (i = 0; i < 1000; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    "%s\"%032zx\"", i > 0 ? "," : "",
+			    line * 1000 + i + 1);
+		fprintf(f, "%s]}\n", text);
+	}
+	fclose(f);
+	push_load(queue, saved);
+	run_tasks();
+	for (i = 0; i < n_sent && push_count(queue) > 0; i++) {
+		assert_null(strstr(sent[i].payload, "\"m\":]"));
+		answer(i, 200, "");
+	}
+	assert_int_equal(push_count(queue), 0);
+	assert_true(n_sent <= 11);
+}
+
 /* More than a line holds, among others. */
 static void test_long_records_are_kept(void **state)
 {
@@ -1284,6 +1366,8 @@ int main(void)
 		T(test_answer_after_forget),
 		T(test_clock_step_ends_a_hold),
 		T(test_expired_jwt_and_a_clock_step),
+		T(test_clock_step_and_new_mail),
+		T(test_bad_expiration_date),
 		T(test_expired_jwt),
 		T(test_other_4xx_dropped),
 		T(test_dropped_while_in_flight),
@@ -1294,6 +1378,7 @@ int main(void)
 		T(test_too_old_to_send),
 		T(test_clocks_of_a_restart),
 		T(test_queue_of_the_last_version),
+		T(test_hashes_of_another_list),
 		T(test_long_records_are_kept),
 		T(test_no_room_for_the_queue),
 	};

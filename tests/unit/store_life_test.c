@@ -423,9 +423,9 @@ static void test_canonical(void **state)
 	    "\"0123456789abcdef0123456789abcdef\",\"mailboxes\":[\"INBOX\","
 	    "\"Entw&APw-rfe\",\"shared/bob/INBOX\",\"R&-D\","
 	    "\"shared/Bob/Lists\",\"Public/News\",\"INBOX.Sent\"],"
-	    "\"canonical\":[null,[\"alice\",\"Entw\xc3\xbcrfe\"],"
-	    "[\"bob\",\"INBOX\"],[\"alice\",\"R&D\"],[\"bob\",\"Lists\"],"
-	    "[\"public:Public\",\"News\"],[\"alice\",\"Sent\"]],"
+	    "\"canonical\":[null,\"Entw\xc3\xbcrfe\","
+	    "[\"bob\",\"INBOX\"],\"R&D\",[\"bob\",\"Lists\"],"
+	    "[\"public:Public\",\"News\"],\"Sent\"],"
 	    "\"acked\":true,\"time\":1796305600}\n");
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(reg_match(r, "inbox"), 0);
@@ -471,6 +471,40 @@ static void test_canonical(void **state)
 	store_close(s);
 }
 
+/* The longest line of all is written, and read back. */
+static void test_longest_line(void **state)
+{
+	static const char *boxes[REG_MAILBOXES_MAX];
+	static struct reg_canonical canonical[REG_MAILBOXES_MAX];
+	char user[256], owner[60], box[101], name[101];
+	struct store *s = open_limited(0, 0);
+	struct reg *r;
+	size_t i;
+
+	(void)state;
+	memset(user, '"', 255);
+	memset(owner, '\\', 59);
+	memset(box, '"', 100);
+	memset(name, '\\', 100);
+	user[255] = owner[59] = box[100] = name[100] = '\0';
+	for (i = 0; i < REG_MAILBOXES_MAX; i++) {
+		boxes[i] = box;
+		canonical[i].owner = i % 2 ? owner : user;
+		canonical[i].mailbox = name;
+	}
+	put_list(s, user, boxes, canonical, REG_MAILBOXES_MAX);
+	sync_store(s);
+	assert_true(s->size > 400000 && s->size <= STORE_LINE_MAX);
+	store_close(s);
+	s = open_limited(0, 0);
+	r = store_first(s, user);
+	assert_non_null(r);
+	assert_int_equal(reg_match(r, name), 0);
+	assert_int_equal(reg_match_foreign(r, owner, name), 1);
+	store_close(s);
+	assert_file("db.bad", NULL);
+}
+
 /* Many watch one, one watches many, in any order of coming and going. */
 static void test_watchers(void **state)
 {
@@ -502,9 +536,9 @@ static void test_watchers(void **state)
 
 static void test_canonical_lines(void **state)
 {
-	static const char *const bad[] = { "1", "[1]", "[[\"a\"]]",
-		"[[\"a\",\"b\",\"c\"]]", "[[\"a\",1]]", "[null,null]",
-		"[[\"\",\"b\"]]", "[[\"a\",\"\"]]", "{}" };
+	static const char *const bad[] = { "1", "[1]", "[[\"a\"]]", "[[]]",
+		"[\"\"]", "[{}]", "[[\"a\",\"b\",\"c\"]]", "[[\"a\",1]]",
+		"[null,null]", "[[\"\",\"b\"]]", "[[\"a\",\"\"]]", "{}" };
 	struct store *s = open_store();
 	char line[512];
 	bool newer;
@@ -617,6 +651,7 @@ int main(void)
 		T(test_sets),
 		T(test_restless),
 		T(test_canonical),
+		T(test_longest_line),
 		T(test_watchers),
 		T(test_canonical_lines),
 		T(test_topics),
