@@ -232,6 +232,14 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 	}
 }
 
+/* The phone may have several folders that are this mailbox. */
+static void notify_reg(struct push_queue *q, struct reg *r, const char *owner,
+    const char *mailbox, int i, bool now)
+{
+	for (; i >= 0; i = reg_match_next(r, owner, mailbox, i))
+		push_add(q, r, (size_t)i, now);
+}
+
 /* Devices of others that watch this mailbox of the owner's. */
 static bool notify_watchers(
     struct push_queue *q, const char *owner, const char *mailbox, bool now)
@@ -248,7 +256,7 @@ static bool notify_watchers(
 		i = reg_match_foreign(r, owner, mailbox);
 		if (i < 0)
 			continue;
-		push_add(q, r, (size_t)i, now);
+		notify_reg(q, r, owner, mailbox, i, now);
 		any = true;
 	}
 	return any;
@@ -275,7 +283,7 @@ enum push_result push_notify(
 		i = reg_match(r, mailbox);
 		if (i < 0)
 			continue;
-		push_add(q, r, (size_t)i, now);
+		notify_reg(q, r, NULL, mailbox, i, now);
 		result = PUSH_QUEUED;
 	}
 	return result;

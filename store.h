@@ -206,6 +206,10 @@ const char *reg_mailbox_after(const char *name);
 int reg_match(const struct reg *r, const char *name);
 /* The same for a mailbox of another owner's. */
 int reg_match_foreign(const struct reg *r, const char *owner, const char *name);
+/* The one after i that is the same mailbox under another spelling, or -1; owner
+ * is NULL after reg_match(). */
+int reg_match_next(
+    const struct reg *r, const char *owner, const char *name, int i);
 /* Index of the mailbox that the device calls so, or -1. */
 int reg_spelled(const struct reg *r, const char *name);
 /* Decodes a name in modified UTF-7 as reg_match() does.  Returns the length of

@@ -385,6 +385,36 @@ int reg_match_foreign(const struct reg *r, const char *owner, const char *name)
 	return -1;
 }
 
+static bool box_is(const struct box *b, const char *owner, const char *name)
+{
+	struct name n;
+
+	if (owner == NULL
+		? b->owner != NULL
+		: b->owner == NULL || strcasecmp(b->owner, owner) != 0)
+		return false;
+	if (b->canonical != NULL)
+		return reg_same_name(b->canonical, name);
+	return reg_same_name(b->name, name) ||
+	       (strchr(b->name, '&') != NULL && decode_name(&n, b->name) &&
+		   n.len == strlen(name) && memcmp(n.s, name, n.len) == 0);
+}
+
+int reg_match_next(
+    const struct reg *r, const char *owner, const char *name, int i)
+{
+	const char *p = reg_mailboxes(r);
+	struct box box;
+	int at;
+
+	for (at = 0; at < r->n_mailboxes; at++) {
+		p = box_read(p, &box);
+		if (at > i && box_is(&box, owner, name))
+			return at;
+	}
+	return -1;
+}
+
 int reg_spelled(const struct reg *r, const char *name)
 {
 	const char *p = reg_mailboxes(r);

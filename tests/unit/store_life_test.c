@@ -471,6 +471,29 @@ static void test_canonical(void **state)
 	store_close(s);
 }
 
+static void test_several_spellings(void **state)
+{
+	static const char *const boxes[] = { "Sent", "shared/bob",
+		"Sent Messages", "shared/bob/INBOX", "inbox", "INBOX" };
+	static const struct reg_canonical canonical[] = { { "alice", "Sent" },
+		{ "bob", "INBOX" }, { "alice", "Sent" }, { "bob", "INBOX" },
+		{ "alice", "INBOX" }, { "alice", "INBOX" } };
+	struct store *s = open_limited(0, 0);
+	struct reg *r = put_list(s, "alice", boxes, canonical, 6);
+
+	(void)state;
+	assert_int_equal(reg_match(r, "Sent"), 0);
+	assert_int_equal(reg_match_next(r, NULL, "Sent", 0), 2);
+	assert_int_equal(reg_match_next(r, NULL, "Sent", 2), -1);
+	assert_int_equal(reg_match(r, "INBOX"), 4);
+	assert_int_equal(reg_match_next(r, NULL, "INBOX", 4), 5);
+	assert_int_equal(reg_match_next(r, NULL, "INBOX", 5), -1);
+	assert_int_equal(reg_match_foreign(r, "Bob", "INBOX"), 1);
+	assert_int_equal(reg_match_next(r, "Bob", "INBOX", 1), 3);
+	assert_int_equal(reg_match_next(r, "Bob", "INBOX", 3), -1);
+	store_close(s);
+}
+
 /* The longest line of all is written, and read back. */
 static void test_longest_line(void **state)
 {
@@ -669,6 +692,7 @@ int main(void)
 		T(test_sets),
 		T(test_restless),
 		T(test_canonical),
+		T(test_several_spellings),
 		T(test_longest_line),
 		T(test_watchers),
 		T(test_canonical_lines),
