@@ -534,9 +534,10 @@ const struct json_tok *json_get(
 	for (left = obj->size; left > 0; left--, t = j->toks + t[1].next) {
 		s = j->text + t->start;
 		raw = t->end - t->start;
-		/* An escape is never shorter than its character. */
+		/* An escape is longer than its character. */
 		if (raw == len ? memcmp(s, k, len) == 0
-			       : raw > len && escaped_key_is(s, s + raw, k))
+			       : raw > len && memchr(s, '\\', raw) != NULL &&
+				     escaped_key_is(s, s + raw, k))
 			found = t + 1;
 	}
 	return found;
