@@ -26,7 +26,7 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
-SRCS = log.c buf.c \
+SRCS = log.c mem.c buf.c text.c \
 	json.c loop.c conf.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \

@@ -9,6 +9,8 @@
 
 #include "conf.h"
 #include "cred.h"
+#include "mem.h"
+#include "text.h"
 
 void api_reply_text(struct http_conn *conn, int status, const char *text)
 {
@@ -281,10 +283,10 @@ static char *basic_authorization(const char *user, const char *password)
 	static const char basic[] = "Basic ";
 	const size_t n = strlen(user) + 1 + strlen(password);
 	char *plain = xmalloc(n + 1);
-	char *out = xmalloc(strlen(basic) + BASE64_SIZE(n));
+	char *out = xmalloc(strlen(basic) + TEXT_BASE64_SIZE(n));
 
 	snprintf(plain, n + 1, "%s:%s", user, password);
-	base64_write(plain, n, false, stpcpy(out, basic));
+	text_base64_write(plain, n, false, stpcpy(out, basic));
 	mem_wipe(plain, n);
 	free(plain);
 	return out;

@@ -15,6 +15,7 @@
 #include "io.h"
 #include "json.h"
 #include "loop.h"
+#include "mem.h"
 #include "tls.h"
 
 /* APNs allows 1,000 concurrent streams; more would only wait there. */

@@ -1,5 +1,4 @@
-/* buf.c - growing bytes with a ceiling from birth, hex digits, and allocation
- * that dies. */
+/* buf.c - growing bytes with a ceiling from birth. */
 #include "buf.h"
 
 #include <assert.h>
@@ -8,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "mem.h"
 
 #define BUF_FIRST 256 /* bytes; most requests and answers fit */
 
@@ -118,125 +117,4 @@ void buf_consume(struct buf *b, size_t n)
 	b->len -= n;
 	if (b->len == 0)
 		b->off = 0;
-}
-
-/* --- hex --- */
-
-const unsigned char hex_values[256] = {
-	/* clang-format off */
-	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-	['A'] = 11, 12, 13, 14, 15, 16,
-	['a'] = 11, 12, 13, 14, 15, 16,
-	/* clang-format on */
-};
-
-bool hex_read(const char *digits, size_t n_digits, void *out)
-{
-	unsigned char *to = out;
-	int high, low;
-	size_t i;
-
-	for (i = 0; i < n_digits; i += 2) {
-		high = hex_digit(digits[i]);
-		low = i + 1 < n_digits ? hex_digit(digits[i + 1]) : 0;
-		if ((high | low) < 0)
-			return false;
-		*to++ = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
-
-void hex_write(const void *data, size_t n, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-	const unsigned char *from = data;
-
-	while (n-- > 0) {
-		*out++ = digits[*from >> 4];
-		*out++ = digits[*from++ & 15];
-	}
-}
-
-/* --- Base64 --- */
-
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static char base64_char(unsigned int v, bool url)
-{
-	v &= 63;
-	return url && v >= 62 ? "-_"[v - 62] : base64_digits[v];
-}
-
-size_t base64_write(const void *data, size_t n, bool url, char *out)
-{
-	const unsigned char *p = data;
-	unsigned int bits = 0;
-	size_t i, len = 0;
-	int have = 0;
-
-	for (i = 0; i < n; i++) {
-		bits = bits << 8 | p[i];
-		for (have += 8; have >= 6; have -= 6)
-			out[len++] = base64_char(bits >> (have - 6), url);
-	}
-	if (have > 0)
-		out[len++] = base64_char(bits << (6 - have), url);
-	while (!url && len % 4 != 0)
-		out[len++] = '=';
-	out[len] = '\0';
-	return len;
-}
-
-int base64_digit(char c)
-{
-	const char *p = c != '\0' ? strchr(base64_digits, c) : NULL;
-
-	return p != NULL ? (int)(p - base64_digits) : -1;
-}
-
-/* --- allocation --- */
-
-static void *alloc_check(void *p, size_t n)
-{
-	if (p == NULL) {
-		log_at(LOG_L_FATAL, "memory: no room for %zu bytes", n);
-		abort();
-	}
-	return p;
-}
-
-void *xmalloc(size_t n)
-{
-	return alloc_check(malloc(n ? n : 1), n);
-}
-
-void *xcalloc(size_t n, size_t size)
-{
-	return alloc_check(calloc(n ? n : 1, size ? size : 1), n * size);
-}
-
-void *xrealloc(void *p, size_t n)
-{
-	return alloc_check(realloc(p, n ? n : 1), n);
-}
-
-char *xstrdup(const char *s)
-{
-	return xstrndup(s, strlen(s));
-}
-
-char *xstrndup(const char *s, size_t n)
-{
-	char *p = xmalloc(n + 1);
-
-	memcpy(p, s, n);
-	p[n] = '\0';
-	return p;
-}
-
-void mem_wipe(void *p, size_t n)
-{
-	memset(p, 0, n);
-	__asm__ volatile("" : : "r"(p) : "memory");
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "buf.h"
 #include "conf.h"
+#include "mem.h"
 
 const char cli_help[] =
     "Usage: xapsd [-c FILE] [-v] [--syslog] [--KEY VALUE ...]  runs the "

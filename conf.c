@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "buf.h"
+#include "mem.h"
 
 /* Bytes: a whole sample is 6 KB, and line numbers fit in 16 bits. */
 #define FILE_MAX 65535

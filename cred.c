@@ -12,9 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "clock.h"
 #include "conf.h"
+#include "mem.h"
+#include "text.h"
 #include "tls.h"
 
 /* A bundle of all of Mozilla's roots has 220 KB; ours are a few KB. */
@@ -33,8 +34,8 @@
 
 /* "bearer " and three parts; a part's NUL has room for the dot behind it. */
 #define BEARER_MAX                                                             \
-	(sizeof("bearer ") + 2 * BASE64_SIZE(JWT_JSON_MAX) +                   \
-	    BASE64_SIZE(JWT_SIG_LEN))
+	(sizeof("bearer ") + 2 * TEXT_BASE64_SIZE(JWT_JSON_MAX) +              \
+	    TEXT_BASE64_SIZE(JWT_SIG_LEN))
 
 struct cred {
 	enum cred_kind kind;
@@ -688,17 +689,17 @@ static int make_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 	jwt = p += strlen(start);
 	n = snprintf(json, sizeof(json), "{\"alg\":\"ES256\",\"kid\":\"%s\"}",
 	    c->key_id);
-	p += base64_write(json, (size_t)n, true, p);
+	p += text_base64_write(json, (size_t)n, true, p);
 	*p++ = '.';
 	n = snprintf(json, sizeof(json), "{\"iss\":\"%s\",\"iat\":%lld}",
 	    c->team_id, (long long)now_s);
-	p += base64_write(json, (size_t)n, true, p);
+	p += text_base64_write(json, (size_t)n, true, p);
 	if (tls_sign_es256(c->key, jwt, (size_t)(p - jwt), sig, err) != 0) {
 		c->bearer[0] = '\0';
 		return -1;
 	}
 	*p++ = '.';
-	base64_write(sig, sizeof(sig), true, p);
+	text_base64_write(sig, sizeof(sig), true, p);
 	c->issued_s = now_s;
 	return 0;
 }

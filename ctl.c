@@ -12,6 +12,7 @@
 #include "conf.h"
 #include "daemon.h"
 #include "http.h"
+#include "mem.h"
 #include "store.h"
 
 /* --- words and answers --- */

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "buf.h"
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
@@ -21,6 +20,7 @@
 #include "io.h"
 #include "daemon/sockets.h"
 #include "loop.h"
+#include "mem.h"
 #include "push.h"
 #include "daemon/renew.h"
 #include "store.h"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 /* The limit of a server's header block with its CONTINUATIONs; those of APNs
  * are under 300 bytes.  A longer one ends the connection: if it were skipped,
  * our HPACK table would no longer match the server's. */

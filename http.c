@@ -17,6 +17,7 @@
 #include "log.h"
 #include "loop.h"
 #include "http/int.h"
+#include "mem.h"
 
 /* A whole request and the NUL behind its body. */
 #define IN_MAX (HTTP_HEAD_MAX + HTTP_BODY_MAX + 1)

@@ -15,6 +15,7 @@
 
 #include "buf.h"
 #include "loop.h"
+#include "mem.h"
 #include "tls.h"
 
 /* Ceilings until the owner sets its own. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "text.h"
 
 /* Depth of a text that is checked without tokens; one bit for each level. */
 #define DEPTH_MAX 1024
@@ -53,48 +54,6 @@ struct parser {
 	bool too_many;
 	uint8_t is_object[DEPTH_MAX / 8]; /* without tokens */
 };
-
-/* The length of the valid UTF-8 character at s (RFC 3629 4), 0 if none. */
-static size_t utf8_char(const unsigned char *s, size_t n)
-{
-	unsigned char lo = 0x80, hi = 0xbf;
-	size_t len, i;
-
-	if (n == 0)
-		return 0;
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (s[0] == 0xe0)
-		lo = 0xa0; /* overlong */
-	else if (s[0] == 0xed)
-		hi = 0x9f; /* surrogates */
-	else if (s[0] == 0xf0)
-		lo = 0x90; /* overlong */
-	else if (s[0] == 0xf4)
-		hi = 0x8f; /* above U+10FFFF */
-	if (n < len || s[1] < lo || s[1] > hi)
-		return 0;
-	for (i = 2; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
-bool json_utf8_ok(const char *s, size_t n)
-{
-	const unsigned char *u = (const unsigned char *)s;
-	size_t len;
-
-	for (; n > 0; u += len, n -= len) {
-		len = *u < 0x80 ? 1 : utf8_char(u, n);
-		if (len == 0)
-			return false;
-	}
-	return true;
-}
 
 static bool fail(struct parser *p, const char *reason)
 {
@@ -211,7 +170,7 @@ static bool parse_escape(struct parser *p)
 	if (p->s[p->pos++] != 'u')
 		return true;
 	for (i = 0; i < 4; i++, p->pos++)
-		if (at_end(p) || hex_digit((char)p->s[p->pos]) < 0)
+		if (at_end(p) || text_hex_digit((char)p->s[p->pos]) < 0)
 			return fail_here(p, "\\u needs four hex digits");
 	return true;
 }
@@ -248,7 +207,7 @@ static bool parse_string(struct parser *p)
 		} else if (c < 0x20) {
 			return fail(p, "control character in a string");
 		} else {
-			n = utf8_char(p->s + p->pos, p->len - p->pos);
+			n = text_utf8_char(p->s + p->pos, p->len - p->pos);
 			if (n == 0)
 				return fail(p, "not UTF-8");
 			p->pos += n;
@@ -459,37 +418,13 @@ static uint32_t hex4(const char *s)
 	int i;
 
 	for (i = 0; i < 4; i++)
-		v = v << 4 | (uint32_t)hex_digit(s[i]);
+		v = v << 4 | (uint32_t)text_hex_digit(s[i]);
 	return v;
-}
-
-size_t json_utf8_put(uint32_t c, char out[JSON_UTF8_MAX])
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
 }
 
 /* Decodes the \u escape at *s, with both halves of a surrogate pair.  Returns
  * the length, or 0 if a half is missing. */
-static size_t decode_u(const char **s, const char *end, char out[JSON_UTF8_MAX])
+static size_t decode_u(const char **s, const char *end, char out[TEXT_UTF8_MAX])
 {
 	uint32_t c = hex4(*s + 2), low;
 
@@ -505,13 +440,13 @@ static size_t decode_u(const char **s, const char *end, char out[JSON_UTF8_MAX])
 		*s += 6;
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 	}
-	return json_utf8_put(c, out);
+	return text_utf8_put(c, out);
 }
 
 /* Decodes the byte or escape at *s, which the parser has checked.  Returns the
  * length, or 0 if a C string cannot contain it. */
 static size_t decode_one(
-    const char **s, const char *end, char out[JSON_UTF8_MAX])
+    const char **s, const char *end, char out[TEXT_UTF8_MAX])
 {
 	static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
 	const char *e;
@@ -543,7 +478,7 @@ int json_string(
     const struct json *j, const struct json_tok *t, char *out, size_t out_size)
 {
 	const char *s, *end;
-	char c[JSON_UTF8_MAX];
+	char c[TEXT_UTF8_MAX];
 	size_t len = 0, n;
 
 	if (t == NULL || t->type != JSON_STRING)
@@ -572,7 +507,7 @@ int json_string(
 /* Compares a key that contains escapes with k. */
 static bool escaped_key_is(const char *s, const char *end, const char *k)
 {
-	char c[JSON_UTF8_MAX];
+	char c[TEXT_UTF8_MAX];
 	size_t n;
 
 	while (s < end) {
@@ -652,7 +587,7 @@ static const char *escape_of(unsigned char c, char out[8])
 	if (c >= 0x20 && c != 0x7f)
 		return NULL;
 	memcpy(out, "\\u00", 4);
-	hex_write(&c, 1, out + 4);
+	text_hex_write(&c, 1, out + 4);
 	out[6] = '\0';
 	return out;
 }
@@ -667,7 +602,7 @@ bool json_write_strn(struct buf *b, const char *s, size_t n)
 
 	buf_add_byte(b, '"');
 	while ((u = skip_plain(u, end)) < end) {
-		len = utf8_char(u, (size_t)(end - u));
+		len = text_utf8_char(u, (size_t)(end - u));
 		e = len == 0   ? "\xef\xbf\xbd"
 		    : len == 1 ? escape_of(*u, esc)
 			       : NULL;

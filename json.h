@@ -65,14 +65,6 @@ int json_string(
  * exponent, or does not fit. */
 bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r);
 
-/* True if s[0..n) is well-formed UTF-8 (no surrogates, no overlong forms). */
-bool json_utf8_ok(const char *s, size_t n);
-
-#define JSON_UTF8_MAX 4 /* bytes of one character */
-
-/* Writes the character c (up to U+10FFFF, no surrogate); returns its length. */
-size_t json_utf8_put(uint32_t c, char out[JSON_UTF8_MAX]);
-
 /* Appends s as a JSON string with its quotes.  Quotes, backslashes and control
  * characters are escaped; a byte that is not UTF-8 becomes U+FFFD.  False if it
  * does not fit. */

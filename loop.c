@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "mem.h"
 
 /* The most events of a round; as many registrations can share one fsync. */
 #define EVENTS_MAX 128

@@ -12,7 +12,9 @@
 #include "conf.h"
 #include "cred.h"
 #include "json.h"
+#include "mem.h"
 #include "store.h"
+#include "text.h"
 #include "tls.h"
 
 /* Mailboxes named in one push: APNs takes 4 KiB, one costs 35 bytes; the rest
@@ -230,6 +232,14 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 	}
 }
 
+/* The phone may have several folders that are this mailbox. */
+static void notify_reg(struct push_queue *q, struct reg *r, const char *owner,
+    const char *mailbox, int i, bool now)
+{
+	for (; i >= 0; i = reg_match_next(r, owner, mailbox, i))
+		push_add(q, r, (size_t)i, now);
+}
+
 /* Devices of others that watch this mailbox of the owner's. */
 static bool notify_watchers(
     struct push_queue *q, const char *owner, const char *mailbox, bool now)
@@ -246,7 +256,7 @@ static bool notify_watchers(
 		i = reg_match_foreign(r, owner, mailbox);
 		if (i < 0)
 			continue;
-		push_add(q, r, (size_t)i, now);
+		notify_reg(q, r, owner, mailbox, i, now);
 		any = true;
 	}
 	return any;
@@ -273,7 +283,7 @@ enum push_result push_notify(
 		i = reg_match(r, mailbox);
 		if (i < 0)
 			continue;
-		push_add(q, r, (size_t)i, now);
+		notify_reg(q, r, NULL, mailbox, i, now);
 		result = PUSH_QUEUED;
 	}
 	return result;
@@ -304,7 +314,7 @@ void push_add_hashes(
 	item[sizeof(item) - 2] = '"';
 	item[sizeof(item) - 1] = ',';
 	for (; from < to; from++) {
-		hex_write(hashes_at(s, from), HASH_LEN, item + 1);
+		text_hex_write(hashes_at(s, from), HASH_LEN, item + 1);
 		buf_add(b, item, sizeof(item));
 	}
 }

@@ -9,9 +9,10 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "buf.h"
 #include "json.h"
+#include "mem.h"
 #include "store/int.h"
+#include "text.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -267,7 +268,7 @@ char *entry_new(struct store *s, struct entry *e, const struct reg_spec *spec)
 		return NULL;
 	tail = xmalloc(KEY_MAX + boxes_len(spec));
 	p = stpcpy(stpcpy(tail, spec->user) + 1, spec->account) + 1;
-	if (!hex_read(spec->token, e->digits, p)) {
+	if (!text_hex_read(spec->token, e->digits, p)) {
 		free(tail);
 		return NULL;
 	}

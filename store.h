@@ -6,8 +6,8 @@
  *    "acked":true,"time":1763769600}        (one line)
  *   {"user":"alice","account":"0715","token":"2918","gone":true}
  * and two fields that most have no need of:
- *   "canonical":[["bob","Lists"],null]  whose mailbox each of "mailboxes" is,
- *                                       null: the user's own, as spelled
+ *   "canonical":[null,"Entwürfe",["bob","Lists"]]  what each of "mailboxes" is:
+ *               as spelled, the user's of that name, another owner's
  *   "topic":"com.apple…"  what the phone was told, if not what <file>.topic says
  * Lookup, put and drop are O(1) in the number of registrations, and O(n) in
  * those of one user. */
@@ -206,6 +206,10 @@ const char *reg_mailbox_after(const char *name);
 int reg_match(const struct reg *r, const char *name);
 /* The same for a mailbox of another owner's. */
 int reg_match_foreign(const struct reg *r, const char *owner, const char *name);
+/* The one after i that is the same mailbox under another spelling, or -1; owner
+ * is NULL after reg_match(). */
+int reg_match_next(
+    const struct reg *r, const char *owner, const char *name, int i);
 /* Index of the mailbox that the device calls so, or -1. */
 int reg_spelled(const struct reg *r, const char *name);
 /* Decodes a name in modified UTF-7 as reg_match() does.  Returns the length of

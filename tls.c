@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "buf.h"
+#include "mem.h"
 #include "tls/mbed.h"
 
 /* Bytes read ahead.  mbedTLS reads the 5 bytes of a record's header, then the

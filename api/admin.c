@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mem.h"
+
 /* An answer of many registrations comes in pages of about this size, so that
  * neither memory nor the loop's time grows with their number. */
 #define PAGE_BYTES (64 * 1024)

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mem.h"
+
 /* A body of 64 KiB can hold some 30,000 tokens; a registration with 1,000
  * mailboxes has 1,012, and 6,014 with canonical ones.  The rest is for members
  * that we do not know. */

@@ -10,6 +10,7 @@
 
 #include "cred.h"
 #include "api/line.h"
+#include "mem.h"
 
 /* How long a registration that changes all the time waits for the disk. */
 #define HOLD_MS (60 * 60 * 1000)

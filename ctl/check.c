@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "apns.h"
-#include "buf.h"
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
 #include "log.h"
 #include "loop.h"
+#include "mem.h"
 #include "store.h"
 #include "tls.h"
 

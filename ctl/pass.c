@@ -7,8 +7,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "cli.h"
+#include "mem.h"
+#include "text.h"
 #include "tls.h"
 
 #define LINE_MAX_BYTES 1024
@@ -45,7 +46,7 @@ int ctl_pass(void)
 	line[strcspn(line, "\r\n")] = '\0';
 	tls_sha256(line, strlen(line), hash);
 	mem_wipe(line, sizeof(line));
-	hex_write(hash, sizeof(hash), text);
+	text_hex_write(hash, sizeof(hash), text);
 	printf("%.*s\n", (int)sizeof(text), text);
 	fputs("Apple closed the log-in that used this in October 2024; "
 	      "see keyFileP8 and certificateFilePem in xapsd(8)\n",

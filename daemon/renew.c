@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "buf.h"
 #include "clock.h"
 #include "conf.h"
 #include "cred.h"
@@ -15,6 +14,7 @@
 #include "daemon/sockets.h"
 #include "log.h"
 #include "loop.h"
+#include "mem.h"
 #include "push.h"
 #include "daemon/watch.h"
 

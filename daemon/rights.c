@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "conf.h"
 #include "daemon.h"
 #include "daemon/user.h"
+#include "mem.h"
 
 struct rights {
 	const char *user; /* whose the files should be */

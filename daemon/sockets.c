@@ -14,13 +14,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "conf.h"
 #include "daemon.h"
 #include "daemon/systemd.h"
 #include "daemon/user.h"
 #include "http.h"
 #include "io.h"
+#include "mem.h"
 
 /* Pauses between attempts to open what another program has, or what has no
  * address yet. */
@@ -661,6 +661,7 @@ static int check_tcp(const struct conf *c, const struct listener_at *at,
 {
 	char why[ERR_MAX], err[ERR_MAX];
 	int fd = io_bind_tcp(at->addr, at->port, why);
+	bool in_use;
 
 	if (fd >= 0) {
 		close(fd);
@@ -671,9 +672,16 @@ static int check_tcp(const struct conf *c, const struct listener_at *at,
 	if ((errno == EADDRINUSE && runs) ||
 	    (errno == EACCES && c->user != NULL)) /* bound by root */
 		return 0;
-	err_set(err, "%s: %s%s", at->key, why, cure(errno));
+	in_use = errno == EADDRINUSE;
+	if (in_use)
+		err_set(err,
+		    "%s: %s: if that is not the xapsd that runs, `ss -ltnp` "
+		    "names the program",
+		    at->key, why);
+	else
+		err_set(err, "%s: %s%s", at->key, why, cure(errno));
 	warn(err);
-	return -1;
+	return in_use ? 0 : -1;
 }
 
 static void add_words(char line[ERR_MAX], const char *addr, int port)

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "conf.h"
 #include "daemon.h"
+#include "mem.h"
 
 /* For good: neither the user nor a group of root's may be left. */
 static bool is_dropped(uid_t uid, gid_t gid)

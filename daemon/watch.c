@@ -19,9 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "log.h"
 #include "loop.h"
+#include "mem.h"
 
 /* Certificate and key are often copied one after the other; but somebody who
  * never stops changing them is not waited for. */

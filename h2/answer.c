@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 /* One header block of an answer while it is decoded. */
 struct answer {
 	struct h2 *h;

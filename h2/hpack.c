@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "h2/hpack_tables.h"
+#include "mem.h"
 
 /* --- the dynamic table --- */
 

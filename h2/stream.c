@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 /* --- errors --- */
 
 static const char *const code_names[] = {

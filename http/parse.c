@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "buf.h"
+#include "text.h"
 
 /* What a byte may be part of. */
 #define TOKEN 1u  /* methods, field names: RFC 9110 5.6.2 */
@@ -431,7 +431,7 @@ enum chunk_state {
 
 static int size_digit(struct http_chunked *c, char byte)
 {
-	int digit = hex_digit(byte);
+	int digit = text_hex_digit(byte);
 
 	if (digit < 0 || c->left > UINT64_MAX >> 4)
 		return PARSE_BAD;

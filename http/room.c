@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-#include "buf.h"
 #include "io.h"
 #include "log.h"
+#include "mem.h"
 #include "tls.h"
 
 /* Newcomers who wait for room, of TCP and of the Unix socket each. */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "io/resolve.h"
 #include "loop.h"
+#include "mem.h"
 
 /* RFC 8305 5, "Connection Attempt Delay". */
 #define ATTEMPT_DELAY_MS 250

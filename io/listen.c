@@ -15,8 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "loop.h"
+#include "mem.h"
 
 /* All IMAP processes come back at once after a restart; a full backlog of a Unix
  * socket answers EAGAIN. */

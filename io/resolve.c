@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "loop.h"
+#include "mem.h"
 
 /* getaddrinfo() of musl needs under 64 KiB, of glibc (NSS) somewhat more. */
 #define STACK_BYTES (256 * 1024)

@@ -12,8 +12,8 @@
 /* The longest topic, and how much of any answer's body is kept. */
 #define XAPS_BODY_MAX 255
 
-/* Requests that may wait in a process, 3 KB each: enough for what arrives while
-   the daemon restarts. */
+/* Requests that may wait in a process, 14 KB each with their users' events:
+   enough for what arrives while the daemon restarts. */
 #define XAPS_PENDING_MAX 1000
 
 struct mail_user;

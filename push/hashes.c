@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "mem.h"
 
 #define CAP_MIN 8 /* a power of two, as every cap is */
 

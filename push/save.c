@@ -18,7 +18,9 @@
 
 #include "conf.h"
 #include "json.h"
+#include "mem.h"
 #include "store.h"
+#include "text.h"
 #include "tls.h"
 
 /* 1,000 mailboxes of 35 bytes, and three short strings, escaped: what one line
@@ -186,7 +188,7 @@ static bool read_hash(
 	char text[2 * HASH_LEN + 1];
 
 	return json_string(j, t, text, sizeof(text)) == 2 * HASH_LEN &&
-	       hex_read(text, 2 * HASH_LEN, hash);
+	       text_hex_read(text, 2 * HASH_LEN, hash);
 }
 
 static struct reg *find_reg(struct push_queue *q, const struct json *j)
@@ -250,6 +252,10 @@ static bool load_line(struct push_queue *q, const struct json *j)
 		if (age == NULL)
 			mend_hash(r, hash);
 		push_add_hash(p, hash);
+	}
+	if (p->wait.n == 0) { /* of a list that is no more */
+		push_release(p);
+		return true;
 	}
 	if (age_s > q->conf->push_expiration_s)
 		age_s = q->conf->push_expiration_s; /* no overflow */

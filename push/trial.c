@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "apns.h"
+#include "mem.h"
 #include "store.h"
 
 /* Somebody waits in front of a terminal. */

@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "json.h"
+#include "mem.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */
 #define EXPORT_FLUSH_AT 65536 /* bytes */

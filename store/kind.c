@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "mem.h"
 
 #define HEAD_BYTES 512
 /* More than json_parse() takes; ours are read piece by piece. */

@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "mem.h"
 
 #define CHUNK 65536 /* bytes a read */
 
@@ -85,15 +86,16 @@ const char *record_set_mailboxes(
 	return NULL;
 }
 
-/* Each ["owner","mailbox"] or null; those at the end may be left out. */
+/* Each ["owner","mailbox"], "mailbox" of the user's, or null; those at the end
+ * may be left out. */
 static const char *set_canonical(
     struct record *rec, const struct json *j, const struct json_tok *array)
 {
 	static const char wrong[] =
-	    "canonical must hold [\"owner\",\"mailbox\"] or null for each "
+	    "canonical must hold a name, [\"owner\",\"name\"] or null for each "
 	    "mailbox";
 	struct reg_canonical *c = rec->canonical;
-	const struct json_tok *t;
+	const struct json_tok *t, *name;
 	size_t i;
 
 	if (array == NULL)
@@ -105,11 +107,16 @@ static const char *set_canonical(
 	for (i = 0; i < array->size; i++, t = j->toks + t->next) {
 		if (t->type == JSON_NULL)
 			continue;
-		if (t->type != JSON_ARRAY || t->size != 2)
-			return wrong;
-		c[i].owner = take_text(rec, j, t + 1, REG_OWNER_MAX + 1);
-		c[i].mailbox = take_text(rec, j, t + 2, REG_CANONICAL_MAX + 1);
-		if (c[i].owner == NULL || c[i].mailbox == NULL)
+		name = t;
+		if (t->type == JSON_ARRAY && t->size == 2) {
+			c[i].owner =
+			    take_text(rec, j, t + 1, REG_OWNER_MAX + 1);
+			if (c[i].owner == NULL)
+				return wrong;
+			name = t + 2;
+		}
+		c[i].mailbox = take_text(rec, j, name, REG_CANONICAL_MAX + 1);
+		if (c[i].mailbox == NULL)
 			return wrong;
 	}
 	rec->spec.canonical = c;

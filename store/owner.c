@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "buf.h"
+#include "mem.h"
 
 #define OWNERS_FIRST 64 /* a power of two */
 

@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "text.h"
 
 /* --- checking --- */
 
@@ -14,7 +15,7 @@ bool reg_text_ok(const char *s, size_t max)
 {
 	size_t len = strlen(s), i;
 
-	if (len == 0 || len > max || !json_utf8_ok(s, len))
+	if (len == 0 || len > max || !text_utf8_ok(s, len))
 		return false;
 	for (i = 0; i < len; i++)
 		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f ||
@@ -36,7 +37,7 @@ static bool token_ok(const char *s)
 {
 	size_t n = 0;
 
-	while (hex_digit(s[n]) >= 0)
+	while (text_hex_digit(s[n]) >= 0)
 		n++;
 	return s[n] == '\0' && n >= REG_TOKEN_MIN && n <= REG_TOKEN_MAX;
 }
@@ -61,7 +62,9 @@ static const char *check_names(const struct reg_spec *s)
 			return "owner and mailbox of Canonical must be 1 to "
 			       "255 and 2048 bytes of UTF-8 without control "
 			       "characters";
-		len += 3 + (c[i].owner != NULL ? strlen(c[i].owner) : 0);
+		len += 3;
+		if (c[i].owner != NULL && strcasecmp(c[i].owner, s->user) != 0)
+			len += strlen(c[i].owner);
 		len += c[i].mailbox != NULL ? strlen(c[i].mailbox) : 0;
 	}
 	return len > REG_NAMES_MAX ? "the mailboxes' names are longer than "
@@ -104,7 +107,7 @@ const char *reg_account(const struct reg *r)
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
 {
 	/* Of an odd number the last one is cut off again. */
-	hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
+	text_hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
 	    reg_token_len(r->digits), out);
 	out[r->digits] = '\0';
 	return out;
@@ -201,11 +204,14 @@ static void write_canonical(const struct reg *r, struct buf *b)
 			buf_add_str(b, "null");
 		}
 		buf_add_str(b, before);
-		buf_add_byte(b, '[');
-		json_write_str(b, box.owner != NULL ? box.owner : reg_user(r));
-		buf_add_byte(b, ',');
+		if (box.owner != NULL) {
+			buf_add_byte(b, '[');
+			json_write_str(b, box.owner);
+			buf_add_byte(b, ',');
+		}
 		json_write_str(b, box.canonical);
-		buf_add_byte(b, ']');
+		if (box.owner != NULL)
+			buf_add_byte(b, ']');
 		before = ",";
 	}
 	if (*before == ',' && before[1] == '\0')
@@ -256,14 +262,14 @@ struct name {
 /* RFC 3501 5.1.3: a comma instead of the slash. */
 static int utf7_digit(char c)
 {
-	return c == '/' ? -1 : base64_digit(c == ',' ? '/' : c);
+	return c == '/' ? -1 : text_base64_digit(c == ',' ? '/' : c);
 }
 
 static bool name_add(struct name *n, uint32_t c)
 {
-	if (n->len > sizeof(n->s) - JSON_UTF8_MAX)
+	if (n->len > sizeof(n->s) - TEXT_UTF8_MAX)
 		return false;
-	n->len += json_utf8_put(c, n->s + n->len);
+	n->len += text_utf8_put(c, n->s + n->len);
 	return true;
 }
 
@@ -375,6 +381,36 @@ int reg_match_foreign(const struct reg *r, const char *owner, const char *name)
 		if (box.owner != NULL && strcasecmp(box.owner, owner) == 0 &&
 		    reg_same_name(box.canonical, name))
 			return i;
+	}
+	return -1;
+}
+
+static bool box_is(const struct box *b, const char *owner, const char *name)
+{
+	struct name n;
+
+	if (owner == NULL
+		? b->owner != NULL
+		: b->owner == NULL || strcasecmp(b->owner, owner) != 0)
+		return false;
+	if (b->canonical != NULL)
+		return reg_same_name(b->canonical, name);
+	return reg_same_name(b->name, name) ||
+	       (strchr(b->name, '&') != NULL && decode_name(&n, b->name) &&
+		   n.len == strlen(name) && memcmp(n.s, name, n.len) == 0);
+}
+
+int reg_match_next(
+    const struct reg *r, const char *owner, const char *name, int i)
+{
+	const char *p = reg_mailboxes(r);
+	struct box box;
+	int at;
+
+	for (at = 0; at < r->n_mailboxes; at++) {
+		p = box_read(p, &box);
+		if (at > i && box_is(&box, owner, name))
+			return at;
 	}
 	return -1;
 }

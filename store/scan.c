@@ -6,7 +6,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include "buf.h"
+#include "text.h"
 
 #define TIME_DIGITS 11 /* more than a reg can hold */
 
@@ -106,9 +106,9 @@ static size_t take_token(struct scan *s)
 		for (i = 0; i < sizeof(w); i += 2, n += 2, w >>= 16)
 			s->out[n / 2] = (char)w;
 	}
-	while (rest < sizeof(w) - 1 && hex_digit(s->p[n + rest]) >= 0)
+	while (rest < sizeof(w) - 1 && text_hex_digit(s->p[n + rest]) >= 0)
 		rest++;
-	hex_read(s->p + n, rest, s->out + n / 2);
+	text_hex_read(s->p + n, rest, s->out + n / 2);
 	n += rest;
 	if (n < REG_TOKEN_MIN || n > REG_TOKEN_MAX || s->p[n] != '"')
 		return 0;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "mem.h"
 
 size_t store_topic(struct store *s, const char *name)
 {
@@ -101,14 +101,36 @@ void store_read_topic(struct store *s)
 		s->topics[0].name = xstrdup(name);
 }
 
+static int move_to_first(void *arg, struct reg *r)
+{
+	struct store *s = arg;
+
+	if (r->topic == s->topic)
+		store_use_topic(s, r, 0);
+	return 0;
+}
+
+/* From now on lines need not name it: no line that counts leaves out another. */
+static void set_first(struct store *s, const char *topic)
+{
+	if (s->path == NULL || !write_topic(s, topic))
+		return;
+	free(s->topics[0].name);
+	s->topics[0].name = xstrdup(topic);
+	if (s->topic > 0)
+		store_each(s, move_to_first, s);
+	s->topic = 0;
+}
+
 void store_set_topic(struct store *s, const char *topic)
 {
+	const struct topic *first = &s->topics[0];
+
 	if (*topic == '\0' || strlen(topic) > REG_TOPIC_MAX)
 		return;
-	if (s->topics[0].name == NULL && s->path != NULL &&
-	    write_topic(s, topic))
-		s->topics[0].name = xstrdup(topic);
 	s->topic = store_topic(s, topic);
+	if (first->name == NULL || (s->topic > 0 && first->n == 0))
+		set_first(s, topic);
 }
 
 void store_free_topics(struct store *s)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "buf.h"
+#include "mem.h"
 
 /* A table grows by splitting a bucket in two, of which the new one comes behind
  * all others, and it never shrinks: what was not shown yet stands in front of the

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "buf.h"
+#include "mem.h"
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "mem.h"
 
 #define DEPTH_MAX 4 /* of SafeContents in SafeContents */
 #define KEYS_MAX 8  /* an export may hold several identities */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
+#include "mem.h"
 
 /* More would stop a router's daemon for minutes; tools use 2,048 to 600,000. */
 #ifndef ITERATIONS_MAX

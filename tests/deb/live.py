@@ -1,13 +1,16 @@
 """What packages and units do under a systemd that runs, process 1 of namespaces:
 live.py ROOT, in a network of its own.  While xapsd is upgraded from 0.1.0 people
 log in; while it is restarted and upgraded, nobody who talks to its socket is
-turned away."""
+turned away, and no delivery and no registration is lost."""
 
 import contextlib
 import imaplib
+import itertools
 import os
 import pathlib
+import re
 import shutil
+import smtplib
 import socket
 import subprocess
 import sys
@@ -20,6 +23,8 @@ from walk import expect, run, say, until
 
 ROOT = pathlib.Path(sys.argv[1])
 RESTARTS = 10
+DELIVERIES = 1000
+REGISTRATIONS = 20
 
 
 def boot():
@@ -180,6 +185,77 @@ def upgrade_from_the_first(old, new):
     walk.SNIPPET.unlink()
 
 
+def deliver(numbers):
+    """Each mail into a mailbox of its own: no two reports of them are one."""
+    lmtp = smtplib.LMTP(str(walk.ROOT / "run/dovecot/lmtp"))
+    for n in numbers:
+        refused = lmtp.sendmail("bob@example.net", ["alice+m%d" % n],
+                                "Subject: %d\n\nHello.\n" % n)
+        expect(not refused, "the mail is delivered: %s" % refused)
+    lmtp.quit()
+
+
+def register(numbers):
+    imaplib.Commands["XAPPLEPUSHSERVICE"] = ("AUTH",)
+    for n in numbers:
+        imap = imaplib.IMAP4("127.0.0.1", 143, walk.LIMIT_S)
+        imap.login("alice", "secret")
+        status, said = imap._simple_command(
+            "XAPPLEPUSHSERVICE", "aps-version", "2", "aps-account-id",
+            walk.ACCOUNT, "aps-device-token", "%064x" % (0xabcdef + n),
+            "aps-subtopic", "com.apple.mobilemail", "mailboxes", "(INBOX)")
+        expect(status == "OK", "phone %d is registered: %s" % (n, said))
+        imap.logout()
+
+
+def nothing_is_lost(deb):
+    """Dovecot works while xapsd is restarted and upgraded."""
+    say("live: %d deliveries, %d registrations, %d restarts, an upgrade" % (
+        DELIVERIES, REGISTRATIONS, RESTARTS))
+    with open(walk.ROOT / "etc/dovecot/local.conf", "a") as f:
+        f.write("recipient_delimiter = +\nlmtp_save_to_detail_mailbox = yes\n"
+                "lda_mailbox_autocreate = yes\n")
+    with open(walk.ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
+        f.write("loglevel: debug\n")
+    run("systemctl", "restart", "xapsd", "dovecot")
+    walk.use_it()
+    deliveries, phones = iter(range(DELIVERIES)), iter(range(REGISTRATIONS))
+
+    def some(of, n, do):
+        part = list(itertools.islice(of, n))
+        threads.append(threading.Thread(target=do, args=(part,)))
+        threads[-1].start()
+    for turn in range(RESTARTS + 1):
+        threads = []
+        some(deliveries, -(-DELIVERIES // (RESTARTS + 1)), deliver)
+        some(phones, -(-REGISTRATIONS // (RESTARTS + 1)), register)
+        if turn == RESTARTS // 2:
+            dpkg(deb)
+        else:
+            restart()
+        for t in threads:
+            t.join()
+
+    def seen():
+        log = run("journalctl", "-b", "-q", "-o", "cat", "-u", "xapsd.service")
+        return len(set(re.findall(r"^notify: alice: .* (m\d+)$", log, re.M)))
+    end = time.monotonic() + walk.LIMIT_S
+    while seen() < DELIVERIES and time.monotonic() < end:
+        time.sleep(0.2)
+    known = run("xapsd", "list", "--json").count('"token"')
+    say("live: %d deliveries reported, %d devices known" % (seen(), known - 1))
+    expect(seen() == DELIVERIES, "every delivery is reported")
+    expect(known == REGISTRATIONS + 1, "every phone is known")
+
+
+def restart():
+    pid = main_pid()
+    # five in 10 s are systemd's limit
+    run("systemctl", "reset-failed", "xapsd.service")
+    run("systemctl", "restart", "xapsd")
+    expect(main_pid() != pid, "it was restarted")
+
+
 def live(debs):
     say("live: install")
     dpkg(*debs.values())
@@ -194,11 +270,7 @@ def live(debs):
     walk.make_newer(debs["xapsd"])
     with Meanwhile("requests during restarts", ask) as requests:
         for _ in range(RESTARTS):
-            pid = main_pid()
-            # five in 10 s are systemd's limit
-            run("systemctl", "reset-failed", "xapsd.service")
-            run("systemctl", "restart", "xapsd")
-            expect(main_pid() != pid, "it was restarted")
+            restart()
         dpkg("newer.deb")
     say("live: %d requests, none turned away, %.1f s at most" % (
         requests.n, requests.longest_s))
@@ -206,6 +278,8 @@ def live(debs):
            "the same socket all the time")
     expect_all_runs()
     walk.use_it()
+
+    nothing_is_lost(debs["xapsd"])
 
     say("live: remove")
     asking = threading.Event()

@@ -341,6 +341,18 @@ def test_offline_beside_a_running_daemon(start_xapsd):
     daemon.register("bob", "0715A2B4", "30" * 32)
 
 
+def test_offline_beside_a_daemon_without_unix_socket(workdir, certs):
+    """An init script asks before a reload: it must not be refused."""
+    x = Xapsd(workdir, certs, socketPath="", port=free_port(),
+              user=getpass.getuser(), wait=False)
+    with x:
+        x.wait_log("started:")
+        done = x.run("check", "--offline")
+        assert done.returncode == 0, done.stdout
+        assert "if that is not the xapsd that runs" in done.stderr
+        x.assert_alive()
+
+
 def test_offline_starts_nothing(workdir, certs):
     """Connecting would make systemd start the daemon."""
     x = Xapsd(workdir, certs, user=getpass.getuser())

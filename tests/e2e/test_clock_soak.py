@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import certs as pki
 from apple import Apple
 from test_clock import ACCOUNT, LIBRARY, pytestmark  # noqa: F401
 from test_queue import token
@@ -152,6 +153,22 @@ def test_queue_over_a_restart_under_a_wrong_clock(
     stern_apple.come_back()
     soak.settle(away)
     assert "dropped" not in xapsd.log()
+
+
+def test_warned_again_after_a_clock_that_ran_ahead(
+        start_xapsd, stern_apple, certs, workdir, clock):
+    """What was said too early is said again when it is true."""
+    key, cert = certs.issuer.client(certs.cert_topic, days=40)
+    pki.write(workdir / "c.pem", pki.cert_pem(cert), pki.key_pem(key))
+    clock(0)
+    xapsd = start_xapsd(
+        apple=stern_apple, registrationTtl="2s",    # brings the look near
+        identity={"certificateFilePem": str(workdir / "c.pem")})
+    xapsd.wait_log("Certificate valid until")
+    for days in (39, 12):
+        start = xapsd.log_size()
+        clock(days * DAY)
+        xapsd.wait_log(r"warn .*expires on", start=start)
 
 
 # --- what the store has a part in (SPEC 4) ---

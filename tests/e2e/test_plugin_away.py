@@ -125,10 +125,14 @@ def test_broken_list_of_urls(own, bad):
 
 # --- registrations ---
 
-def test_register_waits_for_the_daemon(own, work_dir):
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_register_waits_for_the_daemon(own, work_dir, way):
     """Meanwhile the session goes on."""
-    path = str(work_dir / "x")
-    server = own(None, url(path))
+    with FakeXapsd(str(work_dir / "x") if way == "unix" else
+                   ("127.0.0.1", 0)) as fake:
+        target = settings(fake)["url"]
+        address = fake.path or ("127.0.0.1", fake.port)
+    server = own(None, {"url": target})
     with server.imap("alice") as c:
         c.send(f"x {command()}\r\n")
         start = time.monotonic()
@@ -137,7 +141,7 @@ def test_register_waits_for_the_daemon(own, work_dir):
         c.ok("NOOP")
         assert time.monotonic() - start < 1
         time.sleep(2.2)
-        with FakeXapsd(path) as fake:
+        with FakeXapsd(address) as fake:
             assert_ok(c.result("x"), "INBOX")
             assert time.monotonic() - start < 4.5
             assert len(fake.of("/register")) == 1
@@ -391,12 +395,15 @@ def test_more_than_may_wait(own, work_dir):
     path = str(work_dir / "x")
     server = own(None, url(path), extra=ONE_LMTP)
     users = [f"u{i}" for i in range(1050)]
+    start = time.monotonic()
     for i in range(0, len(users), 150):
         server.dovecot.deliver(users[i:i + 150], MAIL)
+    if time.monotonic() - start > PATIENCE_S - 8:
+        pytest.skip("this machine is too busy: the first are given up already")
     server.dovecot.wait_log("too many notifications are waiting")
     with FakeXapsd(path) as fake:
         wait_for(lambda: len(fake.of("/notify")) >= 900, 20, "requests")
-        server.dovecot.deliver("mark", MAIL)
+        assert server.dovecot.deliver("mark", MAIL) < 1
         fake.wait(1, "/notify", "mark", 20)
         assert 900 <= len({r.user for r in fake.of("/notify")}) <= 1001
 

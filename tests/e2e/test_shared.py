@@ -49,13 +49,14 @@ class Phones:
             create=create, mailboxes=" ".join('"%s"' % n for n in names))
 
     def woken(self, *expected):
-        """Pairs of user and mailbox, as he spelled it, since the last time;
-        of all these, and no others."""
+        """User and mailbox, as he spelled it or them, since the last time; of
+        all these, and no others."""
         self.seen += len(expected)
         pushes = self.apple.wait_for(self.seen)
-        assert sorted((p.token, p.aps["m"]) for p in
+        assert sorted((p.token, sorted(p.aps["m"])) for p in
                       pushes[self.seen - len(expected):]) == sorted(
-            (self.tokens[user], [md5(name)]) for user, name in expected)
+            (self.tokens[user], sorted(md5(name) for name in names))
+            for user, *names in expected)
 
 
 @pytest.fixture
@@ -123,6 +124,22 @@ def test_aliases(phones):
         with p.dovecot.imap(user) as c:
             c.append(name, MAIL)
         p.woken(*expected)
+
+
+def test_two_spellings_of_one_mailbox(phones):
+    """The phone has two folders, and both have changed."""
+    p = phones(
+        inbox(), namespace("old", prefix="mail/", separator="/", hidden="yes",
+                           list="no", **alias_for("inbox", "")), shared())
+    p.register("alice", "INBOX", "mail/Lists", "Lists", "inbox",
+               create=["Lists"])
+    p.register("bob", "shared/alice/Lists", "shared/alice/INBOX", "INBOX",
+               "shared/alice")
+    p.dovecot.deliver("alice", mail())
+    p.woken(("alice", "INBOX", "inbox"),
+            ("bob", "shared/alice", "shared/alice/INBOX"))
+    p.dovecot.deliver("alice+Lists", mail())
+    p.woken(("alice", "Lists", "mail/Lists"), ("bob", "shared/alice/Lists"))
 
 
 def test_right_that_was_taken(phones):

@@ -2,8 +2,6 @@
  * with a byte: its length, or from 0xf0 on a change of the table's limit. */
 #include "h2/hpack.h"
 
-#include "buf.h"
-
 static int take(void *arg, const char *name, size_t name_len, const char *value,
     size_t value_len)
 {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "json.h"
+#include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -20,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(toks[i].start <= toks[i].end && toks[i].end <= size);
 		assert(toks[i].next > (uint32_t)i);
 		assert(toks[i].next <= (uint32_t)n);
-		assert(json_utf8_ok(
+		assert(text_utf8_ok(
 		    j.text + toks[i].start, toks[i].end - toks[i].start));
 		json_string(&j, &toks[i], out, sizeof(out));
 		json_int(&j, &toks[i], &v);

@@ -4,13 +4,12 @@
  * decoding error prints `error: ...` and exits 1; on any other line exits
  * 64. */
 #include "h2/hpack.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "buf.h"
 
 #define LIST_MAX (1 << 20)	 /* bytes; no limit that a test would meet */
 #define TABLE_LIMIT (64UL << 20) /* bytes; so that a typo costs no memory */
@@ -45,7 +44,7 @@ static int take_block(struct hpack_dec *d, char *s, size_t len)
 	const char *reason = NULL;
 
 	/* In place: no byte is written before its digits were read. */
-	if (len % 2 != 0 || !hex_read(s, len, s))
+	if (len % 2 != 0 || !text_hex_read(s, len, s))
 		return 64;
 	if (hpack_decode(d, (unsigned char *)s, len / 2, print_header, NULL,
 		&reason) != HPACK_OK) {

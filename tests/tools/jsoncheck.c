@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "mem.h"
 
 #define CHUNK 65536
 #define FILE_MAX ((size_t)1 << 29) /* json_parse() takes no more */

@@ -1,4 +1,4 @@
-/* buf_test.c - the queue of bytes with its ceiling; hex, base64; memory. */
+/* buf_test.c - the queue of bytes with its ceiling; memory. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "buf.h"
+#include "mem.h"
 
 /* Added at the tail, consumed at the head, moved within the memory. */
 static void queue(void **state)
@@ -102,76 +103,6 @@ static void strings(void **state)
 	assert_memory_equal(secret, "\0\0\0\0\0\0\0", 7);
 }
 
-static void base64(void **state)
-{
-	/* RFC 4648 10, and the two characters in which 4 and 5 differ. */
-	static const struct {
-		const char *plain, *padded, *url;
-	} rows[] = {
-		{ "", "", "" },
-		{ "f", "Zg==", "Zg" },
-		{ "fo", "Zm8=", "Zm8" },
-		{ "foo", "Zm9v", "Zm9v" },
-		{ "foob", "Zm9vYg==", "Zm9vYg" },
-		{ "fooba", "Zm9vYmE=", "Zm9vYmE" },
-		{ "foobar", "Zm9vYmFy", "Zm9vYmFy" },
-		{ "\xfb\xff\xfe", "+//+", "-__-" },
-	};
-	size_t i, n;
-
-	(void)state;
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		char *out;
-
-		n = strlen(rows[i].plain);
-		out = xmalloc(BASE64_SIZE(n)); /* ASan sees one byte more */
-		assert_int_equal(base64_write(rows[i].plain, n, false, out),
-		    strlen(rows[i].padded));
-		assert_string_equal(out, rows[i].padded);
-		assert_int_equal(base64_write(rows[i].plain, n, true, out),
-		    strlen(rows[i].url));
-		assert_string_equal(out, rows[i].url);
-		free(out);
-	}
-}
-
-static void base64_digits(void **state)
-{
-	const unsigned char v[3] = { 0xfb, 0xf0, 0x00 };
-	char out[BASE64_SIZE(3)];
-	int c, n = 0;
-
-	(void)state;
-	for (c = 0; c < 256; c++)
-		n += base64_digit((char)c) >= 0;
-	assert_int_equal(n, 64);
-	base64_write(v, sizeof(v), false, out);
-	assert_int_equal(base64_digit(out[0]), 0x3e);
-	assert_int_equal(base64_digit(out[1]), 0x3f);
-	assert_int_equal(base64_digit(out[3]), 0);
-	assert_int_equal(base64_digit('='), -1);
-	assert_int_equal(base64_digit('\0'), -1);
-}
-
-static void hex(void **state)
-{
-	unsigned char bytes[4] = { 0 };
-	char text[8];
-
-	(void)state;
-	assert_true(hex_read("0fA95", 5, bytes));
-	assert_memory_equal(bytes, "\x0f\xa9\x50", 4);
-	hex_write(bytes, 3, text);
-	assert_memory_equal(text, "0fa950", 6);
-	assert_false(hex_read("0g", 2, bytes));
-	assert_false(hex_read("g0", 2, bytes));
-	assert_int_equal(hex_digit('/'), -1);
-	assert_int_equal(hex_digit(':'), -1);
-	assert_int_equal(hex_digit('@'), -1);
-	assert_int_equal(hex_digit('G'), -1);
-	assert_int_equal(hex_digit('\xff'), -1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,9 +110,6 @@ int main(void)
 		cmocka_unit_test(ceiling),
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(strings),
-		cmocka_unit_test(base64),
-		cmocka_unit_test(base64_digits),
-		cmocka_unit_test(hex),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

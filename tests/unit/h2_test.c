@@ -18,6 +18,8 @@
  * Callbacks and sent frames are logged as text, which is compared.  Each script
  * runs with its input whole, byte by byte, and split at every point: the text has
  * to be the same.  Input always ends at an unreadable page. */
+#include "mem.h"
+#include "text.h"
 #include "h2/int.h"
 
 #include <ctype.h>
@@ -322,7 +324,7 @@ static const char *add_piece(struct buf *b, const char *s)
 	for (; isxdigit((unsigned char)*s); s += 2) {
 		unsigned char v;
 
-		assert_true(hex_read(s, 2, &v));
+		assert_true(text_hex_read(s, 2, &v));
 		buf_add_byte(b, v);
 	}
 	assert_true(*s == ' ' || *s == ';' || *s == '\0');

@@ -1,6 +1,8 @@
 /* hpack_test.c - RFC 7541's own examples, hostile blocks, the encoder's choices
  * and its economy, and stories that other encoders wrote. */
 #include "../../h2/hpack.c"
+#include "mem.h"
+#include "text.h"
 
 #include <dirent.h>
 #include <stdarg.h>
@@ -24,7 +26,7 @@ static size_t unhex(const char *hex, unsigned char *out)
 			hex++;
 			continue;
 		}
-		assert_true(hex_read(hex, 2, p++));
+		assert_true(text_hex_read(hex, 2, p++));
 		hex += 2;
 	}
 	return (size_t)(p - out);
@@ -850,7 +852,7 @@ static const char *story_string(
 		if (*p == '\\') {
 			p++;
 			if (*p == 'u') {
-				assert_true(hex_read(p + 1, 4, v));
+				assert_true(text_hex_read(p + 1, 4, v));
 				assert_true(v[0] == 0 && v[1] < 0x80);
 				*out++ = (char)v[1];
 				p += 4;

@@ -18,7 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "http.h"
 #include "io.h"
 #include "loop.h"

@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "json.h"
+#include "text.h"
 
 #define N_TOKS 256
 
@@ -380,37 +381,37 @@ static void test_utf8(void **state)
 	char s[4];
 
 	(void)state;
-	assert_true(json_utf8_ok("", 0));
-	assert_true(json_utf8_ok("a\0b", 3));
+	assert_true(text_utf8_ok("", 0));
+	assert_true(text_utf8_ok("a\0b", 3));
 	/* Every three- and four-byte form, overlong and too large ones too. */
 	for (v = 0; v < 0x10000; v++) {
 		s[0] = (char)(0xe0 | v >> 12);
 		s[1] = (char)(0x80 | (v >> 6 & 0x3f));
 		s[2] = (char)(0x80 | (v & 0x3f));
-		assert_int_equal(json_utf8_ok(s, 3), utf8_is_char(v, 3));
-		assert_false(json_utf8_ok(s, 2));
+		assert_int_equal(text_utf8_ok(s, 3), utf8_is_char(v, 3));
+		assert_false(text_utf8_ok(s, 2));
 	}
 	for (v = 0; v < 0x200000; v += 7) {
 		s[0] = (char)(0xf0 | v >> 18);
 		s[1] = (char)(0x80 | (v >> 12 & 0x3f));
 		s[2] = (char)(0x80 | (v >> 6 & 0x3f));
 		s[3] = (char)(0x80 | (v & 0x3f));
-		if (json_utf8_ok(s, 4) != utf8_is_char(v, 4))
+		if (text_utf8_ok(s, 4) != utf8_is_char(v, 4))
 			fail_msg("U+%X", v);
-		assert_false(json_utf8_ok(s, 3));
+		assert_false(text_utf8_ok(s, 3));
 	}
 	for (v = 0; v < 0x800; v++) {
 		s[0] = (char)(0xc0 | v >> 6);
 		s[1] = (char)(0x80 | (v & 0x3f));
-		assert_int_equal(json_utf8_ok(s, 2), utf8_is_char(v, 2));
+		assert_int_equal(text_utf8_ok(s, 2), utf8_is_char(v, 2));
 	}
 	for (v = 0x80; v < 0x100; v++) {
 		s[0] = (char)v;
-		assert_false(json_utf8_ok(s, 1));
+		assert_false(text_utf8_ok(s, 1));
 		s[1] = 'a';
-		assert_false(json_utf8_ok(s, 2));
+		assert_false(text_utf8_ok(s, 2));
 	}
-	assert_false(json_utf8_ok("\xfc\x84\x80\x80\x80\x80", 6));
+	assert_false(text_utf8_ok("\xfc\x84\x80\x80\x80\x80", 6));
 }
 
 static void test_write(void **state)

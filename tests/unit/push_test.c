@@ -23,6 +23,7 @@
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
+#include "text.h"
 
 /* --- Apple, scripted --- */
 
@@ -391,7 +392,7 @@ static void expect_named(size_t first, const char *const *boxes, size_t n)
 
 	for (i = 0; i < n; i++) {
 		tls_md5(boxes[i], strlen(boxes[i]), md5);
-		hex_write(md5, sizeof(md5), hex);
+		text_hex_write(md5, sizeof(md5), hex);
 		for (k = first; k < n_sent; k++)
 			if (strstr(sent[k].payload, hex) != NULL)
 				break;
@@ -497,7 +498,7 @@ static void test_hash_of_the_longest_name(void **state)
 		}
 	}
 	tls_md5(utf8, strlen(utf8), md5);
-	hex_write(md5, sizeof(md5), hex);
+	text_hex_write(md5, sizeof(md5), hex);
 	add_boxes(TOK_A, &box, 1);
 	assert_int_equal(notify("alice", utf8, true), PUSH_QUEUED);
 	assert_non_null(strstr(sent[0].payload, hex));
@@ -1214,6 +1215,40 @@ static void test_queue_of_the_last_version(void **state)
 	    strstr(sent[0].payload, "6935862f74f620598b6b2549c202aafa"));
 }
 
+/* More hashes than the registration has mailboxes, none of them its own. */
+static void test_hashes_of_another_list(void **state)
+{
+	static char text[48 * 1024];
+	size_t line, i, len;
+	FILE *f;
+	char saved[80];
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	snprintf(saved, sizeof(saved), "%s.queue", path);
+	f = fopen(saved, "w");
+	assert_non_null(f);
+	for (line = 0; line < 3; line++) {
+		len = (size_t)snprintf(text, sizeof(text),
+		    "{\"user\":\"alice\",\"account\":\"acc\\\"1\",\"token\":"
+		    "\"" TOK_A "\",\"age\":1,\"hashes\":[");
+		for (i = 0; i < 1000; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    "%s\"%032zx\"", i > 0 ? "," : "",
+			    line * 1000 + i + 1);
+		fprintf(f, "%s]}\n", text);
+	}
+	fclose(f);
+	push_load(queue, saved);
+	run_tasks();
+	for (i = 0; i < n_sent && push_count(queue) > 0; i++) {
+		assert_null(strstr(sent[i].payload, "\"m\":]"));
+		answer(i, 200, "");
+	}
+	assert_int_equal(push_count(queue), 0);
+	assert_true(n_sent <= 11);
+}
+
 /* More than a line holds, among others. */
 static void test_long_records_are_kept(void **state)
 {
@@ -1344,6 +1379,7 @@ int main(void)
 		T(test_too_old_to_send),
 		T(test_clocks_of_a_restart),
 		T(test_queue_of_the_last_version),
+		T(test_hashes_of_another_list),
 		T(test_long_records_are_kept),
 		T(test_no_room_for_the_queue),
 	};

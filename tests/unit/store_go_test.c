@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "buf.h"
 #include "store_util.h"
 
 #define TOKEN2 "fedcba9876543210fedcba9876543210"

@@ -423,9 +423,9 @@ static void test_canonical(void **state)
 	    "\"0123456789abcdef0123456789abcdef\",\"mailboxes\":[\"INBOX\","
 	    "\"Entw&APw-rfe\",\"shared/bob/INBOX\",\"R&-D\","
 	    "\"shared/Bob/Lists\",\"Public/News\",\"INBOX.Sent\"],"
-	    "\"canonical\":[null,[\"alice\",\"Entw\xc3\xbcrfe\"],"
-	    "[\"bob\",\"INBOX\"],[\"alice\",\"R&D\"],[\"bob\",\"Lists\"],"
-	    "[\"public:Public\",\"News\"],[\"alice\",\"Sent\"]],"
+	    "\"canonical\":[null,\"Entw\xc3\xbcrfe\","
+	    "[\"bob\",\"INBOX\"],\"R&D\",[\"bob\",\"Lists\"],"
+	    "[\"public:Public\",\"News\"],\"Sent\"],"
 	    "\"acked\":true,\"time\":1796305600}\n");
 	for (i = 0; i < 3; i++) {
 		assert_int_equal(reg_match(r, "inbox"), 0);
@@ -471,6 +471,63 @@ static void test_canonical(void **state)
 	store_close(s);
 }
 
+static void test_several_spellings(void **state)
+{
+	static const char *const boxes[] = { "Sent", "shared/bob",
+		"Sent Messages", "shared/bob/INBOX", "inbox", "INBOX" };
+	static const struct reg_canonical canonical[] = { { "alice", "Sent" },
+		{ "bob", "INBOX" }, { "alice", "Sent" }, { "bob", "INBOX" },
+		{ "alice", "INBOX" }, { "alice", "INBOX" } };
+	struct store *s = open_limited(0, 0);
+	struct reg *r = put_list(s, "alice", boxes, canonical, 6);
+
+	(void)state;
+	assert_int_equal(reg_match(r, "Sent"), 0);
+	assert_int_equal(reg_match_next(r, NULL, "Sent", 0), 2);
+	assert_int_equal(reg_match_next(r, NULL, "Sent", 2), -1);
+	assert_int_equal(reg_match(r, "INBOX"), 4);
+	assert_int_equal(reg_match_next(r, NULL, "INBOX", 4), 5);
+	assert_int_equal(reg_match_next(r, NULL, "INBOX", 5), -1);
+	assert_int_equal(reg_match_foreign(r, "Bob", "INBOX"), 1);
+	assert_int_equal(reg_match_next(r, "Bob", "INBOX", 1), 3);
+	assert_int_equal(reg_match_next(r, "Bob", "INBOX", 3), -1);
+	store_close(s);
+}
+
+/* The longest line of all is written, and read back. */
+static void test_longest_line(void **state)
+{
+	static const char *boxes[REG_MAILBOXES_MAX];
+	static struct reg_canonical canonical[REG_MAILBOXES_MAX];
+	char user[256], owner[60], box[101], name[101];
+	struct store *s = open_limited(0, 0);
+	struct reg *r;
+	size_t i;
+
+	(void)state;
+	memset(user, '"', 255);
+	memset(owner, '\\', 59);
+	memset(box, '"', 100);
+	memset(name, '\\', 100);
+	user[255] = owner[59] = box[100] = name[100] = '\0';
+	for (i = 0; i < REG_MAILBOXES_MAX; i++) {
+		boxes[i] = box;
+		canonical[i].owner = i % 2 ? owner : user;
+		canonical[i].mailbox = name;
+	}
+	put_list(s, user, boxes, canonical, REG_MAILBOXES_MAX);
+	sync_store(s);
+	assert_true(s->size > 400000 && s->size <= STORE_LINE_MAX);
+	store_close(s);
+	s = open_limited(0, 0);
+	r = store_first(s, user);
+	assert_non_null(r);
+	assert_int_equal(reg_match(r, name), 0);
+	assert_int_equal(reg_match_foreign(r, owner, name), 1);
+	store_close(s);
+	assert_file("db.bad", NULL);
+}
+
 /* Many watch one, one watches many, in any order of coming and going. */
 static void test_watchers(void **state)
 {
@@ -502,9 +559,9 @@ static void test_watchers(void **state)
 
 static void test_canonical_lines(void **state)
 {
-	static const char *const bad[] = { "1", "[1]", "[[\"a\"]]",
-		"[[\"a\",\"b\",\"c\"]]", "[[\"a\",1]]", "[null,null]",
-		"[[\"\",\"b\"]]", "[[\"a\",\"\"]]", "{}" };
+	static const char *const bad[] = { "1", "[1]", "[[\"a\"]]", "[[]]",
+		"[\"\"]", "[{}]", "[[\"a\",\"b\",\"c\"]]", "[[\"a\",1]]",
+		"[null,null]", "[[\"\",\"b\"]]", "[[\"a\",\"\"]]", "{}" };
 	struct store *s = open_store();
 	char line[512];
 	bool newer;
@@ -572,6 +629,24 @@ static void test_topics(void **state)
 	assert_int_equal(store_old_topics(s), 1);
 	store_drop(s, store_first(s, "u"));
 	assert_int_equal(store_old_topics(s), 0);
+	put_topic(s, "v", "com.example.two");
+	put_topic(s, "w", "com.example.three");
+	store_close(s);
+	/* When nobody is left of the first one, another takes its place. */
+	s = open_store();
+	store_set_topic(s, "com.example.two");
+	assert_file("db.topic", "com.example.two\n");
+	assert_int_equal(store_old_topics(s), 1);
+	assert_null(store_old_topic(s, store_first(s, "v")));
+	assert_null(store_named_topic(s, store_first(s, "v")));
+	put_topic(s, "x", "com.example.two");
+	store_close(s);
+	s = open_store();
+	store_set_topic(s, "com.example.two");
+	assert_int_equal(store_old_topics(s), 1);
+	assert_null(store_named_topic(s, store_first(s, "x")));
+	assert_string_equal(
+	    store_old_topic(s, store_first(s, "w")), "com.example.three");
 	store_close(s);
 }
 
@@ -617,6 +692,8 @@ int main(void)
 		T(test_sets),
 		T(test_restless),
 		T(test_canonical),
+		T(test_several_spellings),
+		T(test_longest_line),
 		T(test_watchers),
 		T(test_canonical_lines),
 		T(test_topics),

@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "buf.h"
 #include "store_util.h"
 
 /* --- limits --- */

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "store/int.h"
-#include "buf.h"
 
 #define TOKEN "0123456789abcdef0123456789ABCDEF"
 

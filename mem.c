@@ -1,0 +1,51 @@
+/* mem.c - allocation that ends the process when there is no memory. */
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+static void *alloc_check(void *p, size_t n)
+{
+	if (p == NULL) {
+		log_at(LOG_L_FATAL, "memory: no room for %zu bytes", n);
+		abort();
+	}
+	return p;
+}
+
+void *xmalloc(size_t n)
+{
+	return alloc_check(malloc(n ? n : 1), n);
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+	return alloc_check(calloc(n ? n : 1, size ? size : 1), n * size);
+}
+
+void *xrealloc(void *p, size_t n)
+{
+	return alloc_check(realloc(p, n ? n : 1), n);
+}
+
+char *xstrdup(const char *s)
+{
+	return xstrndup(s, strlen(s));
+}
+
+char *xstrndup(const char *s, size_t n)
+{
+	char *p = xmalloc(n + 1);
+
+	memcpy(p, s, n);
+	p[n] = '\0';
+	return p;
+}
+
+void mem_wipe(void *p, size_t n)
+{
+	memset(p, 0, n);
+	__asm__ volatile("" : : "r"(p) : "memory");
+}

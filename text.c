@@ -1,0 +1,147 @@
+/* text.c - hex digits, Base64 and UTF-8. */
+#include "text.h"
+
+#include <string.h>
+
+/* --- hex --- */
+
+const unsigned char text_hex_values[256] = {
+	/* clang-format off */
+	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+	['A'] = 11, 12, 13, 14, 15, 16,
+	['a'] = 11, 12, 13, 14, 15, 16,
+	/* clang-format on */
+};
+
+bool text_hex_read(const char *digits, size_t n_digits, void *out)
+{
+	unsigned char *to = out;
+	int high, low;
+	size_t i;
+
+	for (i = 0; i < n_digits; i += 2) {
+		high = text_hex_digit(digits[i]);
+		low = i + 1 < n_digits ? text_hex_digit(digits[i + 1]) : 0;
+		if ((high | low) < 0)
+			return false;
+		*to++ = (unsigned char)(high << 4 | low);
+	}
+	return true;
+}
+
+void text_hex_write(const void *data, size_t n, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = data;
+
+	while (n-- > 0) {
+		*out++ = digits[*from >> 4];
+		*out++ = digits[*from++ & 15];
+	}
+}
+
+/* --- Base64 --- */
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static char base64_char(unsigned int v, bool url)
+{
+	v &= 63;
+	return url && v >= 62 ? "-_"[v - 62] : base64_digits[v];
+}
+
+size_t text_base64_write(const void *data, size_t n, bool url, char *out)
+{
+	const unsigned char *p = data;
+	unsigned int bits = 0;
+	size_t i, len = 0;
+	int have = 0;
+
+	for (i = 0; i < n; i++) {
+		bits = bits << 8 | p[i];
+		for (have += 8; have >= 6; have -= 6)
+			out[len++] = base64_char(bits >> (have - 6), url);
+	}
+	if (have > 0)
+		out[len++] = base64_char(bits << (6 - have), url);
+	while (!url && len % 4 != 0)
+		out[len++] = '=';
+	out[len] = '\0';
+	return len;
+}
+
+int text_base64_digit(char c)
+{
+	const char *p = c != '\0' ? strchr(base64_digits, c) : NULL;
+
+	return p != NULL ? (int)(p - base64_digits) : -1;
+}
+
+/* --- UTF-8 --- */
+
+/* The length of the valid UTF-8 character at s (RFC 3629 4), 0 if none. */
+size_t text_utf8_char(const unsigned char *s, size_t n)
+{
+	unsigned char lo = 0x80, hi = 0xbf;
+	size_t len, i;
+
+	if (n == 0)
+		return 0;
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (s[0] == 0xe0)
+		lo = 0xa0; /* overlong */
+	else if (s[0] == 0xed)
+		hi = 0x9f; /* surrogates */
+	else if (s[0] == 0xf0)
+		lo = 0x90; /* overlong */
+	else if (s[0] == 0xf4)
+		hi = 0x8f; /* above U+10FFFF */
+	if (n < len || s[1] < lo || s[1] > hi)
+		return 0;
+	for (i = 2; i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+bool text_utf8_ok(const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+	size_t len;
+
+	for (; n > 0; u += len, n -= len) {
+		len = *u < 0x80 ? 1 : text_utf8_char(u, n);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
+size_t text_utf8_put(uint32_t c, char out[TEXT_UTF8_MAX])
+{
+	if (c < 0x80) {
+		out[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		out[0] = (char)(0xc0 | c >> 6);
+		out[1] = (char)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		out[0] = (char)(0xe0 | c >> 12);
+		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | c >> 18);
+	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (c & 0x3f));
+	return 4;
+}

@@ -1,0 +1,43 @@
+/* text.h - hex digits, Base64 and UTF-8. */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The value and 1 of the hex digits, 0 of all else: device tokens are random, a
+ * branch would be guessed wrongly every third time. */
+extern const unsigned char text_hex_values[256];
+
+/* A hex digit's value, -1: it is none. */
+static inline int text_hex_digit(char c)
+{
+	return text_hex_values[(unsigned char)c] - 1;
+}
+
+/* Packs digits, the high half of a byte first; the low half of an odd last one
+ * is 0.  False if one of them is not hex. */
+bool text_hex_read(const char *digits, size_t n_digits, void *out);
+/* Writes two lower-case digits for each of the n bytes, and no NUL. */
+void text_hex_write(const void *data, size_t n, char *out);
+
+/* Base64 (RFC 4648 4), or with url that of its section 5 without padding, and a
+ * NUL: TEXT_BASE64_SIZE(n) bytes at most.  Returns the length. */
+#define TEXT_BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)
+size_t text_base64_write(const void *data, size_t n, bool url, char *out);
+/* A digit's value, -1: it is none. */
+int text_base64_digit(char c);
+
+/* Length of the UTF-8 character that s[0..n) begins with: no surrogate, no overlong
+ * form, up to U+10FFFF.  0: it is none. */
+size_t text_utf8_char(const unsigned char *s, size_t n);
+/* True if s[0..n) is well-formed UTF-8 (no surrogates, no overlong forms). */
+bool text_utf8_ok(const char *s, size_t n);
+
+#define TEXT_UTF8_MAX 4 /* bytes of one character */
+
+/* Writes the character c (up to U+10FFFF, no surrogate); returns its length. */
+size_t text_utf8_put(uint32_t c, char out[TEXT_UTF8_MAX]);
+
+#endif
