@@ -42,6 +42,9 @@
 /* Not worth a number in the log. */
 #define SOON_MS 100
 
+/* SETTINGS and no more, so often in a row: other addresses may do better. */
+#define USELESS_MAX 4
+
 /* A connection that lived so long was a good one, answers or not. */
 #define GOOD_MS 60000
 
@@ -323,6 +326,8 @@ static void redial_after(struct apns *a, const struct conn *lost)
 		a->failures = 0;
 	else
 		a->failures++;
+	if (lost != NULL && a->failures > USELESS_MAX)
+		io_dialer_failed(a->dialer, &lost->addr);
 	/* The first loss of a working connection costs no pause. */
 	loop_timer_set(a->loop, &a->redial,
 	    lost != NULL && a->failures <= 1
