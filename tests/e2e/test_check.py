@@ -331,6 +331,7 @@ def test_offline_beside_a_running_daemon(start_xapsd):
     """It has the ports, the socket and the lock, and notices nothing."""
     daemon = start_xapsd(tcp=True, user=getpass.getuser())
     daemon.register("alice", "0715A2B4", "29" * 32)
+    daemon.wait_log("apns: connected")
     start = daemon.log_size()
     done = daemon.run("check", "--offline")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
