@@ -895,12 +895,16 @@ static void close_all(struct link *list)
 
 void http_server_free(struct http_server *s)
 {
+	int i;
+
 	if (s == NULL)
 		return;
 	http_server_quiesce(s);
 	close_all(&s->busy);
-	close_all(&s->shares[TCP].unfinished);
-	close_all(&s->shares[UNIX].unfinished);
+	for (i = 0; i < N_SHARES; i++) {
+		close_all(&s->shares[i].idle);
+		close_all(&s->shares[i].unfinished);
+	}
 	http_room_end(s);
 	loop_defer_free(s->loop, s, free);
 }
