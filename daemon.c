@@ -113,18 +113,26 @@ static void harden(void)
 }
 
 /* Descriptors that are not a client's: listeners, files, watches, Apple's
- * connection and attempts at it, and the refused who linger. */
-#define OWN_FDS (64 + HTTP_EXTRA_FDS)
+ * connection and attempts at it. */
+#define OWN_FDS 64
+#define OWN_FDS_MIN 16
 /* Kept from clients in any case. */
 #define KEPT_FDS 24
 
+static rlim_t min_fds(rlim_t a, rlim_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Every client is a descriptor; the soft limit is often 1024.  Returns how many
- * clients there can be. */
-static size_t raise_fd_limit(const struct conf *c)
+ * clients there can be, and how many more that are refused or wait. */
+static size_t raise_fd_limit(const struct conf *c, size_t *extra_r)
 {
 	struct rlimit rl;
-	rlim_t max = (rlim_t)c->max_connections, want = max + OWN_FDS, own;
+	rlim_t max = (rlim_t)c->max_connections, kept, own, left;
+	rlim_t want = max + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
 
+	*extra_r = HTTP_EXTRA_FDS;
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
 		return (size_t)max;
 	if (rl.rlim_cur < want) {
@@ -132,19 +140,22 @@ static size_t raise_fd_limit(const struct conf *c)
 		setrlimit(RLIMIT_NOFILE, &rl);
 		getrlimit(RLIMIT_NOFILE, &rl);
 	}
-	if (rl.rlim_cur < INT_MAX)
-		io_set_client_fds(
-		    (int)(rl.rlim_cur - (rl.rlim_cur > 4 * KEPT_FDS
-						? KEPT_FDS
-						: rl.rlim_cur / 4)));
 	if (rl.rlim_cur >= want)
 		return (size_t)max;
-	own = rl.rlim_cur > 2 * OWN_FDS ? OWN_FDS : rl.rlim_cur / 2;
-	log_warn("maxConnections: lowered from %d to %llu: this process may "
+	kept = min_fds(KEPT_FDS, rl.rlim_cur / 4);
+	io_set_client_fds((int)(rl.rlim_cur - kept));
+	own = min_fds(OWN_FDS, rl.rlim_cur / 4);
+	if (own < OWN_FDS_MIN)
+		own = OWN_FDS_MIN;
+	left = rl.rlim_cur > kept + own + 4 ? rl.rlim_cur - kept - own : 4;
+	*extra_r = (size_t)min_fds(HTTP_EXTRA_FDS, left / 4);
+	if (left - *extra_r >= max)
+		return (size_t)max;
+	log_warn("maxConnections: lowered from %d to %zu: this process may "
 		 "have no more than %llu open files (LimitNOFILE=, ulimit -n)",
-	    c->max_connections, (unsigned long long)(rl.rlim_cur - own),
+	    c->max_connections, (size_t)left - *extra_r,
 	    (unsigned long long)rl.rlim_cur);
-	return (size_t)(rl.rlim_cur - own);
+	return (size_t)left - *extra_r;
 }
 
 /* --- running --- */
@@ -234,6 +245,7 @@ static void on_hup(void *arg, int signo)
 	struct conf fresh;
 	char state[64], restart[ERR_MAX];
 	struct timespec now;
+	size_t max, extra;
 
 	(void)signo;
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -250,7 +262,8 @@ static void on_hup(void *arg, int signo)
 			    restart);
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
-		http_server_set_max(d->server, raise_fd_limit(&d->conf));
+		max = raise_fd_limit(&d->conf, &extra);
+		http_server_set_max(d->server, max, extra);
 		set_limits(d);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
@@ -355,7 +368,7 @@ static int open_and_drop(struct daemon *d)
  * not try that again, and all else may heal. */
 static int start(struct daemon *d)
 {
-	size_t max;
+	size_t max, extra;
 	int rc;
 
 	/* First: whoever can connect may also send one.  They wait until the
@@ -366,7 +379,7 @@ static int start(struct daemon *d)
 	    cred_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf);
-	max = raise_fd_limit(&d->conf);
+	max = raise_fd_limit(&d->conf, &extra);
 	rc = open_and_drop(d);
 	if (rc != EXIT_DONE)
 		return rc;
@@ -380,6 +393,7 @@ static int start(struct daemon *d)
 	push_set_lack(d->queue, d->lack);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
 	d->server = http_server_new(d->loop, max, api_handle, d->api);
+	http_server_set_max(d->server, max, extra);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
 	listen_serve(&d->listeners, d->loop, d->server,

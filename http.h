@@ -99,7 +99,8 @@ struct http_server *http_server_new(
  * they are refused, and those who wait for room. */
 #define HTTP_EXTRA_FDS 400
 /* A lower one holds for newcomers. */
-void http_server_set_max(struct http_server *s, size_t max_connections);
+void http_server_set_max(
+    struct http_server *s, size_t max_connections, size_t extra_fds);
 /* Takes the listening fd over.  tls may be NULL. */
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls);

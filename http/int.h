@@ -105,6 +105,9 @@ struct http_server {
 	struct share shares[N_SHARES]; /* by http_conn.over_unix */
 	struct link busy;	       /* it is our turn, or nobody's */
 	size_t max, n_waiting, weight;
+	/* newcomers who wait for room, of TCP and of the Unix socket each, and
+	 * the refused who linger from one second: from what http.h calls extra */
+	size_t surplus_max;
 	struct loop_task room; /* for a surplus one */
 	size_t n_handshakes;
 	struct loop_timer handshakes; /* the oldest must make room then */
