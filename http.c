@@ -34,7 +34,7 @@
 
 /* How many requests of one connection are served before the others' turn: who
  * pipelines must not make them wait. */
-#define REQUESTS_TURN 16
+#define REQUESTS_TURN 4
 
 static const char *const state_names[] = {
 	[CONN_OPENING] = "opening",
