@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,72 +20,10 @@
 #define FLUSH_AT 65536	   /* bytes gathered for one write */
 #define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
 #define BLOATED_FROM (1024 * 1024)
-#define OPEN_TRIES 10	  /* against a file renamed meanwhile */
 #define ORIGINALS_MAX 100 /* .orig, .orig.1 and so on */
-#define LINE_TYPICAL 160  /* bytes, rather less: growing takes time */
 #define DIRTY_KEPT 1024	  /* places kept allocated between writes */
 
-/* --- errors --- */
-
-static const struct {
-	int error;
-	const char *cure;
-} cures[] = {
-	{ ENOSPC, "make room on its file system" },
-	{ EDQUOT, "make room, its owner's quota is used up" },
-	{ EFBIG, "raise the limit on file sizes" },
-	{ EROFS, "mount its file system writable" },
-	{ EACCES, "file and directory must be writable for xapsd's user" },
-	{ EPERM, "file and directory must be writable for xapsd's user" },
-	{ ENOENT, "its directory must exist" },
-	{ EIO, "the disk may be failing" },
-	{ EISDIR, "databaseFile must name a file" },
-};
-
-static void io_error(
-    char err[ERR_MAX], const char *path, const char *what, int error)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(cures) / sizeof(*cures); i++)
-		if (cures[i].error == error)
-			break;
-	if (i < sizeof(cures) / sizeof(*cures))
-		err_set(err, "%s: %s: %s: %s", path, what, strerror(error),
-		    cures[i].cure);
-	else
-		err_set(err, "%s: %s: %s", path, what, strerror(error));
-}
-
-void store_io_error(char err[ERR_MAX], const struct store *s,
-    const char *suffix, const char *what, int error)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s%s", s->path, suffix);
-	io_error(err, path, what, error);
-}
-
-/* --- writing --- */
-
-int store_write_all(int fd, const void *p, size_t n)
-{
-	const char *c = p;
-	ssize_t k;
-
-	while (n > 0) {
-		k = write(fd, c, n);
-		if (k < 0 && errno != EINTR)
-			return errno;
-		if (k == 0)
-			return ENOSPC;
-		if (k > 0) {
-			c += k;
-			n -= (size_t)k;
-		}
-	}
-	return 0;
-}
+/* --- writing lines --- */
 
 /* Gathers lines; the first error stays. */
 struct sink {
@@ -107,8 +46,7 @@ static void sink_flush(struct sink *k)
 	if (k->error == 0 && k->buf.failed)
 		k->error = EOVERFLOW;
 	if (k->error == 0 && k->buf.len > 0)
-		k->error =
-		    store_write_all(k->fd, buf_head(&k->buf), k->buf.len);
+		k->error = disk_write(k->fd, buf_head(&k->buf), k->buf.len);
 	buf_reset(&k->buf);
 }
 
@@ -133,7 +71,7 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 
 /* --- what is queued is on disk --- */
 
-static void settle(struct store *s, uint64_t size)
+static void mark_written(struct store *s, uint64_t size)
 {
 	struct reg *r;
 	size_t i;
@@ -156,30 +94,13 @@ static void settle(struct store *s, uint64_t size)
 	s->size = size;
 }
 
-int store_sync_dir(const struct store *s)
+int store_sync_dir(struct store *s, char err[ERR_MAX])
 {
-	char *end = strrchr(s->path, '/');
-	int fd, error = 0;
-
-	*end = '\0';
-	fd = open(
-	    end == s->path ? "/" : s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*end = '/';
-	/* Some file systems cannot sync a directory: EINVAL. */
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
-		error = errno;
-	if (fd >= 0)
-		close(fd);
-	return error;
-}
-
-static int sync_dir(struct store *s, char err[ERR_MAX])
-{
-	int error = store_sync_dir(s);
+	int error = disk_sync_dir(s->path);
 
 	s->must_sync_dir = error != 0;
 	if (error != 0)
-		store_io_error(err, s, "", "sync its directory", error);
+		disk_error(err, s->path, "", "sync its directory", error);
 	return error != 0 ? -1 : 0;
 }
 
@@ -208,11 +129,11 @@ static void append_lines(struct store *s, struct sink *k)
 		buf_add_byte(&k->buf, '\n');
 		k->total++;
 	}
-	for (r = s->gone; r != NULL && k->error == 0; r = r->chain)
+	for (r = s->gone; r != NULL && k->error == 0; r = r->next)
 		append_gone(s, k, r);
 	for (i = 0; i < s->n_dirty && k->error == 0; i++)
 		s->dirty[i].len = sink_reg(
-		    k, s->dirty[i].reg, store_named_topic(s, s->dirty[i].reg));
+		    k, s->dirty[i].reg, topic_in_line(s, s->dirty[i].reg));
 	sink_flush(k);
 }
 
@@ -230,56 +151,16 @@ static int append(struct store *s, char err[ERR_MAX])
 		s->must_rewrite = true;
 	}
 	if (k.error != 0) {
-		store_io_error(err, s, "", "write", k.error);
+		disk_error(err, s->path, "", "write", k.error);
 		s->must_cut = ftruncate(s->fd, (off_t)s->size) < 0;
 		return -1;
 	}
 	s->lacks_newline = false;
-	settle(s, s->size + k.total);
+	mark_written(s, s->size + k.total);
 	return 0;
 }
 
-/* So that a rewrite by root leaves the file to whom it belonged. */
-static void give_to(int fd, const struct stat *st)
-{
-	struct stat own;
-
-	if (fstat(fd, &own) == 0 &&
-	    (own.st_uid != st->st_uid || own.st_gid != st->st_gid) &&
-	    fchown(fd, st->st_uid, st->st_gid) < 0)
-		log_debug("fchown: %s", strerror(errno));
-}
-
-void store_give_file(const struct store *s, int fd)
-{
-	struct stat st;
-
-	if (fstat(s->fd, &st) == 0)
-		give_to(fd, &st);
-}
-
 /* --- copies --- */
-
-/* All of one file behind what the other has: 0 or errno. */
-static int copy_bytes(int from, int to)
-{
-	char part[8192];
-	off_t at = 0;
-	ssize_t n;
-	int error;
-
-	while ((n = pread(from, part, sizeof(part), at)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno;
-		error = store_write_all(to, part, (size_t)n);
-		if (error != 0)
-			return error;
-		at += n;
-	}
-	return fsync(to) < 0 ? errno : 0;
-}
 
 /* Under a name that is not taken: 0 or errno, EEXIST if it is. */
 static int copy_to(const struct store *s, const char *path)
@@ -290,8 +171,8 @@ static int copy_to(const struct store *s, const char *path)
 
 	if (fd < 0)
 		return error;
-	store_give_file(s, fd);
-	error = copy_bytes(s->fd, fd);
+	disk_give_like(fd, s->fd);
+	error = disk_copy(s->fd, fd);
 	if (close(fd) < 0 && error == 0)
 		error = errno;
 	if (error != 0)
@@ -347,7 +228,7 @@ static int overwrite(struct store *s, int fd)
 
 	if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0) < 0)
 		return errno;
-	error = copy_bytes(fd, s->fd);
+	error = disk_copy(fd, s->fd);
 	if (error != 0)
 		return error;
 	copy_name(s, copy);
@@ -373,12 +254,12 @@ static int replace_in_place(struct store *s, const char *temp, int fd)
 	if (rename(temp, copy) < 0)
 		return errno;
 	s->has_copy = true;
-	error = store_sync_dir(s);
+	error = disk_sync_dir(s->path);
 	return error != 0 ? error : overwrite(s, fd);
 }
 
 /* What a start finds that ended there. */
-static int finish_copy(struct store *s, char err[ERR_MAX])
+int store_finish_copy(struct store *s, char err[ERR_MAX])
 {
 	char copy[PATH_MAX];
 	int fd, error;
@@ -391,10 +272,10 @@ static int finish_copy(struct store *s, char err[ERR_MAX])
 	if (fd >= 0)
 		close(fd);
 	if (error != 0) {
-		store_io_error(err, s, ".copy", "take it over", error);
+		disk_error(err, s->path, ".copy", "take it over", error);
 		return -1;
 	}
-	if (sync_dir(s, err) < 0)
+	if (store_sync_dir(s, err) < 0)
 		return -1;
 	log_warn("%s: writing it was cut short (a power cut?): it was taken "
 		 "over from the same name with .copy behind",
@@ -412,7 +293,7 @@ struct rewrite {
 static int rewrite_reg(void *arg, struct reg *r)
 {
 	struct rewrite *w = arg;
-	uint32_t len = sink_reg(&w->k, r, store_named_topic(w->s, r));
+	uint32_t len = sink_reg(&w->k, r, topic_in_line(w->s, r));
 
 	if (r->flags & REG_DIRTY) {
 		w->s->dirty[r->line].len = len;
@@ -429,7 +310,7 @@ static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
 {
 	struct rewrite w = { .s = s };
 
-	store_give_file(s, fd);
+	disk_give_like(fd, s->fd);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno;
 	sink_init(&w.k, fd);
@@ -472,8 +353,8 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 	if (fd >= 0 && fd != s->fd)
 		close(fd);
 	if (error != 0) {
-		store_io_error(
-		    err, s, s->has_copy ? "" : ".new", "write", error);
+		disk_error(
+		    err, s->path, s->has_copy ? "" : ".new", "write", error);
 		unlink(temp);
 		/* It may be half written by now. */
 		s->must_rewrite = s->must_rewrite || s->has_copy;
@@ -484,8 +365,8 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 	s->lacks_newline = false;
 	s->frozen = s->frozen && !keep;
 	s->rewrite_at = 0;
-	settle(s, size);
-	return sync_dir(s, err);
+	mark_written(s, size);
+	return store_sync_dir(s, err);
 }
 
 /* --- syncing --- */
@@ -496,7 +377,7 @@ static int check_file(struct store *s, char err[ERR_MAX])
 	struct stat st, named;
 
 	if (fstat(s->fd, &st) < 0) {
-		store_io_error(err, s, "", "look at", errno);
+		disk_error(err, s->path, "", "look at", errno);
 		return -1;
 	}
 	if (stat(s->path, &named) < 0) {
@@ -521,7 +402,7 @@ static int check_file(struct store *s, char err[ERR_MAX])
 	}
 	if (s->must_cut) {
 		if (ftruncate(s->fd, (off_t)s->size) < 0) {
-			store_io_error(err, s, "", "cut", errno);
+			disk_error(err, s->path, "", "cut", errno);
 			return -1;
 		}
 		s->must_cut = false;
@@ -564,7 +445,7 @@ int store_sync(struct store *s, char err[ERR_MAX])
 		return 0;
 	if (check_file(s, err) < 0)
 		return -1;
-	if (s->must_sync_dir && sync_dir(s, err) < 0)
+	if (s->must_sync_dir && store_sync_dir(s, err) < 0)
 		return -1;
 	if (s->must_rewrite || is_mostly_dead(s)) {
 		if (store_rewrite(s, s->frozen, err) == 0)
@@ -576,141 +457,4 @@ int store_sync(struct store *s, char err[ERR_MAX])
 		s->rewrite_at = s->size + s->size / 8;
 	}
 	return append(s, err);
-}
-
-/* --- opening --- */
-
-static void no_directory(char err[ERR_MAX], const char *path)
-{
-	const char *end = strrchr(path, '/');
-	int n = end == NULL ? 1 : end == path ? 1 : (int)(end - path);
-
-	err_set(err,
-	    "%s: the directory %.*s does not exist: create it and give it to "
-	    "xapsd's user, or set databaseFile",
-	    path, n, end == NULL ? "." : path);
-}
-
-/* 0: locked.  1: try again, the name leads elsewhere now. */
-static int lock(int fd, const char *path, char err[ERR_MAX])
-{
-	struct stat st, named;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		err_set(err, "%s: not a regular file: set databaseFile", path);
-		return -1;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			err_set(err,
-			    "%s: in use by another xapsd: stop that one first, "
-			    "or set databaseFile",
-			    path);
-		else
-			io_error(err, path, "lock", errno);
-		return -1;
-	}
-	return stat(path, &named) < 0 || st.st_ino != named.st_ino ||
-	       st.st_dev != named.st_dev;
-}
-
-static int open_locked(const char *path, char err[ERR_MAX])
-{
-	int fd, rc, i;
-
-	for (i = 0; i < OPEN_TRIES; i++) {
-		fd =
-		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-		if (fd < 0) {
-			if (errno == ENOENT || errno == ENOTDIR)
-				no_directory(err, path);
-			else
-				io_error(err, path, "open", errno);
-			return -1;
-		}
-		rc = lock(fd, path, err);
-		if (rc == 0)
-			return fd;
-		close(fd);
-		if (rc < 0)
-			return -1;
-	}
-	err_set(
-	    err, "%s: changes all the time: another program replaces it", path);
-	return -1;
-}
-
-/* Makes a new file durable, and its directory's owner's if root made it. */
-static int adopt(struct store *s, char err[ERR_MAX])
-{
-	char *end = strrchr(s->path, '/');
-	struct stat st;
-
-	if (geteuid() == 0) {
-		*end = '\0';
-		if (stat(end == s->path ? "/" : s->path, &st) == 0)
-			give_to(s->fd, &st);
-		*end = '/';
-	}
-	return sync_dir(s, err);
-}
-
-static int read_file(struct store *s, char err[ERR_MAX])
-{
-	struct stat st;
-
-	if (fstat(s->fd, &st) < 0) {
-		store_io_error(err, s, "", "read", errno);
-		return -1;
-	}
-	store_read_topic(s);
-	if (st.st_size == 0)
-		return adopt(s, err);
-	store_expect(s, (size_t)st.st_size / LINE_TYPICAL);
-	return store_read(s, err);
-}
-
-struct store *store_open(const char *path, char err[ERR_MAX])
-{
-	char temp[PATH_MAX];
-	struct store *s;
-	int fd;
-
-	/* Room for the suffixes, too. */
-	if (strlen(path) + 16 > sizeof(temp)) {
-		err_set(err, "databaseFile: the name is too long");
-		return NULL;
-	}
-	fd = open_locked(path, err);
-	if (fd < 0)
-		return NULL;
-	s = store_new();
-	s->fd = fd;
-	/* A rename would replace a symbolic link, not what it leads to. */
-	s->path = realpath(path, NULL);
-	if (s->path == NULL || strlen(s->path) + 16 > sizeof(temp)) {
-		io_error(err, path, "find its real name", errno);
-		goto fail;
-	}
-	snprintf(temp, sizeof(temp), "%s.new", s->path);
-	unlink(temp); /* of a rewrite that was cut short */
-	if (finish_copy(s, err) == 0 && read_file(s, err) == 0)
-		return s;
-fail:
-	close(s->fd);
-	store_free(s);
-	return NULL;
-}
-
-void store_close(struct store *s)
-{
-	char err[ERR_MAX];
-
-	if (s == NULL)
-		return;
-	store_release(s);
-	if (store_sync(s, err) < 0)
-		log_error("registrations: %s", err);
-	close(s->fd);
-	store_free(s);
 }

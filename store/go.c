@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <time.h>
 
@@ -368,7 +369,7 @@ static int compare_regs(const void *a, const void *b)
 static void export_reg(const struct reg *r, bool first, struct buf *out)
 {
 	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
-	const char *p = reg_mailboxes(r);
+	const char *p = r->mailboxes;
 	struct box box;
 	size_t i;
 
@@ -434,7 +435,7 @@ static int export_gather(void *arg, struct reg *r)
 {
 	struct export *e = arg;
 
-	if (r->prev == NULL && export_user(e) < 0)
+	if (e->n > 0 && !reg_same_user(e->regs[0], r) && export_user(e) < 0)
 		return -1;
 	if (e->n == e->cap) {
 		e->cap += e->cap + 16;
