@@ -188,11 +188,13 @@ bool reg_same_user(const struct reg *a, const struct reg *b)
 	return a->hash == b->hash && strcasecmp(a->key, b->key) == 0;
 }
 
+/* Tokens differ most, and early. */
 bool reg_same_device(const struct reg *a, const struct reg *b)
 {
-	return reg_same_user(a, b) && a->digits == b->digits &&
+	return a->digits == b->digits &&
 	       memcmp(a->key + token_at(a), b->key + token_at(b),
-		   token_len(a->digits)) == 0;
+		   token_len(a->digits)) == 0 &&
+	       reg_same_user(a, b);
 }
 
 bool reg_same_key(const struct reg *a, const struct reg *b)

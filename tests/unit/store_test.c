@@ -770,6 +770,7 @@ static int64_t now_us(void)
 }
 
 #define MANY 100000
+#define MANY_OF_ONE 1000 /* maxDevices is 50 if not set otherwise */
 
 static void many_key(int i, char user[32], char account[64])
 {
@@ -824,13 +825,13 @@ static void test_many_of_one_user(void **state)
 	int i;
 
 	(void)state;
-	for (i = 0; i < MANY; i++) {
+	for (i = 0; i < MANY_OF_ONE; i++) {
 		snprintf(account, sizeof(account), "%d", i);
 		put(s, "shared", account, TOKEN, NULL, 1);
 		put(s, "shared", account, TOKEN, "Notes", 1);
 	}
-	assert_int_equal(count_user(s, "shared"), MANY);
-	for (i = 0; i < MANY; i++) {
+	assert_int_equal(count_user(s, "shared"), MANY_OF_ONE);
+	for (i = 0; i < MANY_OF_ONE; i++) {
 		snprintf(account, sizeof(account), "%d", i);
 		store_drop(s, store_find(s, "shared", account, TOKEN));
 	}
