@@ -185,7 +185,7 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	struct reg *new = reg_new(spec), *r = table_find(&s->table, new);
 	bool changed;
 
-	/* Who does not say what it was told still goes by that. */
+	/* A request that names no topic changes none. */
 	if (spec->topic != NULL)
 		new->topic = topic_index(s, spec->topic);
 	else if (r != NULL)

@@ -13,8 +13,8 @@ static const struct {
 	int error;
 	const char *cure;
 } cures[] = {
-	{ ENOSPC, "make room on its file system" },
-	{ EDQUOT, "make room, its owner's quota is used up" },
+	{ ENOSPC, "free space on its file system" },
+	{ EDQUOT, "free space, its owner's quota is used up" },
 	{ EFBIG, "raise the limit on file sizes" },
 	{ EROFS, "mount its file system writable" },
 	{ EACCES, "file and directory must be writable for xapsd's user" },

@@ -1,8 +1,8 @@
-/* store/file.c - the flat file: lock, append, rewrite.
+/* store/file.c - the flat file: append, rewrite, sync.
  *
  * The lock (flock) is on the file itself.  A rewrite locks the new file before
- * it takes the name, and who opens the file checks that the name still leads to
- * what was locked: so there is no moment without a lock and no lock file. */
+ * it takes the name, and opening checks that the name still leads to what was
+ * locked: so there is no moment without a lock, and no lock file. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "buf.h"
 
 #define FLUSH_AT 65536	   /* bytes gathered for one write */
-#define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
+#define REWRITE_FROM 65536 /* a smaller file is not worth it */
 #define BLOATED_FROM (1024 * 1024)
 #define ORIGINALS_MAX 100 /* .orig, .orig.1 and so on */
 #define DIRTY_KEPT 1024	  /* places kept allocated between writes */
@@ -69,7 +69,9 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 	return sink_line(k, before);
 }
 
-/* --- what is queued is on disk --- */
+/* --- appending --- */
+
+/* What was queued is on disk. */
 
 static void mark_written(struct store *s, uint64_t size)
 {
@@ -104,8 +106,8 @@ int store_sync_dir(struct store *s, char err[ERR_MAX])
 	return error != 0 ? -1 : 0;
 }
 
-/* Of a key that came back only the new line is written, so that no crash can
- * fall between the two. */
+/* If the key was put again, then only its new line is written, so that no crash
+ * can come between the two. */
 static void append_gone(struct store *s, struct sink *k, const struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1];
@@ -278,7 +280,7 @@ int store_finish_copy(struct store *s, char err[ERR_MAX])
 	if (store_sync_dir(s, err) < 0)
 		return -1;
 	log_warn("%s: writing it was cut short (a power cut?): it was taken "
-		 "over from the same name with .copy behind",
+		 "over from the file of that name with .copy added",
 	    s->path);
 	return 0;
 }
@@ -377,13 +379,13 @@ static int check_file(struct store *s, char err[ERR_MAX])
 	struct stat st, named;
 
 	if (fstat(s->fd, &st) < 0) {
-		disk_error(err, s->path, "", "look at", errno);
+		disk_error(err, s->path, "", "examine", errno);
 		return -1;
 	}
 	if (stat(s->path, &named) < 0) {
 		if (errno == ENOENT && st.st_nlink == 0) {
 			log_warn(
-			    "%s: was deleted: it is written anew", s->path);
+			    "%s: was deleted: it is written again", s->path);
 			s->must_rewrite = true;
 			return 0;
 		}
@@ -408,7 +410,7 @@ static int check_file(struct store *s, char err[ERR_MAX])
 		s->must_cut = false;
 	} else if ((uint64_t)st.st_size != s->size && !s->must_rewrite) {
 		log_warn("%s: another program has changed it: it is written "
-			 "anew",
+			 "again",
 		    s->path);
 		s->must_rewrite = true;
 	}
@@ -421,8 +423,8 @@ static bool is_mostly_dead(const struct store *s)
 	       s->size >= s->rewrite_at;
 }
 
-/* Rewriting fails, for want of rights or room, and appending does not: until it
- * is eight times what counts. */
+/* If rewriting fails, for lack of rights or space, but appending works, then the
+ * file may grow to eight times what counts. */
 static bool is_bloated(const struct store *s)
 {
 	return s->size > BLOATED_FROM && s->size > 8 * s->live;
@@ -452,7 +454,7 @@ int store_sync(struct store *s, char err[ERR_MAX])
 			return 0;
 		if (s->must_rewrite || s->must_sync_dir || is_bloated(s))
 			return -1;
-		/* Appending may still do: a rewrite needs more room. */
+		/* Appending may still work: a rewrite needs more space. */
 		log_warn("%s (rewriting is put off)", err);
 		s->rewrite_at = s->size + s->size / 8;
 	}

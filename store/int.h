@@ -7,7 +7,7 @@
  *   table    all registrations, by user
  *   owner    and by the owner of the mailboxes that they watch
  *   disk     files, whatever is in them
- *   topic    which topic each device was told
+ *   topic    the topic in the answer to each device
  *   limit    how many, how often, how long: decides only
  *   ../store what is put and dropped, and what the file still lacks
  *   file     the flat file: append, rewrite, sync
@@ -90,8 +90,8 @@ struct watches {
 	struct watch w[];
 };
 
-/* Topics that devices were told; the first is what <file>.topic says, and the
- * one of lines that name none. */
+/* Topics in answers to devices; the first is the one in <file>.topic, and of
+ * lines that name none. */
 #define TOPICS_MAX 64
 
 struct topic {
@@ -109,7 +109,7 @@ struct store {
 	struct owner **owners;
 	size_t n_owners, cap_owners; /* cap: a power of two, or 0 */
 	struct topic topics[TOPICS_MAX];
-	uint8_t topic; /* that devices are told now */
+	uint8_t topic; /* in answers from now on */
 
 	void (*on_drop)(void *arg, struct reg *r);
 	void *on_drop_arg;
@@ -195,7 +195,7 @@ bool reg_same_key(const struct reg *a, const struct reg *b);
  * bad. */
 #define STORE_LINE_MAX (544u * 1024)
 
-/* One record being read, with room for every string. */
+/* One record being read, with space for every string. */
 struct record {
 	struct reg_spec spec; /* points into what follows */
 	bool gone, suspended;
@@ -266,7 +266,7 @@ int disk_copy(int from, int to);
 
 /* Its index in store.topics. */
 uint8_t topic_index(struct store *s, const char *name);
-/* r is one more, or one less, of those that were told its topic. */
+/* Adds change, 1 or -1, to the number of registrations with r's topic. */
 void topic_count(struct store *s, const struct reg *r, int change);
 void topic_use(struct store *s, struct reg *r, uint8_t topic);
 /* What its line has to name, or NULL. */
@@ -287,7 +287,7 @@ struct reg *limit_surplus(
 /* False if one of that time would be the first of the user's to be dropped. */
 bool limit_has_place(struct store *s, const struct reg_spec *spec);
 /* True if its device came back with another account, and not with this one for
- * three days: the account was set up anew.  To be asked every hour. */
+ * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);
 /* Whether one that was put is written; changed: more than the time. */
 enum limit_write {
@@ -320,6 +320,8 @@ int store_finish_copy(struct store *s, char err[ERR_MAX]);
 
 /* --- load.c --- */
 
+/* Bytes of the byte order mark, which some editors put at the beginning. */
+size_t store_bom_len(const char *text, size_t len);
 /* Reads the lines of s->fd from `skip` on into an empty store. */
 int store_load(struct store *s, size_t skip, char err[ERR_MAX]);
 
@@ -327,7 +329,7 @@ int store_load(struct store *s, size_t skip, char err[ERR_MAX]);
 
 /* True if it is one JSON object with "Users", or an empty one, or null. */
 bool store_go_is(const char *text, size_t len);
-/* Takes over the text of s->fd as such a one. */
+/* Takes it over: text is all of s->fd. */
 int store_go_load(
     struct store *s, const char *text, size_t len, char err[ERR_MAX]);
 

@@ -21,8 +21,8 @@ static void write_key(const struct reg *r, struct buf *b)
 	buf_add_fmt(b, ",\"token\":\"%s\"", reg_token(r, token));
 }
 
-/* In the order of the mailboxes, only if one of them is another's, or is called
- * otherwise. */
+/* In the order of the mailboxes, only if one of them is another owner's or has
+ * another name for its owner. */
 static void write_canonical(const struct reg *r, struct buf *b)
 {
 	const char *p = r->mailboxes, *before = ",\"canonical\":[";
@@ -92,7 +92,7 @@ static bool get_string(
 	return json_string(j, json_get(j, j->toks, key), out, out_size) >= 0;
 }
 
-/* NULL if it is no string, too long or not text; max with the NUL. */
+/* NULL if it is not a string, too long, or not text; max includes the NUL. */
 static const char *take_text(struct record *rec, const struct json *j,
     const struct json_tok *t, size_t max)
 {
@@ -121,7 +121,8 @@ const char *record_set_mailboxes(
 	for (i = 0; i < array->size; i++) {
 		rec->mailboxes[i] = take_text(rec, j, t, REG_MAILBOX_MAX + 1);
 		if (rec->mailboxes[i] == NULL)
-			return "a mailbox is no string, too long or not text";
+			return "a mailbox is not a string, too long, or not "
+			       "valid text";
 		t = j->toks + t->next;
 	}
 	rec->spec.mailboxes = rec->mailboxes;
@@ -180,7 +181,8 @@ static const char *read_value(struct record *rec, const struct json *j)
 	if (t != NULL) {
 		if (json_string(j, t, rec->topic, sizeof(rec->topic)) < 0 ||
 		    !reg_text_ok(rec->topic, REG_TOPIC_MAX))
-			return "topic is no string, too long or not text";
+			return "topic is not a string, too long, or not valid "
+			       "text";
 		rec->spec.topic = rec->topic;
 	}
 	reason =
@@ -205,16 +207,16 @@ const char *line_read(struct reader *in, const char *line, size_t len)
 		return e.reason;
 	j.n_toks = (size_t)n;
 	if (in->toks[0].type != JSON_OBJECT)
-		return "no JSON object";
+		return "not a JSON object";
 	rec->spec = (struct reg_spec){
 		.user = rec->user, .account = rec->account, .token = rec->token
 	};
 	if (!get_string(&j, "user", rec->user, sizeof(rec->user)))
-		return "user is missing, no string or too long";
+		return "user is missing, not a string, or too long";
 	if (!get_string(&j, "account", rec->account, sizeof(rec->account)))
-		return "account is missing, no string or too long";
+		return "account is missing, not a string, or too long";
 	if (!get_string(&j, "token", rec->token, sizeof(rec->token)))
-		return "token is missing, no string or too long";
+		return "token is missing, not a string, or too long";
 	flag = json_get(&j, in->toks, "gone");
 	rec->gone = flag != NULL && flag->type == JSON_TRUE;
 	flag = json_get(&j, in->toks, "suspended");

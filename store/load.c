@@ -93,9 +93,10 @@ static int cut_off(struct loader *l, char err[ERR_MAX])
 	struct store *s = l->s;
 
 	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
-		 "cut off%s",
+		 "%s",
 	    s->path, l->torn,
-	    l->bad_fd >= 0 ? ", moved to the same name with .bad behind" : "");
+	    l->bad_fd >= 0 ? "moved to the file of that name with .bad added"
+			   : "removed");
 	if (ftruncate(s->fd, (off_t)l->good) < 0) {
 		disk_error(err, s->path, "", "cut off the torn line", errno);
 		return -1;
@@ -122,7 +123,8 @@ static void report_bad(const struct loader *l)
 {
 	log_warn("%s: %zu bad line(s)%s, the first is line %zu: %s", l->s->path,
 	    l->bad_n,
-	    l->s->frozen ? "" : ", moved to the same name with .bad behind",
+	    l->s->frozen ? ""
+			 : ", moved to the file of that name with .bad added",
 	    l->bad_line, l->bad_reason);
 }
 
@@ -312,6 +314,11 @@ const char *store_put_line(
 	}
 	free(in);
 	return reason;
+}
+
+size_t store_bom_len(const char *text, size_t len)
+{
+	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
 int store_load(struct store *s, size_t skip, char err[ERR_MAX])

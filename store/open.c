@@ -41,11 +41,6 @@ static const struct {
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static size_t bom_len(const char *text, size_t len)
-{
-	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-}
-
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -98,7 +93,7 @@ static int refuse(
 
 static int read_as(struct store *s, const char *text, size_t len, char *err)
 {
-	size_t skip = bom_len(text, len), at = skip;
+	size_t skip = store_bom_len(text, len), at = skip;
 
 	if (store_go_is(text, len))
 		return store_go_load(s, text, len, err);
@@ -147,7 +142,7 @@ int store_read(struct store *s, char err[ERR_MAX])
 		disk_error(err, s->path, "", "read", errno);
 		return -1;
 	}
-	skip = bom_len(head, (size_t)n);
+	skip = store_bom_len(head, (size_t)n);
 	if ((size_t)n >= skip + strlen(ours) &&
 	    memcmp(head + skip, ours, strlen(ours)) == 0)
 		return store_load(s, skip, err);

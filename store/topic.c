@@ -1,5 +1,5 @@
-/* store/topic.c - which topic each device was told.  Nearly always it is the same
- * for all: that one is in <file>.topic, and only others are in the lines. */
+/* store/topic.c - the topic in the answer to each device.  Nearly always it is the
+ * same for all: that one is in <file>.topic, and only others are in the lines. */
 #include "store/int.h"
 
 #include <fcntl.h>
