@@ -156,9 +156,12 @@ check-deb: deb
 
 # --- tests: each installs the Debian packages that it lacks ---
 
-.PHONY: check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
-check:
+.PHONY: deps check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
+# What building and `make check` need.
+deps:
 	@sh tests/deps.sh build check
+
+check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
 
 # Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
@@ -274,6 +277,7 @@ help:
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
 	@echo 'make release      such files for other machines too, dist/'
+	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "h2.h"
@@ -40,6 +41,9 @@
 
 /* Not worth a number in the log. */
 #define SOON_MS 100
+
+/* SETTINGS and no more, so often in a row: other addresses may do better. */
+#define USELESS_MAX 4
 
 /* A connection that lived so long was a good one, answers or not. */
 #define GOOD_MS 60000
@@ -188,20 +192,15 @@ void apns_read_body(
 {
 	struct json_tok toks[BODY_TOKENS];
 	struct json_err jerr;
-	struct json j = {
-		.text = (const char *)body,
-		.len = len,
-		.toks = toks,
-	};
+	struct json j = { (const char *)body, len, toks };
 	const struct json_tok *t;
 	int n;
 
 	if (len == 0)
 		return;
-	n = json_parse(j.text, j.len, toks, BODY_TOKENS, &jerr);
+	n = json_parse(j.text, len, toks, BODY_TOKENS, &jerr);
 	if (n < 1 || toks[0].type != JSON_OBJECT)
 		return;
-	j.n_toks = (size_t)n;
 	t = json_get(&j, toks, "reason");
 	if (t == NULL || json_string(&j, t, an->reason, sizeof(an->reason)) < 0)
 		an->reason[0] = '\0';
@@ -292,9 +291,11 @@ static void on_goaway(
     void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
 {
 	struct conn *c = arg;
+	char name[H2_ERROR_NAME_MAX];
 
 	log_info("apns: the server closes the connection: %s %.*s",
-	    h2_error_name(error), (int)(debug_len < 200 ? debug_len : 200),
+	    h2_error_name(error, name),
+	    (int)(debug_len < 200 ? debug_len : 200),
 	    debug_len > 0 ? (const char *)debug : "");
 	if (c->state == CONN_UP)
 		conn_to(c, CONN_DRAINING);
@@ -325,6 +326,8 @@ static void redial_after(struct apns *a, const struct conn *lost)
 		a->failures = 0;
 	else
 		a->failures++;
+	if (lost != NULL && a->failures > USELESS_MAX)
+		io_dialer_failed(a->dialer, &lost->addr);
 	/* The first loss of a working connection costs no pause. */
 	loop_timer_set(a->loop, &a->redial,
 	    lost != NULL && a->failures <= 1
@@ -862,7 +865,7 @@ static void fill_number(struct hpack_header *h, char buf[24], int64_t n)
 static bool has_expiration(const struct apns *a, int64_t now_s)
 {
 	return !a->undated &&
-	       (now_s >= TLS_CLOCK_MIN_S || a->conf->push_expiration_s == 0);
+	       (now_s >= CLOCK_MIN_S || a->conf->push_expiration_s == 0);
 }
 
 /* Returns how many there are, 0 with err set. */
@@ -944,8 +947,9 @@ void apns_renew_auth(struct apns *a)
 
 uint32_t apns_room(const struct apns *a)
 {
-	return a->cur != NULL && a->cur->state == CONN_UP ? h2_room(a->cur->h2)
-							  : 0;
+	return a->cur != NULL && a->cur->state == CONN_UP
+		   ? h2_capacity(a->cur->h2)
+		   : 0;
 }
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r)

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "conf.h"
 #include "mem.h"
 #include "text.h"
@@ -651,11 +652,11 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 	bool early = now_s < c->not_before_s;
 	char date[LOG_DATE_MAX];
 
-	if (c->kind == CRED_TOKEN_KEY && now_s < TLS_CLOCK_MIN_S) {
+	if (c->kind == CRED_TOKEN_KEY && now_s < CLOCK_MIN_S) {
 		err_set(err, "%s", clock_unset);
 		return -1;
 	}
-	if (c->expires_s == 0 || now_s < TLS_CLOCK_MIN_S ||
+	if (c->expires_s == 0 || now_s < CLOCK_MIN_S ||
 	    (!early && now_s <= c->expires_s))
 		return 0;
 	log_date(early ? c->not_before_s : c->expires_s, LOG_DATE_MINUTE, false,
@@ -707,7 +708,7 @@ const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	if (c->kind != CRED_TOKEN_KEY)
 		return NULL;
-	if (now_s < TLS_CLOCK_MIN_S) {
+	if (now_s < CLOCK_MIN_S) {
 		err_set(err, "%s", clock_unset);
 		return NULL;
 	}

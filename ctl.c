@@ -54,13 +54,12 @@ static int parse(const struct buf *body, struct json *j_r)
 	struct json_err e;
 	int n = json_parse(text, body->len, NULL, 0, &e);
 
-	*j_r = (struct json){ text, body->len, NULL, 0 };
+	*j_r = (struct json){ text, body->len, NULL };
 	if (n < 0)
 		return fail("the daemon's answer is not understood");
 	toks = xmalloc((size_t)n * sizeof(*toks));
 	json_parse(text, body->len, toks, (size_t)n, &e);
 	j_r->toks = toks;
-	j_r->n_toks = (size_t)n;
 	return 0;
 }
 

@@ -498,7 +498,7 @@ struct buf *h2_out(struct h2 *h)
 	return &h->out;
 }
 
-uint32_t h2_room(const struct h2 *h)
+uint32_t h2_capacity(const struct h2 *h)
 {
 	uint32_t most = h->max_streams;
 
@@ -531,7 +531,7 @@ uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
 
 	for (i = 0; i < n; i++)
 		most += headers[i].name_len + headers[i].value_len;
-	if (h2_room(h) == 0 || most > H2_REQUEST_HEADERS_MAX ||
+	if (h2_capacity(h) == 0 || most > H2_REQUEST_HEADERS_MAX ||
 	    body_len > UINT32_MAX)
 		return 0;
 	s = h2_stream_open(h, owner);

@@ -80,12 +80,12 @@ struct buf *h2_out(struct h2 *h);
  * the stream ids are used up, and while a body could only be stored (64 KiB of
  * output are waiting, or the connection's window is empty).  Changes with
  * h2_recv() and with what was written. */
-uint32_t h2_room(const struct h2 *h);
+uint32_t h2_capacity(const struct h2 *h);
 /* No more requests will be possible: open another connection. */
 bool h2_is_finished(const struct h2 *h);
 
 /* Opens one request.  Pseudo-headers come first; the body is copied if it
- * cannot be sent at once.  Returns the stream id, or 0 if h2_room() is 0 or the
+ * cannot be sent at once.  Returns the stream id, or 0 if h2_capacity() is 0 or the
  * headers are over H2_REQUEST_HEADERS_MAX. */
 uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
     const void *body, size_t body_len, void *owner);
@@ -106,8 +106,10 @@ void h2_close(struct h2 *h);
 /* Why h2_recv() returned -1: the RFC's name of the error, and a sentence. */
 const char *h2_error(const struct h2 *h);
 
-/* The name of an error code (RFC 9113 7), or "code 0x…" if it has none, valid
- * until the next call. */
-const char *h2_error_name(uint32_t code);
+#define H2_ERROR_NAME_MAX sizeof("code 0xffffffff")
+
+/* The name of an error code (RFC 9113 7); if it has none, writes "code 0x…" to
+ * buf and returns that. */
+const char *h2_error_name(uint32_t code, char buf[H2_ERROR_NAME_MAX]);
 
 #endif

@@ -828,13 +828,19 @@ static void stop_listening(struct http_server *s)
 	}
 }
 
+/* A request that has arrived is answered: closing would reset the connection, and
+ * the client could not know whether we have seen it. */
 static void quiesce_share(struct share *sh)
 {
 	struct link *l, *next;
 	struct http_conn *c;
 
-	while (sh->idle.next != &sh->idle)
-		http_conn_close((struct http_conn *)sh->idle.next);
+	for (l = sh->idle.next; l != &sh->idle; l = next) {
+		next = l->next;
+		c = (struct http_conn *)l;
+		if (!io_has_input(c->io))
+			http_conn_close(c);
+	}
 	for (l = sh->unfinished.next; l != &sh->unfinished; l = next) {
 		next = l->next;
 		c = (struct http_conn *)l;
@@ -860,9 +866,14 @@ void http_server_quiesce(struct http_server *s)
 		((struct http_conn *)l)->close = true;
 }
 
-size_t http_server_busy(const struct http_server *s)
+bool http_server_busy(const struct http_server *s)
 {
-	return s->n_waiting;
+	bool unread = false;
+	int i;
+
+	for (i = 0; i < N_SHARES && s->quiet; i++)
+		unread |= s->shares[i].idle.next != &s->shares[i].idle;
+	return s->n_waiting > 0 || unread;
 }
 
 size_t http_server_connections(const struct http_server *s)
@@ -884,12 +895,16 @@ static void close_all(struct link *list)
 
 void http_server_free(struct http_server *s)
 {
+	int i;
+
 	if (s == NULL)
 		return;
 	http_server_quiesce(s);
 	close_all(&s->busy);
-	close_all(&s->shares[TCP].unfinished);
-	close_all(&s->shares[UNIX].unfinished);
+	for (i = 0; i < N_SHARES; i++) {
+		close_all(&s->shares[i].idle);
+		close_all(&s->shares[i].unfinished);
+	}
 	http_room_end(s);
 	loop_defer_free(s->loop, s, free);
 }

@@ -123,10 +123,10 @@ void http_server_set_lines(
 /* text is one line without its end. */
 void http_reply_line(struct http_conn *conn, const char *text);
 
-/* No new connections or requests; what waits for an answer stays. */
+/* No new connections, and no requests but those that have arrived. */
 void http_server_quiesce(struct http_server *s);
-/* Connections with a request that has no reply yet. */
-size_t http_server_busy(const struct http_server *s);
+/* A request has no reply yet, or was not read yet. */
+bool http_server_busy(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
 /* Ends all connections.  No http_reply() may follow. */
 void http_server_free(struct http_server *s);

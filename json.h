@@ -30,11 +30,11 @@ struct json_tok {
 	uint32_t type : 4;  /* enum json_type */
 };
 
+/* What json_parse() has parsed. */
 struct json {
 	const char *text;
 	size_t len;
 	const struct json_tok *toks;
-	size_t n_toks;
 };
 
 /* What is wrong and where.  Lines and columns (of bytes) count from 1. */

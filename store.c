@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "mem.h"
 #include "store/int.h"
-#include "tls.h"
 
 #define HOUR_S 3600
 #define DAY_S 86400
@@ -267,7 +267,7 @@ bool store_clock(struct store *s, int64_t wall_s, int64_t mono_s)
 	s->has_clock = true;
 	s->wall_s = wall_s;
 	s->mono_s = mono_s;
-	if (wall_s < TLS_CLOCK_MIN_S)
+	if (wall_s < CLOCK_MIN_S)
 		return false;
 	if (s->is_unstamped) {
 		s->is_unstamped = false;
@@ -295,7 +295,7 @@ size_t store_expire(struct store *s)
 	struct reg *r, *next;
 	size_t i, n = 0;
 
-	if (s->wall_s < TLS_CLOCK_MIN_S)
+	if (s->wall_s < CLOCK_MIN_S)
 		return 0;
 	for (i = 0; i < s->table.n_buckets; i++)
 		for (r = s->table.buckets[i]; r != NULL; r = next) {

@@ -2,7 +2,7 @@
  * mbedTLS 2.28 or 3.6.  No other module includes mbedTLS.
  *
  * tls.c: connections; tls/verify.c: checks the peer's certificate and explains
- * failures; tls/key.c: keys, certificates, signatures, digests, random numbers;
+ * failures; tls/key.c: keys, certificates, signatures, digests;
  * tls/p12.c: PKCS#12 files; tls/pbe.c: decryption with a password; tls/roots.c:
  * built-in CA certificates. */
 #ifndef TLS_H
@@ -13,11 +13,6 @@
 #include <stdint.h>
 
 #include "log.h"
-
-/* 2026-11-22 UTC; raise it with releases.  An earlier time means that the clock
- * is not set yet (a router before its first NTP answer): then the dates of
- * certificates are not checked. */
-#define TLS_CLOCK_MIN_S INT64_C(1795305600)
 
 struct tls_ctx;	 /* shared by connections: trust, identity, tickets */
 struct tls;	 /* one connection */
@@ -130,8 +125,6 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 
 void tls_md5(const void *data, size_t len, unsigned char out[16]);
 void tls_sha256(const void *data, size_t len, unsigned char out[32]);
-/* Fills p with random bytes of the kernel; ends the process if that fails. */
-void tls_random(void *p, size_t n);
 
 /* --- tls/roots.c: the root CAs of Apple's push servers, and those that Apple
  * may change to, for machines without ca-certificates --- */

@@ -41,7 +41,7 @@ int api_ask_parse(struct ask *q)
 		    jerr.column, jerr.reason);
 		return -1;
 	}
-	q->j = (struct json){ text, len, a->toks, (size_t)n };
+	q->j = (struct json){ text, len, a->toks };
 	if (a->toks[0].type != JSON_OBJECT) {
 		err_set(q->err, "not a JSON object");
 		return -1;

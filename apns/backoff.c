@@ -1,7 +1,7 @@
 /* apns/backoff.c - how long to wait after failures in a row. */
 #include "apns.h"
 
-#include "tls.h"
+#include <sys/random.h>
 
 int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures)
 {
@@ -12,6 +12,8 @@ int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures)
 		ms *= 2;
 	if (ms > max_ms)
 		ms = max_ms;
-	tls_random(&r, sizeof(r));
+	/* Without random numbers the pause is just not spread. */
+	if (getrandom(&r, sizeof(r), 0) != sizeof(r))
+		r = 0;
 	return ms / 2 + (int64_t)(r % (uint32_t)(ms / 2 + 1));
 }

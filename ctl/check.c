@@ -298,13 +298,21 @@ static int ask(struct check *c)
 	return say_answer(c);
 }
 
-/* What the start finds out, in an order that leads to the cause. */
-static int say_start(struct check *c, struct cred **cred_r)
+/* A daemon starts without credentials, and waits for them. */
+static int say_credentials(struct check *c, bool offline, struct cred **cred_r)
 {
-	if (say_server(c) < 0)
-		return -1;
 	*cred_r = cred_load(c->conf, c->err);
-	if (say_cred("credentials", *cred_r, c->err) < 0 ||
+	if (!offline || *cred_r == NULL || cred_kind(*cred_r) != CRED_NONE)
+		return say_cred("credentials", *cred_r, c->err);
+	warn("no credentials, so nothing can be pushed: set keyFileP8, "
+	     "certificateFilePem or certificateFileP12");
+	return 0;
+}
+
+/* What the start finds out, in an order that leads to the cause. */
+static int say_start(struct check *c, bool offline, struct cred **cred_r)
+{
+	if (say_server(c) < 0 || say_credentials(c, offline, cred_r) < 0 ||
 	    say_listeners(c) < 0)
 		return -1;
 	return say_database(c);
@@ -326,7 +334,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		say("start", false, c.err);
 		return EXIT_FAILED;
 	}
-	rc = say_start(&c, &cred);
+	rc = say_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
 		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
 		rc = ask(&c);

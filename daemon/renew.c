@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
@@ -15,7 +16,6 @@
 #include "loop.h"
 #include "mem.h"
 #include "push.h"
-#include "tls.h"
 #include "daemon/watch.h"
 
 #define DAY_S 86400
@@ -160,7 +160,7 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 	size_t row;
 
 	/* A clock that was never set says nothing. */
-	if (expires_s == 0 || now_s < TLS_CLOCK_MIN_S)
+	if (expires_s == 0 || now_s < CLOCK_MIN_S)
 		return;
 	row = warn_row(expires_s - now_s);
 	/* A clock that ran ahead has warned too early. */

@@ -28,14 +28,12 @@ static const char *const code_names[] = {
 	[HTTP_1_1_REQUIRED] = "HTTP_1_1_REQUIRED",
 };
 
-const char *h2_error_name(uint32_t code)
+const char *h2_error_name(uint32_t code, char buf[H2_ERROR_NAME_MAX])
 {
-	static char unknown[sizeof("code 0xffffffff")];
-
 	if (code < sizeof(code_names) / sizeof(*code_names))
 		return code_names[code];
-	snprintf(unknown, sizeof(unknown), "code 0x%x", code);
-	return unknown;
+	snprintf(buf, H2_ERROR_NAME_MAX, "code 0x%x", code);
+	return buf;
 }
 
 int h2_conn_error(struct h2 *h, enum code code, const char *fmt, ...)
@@ -45,7 +43,7 @@ int h2_conn_error(struct h2 *h, enum code code, const char *fmt, ...)
 
 	if (h->dead)
 		return -1;
-	n = snprintf(h->error, sizeof(h->error), "%s: ", h2_error_name(code));
+	n = snprintf(h->error, sizeof(h->error), "%s: ", code_names[code]);
 	va_start(ap, fmt);
 	vsnprintf(h->error + n, sizeof(h->error) - (size_t)n, fmt, ap);
 	va_end(ap);

@@ -5,9 +5,9 @@
 #include <time.h>
 
 #include "apns.h"
+#include "clock.h"
 #include "conf.h"
 #include "store.h"
-#include "tls.h"
 
 /* Apple wants a JWT renewed no more often. */
 #define RENEW_MIN_MS (20 * 60 * 1000)
@@ -68,7 +68,7 @@ static bool is_gone(const struct push *p, const struct apns_answer *an)
 	int64_t now_s = (int64_t)time(NULL), time_s = reg_time_s(p->reg);
 
 	return an->timestamp_ms <= 0 || time_s * 1000 < an->timestamp_ms ||
-	       (now_s >= TLS_CLOCK_MIN_S && time_s > now_s + CLOCK_SLACK_S);
+	       (now_s >= CLOCK_MIN_S && time_s > now_s + CLOCK_SLACK_S);
 }
 
 static void act_forget(struct push *p, const struct apns_answer *an)

@@ -277,7 +277,6 @@ static size_t load_lines(struct push_queue *q, FILE *f, char *line)
 	while (fgets(line, LINE_MAX_BYTES, f) != NULL) {
 		j.len = strlen(line);
 		n = json_parse(line, j.len, toks, TOKENS_MAX, &jerr);
-		j.n_toks = n < 0 ? 0 : (size_t)n;
 		if (n < 0 || toks[0].type != JSON_OBJECT || !load_line(q, &j))
 			bad++;
 	}

@@ -8,9 +8,9 @@
 #include <time.h>
 
 #include "buf.h"
+#include "clock.h"
 #include "json.h"
 #include "mem.h"
-#include "tls.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */
 #define EXPORT_FLUSH_AT 65536 /* bytes */
@@ -284,13 +284,13 @@ static struct json_tok *tokens(struct json *j, struct json_err *e)
 		return NULL;
 	toks = xmalloc((size_t)n * sizeof(*toks));
 	j->toks = toks;
-	j->n_toks = (size_t)json_parse(j->text, j->len, toks, (size_t)n, e);
+	json_parse(j->text, j->len, toks, (size_t)n, e);
 	return toks;
 }
 
 bool store_go_is(const char *text, size_t len)
 {
-	struct json j = { text, len, NULL, 0 };
+	struct json j = { text, len, NULL };
 	struct json_err e;
 	struct json_tok *toks = tokens(&j, &e);
 	bool is =
@@ -303,7 +303,7 @@ bool store_go_is(const char *text, size_t len)
 int store_import_go(struct store *s, const char *text, size_t len,
     int64_t now_s, struct store_import *result_r, char err[ERR_MAX])
 {
-	struct json j = { text, len, NULL, 0 };
+	struct json j = { text, len, NULL };
 	struct json_tok *toks;
 	struct json_err e;
 	int rc;
@@ -326,7 +326,7 @@ int store_go_load(
 	char why[ERR_MAX / 2];
 	int64_t now_s = (int64_t)time(NULL);
 
-	if (now_s < TLS_CLOCK_MIN_S)
+	if (now_s < CLOCK_MIN_S)
 		now_s = REG_TIME_UNKNOWN;
 	if (store_import_go(s, text, len, now_s, &result, err) < 0) {
 		snprintf(why, sizeof(why), "%s", err);

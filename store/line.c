@@ -195,7 +195,7 @@ static const char *read_value(struct record *rec, const struct json *j)
 /* NULL, or what is wrong with the line. */
 const char *line_read(struct reader *in, const char *line, size_t len)
 {
-	struct json j = { line, len, in->toks, 0 };
+	struct json j = { line, len, in->toks };
 	struct record *rec = &in->rec;
 	const struct json_tok *flag;
 	struct json_err e;
@@ -205,7 +205,6 @@ const char *line_read(struct reader *in, const char *line, size_t len)
 	n = json_parse(line, len, in->toks, LINE_VALUES_MAX, &e);
 	if (n < 0)
 		return e.reason;
-	j.n_toks = (size_t)n;
 	if (in->toks[0].type != JSON_OBJECT)
 		return "not a JSON object";
 	rec->spec = (struct reg_spec){

@@ -1,4 +1,4 @@
-/* tls/key.c - keys, certificates, signatures, digests, random numbers. */
+/* tls/key.c - keys, certificates, signatures, digests; random numbers. */
 #include "tls/mbed.h"
 
 #include <assert.h>
@@ -13,13 +13,13 @@
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
 #define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
 
-void tls_random(void *p, size_t n)
+int tls_rng(void *unused, unsigned char *p, size_t n)
 {
-	unsigned char *to = p;
 	ssize_t got;
 
+	(void)unused;
 	while (n > 0) {
-		got = getrandom(to, n, 0);
+		got = getrandom(p, n, 0);
 		if (got == -1 && errno == EINTR)
 			continue;
 		if (got <= 0) {
@@ -27,15 +27,9 @@ void tls_random(void *p, size_t n)
 			    strerror(errno));
 			abort();
 		}
-		to += got;
+		p += got;
 		n -= (size_t)got;
 	}
-}
-
-int tls_rng(void *unused, unsigned char *p, size_t n)
-{
-	(void)unused;
-	tls_random(p, n);
 	return 0;
 }
 
@@ -46,7 +40,7 @@ psa_status_t mbedtls_psa_external_get_random(
     size_t *n_r)
 {
 	(void)unused;
-	tls_random(p, n);
+	tls_rng(NULL, p, n);
 	*n_r = n;
 	return PSA_SUCCESS;
 }

@@ -53,7 +53,7 @@ struct tls_verify {
 	char *err;
 };
 
-/* tls_random() as mbedTLS wants it. */
+/* Random bytes of the kernel, for mbedTLS.  Returns 0, or ends the process. */
 int tls_rng(void *unused, unsigned char *p, size_t n);
 
 /* Is the certificate for this DNS name (RFC 6125)?  The alternative names

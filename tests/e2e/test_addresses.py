@@ -318,6 +318,26 @@ def test_the_failed_one_is_not_first(net, start):
     x.wait_log("apns: connected to", start=at, timeout=30)
 
 
+def test_a_good_one_that_is_no_use(net, start, context):
+    """Its SETTINGS come, and then the end, every time."""
+    def script(c):
+        c.open()
+        c.hang_up()
+
+    with contextlib.ExitStack() as stack:
+        def useless(address, port):
+            server = stack.enter_context(
+                RawServer(context, net.bound(address, port)))
+            server.plan(*[script] * 20)
+
+        x, _ = start(*v4(useless), GOOD_WAY, retryMin="100ms",
+                     retryMax="200ms")
+        x.wait_log(r"apns: connected to %s \(%s " % (
+            NAME, re.escape(GOOD)), timeout=30)
+        push(x)
+        settle(x, 1)
+
+
 def test_nobody_anywhere(net, start):
     """Said once, in little time of the processor, without a leak."""
     x, _ = start(*v4(*[net.black_hole] * 10), pushTimeout="1s",

@@ -327,10 +327,20 @@ def test_offline_what_is_waited_for(offline):
     assert "warning" in said and "does not have this address" in said
 
 
+def test_offline_without_credentials(offline):
+    """The daemon starts without, so this is no fault of the configuration."""
+    status, lines, warnings = offline(identity={})
+    assert status == 0, lines
+    assert [line.split()[0] for line in lines] == [
+        "configuration", "listeners", "database"]
+    assert "no credentials" in warnings and "keyFileP8" in warnings
+
+
 def test_offline_beside_a_running_daemon(start_xapsd):
     """It has the ports, the socket and the lock, and notices nothing."""
     daemon = start_xapsd(tcp=True, user=getpass.getuser())
     daemon.register("alice", "0715A2B4", "29" * 32)
+    daemon.wait_log("apns: connected")
     start = daemon.log_size()
     done = daemon.run("check", "--offline")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

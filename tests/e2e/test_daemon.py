@@ -553,3 +553,23 @@ def test_first_generation_command_line(workdir, certs, apple):
                          'dovecot-mailbox="INBOX"') == "OK "
         push, = apple.wait_for(1)
         assert push.token == TOKEN
+
+
+def test_sigterm_answers_what_has_arrived(start_xapsd):
+    """A request and SIGTERM at the same moment: an answer, and no reset."""
+    x = start_xapsd()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(x.socket_path)
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert s.recv(4096).startswith(b"HTTP/1.1 200 ")
+        x.process.send_signal(signal.SIGSTOP)
+        x.process.send_signal(signal.SIGTERM)
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        x.process.send_signal(signal.SIGCONT)
+        answer = b""
+        while piece := s.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+    assert x.process.wait(30) == 0
+    x.process = None    # it has ended as it should

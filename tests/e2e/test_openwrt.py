@@ -329,7 +329,7 @@ def test_instance(router):
         ["user", "xapsd"],
         ["group", "xapsd"],
         ["stderr", "1"],
-        ["respawn"],
+        ["respawn", "3600", "5", "0"],
         ["term_timeout", "10"],
         ["jail", "xapsd", "log"],
         ["mount_ro", etc, run + ".yaml"],

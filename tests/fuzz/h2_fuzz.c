@@ -23,7 +23,7 @@ static void request(size_t body_len)
 		{ "apns-topic", "x", 10, 1, HPACK_INDEX },
 	};
 
-	if (opened < sizeof(owners) && h2_room(h2) > 0) {
+	if (opened < sizeof(owners) && h2_capacity(h2) > 0) {
 		if (h2_request(h2, h, 3, body, body_len, &owners[opened]) != 0)
 			owners[opened] = 1;
 		opened++;
@@ -60,7 +60,7 @@ static void on_goaway(
     void *arg, uint32_t error, const unsigned char *debug, size_t n)
 {
 	(void)arg;
-	if (h2_room(h2) != 0 || (n > 0 && debug[n - 1] == 0 && error == 77))
+	if (h2_capacity(h2) != 0 || (n > 0 && debug[n - 1] == 0 && error == 77))
 		h2_ping(h2);
 }
 

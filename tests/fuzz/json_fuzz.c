@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct json_tok toks[512];
 	struct json_err err;
-	struct json j = { (const char *)data, size, toks, 0 };
+	struct json j = { (const char *)data, size, toks };
 	int n = json_parse(j.text, size, toks, 512, &err), i;
 	int checked = json_parse(j.text, size, NULL, 0, &err);
 	char out[64];

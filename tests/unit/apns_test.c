@@ -19,7 +19,7 @@ struct io {
 	bool finished;
 };
 
-#define CONNS_MAX 4
+#define CONNS_MAX 8
 
 static struct io conns[CONNS_MAX];
 static size_t n_conns;
@@ -189,9 +189,11 @@ bool tls_resumed(const struct tls *t)
 	return false;
 }
 
-void tls_random(void *p, size_t n)
+ssize_t getrandom(void *p, size_t n, unsigned flags)
 {
+	(void)flags;
 	memset(p, 0, n);
+	return (ssize_t)n;
 }
 
 enum cred_kind cred_kind(const struct cred *c)
@@ -404,6 +406,24 @@ static void test_the_first_with_settings_wins(void **state)
 	assert_string_equal(answered, "A200 ");
 }
 
+/* A server that ends every connection after its SETTINGS is not the first one
+ * for ever. */
+static void test_no_use(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < USELESS_MAX; i++) {
+		conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
+		assert_int_equal(dialer.failed, 0);
+		loop_timer_clear(l, &a->redial);
+		dial(a);
+		come_up(&conns[i + 1]);
+	}
+	conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
+	assert_int_equal(dialer.failed, 1);
+}
+
 /* All of them have had their time. */
 static void test_none_of_them_works(void **state)
 {
@@ -435,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drains, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_the_first_with_settings_wins, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_none_of_them_works, setup, teardown),
 	};

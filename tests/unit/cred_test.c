@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "pki.h"
@@ -15,7 +16,7 @@
 
 #define TOPIC "com.apple.mobilemail.push.org.example"
 #define XSERVER "com.apple.mail.XServer.0715abcd-1234-4321-9999-0123456789ab"
-#define NOW (TLS_CLOCK_MIN_S + 1000)
+#define NOW (CLOCK_MIN_S + 1000)
 
 static char err[ERR_MAX];
 

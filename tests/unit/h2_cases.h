@@ -48,9 +48,9 @@ static const struct h2_case {
 	    "H 4 1 8d;D 0 1 *16384;D 1 1 *16384",
 	    "done 1 404 (1024 bytes)\n> WINDOW_UPDATE 32768\n"),
 	CASE("8.1: a body without end before ours was sent",
-	    "!req 65600;!quiet;H 4 7 88;2x D 0 7 *16384;!room;H 5 1 88",
+	    "!req 65600;!quiet;H 4 7 88;2x D 0 7 *16384;!capacity;H 5 1 88",
 	    "> HEADERS 7\n> DATA 7 16384\n> DATA 7 16384\n> DATA 7 16384\n"
-	    "> DATA 7 16377\ndone 7 200 (1024 bytes)\nroom 0 open 3\n"
+	    "> DATA 7 16377\ndone 7 200 (1024 bytes)\ncapacity 0 open 3\n"
 	    "done 1 200\n"),
 	CASE("8.1: answers in another order", "H 5 5 88;H 5 1 88;H 5 3 88",
 	    "done 5 200\ndone 1 200\ndone 3 200\n"),
@@ -60,10 +60,11 @@ static const struct h2_case {
 	    "H 4 1 [:status: 100];H 4 1 [:status: 103] [link: x];H 5 1 88",
 	    "done 1 200\n"),
 	CASE("8.1: answered and reset before the body was sent",
-	    "!req 65600;!room;H 5 7 88;R 0 7 =0;!room;H 5 1 88",
+	    "!req 65600;!capacity;H 5 7 88;R 0 7 =0;!capacity;H 5 1 88",
 	    "> HEADERS 7\n> DATA 7 16384\n> DATA 7 16384\n> DATA 7 16384\n"
-	    "> DATA 7 16377\nroom 0 open 4\ndone 7 200\n> RST_STREAM 7 CANCEL\n"
-	    "room 0 open 3\ndone 1 200\n"),
+	    "> DATA 7 16377\ncapacity 0 open 4\ndone 7 200\n> RST_STREAM 7 "
+	    "CANCEL\n"
+	    "capacity 0 open 3\ndone 1 200\n"),
 	CASE("8.1: an answer opens the next request",
 	    "!again;H 5 1 88;H 5 3 88;H 5 7 88",
 	    "done 1 200\ndone 3 200\ndone 7 200\n> HEADERS 7\n> DATA 7 2 end\n"
@@ -101,8 +102,9 @@ static const struct h2_case {
 	    "!ping;!ping;I 1 0 *8;I 1 0 'abcdefgh';I 1 0 01 *7;I 1 0 01 *7",
 	    "> PING\npong\n"),
 	CASE("6.5: SETTINGS again",
-	    "S 0 0 00 03 =1;!room;S 1 0;S 0 0 00 03 =200;!room",
-	    "> SETTINGS ack\nroom 0 open 3\n> SETTINGS ack\nroom 97 open 3\n"),
+	    "S 0 0 00 03 =1;!capacity;S 1 0;S 0 0 00 03 =200;!capacity",
+	    "> SETTINGS ack\ncapacity 0 open 3\n> SETTINGS ack\ncapacity 97 "
+	    "open 3\n"),
 	CASE("5.5: unknown frames, flags and settings",
 	    "X ff 1 'what';X 0 0;S f0 0 ff ff =9;I f0 0 *8;H d5 1 88",
 	    "done 1 200\n> SETTINGS ack\n> PING ack\n"),
@@ -117,11 +119,13 @@ static const struct h2_case {
 	CASE("5.4.2: a reset with NO_ERROR is no answer", "H 4 1 88;R 0 1 =0",
 	    "lost 1 NO_ERROR, the server reset the stream\n"),
 	CASE("6.8: GOAWAY in two steps",
-	    "G 0 0 =2147483647 =0;!room;!req 2;H 5 1 88;G 0 0 =3 =0;H 5 3 88;"
-	    "!room",
-	    "goaway NO_ERROR \nroom 0 open 3 finished\nno room\ndone 1 200\n"
+	    "G 0 0 =2147483647 =0;!capacity;!req 2;H 5 1 88;G 0 0 =3 =0;H 5 3 "
+	    "88;"
+	    "!capacity",
+	    "goaway NO_ERROR \ncapacity 0 open 3 finished\nrefused\ndone 1 "
+	    "200\n"
 	    "unprocessed 5 NO_ERROR, the server closes the connection\n"
-	    "goaway NO_ERROR \ndone 3 200\nroom 0 open 0 finished\n"),
+	    "goaway NO_ERROR \ndone 3 200\ncapacity 0 open 0 finished\n"),
 	CASE("6.8: GOAWAY with an error and debug data",
 	    "G 0 0 =0 =11 '{\"reason\":\"Shutdown\"}'",
 	    "unprocessed 1 ENHANCE_YOUR_CALM, the server closes the "
@@ -132,8 +136,9 @@ static const struct h2_case {
 	    "connection\n"
 	    "goaway ENHANCE_YOUR_CALM {\"reason\":\"Shutdown\"}\n"),
 	CASE("6.8: our GOAWAY, answers still come",
-	    "!bye;!room;H 5 1 88;!req 2",
-	    "> GOAWAY NO_ERROR\nroom 0 open 3 finished\ndone 1 200\nno room\n"),
+	    "!bye;!capacity;H 5 1 88;!req 2",
+	    "> GOAWAY NO_ERROR\ncapacity 0 open 3 finished\ndone 1 "
+	    "200\nrefused\n"),
 	CASE("5.1: late frames on a stream that we cancelled",
 	    "!cancel 1;H 4 1 88;D 0 1 'x';W 0 1 =5;R 0 1 =8;H 5 3 88",
 	    "> RST_STREAM 1 CANCEL\ndone 3 200\n"),
@@ -147,15 +152,15 @@ static const struct h2_case {
 	    "done 3 200\ndone 5 200\ndone 7 200\ndone 9 200\ndone 11 200\n"
 	    "done 13 200\ndone 1 200\ndone 17 200\n"),
 	CASE("5.4.1: nothing is sent after an error",
-	    "H 5 0 88;!ping;!bye;!req 2;!cancel 99;!room",
+	    "H 5 0 88;!ping;!bye;!req 2;!cancel 99;!capacity",
 	    "error PROTOCOL_ERROR: HEADERS on stream 0\n"
-	    "> GOAWAY PROTOCOL_ERROR\nno room\nroom 0 open 3 finished\n"),
+	    "> GOAWAY PROTOCOL_ERROR\nrefused\ncapacity 0 open 3 finished\n"),
 	CASE("5.1: RST_STREAM and WINDOW_UPDATE on a closed stream",
 	    "H 5 1 88;R 0 1 =0;W 0 1 =5;H 5 3 88", "done 1 200\ndone 3 200\n"),
 	CASE("5.1.1: the last stream id",
-	    "!last;!room;!req 2;!room;!req 2;H 5 2147483647 88",
-	    "room 1 open 3\n> HEADERS 2147483647\n> DATA 2147483647 2 end\n"
-	    "room 0 open 4 finished\nno room\ndone 4095 200\n"),
+	    "!last;!capacity;!req 2;!capacity;!req 2;H 5 2147483647 88",
+	    "capacity 1 open 3\n> HEADERS 2147483647\n> DATA 2147483647 2 end\n"
+	    "capacity 0 open 4 finished\nrefused\ndone 4095 200\n"),
 	CASE("9.1: the transport goes", "H 4 1 88;!close",
 	    "lost 1 NO_ERROR, the connection was lost\n"
 	    "lost 3 NO_ERROR, the connection was lost\n"
@@ -179,12 +184,15 @@ static const struct h2_case {
 	    "done 1 200\n"),
 	FRESH("6.9: the connection's window",
 	    "S 0 0 00 04 =0;!req 40000;!req 40000;!req 9;!wait 0;"
-	    "S 0 0 00 04 =50000;!room;!wait 0;W 0 0 =20000;!room;!wait 0;"
+	    "S 0 0 00 04 =50000;!capacity;!wait 0;W 0 0 =20000;!capacity;!wait "
+	    "0;"
 	    "H 5 1 88",
 	    "ready\n> SETTINGS\n> SETTINGS ack\n> HEADERS 1\n> HEADERS 3\n"
 	    "> HEADERS 5\n> SETTINGS ack\n> DATA 1 16384\n> DATA 1 16384\n"
-	    "> DATA 1 7232 end\n> DATA 3 16384\n> DATA 3 9151\nroom 0 open 3\n"
-	    "> DATA 3 14465 end\n> DATA 5 9 end\nroom 97 open 3\ndone 1 200\n"),
+	    "> DATA 1 7232 end\n> DATA 3 16384\n> DATA 3 9151\ncapacity 0 open "
+	    "3\n"
+	    "> DATA 3 14465 end\n> DATA 5 9 end\ncapacity 97 open 3\ndone 1 "
+	    "200\n"),
 	FRESH("6.9: a waiting request is cancelled",
 	    "S 0 0 00 04 =0;!req 40000;!req 40000;!req 9;!wait 0;"
 	    "S 0 0 00 04 =50000;!cancel 3;!wait 0;W 0 0 =20000",
@@ -219,11 +227,12 @@ static const struct h2_case {
 	    "> DATA 1 7232 end\n> DATA 3 16384\n> DATA 3 9151\n> SETTINGS ack\n"
 	    "> DATA 3 14465 end\n"),
 	CASE("6.9: windows opened byte by byte",
-	    "!req 65528;!req 4;!room;!wait 0;W 0 0 =1;!wait 0;W 0 0 =1;!wait 0;"
-	    "W 0 0 =1;!room",
+	    "!req 65528;!req 4;!capacity;!wait 0;W 0 0 =1;!wait 0;W 0 0 "
+	    "=1;!wait 0;"
+	    "W 0 0 =1;!capacity",
 	    "> HEADERS 7\n> DATA 7 16384\n> DATA 7 16384\n> DATA 7 16384\n"
-	    "> DATA 7 16376 end\n> HEADERS 9\n> DATA 9 1\nroom 0 open 5\n"
-	    "> DATA 9 1\n> DATA 9 1\n> DATA 9 1 end\nroom 0 open 5\n"),
+	    "> DATA 7 16376 end\n> HEADERS 9\n> DATA 9 1\ncapacity 0 open 5\n"
+	    "> DATA 9 1\n> DATA 9 1\n> DATA 9 1 end\ncapacity 0 open 5\n"),
 	FRESH("6.9: a stream's window opened byte by byte",
 	    "S 0 0 00 04 =0;!req 3;!wait 0;W 0 1 =1;!wait 0;W 0 1 =1;!wait 0;"
 	    "W 0 1 =1;!wait 0;H 5 1 88",
@@ -258,17 +267,18 @@ static const struct h2_case {
 	FRESH("3.4: another protocol", "RAW '220 mail.example.com ESMTP' 0d0a",
 	    "error PROTOCOL_ERROR: the server does not begin with SETTINGS\n"
 	    "> SETTINGS\n> GOAWAY PROTOCOL_ERROR\n"),
-	FRESH("3.4: no request before SETTINGS", "!req 2;!room",
-	    "> SETTINGS\nno room\nroom 0 open 0\n"),
+	FRESH("3.4: no request before SETTINGS", "!req 2;!capacity",
+	    "> SETTINGS\nrefused\ncapacity 0 open 0\n"),
 	FRESH("5.1.2: MAX_CONCURRENT_STREAMS 0, then 1",
-	    "S 0 0 00 03 =0;!req 2;S 0 0 00 03 =1;!req 2;!req 2;H 5 1 88;!room",
-	    "ready\n> SETTINGS\n> SETTINGS ack\nno room\n> SETTINGS ack\n"
-	    "> HEADERS 1\n> DATA 1 2 end\nno room\ndone 1 200\nroom 1 open "
+	    "S 0 0 00 03 =0;!req 2;S 0 0 00 03 =1;!req 2;!req 2;H 5 1 "
+	    "88;!capacity",
+	    "ready\n> SETTINGS\n> SETTINGS ack\nrefused\n> SETTINGS ack\n"
+	    "> HEADERS 1\n> DATA 1 2 end\nrefused\ndone 1 200\ncapacity 1 open "
 	    "0\n"),
 	CASE("5.1.2: MAX_CONCURRENT_STREAMS below what is open",
-	    "S 0 0 00 03 =2;!room;H 5 1 88;!room;H 5 3 88;!room",
-	    "> SETTINGS ack\nroom 0 open 3\ndone 1 200\nroom 0 open 2\n"
-	    "done 3 200\nroom 1 open 1\n"),
+	    "S 0 0 00 03 =2;!capacity;H 5 1 88;!capacity;H 5 3 88;!capacity",
+	    "> SETTINGS ack\ncapacity 0 open 3\ndone 1 200\ncapacity 0 open 2\n"
+	    "done 3 200\ncapacity 1 open 1\n"),
 
 	/* --- frames of a wrong size or in a wrong place --- */
 	CASE("4.2: a frame over 16384 bytes", "X 0 0 *16385",
@@ -662,8 +672,8 @@ static const struct h2_case {
 	    "960x I 1 0 *8;H 4 1 88;120x D 0 1 *256;D 1 1;H 5 3 88",
 	    "done 1 200 (1024 bytes)\ndone 3 200\n"),
 	FRESH("10.5: a busy server is no flood",
-	    "S 0 0;!reqs 100;W 0 1 =1;400x W 0 0 =1;!room;!reqs 0;W 0 3 =1",
-	    "ready\n> SETTINGS\n> SETTINGS ack\nroom 0 open 100\n"),
+	    "S 0 0;!reqs 100;W 0 1 =1;400x W 0 0 =1;!capacity;!reqs 0;W 0 3 =1",
+	    "ready\n> SETTINGS\n> SETTINGS ack\ncapacity 0 open 100\n"),
 	FRESH("10.5: unread output is no memory",
 	    "S 0 0;!stall;900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;"
 	    "900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;900x I 0 0 *8;"
@@ -671,10 +681,12 @@ static const struct h2_case {
 	    "900x I 0 0 *8;!wait 10000;900x I 0 0 *8;!wait 10000;H 5 1 88",
 	    "ready\n> SETTINGS\n> SETTINGS ack\n"
 	    "error ENHANCE_YOUR_CALM: the server does not read what we send\n"),
-	CASE("10.5: while much output waits there is no room",
-	    "!stall;!quiet;!req 60000;!req 9000;!room;!req 2;!read;!room;"
-	    "W 0 0 =9000;W 0 7 =9000;!room;H 5 7 88;H 5 9 88",
-	    "room 0 open 5\nno room\nroom 0 open 5\nroom 95 open 5\n"
+	CASE("10.5: while much output waits there is refused",
+	    "!stall;!quiet;!req 60000;!req 9000;!capacity;!req "
+	    "2;!read;!capacity;"
+	    "W 0 0 =9000;W 0 7 =9000;!capacity;H 5 7 88;H 5 9 88",
+	    "capacity 0 open 5\nrefused\ncapacity 0 open 5\ncapacity 95 open "
+	    "5\n"
 	    "done 7 200\ndone 9 200\n"),
 	CASE("6.5.2: headers too large for one frame are refused",
 	    "!big;H 5 1 88", "done 1 200\n"),

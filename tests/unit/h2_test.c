@@ -11,7 +11,7 @@
  *	!again		from now on each answer opens another request
  *	!cancels COUNT	cancels that many streams, from 7 on
  *	!cancel ID, !ping, !bye, !close, !wait MS
- *	!room		logs how many requests may be opened
+ *	!capacity		logs how many requests may be opened
  *	!last		makes the next stream id the last one
  *	!stall, !read	the server stops reading, and reads again
  *	!quiet		what we send is no longer logged
@@ -60,6 +60,13 @@ static struct run *run; /* the current one */
 static char owners[4096];
 
 /* --- callbacks --- */
+
+static const char *error_name(uint32_t code)
+{
+	static char buf[H2_ERROR_NAME_MAX];
+
+	return h2_error_name(code, buf);
+}
 
 static void log_text(const void *p, size_t n)
 {
@@ -115,7 +122,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *r)
 		assert_int_equal(r->status, 0);
 		assert_non_null(r->reason);
 		buf_add_fmt(
-		    &run->log, " %s, %s", h2_error_name(r->error), r->reason);
+		    &run->log, " %s, %s", error_name(r->error), r->reason);
 	}
 	if (r->body_len > 0) {
 		buf_add_str(&run->log, " ");
@@ -130,7 +137,7 @@ static void on_goaway(
     void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
 {
 	(void)arg;
-	buf_add_fmt(&run->log, "goaway %s ", h2_error_name(error));
+	buf_add_fmt(&run->log, "goaway %s ", error_name(error));
 	log_text(debug, debug_len);
 	buf_add_str(&run->log, "\n");
 }
@@ -158,10 +165,10 @@ static void log_frame(const unsigned char *p, size_t len)
 		buf_add_fmt(&run->log, " %zu", len);
 		break;
 	case RST_STREAM:
-		buf_add_fmt(&run->log, " %s", h2_error_name(get_u32(p + 9)));
+		buf_add_fmt(&run->log, " %s", error_name(get_u32(p + 9)));
 		break;
 	case GOAWAY:
-		buf_add_fmt(&run->log, " %s", h2_error_name(get_u32(p + 13)));
+		buf_add_fmt(&run->log, " %s", error_name(get_u32(p + 13)));
 		break;
 	case WINDOW_UPDATE:
 		buf_add_fmt(&run->log, " %u", get_u32(p + 9));
@@ -368,7 +375,7 @@ static const char *frame_step(const char *s)
 static void step_req(unsigned n)
 {
 	if (open_request(n) == 0)
-		buf_add_str(&run->log, "no room\n");
+		buf_add_str(&run->log, "refused\n");
 }
 
 static void step_reqs(unsigned n)
@@ -423,10 +430,10 @@ static void step_wait(unsigned ms)
 	run->now_ms += ms;
 }
 
-static void step_room(unsigned n)
+static void step_capacity(unsigned n)
 {
 	(void)n;
-	buf_add_fmt(&run->log, "room %u open %u%s\n", h2_room(run->h),
+	buf_add_fmt(&run->log, "capacity %u open %u%s\n", h2_capacity(run->h),
 	    run->h->open, h2_is_finished(run->h) ? " finished" : "");
 }
 
@@ -473,7 +480,7 @@ static const struct {
 	{ "!bye", step_bye },
 	{ "!close", step_close },
 	{ "!wait", step_wait },
-	{ "!room", step_room },
+	{ "!capacity", step_capacity },
 	{ "!again", step_again },
 	{ "!last", step_last },
 	{ "!stall", step_stall },
@@ -526,7 +533,7 @@ static char *run_script(
 	if (r.over)
 		assert_true(h2_is_finished(r.h));
 	assert_int_equal(r.h->open, 0);
-	assert_int_equal(h2_room(r.h), 0);
+	assert_int_equal(h2_capacity(r.h), 0);
 	h2_free(r.h);
 	buf_free(&r.log);
 	buf_free(&r.in);
@@ -608,10 +615,10 @@ static void test_freed(void **state)
 static void test_error_names(void **state)
 {
 	(void)state;
-	assert_string_equal(h2_error_name(0), "NO_ERROR");
-	assert_string_equal(h2_error_name(0xd), "HTTP_1_1_REQUIRED");
-	assert_string_equal(h2_error_name(0xe), "code 0xe");
-	assert_string_equal(h2_error_name(UINT32_MAX), "code 0xffffffff");
+	assert_string_equal(error_name(0), "NO_ERROR");
+	assert_string_equal(error_name(0xd), "HTTP_1_1_REQUIRED");
+	assert_string_equal(error_name(0xe), "code 0xe");
+	assert_string_equal(error_name(UINT32_MAX), "code 0xffffffff");
 }
 
 #define N_CASES (sizeof(cases) / sizeof(*cases))

@@ -15,6 +15,7 @@
 
 #include "../../apns.h"
 #include "../../buf.h"
+#include "../../clock.h"
 #include "../../conf.h"
 #include "../../cred.h"
 #include "../../loop.h"
@@ -207,7 +208,7 @@ static int setup(void **state)
 	store = store_open(path, err);
 	assert_non_null(store);
 	now_ms = 1000000;
-	wall_s = TLS_CLOCK_MIN_S;
+	wall_s = CLOCK_MIN_S;
 	n_sent = 0;
 	room = 100;
 	renewed = 0;
@@ -1177,8 +1178,8 @@ static void test_too_old_to_send(void **state)
  * ever. */
 static void test_clocks_of_a_restart(void **state)
 {
-	static const int64_t jumps[] = { -TLS_CLOCK_MIN_S, TLS_CLOCK_MIN_S,
-		60 * 86400, -60 * 86400, -86400, 86400, 20 * 365 * 86400,
+	static const int64_t jumps[] = { -CLOCK_MIN_S, CLOCK_MIN_S, 60 * 86400,
+		-60 * 86400, -86400, 86400, 20 * 365 * 86400,
 		-20 * 365 * 86400 };
 	size_t i;
 

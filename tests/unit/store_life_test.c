@@ -9,10 +9,10 @@
 
 #include <time.h>
 
+#include "clock.h"
 #include "store_util.h"
-#include "tls.h"
 
-#define T0 (TLS_CLOCK_MIN_S + 1000000)
+#define T0 (CLOCK_MIN_S + 1000000)
 #define HOUR 3600
 #define DAY 86400
 #define TTL (30 * DAY)

@@ -1127,9 +1127,9 @@ static void test_digests(void **state)
 	hex(d, 32, out);
 	assert_string_equal(out, "ba7816bf8f01cfea414140de5dae2223"
 				 "b00361a396177a9cb410ff61f20015ad");
-	tls_random(d, 32);
+	tls_rng(NULL, d, 32);
 	assert_memory_not_equal(d, e, 32);
-	tls_random(e, 32);
+	tls_rng(NULL, e, 32);
 	assert_memory_not_equal(d, e, 32);
 }
 
