@@ -21,7 +21,7 @@
 #define REWRITE_FROM 65536 /* a smaller file is not worth it */
 #define BLOATED_FROM (1024 * 1024)
 #define ORIGINALS_MAX 100 /* .orig, .orig.1 and so on */
-#define DIRTY_KEPT 1024	  /* places kept allocated between writes */
+#define DIRTY_KEPT 1024	  /* entries kept allocated between writes */
 
 /* --- writing lines --- */
 
@@ -71,7 +71,7 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 
 /* --- appending --- */
 
-/* What was queued is on disk. */
+/* After what was queued is on disk: the file has `size` bytes. */
 
 static void mark_written(struct store *s, uint64_t size)
 {
@@ -148,7 +148,7 @@ static int append(struct store *s, char err[ERR_MAX])
 	buf_free(&k.buf);
 	if (k.error == 0 && fdatasync(s->fd) < 0) {
 		k.error = errno;
-		/* Nobody knows what the disk holds now, and another sync may
+		/* What the disk has is unknown now, and another sync may
 		 * succeed without having written it. */
 		s->must_rewrite = true;
 	}
@@ -164,7 +164,7 @@ static int append(struct store *s, char err[ERR_MAX])
 
 /* --- copies --- */
 
-/* Under a name that is not taken: 0 or errno, EEXIST if it is. */
+/* Copies the file to a new name: 0 or errno (EEXIST if the name is taken). */
 static int copy_to(const struct store *s, const char *path)
 {
 	int fd = open(
@@ -182,8 +182,8 @@ static int copy_to(const struct store *s, const char *path)
 	return error;
 }
 
-/* The original stays under a name of its own, which nobody else has: a hard
- * link where that can be, so that there is always a file of the right name. */
+/* Keeps the original under a name that is not taken: by a hard link if possible,
+ * so that there is always a file of the right name.  0 or errno. */
 static int keep_original(struct store *s)
 {
 	char path[PATH_MAX];
@@ -199,7 +199,7 @@ static int keep_original(struct store *s)
 			snprintf(path, sizeof(path), "%s.orig.%d", s->path, i);
 		if (!s->in_place && link(s->path, path) == 0)
 			return 0;
-		/* Ours already, from a start that ended here. */
+		/* Linked already, by a start that was cut short here. */
 		if (lstat(path, &st) == 0) {
 			if (st.st_ino == mine.st_ino &&
 			    st.st_dev == mine.st_dev && !s->in_place)
@@ -213,16 +213,16 @@ static int keep_original(struct store *s)
 	return EEXIST;
 }
 
-/* --- a file whose name cannot be given to another one: a mount of its own, as
- * containers have.  The whole is first in <path>.copy; what a power cut leaves
- * half done, the next start does again. --- */
+/* --- a file that rename() cannot replace, being a mount of its own, as in
+ * containers: the new content is written to <path>.copy, then over the file; if a
+ * power cut comes between, the next start does it again. --- */
 
 static void copy_name(const struct store *s, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s.copy", s->path);
 }
 
-/* Writes what fd has over the file: 0 or errno. */
+/* Overwrites the file with the content of fd: 0 or errno. */
 static int overwrite(struct store *s, int fd)
 {
 	char copy[PATH_MAX];
@@ -240,7 +240,7 @@ static int overwrite(struct store *s, int fd)
 	return 0;
 }
 
-/* temp is whole and on disk. */
+/* temp is complete and on disk.  0 or errno. */
 static int replace_in_place(struct store *s, const char *temp, int fd)
 {
 	char copy[PATH_MAX];
@@ -260,7 +260,6 @@ static int replace_in_place(struct store *s, const char *temp, int fd)
 	return error != 0 ? error : overwrite(s, fd);
 }
 
-/* What a start finds that ended there. */
 int store_finish_copy(struct store *s, char err[ERR_MAX])
 {
 	char copy[PATH_MAX];
@@ -358,7 +357,7 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 		disk_error(
 		    err, s->path, s->has_copy ? "" : ".new", "write", error);
 		unlink(temp);
-		/* It may be half written by now. */
+		/* The file may be half written now. */
 		s->must_rewrite = s->must_rewrite || s->has_copy;
 		return -1;
 	}

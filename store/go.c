@@ -30,7 +30,8 @@ static int digits(const char **s, int n)
 	return v;
 }
 
-/* Reads numbers by a pattern: a digit is that many digits, all else itself. */
+/* Reads numbers by a pattern, in which a digit means so many digits, and any other
+ * character itself. */
 static bool scan(const char **s, const char *pattern, int *out)
 {
 	for (; *pattern != '\0'; pattern++) {
@@ -89,7 +90,7 @@ static bool parse_time(const char *s, int64_t *t_r)
 
 /* --- keys, in any case as encoding/json takes them --- */
 
-/* The members of an object in turn: starts with a NULL key. */
+/* The next member of an object; *key is NULL at first. */
 static bool next_member(const struct json *j, const struct json_tok *obj,
     const struct json_tok **key)
 {
@@ -108,7 +109,7 @@ static bool key_is(
 	       strcasecmp(text, name) == 0;
 }
 
-/* Of several the last one counts. */
+/* The last of equal ones counts. */
 static const struct json_tok *get(
     const struct json *j, const struct json_tok *obj, const char *name)
 {

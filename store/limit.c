@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-/* A renewal that changes only the time wears the flash once a day; of a short
- * registrationTtl a quarter, for the file's times count after a start. */
+/* A renewal that changes only the time is written at most once a day, for flash
+ * memory wears; more often with a short registrationTtl, since after a start only
+ * the times in the file are known. */
 #define RENEWAL_WRITE_S 86400
 
 #define HOUR_S 3600
@@ -55,7 +56,7 @@ void store_full(const struct store *s, char err[ERR_MAX])
 		    (unsigned long long)s->bytes / 1024, STORE_BYTES_EACH);
 }
 
-/* One of no known time was renewed since the clock was lost: it is newer. */
+/* One without a time was renewed after the clock was lost, so it is newer. */
 static bool is_older(const struct reg *a, const struct reg *b)
 {
 	if ((a->flags ^ b->flags) & REG_UNSTAMPED)
@@ -126,7 +127,7 @@ bool limit_is_replaced(struct store *s, struct reg *r)
 /* --- how often --- */
 
 /* True if it changes more often than it may be written: `changes` counts the
- * writes, and every hour since the last one takes off those of an hour. */
+ * writes, less what is allowed for the time since the last one. */
 static bool is_restless(const struct store *s, struct reg *r)
 {
 	unsigned max = s->limits.changes, level = r->changes;

@@ -130,7 +130,7 @@ const char *record_set_mailboxes(
 	return NULL;
 }
 
-/* Each ["owner","mailbox"], "mailbox" of the user's, or null; those at the end
+/* Each is ["owner","mailbox"], "mailbox" (of the user) or null; those at the end
  * may be left out. */
 static const char *set_canonical(
     struct record *rec, const struct json *j, const struct json_tok *array)
@@ -247,7 +247,7 @@ struct scan {
 	const char *p, *end;
 };
 
-/* A string with its quotes; true also if the end comes within. */
+/* A string with its quotes; true also if the text ends within it. */
 static bool pass_string(struct scan *s)
 {
 	bool escaped = false;
@@ -271,7 +271,7 @@ static bool pass_string(struct scan *s)
 	return true;
 }
 
-/* As much of the word as there is. */
+/* The word, or as much of it as there is. */
 static bool pass(struct scan *s, const char *word)
 {
 	size_t n = strlen(word), left = (size_t)(s->end - s->p);

@@ -1,5 +1,5 @@
-/* store/load.c - reads the flat file at start: good lines into memory, bad ones
- * aside, a torn last one cut off. */
+/* store/load.c - reads the flat file at start: good lines go into memory, bad ones
+ * into <path>.bad, and a torn last one is cut off. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ struct loader {
 	struct buf in;
 	size_t line_no;
 	uint64_t good;	 /* offset after the last whole line */
-	bool too_long;	 /* within a line that goes aside piece by piece */
+	bool too_long;	 /* within a line that is moved piece by piece */
 	size_t torn;	 /* bytes of a torn line at the end */
 	int bad_fd;	 /* <path>.bad, -1 until needed */
 	int bad_error;	 /* errno if it could not be written */
@@ -87,7 +87,7 @@ static void bad_begin(struct loader *l, const char *reason)
 	}
 }
 
-/* The torn line, now that it is kept aside. */
+/* Removes the torn line, after it was kept in <path>.bad. */
 static int cut_off(struct loader *l, char err[ERR_MAX])
 {
 	struct store *s = l->s;
@@ -104,7 +104,7 @@ static int cut_off(struct loader *l, char err[ERR_MAX])
 	return 0;
 }
 
-/* What could not be kept aside stays in the file. */
+/* Bad lines that could not be moved stay in the file. */
 static void freeze(struct loader *l)
 {
 	char err[ERR_MAX];
@@ -163,7 +163,7 @@ static bool is_blank(const char *p, size_t n)
 	return n == 0;
 }
 
-/* A whole line, n bytes without its newline. */
+/* A complete line, n bytes without its newline. */
 static void take_line(struct loader *l, const char *line, size_t n)
 {
 	const char *reason;
@@ -181,7 +181,7 @@ static void take_line(struct loader *l, const char *line, size_t n)
 	bad_write(l, "\n", 1);
 }
 
-/* What is in the buffer of a line that is longer than any of ours. */
+/* A part, in the buffer, of a line that is longer than any of ours. */
 static void take_piece(struct loader *l, size_t n, bool last)
 {
 	if (!l->too_long) {
@@ -224,7 +224,8 @@ static void take_lines(struct loader *l)
 	}
 }
 
-/* What follows the last newline: whole but for that, torn, or anything. */
+/* What follows the last newline: a line that lacks only that, a torn one, or
+ * anything. */
 static void take_tail(struct loader *l)
 {
 	struct store *s = l->s;
@@ -246,7 +247,7 @@ static void take_tail(struct loader *l)
 		s->lacks_newline = true;
 		return;
 	}
-	/* A file system that lengthened the file before the power went. */
+	/* Some file systems leave zeros there after a power cut. */
 	while (kept > 0 && p[kept - 1] == '\0')
 		kept--;
 	if (s->read_only || !line_is_torn(p, kept)) {
@@ -340,7 +341,7 @@ int store_load(struct store *s, size_t skip, char err[ERR_MAX])
 		close(l->bad_fd);
 	buf_free(&l->in);
 	free(l);
-	/* A byte order mark goes with the next change. */
+	/* The next change removes the byte order mark. */
 	if (skip > 0 && !s->read_only && !s->frozen)
 		s->must_rewrite = true;
 	return rc;

@@ -1,6 +1,6 @@
-/* store/open.c - opens the database for the daemon: its lock, and what kind of file
- * it is: ours, the Go daemon's, as a person may have edited them, or something that
- * is not to be touched. */
+/* store/open.c - opens the database for the daemon: locks it, and finds out what it
+ * is: our file or the Go daemon's, perhaps edited by a person, or something else,
+ * which is left alone. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 /* More than json_parse() takes; ours are read piece by piece. */
 #define WHOLE_MAX (512 * 1024 * 1024)
 
-/* What it is if its bytes begin so. */
+/* Files that are neither, by their first bytes. */
 static const struct {
 	const char *begin;
 	size_t len;
@@ -46,7 +46,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Nothing but white space, and zeros that a file system made of a power cut. */
+/* Nothing but white space, and zeros, which some file systems leave after a power
+ * cut. */
 static bool is_nothing(const char *text, size_t len)
 {
 	while (len > 0 && (is_space(*text) || *text == '\0')) {
@@ -91,7 +92,7 @@ static int refuse(
 	return -1;
 }
 
-static int read_as(struct store *s, const char *text, size_t len, char *err)
+static int read_text(struct store *s, const char *text, size_t len, char *err)
 {
 	size_t skip = store_bom_len(text, len), at = skip;
 
@@ -102,7 +103,7 @@ static int read_as(struct store *s, const char *text, size_t len, char *err)
 		return store_load(s, skip, err);
 	while (at < len && is_space(text[at]))
 		at++;
-	/* Its own words say where it is no JSON. */
+	/* Broken JSON: the error says where. */
 	if (at + 1 < len && text[at] == '{' && text[at + 1] != '\0')
 		return store_go_load(s, text, len, err);
 	return refuse(s, text, len, err);
@@ -151,7 +152,7 @@ int store_read(struct store *s, char err[ERR_MAX])
 	text = read_whole(s, (size_t)st.st_size, &len, err);
 	if (text == NULL)
 		return -1;
-	rc = read_as(s, text, len, err);
+	rc = read_text(s, text, len, err);
 	free(text);
 	return rc;
 }
@@ -218,7 +219,7 @@ static int open_locked(const char *path, char err[ERR_MAX])
 	return -1;
 }
 
-/* Makes a new file durable, and its directory's owner's if root made it. */
+/* Makes a new file durable; if root created it, it gets the directory's owner. */
 static int adopt(struct store *s, char err[ERR_MAX])
 {
 	if (geteuid() == 0)
@@ -246,7 +247,7 @@ struct store *store_open(const char *path, char err[ERR_MAX])
 	struct store *s;
 	int fd;
 
-	/* Room for the suffixes, too. */
+	/* Leaves space for suffixes. */
 	if (strlen(path) + 16 > sizeof(temp)) {
 		err_set(err, "databaseFile: the name is too long");
 		return NULL;

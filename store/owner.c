@@ -99,7 +99,7 @@ void owner_watch(struct store *s, struct reg *r)
 		if (box.owner == NULL)
 			continue;
 		o = find_or_add(s, box.owner);
-		/* The newest of a list is ours if we are in it. */
+		/* If r is in the list, then it is the first. */
 		if (o->first != NULL && o->first->reg == r)
 			continue;
 		w = &r->watches->w[r->watches->n++];

@@ -115,7 +115,7 @@ static int move_to_first(void *arg, struct reg *r)
 	return 0;
 }
 
-/* From now on lines need not name it: no line that counts leaves out another. */
+/* Lines need not name it from now on: no valid line relies on the old one. */
 static void set_first(struct store *s, const char *topic)
 {
 	if (s->path == NULL || !write_topic(s, topic))
