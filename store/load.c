@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "buf.h"
-#include "json.h"
 #include "mem.h"
 
 #define CHUNK 65536 /* bytes read at a time */
