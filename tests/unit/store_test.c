@@ -839,6 +839,35 @@ static void test_many_of_one_user(void **state)
 	store_close(s);
 }
 
+/* A user's devices stay together while the table grows, and when some go. */
+static void test_devices_of_many(void **state)
+{
+	struct store *s = store_view_new();
+	char user[32], account[32];
+	int i, k;
+
+	(void)state;
+	for (k = 0; k < 3; k++)
+		for (i = 0; i < 1000; i++) {
+			snprintf(user, sizeof(user), "%s%d",
+			    k == 1 ? "USER" : "user", i);
+			snprintf(account, sizeof(account), "%d", k);
+			put(s, user, account, TOKEN, NULL, 1);
+		}
+	assert_int_equal(store_count(s), 3000);
+	for (i = 0; i < 1000; i++) {
+		snprintf(user, sizeof(user), "User%d", i);
+		assert_int_equal(count_user(s, user), 3);
+		for (k = 2; k >= 0; k--) {
+			snprintf(account, sizeof(account), "%d", (i + k) % 3);
+			store_drop(s, store_find(s, user, account, TOKEN));
+			assert_int_equal(count_user(s, user), k);
+		}
+	}
+	assert_int_equal(store_count(s), 0);
+	store_view_free(s);
+}
+
 /* --- lines --- */
 
 #define LINE(user, account, token, boxes, tail)                                \
@@ -1012,6 +1041,7 @@ int main(void)
 		T(test_stale_temp),
 		T(test_many),
 		T(test_many_of_one_user),
+		T(test_devices_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
