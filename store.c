@@ -151,6 +151,10 @@ struct reg *store_replace(
 		set_mailboxes(s, r, new);
 	topic_use(s, r, new->topic);
 	set_time(r, new);
+	/* The one renewed last is the first of its user: of those with the same
+	 * time, the last one makes room. */
+	table_remove(&s->table, r);
+	table_add(&s->table, r);
 	r->flags &= (uint8_t) ~(REG_ACKED | REG_SUSPENDED);
 	r->flags |= new->flags &REG_ACKED;
 	reg_free(new);

@@ -238,7 +238,7 @@ void table_init(struct table *t);
 uint32_t table_hash(const struct table *t, const char *name);
 /* The one with the key of `r`, whose hash it sets; or NULL. */
 struct reg *table_find(const struct table *t, struct reg *r);
-/* The hash is set. */
+/* As the first one of its user; the hash is set. */
 void table_add(struct table *t, struct reg *r);
 void table_remove(struct table *t, struct reg *r);
 

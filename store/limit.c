@@ -56,12 +56,15 @@ void store_full(const struct store *s, char err[ERR_MAX])
 		    (unsigned long long)s->bytes / 1024, STORE_BYTES_EACH);
 }
 
-/* One without a time was renewed after the clock was lost, so it is newer. */
+/* One without a time was renewed after the clock was lost, so it is newer.  Of the
+ * same time is the one further back in the user's list. */
 static bool is_older(const struct reg *a, const struct reg *b)
 {
 	if ((a->flags ^ b->flags) & REG_UNSTAMPED)
 		return b->flags & REG_UNSTAMPED;
-	return a->time_s < b->time_s;
+	if (a->flags & REG_UNSTAMPED)
+		return true;
+	return a->time_s <= b->time_s;
 }
 
 struct reg *limit_surplus(

@@ -140,16 +140,13 @@ struct reg *table_find(const struct table *t, struct reg *r)
 
 void table_add(struct table *t, struct reg *r)
 {
-	struct reg **b, *first;
+	struct reg **b;
 
 	if (t->n++ == t->n_buckets)
 		grow(t);
 	b = bucket(t, r->hash);
-	for (first = *b; first != NULL; first = first->next)
-		if (reg_same_user(first, r)) {
-			b = &first->next;
-			break;
-		}
+	while (*b != NULL && !reg_same_user(*b, r))
+		b = &(*b)->next;
 	r->next = *b;
 	*b = r;
 }
