@@ -34,7 +34,8 @@ SRCS = log.c mem.c buf.c text.c \
 	store.c store/reg.c store/owner.c store/topic.c store/limit.c \
 	store/load.c store/scan.c store/kind.c store/file.c store/go.c \
 	store/view.c http.c http/parse.c http/room.c apns.c apns/backoff.c \
-	push.c push/answer.c push/trial.c push/save.c push/hashes.c \
+	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
+	push/hashes.c \
 	api.c api/guard.c api/body.c api/dovecot.c api/line.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/systemd.c \
 	daemon/user.c daemon/rights.c \

@@ -1,4 +1,8 @@
-/* push/int.h - what the files of push share.  Nobody else includes this. */
+/* push/int.h - what the files of push share.  Nobody else includes this.
+ *
+ * A file calls only those to the right of it:
+ *   push.c -> answer.c, trial.c, save.c -> hold.c -> queue.c -> hashes.c
+ * Up it goes through hooks only: the queue's pump, and probe_end. */
 #ifndef PUSH_INT_H
 #define PUSH_INT_H
 
@@ -66,9 +70,11 @@ struct push_queue {
 	int64_t undated_clock_ms;
 	struct push_counters counters;
 	struct push_test *tests; /* of push_now() */
+	/* push_probe_end(), which the queue does not know */
+	void (*probe_end)(struct push *p, bool delivered, const char *words);
 };
 
-/* --- push.c --- */
+/* --- push/queue.c --- */
 
 /* The one place where a push changes its state.  ms: for the states that wait
  * for a timer; PUSH_FRONT for PUSH_READY: before the others, its turn was
@@ -78,6 +84,9 @@ void push_to(struct push *p, enum push_state to, int64_t ms);
 
 /* The registration's push, made if there is none. */
 struct push *push_get(struct push_queue *q, struct reg *r);
+void push_release(struct push *p);
+/* The answered push is over; what waited meanwhile goes on. */
+void push_settle(struct push *p);
 /* Adds the registration's i-th mailbox to what waits. */
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
 void push_add_hash(struct push *p, const unsigned char *hash);
@@ -86,33 +95,35 @@ void push_add_hashes(
     struct buf *b, const struct hashes *s, unsigned from, unsigned to);
 /* Whether its pushes name the mailbox; without, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
-void push_release(struct push *p);
-/* The answered push is over; what waited meanwhile goes on. */
-void push_settle(struct push *p);
-/* Whether an event is too old to be of use. */
-bool push_is_expired(const struct push_queue *q, int64_t event_ms);
-/* Logs and counts it. */
-void push_dropped(struct push *p);
 /* MD5 of what the device makes of its spelling of a mailbox's name. */
 void push_hash(const char *name, unsigned char hash[HASH_LEN]);
 /* Logs about one registration. */
 void push_say(enum log_level level, const struct push *p, const char *what);
+/* Whether an event is too old to be of use. */
+bool push_is_expired(const struct push_queue *q, int64_t event_ms);
+/* Logs and counts it. */
+void push_dropped(struct push *p);
+
+/* --- push/hold.c --- */
 
 /* Credentials refused: everything waits, in growing pauses, or pause_ms if it is
  * not 0.  Logged once, healthz says why. */
 void push_hold(struct push_queue *q, const char *why, int64_t pause_ms);
 /* Apple accepts them (again). */
 void push_hold_ends(struct push_queue *q);
+void push_on_hold_over(void *arg);
 /* The next request gets a new JWT. */
 void push_renew_auth(struct push_queue *q);
 /* How far the wall clock is before the monotonic one: it changes when that is
  * set (or the machine slept). */
 int64_t push_clock_ms(const struct push_queue *q);
 bool push_clock_stepped(const struct push_queue *q, int64_t since_ms);
+/* If the clock was set, what it had spoilt is over. */
+void push_check_clock(struct push_queue *q);
 
 /* --- push/trial.c --- */
 
-/* Tells how the probe of p ended; none: nothing. */
+/* Reports how the probe of p ended, if it has one. */
 void push_probe_end(struct push *p, bool delivered, const char *words);
 void push_probe_answered(struct push *p, const struct apns_answer *an);
 /* Nobody is told any more. */

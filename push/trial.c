@@ -115,7 +115,7 @@ static void on_late(void *arg)
 	struct apns_status st = { 0 };
 	char words[ERR_MAX];
 
-	push_get_apns(t->q, &st);
+	apns_get_status(t->q->apns, &st);
 	if (st.state == APNS_UP)
 		err_set(words, "no answer within %d s: it stays queued",
 		    TEST_MS / 1000);

@@ -1,0 +1,115 @@
+/* push/hold.c - Apple refuses our credentials, or the clock is wrong: everything
+ * waits, and is tried again from time to time. */
+#include "push/int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "apns.h"
+#include "cred.h"
+
+/* Pauses after Apple refused our credentials: an operator has to act. */
+#define HOLD_MIN_MS (60 * 1000)
+#define HOLD_MAX_MS (60 * 60 * 1000)
+
+/* A JWT carries the time, as does the date of expiration: while they are refused
+ * a clock that has been set is noticed this soon.  Jumps under STEP_MS change
+ * nothing for either. */
+#define HOLD_LOOK_MS (60 * 1000)
+#define STEP_MS (60 * 1000)
+
+int64_t push_clock_ms(const struct push_queue *q)
+{
+	return (int64_t)time(NULL) * 1000 - loop_now_ms(q->loop);
+}
+
+bool push_clock_stepped(const struct push_queue *q, int64_t since_ms)
+{
+	return llabs(push_clock_ms(q) - since_ms) > STEP_MS;
+}
+
+/* Sets the timer to the end of the hold, or to the next look at the clock. */
+static void hold_on(struct push_queue *q)
+{
+	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
+
+	if (ms > HOLD_LOOK_MS)
+		ms = HOLD_LOOK_MS;
+	loop_timer_set(q->loop, &q->hold, ms);
+}
+
+void push_on_hold_over(void *arg)
+{
+	struct push_queue *q = arg;
+
+	if (push_clock_stepped(q, q->hold_clock_ms)) {
+		log_info("push: the clock was set: tried again at once");
+		push_renew_auth(q);
+	} else if (loop_now_ms(q->loop) < q->hold_until_ms) {
+		hold_on(q);
+		return;
+	}
+	q->probing = true;
+	loop_task_queue(q->loop, &q->pump);
+}
+
+void push_renew_auth(struct push_queue *q)
+{
+	apns_renew_auth(q->apns);
+	q->auth_gen++;
+	q->renewed_ms = 0;
+}
+
+void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
+{
+	if (loop_timer_is_set(&q->hold))
+		return;
+	if (q->hold_ms == 0 || strcmp(q->trouble, why) != 0)
+		log_error("push: %s: pushes wait and are tried again from "
+			  "time to time",
+		    why);
+	err_set(q->trouble, "%s", why);
+	if (pause_ms == 0)
+		pause_ms =
+		    q->hold_ms < HOLD_MIN_MS ? HOLD_MIN_MS : q->hold_ms * 2;
+	q->hold_ms = pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS;
+	q->hold_until_ms = loop_now_ms(q->loop) + q->hold_ms;
+	q->hold_clock_ms = push_clock_ms(q);
+	hold_on(q);
+}
+
+void push_hold_ends(struct push_queue *q)
+{
+	if (q->hold_ms == 0)
+		return;
+	log_info("push: Apple accepts our credentials again");
+	q->hold_ms = 0;
+	q->probing = false;
+	q->trouble[0] = '\0';
+	loop_timer_clear(q->loop, &q->hold);
+}
+
+/* The clock was set: what it spoilt is over. */
+void push_check_clock(struct push_queue *q)
+{
+	if (loop_timer_is_set(&q->hold) &&
+	    push_clock_stepped(q, q->hold_clock_ms))
+		loop_timer_set(q->loop, &q->hold, 0);
+	if (q->undated && push_clock_stepped(q, q->undated_clock_ms)) {
+		q->undated = false;
+		apns_set_dated(q->apns, true);
+	}
+}
+
+const char *push_trouble(struct push_queue *q)
+{
+	if (cred_kind(q->cred) == CRED_NONE)
+		return q->lack[0] != '\0'
+			   ? q->lack
+			   : "no credentials: set keyFileP8, "
+			     "certificateFilePem or certificateFileP12";
+	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)
+		return q->date_trouble;
+	return q->hold_ms != 0 ? q->trouble : NULL;
+}
