@@ -12,140 +12,6 @@
 #include "mem.h"
 #include "text.h"
 
-void api_reply_text(struct http_conn *conn, int status, const char *text)
-{
-	char line[ERR_MAX + 2];
-	int n = snprintf(line, sizeof(line), "%s\n", text);
-
-	http_reply(conn, status, TEXT, NULL, line,
-	    n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
-}
-
-/* --- answers that wait for the disk --- */
-
-/* Pauses after the disk refused. */
-#define RETRY_MIN_MS 1000
-#define RETRY_MAX_MS (5 * 60 * 1000)
-
-static void reply_waiter(struct api *a, const struct waiter *w)
-{
-	const char *topic = cred_topic(a->cred);
-	char line[CRED_TOPIC_MAX + 4];
-
-	switch (w->kind) {
-	case WAIT_TOPIC:
-		http_reply(w->conn, 200, TEXT, NULL, topic, strlen(topic));
-		break;
-	case WAIT_LINE:
-		snprintf(line, sizeof(line), "OK %s", topic);
-		http_reply_line(w->conn, line);
-		break;
-	case WAIT_JSON:
-		http_reply(w->conn, 200, JSON, NULL, w->text, strlen(w->text));
-		break;
-	}
-}
-
-static void reply_disk_failed(const struct waiter *w, const char *err)
-{
-	char text[ERR_MAX + 64];
-
-	snprintf(text, sizeof(text), "%s%s; the %s is kept in memory only",
-	    w->kind == WAIT_LINE ? "ERROR " : "", err,
-	    w->kind == WAIT_JSON ? "change" : "registration");
-	if (w->kind == WAIT_LINE)
-		http_reply_line(w->conn, text);
-	else
-		api_reply_text(w->conn, 503, text);
-}
-
-void api_reply_durable(
-    struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text)
-{
-	const struct waiter w = { conn, kind, text };
-
-	if (!store_is_dirty(a->store)) {
-		reply_waiter(a, &w);
-		free(text);
-		return;
-	}
-	if (a->n_waiting == a->waiting_cap) {
-		a->waiting_cap = a->waiting_cap ? a->waiting_cap * 2 : 8;
-		a->waiting =
-		    xrealloc(a->waiting, a->waiting_cap * sizeof(*a->waiting));
-	}
-	a->waiting[a->n_waiting++] = w;
-	loop_task_queue(a->loop, &a->commit);
-}
-
-void api_reply_registered(struct api *a, struct http_conn *conn,
-    enum waiter_kind kind, const struct reg *r)
-{
-	const struct waiter w = { conn, kind, NULL };
-
-	if (store_is_durable(a->store, r))
-		reply_waiter(a, &w);
-	else
-		api_reply_durable(a, conn, kind, NULL);
-}
-
-/* What is not on disk is tried again as long as there is such. */
-static void set_retry(struct api *a, bool failed)
-{
-	if (!failed) {
-		loop_timer_clear(a->loop, &a->retry);
-		a->retry_ms = 0;
-	} else if (!loop_timer_is_set(&a->retry)) {
-		a->retry_ms = a->retry_ms * 2;
-		if (a->retry_ms < RETRY_MIN_MS)
-			a->retry_ms = RETRY_MIN_MS;
-		if (a->retry_ms > RETRY_MAX_MS)
-			a->retry_ms = RETRY_MAX_MS;
-		loop_timer_set(a->loop, &a->retry, a->retry_ms);
-	}
-}
-
-void api_sync(struct api *a)
-{
-	char err[ERR_MAX];
-	size_t i;
-	int rc = store_sync(a->store, err);
-
-	if (rc < 0 && !a->store_failed)
-		log_error("%s", err);
-	if (rc == 0 && a->store_failed)
-		log_info("store: registrations are on disk again");
-	a->store_failed = rc < 0;
-	set_retry(a, rc < 0);
-	for (i = 0; i < a->n_waiting; i++) {
-		if (rc == 0)
-			reply_waiter(a, &a->waiting[i]);
-		else
-			reply_disk_failed(&a->waiting[i], err);
-		free(a->waiting[i].text);
-	}
-	a->n_waiting = 0;
-}
-
-static void on_commit(void *arg)
-{
-	api_sync(arg);
-}
-
-static void on_held(void *arg)
-{
-	struct api *a = arg;
-
-	store_release(a->store);
-}
-
-static void on_dirty(void *arg)
-{
-	struct api *a = arg;
-
-	loop_task_queue(a->loop, &a->commit);
-}
-
 /* --- who may ask what --- */
 
 enum method {
@@ -317,13 +183,15 @@ void api_set_password(struct api *a)
 }
 
 struct api *api_new(struct loop *l, const struct conf *conf,
-    struct store *store, struct push_queue *queue, const struct cred *cred)
+    struct store *store, struct commit *commit, struct push_queue *queue,
+    const struct cred *cred)
 {
 	struct api *a = xcalloc(1, sizeof(*a));
 
 	a->loop = l;
 	a->conf = conf;
 	a->store = store;
+	a->commit = commit;
 	a->queue = queue;
 	a->cred = cred;
 	a->started_ms = loop_now_ms(l);
@@ -331,10 +199,6 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	 * and canonical name. */
 	buf_init(&a->names, HTTP_BODY_MAX + 3 * REG_MAILBOXES_MAX);
 	buf_init(&a->out, 64 * 1024); /* our own words: /metrics has 8 KiB */
-	loop_task_init(&a->commit, on_commit, a);
-	loop_timer_init(&a->retry, on_commit, a);
-	loop_timer_init(&a->hold, on_held, a);
-	store_on_dirty(store, on_dirty, a);
 	store_set_topic(store, cred_topic(cred));
 	api_set_password(a);
 	return a;
@@ -349,13 +213,8 @@ void api_free(struct api *a)
 {
 	if (a == NULL)
 		return;
-	store_on_dirty(a->store, NULL, NULL);
-	loop_task_cancel(a->loop, &a->commit);
-	loop_timer_clear(a->loop, &a->retry);
-	loop_timer_clear(a->loop, &a->hold);
 	wipe_password(a);
 	api_tests_free(a);
-	free(a->waiting);
 	free(a->toks);
 	buf_free(&a->names);
 	buf_free(&a->out);

@@ -152,7 +152,7 @@ void api_handle_forget(struct ask *q, struct http_conn *conn)
 	if (n == 0)
 		api_reply_text(conn, 404, "there is no such registration");
 	else
-		api_reply_durable(q->api, conn, WAIT_JSON,
+		api_reply_durable(q->api, conn, API_REPLY_JSON,
 		    make_json("{\"forgotten\":%zu}\n", n));
 }
 
@@ -183,7 +183,7 @@ void api_handle_import(struct ask *q, struct http_conn *conn)
 	}
 	log_info("import: %zu registrations taken over, %zu are newer here",
 	    taken, older);
-	api_reply_durable(q->api, conn, WAIT_JSON,
+	api_reply_durable(q->api, conn, API_REPLY_JSON,
 	    make_json("{\"taken\":%zu,\"older\":%zu}\n", taken, older));
 }
 

@@ -12,9 +12,6 @@
 #include "api/line.h"
 #include "mem.h"
 
-/* How long a registration that changes all the time waits for the disk. */
-#define HOLD_MS (60 * 60 * 1000)
-
 /* --- what all of them do --- */
 
 const struct reg *api_register(
@@ -37,8 +34,7 @@ const struct reg *api_register(
 	}
 	a->store_is_full = false;
 	push_renewed(r);
-	if (store_holds(a->store) && !loop_timer_is_set(&a->hold))
-		loop_timer_set(a->loop, &a->hold, HOLD_MS);
+	commit_after_put(a->commit);
 	a->counters.registered++;
 	log_info("register: %s: %s: %zu mailbox%s", spec->user,
 	    log_token(spec->token, shown), spec->n_mailboxes,
@@ -151,7 +147,7 @@ void api_handle_register(struct ask *q, struct http_conn *conn)
 	if (r == NULL)
 		api_reply_text(conn, 503, err);
 	else
-		api_reply_registered(q->api, conn, WAIT_TOPIC, r);
+		api_reply_registered(q->api, conn, API_REPLY_TOPIC, r);
 }
 
 /* --- POST /notify and the ox driver --- */
@@ -271,7 +267,7 @@ static void line_register(
 	if (r == NULL)
 		reply_error(conn, err);
 	else
-		api_reply_registered(a, conn, WAIT_LINE, r);
+		api_reply_registered(a, conn, API_REPLY_LINE, r);
 }
 
 /* That nobody is to be woken is no error: that plugin would log each. */

@@ -1,10 +1,14 @@
-/* api/int.h - what the files of api share.  Nobody else includes this. */
+/* api/int.h - what the files of api share.  Nobody else includes this.
+ *
+ * A file calls only those to the right of it:
+ *   api.c -> dovecot.c, admin.c, status.c -> body.c, guard.c, line.c, reply.c */
 #ifndef API_INT_H
 #define API_INT_H
 
 #include "api.h"
 
 #include "buf.h"
+#include "commit.h"
 #include "http.h"
 #include "json.h"
 #include "loop.h"
@@ -19,17 +23,11 @@
 
 #define MAILBOX_NAME_MAX 4096 /* bytes; Dovecot's own limit of a name */
 
-/* What somebody hears when the disk has his change. */
-enum waiter_kind {
-	WAIT_TOPIC, /* over HTTP */
-	WAIT_LINE,  /* the topic, by the line protocol */
-	WAIT_JSON,  /* waiter.text */
-};
-
-struct waiter {
-	struct http_conn *conn;
-	enum waiter_kind kind;
-	char *text; /* owned */
+/* What is answered when the disk has the change. */
+enum api_reply_kind {
+	API_REPLY_TOPIC, /* over HTTP */
+	API_REPLY_LINE,	 /* the topic, by the line protocol */
+	API_REPLY_JSON,	 /* the text given */
 };
 
 /* Since start. */
@@ -55,20 +53,13 @@ struct api {
 	struct loop *loop;
 	const struct conf *conf;
 	struct store *store;
+	struct commit *commit;
 	struct push_queue *queue;
 	const struct cred *cred;
 	const struct http_server *server; /* NULL until it is known */
 	int64_t started_ms;
 	struct api_counters counters;
-	/* changes whose answers wait for the disk */
-	struct loop_task commit;
-	struct waiter *waiting;
-	size_t n_waiting, waiting_cap;
-	bool store_failed;	  /* the last sync; logged once */
 	bool store_is_full;	  /* the last registration; logged once */
-	struct loop_timer retry;  /* set while the store fails */
-	int64_t retry_ms;	  /* the last pause; 0: none */
-	struct loop_timer hold;	  /* set while store_holds() */
 	struct admin_test *tests; /* test pushes under way */
 	/* the request at hand */
 	struct json_tok *toks;
@@ -90,15 +81,15 @@ struct ask {
 	char err[ERR_MAX];
 };
 
-/* --- api.c --- */
+/* --- api/reply.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
 /* Answers with the topic, now or as soon as the disk has the registration. */
 void api_reply_registered(struct api *a, struct http_conn *conn,
-    enum waiter_kind kind, const struct reg *r);
+    enum api_reply_kind kind, const struct reg *r);
 /* Answers now, or as soon as the disk has what is queued.  Takes text over. */
-void api_reply_durable(
-    struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text);
+void api_reply_durable(struct api *a, struct http_conn *conn,
+    enum api_reply_kind kind, char *text);
 
 /* --- api/guard.c --- */
 

@@ -111,7 +111,7 @@ static void look(struct api *a, struct figures *f, struct apns_status *st)
 		.in_flight = push_in_flight(a->queue),
 		.clients =
 		    a->server == NULL ? 0 : http_server_connections(a->server),
-		.store_failing = a->store_failed,
+		.store_failing = commit_is_failing(a->commit),
 		.connections = st->connections,
 		.resumed = st->resumed,
 		.push = *push_get_counters(a->queue),
