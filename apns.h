@@ -33,8 +33,8 @@ struct apns_answer {
 };
 
 struct apns_ops {
-	/* Requests can be sent again: apns_room() went from 0 to more. */
-	void (*room)(void *arg);
+	/* Requests can be sent again: apns_capacity() went from 0 to more. */
+	void (*capacity)(void *arg);
 	/* The one and only end of a request.  May call apns_send(). */
 	void (*answer)(void *arg, void *owner, const struct apns_answer *a);
 };
@@ -64,11 +64,11 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 void apns_free(struct apns *a);
 
 /* How many requests may be sent now. */
-uint32_t apns_room(const struct apns *a);
+uint32_t apns_capacity(const struct apns *a);
 
 enum apns_sent {
 	APNS_SENT,
-	APNS_FULL,    /* no room; ops->room tells when */
+	APNS_FULL,    /* no room; ops->capacity tells when */
 	APNS_NO_AUTH, /* err says why no JWT could be made */
 };
 
@@ -96,7 +96,7 @@ void apns_read_body(
 
 /* Whether requests say when Apple shall give up (apns-expiration): true until
  * told otherwise.  By a clock that was not set yet none does. */
-void apns_set_dated(struct apns *a, bool dated);
+void apns_set_expiration(struct apns *a, bool wanted);
 
 /* Makes a new JWT for the next request. */
 void apns_renew_auth(struct apns *a);

@@ -380,7 +380,7 @@ static int start(struct daemon *d)
 	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
-	push_set_lack(d->queue, d->lack);
+	push_set_cred_error(d->queue, d->lack);
 	d->api =
 	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, d->cred);
 	d->server = http_server_new(d->loop, max, api_handle, d->api);

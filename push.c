@@ -82,19 +82,19 @@ enum push_result push_notify(
 	return result;
 }
 
-static int flush_of(void *arg, struct reg *r)
+static int flush_reg(void *arg, struct reg *r)
 {
 	struct push *p = reg_data(r);
 
 	(void)arg;
 	if (p != NULL && p->state == PUSH_DELAYED)
-		push_to(p, PUSH_READY, 0);
+		push_set_state(p, PUSH_READY, 0);
 	return 0;
 }
 
 void push_flush(struct push_queue *q)
 {
-	store_each(q->store, flush_of, NULL);
+	store_each(q->store, flush_reg, NULL);
 }
 
 /* --- sending --- */
@@ -108,7 +108,7 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	json_write_str(b, reg_account(p->reg));
 	if (push_names_mailboxes(q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
-		push_add_hashes(b, &p->flight, 0, p->flight.n);
+		push_write_hashes(b, &p->flight, 0, p->flight.n);
 		b->len--; /* the last comma */
 		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
 	}
@@ -125,16 +125,16 @@ static bool send_first(struct push_queue *q)
 
 	/* Without expiration (0) each is tried, whenever that may be. */
 	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
-		push_dropped(p);
+		push_note_expired(p);
 		push_release(p);
 		return true;
 	}
-	hashes_take(&p->flight, &p->wait, MAILBOXES_MAX);
+	push_hashes_take(&p->flight, &p->wait, MAILBOXES_MAX);
 	build_payload(q, p);
 	sent = apns_send(q->apns, reg_token(p->reg, tok), buf_head(&q->payload),
 	    q->payload.len, p, err);
 	if (sent != APNS_SENT) {
-		hashes_merge(&p->flight, &p->wait);
+		push_hashes_merge(&p->flight, &p->wait);
 		p->wait = p->flight;
 		memset(&p->flight, 0, sizeof(p->flight));
 		if (sent == APNS_NO_AUTH)
@@ -145,11 +145,11 @@ static bool send_first(struct push_queue *q)
 	p->flight_ms = p->wait_ms;
 	p->renewed = false;
 	p->probe_sent = p->probe != NULL;
-	push_to(p, PUSH_IDLE, 0);
+	push_set_state(p, PUSH_IDLE, 0);
 	p->in_flight = true;
 	q->in_flight++;
 	if (p->wait.n > 0) /* more than fit into one */
-		push_to(p, PUSH_READY, 0);
+		push_set_state(p, PUSH_READY, 0);
 	return true;
 }
 
@@ -159,13 +159,13 @@ static void on_pump(void *arg)
 
 	push_check_clock(q);
 	while (q->first != NULL && !loop_timer_is_set(&q->hold) &&
-	       apns_room(q->apns) > 0 && !(q->probing && q->in_flight > 0))
+	       apns_capacity(q->apns) > 0 && !(q->probing && q->in_flight > 0))
 		if (!send_first(q))
 			break;
 	apns_flush(q->apns);
 }
 
-static void on_room(void *arg)
+static void on_capacity(void *arg)
 {
 	struct push_queue *q = arg;
 
@@ -204,7 +204,7 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 	if (p->reg == NULL)
 		release_orphan(p);
 	else
-		push_answered(p, an);
+		push_handle_answer(p, an);
 }
 
 /* --- the owner's --- */
@@ -218,7 +218,7 @@ static void on_drop(void *arg, struct reg *r)
 		return;
 	push_probe_end(p, false, "the registration was removed meanwhile");
 	reg_set_data(r, NULL);
-	push_to(p, PUSH_IDLE, 0);
+	push_set_state(p, PUSH_IDLE, 0);
 	p->reg = NULL;
 	if (!p->in_flight) {
 		push_release(p);
@@ -229,7 +229,7 @@ static void on_drop(void *arg, struct reg *r)
 }
 
 static const struct apns_ops apns_ops = {
-	.room = on_room,
+	.capacity = on_capacity,
 	.answer = on_answer,
 };
 
@@ -261,7 +261,7 @@ static void free_pool(struct push_queue *q)
 	}
 }
 
-static int release_of(void *arg, struct reg *r)
+static int release_reg(void *arg, struct reg *r)
 {
 	struct push *p = reg_data(r);
 
@@ -275,10 +275,10 @@ void push_free(struct push_queue *q)
 {
 	if (q == NULL)
 		return;
-	push_tests_free(q);
+	push_trials_free(q);
 	store_on_drop(q->store, NULL, NULL);
 	apns_free(q->apns);
-	store_each(q->store, release_of, NULL);
+	store_each(q->store, release_reg, NULL);
 	while (q->orphans != NULL)
 		release_orphan(q->orphans);
 	free_pool(q);
@@ -296,8 +296,8 @@ void push_set_cred(struct push_queue *q, struct cred *cred)
 	loop_timer_clear(q->loop, &q->hold);
 	q->auth_gen++;
 	q->renewed_ms = 0;
-	q->undated = false;
-	apns_set_dated(q->apns, true);
+	q->no_expiration = false;
+	apns_set_expiration(q->apns, true);
 	apns_set_cred(q->apns, cred);
 	loop_task_queue(q->loop, &q->pump);
 }
@@ -307,16 +307,16 @@ void push_reconfigure(struct push_queue *q)
 	push_set_cred(q, q->cred);
 }
 
-void push_set_lack(struct push_queue *q, const char *why)
+void push_set_cred_error(struct push_queue *q, const char *why)
 {
-	err_set(q->lack, "%s", why);
+	err_set(q->cred_error, "%s", why);
 }
 
 bool push_is_busy(const struct push_queue *q)
 {
 	return q->in_flight > 0 ||
 	       (q->first != NULL && !loop_timer_is_set(&q->hold) &&
-		   apns_room(q->apns) > 0);
+		   apns_capacity(q->apns) > 0);
 }
 
 size_t push_count(const struct push_queue *q)

@@ -41,7 +41,7 @@ void push_set_cred(struct push_queue *q, struct cred *cred);
 void push_reconfigure(struct push_queue *q);
 /* Why there are no credentials yet, if their files cannot be read; "" if none are
  * set. */
-void push_set_lack(struct push_queue *q, const char *why);
+void push_set_cred_error(struct push_queue *q, const char *why);
 
 /* Something happened in the user's mailbox (UTF-8 name), which others may watch,
  * too.  now: sent at once,
@@ -55,12 +55,12 @@ void push_renewed(const struct reg *r);
 
 /* Tells of one device of a test: Apple's answer, or why there is none, in
  * words.  The end is told with account NULL. */
-typedef void push_now_cb(void *arg, const char *account, const char *token,
+typedef void push_trial_cb(void *arg, const char *account, const char *token,
     bool delivered, const char *words);
 /* Sends a test push to each of the user's devices at once, and tells of each as
  * soon as it is known, in 15 s at most; perhaps within this call. */
-void push_now(struct push_queue *q, const char *user, const char *mailbox,
-    push_now_cb *cb, void *arg);
+void push_trial_start(struct push_queue *q, const char *user,
+    const char *mailbox, push_trial_cb *cb, void *arg);
 
 /* Sends at once what still waits for the rest of its run (shutdown). */
 void push_flush(struct push_queue *q);

@@ -267,5 +267,6 @@ void api_handle_push(struct ask *q, struct http_conn *conn)
 	q->api->tests = t;
 	buf_init(&t->out, PAGE_MAX);
 	buf_add_str(&t->out, "{\"devices\":[");
-	push_now(q->api->queue, user, given ? mailbox : "INBOX", on_tested, t);
+	push_trial_start(
+	    q->api->queue, user, given ? mailbox : "INBOX", on_tested, t);
 }

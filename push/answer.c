@@ -21,14 +21,14 @@
 /* What failed waits together with the new events, ms from now. */
 static void send_again(struct push *p, int64_t ms)
 {
-	hashes_merge(&p->flight, &p->wait);
+	push_hashes_merge(&p->flight, &p->wait);
 	p->wait = p->flight;
 	memset(&p->flight, 0, sizeof(p->flight));
 	p->q->counters.retried++;
 	if (ms > 0)
-		push_to(p, PUSH_PAUSED, ms);
+		push_set_state(p, PUSH_PAUSED, ms);
 	else
-		push_to(p, PUSH_READY, PUSH_FRONT);
+		push_set_state(p, PUSH_READY, PUSH_FRONT);
 }
 
 /* What came meanwhile has its own time. */
@@ -40,8 +40,8 @@ static void send_later(struct push *p, const struct apns_answer *an)
 
 	if ((tried || conf->push_expiration_s != 0) &&
 	    push_is_expired(p->q, p->flight_ms)) {
-		push_dropped(p);
-		push_settle(p);
+		push_note_expired(p);
+		push_finish(p);
 		return;
 	}
 	ms = apns_backoff_ms(conf->retry_min_ms, conf->retry_max_ms, p->tries);
@@ -52,12 +52,12 @@ static void send_later(struct push *p, const struct apns_answer *an)
 	send_again(p, ms > 0 ? ms : 1);
 }
 
-static void act_done(struct push *p, const struct apns_answer *an)
+static void act_delivered(struct push *p, const struct apns_answer *an)
 {
 	(void)an;
 	p->q->counters.delivered++;
-	push_say(LOG_L_DEBUG, p, "delivered to Apple");
-	push_settle(p);
+	push_log(LOG_L_DEBUG, p, "delivered to Apple");
+	push_finish(p);
 }
 
 /* Whether Apple's 410 is about this registration.  Without a timestamp, or if
@@ -76,11 +76,11 @@ static void act_forget(struct push *p, const struct apns_answer *an)
 	struct push_queue *q = p->q;
 
 	if (!is_gone(p, an)) {
-		push_say(LOG_L_DEBUG, p, "registered again since Apple's 410");
-		push_settle(p);
+		push_log(LOG_L_DEBUG, p, "registered again since Apple's 410");
+		push_finish(p);
 		return;
 	}
-	push_say(
+	push_log(
 	    LOG_L_INFO, p, "the device is gone (410): registration removed");
 	q->counters.forgotten++;
 	store_drop(q->store, p->reg); /* on_drop() releases p */
@@ -94,11 +94,11 @@ static void act_suspend(struct push *p, const struct apns_answer *an)
 	    "Apple refuses the device token (%d %s): suspended until the "
 	    "device registers again",
 	    an->status, an->reason);
-	push_say(LOG_L_WARN, p, what);
+	push_log(LOG_L_WARN, p, what);
 	p->q->counters.suspended++;
 	reg_suspend(p->reg);
-	hashes_clear(&p->wait);
-	push_settle(p);
+	push_hashes_clear(&p->wait);
+	push_finish(p);
 }
 
 static void act_hold(struct push *p, const struct apns_answer *an)
@@ -144,7 +144,7 @@ static void act_retry(struct push *p, const struct apns_answer *an)
 		    an->status, an->reason);
 	else
 		err_set(what, "no answer from Apple: will be sent again");
-	push_say(LOG_L_DEBUG, p, what);
+	push_log(LOG_L_DEBUG, p, what);
 	send_later(p, an);
 }
 
@@ -153,18 +153,18 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 	char what[ERR_MAX];
 
 	err_set(what, "dropped: Apple answered %d %s", an->status, an->reason);
-	push_say(LOG_L_WARN, p, what);
+	push_log(LOG_L_WARN, p, what);
 	p->q->counters.dropped++;
-	push_settle(p);
+	push_finish(p);
 }
 
 /* By a clock that is a day late everything has expired already. */
-static void act_undate(struct push *p, const struct apns_answer *an)
+static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
 
 	(void)an;
-	if (q->undated) {
+	if (q->no_expiration) {
 		push_hold(q,
 		    "Apple takes no push, with or without a date of expiration "
 		    "(BadExpirationDate): this machine's clock is probably "
@@ -175,10 +175,10 @@ static void act_undate(struct push *p, const struct apns_answer *an)
 	}
 	log_warn("push: Apple does not take our date of expiration: this "
 		 "machine's clock is probably wrong: sent without");
-	q->undated = true;
-	q->undated_clock_ms = push_clock_ms(q);
+	q->no_expiration = true;
+	q->no_expiration_clock_ms = push_clock_ms(q);
 	q->auth_gen++;
-	apns_set_dated(q->apns, false);
+	apns_set_expiration(q->apns, false);
 	send_again(p, 0);
 }
 
@@ -186,7 +186,7 @@ enum about {
 	ABOUT_PUSH,   /* this one request */
 	ABOUT_DEVICE, /* the registration, under these credentials, which Apple
 		       * takes: a hold is over */
-	ABOUT_US,     /* the credentials */
+	ABOUT_CREDENTIALS, /* the credentials */
 };
 
 /* Apple's answers: first match wins; a NULL reason matches any, one that ends
@@ -197,18 +197,18 @@ static const struct answer {
 	void (*act)(struct push *p, const struct apns_answer *an);
 	enum about about;
 } answers[] = {
-	{ 200, NULL, act_done, ABOUT_PUSH },
+	{ 200, NULL, act_delivered, ABOUT_PUSH },
 	{ 410, "Unregistered", act_forget, ABOUT_DEVICE },
 	{ 410, NULL, act_suspend, ABOUT_DEVICE },
 	{ 400, "BadDeviceToken", act_suspend, ABOUT_DEVICE },
 	{ 400, "DeviceTokenNotForTopic", act_suspend, ABOUT_DEVICE },
-	{ 400, "TopicDisallowed", act_hold, ABOUT_US },
-	{ 400, "MissingTopic", act_hold, ABOUT_US },
-	{ 400, "BadTopic", act_hold, ABOUT_US },
-	{ 400, "BadCertificate*", act_hold, ABOUT_US },
-	{ 400, "BadExpirationDate", act_undate, ABOUT_US },
-	{ 403, "ExpiredProviderToken", act_renew, ABOUT_US },
-	{ 403, NULL, act_hold, ABOUT_US },
+	{ 400, "TopicDisallowed", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "MissingTopic", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadTopic", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadCertificate*", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadExpirationDate", act_omit_expiration, ABOUT_CREDENTIALS },
+	{ 403, "ExpiredProviderToken", act_renew, ABOUT_CREDENTIALS },
+	{ 403, NULL, act_hold, ABOUT_CREDENTIALS },
 	{ 429, NULL, act_retry, ABOUT_PUSH },
 	{ 500, NULL, act_retry, ABOUT_PUSH },
 	{ 0, NULL, act_drop, ABOUT_PUSH },
@@ -255,22 +255,22 @@ static bool is_outdated(const struct push *p, enum about about)
 	       (about == ABOUT_DEVICE && p->renewed);
 }
 
-static void act_on(struct push *p, const struct apns_answer *an)
+static void handle_reason(struct push *p, const struct apns_answer *an)
 {
 	const struct answer *row = find_answer(an);
 
 	if ((an->status == 200 || row->about == ABOUT_DEVICE) &&
 	    p->auth_gen == p->q->auth_gen)
-		push_hold_ends(p->q);
+		push_hold_end(p->q);
 	if (is_outdated(p, row->about)) {
-		push_say(LOG_L_DEBUG, p, "an answer to what was before");
+		push_log(LOG_L_DEBUG, p, "an answer to what was before");
 		send_again(p, 0);
 	} else {
 		row->act(p, an);
 	}
 }
 
-void push_answered(struct push *p, const struct apns_answer *an)
+void push_handle_answer(struct push *p, const struct apns_answer *an)
 {
 
 	switch (an->outcome) {
@@ -281,7 +281,7 @@ void push_answered(struct push *p, const struct apns_answer *an)
 		act_retry(p, an);
 		break;
 	case APNS_ANSWERED:
-		act_on(p, an);
+		handle_reason(p, an);
 		break;
 	}
 }

@@ -30,7 +30,7 @@ bool push_clock_stepped(const struct push_queue *q, int64_t since_ms)
 }
 
 /* Sets the timer to the end of the hold, or to the next look at the clock. */
-static void hold_on(struct push_queue *q)
+static void set_hold_timer(struct push_queue *q)
 {
 	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
 
@@ -47,7 +47,7 @@ void push_on_hold_over(void *arg)
 		log_info("push: the clock was set: tried again at once");
 		push_renew_auth(q);
 	} else if (loop_now_ms(q->loop) < q->hold_until_ms) {
-		hold_on(q);
+		set_hold_timer(q);
 		return;
 	}
 	q->probing = true;
@@ -76,10 +76,10 @@ void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
 	q->hold_ms = pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS;
 	q->hold_until_ms = loop_now_ms(q->loop) + q->hold_ms;
 	q->hold_clock_ms = push_clock_ms(q);
-	hold_on(q);
+	set_hold_timer(q);
 }
 
-void push_hold_ends(struct push_queue *q)
+void push_hold_end(struct push_queue *q)
 {
 	if (q->hold_ms == 0)
 		return;
@@ -96,17 +96,18 @@ void push_check_clock(struct push_queue *q)
 	if (loop_timer_is_set(&q->hold) &&
 	    push_clock_stepped(q, q->hold_clock_ms))
 		loop_timer_set(q->loop, &q->hold, 0);
-	if (q->undated && push_clock_stepped(q, q->undated_clock_ms)) {
-		q->undated = false;
-		apns_set_dated(q->apns, true);
+	if (q->no_expiration &&
+	    push_clock_stepped(q, q->no_expiration_clock_ms)) {
+		q->no_expiration = false;
+		apns_set_expiration(q->apns, true);
 	}
 }
 
 const char *push_trouble(struct push_queue *q)
 {
 	if (cred_kind(q->cred) == CRED_NONE)
-		return q->lack[0] != '\0'
-			   ? q->lack
+		return q->cred_error[0] != '\0'
+			   ? q->cred_error
 			   : "no credentials: set keyFileP8, "
 			     "certificateFilePem or certificateFileP12";
 	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)

@@ -29,16 +29,16 @@ struct push {
 	struct reg *reg;	  /* NULL: dropped while in flight */
 	struct push *prev, *next; /* ready list; next: pool, orphans */
 	struct loop_timer timer;
-	struct hashes wait, flight;
+	struct push_hashes wait, flight;
 	int64_t wait_ms, flight_ms; /* the newest event of each */
 	unsigned auth_gen;     /* credentials and JWT of the one in flight */
 	unsigned tries;	       /* failures in a row */
-	enum push_state state; /* changed only by push_to() */
+	enum push_state state; /* changed only by push_set_state() */
 	bool listed;	       /* in the ready list */
 	bool in_flight;
-	bool renewed;	     /* the device registered since that was sent */
-	bool probe_sent;     /* the one in flight is the probe's */
-	struct probe *probe; /* of push_now(), NULL: none */
+	bool renewed;	 /* the device registered since that was sent */
+	bool probe_sent; /* the one in flight is the probe's */
+	struct push_probe *probe; /* of push_trial_start(), NULL: none */
 };
 
 struct push_queue {
@@ -59,17 +59,17 @@ struct push_queue {
 	int64_t hold_until_ms, hold_clock_ms; /* its end; see clock_ms() */
 	bool probing; /* one at a time until Apple accepts again */
 	char trouble[ERR_MAX], date_trouble[ERR_MAX];
-	char lack[ERR_MAX]; /* why there are no credentials yet */
+	char cred_error[ERR_MAX]; /* why there are no credentials yet */
 	/* counts the credentials, and what we changed because of an answer to
 	 * the last ones */
 	unsigned auth_gen;
 	/* for ExpiredProviderToken; 0: never.  And the clock then. */
 	int64_t renewed_ms, renewed_clock_ms;
 	/* Apple refused our apns-expiration: none until the clock is set */
-	bool undated;
-	int64_t undated_clock_ms;
+	bool no_expiration;
+	int64_t no_expiration_clock_ms;
 	struct push_counters counters;
-	struct push_test *tests; /* of push_now() */
+	struct push_trial *trials; /* of push_trial_start() */
 	/* push_probe_end(), which the queue does not know */
 	void (*probe_end)(struct push *p, bool delivered, const char *words);
 };
@@ -79,30 +79,30 @@ struct push_queue {
 /* The one place where a push changes its state.  ms: for the states that wait
  * for a timer; PUSH_FRONT for PUSH_READY: before the others, its turn was
  * already. */
-void push_to(struct push *p, enum push_state to, int64_t ms);
+void push_set_state(struct push *p, enum push_state to, int64_t ms);
 #define PUSH_FRONT (-1)
 
 /* The registration's push, made if there is none. */
 struct push *push_get(struct push_queue *q, struct reg *r);
 void push_release(struct push *p);
 /* The answered push is over; what waited meanwhile goes on. */
-void push_settle(struct push *p);
+void push_finish(struct push *p);
 /* Adds the registration's i-th mailbox to what waits. */
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
 void push_add_hash(struct push *p, const unsigned char *hash);
 /* Adds `"<hex>",` for each before `to`. */
-void push_add_hashes(
-    struct buf *b, const struct hashes *s, unsigned from, unsigned to);
+void push_write_hashes(
+    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to);
 /* Whether its pushes name the mailbox; without, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
 /* MD5 of what the device makes of its spelling of a mailbox's name. */
-void push_hash(const char *name, unsigned char hash[HASH_LEN]);
+void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN]);
 /* Logs about one registration. */
-void push_say(enum log_level level, const struct push *p, const char *what);
+void push_log(enum log_level level, const struct push *p, const char *what);
 /* Whether an event is too old to be of use. */
 bool push_is_expired(const struct push_queue *q, int64_t event_ms);
 /* Logs and counts it. */
-void push_dropped(struct push *p);
+void push_note_expired(struct push *p);
 
 /* --- push/hold.c --- */
 
@@ -110,7 +110,7 @@ void push_dropped(struct push *p);
  * not 0.  Logged once, healthz says why. */
 void push_hold(struct push_queue *q, const char *why, int64_t pause_ms);
 /* Apple accepts them (again). */
-void push_hold_ends(struct push_queue *q);
+void push_hold_end(struct push_queue *q);
 void push_on_hold_over(void *arg);
 /* The next request gets a new JWT. */
 void push_renew_auth(struct push_queue *q);
@@ -127,11 +127,11 @@ void push_check_clock(struct push_queue *q);
 void push_probe_end(struct push *p, bool delivered, const char *words);
 void push_probe_answered(struct push *p, const struct apns_answer *an);
 /* Nobody is told any more. */
-void push_tests_free(struct push_queue *q);
+void push_trials_free(struct push_queue *q);
 
 /* --- push/answer.c --- */
 
 /* Does what Apple's answer to the push in flight asks for. */
-void push_answered(struct push *p, const struct apns_answer *an);
+void push_handle_answer(struct push *p, const struct apns_answer *an);
 
 #endif

@@ -24,7 +24,7 @@ static const char *const state_names[] = {
 
 /* --- the ready list --- */
 
-static void list_add(struct push *p, bool front)
+static void ready_add(struct push *p, bool front)
 {
 	struct push_queue *q = p->q;
 
@@ -38,7 +38,7 @@ static void list_add(struct push *p, bool front)
 	loop_task_queue(q->loop, &q->pump);
 }
 
-static void list_remove(struct push *p)
+static void ready_remove(struct push *p)
 {
 	struct push_queue *q = p->q;
 
@@ -53,7 +53,7 @@ static void list_remove(struct push *p)
 
 static void on_timer(void *arg);
 
-void push_to(struct push *p, enum push_state to, int64_t ms)
+void push_set_state(struct push *p, enum push_state to, int64_t ms)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
 
@@ -63,7 +63,7 @@ void push_to(struct push *p, enum push_state to, int64_t ms)
 		    state_names[p->state], state_names[to]);
 	p->state = to;
 	loop_timer_clear(p->q->loop, &p->timer);
-	list_remove(p);
+	ready_remove(p);
 	switch (to) {
 	case PUSH_IDLE:
 		break;
@@ -72,7 +72,7 @@ void push_to(struct push *p, enum push_state to, int64_t ms)
 		loop_timer_set(p->q->loop, &p->timer, ms);
 		break;
 	case PUSH_READY:
-		list_add(p, ms < 0);
+		ready_add(p, ms < 0);
 		break;
 	}
 }
@@ -103,9 +103,9 @@ void push_release(struct push *p)
 
 	if (p->probe != NULL)
 		q->probe_end(p, false, "dropped: could not be sent");
-	push_to(p, PUSH_IDLE, 0);
-	hashes_clear(&p->wait);
-	hashes_clear(&p->flight);
+	push_set_state(p, PUSH_IDLE, 0);
+	push_hashes_clear(&p->wait);
+	push_hashes_clear(&p->flight);
 	if (p->reg != NULL)
 		reg_set_data(p->reg, NULL);
 	p->next = q->pool;
@@ -113,19 +113,19 @@ void push_release(struct push *p)
 	q->count--;
 }
 
-void push_settle(struct push *p)
+void push_finish(struct push *p)
 {
-	hashes_clear(&p->flight);
+	push_hashes_clear(&p->flight);
 	p->tries = 0;
 	if (p->wait.n == 0)
 		push_release(p);
 	else if (p->state == PUSH_READY)
-		list_add(p, false);
+		ready_add(p, false);
 }
 
 static void on_timer(void *arg)
 {
-	push_to(arg, PUSH_READY, 0);
+	push_set_state(arg, PUSH_READY, 0);
 }
 
 /* --- what waits --- */
@@ -133,7 +133,7 @@ static void on_timer(void *arg)
 /* iOS decodes the name that it spelled in modified UTF-7 and hashes its UTF-8;
  * what is not modified UTF-7 (from a session with UTF8=ACCEPT) it takes as it
  * is.  Nearly all mail is for one mailbox. */
-void push_hash(const char *name, unsigned char hash[HASH_LEN])
+void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
 {
 	char utf8[REG_NAME_MAX];
 	int n;
@@ -153,9 +153,9 @@ void push_hash(const char *name, unsigned char hash[HASH_LEN])
 }
 
 /* Drops what the registration does not watch any more. */
-static void prune(struct push *p)
+static void prune_waiting(struct push *p)
 {
-	struct hashes current = { 0 }, rest = { 0 };
+	struct push_hashes current = { 0 }, rest = { 0 };
 	unsigned char hash[HASH_LEN];
 	const char *name = NULL;
 	unsigned i;
@@ -163,21 +163,21 @@ static void prune(struct push *p)
 	for (i = 0; i < reg_n_mailboxes(p->reg); i++) {
 		name =
 		    i == 0 ? reg_mailbox(p->reg, 0) : reg_mailbox_after(name);
-		push_hash(name, hash);
-		hashes_add(&current, hash);
+		push_hash_mailbox(name, hash);
+		push_hashes_add(&current, hash);
 	}
 	for (i = 0; i < p->wait.n; i++)
-		if (hashes_has(&current, hashes_at(&p->wait, i)))
-			hashes_add(&rest, hashes_at(&p->wait, i));
-	hashes_clear(&current);
-	hashes_clear(&p->wait);
+		if (push_hashes_has(&current, push_hashes_at(&p->wait, i)))
+			push_hashes_add(&rest, push_hashes_at(&p->wait, i));
+	push_hashes_clear(&current);
+	push_hashes_clear(&p->wait);
 	p->wait = rest;
 }
 
 void push_add_hash(struct push *p, const unsigned char *hash)
 {
-	if (hashes_add(&p->wait, hash) && p->wait.n > WAIT_MAX)
-		prune(p);
+	if (push_hashes_add(&p->wait, hash) && p->wait.n > WAIT_MAX)
+		prune_waiting(p);
 }
 
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
@@ -186,15 +186,15 @@ void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
 	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
 
-	push_hash(reg_mailbox(r, mailbox), hash);
+	push_hash_mailbox(reg_mailbox(r, mailbox), hash);
 	push_add_hash(p, hash);
 	p->wait_ms = loop_now_ms(q->loop);
 	if (!first)
 		q->counters.merged++;
 	if (p->state == PUSH_IDLE && !now)
-		push_to(p, PUSH_DELAYED, q->conf->delay_s * 1000);
+		push_set_state(p, PUSH_DELAYED, q->conf->delay_s * 1000);
 	else if (p->state == PUSH_IDLE || (p->state == PUSH_DELAYED && now))
-		push_to(p, PUSH_READY, 0);
+		push_set_state(p, PUSH_READY, 0);
 }
 
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
@@ -209,22 +209,22 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 	}
 }
 
-void push_add_hashes(
-    struct buf *b, const struct hashes *s, unsigned from, unsigned to)
+void push_write_hashes(
+    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to)
 {
 	char item[HASH_LEN * 2 + 3] = "\"";
 
 	item[sizeof(item) - 2] = '"';
 	item[sizeof(item) - 1] = ',';
 	for (; from < to; from++) {
-		text_hex_write(hashes_at(s, from), HASH_LEN, item + 1);
+		text_hex_write(push_hashes_at(s, from), HASH_LEN, item + 1);
 		buf_add(b, item, sizeof(item));
 	}
 }
 
 /* --- logging --- */
 
-void push_say(enum log_level level, const struct push *p, const char *what)
+void push_log(enum log_level level, const struct push *p, const char *what)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
 
@@ -240,9 +240,9 @@ bool push_is_expired(const struct push_queue *q, int64_t event_ms)
 	       q->conf->push_expiration_s * 1000;
 }
 
-void push_dropped(struct push *p)
+void push_note_expired(struct push *p)
 {
-	push_say(
+	push_log(
 	    LOG_L_WARN, p, "dropped: could not be sent before pushExpiration");
 	p->q->counters.dropped++;
 }

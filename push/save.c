@@ -64,8 +64,8 @@ static void flush_lines(struct saver *s)
 	buf_reset(b);
 }
 
-static void save_line(struct saver *s, struct reg *r, const struct hashes *set,
-    unsigned from, int64_t age_s)
+static void save_line(struct saver *s, struct reg *r,
+    const struct push_hashes *set, unsigned from, int64_t age_s)
 {
 	unsigned to = set->n - from > LINE_HASHES ? from + LINE_HASHES : set->n;
 	char tok[REG_TOKEN_MAX + 1];
@@ -78,7 +78,7 @@ static void save_line(struct saver *s, struct reg *r, const struct hashes *set,
 	json_write_str(b, reg_account(r));
 	buf_add_fmt(b, ",\"token\":\"%s\",\"age\":%lld,\"hashes\":[",
 	    reg_token(r, tok), (long long)age_s);
-	push_add_hashes(b, set, from, to);
+	push_write_hashes(b, set, from, to);
 	b->len--; /* the last comma */
 	buf_add_str(b, "]}\n");
 	if (!b->failed)
@@ -89,8 +89,8 @@ static void save_line(struct saver *s, struct reg *r, const struct hashes *set,
 	b->failed = false;
 }
 
-static void save_hashes(
-    struct saver *s, struct reg *r, const struct hashes *set, int64_t event_ms)
+static void save_hashes(struct saver *s, struct reg *r,
+    const struct push_hashes *set, int64_t event_ms)
 {
 	int64_t age_s = (loop_now_ms(s->q->loop) - event_ms) / 1000;
 	unsigned i;
@@ -99,7 +99,7 @@ static void save_hashes(
 		save_line(s, r, set, i, age_s);
 }
 
-static int save_of(void *arg, struct reg *r)
+static int save_reg(void *arg, struct reg *r)
 {
 	struct saver *s = arg;
 	const struct push *p = reg_data(r);
@@ -136,7 +136,7 @@ static int write_all(struct saver *s, const char *aside, const char *path)
 	s->fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (s->fd < 0)
 		return -1;
-	store_each(s->q->store, save_of, s);
+	store_each(s->q->store, save_reg, s);
 	flush_lines(s);
 	if (s->error != 0)
 		rc = ftruncate(s->fd, s->size);
@@ -208,7 +208,7 @@ static struct reg *find_reg(struct push_queue *q, const struct json *j)
 }
 
 /* Before 0.2.0 the name was hashed as it was spelled, which no phone knows. */
-static void mend_hash(const struct reg *r, unsigned char *hash)
+static void fix_old_hash(const struct reg *r, unsigned char *hash)
 {
 	unsigned char old[HASH_LEN];
 	const char *name = NULL;
@@ -220,7 +220,7 @@ static void mend_hash(const struct reg *r, unsigned char *hash)
 			continue;
 		tls_md5(name, strlen(name), old);
 		if (memcmp(old, hash, HASH_LEN) == 0) {
-			push_hash(name, hash);
+			push_hash_mailbox(name, hash);
 			return;
 		}
 	}
@@ -250,7 +250,7 @@ static bool load_line(struct push_queue *q, const struct json *j)
 	for (t = list + 1, i = 0; i < list->size; i++, t++) {
 		read_hash(j, t, hash);
 		if (age == NULL)
-			mend_hash(r, hash);
+			fix_old_hash(r, hash);
 		push_add_hash(p, hash);
 	}
 	if (p->wait.n == 0) { /* of a list that is no more */
@@ -262,7 +262,7 @@ static bool load_line(struct push_queue *q, const struct json *j)
 	event_ms = loop_now_ms(q->loop) - age_s * 1000;
 	if (p->state == PUSH_IDLE || event_ms > p->wait_ms)
 		p->wait_ms = event_ms;
-	push_to(p, PUSH_READY, 0);
+	push_set_state(p, PUSH_READY, 0);
 	return true;
 }
 

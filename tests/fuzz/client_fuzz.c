@@ -106,8 +106,8 @@ void push_renewed(const struct reg *r)
 	(void)r;
 }
 
-void push_now(struct push_queue *q, const char *user, const char *mailbox,
-    push_now_cb *told, void *arg)
+void push_trial_start(struct push_queue *q, const char *user,
+    const char *mailbox, push_trial_cb *told, void *arg)
 {
 	(void)q;
 	(void)mailbox;

@@ -57,7 +57,7 @@ void apns_free(struct apns *a)
 	(void)a;
 }
 
-uint32_t apns_room(const struct apns *a)
+uint32_t apns_capacity(const struct apns *a)
 {
 	(void)a;
 	return room;
@@ -120,7 +120,7 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	(void)cred;
 }
 
-void apns_set_dated(struct apns *a, bool is_dated)
+void apns_set_expiration(struct apns *a, bool is_dated)
 {
 	(void)a;
 	dated = is_dated;
@@ -379,7 +379,7 @@ static void test_burst_is_two_pushes(void **state)
 static void make_room(void)
 {
 	room = 1;
-	ops->room(ops_arg);
+	ops->capacity(ops_arg);
 	run_tasks();
 }
 
@@ -1087,7 +1087,7 @@ static void test_queue_is_bounded(void **state)
 		notify("alice", "INBOX", i % 3 == 0);
 	expect_counts(0, 2);
 	room = 10;
-	ops->room(ops_arg);
+	ops->capacity(ops_arg);
 	run_tasks();
 	expect_counts(2, 2);
 }
@@ -1276,7 +1276,7 @@ static void test_long_records_are_kept(void **state)
 	restart();
 	expect_counts(5, 5);
 	room = 1;
-	ops->room(ops_arg);
+	ops->capacity(ops_arg);
 	run_tasks();
 	for (i = 5; i < 20; i++)
 		answer(i, 200, "");
