@@ -40,7 +40,7 @@ enum route_flag {
 static const struct route {
 	const char *path;
 	unsigned methods, flags;
-	void (*handle)(struct ask *q, struct http_conn *conn);
+	void (*handle)(struct api_request *rq, struct http_conn *conn);
 } routes[] = {
 	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
 	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
@@ -90,56 +90,57 @@ static unsigned method_bits(const struct http_str *method)
 	return 0;
 }
 
-static void serve(struct ask *q, const struct route *r, struct http_conn *conn)
+static void call_handler(
+    struct api_request *rq, const struct route *r, struct http_conn *conn)
 {
-	if (r->flags & R_CRED && cred_kind(q->api->cred) == CRED_NONE)
-		api_reply_text(conn, 503, push_trouble(q->api->queue));
-	else if (r->flags & R_JSON && api_ask_parse(q) < 0)
-		api_reply_text(conn, 400, q->err);
+	if (r->flags & R_CRED && cred_kind(rq->api->cred) == CRED_NONE)
+		api_reply_text(conn, 503, push_trouble(rq->api->queue));
+	else if (r->flags & R_JSON && api_body_parse(rq) < 0)
+		api_reply_text(conn, 400, rq->err);
 	else
-		r->handle(q, conn);
-	if (q->err[0] != '\0')
-		q->api->counters.refused++;
+		r->handle(rq, conn);
+	if (rq->err[0] != '\0')
+		rq->api->counters.refused++;
 }
 
-/* 0, or the answer's status, with q->err set if it is not 401. */
-static int refusal(struct ask *q, const struct route *r)
+/* 0, or the answer's status, with rq->err set if it is not 401. */
+static int refusal(struct api_request *rq, const struct route *r)
 {
-	if (api_is_foreign(q->api, q->req, q->err))
+	if (api_is_foreign(rq->api, rq->req, rq->err))
 		return 403;
 	if ((r == NULL || !(r->flags & R_OPEN)) &&
-	    !api_is_authorized(q->api, q->req)) {
-		api_say_wrong_password(q->api, q->req);
+	    !api_is_authorized(rq->api, rq->req)) {
+		api_log_wrong_password(rq->api, rq->req);
 		return 401;
 	}
-	if (r == NULL || !(r->flags & R_ADMIN) || api_is_admin(q->req))
+	if (r == NULL || !(r->flags & R_ADMIN) || api_is_admin(rq->req))
 		return 0;
-	api_say_not_admin(q->req, q->err);
+	api_explain_admin_only(rq->req, rq->err);
 	return 403;
 }
 
 void api_handle(
     struct http_conn *conn, const struct http_request *req, void *arg)
 {
-	struct ask q = { .api = arg, .req = req };
+	struct api_request rq = { .api = arg, .req = req };
 	const struct route *r = find_route(req);
-	int status = refusal(&q, r);
+	int status = refusal(&rq, r);
 
 	if (status != 0)
-		q.api->counters.denied++;
+		rq.api->counters.denied++;
 	if (status == 401)
 		http_reply(conn, 401, TEXT,
 		    "WWW-Authenticate: Basic realm=\"xapsd\"\r\n",
 		    "wrong or missing user and password\n", 35);
 	else if (status != 0)
-		api_reply_text(conn, status, q.err);
+		api_reply_text(conn, status, rq.err);
 	else if (r == NULL)
 		api_reply_text(conn, 404, "no such path");
 	else if ((method_bits(&req->method) & r->methods) == 0)
 		http_reply(
 		    conn, 405, TEXT, allow(r->methods), "wrong method\n", 13);
 	else
-		serve(&q, r, conn);
+		call_handler(&rq, r, conn);
 }
 
 /* --- the owner's --- */
@@ -214,7 +215,7 @@ void api_free(struct api *a)
 	if (a == NULL)
 		return;
 	wipe_password(a);
-	api_tests_free(a);
+	api_trials_free(a);
 	free(a->toks);
 	buf_free(&a->names);
 	buf_free(&a->out);

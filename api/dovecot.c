@@ -97,7 +97,7 @@ struct reg_text {
 };
 
 static int decode_registration(
-    struct ask *q, struct reg_text *text, struct reg_spec *spec)
+    struct api_request *rq, struct reg_text *text, struct reg_spec *spec)
 {
 	const struct {
 		const char *key;
@@ -113,14 +113,14 @@ static int decode_registration(
 	size_t i;
 
 	for (i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-		if (api_ask_string(
-			q, strings[i].key, strings[i].to, strings[i].size) < 0)
+		if (api_body_string(
+			rq, strings[i].key, strings[i].to, strings[i].size) < 0)
 			return -1;
-	if (api_ask_mailboxes(q, "Mailboxes", &spec->n_mailboxes) < 0 ||
-	    api_ask_bool(q, "MailboxesAcknowledged", &spec->acked) < 0)
+	if (api_body_mailboxes(rq, "Mailboxes", &spec->n_mailboxes) < 0 ||
+	    api_body_bool(rq, "MailboxesAcknowledged", &spec->acked) < 0)
 		return -1;
-	spec->mailboxes = q->api->mailboxes;
-	if (api_ask_canonical(q, "Canonical", spec) < 0)
+	spec->mailboxes = rq->api->mailboxes;
+	if (api_body_canonical(rq, "Canonical", spec) < 0)
 		return -1;
 	spec->user = text->user;
 	spec->account = text->account;
@@ -128,31 +128,31 @@ static int decode_registration(
 	wrong = check_registration(spec, text->subtopic);
 	if (wrong == NULL)
 		return 0;
-	err_set(q->err, "%s", wrong);
+	err_set(rq->err, "%s", wrong);
 	return -1;
 }
 
-void api_handle_register(struct ask *q, struct http_conn *conn)
+void api_handle_register(struct api_request *rq, struct http_conn *conn)
 {
 	struct reg_text text;
 	struct reg_spec spec = { 0 };
 	const struct reg *r;
 	char err[ERR_MAX];
 
-	if (decode_registration(q, &text, &spec) < 0) {
-		api_reply_text(conn, 400, q->err);
+	if (decode_registration(rq, &text, &spec) < 0) {
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	r = api_register(q->api, &spec, err);
+	r = api_register(rq->api, &spec, err);
 	if (r == NULL)
 		api_reply_text(conn, 503, err);
 	else
-		api_reply_registered(q->api, conn, API_REPLY_TOPIC, r);
+		api_reply_registered(rq->api, conn, API_REPLY_TOPIC, r);
 }
 
 /* --- POST /notify and the ox driver --- */
 
-static void answer_notify(struct ask *q, struct http_conn *conn,
+static void answer_notify(struct api_request *rq, struct http_conn *conn,
     const char *user, const char *owner, const char *mailbox, bool now)
 {
 	const char *wrong = check_names(user, mailbox);
@@ -161,11 +161,11 @@ static void answer_notify(struct ask *q, struct http_conn *conn,
 		wrong = "owner must be 1 to 255 bytes of UTF-8 without control "
 			"characters";
 	if (wrong != NULL) {
-		err_set(q->err, "%s", wrong);
-		api_reply_text(conn, 400, q->err);
+		err_set(rq->err, "%s", wrong);
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	switch (api_notify(q->api, user, owner, mailbox, now)) {
+	switch (api_notify(rq->api, user, owner, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -179,34 +179,34 @@ static void answer_notify(struct ask *q, struct http_conn *conn,
 	}
 }
 
-void api_handle_notify(struct ask *q, struct http_conn *conn)
+void api_handle_notify(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
 	char owner[REG_OWNER_MAX + 1];
 	bool now = false, has_owner;
 
-	if (api_ask_string(q, "Username", user, sizeof(user)) < 0 ||
-	    api_ask_optional(q, "Owner", owner, sizeof(owner), &has_owner) <
+	if (api_body_string(rq, "Username", user, sizeof(user)) < 0 ||
+	    api_body_optional(rq, "Owner", owner, sizeof(owner), &has_owner) <
 		0 ||
-	    api_ask_string(q, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
-	    api_ask_events(q, &now) < 0)
-		api_reply_text(conn, 400, q->err);
+	    api_body_string(rq, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
+	    api_body_events(rq, &now) < 0)
+		api_reply_text(conn, 400, rq->err);
 	else
 		answer_notify(
-		    q, conn, user, has_owner ? owner : user, mailbox, now);
+		    rq, conn, user, has_owner ? owner : user, mailbox, now);
 }
 
-void api_handle_ox(struct ask *q, struct http_conn *conn)
+void api_handle_ox(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
 	char event[64];
 
-	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
-	    api_ask_string(q, "folder", mailbox, sizeof(mailbox)) < 0 ||
-	    api_ask_string(q, "event", event, sizeof(event)) < 0)
-		api_reply_text(conn, 400, q->err);
+	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
+	    api_body_string(rq, "folder", mailbox, sizeof(mailbox)) < 0 ||
+	    api_body_string(rq, "event", event, sizeof(event)) < 0)
+		api_reply_text(conn, 400, rq->err);
 	else
-		answer_notify(q, conn, user, user, mailbox,
+		answer_notify(rq, conn, user, user, mailbox,
 		    strcasecmp(event, "messageNew") == 0);
 }
 
@@ -221,11 +221,11 @@ static void reply_error(struct http_conn *conn, const char *reason)
 }
 
 /* What is missing, or NULL. */
-static const char *missing(const struct line_request *rq)
+static const char *missing(const struct api_line *rq)
 {
 	if (rq->user == NULL)
 		return "dovecot-username is missing";
-	if (rq->verb == LINE_NOTIFY)
+	if (rq->verb == API_LINE_NOTIFY)
 		return rq->mailbox == NULL ? "dovecot-mailbox is missing"
 					   : NULL;
 	if (rq->account == NULL)
@@ -240,9 +240,9 @@ static const char *missing(const struct line_request *rq)
 
 /* That plugin does not send the `mailbox` lines to the phone: not acked. */
 static void line_register(
-    struct api *a, struct http_conn *conn, const struct line_request *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *rq)
 {
-	const struct line_list *boxes = &rq->mailboxes;
+	const struct api_line_list *boxes = &rq->mailboxes;
 	struct reg_spec spec = {
 		.user = rq->user,
 		.account = rq->account,
@@ -272,10 +272,10 @@ static void line_register(
 
 /* That nobody is to be woken is no error: that plugin would log each. */
 static void line_notify(
-    struct api *a, struct http_conn *conn, const struct line_request *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *rq)
 {
 	bool now =
-	    rq->events.n == 0 || line_list_has(&rq->events, "MessageNew");
+	    rq->events.n == 0 || api_line_list_has(&rq->events, "MessageNew");
 	const char *wrong = check_names(rq->user, rq->mailbox);
 
 	if (wrong != NULL) {
@@ -288,7 +288,7 @@ static void line_notify(
 }
 
 static void line_serve(
-    struct api *a, struct http_conn *conn, const struct line_request *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *rq)
 {
 	const char *wrong = missing(rq);
 
@@ -297,7 +297,7 @@ static void line_serve(
 		reply_error(conn, wrong);
 	} else if (cred_kind(a->cred) == CRED_NONE) {
 		reply_error(conn, push_trouble(a->queue));
-	} else if (rq->verb == LINE_REGISTER) {
+	} else if (rq->verb == API_LINE_REGISTER) {
 		line_register(a, conn, rq);
 	} else {
 		line_notify(a, conn, rq);
@@ -307,7 +307,7 @@ static void line_serve(
 void api_handle_line(
     struct http_conn *conn, const struct http_line *line, void *arg)
 {
-	struct line_request rq;
+	struct api_line rq;
 	struct api *a = arg;
 	char err[ERR_MAX], *room;
 
@@ -319,7 +319,7 @@ void api_handle_line(
 		return;
 	}
 	room = xmalloc(line->len + 1);
-	if (line_parse(line->text, line->len, room, &rq, err) < 0) {
+	if (api_line_parse(line->text, line->len, room, &rq, err) < 0) {
 		a->counters.refused++;
 		reply_error(conn, err);
 	} else {

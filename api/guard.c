@@ -11,7 +11,7 @@
 #include "io.h"
 #include "tls.h"
 
-#define SAY_MS 60000 /* the same thing is logged once in so long */
+#define LOG_INTERVAL_MS 60000 /* the same thing is logged once in so long */
 
 #define SHOWN_MAX 80 /* characters of a Host or an Origin in a message */
 
@@ -44,30 +44,31 @@ static bool is_v4(const unsigned char ip[16])
 }
 
 /* The place of an address in the table, or one that is free; NULL if neither. */
-static struct api_knock *find_knock(
+static struct api_login_failures *find_login_failures(
     struct api *a, const unsigned char ip[16], int64_t now_ms)
 {
-	struct api_knock *k, *unused = NULL;
+	struct api_login_failures *k, *unused = NULL;
 
-	for (k = a->knocks; k < a->knocks + API_KNOCKS; k++) {
+	for (k = a->login_failures; k < a->login_failures + API_LOGIN_FAILURES;
+	     k++) {
 		if (k->until_ms != 0 && memcmp(k->ip, ip, 16) == 0)
 			return k;
 		if (k->until_ms <= now_ms)
 			unused = k;
 	}
 	if (unused != NULL) {
-		*unused = (struct api_knock){ 0 };
+		*unused = (struct api_login_failures){ 0 };
 		memcpy(unused->ip, ip, 16);
 	}
 	return unused;
 }
 
 /* Of more addresses than the table has in a minute only the count grows. */
-void api_say_wrong_password(struct api *a, const struct http_request *req)
+void api_log_wrong_password(struct api *a, const struct http_request *req)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
 	struct io_address from;
-	struct api_knock *k;
+	struct api_login_failures *k;
 	char shown[IO_IP_MAX];
 
 	if (req->authorization.len == 0 ||
@@ -76,7 +77,7 @@ void api_say_wrong_password(struct api *a, const struct http_request *req)
 	/* Whoever has one address of an IPv6 network has them all. */
 	if (!is_v4(from.ip))
 		memset(from.ip + 8, 0, 8);
-	k = find_knock(a, from.ip, now_ms);
+	k = find_login_failures(a, from.ip, now_ms);
 	if (k == NULL)
 		return;
 	if (k->until_ms > now_ms) {
@@ -91,7 +92,7 @@ void api_say_wrong_password(struct api *a, const struct http_request *req)
 	else
 		log_warn("http: wrong user or password from %s", shown);
 	k->n = 0;
-	k->until_ms = now_ms + SAY_MS;
+	k->until_ms = now_ms + LOG_INTERVAL_MS;
 }
 
 /* --- Host and Origin --- */
@@ -206,16 +207,17 @@ static int shown_len(const struct http_str *s)
 	return s->len < SHOWN_MAX ? (int)s->len : SHOWN_MAX;
 }
 
-static void say_refused(
+static void log_refused(
     struct api *a, const struct http_request *req, const char *why)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
 	char shown[IO_IP_MAX] = "?";
 	struct io_address from;
 
-	if (a->refusal_said_ms != 0 && now_ms - a->refusal_said_ms < SAY_MS)
+	if (a->refusal_logged_ms != 0 &&
+	    now_ms - a->refusal_logged_ms < LOG_INTERVAL_MS)
 		return;
-	a->refusal_said_ms = now_ms;
+	a->refusal_logged_ms = now_ms;
 	if (io_get_address(req->io, true, &from))
 		io_show_ip(from.ip, shown);
 	log_warn("http: refused a request from %s: %s", shown, why);
@@ -243,7 +245,7 @@ bool api_is_foreign(
 		    shown_len(&req->origin), req->origin.p);
 	else
 		return false;
-	say_refused(a, req, why);
+	log_refused(a, req, why);
 	return true;
 }
 
@@ -255,7 +257,7 @@ bool api_is_admin(const struct http_request *req)
 	       (req->uid == 0 || req->uid == geteuid());
 }
 
-void api_say_not_admin(const struct http_request *req, char why[ERR_MAX])
+void api_explain_admin_only(const struct http_request *req, char why[ERR_MAX])
 {
 	static const char folder[] = "/admin/";
 	const struct passwd *pw = geteuid() != 0 ? getpwuid(geteuid()) : NULL;

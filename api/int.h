@@ -41,13 +41,13 @@ struct api_counters {
 };
 
 /* An address that sent wrong passwords. */
-struct api_knock {
+struct api_login_failures {
 	unsigned char ip[16];
 	int64_t until_ms; /* not logged again before; 0 unused */
 	unsigned n;	  /* since it was */
 };
 
-#define API_KNOCKS 32 /* lines a minute at most */
+#define API_LOGIN_FAILURES 32 /* lines a minute at most */
 
 struct api {
 	struct loop *loop;
@@ -60,7 +60,7 @@ struct api {
 	int64_t started_ms;
 	struct api_counters counters;
 	bool store_is_full;	  /* the last registration; logged once */
-	struct admin_test *tests; /* test pushes under way */
+	struct api_trial *trials; /* test pushes under way */
 	/* the request at hand */
 	struct json_tok *toks;
 	size_t toks_cap;
@@ -69,12 +69,12 @@ struct api {
 	struct reg_canonical canonical[REG_MAILBOXES_MAX];
 	struct buf out;
 	char *authorization; /* "Basic …", NULL: not asked for */
-	struct api_knock knocks[API_KNOCKS];
-	int64_t refusal_said_ms; /* of a foreign request; 0 never */
+	struct api_login_failures login_failures[API_LOGIN_FAILURES];
+	int64_t refusal_logged_ms; /* of a foreign request; 0 never */
 };
 
 /* One request being decoded; err is the text of a 400. */
-struct ask {
+struct api_request {
 	struct api *api;
 	const struct http_request *req;
 	struct json j;
@@ -95,32 +95,34 @@ void api_reply_durable(struct api *a, struct http_conn *conn,
 
 bool api_is_authorized(const struct api *a, const struct http_request *req);
 /* Logs it, once a minute and address at most. */
-void api_say_wrong_password(struct api *a, const struct http_request *req);
+void api_log_wrong_password(struct api *a, const struct http_request *req);
 /* Over TCP, for a Host that is not ours or from another site's web page: why is
  * what to answer.  Logs it once a minute. */
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX]);
 /* Root or the daemon's own user, over the Unix socket. */
 bool api_is_admin(const struct http_request *req);
-void api_say_not_admin(const struct http_request *req, char why[ERR_MAX]);
+void api_explain_admin_only(const struct http_request *req, char why[ERR_MAX]);
 
-/* --- api/body.c: each returns 0, or -1 with q->err set --- */
+/* --- api/body.c: each returns 0, or -1 with rq->err set --- */
 
 /* The body is a JSON object. */
-int api_ask_parse(struct ask *q);
-int api_ask_string(struct ask *q, const char *key, char *out, size_t size);
+int api_body_parse(struct api_request *rq);
+int api_body_string(
+    struct api_request *rq, const char *key, char *out, size_t size);
 /* *given_r: whether it is there at all (then as above). */
-int api_ask_optional(
-    struct ask *q, const char *key, char *out, size_t size, bool *given_r);
-int api_ask_bool(struct ask *q, const char *key, bool *v_r);
+int api_body_optional(struct api_request *rq, const char *key, char *out,
+    size_t size, bool *given_r);
+int api_body_bool(struct api_request *rq, const char *key, bool *v_r);
 /* 0 if it is not there. */
-int api_ask_number(struct ask *q, const char *key, int64_t *v_r);
+int api_body_number(struct api_request *rq, const char *key, int64_t *v_r);
 /* The names land in api->names, pointers to them in api->mailboxes. */
-int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r);
+int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r);
 /* After that: whose the spec's mailboxes are, if it is said. */
-int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec);
+int api_body_canonical(
+    struct api_request *rq, const char *key, struct reg_spec *spec);
 /* True if one of the names is MessageNew, or there is none at all. */
-int api_ask_events(struct ask *q, bool *now_r);
+int api_body_events(struct api_request *rq, bool *now_r);
 /* Points api->mailboxes at n <= REG_MAILBOXES_MAX strings, one after the other,
  * each with its NUL. */
 void api_set_mailboxes(struct api *a, const char *first, size_t n);
@@ -135,22 +137,22 @@ const struct reg *api_register(
 enum push_result api_notify(struct api *a, const char *user, const char *owner,
     const char *mailbox, bool now);
 
-void api_handle_register(struct ask *q, struct http_conn *conn);
-void api_handle_notify(struct ask *q, struct http_conn *conn);
-void api_handle_ox(struct ask *q, struct http_conn *conn);
+void api_handle_register(struct api_request *rq, struct http_conn *conn);
+void api_handle_notify(struct api_request *rq, struct http_conn *conn);
+void api_handle_ox(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/status.c --- */
 
-void api_handle_healthz(struct ask *q, struct http_conn *conn);
-void api_handle_status(struct ask *q, struct http_conn *conn);
-void api_handle_metrics(struct ask *q, struct http_conn *conn);
+void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
+void api_handle_status(struct api_request *rq, struct http_conn *conn);
+void api_handle_metrics(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/admin.c --- */
 
-void api_handle_list(struct ask *q, struct http_conn *conn);
-void api_handle_forget(struct ask *q, struct http_conn *conn);
-void api_handle_import(struct ask *q, struct http_conn *conn);
-void api_handle_push(struct ask *q, struct http_conn *conn);
-void api_tests_free(struct api *a);
+void api_handle_list(struct api_request *rq, struct http_conn *conn);
+void api_handle_forget(struct api_request *rq, struct http_conn *conn);
+void api_handle_import(struct api_request *rq, struct http_conn *conn);
+void api_handle_push(struct api_request *rq, struct http_conn *conn);
+void api_trials_free(struct api *a);
 
 #endif

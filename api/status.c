@@ -95,7 +95,8 @@ static uint64_t figure(const struct figures *f, const struct figure *row)
 	return *(const uint64_t *)(const void *)((const char *)f + row->at);
 }
 
-static void look(struct api *a, struct figures *f, struct apns_status *st)
+static void collect_figures(
+    struct api *a, struct figures *f, struct apns_status *st)
 {
 	memset(st, 0, sizeof(*st));
 	push_get_apns(a->queue, st);
@@ -129,9 +130,9 @@ static void reply_out(struct api *a, struct http_conn *conn, const char *type)
 		    conn, 200, type, NULL, buf_head(&a->out), a->out.len);
 }
 
-void api_handle_healthz(struct ask *q, struct http_conn *conn)
+void api_handle_healthz(struct api_request *rq, struct http_conn *conn)
 {
-	const char *trouble = push_trouble(q->api->queue);
+	const char *trouble = push_trouble(rq->api->queue);
 
 	api_reply_text(conn, trouble == NULL ? 200 : 503,
 	    trouble == NULL ? "ok" : trouble);
@@ -171,7 +172,7 @@ static void write_status(struct api *a, struct buf *b)
 	struct figures f;
 	size_t i;
 
-	look(a, &f, &st);
+	collect_figures(a, &f, &st);
 	buf_reset(b);
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
@@ -190,12 +191,12 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_str(b, "}\n");
 }
 
-void api_handle_status(struct ask *q, struct http_conn *conn)
+void api_handle_status(struct api_request *rq, struct http_conn *conn)
 {
-	struct buf *b = &q->api->out;
+	struct buf *b = &rq->api->out;
 
-	write_status(q->api, b);
-	reply_out(q->api, conn, JSON);
+	write_status(rq->api, b);
+	reply_out(rq->api, conn, JSON);
 }
 
 void api_log_status(struct api *a)
@@ -210,19 +211,19 @@ void api_log_status(struct api *a)
 
 /* --- /metrics: Prometheus' text format 0.0.4 --- */
 
-void api_handle_metrics(struct ask *q, struct http_conn *conn)
+void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 {
 	static const char *const types[] = {
 		[GAUGE] = "gauge",
 		[COUNTER] = "counter",
 		[TIMESTAMP] = "gauge",
 	};
-	struct buf *b = &q->api->out;
+	struct buf *b = &rq->api->out;
 	const struct figure *row;
 	struct apns_status st;
 	struct figures f;
 
-	look(q->api, &f, &st);
+	collect_figures(rq->api, &f, &st);
 	buf_reset(b);
 	buf_add_fmt(b,
 	    "# HELP xapsd_info Versions, as labels.\n"
@@ -237,5 +238,5 @@ void api_handle_metrics(struct ask *q, struct http_conn *conn)
 		    row->name, row->help, row->name, types[row->type],
 		    row->name, (unsigned long long)figure(&f, row));
 	}
-	reply_out(q->api, conn, "text/plain; version=0.0.4");
+	reply_out(rq->api, conn, "text/plain; version=0.0.4");
 }
