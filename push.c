@@ -13,19 +13,20 @@
 #include "mem.h"
 #include "store.h"
 
-/* Mailboxes named in one push: APNs takes 4 KiB, one costs 35 bytes; the rest
- * goes with the next. */
+/* Mailboxes named in one push: APNs takes 4 KiB, each needs 35 bytes; the rest
+ * goes into the next push. */
 #define MAILBOXES_MAX 100
 
 /* 4 KiB is Apple's limit; account ids are at most 200 bytes, escaped 400. */
 #define PAYLOAD_MAX 4096
 
-/* After we could not even sign: a router's clock is set by NTP any moment. */
+/* Pause after a JWT could not be signed: on a router NTP may set the clock at any
+ * moment. */
 #define NO_AUTH_MS (10 * 1000)
 
 /* --- events --- */
 
-/* The phone may have several folders that are this mailbox. */
+/* Several of the device's folders may be this mailbox. */
 static void notify_reg(struct push_queue *q, struct reg *r, const char *owner,
     const char *mailbox, int i, bool now)
 {
@@ -33,7 +34,7 @@ static void notify_reg(struct push_queue *q, struct reg *r, const char *owner,
 		push_add(q, r, (size_t)i, now);
 }
 
-/* Devices of others that watch this mailbox of the owner's. */
+/* Notifies other users' devices that watch this mailbox of the owner's. */
 static bool notify_watchers(
     struct push_queue *q, const char *owner, const char *mailbox, bool now)
 {
@@ -69,7 +70,7 @@ enum push_result push_notify(
 			result = PUSH_NO_MAILBOX;
 		if (reg_suspended(r))
 			continue;
-		/* Without names the phone looks into INBOX only. */
+		/* Without names the phone only checks INBOX. */
 		if (!push_names_mailboxes(q, r) &&
 		    strcasecmp(mailbox, "INBOX") != 0)
 			continue;
@@ -116,14 +117,14 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	assert(!b->failed);
 }
 
-/* False: nothing more can be sent now. */
+/* Returns false if nothing more can be sent now. */
 static bool send_first(struct push_queue *q)
 {
 	struct push *p = q->first;
 	char tok[REG_TOKEN_MAX + 1], err[ERR_MAX];
 	enum apns_sent sent;
 
-	/* Without expiration (0) each is tried, whenever that may be. */
+	/* Without pushExpiration (0) each is tried once, however late. */
 	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
 		push_note_expired(p);
 		push_release(p);
@@ -148,7 +149,7 @@ static bool send_first(struct push_queue *q)
 	push_set_state(p, PUSH_IDLE, 0);
 	p->in_flight = true;
 	q->in_flight++;
-	if (p->wait.n > 0) /* more than fit into one */
+	if (p->wait.n > 0) /* more mailboxes than fit into one push */
 		push_set_state(p, PUSH_READY, 0);
 	return true;
 }

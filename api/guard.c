@@ -2,7 +2,6 @@
 #include "api/int.h"
 
 #include <pwd.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>

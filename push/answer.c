@@ -1,4 +1,4 @@
-/* push/answer.c - what Apple's answer means for a registration: one table. */
+/* push/answer.c - what Apple's answers mean for a push and its registration. */
 #include "push/int.h"
 
 #include <string.h>
@@ -9,16 +9,16 @@
 #include "conf.h"
 #include "store.h"
 
-/* Apple wants a JWT renewed no more often. */
+/* Apple allows a new JWT every 20 minutes. */
 #define RENEW_MIN_MS (20 * 60 * 1000)
 
-/* A server that asks for more has made a mistake. */
+/* A larger Retry-After is taken for a mistake of the server's. */
 #define RETRY_AFTER_MAX_S (60 * 60)
 
-/* Clocks are not that exact. */
+/* Difference between clocks that says nothing. */
 #define CLOCK_SLACK_S (60 * 60)
 
-/* What failed waits together with the new events, ms from now. */
+/* Merges the failed push with what waits, to be sent ms from now. */
 static void send_again(struct push *p, int64_t ms)
 {
 	push_hashes_merge(&p->flight, &p->wait);
@@ -31,7 +31,7 @@ static void send_again(struct push *p, int64_t ms)
 		push_set_state(p, PUSH_READY, PUSH_FRONT);
 }
 
-/* What came meanwhile has its own time. */
+/* The age of the failed events counts: those that wait are newer. */
 static void send_later(struct push *p, const struct apns_answer *an)
 {
 	const struct conf *conf = p->q->conf;
@@ -60,9 +60,9 @@ static void act_delivered(struct push *p, const struct apns_answer *an)
 	push_finish(p);
 }
 
-/* Whether Apple's 410 is about this registration.  Without a timestamp, or if
- * ours is from a clock that ran ahead, we go by the order of events: it is older
- * than the push. */
+/* Whether Apple's 410 applies to this registration, and not to an earlier one of
+ * the same device.  Without a timestamp, or if ours is from a clock that was
+ * ahead, it applies: the device registered before the push was sent. */
 static bool is_gone(const struct push *p, const struct apns_answer *an)
 {
 	int64_t now_s = (int64_t)time(NULL), time_s = reg_time_s(p->reg);
@@ -104,7 +104,6 @@ static void act_suspend(struct push *p, const struct apns_answer *an)
 static void act_hold(struct push *p, const struct apns_answer *an)
 {
 	char why[ERR_MAX];
-
 	const char *words = apns_reason_words(an->reason);
 
 	err_set(why, "Apple refuses our credentials (%d %s)%s%s", an->status,
@@ -113,8 +112,8 @@ static void act_hold(struct push *p, const struct apns_answer *an)
 	send_again(p, 0);
 }
 
-/* Many may be answered so for one JWT: the first answer renews it, the others
- * are outdated then. */
+/* Many requests may get this answer for one JWT: the first answer renews it, the
+ * others are outdated then. */
 static void act_renew(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
@@ -158,7 +157,7 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 	push_finish(p);
 }
 
-/* By a clock that is a day late everything has expired already. */
+/* If our clock is a day behind every push has expired already. */
 static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
@@ -183,14 +182,13 @@ static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 }
 
 enum about {
-	ABOUT_PUSH,   /* this one request */
-	ABOUT_DEVICE, /* the registration, under these credentials, which Apple
-		       * takes: a hold is over */
+	ABOUT_PUSH,	   /* this request only */
+	ABOUT_DEVICE,	   /* the registration; the credentials were accepted */
 	ABOUT_CREDENTIALS, /* the credentials */
 };
 
-/* Apple's answers: first match wins; a NULL reason matches any, one that ends
- * in '*' its start.  500 stands for every 5xx, 0 for all else. */
+/* The first match wins.  Reason NULL matches any; a trailing '*' matches any rest.
+ * Status 500 matches every 5xx, 0 everything. */
 static const struct answer {
 	int status;
 	const char *reason;
@@ -238,7 +236,7 @@ static const struct answer *find_answer(const struct apns_answer *an)
 	return row;
 }
 
-/* Once at once; a server that goes on refusing gets pauses. */
+/* The first time it is sent again at once, later after pauses. */
 static void act_unprocessed(struct push *p, const struct apns_answer *an)
 {
 	if (p->tries++ == 0)
@@ -247,8 +245,8 @@ static void act_unprocessed(struct push *p, const struct apns_answer *an)
 		send_later(p, an);
 }
 
-/* An answer to earlier credentials, or from before the device came back, says
- * nothing about those of now: the push goes out again with them. */
+/* An answer to earlier credentials, or to a push from before the device registered
+ * again, says nothing about the current ones: the push is sent again. */
 static bool is_outdated(const struct push *p, enum about about)
 {
 	return (about != ABOUT_PUSH && p->auth_gen != p->q->auth_gen) ||
@@ -263,7 +261,8 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	    p->auth_gen == p->q->auth_gen)
 		push_hold_end(p->q);
 	if (is_outdated(p, row->about)) {
-		push_log(LOG_L_DEBUG, p, "an answer to what was before");
+		push_log(LOG_L_DEBUG, p,
+		    "the answer is outdated: will be sent again");
 		send_again(p, 0);
 	} else {
 		row->act(p, an);
@@ -272,7 +271,6 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 
 void push_handle_answer(struct push *p, const struct apns_answer *an)
 {
-
 	switch (an->outcome) {
 	case APNS_UNPROCESSED:
 		act_unprocessed(p, an);

@@ -1,8 +1,8 @@
 /* push/hashes.c - small sets of MD5 hashes.
  *
- * Two or more have an index behind them: open addressing, half empty, each slot
- * a place counted from 1.  MD5 is random enough to be its own hash; names that
- * were chosen to collide cost a walk along the set, which is bounded. */
+ * Two or more are followed by an index: open addressing, half empty, each slot a
+ * position counted from 1.  MD5 is its own hash; names that were chosen to
+ * collide cost a walk along the set, which is bounded. */
 #include "push/hashes.h"
 
 #include <stdint.h>
@@ -18,7 +18,7 @@ const unsigned char *push_hashes_at(const struct push_hashes *s, unsigned i)
 	return s->more != NULL ? s->more[i] : s->one;
 }
 
-/* Where the hash has its slot, or would have it. */
+/* The hash's slot, or the free one where it would be. */
 static uint16_t *slot_of(const struct push_hashes *s, const unsigned char *hash)
 {
 	uint16_t *slots = (uint16_t *)(void *)(s->more + s->cap);

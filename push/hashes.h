@@ -7,19 +7,19 @@
 #define HASH_LEN 16
 
 /* In the order in which they were added.  One is the usual number and needs no
- * memory.  All zero is the empty set. */
+ * allocation.  All zero is the empty set. */
 struct push_hashes {
-	unsigned char (*more)[HASH_LEN]; /* all of them once there are two,
-					  * cap of them, and their index */
+	unsigned char (*more)[HASH_LEN]; /* NULL with less than two; cap
+					  * of them, and their index */
 	unsigned char one[HASH_LEN];
 	unsigned n, cap;
 };
 
 const unsigned char *push_hashes_at(const struct push_hashes *s, unsigned i);
 bool push_hashes_has(const struct push_hashes *s, const unsigned char *hash);
-/* False if it was there already.  The owner keeps the number within 65,535. */
+/* False if it was there already.  The caller keeps the number below 65,536. */
 bool push_hashes_add(struct push_hashes *s, const unsigned char *hash);
-/* Empty again, memory freed. */
+/* Empties it and frees its memory. */
 void push_hashes_clear(struct push_hashes *s);
 /* Moves up to max of from into to, which is empty. */
 void push_hashes_take(

@@ -1,5 +1,5 @@
-/* push/hold.c - Apple refuses our credentials, or the clock is wrong: everything
- * waits, and is tried again from time to time. */
+/* push/hold.c - when Apple refuses our credentials, or the clock is wrong, all
+ * sending pauses and is tried again later. */
 #include "push/int.h"
 
 #include <stdlib.h>
@@ -9,14 +9,14 @@
 #include "apns.h"
 #include "cred.h"
 
-/* Pauses after Apple refused our credentials: an operator has to act. */
+/* Pauses after Apple refused our credentials, which somebody has to correct. */
 #define HOLD_MIN_MS (60 * 1000)
 #define HOLD_MAX_MS (60 * 60 * 1000)
 
-/* A JWT carries the time, as does the date of expiration: while they are refused
- * a clock that has been set is noticed this soon.  Jumps under STEP_MS change
- * nothing for either. */
-#define HOLD_LOOK_MS (60 * 1000)
+/* JWT and apns-expiration depend on the wall clock: while they are refused we check
+ * this often whether it was set.  Steps below STEP_MS make no difference to
+ * either. */
+#define HOLD_CHECK_MS (60 * 1000)
 #define STEP_MS (60 * 1000)
 
 int64_t push_clock_ms(const struct push_queue *q)
@@ -29,13 +29,13 @@ bool push_clock_stepped(const struct push_queue *q, int64_t since_ms)
 	return llabs(push_clock_ms(q) - since_ms) > STEP_MS;
 }
 
-/* Sets the timer to the end of the hold, or to the next look at the clock. */
+/* Sets the timer to the end of the hold, or to the next check of the clock. */
 static void set_hold_timer(struct push_queue *q)
 {
 	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
 
-	if (ms > HOLD_LOOK_MS)
-		ms = HOLD_LOOK_MS;
+	if (ms > HOLD_CHECK_MS)
+		ms = HOLD_CHECK_MS;
 	loop_timer_set(q->loop, &q->hold, ms);
 }
 
@@ -90,7 +90,6 @@ void push_hold_end(struct push_queue *q)
 	loop_timer_clear(q->loop, &q->hold);
 }
 
-/* The clock was set: what it spoilt is over. */
 void push_check_clock(struct push_queue *q)
 {
 	if (loop_timer_is_set(&q->hold) &&

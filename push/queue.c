@@ -3,7 +3,6 @@
 #include "push/int.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "conf.h"
 #include "mem.h"
@@ -11,8 +10,9 @@
 #include "text.h"
 #include "tls.h"
 
-/* What waits for one registration: it watches no more mailboxes.  Hashes of an
- * earlier list, which the device does not know any more, make room. */
+/* Hashes that wait for one registration: it watches no more mailboxes.  Above it
+ * those of an earlier list are removed, as the device does not know them any
+ * more. */
 #define WAIT_MAX REG_MAILBOXES_MAX
 
 static const char *const state_names[] = {
@@ -130,9 +130,9 @@ static void on_timer(void *arg)
 
 /* --- what waits --- */
 
-/* iOS decodes the name that it spelled in modified UTF-7 and hashes its UTF-8;
- * what is not modified UTF-7 (from a session with UTF8=ACCEPT) it takes as it
- * is.  Nearly all mail is for one mailbox. */
+/* iOS decodes the name from modified UTF-7 and hashes it as UTF-8; a name that is
+ * not modified UTF-7 (from a session with UTF8=ACCEPT) is hashed as it is.  INBOX
+ * is by far the most frequent: its MD5 is a constant. */
 void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
 {
 	char utf8[REG_NAME_MAX];
@@ -152,7 +152,7 @@ void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
 		tls_md5(name, strlen(name), hash);
 }
 
-/* Drops what the registration does not watch any more. */
+/* Removes what the registration does not watch any more. */
 static void prune_waiting(struct push *p)
 {
 	struct push_hashes current = { 0 }, rest = { 0 };

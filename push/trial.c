@@ -1,19 +1,18 @@
-/* push/trial.c - test pushes on request: who asked hears what became of each. */
+/* push/trial.c - test pushes on request, each with a report of its result. */
 #include "push/int.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 #include "apns.h"
 #include "mem.h"
 #include "store.h"
 
-/* Somebody waits in front of a terminal. */
+/* Somebody is waiting at a terminal. */
 #define TRIAL_MS 15000
 
 struct push_trial {
-	struct push_trial *next; /* in queue.tests */
+	struct push_trial *next; /* in queue.trials */
 	struct push_queue *q;
 	struct push_probe *probes;
 	push_trial_cb *cb;
@@ -28,7 +27,7 @@ struct push_probe {
 	struct push *push;
 };
 
-/* --- the end of a probe, of a test --- */
+/* --- the end of a probe and of a trial --- */
 
 static void report(const struct push_trial *t, const struct reg *r,
     bool delivered, const char *words)
@@ -77,7 +76,7 @@ void push_probe_end(struct push *p, bool delivered, const char *words)
 	t = pr->test;
 	report(t, p->reg, delivered, words);
 	probe_free(pr);
-	/* While push_trial_start() still looks for devices its timer is not set. */
+	/* Until push_trial_start() has seen all devices the timer is not set. */
 	if (t->probes == NULL && loop_timer_is_set(&t->timer))
 		trial_end(t);
 }
@@ -107,7 +106,7 @@ void push_probe_answered(struct push *p, const struct apns_answer *an)
 	push_probe_end(p, false, words);
 }
 
-/* --- the beginning --- */
+/* --- start --- */
 
 static void on_timeout(void *arg)
 {
@@ -129,7 +128,7 @@ static void on_timeout(void *arg)
 	trial_end(t);
 }
 
-/* Why this device cannot be tested, NULL if it can. */
+/* The reason why this device cannot be tested, NULL if it can. */
 static const char *find_obstacle(struct push_queue *q, const struct reg *r,
     const char *mailbox, int *mailbox_r)
 {
@@ -137,7 +136,7 @@ static const char *find_obstacle(struct push_queue *q, const struct reg *r,
 	const char *trouble = push_trouble(q);
 
 	*mailbox_r = reg_match(r, mailbox);
-	if (*mailbox_r < 0) /* a folder of somebody else's, perhaps */
+	if (*mailbox_r < 0) /* perhaps another owner's */
 		*mailbox_r = reg_spelled(r, mailbox);
 	if (trouble != NULL)
 		return trouble;
@@ -165,7 +164,7 @@ static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 	t->probes = pr;
 	p->probe = pr;
 	p->probe_sent = false;
-	/* A pause after a failure ends here: somebody wants to know. */
+	/* A pause after a failure ends: somebody wants the result now. */
 	if (p->state == PUSH_PAUSED)
 		push_set_state(p, PUSH_READY, 0);
 	push_add(t->q, r, (size_t)mailbox, true);
