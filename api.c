@@ -1,4 +1,4 @@
-/* api.c - what Dovecot asks: decode, validate, answer. */
+/* api.c - routes and access, and the parts of api together. */
 #include "api/int.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "mem.h"
 #include "text.h"
 
-/* --- who may ask what --- */
+/* --- routes --- */
 
 enum method {
 	M_GET = 1,
@@ -29,10 +29,10 @@ static const struct {
 };
 
 enum route_flag {
-	R_JSON = 1,  /* the body is decoded first */
-	R_CRED = 2,  /* of no use without credentials */
+	R_JSON = 1,  /* the body is JSON */
+	R_CRED = 2,  /* needs credentials for Apple */
 	R_OPEN = 4,  /* without authentication */
-	R_ADMIN = 8, /* for the command line: not there over TCP */
+	R_ADMIN = 8, /* for the command line: 404 over TCP */
 };
 
 static const struct route {
@@ -53,7 +53,7 @@ static const struct route {
 	{ "/admin/push", M_POST, R_ADMIN | R_JSON, api_handle_push },
 };
 
-/* The header line of a 405. */
+/* A 405's header line. */
 static const char *allow(unsigned bits)
 {
 	return bits & M_GET   ? "Allow: GET, HEAD\r\n"
@@ -101,7 +101,8 @@ static void call_handler(
 		rq->api->counters.refused++;
 }
 
-/* 0, or the answer's status, with rq->err set if it is not 401. */
+/* Returns 0 if the request is allowed, else the status of the answer, with rq->err
+ * set if it is not 401. */
 static int refusal(struct api_request *rq, const struct route *r)
 {
 	if (api_is_foreign(rq->api, rq->req, rq->err))
@@ -141,7 +142,7 @@ void api_handle(
 		call_handler(&rq, r, conn);
 }
 
-/* --- the owner's --- */
+/* --- for the owner --- */
 
 static char *basic_authorization(const char *user, const char *password)
 {
@@ -194,10 +195,10 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	a->queue = queue;
 	a->cred = cred;
 	a->started_ms = loop_now_ms(l);
-	/* All names of one request: its body's size and a NUL each, with owner
-	 * and canonical name. */
+	/* All names in a body, and a NUL for each mailbox, owner and canonical
+	 * name. */
 	buf_init(&a->names, HTTP_BODY_MAX + 3 * REG_MAILBOXES_MAX);
-	buf_init(&a->out, 64 * 1024); /* our own words: /metrics has 8 KiB */
+	buf_init(&a->out, 64 * 1024); /* /metrics has 8 KiB */
 	store_set_topic(store, cred_topic(cred));
 	api_set_password(a);
 	return a;

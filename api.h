@@ -21,19 +21,19 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 /* No reply may wait for the disk any more: call commit_sync() before. */
 void api_free(struct api *a);
 
-/* The http_server's handler; arg is the struct api. */
+/* Handles a request to the http_server; arg is the struct api. */
 void api_handle(
     struct http_conn *conn, const struct http_request *req, void *arg);
 
-/* The same for its lines. */
+/* Handles a line of the first-generation plugin. */
 void api_handle_line(
     struct http_conn *conn, const struct http_line *line, void *arg);
-/* Goes on with other credentials. */
+/* Continues with other credentials. */
 void api_set_cred(struct api *a, const struct cred *cred);
 /* For the count of clients in the status; may be NULL. */
 void api_set_server(struct api *a, const struct http_server *server);
 
-/* User and password were changed in the configuration. */
+/* Takes user and password from the configuration, after it was read again. */
 void api_set_password(struct api *a);
 
 /* Logs the status (SIGUSR1). */

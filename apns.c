@@ -1,4 +1,4 @@
-/* apns.c - Apple's connection: request headers, reconnect, back-off. */
+/* apns.c - the connection to Apple: requests, timeouts, reconnecting. */
 #include "apns.h"
 
 #include <assert.h>
@@ -18,45 +18,46 @@
 /* APNs allows 1,000 concurrent streams; more would only wait there. */
 #define STREAMS_MAX 1000
 
-/* Handed to the socket's buffer at once; the rest waits in the engine, whose own
- * ceiling notices a server that reads nothing. */
+/* Bytes in the socket's buffer; the rest waits in h2, whose own ceiling notices a
+ * server that does not read. */
 #define OUT_STEP (64 * 1024)
 
 #define IDLE_PING_MS (10 * 60 * 1000)
-/* APNs answers within 100 ms: after OVERDUE_MS without an answer a PING asks
- * whether the peer lives, after PONG_MS more it does not.  Both are at most a
+/* APNs answers within 100 ms: after OVERDUE_MS without an answer we send a PING,
+ * and after PONG_MS more without one we give the connection up.  Both are at most a
  * third of pushTimeout, which is also the limit for opening a connection (TCP,
  * TLS and the first SETTINGS together). */
 #define OVERDUE_MS 5000
 #define PONG_MS 10000
 
-/* One address may not use up the time when others wait for their turn. */
+/* Time for one address while others have not been tried yet. */
 #define OPENING_MS 5000
 
-/* An address that has taken TCP is not overtaken for so long. */
+/* After TCP has connected the next address is not tried for so long. */
 #define HOPEFUL_MS 1000
 
-/* Not worth a number in the log. */
+/* A shorter wait is logged as "at once". */
 #define SOON_MS 100
 
-/* SETTINGS and no more, so often in a row: other addresses may do better. */
+/* After so many connections in a row that gave only SETTINGS another address is
+ * preferred. */
 #define USELESS_MAX 4
 
-/* A connection that lived so long was a good one, answers or not. */
+/* A connection that lasted so long does not count as a failure. */
 #define GOOD_MS 60000
 
 #define PRODUCTION_HOST "api.push.apple.com"
 #define SANDBOX_HOST "api.sandbox.push.apple.com"
 #define DEFAULT_PORT 443
 
-/* Digits taken of Retry-After: more mean the same. */
+/* Larger values of Retry-After make no difference. */
 #define RETRY_AFTER_MAX 999999999
 
 enum apns_conn_state {
 	APNS_CONN_OPENING,  /* TCP, TLS */
-	APNS_CONN_SETTINGS, /* waiting for the server's first */
+	APNS_CONN_SETTINGS, /* waiting for the server's SETTINGS */
 	APNS_CONN_UP,
-	APNS_CONN_DRAINING, /* GOAWAY: only answers come */
+	APNS_CONN_DRAINING, /* no more requests; waits for answers */
 	APNS_CONN_CLOSED,
 };
 
@@ -68,7 +69,7 @@ static const char *const state_names[] = {
 	[APNS_CONN_CLOSED] = "closed",
 };
 
-/* A request under way, in its connection's order of sending. */
+/* A request under way; a connection has them in order of sending. */
 struct apns_request {
 	struct apns_request *prev, *next;
 	struct apns_conn *conn;
@@ -80,7 +81,7 @@ struct apns_request {
 
 struct apns_conn {
 	struct apns *a;
-	struct apns_conn *next; /* among the opening or the draining ones */
+	struct apns_conn *next; /* in apns.opening or apns.draining */
 	struct io_addr addr;
 	struct io *io;
 	struct h2 *h2;
@@ -89,8 +90,8 @@ struct apns_conn {
 	struct loop_timer timer;
 	struct loop_task flush;
 	int64_t opened_ms, heard_ms;
-	int64_t ping_sent_ms; /* when the last PING went out */
-	int64_t full_ms;      /* since when there is no room; 0: there is */
+	int64_t ping_sent_ms;
+	int64_t full_ms; /* since when no request can be sent; 0: one can */
 	bool answered;
 };
 
@@ -104,16 +105,16 @@ struct apns {
 	int port;
 	struct io_dialer *dialer;
 	struct apns_conn
-	    *opening;	       /* to several addresses, the youngest first */
+	    *opening;	       /* one for each address tried, latest first */
 	struct apns_conn *cur; /* up */
 	struct apns_conn *draining;
-	/* the failure of this round that got furthest */
+	/* of this round's failed attempts the one that got furthest */
 	char *reason;
 	int reason_stage;
 	struct loop_timer redial;
-	unsigned failures;  /* connections in a row that were no use */
-	bool had_capacity;  /* when the owner last looked */
-	bool no_expiration; /* no apns-expiration */
+	unsigned failures;  /* useless connections in a row */
+	bool had_capacity;  /* at the last check */
+	bool no_expiration; /* leave out apns-expiration */
 	struct apns_request *free_requests;
 	char *last_error;
 	uint64_t connections, resumed;
@@ -169,7 +170,7 @@ static void request_end(
 	a->ops->answer(a->arg, owner, answer);
 }
 
-/* --- the engine's callbacks --- */
+/* --- callbacks of h2 --- */
 
 static void on_header(void *arg, void *owner, const char *name, size_t name_len,
     const char *value, size_t value_len)
@@ -182,7 +183,7 @@ static void on_header(void *arg, void *owner, const char *name, size_t name_len,
 	(void)arg;
 	if (name_len != sizeof(want) - 1 || memcmp(name, want, name_len) != 0)
 		return;
-	/* Seconds only: a date would trust a router's clock. */
+	/* Seconds only: comparing a date needs a correct clock. */
 	if (value_len == 0)
 		return;
 	for (i = 0; i < value_len; i++) {
@@ -210,7 +211,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;
-		/* REFUSED_STREAM: it goes over a new connection. */
+		/* REFUSED_STREAM: it will use a new connection. */
 		if (!h2_is_finished(c->h2))
 			h2_goodbye(c->h2);
 		break;
@@ -226,7 +227,7 @@ static void apns_conn_set_timer(struct apns_conn *c);
 static void apns_conn_unlink(struct apns_conn *c);
 static void close_opening(struct apns *a, bool failed);
 
-/* Of all the connections that are opening the first that got so far is it. */
+/* The first of the opening connections that gets here is used. */
 static void on_ready(void *arg)
 {
 	struct apns_conn *c = arg;
@@ -261,7 +262,7 @@ static void on_goaway(
 		apns_conn_set_state(c, APNS_CONN_DRAINING);
 }
 
-/* That bytes came is all there is to know: heard_ms. */
+/* Nothing to do: heard_ms is set by all that is received. */
 static void on_pong(void *arg)
 {
 	(void)arg;
@@ -277,7 +278,7 @@ static const struct h2_ops h2_ops = {
 
 /* --- pauses --- */
 
-/* lost: NULL if none came up. */
+/* lost: the connection that broke; NULL if none could be opened. */
 static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 {
 	if (lost != NULL &&
@@ -288,7 +289,7 @@ static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 		a->failures++;
 	if (lost != NULL && a->failures > USELESS_MAX)
 		io_dialer_failed(a->dialer, &lost->addr);
-	/* The first loss of a working connection costs no pause. */
+	/* No pause after the first loss of a working connection. */
 	loop_timer_set(a->loop, &a->redial,
 	    lost != NULL && a->failures <= 1
 		? 0
@@ -296,7 +297,7 @@ static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 		      a->failures));
 }
 
-/* --- one connection's end --- */
+/* --- closing --- */
 
 static void apns_conn_free(void *p)
 {
@@ -324,7 +325,7 @@ static void apns_conn_unlink(struct apns_conn *c)
 		unlink_from(&c->a->draining, c);
 }
 
-/* Takes it down; every open request gets its answer. */
+/* Closes it; h2_close() ends all open requests. */
 static void apns_conn_close(struct apns_conn *c)
 {
 	struct buf *rest = c->h2 != NULL ? h2_out(c->h2) : NULL;
@@ -343,8 +344,8 @@ static void apns_conn_close(struct apns_conn *c)
 	loop_defer_free(c->a->loop, c, apns_conn_free);
 }
 
-/* The same words again and again are for debug only: a server that is away for
- * hours gets one line in the log. */
+/* A repeated reason is logged at debug level only: a server that is away for hours
+ * gets one line in the log. */
 static void log_failure(struct apns *a, const char *why)
 {
 	bool again = a->last_error != NULL && strcmp(a->last_error, why) == 0;
@@ -369,7 +370,7 @@ static bool is_opening(const struct apns_conn *c)
 	return c->state == APNS_CONN_OPENING || c->state == APNS_CONN_SETTINGS;
 }
 
-/* Of several addresses' failures the one that came furthest tells most. */
+/* Keeps the reason of the attempt that got furthest: it says most. */
 static void note_failure(struct apns_conn *c, const char *why)
 {
 	struct apns *a = c->a;
@@ -385,8 +386,8 @@ static void note_failure(struct apns_conn *c, const char *why)
 	a->reason = xstrdup(why);
 }
 
-/* failed: their addresses are not tried first the next time; least of all the
- * one that had the most time. */
+/* failed: puts their addresses last for the next time, the oldest attempt's at the
+ * very end. */
 static void close_opening(struct apns *a, bool failed)
 {
 	struct apns_conn *c;
@@ -404,7 +405,7 @@ static void apns_conn_fail(struct apns_conn *c, const char *why)
 	struct io_addr addr = c->addr;
 	char err[ERR_MAX];
 
-	err_set(err, "%s", why); /* why may live in what goes now */
+	err_set(err, "%s", why); /* why may be freed with the connection */
 	if (is_opening(c)) {
 		note_failure(c, err);
 		apns_conn_close(c);
@@ -420,7 +421,7 @@ static void apns_conn_fail(struct apns_conn *c, const char *why)
 	apns_conn_close(c);
 }
 
-/* Only answers are awaited from here on. */
+/* Sends no more requests, only waits for answers. */
 static void apns_conn_drain(struct apns_conn *c)
 {
 	if (c->state != APNS_CONN_DRAINING)
@@ -432,7 +433,8 @@ static void apns_conn_drain(struct apns_conn *c)
 		apns_conn_close(c);
 }
 
-/* A connection that takes no more requests makes place for a new one. */
+/* Replaces a connection that takes no more requests, and closes a draining one
+ * that has no more to wait for. */
 static void apns_conn_retire(struct apns_conn *c)
 {
 	struct apns *a = c->a;
@@ -462,7 +464,7 @@ static void update_capacity(struct apns *a)
 	}
 }
 
-/* Tells the owner when there is room again. */
+/* Calls the owner when requests can be sent again. */
 static void check_capacity(struct apns *a)
 {
 	bool had_capacity = a->had_capacity;
@@ -472,8 +474,7 @@ static void check_capacity(struct apns *a)
 		a->ops->capacity(a->arg);
 }
 
-/* Moves what the engine has ready to the socket; what is too much now comes with
- * IO_DRAINED. */
+/* Moves h2's output to the socket; what does not fit follows on IO_DRAINED. */
 static void apns_conn_flush(struct apns_conn *c)
 {
 	struct buf *from, *to = io_out(c->io);
@@ -573,13 +574,13 @@ static int64_t pong_ms(const struct apns_conn *c)
 	return min64(PONG_MS, c->a->conf->push_timeout_ms / 3);
 }
 
-/* When the peer should be asked whether it lives. */
+/* When a PING should be sent. */
 static int64_t ping_due_ms(const struct apns_conn *c)
 {
 	int64_t due_ms = c->heard_ms + IDLE_PING_MS, sent_ms;
 
 	if (c->first != NULL) {
-		/* One PING for the oldest request, another for the next. */
+		/* One PING for each request that is the oldest. */
 		sent_ms = c->first->sent_ms;
 		if (c->ping_sent_ms <= sent_ms)
 			due_ms = min64(due_ms, sent_ms + overdue_ms(c));
@@ -587,7 +588,7 @@ static int64_t ping_due_ms(const struct apns_conn *c)
 	return due_ms;
 }
 
-/* When something about this connection will be due, loop_now_ms() clock. */
+/* When the timer has something to do, loop_now_ms() clock. */
 static int64_t apns_conn_due_ms(const struct apns_conn *c)
 {
 	int64_t timeout_ms = c->a->conf->push_timeout_ms, due_ms;
@@ -603,7 +604,7 @@ static int64_t apns_conn_due_ms(const struct apns_conn *c)
 	return due_ms;
 }
 
-/* The timer is moved only towards now: a busy connection sets it once and looks
+/* The timer is only ever set earlier: a busy connection sets it once, and checks
  * again when it fires. */
 static void apns_conn_set_timer(struct apns_conn *c)
 {
@@ -648,8 +649,7 @@ static void describe_timeout(struct apns_conn *c, char why[ERR_MAX])
 	    (long long)(ms / 1000));
 }
 
-/* When no other address waits for its turn it may take all the time there
- * is. */
+/* If there are no more addresses to try, it may use all of the time. */
 static void on_opening_timeout(struct apns_conn *c)
 {
 	char why[ERR_MAX];
@@ -660,8 +660,8 @@ static void on_opening_timeout(struct apns_conn *c)
 	apns_conn_fail(c, why);
 }
 
-/* No stream allowed, or the connection's window never given back: another
- * connection may be of use.  What was under way here is over by now. */
+/* The server allows no stream or never opens the window: another connection may
+ * help.  All requests on this one have timed out by now. */
 static bool is_stuck(const struct apns_conn *c, int64_t now_ms)
 {
 	return c->full_ms != 0 && apns_capacity(c->a) == 0 &&
@@ -725,7 +725,7 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	apns_conn_set_timer(c);
 }
 
-/* TLS takes a slow machine longer than RFC 8305 waits. */
+/* On slow machines TLS takes longer than the delay of RFC 8305. */
 static bool is_hopeful(void *arg)
 {
 	const struct apns *a = arg;
@@ -815,7 +815,7 @@ void apns_renew_auth(struct apns *a)
 	cred_renew(a->cred);
 }
 
-/* --- the owner's --- */
+/* --- for the owner --- */
 
 uint32_t apns_capacity(const struct apns *a)
 {
@@ -889,7 +889,7 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 
 static void apns_conn_abandon(struct apns_conn *c)
 {
-	/* The owner goes: nobody wants the answers. */
+	/* The owner is gone: no callbacks. */
 	while (c->first != NULL)
 		request_free(c->first);
 	if (c->h2 != NULL) {
@@ -900,7 +900,7 @@ static void apns_conn_abandon(struct apns_conn *c)
 	apns_conn_unlink(c);
 	loop_timer_clear(c->a->loop, &c->timer);
 	loop_task_cancel(c->a->loop, &c->flush);
-	/* One try: no loop will run to finish it. */
+	/* Only one attempt: the loop may not run any more. */
 	io_flush(c->io);
 	io_close(c->io);
 	apns_conn_free(c);

@@ -1,4 +1,4 @@
-/* api/admin.c - what the command line asks over the Unix socket. */
+/* api/admin.c - requests of the command line over the Unix socket. */
 #include "api/int.h"
 
 #include <stdarg.h>
@@ -9,15 +9,15 @@
 
 #include "mem.h"
 
-/* An answer of many registrations comes in pages of about this size, so that
- * neither memory nor the loop's time grows with their number. */
+/* Many registrations are sent in pages of about this size, so that neither memory
+ * nor the time of one answer grows with their number. */
 #define PAGE_BYTES (64 * 1024)
-/* What a page may run over by: a handful of the longest registrations (2 MB
- * each, of 1,000 escaped names).  The command line reads 16 MiB. */
+/* A page with a few of the longest registrations (2 MB each, of 1,000 escaped
+ * names) is larger.  The command line reads up to 16 MiB. */
 #define PAGE_MAX (15 * 1024 * 1024)
 
-/* Who types names an id or a token by so many of its first characters, which is
- * what `list` shows. */
+/* So many characters of an account id or a token are enough: `list` shows no
+ * more. */
 #define PREFIX_MIN 8
 
 static char *make_json(const char *fmt, ...)
@@ -43,7 +43,7 @@ struct listing {
 	struct buf b;
 };
 
-/* The topic is there if it is not what devices are told now. */
+/* The topic is included if it is not the current one. */
 static void add_reg(void *arg, struct reg *r)
 {
 	struct listing *l = arg;
@@ -224,7 +224,7 @@ static void trial_end(struct api_trial *t)
 		api_reply_text(
 		    t->conn, 404, "no device is registered for this user");
 	else if (t->out.failed)
-		api_reply_text(t->conn, 500, "too many devices to tell of");
+		api_reply_text(t->conn, 500, "too many devices to report");
 	else
 		http_reply(
 		    t->conn, 200, JSON, NULL, buf_head(&t->out), t->out.len);

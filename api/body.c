@@ -1,4 +1,4 @@
-/* api/body.c - decodes what a request's JSON holds. */
+/* api/body.c - decodes the JSON body of a request. */
 #include "api/int.h"
 
 #include <assert.h>
@@ -22,7 +22,7 @@ int api_body_parse(struct api_request *rq)
 	int n;
 
 	for (;;) {
-		/* without tokens it would only count */
+		/* without tokens json_parse() would only count them */
 		jerr.too_many = true;
 		n = a->toks == NULL
 			? -1
@@ -143,7 +143,8 @@ int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r)
 		if (t->type != JSON_STRING ||
 		    json_string(&rq->j, t, name, sizeof(name)) < 0) {
 			err_set(rq->err,
-			    "%s: name %zu is no string or longer than %d bytes",
+			    "%s: name %zu is not a string or longer than %d "
+			    "bytes",
 			    key, i + 1, REG_MAILBOX_MAX);
 			return -1;
 		}
@@ -153,13 +154,13 @@ int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r)
 		}
 		t = rq->j.toks + t->next;
 	}
-	/* Now that the buffer has stopped moving. */
+	/* Only now: the buffer moves while it grows. */
 	api_set_mailboxes(a, (const char *)buf_head(&a->names), list->size);
 	*n_r = list->size;
 	return 0;
 }
 
-/* Adds the string of a member to api->names. */
+/* Appends a member's string to api->names. */
 static bool add_name(struct api_request *rq, const struct json_tok *object,
     const char *key, size_t max)
 {
@@ -170,8 +171,8 @@ static bool add_name(struct api_request *rq, const struct json_tok *object,
 	return len > 0 && buf_add(&rq->api->names, name, (size_t)len + 1);
 }
 
-/* Pointers to the n mailboxes and to what belongs to each: the buffer has stopped
- * moving. */
+/* Sets the pointers to the n mailboxes and their canonical names, when the buffer
+ * does not move any more. */
 static void point_at_canonical(struct api *a, size_t n)
 {
 	const char *p = (const char *)buf_head(&a->names);
@@ -199,8 +200,7 @@ int api_body_canonical(
 	if (list == NULL)
 		return 0;
 	if (list->type != JSON_ARRAY || list->size != spec->n_mailboxes) {
-		err_set(
-		    rq->err, "%s is not a list of as many as Mailboxes", key);
+		err_set(rq->err, "%s is not a list as long as Mailboxes", key);
 		return -1;
 	}
 	for (t = list + 1, i = 0; i < list->size; i++) {
@@ -208,7 +208,8 @@ int api_body_canonical(
 		    !add_name(rq, t, "owner", REG_OWNER_MAX) ||
 		    !add_name(rq, t, "mailbox", REG_CANONICAL_MAX)) {
 			err_set(rq->err,
-			    "%s: item %zu is no object with owner and mailbox "
+			    "%s: item %zu is not an object with owner and "
+			    "mailbox "
 			    "of at most %d and %d bytes",
 			    key, i + 1, REG_OWNER_MAX, REG_CANONICAL_MAX);
 			return -1;
@@ -233,7 +234,7 @@ int api_body_events(struct api_request *rq, bool *now_r)
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_STRING) {
 			err_set(
-			    rq->err, "Events: name %zu is no string", i + 1);
+			    rq->err, "Events: name %zu is not a string", i + 1);
 			return -1;
 		}
 		if (json_string(&rq->j, t, name, sizeof(name)) >= 0 &&

@@ -12,7 +12,7 @@
 #include "api/line.h"
 #include "mem.h"
 
-/* --- what all of them do --- */
+/* --- what JSON and lines have in common --- */
 
 const struct reg *api_register(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
@@ -65,7 +65,7 @@ enum push_result api_notify(struct api *a, const char *user, const char *owner,
 	return result;
 }
 
-/* NULL, or what is wrong with the names that a notification comes with. */
+/* NULL, or what is wrong with the names in a notification. */
 static const char *check_names(const char *user, const char *mailbox)
 {
 	if (!reg_text_ok(user, REG_USER_MAX))
@@ -77,7 +77,7 @@ static const char *check_names(const char *user, const char *mailbox)
 	return NULL;
 }
 
-/* NULL, or what is wrong; completes the spec. */
+/* NULL, or what is wrong. */
 static const char *check_registration(
     struct reg_spec *spec, const char *subtopic)
 {
@@ -88,7 +88,7 @@ static const char *check_registration(
 
 /* --- POST /register --- */
 
-/* The strings of a registration while they are decoded. */
+/* The decoded strings of a registration. */
 struct reg_text {
 	char user[REG_USER_MAX + 1];
 	char account[REG_ACCOUNT_MAX + 1];
@@ -210,7 +210,7 @@ void api_handle_ox(struct api_request *rq, struct http_conn *conn)
 		    strcasecmp(event, "messageNew") == 0);
 }
 
-/* --- the first generation's lines --- */
+/* --- the first-generation plugin --- */
 
 static void reply_error(struct http_conn *conn, const char *reason)
 {
@@ -220,7 +220,7 @@ static void reply_error(struct http_conn *conn, const char *reason)
 	http_reply_line(conn, text);
 }
 
-/* What is missing, or NULL. */
+/* NULL, or what is missing. */
 static const char *missing(const struct api_line *rq)
 {
 	if (rq->user == NULL)
@@ -238,7 +238,7 @@ static const char *missing(const struct api_line *rq)
 					   : NULL;
 }
 
-/* That plugin does not send the `mailbox` lines to the phone: not acked. */
+/* Not acked: that plugin does not send the `mailbox` lines to the phone. */
 static void line_register(
     struct api *a, struct http_conn *conn, const struct api_line *rq)
 {
@@ -270,7 +270,7 @@ static void line_register(
 		api_reply_registered(a, conn, API_REPLY_LINE, r);
 }
 
-/* That nobody is to be woken is no error: that plugin would log each. */
+/* If no device watches it that is no error: the plugin would log each. */
 static void line_notify(
     struct api *a, struct http_conn *conn, const struct api_line *rq)
 {
@@ -311,7 +311,7 @@ void api_handle_line(
 	struct api *a = arg;
 	char err[ERR_MAX], *room;
 
-	/* The line protocol has no place for a password. */
+	/* The line protocol has no password. */
 	if (a->authorization != NULL && !line->over_unix) {
 		a->counters.denied++;
 		reply_error(conn,

@@ -1,4 +1,4 @@
-/* api/guard.c - who may ask what: passwords, web pages, administrators. */
+/* api/guard.c - access: passwords, web pages, administrators. */
 #include "api/int.h"
 
 #include <pwd.h>
@@ -10,13 +10,13 @@
 #include "io.h"
 #include "tls.h"
 
-#define LOG_INTERVAL_MS 60000 /* the same thing is logged once in so long */
+#define LOG_INTERVAL_MS 60000 /* between equal messages */
 
 #define SHOWN_MAX 80 /* characters of a Host or an Origin in a message */
 
 /* --- passwords --- */
 
-/* In a time that tells nothing about how much of it was right. */
+/* Takes the same time for every password of the same length. */
 bool api_is_authorized(const struct api *a, const struct http_request *req)
 {
 	const struct http_str *got = &req->authorization;
@@ -42,7 +42,7 @@ static bool is_v4(const unsigned char ip[16])
 	return memcmp(ip, prefix, sizeof(prefix)) == 0;
 }
 
-/* The place of an address in the table, or one that is free; NULL if neither. */
+/* The address's entry in the table, or a free one; NULL if there is neither. */
 static struct api_login_failures *find_login_failures(
     struct api *a, const unsigned char ip[16], int64_t now_ms)
 {
@@ -62,7 +62,7 @@ static struct api_login_failures *find_login_failures(
 	return unused;
 }
 
-/* Of more addresses than the table has in a minute only the count grows. */
+/* If the table is full, other addresses are not logged. */
 void api_log_wrong_password(struct api *a, const struct http_request *req)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
@@ -73,7 +73,7 @@ void api_log_wrong_password(struct api *a, const struct http_request *req)
 	if (req->authorization.len == 0 ||
 	    !io_get_address(req->io, true, &from))
 		return;
-	/* Whoever has one address of an IPv6 network has them all. */
+	/* Whoever has one address of an IPv6 network can use all. */
 	if (!is_v4(from.ip))
 		memset(from.ip + 8, 0, 8);
 	k = find_login_failures(a, from.ip, now_ms);
@@ -97,7 +97,7 @@ void api_log_wrong_password(struct api *a, const struct http_request *req)
 /* --- Host and Origin --- */
 
 struct host {
-	char name[256]; /* a DNS name has 253 at most; without its last dot */
+	char name[256]; /* at most 253 in DNS; without a last dot */
 	bool is_ip;
 	unsigned char ip[16];
 	int port; /* 0: not given */
@@ -144,7 +144,7 @@ static bool parse_host(const char *p, size_t len, struct host *h)
 	return parse_port(p + n + brackets, end, &h->port);
 }
 
-/* Whether httpHosts has it: without a port there, at any port. */
+/* Whether it is in httpHosts, where a name without a port matches any. */
 static bool is_listed(const char *list, const struct host *h)
 {
 	struct host own;
@@ -190,7 +190,7 @@ static bool is_ours(
 	return strcasecmp(h->name, "localhost") == 0;
 }
 
-/* The page that a browser shows came from the address that it asks now. */
+/* Whether the page came from the address that the request is sent to. */
 static bool is_own_origin(const struct http_request *req)
 {
 	const char *scheme = req->over_tls ? "https://" : "http://";

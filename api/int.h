@@ -18,10 +18,10 @@
 #define TEXT "text/plain"
 #define JSON "application/json"
 
-/* The one value that the field's clients send. */
+/* The only value in use. */
 #define SUBTOPIC "com.apple.mobilemail"
 
-#define MAILBOX_NAME_MAX 4096 /* bytes; Dovecot's own limit of a name */
+#define MAILBOX_NAME_MAX 4096 /* bytes; Dovecot's own limit */
 
 /* What is answered when the disk has the change. */
 enum api_reply_kind {
@@ -32,22 +32,22 @@ enum api_reply_kind {
 
 /* Since start. */
 struct api_counters {
-	uint64_t registered; /* registrations taken, renewals too */
+	uint64_t registered; /* registrations, renewals included */
 	uint64_t notified;   /* notifications that woke somebody */
-	uint64_t unwatched;  /* of mailboxes that nobody watches */
+	uint64_t unwatched;  /* for mailboxes that no device watches */
 	uint64_t unknown;    /* for users without a device */
 	uint64_t refused;    /* malformed requests */
-	uint64_t denied;     /* from those who may not ask */
+	uint64_t denied;     /* wrong password, or not allowed */
 };
 
 /* An address that sent wrong passwords. */
 struct api_login_failures {
 	unsigned char ip[16];
-	int64_t until_ms; /* not logged again before; 0 unused */
-	unsigned n;	  /* since it was */
+	int64_t until_ms; /* not logged again before; 0: unused */
+	unsigned n;	  /* since it was logged */
 };
 
-#define API_LOGIN_FAILURES 32 /* lines a minute at most */
+#define API_LOGIN_FAILURES 32 /* also the most log lines in a minute */
 
 struct api {
 	struct loop *loop;
@@ -59,21 +59,21 @@ struct api {
 	const struct http_server *server; /* NULL until it is known */
 	int64_t started_ms;
 	struct api_counters counters;
-	bool store_is_full;	  /* the last registration; logged once */
+	bool store_is_full; /* refused the last registration; logged once */
 	struct api_trial *trials; /* test pushes under way */
-	/* the request at hand */
+	/* of the current request */
 	struct json_tok *toks;
 	size_t toks_cap;
-	struct buf names; /* decoded mailboxes, each with its NUL */
+	struct buf names; /* of decoded mailboxes, each with its NUL */
 	const char *mailboxes[REG_MAILBOXES_MAX];
 	struct reg_canonical canonical[REG_MAILBOXES_MAX];
 	struct buf out;
-	char *authorization; /* "Basic …", NULL: not asked for */
+	char *authorization; /* "Basic …"; NULL: not required */
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];
-	int64_t refusal_logged_ms; /* of a foreign request; 0 never */
+	int64_t refusal_logged_ms; /* a foreign request; 0: never */
 };
 
-/* One request being decoded; err is the text of a 400. */
+/* One HTTP request; err: the text of a 400 or 403. */
 struct api_request {
 	struct api *api;
 	const struct http_request *req;
@@ -84,47 +84,49 @@ struct api_request {
 /* --- api/reply.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
-/* Answers with the topic, now or as soon as the disk has the registration. */
+/* Answers with the topic: now, or when the disk has the registration. */
 void api_reply_registered(struct api *a, struct http_conn *conn,
     enum api_reply_kind kind, const struct reg *r);
-/* Answers now, or as soon as the disk has what is queued.  Takes text over. */
+/* Answers now, or when the disk has what is queued in the store.  Takes ownership
+ * of text. */
 void api_reply_durable(struct api *a, struct http_conn *conn,
     enum api_reply_kind kind, char *text);
 
 /* --- api/guard.c --- */
 
 bool api_is_authorized(const struct api *a, const struct http_request *req);
-/* Logs it, once a minute and address at most. */
+/* Logs it, at most once a minute for each address. */
 void api_log_wrong_password(struct api *a, const struct http_request *req);
-/* Over TCP, for a Host that is not ours or from another site's web page: why is
- * what to answer.  Logs it once a minute. */
+/* True for requests over TCP with a Host that is not ours, or from another site's
+ * web page; why is the answer.  Logs it, at most once a minute. */
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX]);
-/* Root or the daemon's own user, over the Unix socket. */
+/* Whether it is from root or the daemon's own user, over the Unix socket. */
 bool api_is_admin(const struct http_request *req);
+/* The text of a 403 if it is not. */
 void api_explain_admin_only(const struct http_request *req, char why[ERR_MAX]);
 
 /* --- api/body.c: each returns 0, or -1 with rq->err set --- */
 
-/* The body is a JSON object. */
+/* The body must be a JSON object. */
 int api_body_parse(struct api_request *rq);
 int api_body_string(
     struct api_request *rq, const char *key, char *out, size_t size);
-/* *given_r: whether it is there at all (then as above). */
+/* *given_r: whether it is there; then as above. */
 int api_body_optional(struct api_request *rq, const char *key, char *out,
     size_t size, bool *given_r);
 int api_body_bool(struct api_request *rq, const char *key, bool *v_r);
-/* 0 if it is not there. */
+/* 0 if it is missing. */
 int api_body_number(struct api_request *rq, const char *key, int64_t *v_r);
-/* The names land in api->names, pointers to them in api->mailboxes. */
+/* Stores the names in api->names, pointers to them in api->mailboxes. */
 int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r);
-/* After that: whose the spec's mailboxes are, if it is said. */
+/* After that: the owners and canonical names of the spec's mailboxes, if given. */
 int api_body_canonical(
     struct api_request *rq, const char *key, struct reg_spec *spec);
-/* True if one of the names is MessageNew, or there is none at all. */
+/* *now_r: whether one of the events is MessageNew, or there is none at all. */
 int api_body_events(struct api_request *rq, bool *now_r);
-/* Points api->mailboxes at n <= REG_MAILBOXES_MAX strings, one after the other,
- * each with its NUL. */
+/* Points api->mailboxes at n <= REG_MAILBOXES_MAX consecutive strings, each with
+ * its NUL. */
 void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */

@@ -40,7 +40,7 @@ static const struct field {
 
 struct scan {
 	const char *p, *end;
-	char *out; /* where the next string goes */
+	char *out; /* where the next string is written */
 	const char *key;
 	int key_len;
 	char *err;
@@ -120,9 +120,9 @@ static int scan_value(
 	void *to = f == NULL ? NULL : (char *)rq + f->at;
 	bool is_list = f == NULL ? s->p < s->end && *s->p == '(' : f->list;
 
-	/* Both kinds begin with a pointer that is NULL until then. */
+	/* Both types begin with a pointer that is NULL if it is not set. */
 	if (f != NULL && *(const char **)to != NULL)
-		return fail(s, "stands twice");
+		return fail(s, "appears twice");
 	if (is_list) {
 		if (scan_list(s, &list) < 0)
 			return -1;
@@ -147,15 +147,15 @@ static int scan_field(struct scan *s, struct api_line *rq)
 	if (scan_value(s, find_field(s), rq) < 0)
 		return -1;
 	if (s->p < s->end && !next_is(s, '\t'))
-		return fail(s, "fields must be parted by TAB");
+		return fail(s, "fields must be separated by TAB");
 	return 0;
 }
 
-int api_line_parse(const char *text, size_t len, char *room,
+int api_line_parse(const char *text, size_t len, char *strings,
     struct api_line *rq_r, char err[ERR_MAX])
 {
 	struct scan s = {
-		.p = text, .end = text + len, .out = room, .err = err
+		.p = text, .end = text + len, .out = strings, .err = err
 	};
 	size_t i, n;
 

@@ -18,26 +18,26 @@ enum api_line_verb {
 	API_LINE_NOTIFY,
 };
 
-/* Strings one behind the other, each with its NUL. */
+/* Consecutive strings, each with its NUL. */
 struct api_line_list {
-	const char *first; /* NULL: the field is not there */
+	const char *first; /* NULL: the field is missing */
 	size_t n;
 };
 
-/* What is not there is NULL. */
+/* A missing field is NULL. */
 struct api_line {
 	enum api_line_verb verb;
 	const char *account, *token, *subtopic, *user, *mailbox;
 	struct api_line_list mailboxes, events;
 };
 
-/* text: the line without its end.  room takes the decoded strings: len + 1
+/* text: the line without its end.  strings receives the decoded strings: len + 1
  * bytes.  Unknown fields are skipped.  0, or -1 with err saying what is
  * wrong. */
-int api_line_parse(const char *text, size_t len, char *room,
+int api_line_parse(const char *text, size_t len, char *strings,
     struct api_line *rq_r, char err[ERR_MAX]);
 
-/* Compared without regard to case. */
+/* Ignores case. */
 bool api_line_list_has(const struct api_line_list *l, const char *s);
 
 #endif

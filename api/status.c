@@ -1,5 +1,5 @@
-/* api/status.c - how the daemon is: /healthz, /status, /metrics and the log,
- * all from one table of figures. */
+/* api/status.c - the state of the daemon: /healthz, /status, /metrics and the log,
+ * from one table of figures. */
 #include "api/int.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "cred.h"
 #include "tls.h"
 
-/* Everything that can be counted, at one moment. */
+/* All figures at one moment. */
 struct figures {
 	uint64_t uptime, healthy, connected, expires;
 	uint64_t registrations, old_topics, queue, in_flight, clients;
@@ -21,12 +21,12 @@ struct figures {
 enum metric_type {
 	GAUGE,
 	COUNTER,
-	TIMESTAMP, /* a gauge that is not there while it is 0 */
+	TIMESTAMP, /* a gauge that is left out while it is 0 */
 };
 
 static const struct figure {
 	const char *key;  /* in /status */
-	const char *name; /* in /metrics, behind xapsd_ */
+	const char *name; /* in /metrics, after xapsd_ */
 	const char *help;
 	unsigned short at;
 	unsigned char type;
@@ -45,7 +45,7 @@ static const struct figure {
 	ROW("registrations", registrations, GAUGE, "registrations",
 	    "Registrations of devices."),
 	ROW("oldTopic", old_topics, GAUGE, "registrations_old_topic",
-	    "Of these, devices that were told another topic: they ignore "
+	    "Of these, devices with another topic: they ignore "
 	    "pushes until they register again."),
 	ROW("queue", queue, GAUGE, "queue_length",
 	    "Devices with a push that waits or is in flight."),
@@ -56,11 +56,11 @@ static const struct figure {
 	ROW("storeFailing", store_failing, GAUGE, "store_failing",
 	    "1 if registrations could not be written to disk."),
 	ROW("connections", connections, COUNTER, "apns_connections_total",
-	    "Connections to Apple that came up."),
+	    "Connections to Apple that were opened."),
 	ROW("resumed", resumed, COUNTER, "apns_resumptions_total",
-	    "Of these, by TLS session resumption."),
+	    "Of these, with TLS session resumption."),
 	ROW("delivered", push.delivered, COUNTER, "pushes_delivered_total",
-	    "Pushes that Apple took."),
+	    "Pushes that Apple accepted."),
 	ROW("merged", push.merged, COUNTER, "events_merged_total",
 	    "Events that joined a push that was waiting."),
 	ROW("retried", push.retried, COUNTER, "pushes_retried_total",
@@ -69,16 +69,16 @@ static const struct figure {
 	    "Pushes refused for good or too old."),
 	ROW("forgotten", push.forgotten, COUNTER,
 	    "registrations_forgotten_total",
-	    "Registrations removed since Apple called the device gone."),
+	    "Registrations removed because Apple reported the device gone."),
 	ROW("suspended", push.suspended, COUNTER,
 	    "registrations_suspended_total",
-	    "Registrations suspended since Apple refused the token."),
+	    "Registrations suspended because Apple refused the token."),
 	ROW("registered", api.registered, COUNTER, "registers_total",
-	    "Registrations taken, renewals included."),
+	    "Registrations, renewals included."),
 	ROW("notified", api.notified, COUNTER, "notifies_total",
 	    "Notifications that woke a device."),
 	ROW("unwatched", api.unwatched, COUNTER, "notifies_unwatched_total",
-	    "Notifications of mailboxes that no device watches."),
+	    "Notifications for mailboxes that no device watches."),
 	ROW("unknownUsers", api.unknown, COUNTER, "notifies_unknown_user_total",
 	    "Notifications for users without a device."),
 	ROW("refused", api.refused, COUNTER, "requests_refused_total",
@@ -120,7 +120,7 @@ static void collect_figures(
 	};
 }
 
-/* What was written to api->out. */
+/* Answers with what was written to api->out. */
 static void reply_out(struct api *a, struct http_conn *conn, const char *type)
 {
 	if (a->out.failed)

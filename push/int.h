@@ -26,9 +26,8 @@ enum push_state {
 /* One registration's pushes: at most one waiting and one in flight. */
 struct push {
 	struct push_queue *q;
-	struct reg *reg; /* NULL: dropped while in flight */
-	struct push *prev,
-	    *next; /* in the ready list; next also: pool, orphans */
+	struct reg *reg;	  /* NULL: dropped while in flight */
+	struct push *prev, *next; /* ready list; next: pool, orphans */
 	struct loop_timer timer;
 	struct push_hashes wait, flight;
 	int64_t wait_ms, flight_ms; /* time of the newest event in each */
@@ -56,11 +55,10 @@ struct push_queue {
 	struct buf payload;
 	/* credentials refused */
 	struct loop_timer hold;
-	int64_t hold_ms; /* the last pause; 0 when all is well */
-	int64_t hold_until_ms,
-	    hold_clock_ms; /* its end; push_clock_ms() at its start */
-	bool
-	    probing; /* one push at a time until Apple accepts the credentials */
+	int64_t hold_ms;       /* the last pause; 0 when all is well */
+	int64_t hold_until_ms; /* its end */
+	int64_t hold_clock_ms; /* push_clock_ms() at its start */
+	bool probing;	       /* one at a time until Apple accepts one */
 	char trouble[ERR_MAX], date_trouble[ERR_MAX];
 	char cred_error[ERR_MAX]; /* see push_set_cred_error() */
 	/* Incremented when the credentials, the JWT or the use of

@@ -83,7 +83,8 @@ static void test_wrong(void **state)
 		{ "NOTIFY a=\"b", "a: the closing quote is missing" },
 		{ "NOTIFY a=\"b\\", "a: the closing quote is missing" },
 		{ "NOTIFY a=\"b\\\"", "a: the closing quote is missing" },
-		{ "NOTIFY a=\"b\" c=\"d\"", "a: fields must be parted by TAB" },
+		{ "NOTIFY a=\"b\" c=\"d\"",
+		    "a: fields must be separated by TAB" },
 		{ "NOTIFY events=\"b\"",
 		    "events: a list in parentheses is missing" },
 		{ "NOTIFY events=(\"b\"", "events: the closing ) is missing" },
@@ -91,9 +92,9 @@ static void test_wrong(void **state)
 		    "events: a \"quoted\" value is missing" },
 		{ "NOTIFY dovecot-username=(\"b\")",
 		    "dovecot-username: a \"quoted\" value is missing" },
-		{ "NOTIFY events=()\tevents=()", "events: stands twice" },
+		{ "NOTIFY events=()\tevents=()", "events: appears twice" },
 		{ "NOTIFY dovecot-username=\"\"\tdovecot-username=\"a\"",
-		    "dovecot-username: stands twice" },
+		    "dovecot-username: appears twice" },
 	};
 	struct parsed p;
 	size_t i;
