@@ -14,7 +14,9 @@
 
 /* --- what JSON and lines have in common --- */
 
-const struct reg *api_register(
+/* Takes a registration that passed check_registration(); completes the spec.  NULL
+ * with err set if the store has no room. */
+static const struct reg *register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
 	const struct reg *r;
@@ -42,8 +44,9 @@ const struct reg *api_register(
 	return r;
 }
 
-enum push_result api_notify(struct api *a, const char *user, const char *owner,
-    const char *mailbox, bool now)
+/* user: who was notified; owner: whose mailbox it is. */
+static enum push_result notify_mailbox(struct api *a, const char *user,
+    const char *owner, const char *mailbox, bool now)
 {
 	enum push_result result = push_notify(a->queue, owner, mailbox, now);
 
@@ -143,7 +146,7 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	r = api_register(rq->api, &spec, err);
+	r = register_device(rq->api, &spec, err);
 	if (r == NULL)
 		api_reply_text(conn, 503, err);
 	else
@@ -165,7 +168,7 @@ static void answer_notify(struct api_request *rq, struct http_conn *conn,
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	switch (api_notify(rq->api, user, owner, mailbox, now)) {
+	switch (notify_mailbox(rq->api, user, owner, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -221,32 +224,32 @@ static void reply_error(struct http_conn *conn, const char *reason)
 }
 
 /* NULL, or what is missing. */
-static const char *missing(const struct api_line *rq)
+static const char *missing(const struct api_line *in)
 {
-	if (rq->user == NULL)
+	if (in->user == NULL)
 		return "dovecot-username is missing";
-	if (rq->verb == API_LINE_NOTIFY)
-		return rq->mailbox == NULL ? "dovecot-mailbox is missing"
+	if (in->verb == API_LINE_NOTIFY)
+		return in->mailbox == NULL ? "dovecot-mailbox is missing"
 					   : NULL;
-	if (rq->account == NULL)
+	if (in->account == NULL)
 		return "aps-account-id is missing";
-	if (rq->token == NULL)
+	if (in->token == NULL)
 		return "aps-device-token is missing";
-	if (rq->subtopic == NULL)
+	if (in->subtopic == NULL)
 		return "aps-subtopic is missing";
-	return rq->mailboxes.first == NULL ? "dovecot-mailboxes is missing"
+	return in->mailboxes.first == NULL ? "dovecot-mailboxes is missing"
 					   : NULL;
 }
 
 /* Not acked: that plugin does not send the `mailbox` lines to the phone. */
 static void line_register(
-    struct api *a, struct http_conn *conn, const struct api_line *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *in)
 {
-	const struct api_line_list *boxes = &rq->mailboxes;
+	const struct api_line_list *boxes = &in->mailboxes;
 	struct reg_spec spec = {
-		.user = rq->user,
-		.account = rq->account,
-		.token = rq->token,
+		.user = in->user,
+		.account = in->account,
+		.token = in->token,
 		.n_mailboxes = boxes->n,
 	};
 	const char *wrong = "more than 1000 mailboxes";
@@ -256,14 +259,14 @@ static void line_register(
 	if (boxes->n <= REG_MAILBOXES_MAX) {
 		api_set_mailboxes(a, boxes->first, boxes->n);
 		spec.mailboxes = a->mailboxes;
-		wrong = check_registration(&spec, rq->subtopic);
+		wrong = check_registration(&spec, in->subtopic);
 	}
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 		return;
 	}
-	r = api_register(a, &spec, err);
+	r = register_device(a, &spec, err);
 	if (r == NULL)
 		reply_error(conn, err);
 	else
@@ -272,42 +275,42 @@ static void line_register(
 
 /* If no device watches it that is no error: the plugin would log each. */
 static void line_notify(
-    struct api *a, struct http_conn *conn, const struct api_line *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *in)
 {
 	bool now =
-	    rq->events.n == 0 || api_line_list_has(&rq->events, "MessageNew");
-	const char *wrong = check_names(rq->user, rq->mailbox);
+	    in->events.n == 0 || api_line_list_has(&in->events, "MessageNew");
+	const char *wrong = check_names(in->user, in->mailbox);
 
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 		return;
 	}
-	api_notify(a, rq->user, rq->user, rq->mailbox, now);
+	notify_mailbox(a, in->user, in->user, in->mailbox, now);
 	http_reply_line(conn, "OK ");
 }
 
 static void line_serve(
-    struct api *a, struct http_conn *conn, const struct api_line *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *in)
 {
-	const char *wrong = missing(rq);
+	const char *wrong = missing(in);
 
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 	} else if (cred_kind(a->cred) == CRED_NONE) {
 		reply_error(conn, push_trouble(a->queue));
-	} else if (rq->verb == API_LINE_REGISTER) {
-		line_register(a, conn, rq);
+	} else if (in->verb == API_LINE_REGISTER) {
+		line_register(a, conn, in);
 	} else {
-		line_notify(a, conn, rq);
+		line_notify(a, conn, in);
 	}
 }
 
 void api_handle_line(
     struct http_conn *conn, const struct http_line *line, void *arg)
 {
-	struct api_line rq;
+	struct api_line in;
 	struct api *a = arg;
 	char err[ERR_MAX], *room;
 
@@ -319,11 +322,11 @@ void api_handle_line(
 		return;
 	}
 	room = xmalloc(line->len + 1);
-	if (api_line_parse(line->text, line->len, room, &rq, err) < 0) {
+	if (api_line_parse(line->text, line->len, room, &in, err) < 0) {
 		a->counters.refused++;
 		reply_error(conn, err);
 	} else {
-		line_serve(a, conn, &rq);
+		line_serve(a, conn, &in);
 	}
 	free(room);
 }

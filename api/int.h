@@ -131,14 +131,6 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
-/* A registration that passed reg_spec_check(); completes the spec.  NULL with err
- * set if there is no room. */
-const struct reg *api_register(
-    struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
-/* owner: whose mailbox it is. */
-enum push_result api_notify(struct api *a, const char *user, const char *owner,
-    const char *mailbox, bool now);
-
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);

@@ -23,7 +23,7 @@ struct push_trial {
 /* One device whose answer is awaited. */
 struct push_probe {
 	struct push_probe *next;
-	struct push_trial *test;
+	struct push_trial *trial;
 	struct push *push;
 };
 
@@ -56,7 +56,7 @@ static void trial_end(struct push_trial *t)
 
 static void probe_free(struct push_probe *pr)
 {
-	struct push_probe **at = &pr->test->probes;
+	struct push_probe **at = &pr->trial->probes;
 
 	while (*at != pr)
 		at = &(*at)->next;
@@ -73,7 +73,7 @@ void push_probe_end(struct push *p, bool delivered, const char *words)
 
 	if (pr == NULL)
 		return;
-	t = pr->test;
+	t = pr->trial;
 	report(t, p->reg, delivered, words);
 	probe_free(pr);
 	/* Until push_trial_start() has seen all devices the timer is not set. */
@@ -158,7 +158,7 @@ static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 	struct push_probe *pr = xcalloc(1, sizeof(*pr));
 	struct push *p = push_get(t->q, r);
 
-	pr->test = t;
+	pr->trial = t;
 	pr->push = p;
 	pr->next = t->probes;
 	t->probes = pr;
