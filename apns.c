@@ -104,9 +104,8 @@ struct apns {
 	const char *host;
 	int port;
 	struct io_dialer *dialer;
-	struct apns_conn
-	    *opening;	       /* one for each address tried, latest first */
-	struct apns_conn *cur; /* up */
+	struct apns_conn *opening; /* by address, latest first */
+	struct apns_conn *cur;	   /* up */
 	struct apns_conn *draining;
 	/* of this round's failed attempts the one that got furthest */
 	char *reason;
