@@ -36,9 +36,9 @@ SRCS = log.c mem.c buf.c text.c \
 	store/view.c http.c http/parse.c http/room.c apns.c apns/headers.c \
 	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
-	push/hashes.c \
-	commit.c \
-	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c api/status.c api/admin.c \
+	push/hashes.c commit.c \
+	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
+	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/systemd.c \
 	daemon/user.c daemon/rights.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
