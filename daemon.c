@@ -14,6 +14,7 @@
 
 #include "api.h"
 #include "cli.h"
+#include "commit.h"
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
@@ -43,6 +44,7 @@ struct daemon {
 	struct store *store;
 	struct cred *cred, *tls_cred; /* renew's, once that is there */
 	struct renew *renew;
+	struct commit *commit;
 	struct push_queue *queue;
 	struct api *api;
 	struct http_server *server;
@@ -388,10 +390,12 @@ static int start(struct daemon *d)
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
+	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
-	push_set_lack(d->queue, d->lack);
-	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
+	push_set_cred_error(d->queue, d->lack);
+	d->api =
+	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, d->cred);
 	d->server = http_server_new(d->loop, max, api_handle, d->api);
 	http_server_set_max(d->server, max, extra);
 	http_server_set_lines(d->server, api_handle_line, d->api);
@@ -413,7 +417,7 @@ static int start(struct daemon *d)
 static void stop(struct daemon *d)
 {
 	if (d->api != NULL) {
-		api_sync(d->api);
+		commit_sync(d->commit);
 		api_set_server(d->api, NULL);
 	}
 	http_server_free(d->server);
@@ -422,6 +426,7 @@ static void stop(struct daemon *d)
 	push_free(d->queue);
 	io_close_finishing();
 	api_free(d->api);
+	commit_free(d->commit);
 	store_close(d->store);
 	cred_free(d->cred);
 	renew_free(d->renew);

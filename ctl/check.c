@@ -242,7 +242,7 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 }
 
 static const struct apns_ops ops = {
-	.room = on_room,
+	.capacity = on_room,
 	.answer = on_answer,
 };
 

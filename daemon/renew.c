@@ -223,11 +223,11 @@ bool renew_reload(struct renew *r)
 		    r->lacks ? "still no pushes"
 			     : "not used, the old credentials stay");
 		if (r->lacks)
-			push_set_lack(r->queue, err);
+			push_set_cred_error(r->queue, err);
 		return false;
 	}
 	r->lacks = false;
-	push_set_lack(r->queue, "");
+	push_set_cred_error(r->queue, "");
 	use_cred(r, fresh);
 	r->warned = N_WARN_DAYS;
 	say_cred(r);
