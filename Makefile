@@ -27,7 +27,7 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c mem.c buf.c text.c \
-	json.c loop.c conf.c \
+	json.c loop.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/resolve.c cred.c \

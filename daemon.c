@@ -187,8 +187,7 @@ static void on_shutdown_look(void *arg)
 	struct daemon *d = arg;
 	bool late = loop_now_ms(d->loop) - d->shutdown_ms >= SHUTDOWN_MS;
 
-	if (!late &&
-	    (push_is_busy(d->queue) || http_server_busy(d->server))) {
+	if (!late && (push_is_busy(d->queue) || http_server_busy(d->server))) {
 		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_LOOK_MS);
 		return;
 	}

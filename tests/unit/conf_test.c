@@ -217,8 +217,8 @@ static void bad_lines(void **state)
 	bad("httpPassword: 's3cret", AT1 "httpPassword: ", "closing '");
 	bad("httpPassword: \"s3cret\\\"", AT1 "httpPassword: ", "closing \"");
 	bad("user: 'a\nb'", AT1 "user: ", "closing '");
-	bad("user: 'a' b", AT1 "user: ", "behind the closing quote");
-	bad("user: 'a'#b", AT1 "user: ", "behind the closing quote");
+	bad("user: 'a' b", AT1 "user: ", "after the closing quote");
+	bad("user: 'a'#b", AT1 "user: ", "after the closing quote");
 	bad("user: \"\\q\"", AT1 "user: ", "escape");
 	bad("user: \"\\", AT1 "user: ", "escape");
 	bad("user: \"\\x4", AT1 "user: ", "escape");
