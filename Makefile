@@ -33,7 +33,7 @@ SRCS = log.c mem.c buf.c text.c \
 	io.c io/listen.c io/dial.c io/resolve.c cred.c \
 	store.c store/reg.c store/owner.c store/topic.c store/limit.c \
 	store/load.c store/scan.c store/kind.c store/file.c store/go.c \
-	store/view.c http.c http/parse.c http/room.c apns.c apns/backoff.c \
+	store/view.c http.c http/parse.c http/capacity.c apns.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hashes.c \
 	api.c api/guard.c api/body.c api/dovecot.c api/line.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/systemd.c \

@@ -17,7 +17,6 @@
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
-#include "io.h"
 #include "daemon/sockets.h"
 #include "loop.h"
 #include "mem.h"
@@ -118,33 +117,36 @@ static void harden(void)
 /* Kept from clients in any case. */
 #define KEPT_FDS 24
 
-/* Every client is a descriptor; the soft limit is often 1024.  Returns how many
- * clients there can be. */
-static size_t raise_fd_limit(const struct conf *c)
+/* How many clients there can be, and their highest descriptor. */
+struct fd_limits {
+	size_t clients;
+	int max_fd;
+};
+
+/* Every client is a descriptor; the soft limit is often 1024. */
+static struct fd_limits raise_fd_limit(const struct conf *c)
 {
+	struct fd_limits lim = { (size_t)c->max_connections, INT_MAX };
+	rlim_t want = (rlim_t)c->max_connections + OWN_FDS, n;
 	struct rlimit rl;
-	rlim_t max = (rlim_t)c->max_connections, want = max + OWN_FDS, own;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
-		return (size_t)max;
+		return lim;
 	if (rl.rlim_cur < want) {
 		rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 		getrlimit(RLIMIT_NOFILE, &rl);
 	}
-	if (rl.rlim_cur < INT_MAX)
-		io_set_client_fds(
-		    (int)(rl.rlim_cur - (rl.rlim_cur > 4 * KEPT_FDS
-						? KEPT_FDS
-						: rl.rlim_cur / 4)));
-	if (rl.rlim_cur >= want)
-		return (size_t)max;
-	own = rl.rlim_cur > 2 * OWN_FDS ? OWN_FDS : rl.rlim_cur / 2;
-	log_warn("maxConnections: lowered from %d to %llu: this process may "
+	n = rl.rlim_cur;
+	if (n < INT_MAX)
+		lim.max_fd = (int)(n - (n > 4 * KEPT_FDS ? KEPT_FDS : n / 4));
+	if (n >= want)
+		return lim;
+	lim.clients = (size_t)(n - (n > 2 * OWN_FDS ? OWN_FDS : n / 2));
+	log_warn("maxConnections: lowered from %d to %zu: this process may "
 		 "have no more than %llu open files (LimitNOFILE=, ulimit -n)",
-	    c->max_connections, (unsigned long long)(rl.rlim_cur - own),
-	    (unsigned long long)rl.rlim_cur);
-	return (size_t)(rl.rlim_cur - own);
+	    c->max_connections, lim.clients, (unsigned long long)n);
+	return lim;
 }
 
 /* --- running --- */
@@ -231,6 +233,7 @@ static int read_anew(struct daemon *d, struct conf *fresh)
 static void on_hup(void *arg, int signo)
 {
 	struct daemon *d = arg;
+	struct fd_limits lim;
 	struct conf fresh;
 	char state[64], restart[ERR_MAX];
 	struct timespec now;
@@ -250,7 +253,9 @@ static void on_hup(void *arg, int signo)
 			    restart);
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
-		http_server_set_max(d->server, raise_fd_limit(&d->conf));
+		lim = raise_fd_limit(&d->conf);
+		http_server_set_max(d->server, lim.clients);
+		http_server_set_max_fd(d->server, lim.max_fd);
 		set_limits(d);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
@@ -355,7 +360,7 @@ static int open_and_drop(struct daemon *d)
  * not try that again, and all else may heal. */
 static int start(struct daemon *d)
 {
-	size_t max;
+	struct fd_limits lim;
 	int rc;
 
 	/* First: whoever can connect may also send one.  They wait until the
@@ -366,7 +371,7 @@ static int start(struct daemon *d)
 	    cred_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf);
-	max = raise_fd_limit(&d->conf);
+	lim = raise_fd_limit(&d->conf);
 	rc = open_and_drop(d);
 	if (rc != EXIT_DONE)
 		return rc;
@@ -379,7 +384,8 @@ static int start(struct daemon *d)
 	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
 	push_set_lack(d->queue, d->lack);
 	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
-	d->server = http_server_new(d->loop, max, api_handle, d->api);
+	d->server = http_server_new(d->loop, lim.clients, api_handle, d->api);
+	http_server_set_max_fd(d->server, lim.max_fd);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
 	listen_serve(&d->listeners, d->loop, d->server,
@@ -406,7 +412,6 @@ static void stop(struct daemon *d)
 	listen_close(&d->listeners, &d->conf);
 	save_queue(d);
 	push_free(d->queue);
-	io_close_finishing();
 	api_free(d->api);
 	store_close(d->store);
 	cred_free(d->cred);

@@ -64,7 +64,6 @@ struct io {
 	bool eof;
 	bool write_reads; /* TLS must read before that write goes on */
 	bool want_write;  /* TLS or a full socket buffer waits for it */
-	bool opened;	  /* IO_OPEN was told */
 	bool blocked;	  /* out could not be written whole: tell IO_DRAINED */
 	struct loop_fd f;
 	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
@@ -72,15 +71,12 @@ struct io {
 	struct buf in, out;
 	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
 	size_t lingered;
-	struct io *next; /* in the list of those that io_finish() took */
+	struct loop_orphan orphan; /* once io_finish() has taken it */
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
 	char *err, *peer;
 	char *host; /* of a connecting stream, until it is open */
 };
-
-/* Their owners have forgotten them. */
-static struct io *finishing;
 
 static void on_event(void *arg, unsigned events);
 
@@ -116,22 +112,12 @@ static void io_free(void *p)
 	free(io);
 }
 
-static void leave_finishing(const struct io *io)
-{
-	struct io **at = &finishing;
-
-	while (*at != NULL && *at != io)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = io->next;
-}
-
 void io_close(struct io *io)
 {
 	if (io == NULL || io->state == IO_S_DEAD)
 		return;
 	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING)
-		leave_finishing(io);
+		loop_orphan_del(&io->orphan);
 	if (io->tls != NULL && io->state == IO_S_OPEN)
 		tls_bye(io->tls);
 	close_fd(io);
@@ -349,7 +335,6 @@ static void opened(struct io *io)
 	io->host = NULL;
 	io->want_write = false;
 	io_to(io, IO_S_OPEN);
-	io->opened = true;
 	update_interest(io);
 	if (!tell(io, IO_OPEN) || io->state != IO_S_OPEN)
 		return;
@@ -481,6 +466,11 @@ static void finish_step(struct io *io)
 	linger_step(io);
 }
 
+static void end_finishing(void *arg)
+{
+	io_close(arg);
+}
+
 void io_finish(struct io *io)
 {
 	if (io == NULL || io->state >= IO_S_FINISHING) {
@@ -493,19 +483,12 @@ void io_finish(struct io *io)
 		return;
 	}
 	io_to(io, IO_S_FINISHING);
-	io->next = finishing;
-	finishing = io;
+	loop_adopt(io->loop, &io->orphan, end_finishing, io);
 	buf_free(&io->in);
 	io->want_write = false;
 	loop_timer_set(io->loop, &io->timer, LINGER_MS);
 	update_interest(io);
 	finish_step(io);
-}
-
-void io_close_finishing(void)
-{
-	while (finishing != NULL)
-		io_close(finishing);
 }
 
 /* --- events --- */

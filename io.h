@@ -54,10 +54,9 @@ struct io *io_accept(
     struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
 /* Gone at once, no event follows; NULL is fine. */
 void io_close(struct io *io);
-/* Writes what is left (for at most 5 s), then closes; no event follows. */
+/* Writes what is left (for at most 5 s, and until loop_free()), then closes; no
+ * event follows. */
 void io_finish(struct io *io);
-/* Closes at once what io_finish() still has at hand: before loop_free(). */
-void io_close_finishing(void);
 
 /* in_max: ceiling of io_in(): when it is full the peer has to wait until the
  * owner consumes and calls io_resume().  Set in the owner's IO_OPEN or before. */
@@ -142,13 +141,13 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
 /* Gives our own socket file to another user or group (-1: as it is).  Follows no
  * link and touches no other kind of file.  0, or -1 with errno set. */
 int io_give_socket(const char *path, uid_t uid, gid_t gid);
-/* Accepted descriptors from this number on are closed again, so that clients
- * cannot take the last ones. */
-void io_set_client_fds(int n);
 /* Hands every accepted fd (non-blocking) to cb; takes the listening fd over.
  * Out of descriptors: pauses for a moment instead of spinning. */
 struct io_listener *io_listen(
     struct loop *l, int fd, io_accept_cb *cb, void *arg);
+/* Accepted descriptors from this number on are closed again, so that clients
+ * cannot take the last ones. */
+void io_listener_set_max_fd(struct io_listener *li, int n);
 /* Newcomers wait in the kernel from now on, or no longer. */
 void io_listener_hold(struct io_listener *li, bool hold);
 void io_listener_free(struct io_listener *li);

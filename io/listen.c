@@ -29,15 +29,15 @@
 #define ACCEPT_PAUSE_MS 100
 #define ACCEPT_COMPLAIN_MS 60000
 
-/* Clients get no descriptor from this number on (the kernel gives out the lowest
- * that is free): the rest is for Apple's connection and for files. */
-static int client_fds = INT_MAX;
-
 struct io_listener {
 	struct loop *loop;
 	struct loop_fd f;
 	struct loop_timer pause;
 	bool held;
+	/* Clients get no descriptor from this number on (the kernel gives out
+	 * the lowest that is free): the rest is for Apple's connection and for
+	 * files. */
+	int max_fd;
 	int64_t complained_ms; /* when the last complaint was logged; 0 never */
 	io_accept_cb *cb;
 	void *arg;
@@ -244,9 +244,9 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 
 /* --- accepting --- */
 
-void io_set_client_fds(int n)
+void io_listener_set_max_fd(struct io_listener *li, int n)
 {
-	client_fds = n;
+	li->max_fd = n;
 }
 
 static void take_breath(struct io_listener *li, int why)
@@ -291,7 +291,7 @@ static void on_readable(void *arg, unsigned events)
 	     turn++) {
 		fd =
 		    accept4(li->f.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= client_fds) {
+		if (fd >= li->max_fd) {
 			close(fd);
 			take_breath(li, EMFILE);
 			return;
@@ -315,6 +315,7 @@ struct io_listener *io_listen(
 
 	li->loop = l;
 	li->f.fd = -1;
+	li->max_fd = INT_MAX;
 	li->cb = cb;
 	li->arg = arg;
 	loop_timer_init(&li->pause, on_pause_over, li);
