@@ -29,9 +29,9 @@
 
 /* SIGTERM: how long what is under way may take. */
 #define SHUTDOWN_MS 5000
-#define SHUTDOWN_LOOK_MS 20
+#define SHUTDOWN_CHECK_MS 20
 
-/* Registrations and certificates expire in days: looking once a day is
+/* Registrations and certificates expire in days: checking once a day is
  * enough. */
 #define EXPIRE_MAX_MS (24 * 60 * 60 * 1000)
 
@@ -40,7 +40,6 @@ struct daemon {
 	struct conf conf;
 	struct loop *loop;
 	struct store *store;
-	struct cred *cred, *tls_cred; /* renew's, once that is there */
 	struct renew *renew;
 	struct push_queue *queue;
 	struct api *api;
@@ -49,7 +48,6 @@ struct daemon {
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
 	struct listeners listeners;
 	struct user user;
-	char lack[ERR_MAX]; /* why there are no credentials yet */
 	char err[ERR_MAX];
 };
 
@@ -73,30 +71,6 @@ static int read_http_password(struct conf *c, char err[ERR_MAX])
 	    "password there",
 	    c->http_password_file);
 	return -1;
-}
-
-/* Files that cannot be read may be there later: 0 without credentials. */
-static int load_tls_cred(struct daemon *d)
-{
-	if (d->conf.tls_certfile == NULL)
-		return 0;
-	d->tls_cred = cred_load_server(&d->conf, d->err);
-	if (d->tls_cred == NULL && !renew_lacks_server_file(&d->conf))
-		return -1;
-	if (d->tls_cred == NULL)
-		log_error("%s: there is no TLS listener until it can be read",
-		    d->err);
-	return 0;
-}
-
-static int load_cred(struct daemon *d)
-{
-	d->cred = cred_load(&d->conf, d->err);
-	if (d->cred == NULL && renew_lacks_file(&d->conf)) {
-		d->cred = cred_none();
-		err_set(d->lack, "%s", d->err);
-	}
-	return d->cred != NULL ? 0 : -1;
 }
 
 /* --- privileges --- */
@@ -179,18 +153,18 @@ static void on_expire(void *arg)
 			 "registrationTtl, or replaced by another account of "
 			 "the same device: dropped",
 		    n);
-	renew_look(d->renew);
+	renew_check(d->renew);
 	loop_timer_set(
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
 }
 
-static void on_shutdown_look(void *arg)
+static void on_shutdown_check(void *arg)
 {
 	struct daemon *d = arg;
 	bool late = loop_now_ms(d->loop) - d->shutdown_ms >= SHUTDOWN_MS;
 
 	if (!late && (push_is_busy(d->queue) || http_server_busy(d->server))) {
-		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_LOOK_MS);
+		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_CHECK_MS);
 		return;
 	}
 	loop_stop(d->loop);
@@ -210,7 +184,7 @@ static void on_term(void *arg, int signo)
 	listen_quiesce(&d->listeners);
 	http_server_quiesce(d->server);
 	push_flush(d->queue);
-	on_shutdown_look(d);
+	on_shutdown_check(d);
 }
 
 static enum log_level wanted_level(const struct daemon *d)
@@ -220,8 +194,8 @@ static enum log_level wanted_level(const struct daemon *d)
 				      : (enum log_level)d->conf.loglevel;
 }
 
-/* The file anew: 0, or -1 with err set. */
-static int read_anew(struct daemon *d, struct conf *fresh)
+/* The file, read again: 0, or -1 with err set. */
+static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    read_http_password(fresh, d->err) < 0 ||
@@ -243,7 +217,7 @@ static void on_hup(void *arg, int signo)
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	systemd_notify(state);
-	if (read_anew(d, &fresh) < 0) {
+	if (read_again(d, &fresh) < 0) {
 		log_error("%s: not used, the old configuration stays", d->err);
 	} else {
 		conf_take(&d->conf, &fresh, restart);
@@ -260,7 +234,6 @@ static void on_hup(void *arg, int signo)
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
-	/* What Apple's side may have kept of the old values goes first. */
 	if (!renew_reload(d->renew))
 		push_reconfigure(d->queue);
 	renew_reload_server(d->renew);
@@ -276,7 +249,7 @@ static void on_usr1(void *arg, int signo)
 	api_log_status(d->api);
 }
 
-static void say_start(const struct daemon *d)
+static void log_start(const struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	const char *trouble = push_trouble(d->queue);
@@ -319,6 +292,34 @@ static void load_queue(struct daemon *d)
 	free(path);
 }
 
+static void set_cred(void *arg, struct cred *cred)
+{
+	struct daemon *d = arg;
+
+	push_set_cred(d->queue, cred);
+	api_set_cred(d->api, cred);
+}
+
+static void set_lack(void *arg, const char *why)
+{
+	struct daemon *d = arg;
+
+	push_set_lack(d->queue, why);
+}
+
+static void set_tls(void *arg, struct tls_ctx *tls)
+{
+	struct daemon *d = arg;
+
+	listen_set_tls(&d->listeners, tls);
+}
+
+static const struct renew_ops renew_ops = {
+	.set_cred = set_cred,
+	.set_lack = set_lack,
+	.set_tls = set_tls,
+};
+
 static int catch_signals(struct daemon *d)
 {
 	static const struct {
@@ -344,16 +345,38 @@ static int catch_signals(struct daemon *d)
 static int open_and_drop(struct daemon *d)
 {
 	if (user_find(&d->user, &d->conf, d->err) < 0 ||
-	    read_http_password(&d->conf, d->err) < 0 || load_tls_cred(d) < 0)
+	    read_http_password(&d->conf, d->err) < 0 ||
+	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
-	if (listen_open(&d->listeners, &d->conf, d->tls_cred != NULL, d->err) <
-	    0)
+	if (listen_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
+		d->err) < 0)
 		return EXIT_CONFIG;
 	if (listen_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
 	    user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();
 	return EXIT_DONE;
+}
+
+static void serve(struct daemon *d, const struct fd_limits *lim)
+{
+	struct cred *cred = renew_cred(d->renew);
+
+	d->queue = push_new(d->loop, &d->conf, d->store, cred);
+	push_set_lack(d->queue, renew_lack(d->renew));
+	d->api = api_new(d->loop, &d->conf, d->store, d->queue, cred);
+	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
+	http_server_set_max_fd(d->server, lim->max_fd);
+	http_server_set_lines(d->server, api_handle_line, d->api);
+	api_set_server(d->api, d->server);
+	listen_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
+	renew_start(d->renew);
+	loop_timer_init(&d->expire, on_expire, d);
+	loop_timer_init(&d->shutdown, on_shutdown_check, d);
+	on_expire(d);
+	load_queue(d);
+	log_start(d);
+	systemd_notify("READY=1");
 }
 
 /* EXIT_CONFIG only for what the configuration's text says: the supervisor does
@@ -363,42 +386,25 @@ static int start(struct daemon *d)
 	struct fd_limits lim;
 	int rc;
 
-	/* First: whoever can connect may also send one.  They wait until the
-	 * loop runs. */
+	/* First, as whoever can connect can expect signals to work, too.  They
+	 * wait until the loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
 	if (listen_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	d->renew = renew_new(d->loop, &d->conf);
+	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
 	lim = raise_fd_limit(&d->conf);
 	rc = open_and_drop(d);
 	if (rc != EXIT_DONE)
 		return rc;
-	if (load_cred(d) < 0)
+	if (renew_load(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
 	set_limits(d);
-	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
-	push_set_lack(d->queue, d->lack);
-	d->api = api_new(d->loop, &d->conf, d->store, d->queue, d->cred);
-	d->server = http_server_new(d->loop, lim.clients, api_handle, d->api);
-	http_server_set_max_fd(d->server, lim.max_fd);
-	http_server_set_lines(d->server, api_handle_line, d->api);
-	api_set_server(d->api, d->server);
-	listen_serve(&d->listeners, d->loop, d->server,
-	    d->tls_cred != NULL ? cred_tls(d->tls_cred) : NULL);
-	renew_start(
-	    d->renew, d->cred, d->queue, d->api, d->tls_cred, &d->listeners);
-	d->cred = d->tls_cred = NULL;
-	loop_timer_init(&d->expire, on_expire, d);
-	loop_timer_init(&d->shutdown, on_shutdown_look, d);
-	on_expire(d);
-	load_queue(d);
-	say_start(d);
-	systemd_notify("READY=1");
+	serve(d, &lim);
 	return EXIT_DONE;
 }
 
@@ -414,9 +420,7 @@ static void stop(struct daemon *d)
 	push_free(d->queue);
 	api_free(d->api);
 	store_close(d->store);
-	cred_free(d->cred);
 	renew_free(d->renew);
-	cred_free(d->tls_cred);
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);

@@ -1,4 +1,4 @@
-/* daemon/watch.h - tells when one of a few files becomes another one: changed in
+/* daemon/watch.h - reports when one of a few files becomes another one: changed in
  * place, replaced, or reached through a link or a folder that was (inotify, so
  * that nothing runs while nothing changes). */
 #ifndef WATCH_H
@@ -15,9 +15,9 @@ void watch_free(struct watch *w);
  * the file is now is what later changes are compared with: call this before the
  * file is read. */
 void watch_add(struct watch *w, const char *path);
-/* Looks whether a file is another one by now although nothing was told (a file
+/* Checks whether a file is another one by now although there was no event (a file
  * system without inotify, a folder that may not be watched). */
-void watch_look(struct watch *w);
+void watch_check(struct watch *w);
 
 /* More than one kind of credentials can name. */
 #define WATCH_FILES_MAX 8
