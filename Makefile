@@ -36,8 +36,8 @@ SRCS = log.c mem.c buf.c text.c \
 	store/view.c http.c http/parse.c http/capacity.c apns.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hashes.c \
 	api.c api/guard.c api/body.c api/dovecot.c api/line.c api/status.c api/admin.c \
-	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/systemd.c \
-	daemon/user.c daemon/rights.c \
+	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
+	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a

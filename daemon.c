@@ -181,7 +181,7 @@ static void on_term(void *arg, int signo)
 	log_info("stopping: %s", signo == SIGINT ? "SIGINT" : "SIGTERM");
 	systemd_notify("STOPPING=1");
 	d->shutdown_ms = loop_now_ms(d->loop);
-	listen_quiesce(&d->listeners);
+	sockets_quiesce(&d->listeners);
 	http_server_quiesce(d->server);
 	push_flush(d->queue);
 	on_shutdown_check(d);
@@ -199,9 +199,9 @@ static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    read_http_password(fresh, d->err) < 0 ||
-	    listen_check_text(fresh, d->err) < 0)
+	    reach_check_text(fresh, d->err) < 0)
 		return -1;
-	return listen_check_reload(&d->listeners, fresh, d->err);
+	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
 
 static void on_hup(void *arg, int signo)
@@ -311,7 +311,7 @@ static void set_tls(void *arg, struct tls_ctx *tls)
 {
 	struct daemon *d = arg;
 
-	listen_set_tls(&d->listeners, tls);
+	sockets_set_tls(&d->listeners, tls);
 }
 
 static const struct renew_ops renew_ops = {
@@ -348,10 +348,10 @@ static int open_and_drop(struct daemon *d)
 	    read_http_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
-	if (listen_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
+	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
 		d->err) < 0)
 		return EXIT_CONFIG;
-	if (listen_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
+	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
 	    user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();
@@ -369,7 +369,7 @@ static void serve(struct daemon *d, const struct fd_limits *lim)
 	http_server_set_max_fd(d->server, lim->max_fd);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
-	listen_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
+	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
 	renew_start(d->renew);
 	loop_timer_init(&d->expire, on_expire, d);
 	loop_timer_init(&d->shutdown, on_shutdown_check, d);
@@ -390,7 +390,7 @@ static int start(struct daemon *d)
 	 * wait until the loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
-	if (listen_check_text(&d->conf, d->err) < 0 ||
+	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
@@ -415,7 +415,7 @@ static void stop(struct daemon *d)
 		api_set_server(d->api, NULL);
 	}
 	http_server_free(d->server);
-	listen_close(&d->listeners, &d->conf);
+	sockets_close(&d->listeners, &d->conf);
 	save_queue(d);
 	push_free(d->queue);
 	api_free(d->api);
