@@ -212,8 +212,8 @@ static int fail_value(
 	    value, wanted);
 }
 
-/* The place of a word in a list of words parted by spaces, -1 if not there;
- * *word_r is its spelling in the list. */
+/* The index of a word in a list of words separated by spaces, -1 if it is not
+ * there; *word_r is its spelling in the list. */
 static int word_index(
     const char *list, const char *word, const char **word_r, size_t *len_r)
 {
@@ -327,7 +327,7 @@ static int set_number(const struct conf_place *at, const struct key *k,
 	if (parse_scale(k->type, first, &min) &&
 	    parse_scale(k->type, dots + 2, &max) && *v_r >= min && *v_r <= max)
 		return 0;
-	return conf_fail(at, "%.*s is out of range: from %s to %s is possible",
+	return conf_fail(at, "%.*s is out of range: use %s to %s",
 	    CONF_SHOWN_MAX, value, first, dots + 2);
 }
 
@@ -368,11 +368,11 @@ static int set_string(const struct conf_place *at, const struct key *k,
 {
 	size_t i, len = strlen(value);
 
-	/* They end in file names, headers and log lines. */
+	/* They end up in file names, headers and log lines. */
 	for (i = 0; k->type != K_SECRET && i < len; i++)
 		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
 			return conf_fail(at,
-			    "the value holds a control character: take it out");
+			    "the value holds a control character: remove it");
 	if (strpbrk(value, k->rule) != NULL)
 		return conf_fail(at, "the value may not hold %s", k->rule);
 	if (k->type == K_ADDR && len > 2 && value[0] == '[' &&
@@ -439,7 +439,7 @@ static void set_default(struct conf *c, const struct key *k)
 	struct conf_place at = { .err = err };
 
 	if (*k->def != '\0' && set_value(&at, c, k, k->def) < 0)
-		abort(); /* a row of ours is wrong; the tests see it */
+		abort(); /* a row of the table is wrong; the tests see it */
 }
 
 /* value: "" for none */
@@ -579,7 +579,7 @@ int conf_set(
 	return assign(&at, c, k, value);
 }
 
-/* Whose values the daemon looks at only when it starts; the others' when they are
+/* Whose values the daemon uses only when it starts; the others' when they are
  * needed, or when it reloads. */
 static const char fixed_keys[] =
     "databaseFile socketPath socketMode socketGroup listenAddr port "

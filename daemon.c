@@ -125,8 +125,8 @@ static struct fd_limits raise_fd_limit(const struct conf *c)
 
 /* --- running --- */
 
-/* Ten changes of one registration an hour: a person who tries things out does not
- * come near it. */
+/* Ten changes of one registration an hour: a person who tries things out does
+ * not come near it. */
 #define CHANGES_AN_HOUR 10
 
 static void set_limits(struct daemon *d)
@@ -380,14 +380,14 @@ static void serve(struct daemon *d, const struct fd_limits *lim)
 }
 
 /* EXIT_CONFIG only for what the configuration's text says: the supervisor does
- * not try that again, and all else may heal. */
+ * not try that again, while all else may recover. */
 static int start(struct daemon *d)
 {
 	struct fd_limits lim;
 	int rc;
 
-	/* First, as whoever can connect can expect signals to work, too.  They
-	 * wait until the loop runs. */
+	/* First: a client that can connect may expect signals to work, too.
+	 * They wait until the loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
 	if (reach_check_text(&d->conf, d->err) < 0 ||

@@ -461,9 +461,9 @@ static void read_head(struct http_conn *c)
 	read_body(c, &head);
 }
 
-/* The first-generation plugin's words; as HTTP methods they would be followed by
- * a path or an address.  Not asked after an HTTP request over TCP: that may be a
- * web page's, whose next bytes must not be taken for this protocol. */
+/* The first-generation plugin's words; as HTTP methods they would be followed
+ * by a path or an address.  Not asked after an HTTP request over TCP: that may
+ * be a web page's, whose next bytes must not be taken for this protocol. */
 static bool starts_line(const struct buf *in)
 {
 	static const char words[][10] = { "NOTIFY ", "REGISTER " };
@@ -884,8 +884,8 @@ static void stop_listening(struct http_server *s)
 	}
 }
 
-/* A request that has arrived is answered: closing would reset the connection, and
- * the client could not know whether we have seen it. */
+/* A request that has arrived is answered: closing would reset the connection,
+ * and the client could not know whether we have seen it. */
 static void quiesce_share(struct share *sh)
 {
 	struct link *l, *next;

@@ -83,15 +83,15 @@ struct http_request {
 
 #define HTTP_NOBODY ((uid_t)-1)
 
-/* Called once per request.  Must cause exactly one http_reply() for conn, now or
- * later; the request's memory is invalid after the return. */
+/* Called once per request.  Must cause exactly one http_reply() for conn, now
+ * or later; the request's memory is invalid after the return. */
 typedef void http_handler(
     struct http_conn *conn, const struct http_request *req, void *arg);
 
-/* At most max_connections, a quarter of which TCP and TLS cannot take.  When all
- * are taken the longest-idle one goes for a newcomer, else the one whose peer has
- * been busy longest with a handshake, with sending a request or with reading an
- * answer; those that wait for us stay. */
+/* At most max_connections, a quarter of which TCP and TLS cannot take.  When
+ * all are taken the longest-idle one goes for a newcomer, else the one whose
+ * peer has been busy longest with a handshake, with sending a request or with
+ * reading an answer; those that wait for us stay. */
 struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg);
 /* Descriptors that may be open beyond max_connections: clients that are being
@@ -104,8 +104,8 @@ void http_server_set_max_fd(struct http_server *s, int max_fd);
 /* Takes ownership of the listening fd.  tls may be NULL. */
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls);
-/* For new connections to listeners with TLS.  The old one may be freed after this
- * round of the loop. */
+/* For new connections to listeners with TLS.  The old one may be freed after
+ * this round of the loop. */
 void http_server_set_tls(struct http_server *s, struct tls_ctx *tls);
 /* The line protocol on the same ports: a request that begins with REGISTER or
  * NOTIFY, a space and no HTTP target is one line.  Without a handler it is

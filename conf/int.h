@@ -36,8 +36,8 @@ struct yaml {
 	bool begun;
 };
 
-/* text[len] is writable, too: values are decoded in place.  name stands for the
- * file in messages. */
+/* text[len] is writable, too: values are decoded in place.  name is the
+ * file's in messages. */
 void yaml_open(
     struct yaml *y, const char *name, char *text, size_t len, char *err);
 /* Finds the next key: its length, with y->at.key at its name; 0 at the end, -1

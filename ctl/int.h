@@ -19,12 +19,12 @@ struct store;
 
 enum ctl_asked {
 	CTL_ANSWERED,
-	CTL_NOT_RUNNING, /* nobody listens; err says so and what to do */
+	CTL_NOT_RUNNING, /* nobody listens; err says what to do */
 	CTL_FAILED,
 };
 
 /* One request to the daemon, GET without a body.  The answer's body lands in
- * body_r (emptied first), a NUL behind it. */
+ * body_r (emptied first), followed by a NUL. */
 enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
     const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX]);

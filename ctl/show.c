@@ -253,7 +253,8 @@ static const struct counts {
 } counts[] = {
 	{ "Registrations",
 	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
-		{ "forgotten", " removed by Apple's word since start" },
+		{ "forgotten",
+		    " removed since start as Apple reported them gone" },
 		{ "suspended", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
 	{ "Pushes",

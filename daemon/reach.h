@@ -1,5 +1,5 @@
-/* daemon/reach.h - who can reach a listener, and whether the configuration allows
- * that. */
+/* daemon/reach.h - who can reach a listener, and whether the configuration
+ * allows that. */
 #ifndef REACH_H
 #define REACH_H
 
@@ -29,8 +29,8 @@ bool reach_is_loopback(const union reach_addr *u);
 const char *reach_tls_addr(const struct conf *c);
 
 /* Whether `where`, which other machines can reach, may be open.  A client that
- * can register cannot read anything, but can make us push: that takes a password,
- * and the password takes TLS.  -1 with err set. */
+ * can register cannot read anything, but can make us push: that takes a
+ * password, and the password takes TLS.  -1 with err set. */
 int reach_check(const struct conf *c, const char *key, const char *where,
     bool is_tls, char err[ERR_MAX]);
 /* What the text of the configuration alone shows, that of its addresses

@@ -17,8 +17,8 @@
 
 #define DAY_S 86400
 
-/* What cannot be read yet is looked for with these pauses, as a file system that
- * is mounted over a folder sends no event. */
+/* What cannot be read yet is looked for with these pauses, as a file system
+ * that is mounted over a folder sends no event. */
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 15000
 
@@ -135,7 +135,8 @@ static void log_cred(const struct renew *r)
 	    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
 }
 
-/* The row of the smallest of warn_days that is not past, N_WARN_DAYS if none. */
+/* The row of the smallest of warn_days that is not past, N_WARN_DAYS if
+ * none. */
 static size_t warn_row(int64_t left_s)
 {
 	size_t i;
@@ -178,7 +179,7 @@ static void warn_expiry(const struct cred *cred, size_t most, size_t *warned,
 static void warn_of_both(struct renew *r)
 {
 	warn_expiry(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
-	/* Others renew these by themselves 30 days ahead. */
+	/* ACME clients renew these by themselves 30 days ahead. */
 	if (r->server_cred != NULL)
 		warn_expiry(r->server_cred, N_WARN_DAYS - 1, &r->server_warned,
 		    "TLS listener: ", "Dovecot refuses it");

@@ -1,6 +1,6 @@
 /* daemon/renew.h - credentials over time: loads them, logs until when they are
- * valid, warns before they expire, and loads them again when their files change;
- * the same for the certificate of our own TLS listener. */
+ * valid, warns before they expire, and loads them again when their files
+ * change; the same for the certificate of our own TLS listener. */
 #ifndef RENEW_H
 #define RENEW_H
 

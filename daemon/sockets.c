@@ -21,8 +21,8 @@
 
 /* Pauses between attempts to open what another program has, or what has no
  * address yet. */
-#define AGAIN_MIN_MS 1000
-#define AGAIN_MAX_MS 15000
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 15000
 
 int sockets_check_reload(
     const struct listeners *l, const struct conf *fresh, char err[ERR_MAX])
@@ -40,7 +40,7 @@ int sockets_check_reload(
 	return 0;
 }
 
-/* --- handed over --- */
+/* --- by socket activation --- */
 
 static struct listener_at *add_listener(struct listeners *l, const char *key,
     const char *addr, int port, bool is_tls)
@@ -98,8 +98,8 @@ static int take_one(
 
 	if (!is_listening(fd, &u, &len)) {
 		err_set(err,
-		    "socket activation: descriptor %d is no listening stream "
-		    "socket",
+		    "socket activation: descriptor %d is not a listening "
+		    "stream socket",
 		    fd);
 		return -1;
 	}
@@ -109,7 +109,7 @@ static int take_one(
 		inet_ntop(AF_INET, &u.in.sin_addr, addr, sizeof(addr));
 	else
 		inet_ntop(AF_INET6, &u.in6.sin6_addr, addr, sizeof(addr));
-	/* The port stands at the same place in both. */
+	/* The port is at the same offset in both. */
 	port = ntohs(u.in.sin_port);
 	is_tls = c->tls_certfile != NULL && port == c->tls_port;
 	at = add_listener(
@@ -289,7 +289,7 @@ static void hand_over(struct listeners *l, struct listener_at *at)
 	at->fd = -1;
 }
 
-/* Opens and gives away what can be; true if there is something to wait for. */
+/* Opens and hands over what can be; true if there is something to wait for. */
 static bool serve_all(struct listeners *l)
 {
 	struct listener_at *at;
@@ -310,16 +310,16 @@ static bool serve_all(struct listeners *l)
 	return waits;
 }
 
-static void on_again(void *arg)
+static void on_retry(void *arg)
 {
 	struct listeners *l = arg;
 
 	if (!serve_all(l))
 		return;
 	l->pause_ms *= 2;
-	if (l->pause_ms > AGAIN_MAX_MS)
-		l->pause_ms = AGAIN_MAX_MS;
-	loop_timer_set(l->loop, &l->again, l->pause_ms);
+	if (l->pause_ms > RETRY_MAX_MS)
+		l->pause_ms = RETRY_MAX_MS;
+	loop_timer_set(l->loop, &l->retry, l->pause_ms);
 }
 
 void sockets_serve(struct listeners *l, struct loop *loop,
@@ -328,10 +328,10 @@ void sockets_serve(struct listeners *l, struct loop *loop,
 	l->loop = loop;
 	l->server = server;
 	l->tls = tls;
-	l->pause_ms = AGAIN_MIN_MS;
-	loop_timer_init(&l->again, on_again, l);
+	l->pause_ms = RETRY_MIN_MS;
+	loop_timer_init(&l->retry, on_retry, l);
 	if (serve_all(l))
-		loop_timer_set(loop, &l->again, l->pause_ms);
+		loop_timer_set(loop, &l->retry, l->pause_ms);
 }
 
 void sockets_set_tls(struct listeners *l, struct tls_ctx *tls)
@@ -340,13 +340,13 @@ void sockets_set_tls(struct listeners *l, struct tls_ctx *tls)
 		return;
 	http_server_set_tls(l->server, tls);
 	l->tls = tls;
-	if (serve_all(l) && !loop_timer_is_set(&l->again))
-		loop_timer_set(l->loop, &l->again, l->pause_ms);
+	if (serve_all(l) && !loop_timer_is_set(&l->retry))
+		loop_timer_set(l->loop, &l->retry, l->pause_ms);
 }
 
 void sockets_quiesce(struct listeners *l)
 {
-	loop_timer_clear(l->loop, &l->again);
+	loop_timer_clear(l->loop, &l->retry);
 	l->server = NULL;
 }
 
@@ -355,7 +355,7 @@ void sockets_close(struct listeners *l, const struct conf *c)
 	struct stat st;
 
 	if (l->loop != NULL)
-		loop_timer_clear(l->loop, &l->again);
+		loop_timer_clear(l->loop, &l->retry);
 	while (l->n > 0)
 		if (l->a[--l->n].fd >= 0)
 			close(l->a[l->n].fd);
@@ -365,10 +365,10 @@ void sockets_close(struct listeners *l, const struct conf *c)
 		unlink(c->socket_path);
 }
 
-/* --- what the start would find --- */
+/* --- what a start would find --- */
 
-/* Binds without listening, which disturbs nobody.  0: it could listen there, or
- * does. */
+/* Binds without listening, which does not disturb anybody.  0: it could listen
+ * there, or does. */
 static int check_tcp(const struct conf *c, const struct listener_at *at,
     bool runs, void (*warn)(const char *sentence))
 {
@@ -388,7 +388,7 @@ static int check_tcp(const struct conf *c, const struct listener_at *at,
 	in_use = errno == EADDRINUSE;
 	if (in_use)
 		err_set(err,
-		    "%s: %s: if that is not the xapsd that runs, `ss -ltnp` "
+		    "%s: %s: if that is not the running xapsd, `ss -ltnp` "
 		    "names the program",
 		    at->key, why);
 	else
@@ -434,6 +434,6 @@ int daemon_check_listeners(const struct conf *c,
 	if (l.n == 0)
 		err_set(line, "nothing to listen on: set socketPath or port");
 	else
-		err_set(line, "there is none that could be opened now");
+		err_set(line, "none of them could be opened now");
 	return -1;
 }

@@ -1,5 +1,5 @@
-/* daemon/sockets.h - the daemon's listeners: opened by the configuration, or handed over by
- * the service manager (socket activation). */
+/* daemon/sockets.h - the daemon's listeners: opened by the configuration, or
+ * handed over by the service manager (socket activation). */
 #ifndef SOCKETS_H
 #define SOCKETS_H
 
@@ -22,7 +22,7 @@ struct user;
 struct listener_at {
 	int fd; /* -1: not open, or the server's already */
 	bool is_open;
-	bool failed; /* it could not be opened at once, and that was said */
+	bool failed; /* it could not be opened at once, which was logged */
 	bool is_unix, is_tls;
 	bool is_far;   /* not only this machine's own users reach it */
 	bool may_lack; /* no IPv6, no ::1: nothing to wait for */
@@ -41,7 +41,7 @@ struct listeners {
 	struct loop *loop;
 	struct http_server *server;
 	struct tls_ctx *tls;
-	struct loop_timer again; /* set while one is not open */
+	struct loop_timer retry; /* set while one is not open */
 	int64_t pause_ms;
 };
 
@@ -50,17 +50,17 @@ struct listeners {
 int sockets_check_reload(
     const struct listeners *l, const struct conf *fresh, char err[ERR_MAX]);
 
-/* Takes what was handed over; of a kind (Unix, TCP, TLS) that was handed over
- * none is opened by the configuration.  TCP and TLS then are opened as far as it
- * goes.  -1 with err set: the configuration, or what was handed over, is wrong.
- * sockets_close() in any case. */
+/* Takes what the service manager passes to us; of a kind (Unix, TCP, TLS) that
+ * is among these none is opened by the configuration.  TCP and TLS then are
+ * opened as far as possible.  -1 with err set: the configuration, or what was
+ * passed to us, is wrong.  sockets_close() in any case. */
 int sockets_open(
     struct listeners *l, const struct conf *c, bool has_tls, char err[ERR_MAX]);
-/* The Unix socket, with the user's rights.  -1 with err set, also if now nothing
- * at all is open. */
+/* The Unix socket, with the user's rights.  -1 with err set, also if now
+ * nothing at all is open. */
 int sockets_open_unix(struct listeners *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX]);
-/* Hands them to the server, and tries the others again until they open.  tls
+/* Gives them to the server, and tries the others again until they open.  tls
  * NULL: those with TLS wait for sockets_set_tls(). */
 void sockets_serve(struct listeners *l, struct loop *loop,
     struct http_server *server, struct tls_ctx *tls);

@@ -16,8 +16,9 @@
 #include "io.h"
 #include "mem.h"
 
-/* The group of the socket, -1 for that of the user.  False with err set: there is
- * no such group.  Where packages have made a group for it, that is the default. */
+/* The group of the socket, -1 for that of the user.  False with err set: there
+ * is no such group.  Where packages have made a group for it, that is the
+ * default. */
 static bool find_group(const struct conf *c, gid_t *gid_r, char err[ERR_MAX])
 {
 	const char *name =
@@ -32,8 +33,8 @@ static bool find_group(const struct conf *c, gid_t *gid_r, char err[ERR_MAX])
 	return false;
 }
 
-/* As root: makes the socket's folder (/run is empty after a boot) and gives it to
- * the user, where nobody can lay another one in its place. */
+/* As root: makes the socket's folder (/run is empty after a boot) and gives it
+ * to the user, where nobody can put another one in its place. */
 static void make_folder(const struct user *u, const char *path)
 {
 	char *folder = xstrdup(path), *end = strrchr(folder, '/'), *in;
@@ -165,8 +166,8 @@ static int check_folder(
 		*end = '\0';
 	if (access(dir, F_OK) < 0) {
 		err_set(err,
-		    "socketPath: the folder %s is not there: it is made at the "
-		    "start if the daemon may do so",
+		    "socketPath: the folder %s does not exist: the start makes "
+		    "it if the daemon may do so",
 		    dir);
 		warn(err);
 	} else if (roots == NULL &&
@@ -195,7 +196,7 @@ int unix_check(const struct conf *c, void (*warn)(const char *sentence),
 	if (*exists_r)
 		return 0;
 	conf_blame(c, "socketPath", err,
-	    "%s exists and is no socket: remove it or change this",
+	    "%s exists and is not a socket: remove it or change this",
 	    c->socket_path);
 	return -1;
 }

@@ -1,11 +1,11 @@
 /* daemon/watch.c - reports when one of a few files becomes another one.
  *
  * certbot replaces links to files, Kubernetes a link to a folder, an
- * administrator renames folders: so everything on the path of a file is watched.
- * A folder reports its own move or removal; a name in a folder is watched where
- * it is a link, the file itself, or missing (so that what goes on in /tmp wakes
- * nobody).  An event is only a hint: what counts is whether the path leads to
- * another file than before. */
+ * administrator renames folders: so everything on the path of a file is
+ * watched.  A folder reports its own move or removal; a name in a folder is
+ * watched where it is a link, the file itself, or missing (so that what goes
+ * on in /tmp wakes nobody).  An event is only a hint: what counts is whether
+ * the path leads to another file than before. */
 #include "daemon/watch.h"
 
 #include <assert.h>
@@ -67,22 +67,22 @@ struct watch {
 		struct identity is;
 	} files[WATCH_FILES_MAX];
 	size_t n;
-	bool complained; /* of what no other folder will change */
+	bool warned; /* of what no other folder will change */
 	struct step *steps;
 	size_t n_steps;
 };
 
 /* --- the path of a file --- */
 
-static void complain(struct watch *w, const char *dir, const char *name)
+static void warn_unwatched(struct watch *w, const char *dir, const char *name)
 {
 	/* A folder that we may only pass through cannot be watched: seldom
 	 * does anything change there. */
-	log_at(errno == EACCES || w->complained ? LOG_L_DEBUG : LOG_L_WARN,
+	log_at(errno == EACCES || w->warned ? LOG_L_DEBUG : LOG_L_WARN,
 	    "inotify: %s: %s: a change of %s there is noticed at SIGHUP, or "
 	    "once a day",
 	    dir, strerror(errno), name);
-	w->complained = w->complained || errno != EACCES;
+	w->warned = w->warned || errno != EACCES;
 }
 
 /* name "": the folder itself. */
@@ -156,8 +156,8 @@ static bool follow(struct path *y, const char *full)
 	return true;
 }
 
-/* One name further; false at the end.  Everything is watched before it is looked
- * at for good: no change falls between. */
+/* One name further; false at the end.  Everything is watched before it is
+ * looked at for good: no change falls between. */
 static bool go(struct watch *w, struct path *y, const char *name)
 {
 	char full[PATH_MAX];
@@ -169,7 +169,7 @@ static bool go(struct watch *w, struct path *y, const char *name)
 	if (lstat(full, &st) < 0 || !S_ISDIR(st.st_mode) ||
 	    !add_step(w, full, "", SELF_EVENTS)) {
 		if (!add_step(w, y->at, name, NAME_EVENTS))
-			complain(w, y->at, name);
+			warn_unwatched(w, y->at, name);
 		if (lstat(full, &st) < 0) {
 			if (errno == EACCES) /* the folder's mode may change */
 				add_step(w, y->at, "", SELF_EVENTS | IN_ATTRIB);

@@ -28,12 +28,12 @@
 #define HANDSHAKE_MS 1000
 
 /* Bytes of incomplete requests, of those that wait for their turn and of
- * answers that were not read yet, of all connections: 128 whole bodies.  Without
- * this limit 1,024 clients could use 140 MB. */
+ * answers that were not read yet, of all connections: 128 whole bodies.
+ * Without this limit 1,024 clients could use 140 MB. */
 #define WEIGHT_MAX (8 * 1024 * 1024)
 #define HEAVY 4096 /* ordinary requests are smaller */
 
-#define COMPLAIN_MS 60000 /* between warnings in the log */
+#define WARN_MS 60000 /* between warnings in the log */
 
 static struct share *share_of(const struct http_conn *c)
 {
@@ -97,13 +97,13 @@ static bool is_hog(const struct http_conn *c)
 
 /* --- places --- */
 
-static void complain(struct http_server *s, const char *what)
+static void warn_full(struct http_server *s, const char *what)
 {
 	int64_t now_ms = loop_now_ms(s->loop);
 
-	if (s->complained_ms != 0 && now_ms - s->complained_ms < COMPLAIN_MS)
+	if (s->warned_ms != 0 && now_ms - s->warned_ms < WARN_MS)
 		return;
-	s->complained_ms = now_ms;
+	s->warned_ms = now_ms;
 	log_warn("http: %s: the client that takes longest is cut off", what);
 }
 
@@ -121,8 +121,8 @@ static struct http_conn *oldest(const struct link *list, const struct peer *of)
 	return NULL;
 }
 
-/* The longest-idle one.  One that came or was answered just now is not idle yet:
- * its next request may be on the way. */
+/* The longest-idle one.  One that came or was answered just now is not idle
+ * yet: its next request may be on the way. */
 static struct http_conn *find_idle(
     const struct http_conn *newcomer, bool tcp, bool unix_too)
 {
@@ -188,8 +188,8 @@ bool http_capacity_has_place(const struct http_conn *newcomer)
 	       (newcomer->over_unix || s->shares[TCP].n < tcp_max(s));
 }
 
-/* The longest-idle one goes, or else the longest unfinished one; of TCP's own if
- * that has its share, of a user's own if that user has most. */
+/* The longest-idle one goes, or else the longest unfinished one; of TCP's own
+ * if that has its share, of a user's own if that user has most. */
 struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
 {
 	struct http_server *s = newcomer->s;
@@ -199,7 +199,7 @@ struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
 
 	if (c != NULL)
 		return c;
-	complain(s, "more than maxConnections clients, none is idle");
+	warn_full(s, "more than maxConnections clients, none is idle");
 	return find_unfinished(newcomer, tcp, unix_too);
 }
 
@@ -277,14 +277,14 @@ struct http_conn *http_capacity_weigh(struct http_conn *c, size_t bytes)
 	if (other == NULL)
 		other = oldest_heavy(&s->shares[UNIX], c);
 	if (other != NULL)
-		complain(s, "too many large requests at once");
+		warn_full(s, "too many large requests at once");
 	return other;
 }
 
 /* --- TLS handshakes under way --- */
 
-/* The handshake that has waited longest for its peer beyond the limit, or will be
- * the first to, in *left_ms_r.  If bytes wait to be read, it is we who are
+/* The handshake that has waited longest for its peer beyond the limit, or will
+ * be the first to, in *left_ms_r.  If bytes wait to be read, it is we who are
  * slow. */
 static struct http_conn *find_silent(
     const struct http_server *s, int64_t *left_ms_r)

@@ -61,7 +61,7 @@ struct http_conn {
 	bool eof;	   /* the peer sends no more */
 	bool close;	   /* after this answer */
 	bool http10, is_head, is_line;
-	bool no_lines;	 /* it has spoken HTTP, over TCP */
+	bool no_lines;	 /* it has sent HTTP, over TCP */
 	bool expect;	 /* 100-continue is awaited */
 	bool in_handler; /* the handler has not returned yet */
 };
@@ -111,7 +111,7 @@ struct http_server {
 	size_t n_handshakes;
 	struct loop_timer handshakes; /* the oldest must give way then */
 	bool no_handshakes;	      /* TLS listeners wait */
-	int64_t complained_ms;	      /* 0 never */
+	int64_t warned_ms;	      /* 0 never */
 	int64_t linger_s;	      /* the second that n_lingers is of */
 	unsigned n_lingers;
 	bool quiet;

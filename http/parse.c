@@ -110,7 +110,7 @@ static const char *span(struct scan *s, unsigned class)
 	return start;
 }
 
-/* Steps over CRLF or LF. */
+/* Skips CRLF or LF. */
 static int line_end(struct scan *s)
 {
 	if (s->p == s->end)
@@ -410,7 +410,7 @@ int http_parse_head(const char *in, size_t len, struct http_head *head_r)
 /* --- chunked bodies, RFC 9112 7.1 --- */
 
 /* Bytes of extensions, trailers and leading zeros in one body, which are all
- * thrown away: nobody needs more. */
+ * dropped: nobody needs more. */
 #define CHUNK_EXTRA_MAX 4096
 
 enum chunk_state {

@@ -453,7 +453,7 @@ def test_link_in_place_of_the_socket(workdir, certs):
     os.symlink(target, daemon.socket_path)
     before = target.stat()
     done = daemon.run()
-    assert done.returncode == 1 and "is no socket" in done.stderr
+    assert done.returncode == 1 and "is not a socket" in done.stderr
     assert os.path.islink(daemon.socket_path)
     after = target.stat()
     assert (after.st_uid, after.st_gid, after.st_mode, after.st_ctime_ns) == (

@@ -502,7 +502,7 @@ static void test_unix_socket(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(io_listen_unix(path, 0660, err), -1);
-	assert_non_null(strstr(err, "no socket"));
+	assert_non_null(strstr(err, "not a socket"));
 	assert_int_equal(access(path, F_OK), 0); /* a file is not removed */
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/sub", dir);
