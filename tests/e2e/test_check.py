@@ -359,7 +359,7 @@ def test_offline_beside_a_daemon_without_unix_socket(workdir, certs):
         x.wait_log("started:")
         done = x.run("check", "--offline")
         assert done.returncode == 0, done.stdout
-        assert "if that is not the xapsd that runs" in done.stderr
+        assert "if that is not the running xapsd" in done.stderr
         x.assert_alive()
 
 

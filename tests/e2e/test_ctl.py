@@ -296,7 +296,7 @@ def test_push_of_a_line_client(xapsd):
 
 
 def test_push_when_apple_is_away(start_xapsd, certs):
-    daemon = start_xapsd(apple=None)
+    daemon = start_xapsd(apple=None, loglevel="trace")
     daemon.register("alice", ACCOUNT, TOKEN)
     start = time.monotonic()
     done = daemon.run("push", "alice")
@@ -306,9 +306,10 @@ def test_push_when_apple_is_away(start_xapsd, certs):
     assert "it stays queued" in done.stdout
     daemon.notify("nobody")
     # a user who does not wait for the end, and a daemon that ends before it
+    start = daemon.log_size()
     p = subprocess.Popen(daemon.command("push", "alice"),
                          stdout=subprocess.DEVNULL)
-    time.sleep(0.3)
+    daemon.wait_log("http: .* -> waiting", start=start)     # it is asked
     p.kill()
     p.wait()
     p = subprocess.Popen(daemon.command("push", "alice"), text=True,
