@@ -256,8 +256,7 @@ static const struct counts {
 } counts[] = {
 	{ "Registrations",
 	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
-		{ "forgotten",
-		    " removed since start as Apple reported them gone" },
+		{ "forgotten", " reported gone by Apple since start" },
 		{ "suspended", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
 	{ "Pushes",

@@ -438,7 +438,7 @@ def test_import_mistakes(xapsd, workdir):
     assert done.returncode == 1 and "1:" in done.stderr
     bad.write_text("nonsense")
     done = xapsd.run("import", str(bad))
-    assert done.returncode == 1 and "it holds no registration" in done.stderr
+    assert done.returncode == 1 and "no registration in it" in done.stderr
     assert json.loads(ok(xapsd, "list", "--json")) == []
     reply = xapsd.request("POST", "/admin/import", "nonsense")
     assert (reply.status, reply.body[:7]) == (400, "line 1:")
