@@ -98,7 +98,7 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
-/* The value of the option at argv[*i], which moves behind it. */
+/* The value of the option at argv[*i], which then is at the value. */
 static const char *take_value(
     const struct cli *cli, const struct word *w, int *i, char err[ERR_MAX])
 {
@@ -152,7 +152,7 @@ static int parse_option(
 	return take_value(cli, w, i, err) == NULL ? -1 : 0;
 }
 
-/* Options move to the front, the other words behind them. */
+/* Options move to the front, the other words after them. */
 int cli_parse(struct cli *cli, int argc, char **argv, char err[ERR_MAX])
 {
 	char **words = xmalloc(((size_t)argc + 1) * sizeof(*words));

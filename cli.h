@@ -17,10 +17,10 @@ struct conf;
 
 struct cli {
 	int argc;
-	char **argv;	       /* the process's; what is no option moves
-				   behind to argv[rest] */
-	int rest;	       /* first word that is no option: the command */
-	const char *conf_path; /* NULL: the default one */
+	char **argv; /* the process's; what is not an option moves
+				   to argv[rest] and after */
+	int rest;    /* first word that is not an option: the command */
+	const char *conf_path;		  /* NULL: the default one */
 	const char *conf_dir, *conf_name; /* the Go daemon's two halves */
 	int verbose;
 	bool to_syslog;
@@ -34,9 +34,9 @@ struct cli {
 /* Sorts the words.  0, or -1 with err set: a usage error. */
 int cli_parse(struct cli *cli, int argc, char **argv, char err[ERR_MAX]);
 
-/* Reads the file, then the options that are keys, and checks the whole.  conf is
- * initialised here; conf_free() it in any case.  -1 with err set, and errno as
- * conf_read() sets it. */
+/* Reads the file, then the options that are keys, and checks the whole.  conf
+ * is initialised here; conf_free() it in any case.  -1 with err set, and errno
+ * as conf_read() sets it. */
 int cli_configure(const struct cli *cli, struct conf *conf, char err[ERR_MAX]);
 
 /* Text of --help, one screen. */

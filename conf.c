@@ -1,4 +1,4 @@
-/* conf.c - the `key: value` file and the option table, into struct conf. */
+/* conf.c - the table of options, and what their values may be. */
 #include "conf.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/int.h"
 #include "mem.h"
 
 /* Bytes: a whole sample is 6 KB, and line numbers fit in 16 bits. */
@@ -16,21 +17,19 @@
 
 #define LINE_COMMAND UINT16_MAX /* in struct conf.line: not from the file */
 
-#define SHOWN_MAX 60 /* characters of a bad value in a message */
-
 enum key_type {
 	K_STR,
-	K_STR_NONE, /* an empty value is none, not the default */
-	K_SECRET,   /* wiped, and never part of a message */
-	K_ADDR,	    /* brackets of an IPv6 address are taken off */
-	K_WORD,	    /* char *, one of rule */
-	K_BOOL,	    /* one of rule, the odd ones are true */
-	K_CHOICE,   /* int, the place in rule */
-	K_PICK,	    /* int, one of the numbers in rule */
-	K_LEVEL,    /* int, enum log_level */
-	K_INT,	    /* int within rule */
-	K_OCTAL,    /* unsigned within rule */
-	K_S,	    /* int64_t, a duration within rule */
+	K_STR_NONE,    /* an empty value is none, not the default */
+	K_SECRET,      /* wiped, and never part of a message */
+	K_ADDR,	       /* brackets of an IPv6 address are taken off */
+	K_ENUM_STR,    /* char *, one of rule */
+	K_BOOL,	       /* one of rule, the odd ones are true */
+	K_ENUM_INDEX,  /* int, the place in rule */
+	K_ENUM_NUMBER, /* int, one of the numbers in rule */
+	K_LEVEL,       /* int, enum log_level */
+	K_INT,	       /* int within rule */
+	K_OCTAL,       /* unsigned within rule */
+	K_S,	       /* int64_t, a duration within rule */
 	K_MS,
 };
 
@@ -41,18 +40,17 @@ enum key_type {
 
 #define NAME_MAX_LEN 24 /* with its NUL */
 
-/* Three strings behind one pointer, each with its NUL: a pointer costs twice its
- * size in a static-pie executable. */
 static const struct key {
-	const char *name; /* key_def() and key_rule() behind it */
+	char name[NAME_MAX_LEN];
+	char def[30]; /* "": none */
 	unsigned char type;
 	unsigned short off;
+	/* "min..max", the words, or the bytes that the value may not hold */
+	const char *rule;
 } keys[] = {
-#define FITS(name) (0 * sizeof(char[sizeof(name) <= NAME_MAX_LEN ? 1 : -1]))
 #define ROW(name, field, type, def, rule)                                      \
 	{                                                                      \
-		name "\0" def "\0" rule, type,                                 \
-		    offsetof(struct conf, field) + FITS(name)                  \
+		name, def, type, offsetof(struct conf, field), rule            \
 	}
 	ROW("loglevel", loglevel, K_LEVEL, "info",
 	    "trace debug info warn error fatal panic"),
@@ -96,20 +94,19 @@ static const struct key {
 	ROW("apnsHost", apns_host, K_ADDR, "", ""),
 	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
 	ROW("apnsCaFile", apns_ca_file, K_STR, "", ""),
-	ROW("pushType", push_type, K_WORD, "background", PUSH_TYPES),
-	ROW("pushPriority", push_priority, K_PICK, "", "1 5 10"),
+	ROW("pushType", push_type, K_ENUM_STR, "background", PUSH_TYPES),
+	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
 	ROW("pushTimeout", push_timeout_ms, K_MS, "30s", "100ms..10m"),
 	ROW("retryMin", retry_min_ms, K_MS, "1s", "10ms..1h"),
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
-	ROW("mailboxHashes", mailbox_hashes, K_CHOICE, "auto",
+	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",
 	    "auto always never"),
 	ROW("user", user, K_STR, "", ""),
 	ROW("appleId", apple_id, K_STR, "", ""),
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
 	    ""),
 #undef ROW
-#undef FITS
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -128,64 +125,7 @@ static const struct {
 	{ "delayCheckInterval", "checkInterval" },
 };
 
-/* Where in the input we are; fail() makes a message of it. */
-struct place {
-	const char *file; /* NULL: the command line */
-	int line;	  /* 0: none */
-	const char *key;  /* NULL: not known yet; need not be terminated */
-	int key_len;
-	const struct key *above; /* of the last pair */
-	char *err;
-};
-
-static __attribute__((format(printf, 2, 0))) int vfail(
-    const struct place *at, const char *fmt, va_list ap)
-{
-	int n = 0;
-
-	if (at->file == NULL)
-		n = snprintf(at->err, ERR_MAX, "option --");
-	else if (at->line > 0)
-		n = snprintf(at->err, ERR_MAX, "%s:%d: ", at->file, at->line);
-	else
-		n = snprintf(at->err, ERR_MAX, "%s: ", at->file);
-	if (n < ERR_MAX && at->key != NULL)
-		n += snprintf(at->err + n, (size_t)(ERR_MAX - n),
-		    "%.*s: ", at->key_len, at->key);
-	if (n < ERR_MAX)
-		vsnprintf(at->err + n, (size_t)(ERR_MAX - n), fmt, ap);
-	return -1;
-}
-
-static __attribute__((format(printf, 2, 3))) int fail(
-    const struct place *at, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vfail(at, fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
 /* --- the table --- */
-
-static const char *behind(const char *s)
-{
-	return s + strlen(s) + 1;
-}
-
-/* "" if it has none. */
-static const char *key_def(const struct key *k)
-{
-	return behind(k->name);
-}
-
-/* "min..max", the words, or the bytes refused. */
-static const char *key_rule(const struct key *k)
-{
-	return behind(key_def(k));
-}
 
 static const struct key *key_find(const char *name, size_t len)
 {
@@ -239,7 +179,8 @@ static size_t distance(const char *a, size_t n, const char *b)
 	return row[m];
 }
 
-static int fail_unknown(const struct place *at, const char *name, size_t len)
+static int fail_unknown(
+    const struct conf_place *at, const char *name, size_t len)
 {
 	const struct key *near = NULL;
 	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
@@ -252,8 +193,9 @@ static int fail_unknown(const struct place *at, const char *name, size_t len)
 		}
 	}
 	if (near != NULL)
-		return fail(at, "no such key; did you mean %s?", near->name);
-	return fail(at, "no such key; xapsd(8) lists all keys");
+		return conf_fail(
+		    at, "no such key; did you mean %s?", near->name);
+	return conf_fail(at, "no such key; xapsd(8) lists all keys");
 }
 
 /* --- values --- */
@@ -264,14 +206,14 @@ static void *field(struct conf *c, const struct key *k)
 }
 
 static int fail_value(
-    const struct place *at, const char *value, const char *wanted)
+    const struct conf_place *at, const char *value, const char *wanted)
 {
-	return fail(
-	    at, "\"%.*s\" is not valid: write %s", SHOWN_MAX, value, wanted);
+	return conf_fail(at, "\"%.*s\" is not valid: write %s", CONF_SHOWN_MAX,
+	    value, wanted);
 }
 
-/* The place of a word in a list of words parted by spaces, -1 if not there;
- * *word_r is its spelling in the list. */
+/* The index of a word in a list of words separated by spaces, -1 if it is not
+ * there; *word_r is its spelling in the list. */
 static int word_index(
     const char *list, const char *word, const char **word_r, size_t *len_r)
 {
@@ -366,7 +308,7 @@ static bool parse_scale(enum key_type type, const char *s, int64_t *v_r)
 	return true;
 }
 
-static int set_number(const struct place *at, const struct key *k,
+static int set_number(const struct conf_place *at, const struct key *k,
     const char *value, int64_t *v_r)
 {
 	static const char *const wanted[] = {
@@ -375,7 +317,7 @@ static int set_number(const struct place *at, const struct key *k,
 		[K_S] = "a duration in whole seconds such as 30s, 5m, 12h, 7d",
 		[K_MS] = "a duration such as 500ms, 1.5s, 5m, 12h, 7d",
 	};
-	const char *rule = key_rule(k), *dots = strstr(rule, "..");
+	const char *rule = k->rule, *dots = strstr(rule, "..");
 	int64_t min, max;
 	char first[16];
 
@@ -385,31 +327,31 @@ static int set_number(const struct place *at, const struct key *k,
 	if (parse_scale(k->type, first, &min) &&
 	    parse_scale(k->type, dots + 2, &max) && *v_r >= min && *v_r <= max)
 		return 0;
-	return fail(at, "%.*s is out of range: from %s to %s is possible",
-	    SHOWN_MAX, value, first, dots + 2);
+	return conf_fail(at, "%.*s is out of range: use %s to %s",
+	    CONF_SHOWN_MAX, value, first, dots + 2);
 }
 
-static int set_word(
-    const struct place *at, const struct key *k, const char *value, void *to)
+static int set_word(const struct conf_place *at, const struct key *k,
+    const char *value, void *to)
 {
 	const char *word;
 	char wanted[160];
 	size_t len;
 	int i;
 
-	i = word_index(key_rule(k), value, &word, &len);
+	i = word_index(k->rule, value, &word, &len);
 	if (i < 0) {
-		snprintf(wanted, sizeof(wanted), "one of: %s", key_rule(k));
+		snprintf(wanted, sizeof(wanted), "one of: %s", k->rule);
 		return fail_value(at, value, wanted);
 	}
 	switch (k->type) {
-	case K_WORD:
+	case K_ENUM_STR:
 		*(char **)to = xstrndup(word, len);
 		break;
 	case K_BOOL:
 		*(bool *)to = i & 1;
 		break;
-	case K_PICK:
+	case K_ENUM_NUMBER:
 		*(int *)to = atoi(word);
 		break;
 	case K_LEVEL:
@@ -421,18 +363,18 @@ static int set_word(
 	return 0;
 }
 
-static int set_string(
-    const struct place *at, const struct key *k, const char *value, void *to)
+static int set_string(const struct conf_place *at, const struct key *k,
+    const char *value, void *to)
 {
 	size_t i, len = strlen(value);
 
-	/* They end in file names, headers and log lines. */
+	/* They end up in file names, headers and log lines. */
 	for (i = 0; k->type != K_SECRET && i < len; i++)
 		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
-			return fail(at,
-			    "the value holds a control character: take it out");
-	if (strpbrk(value, key_rule(k)) != NULL)
-		return fail(at, "the value may not hold %s", key_rule(k));
+			return conf_fail(at,
+			    "the value holds a control character: remove it");
+	if (strpbrk(value, k->rule) != NULL)
+		return conf_fail(at, "the value may not hold %s", k->rule);
 	if (k->type == K_ADDR && len > 2 && value[0] == '[' &&
 	    value[len - 1] == ']') {
 		value++;
@@ -444,7 +386,7 @@ static int set_string(
 
 static bool is_string(const struct key *k)
 {
-	return k->type <= K_WORD;
+	return k->type <= K_ENUM_STR;
 }
 
 static void unset(struct conf *c, const struct key *k)
@@ -461,7 +403,7 @@ static void unset(struct conf *c, const struct key *k)
 }
 
 /* Stores a value that is not empty into an unset field. */
-static int set_value(const struct place *at, struct conf *c,
+static int set_value(const struct conf_place *at, struct conf *c,
     const struct key *k, const char *value)
 {
 	void *to = field(c, k);
@@ -473,10 +415,10 @@ static int set_value(const struct place *at, struct conf *c,
 	case K_SECRET:
 	case K_ADDR:
 		return set_string(at, k, value, to);
-	case K_WORD:
+	case K_ENUM_STR:
 	case K_BOOL:
-	case K_CHOICE:
-	case K_PICK:
+	case K_ENUM_INDEX:
+	case K_ENUM_NUMBER:
 	case K_LEVEL:
 		return set_word(at, k, value, to);
 	}
@@ -494,345 +436,61 @@ static int set_value(const struct place *at, struct conf *c,
 static void set_default(struct conf *c, const struct key *k)
 {
 	char err[ERR_MAX];
-	struct place at = { .err = err };
+	struct conf_place at = { .err = err };
 
-	if (*key_def(k) != '\0' && set_value(&at, c, k, key_def(k)) < 0)
-		abort(); /* a row of ours is wrong; the tests see it */
+	if (*k->def != '\0' && set_value(&at, c, k, k->def) < 0)
+		abort(); /* a row of the table is wrong; the tests see it */
 }
 
 /* value: "" for none */
-static int assign(const struct place *at, struct conf *c, const struct key *k,
-    const char *value)
+static int assign(const struct conf_place *at, struct conf *c,
+    const struct key *k, const char *value)
 {
 	unset(c, k);
 	c->line[k - keys] = at->file ? (uint16_t)at->line : LINE_COMMAND;
 	if (value[0] != '\0')
 		return set_value(at, c, k, value);
-	if (is_string(k) || *key_def(k) != '\0') {
+	if (is_string(k) || *k->def != '\0') {
 		if (k->type != K_STR_NONE)
 			set_default(c, k);
 	} else
-		*(int *)field(c, k) = 0; /* K_INT, K_PICK: no default is 0 */
+		*(int *)field(c, k) =
+		    0; /* K_INT, K_ENUM_NUMBER: no default is 0 */
 	return 0;
 }
 
-/* --- a line of the file --- */
+/* --- the file --- */
 
-/* Decodes in place between p (behind the opening quote) and end; *value_r ends
- * with a NUL.  Returns what follows the closing quote, NULL on failure. */
-static char *unquote_single(
-    const struct place *at, char *p, const char *end, char **value_r)
+/* seen: which keys the file has had so far. */
+static int read_pair(struct conf *c, struct yaml *y, int key_len, bool *seen)
 {
-	char *out = p;
+	const char *name = y->at.key, *value;
+	const struct key *k = key_find(name, (size_t)key_len);
 
-	*value_r = p;
-	for (; p < end; p++) {
-		if (*p == '\'') {
-			if (p + 1 == end || p[1] != '\'') {
-				*out = '\0';
-				return p + 1;
-			}
-			p++;
-		}
-		*out++ = *p;
-	}
-	fail(at,
-	    "the closing ' is missing: a value stands on one line, and a ' "
-	    "in it is written ''");
-	return NULL;
-}
-
-static char *put_utf8(char *out, unsigned long u)
-{
-	if (u < 0x80) {
-		*out++ = (char)u;
-		return out;
-	}
-	if (u < 0x800) {
-		*out++ = (char)(0xc0 | u >> 6);
-	} else {
-		if (u < 0x10000) {
-			*out++ = (char)(0xe0 | u >> 12);
-		} else {
-			*out++ = (char)(0xf0 | u >> 18);
-			*out++ = (char)(0x80 | (u >> 12 & 0x3f));
-		}
-		*out++ = (char)(0x80 | (u >> 6 & 0x3f));
-	}
-	*out++ = (char)(0x80 | (u & 0x3f));
-	return out;
-}
-
-/* \xHH \uHHHH \UHHHHHHHH: *p stands on the letter and is left on the last
- * digit. */
-static char *unescape_hex(char **p, const char *end, char *out)
-{
-	int digits = **p == 'x' ? 2 : **p == 'u' ? 4 : 8;
-	char text[9];
-	unsigned long u;
-
-	if (end - *p <= digits)
-		return NULL;
-	memcpy(text, *p + 1, (size_t)digits);
-	text[digits] = '\0';
-	if (strspn(text, "0123456789abcdefABCDEF") != (size_t)digits)
-		return NULL;
-	u = strtoul(text, NULL, 16);
-	if (u == 0 || u > 0x10ffff || (u >= 0xd800 && u < 0xe000))
-		return NULL;
-	*p += digits;
-	return put_utf8(out, u);
-}
-
-static char *unescape(char **p, const char *end, char *out)
-{
-	static const char from[] = "abtnvfre \"/\\";
-	static const char to[] = "\a\b\t\n\v\f\r\033 \"/\\";
-	const char *found;
-
-	if (*p == end)
-		return NULL;
-	if (**p == 'x' || **p == 'u' || **p == 'U')
-		return unescape_hex(p, end, out);
-	found = strchr(from, **p);
-	if (found == NULL)
-		return NULL;
-	*out++ = to[found - from];
-	return out;
-}
-
-static char *unquote_double(
-    const struct place *at, char *p, const char *end, char **value_r)
-{
-	char *out = p;
-
-	*value_r = p;
-	for (; p < end; p++) {
-		if (*p == '"') {
-			*out = '\0';
-			return p + 1;
-		}
-		if (*p != '\\') {
-			*out++ = *p;
-			continue;
-		}
-		p++;
-		out = unescape(&p, end, out);
-		if (out == NULL) {
-			fail(at, "a \\ in \"double\" quotes begins an escape "
-				 "that is not known here: write \\\\ for a "
-				 "backslash, or use 'single' quotes");
-			return NULL;
-		}
-	}
-	fail(at, "the closing \" is missing: a value stands on one line, and a "
-		 "\" in it is written \\\"");
-	return NULL;
-}
-
-static int fail_tab(const struct place *at)
-{
-	return fail(at, "there is a tab: use spaces");
-}
-
-/* Nothing but a comment may follow a value. */
-static int check_rest(const struct place *at, const char *p, const char *end)
-{
-	const char *start = p;
-
-	while (p < end && *p == ' ')
-		p++;
-	if (p == end || (*p == '#' && p > start))
-		return 0;
-	if (*p == '\t')
-		return fail_tab(at);
-	return fail(at, "there is text behind the closing quote: remove it, or "
-			"put # before a comment");
-}
-
-static int plain_value(
-    const struct place *at, char *p, char *end, char **value_r)
-{
-	char *q;
-
-	if (strchr("[]{},&*!|>%@`", *p) != NULL ||
-	    ((*p == '-' || *p == '?') && (p + 1 == end || p[1] == ' ')))
-		return fail(at,
-		    "a value that begins with %c means something "
-		    "else in YAML: put it in 'single' quotes",
-		    *p);
-	for (q = p; q < end; q++) {
-		if (*q == '#' && q[-1] == ' ')
-			break;
-		if (*q == '\t')
-			return fail_tab(at);
-		if (*q == ':' && (q + 1 == end || q[1] == ' '))
-			return fail(at, "the value holds a colon with nothing "
-					"or a space behind it: put the value "
-					"in 'single' quotes");
-	}
-	while (q > p && q[-1] == ' ')
-		q--;
-	*q = '\0';
-	/* YAML's words for nothing */
-	if (strcmp(p, "~") == 0 || strcasecmp(p, "null") == 0)
-		*p = '\0';
-	*value_r = p;
-	return 0;
-}
-
-/* [p, end) is what follows the key's colon; *end may be written. */
-static int parse_value(
-    const struct place *at, char *p, char *end, char **value_r)
-{
-	char *rest;
-
-	if (p < end && *p != ' ' && *p != '\t')
-		return fail(at, "a space is missing behind the colon");
-	while (p < end && *p == ' ')
-		p++;
-	if (p == end || *p == '#') {
-		*end = '\0';
-		*value_r = end;
-		return 0;
-	}
-	if (*p != '\'' && *p != '"')
-		return plain_value(at, p, end, value_r);
-	rest = *p == '"' ? unquote_double(at, p + 1, end, value_r)
-			 : unquote_single(at, p + 1, end, value_r);
-	if (rest == NULL)
-		return -1;
-	return check_rest(at, rest, end);
-}
-
-static bool is_key_char(char c)
-{
-	return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') ||
-	       c == '_' || c == '-' || c == '.';
-}
-
-static void place_key(struct place *at, const struct key *k)
-{
-	at->key = k ? k->name : NULL;
-	at->key_len = SHOWN_MAX;
-}
-
-static int parse_pair(
-    struct place *at, struct conf *c, char *p, char *end, bool *seen)
-{
-	const struct key *k;
-	const char *name = p;
-	char *value = end;
-	size_t len;
-
-	while (p < end && is_key_char(*p))
-		p++;
-	len = (size_t)(p - name);
-	while (p < end && *p == ' ')
-		p++;
-	if (len == 0 || p == end || *p != ':')
-		return fail(at, "this line is not of the form `key: value`; a "
-				"comment begins with #");
-	at->key = name;
-	at->key_len = len > SHOWN_MAX ? SHOWN_MAX : (int)len;
-	k = key_find(name, len);
 	if (k == NULL)
-		return fail_unknown(at, name, len);
-	place_key(at, k);
-	at->above = k;
+		return fail_unknown(&y->at, name, (size_t)key_len);
+	y->at.key = k->name;
+	y->at.key_len = NAME_MAX_LEN;
 	if (seen[k - keys])
-		return fail(at, "stands in line %d already: remove one",
+		return conf_fail(&y->at,
+		    "is set in line %d already: remove one of them",
 		    c->line[k - keys]);
 	seen[k - keys] = true;
-	if (parse_value(at, p + 1, end, &value) < 0)
-		return -1;
-	return assign(at, c, k, value);
-}
-
-/* An indented line belongs to the key above it. */
-static int fail_nested(struct place *at)
-{
-	place_key(at, at->above);
-	return fail(at, "the line is indented: lists and nested keys are not "
-			"understood, write each `key: value` at the beginning "
-			"of a line");
-}
-
-static int parse_line(struct place *at, struct conf *c, char *line, char *end,
-    bool *seen, bool *begun)
-{
-	char *p = line;
-
-	while (p < end && *p == ' ')
-		p++;
-	if (p == end || *p == '#')
-		return 0;
-	if (*p == '\t')
-		return fail_tab(at);
-	if (p > line)
-		return fail_nested(at);
-	if (end - p >= 3 && memcmp(p, "---", 3) == 0 && !*begun) {
-		*begun = true;
-		for (p += 3; p < end && *p == ' ';)
-			p++;
-		if (p == end || *p == '#')
-			return 0;
-	}
-	*begun = true;
-	if (*p == '-' && p + 1 < end && p[1] == ' ')
-		return fail(at, "lists are not understood: write each key as "
-				"`key: value`");
-	return parse_pair(at, c, p, end, seen);
-}
-
-static int check_bytes(const struct place *at, const char *p, const char *end)
-{
-	for (; p < end; p++) {
-		if (*p == '\0')
-			return fail(at, "the line holds a NUL byte: save the "
-					"file as UTF-8 text");
-		if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
-			return fail(at, "the line holds a control character: "
-					"remove it");
-	}
-	return 0;
-}
-
-/* text[len] is writable. */
-static int parse_text(
-    struct conf *c, const char *name, char *text, size_t len, char *err)
-{
-	struct place at = { .file = name, .err = err };
-	bool seen[N_KEYS] = { false }, begun = false;
-	char *line = text, *end = text + len, *stop, *next;
-
-	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-		line += 3;
-	for (; line < end; line = next) {
-		at.line++;
-		at.key = NULL;
-		stop = memchr(line, '\n', (size_t)(end - line));
-		if (stop == NULL)
-			stop = end;
-		next = stop + 1;
-		if (stop > line && stop[-1] == '\r')
-			stop--;
-		if (check_bytes(&at, line, stop) < 0 ||
-		    parse_line(&at, c, line, stop, seen, &begun) < 0)
-			return -1;
-	}
-	return 0;
+	value = yaml_value(y);
+	return value != NULL ? assign(&y->at, c, k, value) : -1;
 }
 
 int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
     char err[ERR_MAX])
 {
-	struct place at = { .file = name, .err = err };
+	struct conf_place at = { .file = name, .err = err };
+	bool seen[N_KEYS] = { false };
+	struct yaml y;
 	char *copy;
 	int rc;
 
 	if (len > FILE_MAX)
-		return fail(&at,
+		return conf_fail(&at,
 		    "is larger than %d bytes: this is not a "
 		    "configuration file",
 		    FILE_MAX);
@@ -840,15 +498,20 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 	c->path = xstrdup(name);
 	copy = xmalloc(len + 1);
 	memcpy(copy, text, len);
-	rc = parse_text(c, name, copy, len, err);
+	yaml_open(&y, name, copy, len, err);
+	do {
+		rc = yaml_key(&y);
+		if (rc > 0)
+			rc = read_pair(c, &y, rc, seen) == 0 ? 1 : -1;
+	} while (rc > 0);
 	mem_wipe(copy, len);
 	free(copy);
 	return rc;
 }
 
-static int fail_read(const struct place *at, int code)
+static int fail_read(const struct conf_place *at, int code)
 {
-	fail(at, "cannot be read: %s%s", strerror(code),
+	conf_fail(at, "cannot be read: %s%s", strerror(code),
 	    code == EACCES   ? " (the user xapsd must be able to: chown xapsd "
 			       "it && chmod 600 it)"
 	    : code == ENOENT ? " (-c FILE names another)"
@@ -859,7 +522,7 @@ static int fail_read(const struct place *at, int code)
 
 int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 {
-	struct place at = { .file = path, .err = err };
+	struct conf_place at = { .file = path, .err = err };
 	char *text;
 	size_t len;
 	FILE *f;
@@ -907,15 +570,16 @@ int conf_set(
     struct conf *c, const char *key, const char *value, char err[ERR_MAX])
 {
 	const struct key *k = key_find_option(key);
-	struct place at = { .key = key, .err = err };
+	struct conf_place at = { .key = key, .err = err };
 
-	at.key_len = strlen(key) > SHOWN_MAX ? SHOWN_MAX : (int)strlen(key);
+	at.key_len =
+	    strlen(key) > CONF_SHOWN_MAX ? CONF_SHOWN_MAX : (int)strlen(key);
 	if (k == NULL)
 		return fail_unknown(&at, key, strlen(key));
 	return assign(&at, c, k, value);
 }
 
-/* Whose values the daemon looks at only when it starts; the others' when they are
+/* Whose values the daemon uses only when it starts; the others' when they are
  * needed, or when it reloads. */
 static const char fixed_keys[] =
     "databaseFile socketPath socketMode socketGroup listenAddr port "
@@ -1000,7 +664,7 @@ void conf_each_key(
 	size_t i;
 
 	for (i = 0; i < N_KEYS; i++)
-		cb(arg, keys[i].name, key_def(&keys[i]));
+		cb(arg, keys[i].name, keys[i].def);
 }
 
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
@@ -1008,7 +672,9 @@ void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
 {
 	const struct key *k = key_find(key, strlen(key));
 	uint16_t line = k ? c->line[k - keys] : 0;
-	struct place at = { .key = key, .key_len = SHOWN_MAX, .err = err };
+	struct conf_place at = {
+		.key = key, .key_len = CONF_SHOWN_MAX, .err = err
+	};
 	va_list ap;
 
 	if (line != LINE_COMMAND) {
@@ -1016,7 +682,7 @@ void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
 		at.line = line;
 	}
 	va_start(ap, fmt);
-	vfail(&at, fmt, ap);
+	conf_vfail(&at, fmt, ap);
 	va_end(ap);
 }
 

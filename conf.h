@@ -15,7 +15,7 @@
 
 #define CONF_PATH_DEFAULT "/etc/xapsd/xapsd.yaml"
 
-#define CONF_KEYS_MAX 64 /* room for the table's rows */
+#define CONF_KEYS_MAX 64 /* rows of the table at most */
 
 enum conf_hashes {
 	HASHES_AUTO,
@@ -37,7 +37,7 @@ struct conf {
 	int tls_port;
 	char *tls_certfile, *tls_keyfile;
 	char *http_user, *http_password, *http_password_file;
-	char *http_hosts; /* names of ours, parted by spaces */
+	char *http_hosts; /* our names, separated by spaces */
 	bool allow_insecure;
 	int max_connections;
 	int max_devices, max_registrations;
@@ -72,13 +72,14 @@ void conf_init(struct conf *c);
 /* Passwords are wiped.  The conf is all zero afterwards. */
 void conf_free(struct conf *c);
 
-/* Reads the file over what is there.  -1 with err "file:line: key: what is wrong
- * and what to do", and errno set if the file could not be read, else 0. */
+/* Reads the file over what is there.  -1 with err "file:line: key: what is
+ * wrong and what to do", and errno set if the file could not be read, else
+ * 0. */
 int conf_read(struct conf *c, const char *path, char err[ERR_MAX]);
-/* The same for text in memory (tests and fuzzers); name stands for the file. */
+/* The same for text in memory (tests and fuzzers); name is used in messages. */
 int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
     char err[ERR_MAX]);
-/* One key as if it stood in the file, for the command line: call it after
+/* One key as if it were in the file, for the command line: call it after
  * conf_read(), the last one wins.  The value is taken as it is, without YAML's
  * quoting.  Besides the keys it knows the option names of the first generation
  * (key certificate database socket delayTime delayCheckInterval).  -1 with err
@@ -88,16 +89,16 @@ int conf_set(
 /* Whether conf_set() knows this name. */
 bool conf_has_key(const char *key);
 
-/* Takes from fresh (read anew) every key that may change while the daemon runs;
- * the old values are left in fresh.  restart_r: the names of the others that
- * differ, "" if none. */
+/* Takes from fresh (read again) every key that may change while the daemon
+ * runs; the old values are left in fresh.  restart_r: the names of the others
+ * that differ, "" if none. */
 void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX]);
 
 /* What only several keys together show (retryMin over retryMax, half of a
  * pair); for after the last conf_set().  0, or -1 with err as above. */
 int conf_check(const struct conf *c, char err[ERR_MAX]);
-/* Writes err for a key whose value turned out to be bad later (a file that
- * cannot be read, an address in use): "file:line: key: …", "option --key: …", or
+/* Writes err for a key whose value proves to be bad later (a file that cannot
+ * be read, an address in use): "file:line: key: …", "option --key: …", or
  * "file: key: …" if it was not set. */
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -26,13 +26,13 @@
 #define JWT_SLACK_S 60
 
 #define ID_LEN 10 /* of Apple's key ids and team ids today */
-#define ID_MAX 32 /* room for longer ones */
+#define ID_MAX 32 /* longer ones may come */
 #define PASSWORD_MAX 1024
 
 #define JWT_JSON_MAX 96 /* header or claims: 37 bytes and an id at most */
 #define JWT_SIG_LEN 64
 
-/* "bearer " and three parts; a part's NUL has room for the dot behind it. */
+/* "bearer " and three parts; a part's NUL makes up for the dot after it. */
 #define BEARER_MAX                                                             \
 	(sizeof("bearer ") + 2 * TEXT_BASE64_SIZE(JWT_JSON_MAX) +              \
 	    TEXT_BASE64_SIZE(JWT_SIG_LEN))

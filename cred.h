@@ -13,7 +13,7 @@ struct conf;
 struct cred;
 struct tls_ctx;
 
-/* Room for a topic with its NUL. */
+/* Bytes of a topic with its NUL. */
 #define CRED_TOPIC_MAX 256
 
 enum cred_kind {
@@ -28,13 +28,13 @@ enum cred_kind {
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
-/* What the text of the configuration alone shows (half of a pair, no topic): 0, or
- * -1 with err set. */
+/* What the text of the configuration alone shows (half of a pair, no topic).
+ * 0, or -1 with err set. */
 int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
-/* Of kind CRED_NONE, to stand in for credentials that cannot be read yet. */
+/* Of kind CRED_NONE, in place of credentials that cannot be read yet. */
 struct cred *cred_none(void);
-/* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's context.
- * Both must be set. */
+/* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's
+ * context.  Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
 /* Connections of its cred_tls() may outlive it, of a client's only those that
  * are open, none in its handshake. */
@@ -50,7 +50,7 @@ int64_t cred_expires_s(const struct cred *c);
  * made. */
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
 
-/* The files behind it, as they are found from here; cb is told each path. */
+/* Calls cb with the path of each file that conf names for them. */
 void cred_each_file(const struct conf *conf,
     void (*cb)(void *arg, const char *path), void *arg);
 
@@ -63,7 +63,7 @@ char *cred_read_password(const struct conf *conf, const char *key,
  * roots; owned by the cred; NULL for CRED_NONE. */
 struct tls_ctx *cred_tls(const struct cred *c);
 
-/* "bearer <JWT>" for a token key, made anew 50 minutes after the last one
+/* "bearer <JWT>" for a token key, renewed 50 minutes after the last one
  * (now_s: wall clock); NULL for a certificate, and NULL with err set if signing
  * fails or the clock was never set.  Owned by the cred, valid until the next
  * call. */

@@ -110,7 +110,7 @@ static int take_page(struct store *s, const struct buf *page, size_t *next_r)
 		if (wrong != NULL)
 			return fail(wrong);
 	}
-	return fail("the daemon's answer is not whole");
+	return fail("the daemon's answer is incomplete");
 }
 
 static enum ctl_asked ask_regs(const struct conf *conf, const char *user,
@@ -204,7 +204,7 @@ static int load_regs(
 			fail(why);
 			return fail(err);
 		}
-		fprintf(stderr, "xapsd: no daemon runs: this is what %s says\n",
+		fprintf(stderr, "xapsd: no daemon runs: these are from %s\n",
 		    conf->database_file);
 		break;
 	case CTL_ANSWERED:
@@ -250,8 +250,8 @@ static int flush_out(void *arg)
 	return 0;
 }
 
-/* The format has room for one device of an account. */
-static void say_left_out(const struct regs *regs)
+/* The format holds one device of an account. */
+static void warn_left_out(const struct regs *regs)
 {
 	size_t i, n = 0;
 
@@ -262,8 +262,8 @@ static void say_left_out(const struct regs *regs)
 			 reg_account(regs->list[i])) == 0;
 	if (n > 0)
 		fprintf(stderr,
-		    "xapsd: %zu registration%s left out: this format has room "
-		    "for one device of an account, the newest\n",
+		    "xapsd: %zu registration%s left out: this format holds "
+		    "one device of an account, the newest\n",
 		    n, CTL_S(n));
 }
 
@@ -279,7 +279,7 @@ int ctl_export(const struct conf *conf, const struct cli *cli)
 			rc = fail("the output could not be written");
 		else
 			rc = done();
-		say_left_out(&regs);
+		warn_left_out(&regs);
 	}
 	buf_free(&out);
 	free_regs(&regs);
@@ -410,7 +410,7 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 	}
 	if (store_count(regs.store) == 0 && m.left_out > 0) {
 		free_regs(&regs);
-		return fail("there is no registration in it that can be read");
+		return fail("it holds no registration that can be read");
 	}
 	sort_regs(&regs, NULL);
 	rc = import_begin(&m);

@@ -14,7 +14,7 @@ int ctl_forget(const struct conf *conf, const struct cli *cli);
 int ctl_export(const struct conf *conf, const struct cli *cli);
 int ctl_import(const struct conf *conf, const struct cli *cli);
 
-/* Configuration, credentials, connection and Apple's word on them, a line each. */
+/* Configuration, credentials, connection and Apple's answer, a line each. */
 int ctl_check(const struct conf *conf, const struct cli *cli);
 
 /* Asks for a line without echo, prints its SHA-256 in hex: the Go daemon's

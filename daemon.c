@@ -18,7 +18,6 @@
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
-#include "io.h"
 #include "daemon/sockets.h"
 #include "loop.h"
 #include "mem.h"
@@ -31,9 +30,9 @@
 
 /* SIGTERM: how long what is under way may take. */
 #define SHUTDOWN_MS 5000
-#define SHUTDOWN_LOOK_MS 20
+#define SHUTDOWN_CHECK_MS 20
 
-/* Registrations and certificates expire in days: looking once a day is
+/* Registrations and certificates expire in days: checking once a day is
  * enough. */
 #define EXPIRE_MAX_MS (24 * 60 * 60 * 1000)
 
@@ -42,7 +41,6 @@ struct daemon {
 	struct conf conf;
 	struct loop *loop;
 	struct store *store;
-	struct cred *cred, *tls_cred; /* renew's, once that is there */
 	struct renew *renew;
 	struct commit *commit;
 	struct push_queue *queue;
@@ -52,7 +50,6 @@ struct daemon {
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
 	struct listeners listeners;
 	struct user user;
-	char lack[ERR_MAX]; /* why there are no credentials yet */
 	char err[ERR_MAX];
 };
 
@@ -76,30 +73,6 @@ static int read_http_password(struct conf *c, char err[ERR_MAX])
 	    "password there",
 	    c->http_password_file);
 	return -1;
-}
-
-/* Files that cannot be read may be there later: 0 without credentials. */
-static int load_tls_cred(struct daemon *d)
-{
-	if (d->conf.tls_certfile == NULL)
-		return 0;
-	d->tls_cred = cred_load_server(&d->conf, d->err);
-	if (d->tls_cred == NULL && !renew_lacks_server_file(&d->conf))
-		return -1;
-	if (d->tls_cred == NULL)
-		log_error("%s: there is no TLS listener until it can be read",
-		    d->err);
-	return 0;
-}
-
-static int load_cred(struct daemon *d)
-{
-	d->cred = cred_load(&d->conf, d->err);
-	if (d->cred == NULL && renew_lacks_file(&d->conf)) {
-		d->cred = cred_none();
-		err_set(d->lack, "%s", d->err);
-	}
-	return d->cred != NULL ? 0 : -1;
 }
 
 /* --- privileges --- */
@@ -126,44 +99,52 @@ static rlim_t min_fds(rlim_t a, rlim_t b)
 	return a < b ? a : b;
 }
 
-/* Every client is a descriptor; the soft limit is often 1024.  Returns how many
- * clients there can be, and how many more that are refused or wait. */
-static size_t raise_fd_limit(const struct conf *c, size_t *extra_r)
-{
-	struct rlimit rl;
-	rlim_t max = (rlim_t)c->max_connections, kept, own, left;
-	rlim_t want = max + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
+/* How many clients there can be, how many more that are refused or wait, and the
+ * highest descriptor of them. */
+struct fd_limits {
+	size_t clients, extra;
+	int max_fd;
+};
 
-	*extra_r = HTTP_EXTRA_FDS;
+/* Every client is a descriptor; the soft limit is often 1024. */
+static struct fd_limits raise_fd_limit(const struct conf *c)
+{
+	struct fd_limits lim = { (size_t)c->max_connections, HTTP_EXTRA_FDS,
+		INT_MAX };
+	rlim_t want = lim.clients + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
+	rlim_t n, kept, own, left;
+	struct rlimit rl;
+
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
-		return (size_t)max;
+		return lim;
 	if (rl.rlim_cur < want) {
 		rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 		getrlimit(RLIMIT_NOFILE, &rl);
 	}
-	if (rl.rlim_cur >= want)
-		return (size_t)max;
-	kept = min_fds(KEPT_FDS, rl.rlim_cur / 4);
-	io_set_client_fds((int)(rl.rlim_cur - kept));
-	own = min_fds(OWN_FDS, rl.rlim_cur / 4);
+	n = rl.rlim_cur;
+	if (n >= want)
+		return lim;
+	kept = min_fds(KEPT_FDS, n / 4);
+	lim.max_fd = (int)(n - kept);
+	own = min_fds(OWN_FDS, n / 4);
 	if (own < OWN_FDS_MIN)
 		own = OWN_FDS_MIN;
-	left = rl.rlim_cur > kept + own + 4 ? rl.rlim_cur - kept - own : 4;
-	*extra_r = (size_t)min_fds(HTTP_EXTRA_FDS, left / 4);
-	if (left - *extra_r >= max)
-		return (size_t)max;
+	left = n > kept + own + 4 ? n - kept - own : 4;
+	lim.extra = (size_t)min_fds(HTTP_EXTRA_FDS, left / 4);
+	if (left - lim.extra >= lim.clients)
+		return lim;
+	lim.clients = (size_t)left - lim.extra;
 	log_warn("maxConnections: lowered from %d to %zu: this process may "
 		 "have no more than %llu open files (LimitNOFILE=, ulimit -n)",
-	    c->max_connections, (size_t)left - *extra_r,
-	    (unsigned long long)rl.rlim_cur);
-	return (size_t)left - *extra_r;
+	    c->max_connections, lim.clients, (unsigned long long)n);
+	return lim;
 }
 
 /* --- running --- */
 
-/* Ten changes of one registration an hour: a person who tries things out does not
- * come near it. */
+/* Ten changes of one registration an hour: a person who tries things out does
+ * not come near it. */
 #define CHANGES_AN_HOUR 10
 
 static void set_limits(struct daemon *d)
@@ -190,18 +171,18 @@ static void on_expire(void *arg)
 			 "registrationTtl, or replaced by another account of "
 			 "the same device: dropped",
 		    n);
-	renew_look(d->renew);
+	renew_check(d->renew);
 	loop_timer_set(
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
 }
 
-static void on_shutdown_look(void *arg)
+static void on_shutdown_check(void *arg)
 {
 	struct daemon *d = arg;
 	bool late = loop_now_ms(d->loop) - d->shutdown_ms >= SHUTDOWN_MS;
 
 	if (!late && (push_is_busy(d->queue) || http_server_busy(d->server))) {
-		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_LOOK_MS);
+		loop_timer_set(d->loop, &d->shutdown, SHUTDOWN_CHECK_MS);
 		return;
 	}
 	loop_stop(d->loop);
@@ -218,10 +199,10 @@ static void on_term(void *arg, int signo)
 	log_info("stopping: %s", signo == SIGINT ? "SIGINT" : "SIGTERM");
 	systemd_notify("STOPPING=1");
 	d->shutdown_ms = loop_now_ms(d->loop);
-	listen_quiesce(&d->listeners);
+	sockets_quiesce(&d->listeners);
 	http_server_quiesce(d->server);
 	push_flush(d->queue);
-	on_shutdown_look(d);
+	on_shutdown_check(d);
 }
 
 static enum log_level wanted_level(const struct daemon *d)
@@ -231,30 +212,30 @@ static enum log_level wanted_level(const struct daemon *d)
 				      : (enum log_level)d->conf.loglevel;
 }
 
-/* The file anew: 0, or -1 with err set. */
-static int read_anew(struct daemon *d, struct conf *fresh)
+/* The file, read again: 0, or -1 with err set. */
+static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    read_http_password(fresh, d->err) < 0 ||
-	    listen_check_text(fresh, d->err) < 0)
+	    reach_check_text(fresh, d->err) < 0)
 		return -1;
-	return listen_check_reload(&d->listeners, fresh, d->err);
+	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
 
 static void on_hup(void *arg, int signo)
 {
 	struct daemon *d = arg;
+	struct fd_limits lim;
 	struct conf fresh;
 	char state[64], restart[ERR_MAX];
 	struct timespec now;
-	size_t max, extra;
 
 	(void)signo;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	systemd_notify(state);
-	if (read_anew(d, &fresh) < 0) {
+	if (read_again(d, &fresh) < 0) {
 		log_error("%s: not used, the old configuration stays", d->err);
 	} else {
 		conf_take(&d->conf, &fresh, restart);
@@ -264,13 +245,13 @@ static void on_hup(void *arg, int signo)
 			    restart);
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
-		max = raise_fd_limit(&d->conf, &extra);
-		http_server_set_max(d->server, max, extra);
+		lim = raise_fd_limit(&d->conf);
+		http_server_set_max(d->server, lim.clients, lim.extra);
+		http_server_set_max_fd(d->server, lim.max_fd);
 		set_limits(d);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
-	/* What Apple's side may have kept of the old values goes first. */
 	if (!renew_reload(d->renew))
 		push_reconfigure(d->queue);
 	renew_reload_server(d->renew);
@@ -286,7 +267,7 @@ static void on_usr1(void *arg, int signo)
 	api_log_status(d->api);
 }
 
-static void say_start(const struct daemon *d)
+static void log_start(const struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	const char *trouble = push_trouble(d->queue);
@@ -329,6 +310,34 @@ static void load_queue(struct daemon *d)
 	free(path);
 }
 
+static void set_cred(void *arg, struct cred *cred)
+{
+	struct daemon *d = arg;
+
+	push_set_cred(d->queue, cred);
+	api_set_cred(d->api, cred);
+}
+
+static void set_lack(void *arg, const char *why)
+{
+	struct daemon *d = arg;
+
+	push_set_cred_error(d->queue, why);
+}
+
+static void set_tls(void *arg, struct tls_ctx *tls)
+{
+	struct daemon *d = arg;
+
+	sockets_set_tls(&d->listeners, tls);
+}
+
+static const struct renew_ops renew_ops = {
+	.set_cred = set_cred,
+	.set_lack = set_lack,
+	.set_tls = set_tls,
+};
+
 static int catch_signals(struct daemon *d)
 {
 	static const struct {
@@ -354,63 +363,69 @@ static int catch_signals(struct daemon *d)
 static int open_and_drop(struct daemon *d)
 {
 	if (user_find(&d->user, &d->conf, d->err) < 0 ||
-	    read_http_password(&d->conf, d->err) < 0 || load_tls_cred(d) < 0)
+	    read_http_password(&d->conf, d->err) < 0 ||
+	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
-	if (listen_open(&d->listeners, &d->conf, d->tls_cred != NULL, d->err) <
-	    0)
+	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
+		d->err) < 0)
 		return EXIT_CONFIG;
-	if (listen_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
+	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
 	    user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();
 	return EXIT_DONE;
 }
 
+static void serve(struct daemon *d, const struct fd_limits *lim)
+{
+	struct cred *cred = renew_cred(d->renew);
+
+	d->queue = push_new(d->loop, &d->conf, d->store, cred);
+	push_set_cred_error(d->queue, renew_lack(d->renew));
+	d->api =
+	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, cred);
+	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
+	http_server_set_max(d->server, lim->clients, lim->extra);
+	http_server_set_max_fd(d->server, lim->max_fd);
+	http_server_set_lines(d->server, api_handle_line, d->api);
+	api_set_server(d->api, d->server);
+	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
+	renew_start(d->renew);
+	loop_timer_init(&d->expire, on_expire, d);
+	loop_timer_init(&d->shutdown, on_shutdown_check, d);
+	on_expire(d);
+	load_queue(d);
+	log_start(d);
+	systemd_notify("READY=1");
+}
+
 /* EXIT_CONFIG only for what the configuration's text says: the supervisor does
- * not try that again, and all else may heal. */
+ * not try that again, while all else may recover. */
 static int start(struct daemon *d)
 {
-	size_t max, extra;
+	struct fd_limits lim;
 	int rc;
 
-	/* First: whoever can connect may also send one.  They wait until the
-	 * loop runs. */
+	/* First: a client that can connect may expect signals to work, too.
+	 * They wait until the loop runs. */
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
-	if (listen_check_text(&d->conf, d->err) < 0 ||
+	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	d->renew = renew_new(d->loop, &d->conf);
-	max = raise_fd_limit(&d->conf, &extra);
+	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
+	lim = raise_fd_limit(&d->conf);
 	rc = open_and_drop(d);
 	if (rc != EXIT_DONE)
 		return rc;
-	if (load_cred(d) < 0)
+	if (renew_load(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
 	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
-	d->queue = push_new(d->loop, &d->conf, d->store, d->cred);
-	push_set_cred_error(d->queue, d->lack);
-	d->api =
-	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, d->cred);
-	d->server = http_server_new(d->loop, max, api_handle, d->api);
-	http_server_set_max(d->server, max, extra);
-	http_server_set_lines(d->server, api_handle_line, d->api);
-	api_set_server(d->api, d->server);
-	listen_serve(&d->listeners, d->loop, d->server,
-	    d->tls_cred != NULL ? cred_tls(d->tls_cred) : NULL);
-	renew_start(
-	    d->renew, d->cred, d->queue, d->api, d->tls_cred, &d->listeners);
-	d->cred = d->tls_cred = NULL;
-	loop_timer_init(&d->expire, on_expire, d);
-	loop_timer_init(&d->shutdown, on_shutdown_look, d);
-	on_expire(d);
-	load_queue(d);
-	say_start(d);
-	systemd_notify("READY=1");
+	serve(d, &lim);
 	return EXIT_DONE;
 }
 
@@ -421,16 +436,13 @@ static void stop(struct daemon *d)
 		api_set_server(d->api, NULL);
 	}
 	http_server_free(d->server);
-	listen_close(&d->listeners, &d->conf);
+	sockets_close(&d->listeners, &d->conf);
 	save_queue(d);
 	push_free(d->queue);
-	io_close_finishing();
 	api_free(d->api);
 	commit_free(d->commit);
 	store_close(d->store);
-	cred_free(d->cred);
 	renew_free(d->renew);
-	cred_free(d->tls_cred);
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);

@@ -9,24 +9,25 @@
 struct cli;
 struct conf;
 
-/* Runs until it is told to stop; an exit status.  Takes the conf over. */
+/* Runs until it is stopped; returns an exit status.  Takes ownership of what
+ * is in conf. */
 int daemon_run(struct conf *conf, const struct cli *cli);
 
 /* What the start finds out without a network and without opening anything, for
  * a daemon that may be running.  To be called as the daemon's user. */
 
 /* The listeners: addresses, ports, group and folder of the socket.  0 with what
- * is listened to in line; -1 with what is wrong.  warn is told of what a start
+ * would be listened on in line; -1 with what is wrong.  warn gets what a start
  * would wait for. */
 int daemon_check_listeners(const struct conf *c,
     void (*warn)(const char *sentence), char line[ERR_MAX]);
-/* Tells warn of each secret file (and the database) that more than its owner
- * may read, in a sentence that says who and what to do. */
+/* Calls warn for each secret file (and the database) that others than its owner
+ * may read, with a sentence that says who and what to do. */
 void daemon_check_rights(
     const struct conf *c, void (*warn)(const char *sentence));
 
-/* Makes root the daemon's user and nothing else, groups included, for good.  Its
- * name; NULL: we are not root, or there is no such user. */
+/* Makes root the daemon's user and nothing else, groups included, for good.
+ * Its name; NULL: we are not root, or there is no such user. */
 const char *daemon_become_user(const struct conf *c);
 /* The same for who owns the folder that path is in, so that no file of root's
  * is left there; root's folder: stays root.  -1 with errno set. */

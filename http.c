@@ -1,11 +1,12 @@
 /* http.c - HTTP/1.1 server: limits, keep-alive, pipelining.
  *
  * A connection reads one request at a time into io_in(), where it stays until
- * the handler has seen it; a chunked body is decoded in place behind its head.
- * While the answer is awaited nothing is read. */
+ * the handler has seen it; a chunked body is decoded in place after its head.
+ * While an answer is awaited nothing is read. */
 #include "http.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 #include "http/int.h"
 #include "mem.h"
 
-/* A whole request and the NUL behind its body. */
+/* A whole request and the NUL after its body. */
 #define IN_MAX (HTTP_HEAD_MAX + HTTP_BODY_MAX + 1)
 
 /* Answers are ours: the peer cannot make them grow (exports are large). */
@@ -48,46 +49,47 @@ static const char *const state_names[] = {
 	[CONN_DEAD] = "dead",
 };
 
-static void conn_step(struct http_conn *c);
+static void http_conn_step(struct http_conn *c);
 static void on_resume(void *arg);
 
 /* --- lists and states --- */
 
-static void conn_timer(struct http_conn *c, enum timer_for what, int64_t ms)
+static void http_conn_timer(
+    struct http_conn *c, enum timer_for what, int64_t ms)
 {
 	c->timer = what;
 	io_set_timeout(c->io, ms);
 }
 
-static void conn_to(struct http_conn *c, enum conn_state to)
+static void http_conn_to(struct http_conn *c, enum conn_state to)
 {
 	struct http_server *s = c->s;
-	const struct link *from = http_room_list(c);
+	const struct link *from = http_capacity_list(c);
 
 	if (log_get_level() >= LOG_L_TRACE)
 		log_trace("http: %p: %s -> %s", (void *)c,
 		    state_names[c->state], state_names[to]);
 	c->state = (unsigned char)to;
-	/* Whose body follows its head has not begun later for that. */
-	if (http_room_list(c) != from) {
+	/* A request that goes on with its body did not begin with it. */
+	if (http_capacity_list(c) != from) {
 		link_remove(&c->link);
-		link_append(http_room_list(c), &c->link);
+		link_append(http_capacity_list(c), &c->link);
 		c->since_ms = loop_now_ms(s->loop);
 	}
 	switch (to) {
 	case CONN_IDLE:
 		if (c->timer != TIMER_IDLE)
-			conn_timer(c, TIMER_IDLE, IDLE_MS);
+			http_conn_timer(c, TIMER_IDLE, IDLE_MS);
 		break;
 	case CONN_OPENING:
 	case CONN_HEAD:
 	case CONN_BODY:
 		if (c->timer != TIMER_REQUEST)
-			conn_timer(c, TIMER_REQUEST, REQUEST_MS);
+			http_conn_timer(c, TIMER_REQUEST, REQUEST_MS);
 		break;
 	case CONN_SENDING:
 		c->sending = io_out(c->io)->len;
-		conn_timer(c, TIMER_SENDING, SENDING_MS);
+		http_conn_timer(c, TIMER_SENDING, SENDING_MS);
 		break;
 	case CONN_WAITING:
 		s->n_waiting++;
@@ -97,27 +99,27 @@ static void conn_to(struct http_conn *c, enum conn_state to)
 	}
 }
 
-static void conn_free(struct http_conn *c)
+static void http_conn_free(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 
-	conn_to(c, CONN_DEAD);
+	http_conn_to(c, CONN_DEAD);
 	link_remove(&c->link);
-	http_room_leave(c);
+	http_capacity_leave(c);
 	loop_task_cancel(s->loop, &c->resume);
 	loop_defer_free(s->loop, c, free);
 }
 
-void http_conn_close(struct http_conn *c)
+static void http_conn_close(struct http_conn *c)
 {
 	io_close(c->io);
 	c->io = NULL;
-	conn_free(c);
+	http_conn_free(c);
 }
 
 /* Closes so that what was written arrives though the peer still sends: closing
  * over unread bytes would be a reset, which may overtake the answer. */
-static void conn_linger(struct http_conn *c)
+static void http_conn_linger(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 	int64_t now_s = loop_now_ms(s->loop) / 1000;
@@ -134,7 +136,7 @@ static void conn_linger(struct http_conn *c)
 	s->n_lingers++;
 	io_finish(c->io);
 	c->io = NULL;
-	conn_free(c);
+	http_conn_free(c);
 }
 
 /* --- answers --- */
@@ -152,19 +154,15 @@ static const struct {
 	{ 405, "Method Not Allowed" },
 	{ 408, "Request Timeout" },
 	{ 413, "Content Too Large" },
-	{ 415, "Unsupported Media Type" },
 	{ 417, "Expectation Failed" },
-	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
 	{ 501, "Not Implemented" },
-	{ 502, "Bad Gateway" },
 	{ 503, "Service Unavailable" },
-	{ 504, "Gateway Timeout" },
 	{ 505, "HTTP Version Not Supported" },
 };
 
-const char *http_status_text(int status)
+static const char *status_text(int status)
 {
 	size_t i;
 
@@ -193,20 +191,20 @@ static char *put_number(char *p, size_t n)
 	return put(p, digits + i, sizeof(digits) - i);
 }
 
-/* Room for our own part of a head: the longest status line and header lines. */
-#define HEAD_ROOM 192
+/* Bytes of our own part of a head at most: status line and header lines. */
+#define OWN_HEAD_MAX 192
 
 static void compose(struct http_conn *c, int status, const char *type,
     const char *extra, const void *body, size_t len)
 {
 	struct buf *out = io_out(c->io);
-	const char *reason = http_status_text(status);
+	const char *reason = status_text(status);
 	size_t type_len = type ? strlen(type) : 0;
 	size_t extra_len = extra ? strlen(extra) : 0;
 	char *start, *p;
 
 	start =
-	    (char *)buf_reserve(out, HEAD_ROOM + type_len + extra_len + len);
+	    (char *)buf_reserve(out, OWN_HEAD_MAX + type_len + extra_len + len);
 	if (start == NULL) { /* beyond OUT_MAX */
 		c->close = true;
 		return;
@@ -244,7 +242,8 @@ static void compose_line(struct http_conn *c, const char *text)
 }
 
 /* Our own verdict on what the peer sends; the connection ends with it. */
-void http_conn_refuse(struct http_conn *c, int status, const char *reason)
+static void http_conn_refuse(
+    struct http_conn *c, int status, const char *reason)
 {
 	char text[128];
 	int n;
@@ -258,19 +257,28 @@ void http_conn_refuse(struct http_conn *c, int status, const char *reason)
 		n = snprintf(text, sizeof(text), "%s\n", reason);
 		compose(c, status, "text/plain", NULL, text, (size_t)n);
 	}
-	conn_linger(c);
+	http_conn_linger(c);
+}
+
+/* It must end for another one. */
+static void http_conn_give_way(struct http_conn *c, const char *why)
+{
+	if (c->state == CONN_HEAD || c->state == CONN_BODY)
+		http_conn_refuse(c, 503, why);
+	else
+		http_conn_close(c);
 }
 
 /* The answer to a request is complete in io_out(), or nobody wants it. */
-static void conn_replied(struct http_conn *c)
+static void http_conn_replied(struct http_conn *c)
 {
 	if (c->state == CONN_GONE) {
-		conn_free(c);
+		http_conn_free(c);
 		return;
 	}
-	conn_to(c, CONN_REPLIED);
+	http_conn_to(c, CONN_REPLIED);
 	if (c->in_handler)
-		return; /* conn_step() goes on */
+		return; /* http_conn_step() goes on */
 	if (io_in(c->io)->len == 0) {
 		on_resume(c);
 		return;
@@ -295,7 +303,7 @@ void http_reply(struct http_conn *c, int status, const char *type,
 	assert(!c->is_line);
 	if (take_reply(c))
 		compose(c, status, type, extra, body, len);
-	conn_replied(c);
+	http_conn_replied(c);
 }
 
 void http_reply_line(struct http_conn *c, const char *text)
@@ -303,7 +311,7 @@ void http_reply_line(struct http_conn *c, const char *text)
 	assert(c->is_line);
 	if (take_reply(c))
 		compose_line(c, text);
-	conn_replied(c);
+	http_conn_replied(c);
 }
 
 /* --- requests --- */
@@ -320,7 +328,6 @@ static void call_handler(struct http_conn *c, const struct http_head *h)
 	const struct http_request req = {
 		.method = h->method,
 		.path = h->path,
-		.query = h->query,
 		.authorization = h->authorization,
 		.host = h->host,
 		.origin = h->origin,
@@ -340,7 +347,7 @@ static void call_handler(struct http_conn *c, const struct http_head *h)
 	body[c->body_len] = saved;
 }
 
-/* The request is there whole.  head: NULL if it must be parsed again since the
+/* The request is complete.  head: NULL if it must be parsed again since the
  * input may have moved. */
 static void dispatch(struct http_conn *c, const struct http_head *head)
 {
@@ -363,7 +370,7 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	c->is_head = is_method(head->method, "HEAD");
 	c->no_lines = !c->over_unix;
 	c->fresh = false;
-	conn_to(c, CONN_WAITING);
+	http_conn_to(c, CONN_WAITING);
 	call_handler(c, head);
 	buf_consume(in, c->head_len + c->body_len);
 }
@@ -382,7 +389,7 @@ static bool read_chunks(struct http_conn *c)
 		http_conn_refuse(c, 400, "malformed chunked body");
 		return false;
 	}
-	/* What stands behind the body is the next request. */
+	/* What follows the body is the next request. */
 	memmove(p + got, p + used, in->len - at - (size_t)used);
 	in->len -= (size_t)used - got;
 	c->body_len += got;
@@ -395,7 +402,7 @@ static bool read_chunks(struct http_conn *c)
 }
 
 /* RFC 9110 10.1.1: only if the peer really waits for it. */
-static void say_continue(struct http_conn *c)
+static void send_continue(struct http_conn *c)
 {
 	if (c->expect && io_in(c->io)->len == c->head_len)
 		buf_add_str(io_out(c->io), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -419,9 +426,9 @@ static void read_body(struct http_conn *c, const struct http_head *head)
 		dispatch(c, head);
 		return;
 	}
-	say_continue(c);
+	send_continue(c);
 	if (c->state != CONN_BODY)
-		conn_to(c, CONN_BODY);
+		http_conn_to(c, CONN_BODY);
 }
 
 static void read_head(struct http_conn *c)
@@ -433,7 +440,7 @@ static void read_head(struct http_conn *c)
 	n = http_parse_head((const char *)buf_head(in), in->len, &head);
 	if (n == PARSE_MORE) {
 		if (c->state != CONN_HEAD)
-			conn_to(c, CONN_HEAD);
+			http_conn_to(c, CONN_HEAD);
 		return;
 	}
 	if (n == PARSE_BAD) {
@@ -453,9 +460,9 @@ static void read_head(struct http_conn *c)
 	read_body(c, &head);
 }
 
-/* The first-generation plugin's words.  Not after a request over TCP: that may be
- * a web page's, and what it makes of the rest is not the line protocol.  As HTTP methods they would be followed
- * by a path or an address. */
+/* The first-generation plugin's words; as HTTP methods they would be followed
+ * by a path or an address.  Not asked after an HTTP request over TCP: that may
+ * be a web page's, whose next bytes must not be taken for this protocol. */
 static bool starts_line(const struct buf *in)
 {
 	static const char words[][10] = { "NOTIFY ", "REGISTER " };
@@ -477,12 +484,11 @@ static void read_line(struct http_conn *c)
 	struct http_line line = {
 		.text = (const char *)buf_head(in),
 		.over_unix = c->over_unix,
-		.over_tls = c->over_tls,
 	};
 	char *end = memchr(buf_head(in), '\n', in->len);
 
 	c->is_line = true;
-	/* The buffer has room for more than a line may have. */
+	/* The buffer holds more than a line may have. */
 	if ((end != NULL ? (size_t)(end - line.text) : in->len) >
 	    HTTP_BODY_MAX) {
 		http_conn_refuse(c, 413, "the line is longer than 64 KiB");
@@ -490,7 +496,7 @@ static void read_line(struct http_conn *c)
 	}
 	if (end == NULL) {
 		if (c->state != CONN_HEAD)
-			conn_to(c, CONN_HEAD);
+			http_conn_to(c, CONN_HEAD);
 		return;
 	}
 	c->head_len = (size_t)(end - line.text) + 1;
@@ -500,7 +506,7 @@ static void read_line(struct http_conn *c)
 	buf_head(in)[line.len] = '\0';
 	c->close = s->quiet;
 	c->fresh = false;
-	conn_to(c, CONN_WAITING);
+	http_conn_to(c, CONN_WAITING);
 	c->in_handler = true;
 	s->line_handler(c, &line, s->line_arg);
 	c->in_handler = false;
@@ -515,11 +521,11 @@ static void after_reply(struct http_conn *c)
 	if (c->close || out->len > OUT_BATCH)
 		io_flush(c->io);
 	if (out->len > OUT_BATCH || (c->close && out->len > 0))
-		conn_to(c, CONN_SENDING);
+		http_conn_to(c, CONN_SENDING);
 	else if (!c->close)
-		conn_to(c, CONN_IDLE);
+		http_conn_to(c, CONN_IDLE);
 	else if (io_in(c->io)->len > 0)
-		conn_linger(c);
+		http_conn_linger(c);
 	else
 		http_conn_close(c);
 }
@@ -530,8 +536,8 @@ static bool is_reading(const struct http_conn *c)
 	       c->state == CONN_BODY;
 }
 
-/* Old clients send an empty line behind a body (RFC 9112 2.2): no request has
- * begun with it, and its time does not run. */
+/* Old clients send an empty line after a body (RFC 9112 2.2): it does not begin
+ * a request, nor the time limit of one. */
 static void skip_empty_lines(struct buf *in)
 {
 	while (in->len >= 2 && memcmp(buf_head(in), "\r\n", 2) == 0)
@@ -563,13 +569,12 @@ static bool read_request(struct http_conn *c)
 	return c->state == CONN_IDLE;
 }
 
-/* All is answered that can be: the end of a step. */
-/* more: it may have whole requests in its buffer. */
-static void settle(struct http_conn *c, bool more)
+/* The end of a step.  more: there may be whole requests in the buffer. */
+static void http_conn_finish_step(struct http_conn *c, bool more)
 {
 	io_flush(c->io);
 	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
-		conn_to(c, CONN_SENDING);
+		http_conn_to(c, CONN_SENDING);
 	if (c->state == CONN_IDLE && more) {
 		loop_task_queue(c->s->loop, &c->resume);
 		io_pause(c->io);
@@ -594,16 +599,25 @@ static size_t weight(const struct http_conn *c)
 	return io_in(c->io)->len + (out < OUT_BATCH ? out : OUT_BATCH);
 }
 
-static void conn_step(struct http_conn *c)
+static void http_conn_weigh(struct http_conn *c)
+{
+	struct http_conn *other;
+
+	while ((other = http_capacity_weigh(c, weight(c))) != NULL)
+		http_conn_give_way(other, "too many large requests at once");
+}
+
+static void http_conn_step(struct http_conn *c)
 {
 	int n = 0;
 
 	while (is_reading(c) && n < REQUESTS_TURN && read_request(c))
 		n++;
 	if (c->state != CONN_DEAD)
-		settle(c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
+		http_conn_finish_step(
+		    c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
 	if (c->state != CONN_DEAD)
-		http_room_weigh(c, weight(c));
+		http_conn_weigh(c);
 }
 
 static void on_resume(void *arg)
@@ -613,39 +627,63 @@ static void on_resume(void *arg)
 	if (c->state == CONN_REPLIED)
 		after_reply(c);
 	if (c->state != CONN_DEAD)
-		conn_step(c);
+		http_conn_step(c);
 }
 
 /* --- events --- */
 
-void http_conn_admit(struct http_conn *c)
+static bool make_place(const struct http_conn *newcomer)
 {
-	conn_to(c, CONN_IDLE);
-	conn_step(c);
+	struct http_conn *victim;
+
+	if (http_capacity_has_place(newcomer))
+		return true;
+	victim = http_capacity_victim(newcomer);
+	if (victim != NULL)
+		http_conn_give_way(victim, "too many connections");
+	return victim != NULL;
+}
+
+/* A newcomer may send requests from now on. */
+static void http_conn_admit(struct http_conn *c)
+{
+	http_capacity_admit(c);
+	http_conn_to(c, CONN_IDLE);
+	http_conn_step(c);
 }
 
 static void on_open(struct http_conn *c)
 {
-	http_room_opened(c);
-	if (!c->surplus || http_room_make(c))
+	http_capacity_handshake_done(c);
+	if (!c->surplus || make_place(c))
 		http_conn_admit(c);
 	else
-		conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
+		http_conn_timer(c, TIMER_SURPLUS, SURPLUS_MS);
 }
 
 static void on_surplus_timeout(struct http_conn *c)
 {
-	if (http_room_make(c))
+	if (make_place(c))
 		http_conn_admit(c);
 	else
 		http_conn_refuse(c, 503, "too many connections");
+}
+
+/* Somebody has gone: those that wait for it come in. */
+static void on_place(void *arg)
+{
+	struct http_server *s = arg;
+	struct http_conn *c;
+
+	while ((c = http_capacity_next(s)) != NULL)
+		http_conn_admit(c);
 }
 
 static void on_drained(struct http_conn *c)
 {
 	if (c->state != CONN_SENDING)
 		return;
-	conn_to(c, CONN_REPLIED);
+	http_conn_to(c, CONN_REPLIED);
 	on_resume(c);
 }
 
@@ -656,7 +694,7 @@ static void on_idle_timeout(struct http_conn *c)
 	if (idle_ms >= IDLE_MS)
 		http_conn_close(c);
 	else
-		conn_timer(c, TIMER_IDLE, IDLE_MS - idle_ms);
+		http_conn_timer(c, TIMER_IDLE, IDLE_MS - idle_ms);
 }
 
 static void on_timeout(struct http_conn *c)
@@ -681,7 +719,7 @@ static void on_timeout(struct http_conn *c)
 		break;
 	case CONN_SENDING:
 		if (io_out(c->io)->len < c->sending)
-			conn_to(c, CONN_SENDING); /* slow, but it takes */
+			http_conn_to(c, CONN_SENDING); /* slow, but it reads */
 		else
 			http_conn_close(c);
 		break;
@@ -699,7 +737,7 @@ static void on_failed(struct http_conn *c)
 	}
 	io_close(c->io);
 	c->io = NULL;
-	conn_to(c, CONN_GONE);
+	http_conn_to(c, CONN_GONE);
 }
 
 static void on_io(struct io *io, enum io_event event, void *arg)
@@ -712,7 +750,7 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 		on_open(c);
 		break;
 	case IO_DATA:
-		conn_step(c);
+		http_conn_step(c);
 		break;
 	case IO_DRAINED:
 		on_drained(c);
@@ -720,7 +758,7 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 	case IO_EOF:
 		c->eof = true;
 		if (is_reading(c))
-			conn_step(c);
+			http_conn_step(c);
 		break;
 	case IO_TIMEOUT:
 		on_timeout(c);
@@ -741,7 +779,7 @@ static uid_t peer_uid(int fd)
 		   : HTTP_NOBODY;
 }
 
-static struct http_conn *conn_new(const struct listener *from, int fd)
+static struct http_conn *http_conn_new(const struct listener *from, int fd)
 {
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 
@@ -751,6 +789,8 @@ static struct http_conn *conn_new(const struct listener *from, int fd)
 	c->over_unix = from->is_unix;
 	c->over_tls = from->tls != NULL;
 	c->uid = from->is_unix ? peer_uid(fd) : HTTP_NOBODY;
+	if (from->is_unix)
+		c->peer = http_capacity_peer(c->s, c->uid);
 	link_init(&c->link);
 	loop_task_init(&c->resume, on_resume, c);
 	return c;
@@ -759,18 +799,22 @@ static struct http_conn *conn_new(const struct listener *from, int fd)
 static void on_accept(struct io_listener *li, int fd, void *arg)
 {
 	const struct listener *from = arg;
-	struct http_conn *c = conn_new(from, fd);
+	struct http_conn *c = http_conn_new(from, fd), *silent;
 
 	(void)li;
-	if (!http_room_enter(c)) {
+	silent = c->over_tls ? http_capacity_silent(c->s) : NULL;
+	if (silent != NULL)
+		http_conn_close(silent);
+	c->surplus = !make_place(c);
+	if (!http_capacity_enter(c)) {
 		close(fd);
 		free(c);
 		return;
 	}
 	c->io = io_accept(c->s->loop, fd, from->tls, on_io, c);
 	io_set_limits(c->io, IN_MAX, OUT_MAX);
-	conn_to(c, CONN_OPENING);
-	http_room_opening(c);
+	http_conn_to(c, CONN_OPENING);
+	http_capacity_handshake_begins(c);
 }
 
 /* --- the server --- */
@@ -782,9 +826,11 @@ struct http_server *http_server_new(
 
 	s->loop = l;
 	http_server_set_max(s, max_connections, HTTP_EXTRA_FDS);
+	s->max_fd = INT_MAX;
 	s->handler = handler;
 	s->arg = arg;
-	http_room_init(s);
+	http_capacity_init(s);
+	loop_task_init(&s->place, on_place, s);
 	return s;
 }
 
@@ -803,6 +849,15 @@ void http_server_set_max(
 	s->surplus_max = extra_fds / 8 > 0 ? extra_fds / 8 : 1;
 }
 
+void http_server_set_max_fd(struct http_server *s, int max_fd)
+{
+	struct listener *from;
+
+	s->max_fd = max_fd;
+	for (from = s->listeners; from != NULL; from = from->next)
+		io_listener_set_max_fd(from->li, max_fd);
+}
+
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls)
 {
@@ -814,6 +869,7 @@ void http_server_listen(
 	from->next = s->listeners;
 	s->listeners = from;
 	from->li = io_listen(s->loop, fd, on_accept, from);
+	io_listener_set_max_fd(from->li, s->max_fd);
 }
 
 void http_server_set_tls(struct http_server *s, struct tls_ctx *tls)
@@ -837,8 +893,8 @@ static void stop_listening(struct http_server *s)
 	}
 }
 
-/* A request that has arrived is answered: closing would reset the connection, and
- * the client could not know whether we have seen it. */
+/* A request that has arrived is answered: closing would reset the connection,
+ * and the client could not know whether we have seen it. */
 static void quiesce_share(struct share *sh)
 {
 	struct link *l, *next;
@@ -914,6 +970,7 @@ void http_server_free(struct http_server *s)
 		close_all(&s->shares[i].idle);
 		close_all(&s->shares[i].unfinished);
 	}
-	http_room_end(s);
+	http_capacity_end(s);
+	loop_task_cancel(s->loop, &s->place);
 	loop_defer_free(s->loop, s, free);
 }

@@ -37,8 +37,7 @@ enum http_body {
 
 struct http_head {
 	struct http_str method;
-	struct http_str path;  /* without query; "*" only for OPTIONS */
-	struct http_str query; /* behind '?', may be empty */
+	struct http_str path; /* without query; "*" only for OPTIONS */
 	struct http_str authorization;
 	struct http_str host;	/* of the target if that names one, else of
 				 * Host; p is NULL without either */
@@ -72,40 +71,42 @@ int http_parse_chunks(
 /* --- the server --- */
 
 struct http_request {
-	struct http_str method, path, query, authorization, host, origin;
+	struct http_str method, path, authorization, host, origin;
 	const char *body; /* body[body_len] is '\0' */
 	size_t body_len;
-	bool over_unix; /* came through the Unix socket */
+	bool over_unix; /* came over the Unix socket */
 	bool over_tls;
-	uid_t uid;	     /* whose process is at the Unix socket's other
-			      * end; HTTP_NOBODY if that is unknown */
+	uid_t uid; /* of the peer of a Unix socket; HTTP_NOBODY if it is
+			      * unknown */
 	const struct io *io; /* for its addresses and certificate */
 };
 
 #define HTTP_NOBODY ((uid_t)-1)
 
-/* Called once per request.  Must see to exactly one http_reply() for conn, now
- * or later; the request's memory is gone after the return. */
+/* Called once per request.  Must cause exactly one http_reply() for conn, now
+ * or later; the request's memory is invalid after the return. */
 typedef void http_handler(
     struct http_conn *conn, const struct http_request *req, void *arg);
 
-/* At most max_connections, a quarter of which TCP and TLS cannot take.  When a
- * newcomer finds no room the longest-idle one goes, else the one whose peer has
- * been longest at a handshake, at a request or at taking an answer; what waits
- * for us stays. */
+/* At most max_connections, a quarter of which TCP and TLS cannot take.  When
+ * all are taken the longest-idle one goes for a newcomer, else the one whose
+ * peer has been busy longest with a handshake, with sending a request or with
+ * reading an answer; those that wait for us stay. */
 struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg);
-/* Descriptors that may be open beyond max_connections: those that are told why
- * they are refused, and those who wait for room. */
+/* Descriptors that may be open beyond max_connections: clients that are being
+ * refused, and those that wait for a place. */
 #define HTTP_EXTRA_FDS 400
-/* A lower one holds for newcomers. */
+/* A lower one applies to newcomers. */
 void http_server_set_max(
     struct http_server *s, size_t max_connections, size_t extra_fds);
-/* Takes the listening fd over.  tls may be NULL. */
+/* Clients get no descriptor from this number on. */
+void http_server_set_max_fd(struct http_server *s, int max_fd);
+/* Takes ownership of the listening fd.  tls may be NULL. */
 void http_server_listen(
     struct http_server *s, int fd, bool is_unix, struct tls_ctx *tls);
-/* What newcomers to listeners with TLS get from now on.  The old one may go
- * after this round of the loop. */
+/* For new connections to listeners with TLS.  The old one may be freed after
+ * this round of the loop. */
 void http_server_set_tls(struct http_server *s, struct tls_ctx *tls);
 /* The line protocol on the same ports: a request that begins with REGISTER or
  * NOTIFY, a space and no HTTP target is one line.  Without a handler it is
@@ -113,7 +114,7 @@ void http_server_set_tls(struct http_server *s, struct tls_ctx *tls);
 struct http_line {
 	const char *text; /* without its LF or CRLF; text[len] is '\0' */
 	size_t len;
-	bool over_unix, over_tls;
+	bool over_unix;
 };
 
 /* Called once per line, as http_handler is; answers by http_reply_line(). */
@@ -133,11 +134,8 @@ size_t http_server_connections(const struct http_server *s);
 void http_server_free(struct http_server *s);
 
 /* type: Content-Type, NULL for none.  extra: whole header lines with CRLF, or
- * NULL.  A conn whose peer has gone swallows the reply. */
+ * NULL.  If the peer has gone, the reply is dropped. */
 void http_reply(struct http_conn *conn, int status, const char *type,
     const char *extra, const void *body, size_t len);
-
-/* "Not Found" for 404. */
-const char *http_status_text(int status);
 
 #endif

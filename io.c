@@ -64,23 +64,19 @@ struct io {
 	bool eof;
 	bool write_reads; /* TLS must read before that write goes on */
 	bool want_write;  /* TLS or a full socket buffer waits for it */
-	bool opened;	  /* IO_OPEN was told */
-	bool blocked;	  /* out could not be written whole: tell IO_DRAINED */
+	bool blocked; /* out could not be written whole: report IO_DRAINED */
 	struct loop_fd f;
 	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
-	struct loop_task kick;	 /* what must be told from the loop */
+	struct loop_task kick;	 /* what must be reported from the loop */
 	struct buf in, out;
 	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
 	size_t lingered;
-	struct io *next; /* in the list of those that io_finish() took */
+	struct loop_orphan orphan; /* once io_finish() has taken it */
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
 	char *err, *peer;
 	char *host; /* of a connecting stream, until it is open */
 };
-
-/* Their owners have forgotten them. */
-static struct io *finishing;
 
 static void on_event(void *arg, unsigned events);
 
@@ -116,22 +112,12 @@ static void io_free(void *p)
 	free(io);
 }
 
-static void leave_finishing(const struct io *io)
-{
-	struct io **at = &finishing;
-
-	while (*at != NULL && *at != io)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = io->next;
-}
-
 void io_close(struct io *io)
 {
 	if (io == NULL || io->state == IO_S_DEAD)
 		return;
 	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING)
-		leave_finishing(io);
+		loop_orphan_del(&io->orphan);
 	if (io->tls != NULL && io->state == IO_S_OPEN)
 		tls_bye(io->tls);
 	close_fd(io);
@@ -141,14 +127,14 @@ void io_close(struct io *io)
 	loop_defer_free(io->loop, io, io_free);
 }
 
-/* Tells the owner; false if the stream is gone afterwards. */
-static bool tell(struct io *io, enum io_event event)
+/* Calls the owner; false if the stream is gone afterwards. */
+static bool report(struct io *io, enum io_event event)
 {
 	io->cb(io, event, io->arg);
 	return io->state != IO_S_DEAD;
 }
 
-/* The failure is told from the loop, wherever it was found. */
+/* The failure is reported from the loop, wherever it was found. */
 static void fail(struct io *io, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -261,25 +247,25 @@ static void fail_stream(struct io *io)
 /* Reads up to one turn into io->in.  Returns true if something came. */
 static bool read_turn(struct io *io)
 {
-	size_t before = io->in.len, room, got;
+	size_t before = io->in.len, space, got;
 	enum tls_status st = TLS_OK;
 	unsigned char *p;
 
 	while (st == TLS_OK && io->in.len - before < READ_TURN) {
-		room = io->in.max - io->in.len;
-		if (room == 0) {
+		space = io->in.max - io->in.len;
+		if (space == 0) {
 			io->full = true;
 			break;
 		}
-		if (room > READ_CHUNK)
-			room = READ_CHUNK;
-		if (io->in.mem == NULL && room > READ_SMALL)
-			room = READ_SMALL;
-		p = buf_reserve(&io->in, room);
-		st = raw_read(io, p, room, &got);
+		if (space > READ_CHUNK)
+			space = READ_CHUNK;
+		if (io->in.mem == NULL && space > READ_SMALL)
+			space = READ_SMALL;
+		p = buf_reserve(&io->in, space);
+		st = raw_read(io, p, space, &got);
 		buf_added(&io->in, got);
 		/* A short read emptied the socket: spare the next. */
-		if (st == TLS_OK && got < room &&
+		if (st == TLS_OK && got < space &&
 		    (io->tls == NULL || tls_drained(io->tls)))
 			break;
 	}
@@ -303,9 +289,10 @@ static void do_read(struct io *io)
 	if (io->in.len == 0)
 		buf_free(&io->in);
 	/* A failed stream still hands over what came before the failure. */
-	if (got && !tell(io, IO_DATA))
+	if (got && !report(io, IO_DATA))
 		return;
-	if (io->state == IO_S_OPEN && io->eof && !was_eof && !tell(io, IO_EOF))
+	if (io->state == IO_S_OPEN && io->eof && !was_eof &&
+	    !report(io, IO_EOF))
 		return;
 	update_interest(io);
 }
@@ -349,9 +336,8 @@ static void opened(struct io *io)
 	io->host = NULL;
 	io->want_write = false;
 	io_to(io, IO_S_OPEN);
-	io->opened = true;
 	update_interest(io);
-	if (!tell(io, IO_OPEN) || io->state != IO_S_OPEN)
+	if (!report(io, IO_OPEN) || io->state != IO_S_OPEN)
 		return;
 	io_flush(io);
 	/* Early bytes may have been read together with the handshake. */
@@ -457,7 +443,7 @@ static void linger_step(struct io *io)
 	unsigned char trash[2048];
 	ssize_t r;
 
-	/* Below TLS: what the peer still says interests nobody. */
+	/* Below TLS: what the peer still sends does not matter. */
 	while ((r = recv(io->f.fd, trash, sizeof(trash), 0)) > 0) {
 		io->lingered += (size_t)r;
 		if (io->lingered > LINGER_MAX)
@@ -481,6 +467,11 @@ static void finish_step(struct io *io)
 	linger_step(io);
 }
 
+static void end_finishing(void *arg)
+{
+	io_close(arg);
+}
+
 void io_finish(struct io *io)
 {
 	if (io == NULL || io->state >= IO_S_FINISHING) {
@@ -493,19 +484,12 @@ void io_finish(struct io *io)
 		return;
 	}
 	io_to(io, IO_S_FINISHING);
-	io->next = finishing;
-	finishing = io;
+	loop_adopt(io->loop, &io->orphan, end_finishing, io);
 	buf_free(&io->in);
 	io->want_write = false;
 	loop_timer_set(io->loop, &io->timer, LINGER_MS);
 	update_interest(io);
 	finish_step(io);
-}
-
-void io_close_finishing(void)
-{
-	while (finishing != NULL)
-		io_close(finishing);
 }
 
 /* --- events --- */
@@ -517,7 +501,7 @@ static void on_open_event(struct io *io, unsigned events)
 		write_out(io);
 		if (io->state == IO_S_OPEN && !io->want_write && io->blocked) {
 			io->blocked = false;
-			if (!tell(io, IO_DRAINED))
+			if (!report(io, IO_DRAINED))
 				return;
 		}
 	}
@@ -527,7 +511,8 @@ static void on_open_event(struct io *io, unsigned events)
 		do_read(io);
 	if (io->state != IO_S_OPEN)
 		return;
-	/* Both ways shut while nobody reads: nothing else will be told. */
+	/* Both directions are shut while we do not read: no other event
+	 * comes. */
 	if (events & LOOP_HUP && (io->paused || io->full || io->eof))
 		fail(io, "connection closed by the peer");
 	else
@@ -567,7 +552,7 @@ static void on_kick(void *arg)
 	struct io *io = arg;
 
 	if (io->state == IO_S_FAILED)
-		tell(io, IO_FAILED);
+		report(io, IO_FAILED);
 	else if (io->state == IO_S_OPEN)
 		do_read(io);
 	else if (io->state == IO_S_CONNECTING && io->host == NULL)
@@ -581,7 +566,7 @@ static void on_timeout(void *arg)
 	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING)
 		io_close(io);
 	else if (io->state != IO_S_FAILED)
-		tell(io, IO_TIMEOUT);
+		report(io, IO_TIMEOUT);
 }
 
 static struct io *io_new(

@@ -2,8 +2,8 @@
  * or accept, plain or TLS, with an input and an output buffer.
  *
  * The owner reads from io_in() and consumes, adds to io_out() and calls
- * io_flush().  All events come from the loop or from within io_flush() never:
- * an error found by io_flush() is told from the loop.  io_close() may be called
+ * io_flush().  Events come from the loop, never from within io_flush(): an
+ * error that it finds is reported from the loop.  io_close() may be called
  * anywhere; the memory goes after the events at hand. */
 #ifndef IO_H
 #define IO_H
@@ -44,7 +44,7 @@ struct io_addr {
 };
 
 /* Connects to one address of host, which is for TLS's name check and for
- * messages.  tls NULL: plain.  Never fails at once: IO_FAILED tells. */
+ * messages.  tls NULL: plain.  Never fails at once: IO_FAILED follows. */
 struct io *io_connect(struct loop *l, const struct io_addr *addr,
     const char *host, struct tls_ctx *tls, io_cb *cb, void *arg);
 /* Connecting has come as far as TLS. */
@@ -54,13 +54,13 @@ struct io *io_accept(
     struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
 /* Gone at once, no event follows; NULL is fine. */
 void io_close(struct io *io);
-/* Writes what is left (for at most 5 s), then closes; no event follows. */
+/* Writes what is left (for at most 5 s, and until loop_free()), then closes; no
+ * event follows. */
 void io_finish(struct io *io);
-/* Closes at once what io_finish() still has at hand: before loop_free(). */
-void io_close_finishing(void);
 
 /* in_max: ceiling of io_in(): when it is full the peer has to wait until the
- * owner consumes and calls io_resume().  Set in the owner's IO_OPEN or before. */
+ * owner consumes and calls io_resume().  Set in the owner's IO_OPEN or
+ * before. */
 void io_set_limits(struct io *io, size_t in_max, size_t out_max);
 /* Replaces the running timeout; -1 clears it. */
 void io_set_timeout(struct io *io, int64_t timeout_ms);
@@ -95,11 +95,12 @@ const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Gives the buffers' memory back while they are empty (idle connections). */
 void io_trim(struct io *io);
 
-/* The addresses of a host, in rounds of overlapping attempts (RFC 8305): families
- * take turns, 250 ms apart or as soon as one fails, 8 under way at once, at most
- * 16 in a round.  Only the owner knows what works, TCP and TLS may not be
- * enough: the last address that did is tried first, one that failed since then
- * last.  Nothing runs between rounds but a lookup that has not ended. */
+/* The addresses of a host, in rounds of overlapping attempts (RFC 8305):
+ * families take turns, 250 ms apart or as soon as one fails, 8 under way at
+ * once, at most 16 in a round.  Only the owner knows what works, TCP and TLS
+ * may not be enough: the last address that did is tried first, one that failed
+ * since then last.  Nothing runs between rounds but a lookup that has not
+ * ended. */
 struct io_dialer;
 struct io_dialer_ops {
 	/* Is to be tried now; each ends with io_dialer_failed() or
@@ -133,22 +134,23 @@ struct io_listener;
 typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 
 /* A bound and listening socket, non-blocking, close-on-exec; -1 with err and
- * errno set.  The Unix one replaces a stale socket file, never a living one's
- * and never another file; its file is made with the mode.  io_bind_tcp() does not listen yet: does the address exist, is the
- * port free? */
+ * errno set.  The Unix one replaces a stale socket file, but neither one that
+ * a daemon listens on nor another file; its file is made with the mode.
+ * io_bind_tcp() does not listen: does the address exist, is the port free? */
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
-/* Gives our own socket file to another user or group (-1: as it is).  Follows no
- * link and touches no other kind of file.  0, or -1 with errno set. */
+/* Gives our own socket file to another user or group (-1: as it is).  Follows
+ * no link and touches no other kind of file.  0, or -1 with errno set. */
 int io_give_socket(const char *path, uid_t uid, gid_t gid);
-/* Accepted descriptors from this number on are closed again, so that clients
- * cannot take the last ones. */
-void io_set_client_fds(int n);
-/* Hands every accepted fd (non-blocking) to cb; takes the listening fd over.
- * Out of descriptors: pauses for a moment instead of spinning. */
+/* Passes every accepted fd (non-blocking) to cb; takes ownership of the
+ * listening fd.  Out of descriptors: pauses for a moment instead of
+ * spinning. */
 struct io_listener *io_listen(
     struct loop *l, int fd, io_accept_cb *cb, void *arg);
+/* Accepted descriptors from this number on are closed again, so that clients
+ * cannot take the last ones. */
+void io_listener_set_max_fd(struct io_listener *li, int n);
 /* Newcomers wait in the kernel from now on, or no longer. */
 void io_listener_hold(struct io_listener *li, bool hold);
 void io_listener_free(struct io_listener *li);

@@ -34,6 +34,7 @@ struct loop {
 	size_t n_timers, heap_cap;
 	struct loop_task *tasks, **tasks_tail;
 	struct deferred *deferred;
+	struct loop_orphan *orphans;
 	struct loop_fd sig_fd;
 	sigset_t sigs;
 	struct {
@@ -90,6 +91,8 @@ void loop_free(struct loop *l)
 
 	if (l == NULL)
 		return;
+	while (l->orphans != NULL)
+		l->orphans->end(l->orphans->arg);
 	free_deferred(l);
 	fd = l->sig_fd.fd;
 	loop_fd_del(l, &l->sig_fd);
@@ -98,6 +101,22 @@ void loop_free(struct loop *l)
 	close(l->epfd);
 	free(l->heap);
 	free(l);
+}
+
+void loop_adopt(
+    struct loop *l, struct loop_orphan *o, void (*end)(void *arg), void *arg)
+{
+	*o = (struct loop_orphan){ l->orphans, &l->orphans, end, arg };
+	if (o->next != NULL)
+		o->next->at = &o->next;
+	l->orphans = o;
+}
+
+void loop_orphan_del(struct loop_orphan *o)
+{
+	*o->at = o->next;
+	if (o->next != NULL)
+		o->next->at = o->at;
 }
 
 int64_t loop_now_ms(const struct loop *l)

@@ -42,8 +42,17 @@ struct loop_task {
 	void *arg;
 };
 
+/* What its owner has left to itself, and what ends with the loop at the
+ * latest. */
+struct loop_orphan {
+	struct loop_orphan *next, **at;
+	void (*end)(void *arg);
+	void *arg;
+};
+
 /* NULL with err set on failure. */
 struct loop *loop_new(char err[ERR_MAX]);
+/* Ends what was left to it first. */
 void loop_free(struct loop *l);
 
 /* Runs until loop_stop(). */
@@ -96,6 +105,12 @@ static inline void loop_task_init(
 
 void loop_task_queue(struct loop *l, struct loop_task *t);
 void loop_task_cancel(struct loop *l, struct loop_task *t);
+
+/* loop_free() will call end, which must call loop_orphan_del(); so must
+ * whatever ends earlier. */
+void loop_adopt(
+    struct loop *l, struct loop_orphan *o, void (*end)(void *arg), void *arg);
+void loop_orphan_del(struct loop_orphan *o);
 
 /* Calls free_fn(p) at the end of this round. */
 void loop_defer_free(struct loop *l, void *p, void (*free_fn)(void *p));

@@ -24,7 +24,7 @@
 
 static const struct command {
 	const char *name, *args;
-	unsigned char min, max; /* words behind it */
+	unsigned char min, max; /* arguments */
 	bool json;
 	int (*run)(const struct conf *conf, const struct cli *cli);
 } commands[] = {
@@ -81,7 +81,7 @@ static int run_daemon(const struct cli *cli)
 	errno = 0;
 	if (cli_configure(cli, &conf, err) == 0)
 		return daemon_run(&conf, cli);
-	unread = errno != 0; /* it may be there later */
+	unread = errno != 0; /* the file may be there later */
 	log_at(LOG_L_FATAL, "%s", err);
 	conf_free(&conf);
 	return unread ? EXIT_FAILED : EXIT_CONFIG;
@@ -123,7 +123,7 @@ static int run_named(const struct cli *cli)
 		return usage(what);
 	}
 	if (!cli->pass && !fits(c, cli)) {
-		err_set(what, "this is said as: xapsd %s%s%s", c->name,
+		err_set(what, "usage: xapsd %s%s%s", c->name,
 		    *c->args != '\0' ? " " : "", c->args);
 		return usage(what);
 	}

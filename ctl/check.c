@@ -22,12 +22,12 @@
 #include "store.h"
 #include "tls.h"
 
-/* A token that no device has: Apple judges the credentials before it. */
+/* A token that no device has: Apple checks the credentials first. */
 #define NO_DEVICE                                                              \
 	"00000000000000000000000000000000"                                     \
 	"00000000000000000000000000000000"
 
-#define LOOK_MS 50
+#define POLL_MS 50
 
 struct check {
 	const struct conf *conf;
@@ -38,14 +38,14 @@ struct check {
 	char err[ERR_MAX];
 };
 
-static int say(const char *step, bool ok, const char *what)
+static int print_step(const char *step, bool ok, const char *what)
 {
 	printf("%-14s %-7s %s\n", step, ok ? "ok" : "FAILED", what);
 	fflush(stdout);
 	return ok ? 0 : -1;
 }
 
-/* What a start would put up with: not among the steps. */
+/* What a start would tolerate: not one of the steps. */
 static void warn(const char *what)
 {
 	fflush(stdout);
@@ -54,8 +54,8 @@ static void warn(const char *what)
 
 /* --- configuration --- */
 
-/* Root may read what the daemon's user may not: looks with that one's eyes. */
-static int say_conf(const struct conf *conf)
+/* Root may read what the daemon's user may not: becomes that user. */
+static int check_conf(const struct conf *conf)
 {
 	const char *path = conf->path != NULL ? conf->path : "none";
 	const char *user;
@@ -65,23 +65,23 @@ static int say_conf(const struct conf *conf)
 		conf_blame(conf, "user", line,
 		    "there is no user %s: make one, or leave this out",
 		    conf->user);
-		return say("configuration", false, line);
+		return print_step("configuration", false, line);
 	}
 	user = daemon_become_user(conf);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
 	    user != NULL ? user : "");
 	if (user == NULL || conf->path == NULL || access(path, R_OK) == 0)
-		return say("configuration", true, line);
+		return print_step("configuration", true, line);
 	err_set(line,
 	    "%s: the user %s may not read it: chown %s %s && chmod 600 %s, and "
 	    "let it into the folder",
 	    path, user, user, path, path);
-	return say("configuration", false, line);
+	return print_step("configuration", false, line);
 }
 
 /* --- listeners --- */
 
-static int say_password(struct check *c)
+static int check_password(struct check *c)
 {
 	const struct conf *conf = c->conf;
 	char *password;
@@ -92,7 +92,7 @@ static int say_password(struct check *c)
 	password = cred_read_password(
 	    conf, "httpPasswordFile", conf->http_password_file, c->err);
 	if (password == NULL)
-		return say("listeners", false, c->err);
+		return print_step("listeners", false, c->err);
 	empty = *password == '\0';
 	mem_wipe(password, strlen(password));
 	free(password);
@@ -101,16 +101,16 @@ static int say_password(struct check *c)
 	conf_blame(conf, "httpPasswordFile", c->err,
 	    "the first line of %s is empty: write the password there",
 	    conf->http_password_file);
-	return say("listeners", false, c->err);
+	return print_step("listeners", false, c->err);
 }
 
-static int say_listeners(struct check *c)
+static int check_listeners(struct check *c)
 {
-	int rc = say_password(c);
+	int rc = check_password(c);
 
 	if (rc == 0) {
 		rc = daemon_check_listeners(c->conf, warn, c->err);
-		say("listeners", rc == 0, c->err);
+		print_step("listeners", rc == 0, c->err);
 	}
 	return rc;
 }
@@ -123,7 +123,7 @@ static int may(const char *path, int how)
 }
 
 /* The folder is written to, as well: the file is replaced from time to time. */
-static int check_database_folder(const char *path, char err[ERR_MAX])
+static int check_folder(const char *path, char err[ERR_MAX])
 {
 	char *copy = xstrdup(path);
 	const char *dir = dirname(copy);
@@ -138,24 +138,24 @@ static int check_database_folder(const char *path, char err[ERR_MAX])
 }
 
 /* Without taking its lock, which a starting daemon might miss. */
-static int say_database(struct check *c)
+static int check_database(struct check *c)
 {
 	const char *path = c->conf->database_file;
 	struct store *s;
 	size_t bad = 0;
 	int rc;
 
-	if (check_database_folder(path, c->err) < 0)
-		return say("database", false, c->err);
+	if (check_folder(path, c->err) < 0)
+		return print_step("database", false, c->err);
 	if (access(path, F_OK) < 0 && errno == ENOENT) {
 		err_set(c->err, "%s, which the start will make", path);
-		return say("database", true, c->err);
+		return print_step("database", true, c->err);
 	}
 	if (may(path, R_OK | W_OK) < 0) {
 		err_set(c->err,
 		    "databaseFile: the user may not read and write %s: %s",
 		    path, strerror(errno));
-		return say("database", false, c->err);
+		return print_step("database", false, c->err);
 	}
 	s = store_view_new();
 	rc = store_view_read(s, path, &bad, c->err);
@@ -163,7 +163,7 @@ static int say_database(struct check *c)
 		err_set(c->err, "%s, %zu registration%s", path, store_count(s),
 		    store_count(s) == 1 ? "" : "s");
 	store_view_free(s);
-	say("database", rc == 0, c->err);
+	print_step("database", rc == 0, c->err);
 	if (rc == 0 && bad > 0) {
 		err_set(c->err,
 		    "databaseFile: %zu lines of %s cannot be read: a start "
@@ -177,7 +177,7 @@ static int say_database(struct check *c)
 /* --- credentials --- */
 
 /* cred NULL: err says why. */
-static int say_cred(
+static int check_cred(
     const char *step, const struct cred *cred, char err[ERR_MAX])
 {
 	char line[ERR_MAX], date[LOG_DATE_MAX];
@@ -185,9 +185,9 @@ static int say_cred(
 	int64_t expires_s;
 
 	if (cred == NULL || cred_check_time(cred, (int64_t)time(NULL), err) < 0)
-		return say(step, false, err);
+		return print_step(step, false, err);
 	if (cred_kind(cred) == CRED_NONE)
-		return say(step, false,
+		return print_step(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
 		    "certificateFileP12");
 	topic = cred_topic(cred);
@@ -198,11 +198,11 @@ static int say_cred(
 	    expires_s != 0 ? ", valid until " : "",
 	    expires_s != 0 ? log_date(expires_s, LOG_DATE_DAY, false, date)
 			   : "");
-	return say(step, true, line);
+	return print_step(step, true, line);
 }
 
 /* The certificate that Dovecot's plugins see. */
-static int say_server(struct check *c)
+static int check_server(struct check *c)
 {
 	struct cred *cred;
 	int rc;
@@ -210,7 +210,7 @@ static int say_server(struct check *c)
 	if (c->conf->tls_certfile == NULL)
 		return 0;
 	cred = cred_load_server(c->conf, c->err);
-	rc = say_cred("TLS listener", cred, c->err);
+	rc = check_cred("TLS listener", cred, c->err);
 	cred_free(cred);
 	return rc;
 }
@@ -246,22 +246,22 @@ static const struct apns_ops ops = {
 	.answer = on_answer,
 };
 
-static int say_answer(const struct check *c)
+static int check_answer(const struct check *c)
 {
 	const struct apns_answer *an = &c->answer;
 	const char *words = apns_reason_words(an->reason);
 	char line[ERR_MAX];
 
 	if (an->outcome != APNS_ANSWERED)
-		return say("Apple", false,
+		return print_step("Apple", false,
 		    c->err[0] != '\0' ? c->err
 				      : "no answer: the connection was lost");
 	if (an->status == 200 || an->status == 410 ||
 	    (an->status == 400 && strcmp(an->reason, "BadDeviceToken") == 0))
-		return say("Apple", true, "takes these credentials");
+		return print_step("Apple", true, "takes these credentials");
 	err_set(line, "answers %d %s%s%s", an->status, an->reason,
 	    *words != '\0' ? ": " : "", words);
-	return say("Apple", false, line);
+	return print_step("Apple", false, line);
 }
 
 /* Runs until there is an answer, or a connection that failed. */
@@ -274,49 +274,50 @@ static int ask(struct check *c)
 
 	c->err[0] = '\0';
 	loop_once(c->loop, 0);
-	end_ms = loop_now_ms(c->loop) + 2 * c->conf->push_timeout_ms + LOOK_MS;
+	end_ms = loop_now_ms(c->loop) + 2 * c->conf->push_timeout_ms + POLL_MS;
 	while (!c->answered && loop_now_ms(c->loop) < end_ms) {
-		loop_once(c->loop, LOOK_MS);
+		loop_once(c->loop, POLL_MS);
 		apns_get_status(c->apns, &st);
 		if (!up && st.state == APNS_UP) {
 			up = true;
 			err_set(line, "%s (%s), %s, HTTP/2", st.host, st.peer,
 			    st.protocol);
-			say("connection", true, line);
+			print_step("connection", true, line);
 		}
 		if (!up && *st.last_error != '\0') {
 			err_set(line, "%s port %d: %s", st.host, st.port,
 			    st.last_error);
-			return say("connection", false, line);
+			return print_step("connection", false, line);
 		}
 		if (up && !c->answered && st.state != APNS_UP) {
 			err_set(line, "no answer: %s", st.last_error);
-			return say("Apple", false, line);
+			return print_step("Apple", false, line);
 		}
 	}
 	if (!c->answered)
-		return say("Apple", false, "no answer in time");
-	return say_answer(c);
+		return print_step("Apple", false, "no answer in time");
+	return check_answer(c);
 }
 
 /* A daemon starts without credentials, and waits for them. */
-static int say_credentials(struct check *c, bool offline, struct cred **cred_r)
+static int check_credentials(
+    struct check *c, bool offline, struct cred **cred_r)
 {
 	*cred_r = cred_load(c->conf, c->err);
 	if (!offline || *cred_r == NULL || cred_kind(*cred_r) != CRED_NONE)
-		return say_cred("credentials", *cred_r, c->err);
+		return check_cred("credentials", *cred_r, c->err);
 	warn("no credentials, so nothing can be pushed: set keyFileP8, "
 	     "certificateFilePem or certificateFileP12");
 	return 0;
 }
 
 /* What the start finds out, in an order that leads to the cause. */
-static int say_start(struct check *c, bool offline, struct cred **cred_r)
+static int check_start(struct check *c, bool offline, struct cred **cred_r)
 {
-	if (say_server(c) < 0 || say_credentials(c, offline, cred_r) < 0 ||
-	    say_listeners(c) < 0)
+	if (check_server(c) < 0 || check_credentials(c, offline, cred_r) < 0 ||
+	    check_listeners(c) < 0)
 		return -1;
-	return say_database(c);
+	return check_database(c);
 }
 
 int ctl_check(const struct conf *conf, const struct cli *cli)
@@ -326,16 +327,16 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	int rc;
 
 	if (log_get_level() < LOG_L_DEBUG)
-		log_set_level(LOG_L_FATAL); /* the lines below say it */
-	if (say_conf(conf) < 0)
+		log_set_level(LOG_L_FATAL); /* the lines below report it */
+	if (check_conf(conf) < 0)
 		return EXIT_FAILED;
 	daemon_check_rights(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
-		say("start", false, c.err);
+		print_step("start", false, c.err);
 		return EXIT_FAILED;
 	}
-	rc = say_start(&c, cli->offline, &cred);
+	rc = check_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
 		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
 		rc = ask(&c);

@@ -17,7 +17,7 @@
 
 #define CHUNK 65536
 
-static enum ctl_asked say_unreachable(
+static enum ctl_asked fail_unreachable(
     const char *path, int code, char err[ERR_MAX])
 {
 	switch (code) {
@@ -48,8 +48,8 @@ static enum ctl_asked dial(
 	int fd;
 
 	if (path == NULL) {
-		err_set(err, "socketPath is empty: there is no way to the "
-			     "daemon for this command");
+		err_set(err, "socketPath is empty: this command cannot "
+			     "reach the daemon");
 		return CTL_NOT_RUNNING;
 	}
 	if (strlen(path) >= sizeof(addr.sun_path)) {
@@ -59,14 +59,14 @@ static enum ctl_asked dial(
 	strcpy(addr.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return say_unreachable(path, errno, err);
+		return fail_unreachable(path, errno, err);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		const int code = errno;
 
 		close(fd);
-		return say_unreachable(path, code, err);
+		return fail_unreachable(path, code, err);
 	}
 	*fd_r = fd;
 	return CTL_ANSWERED;
@@ -149,7 +149,7 @@ static int split_answer(struct buf *in)
 	    strtoull(length + 16, NULL, 10) != in->len - 1 - head_len)
 		return -1;
 	buf_consume(in, head_len);
-	in->len--; /* the NUL stays behind it */
+	in->len--; /* the NUL stays after it */
 	return status;
 }
 

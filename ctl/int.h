@@ -19,12 +19,12 @@ struct store;
 
 enum ctl_asked {
 	CTL_ANSWERED,
-	CTL_NOT_RUNNING, /* nobody listens; err says so and what to do */
+	CTL_NOT_RUNNING, /* nobody listens; err says what to do */
 	CTL_FAILED,
 };
 
 /* One request to the daemon, GET without a body.  The answer's body lands in
- * body_r (emptied first), a NUL behind it. */
+ * body_r (emptied first), followed by a NUL. */
 enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
     const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX]);
@@ -41,12 +41,6 @@ enum ctl_style {
 
 /* Prints text in columns: width counts characters, 0 none. */
 void ctl_cell(enum ctl_style style, const char *text, int width);
-/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
-int ctl_width(const char *text);
-/* Columns of the terminal; 0 if stdout is none. */
-int ctl_columns(void);
-/* "5d", "3h", "12m", "8s" */
-void ctl_age(int64_t seconds, char out[16]);
 
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
 /* live: they are the daemon's, which says whose topic is an old one. */

@@ -26,7 +26,8 @@ static bool is_colourful(void)
 	       term != NULL && strcmp(term, "dumb") != 0;
 }
 
-int ctl_columns(void)
+/* 0 if stdout is no terminal. */
+static int terminal_columns(void)
 {
 	struct winsize ws;
 
@@ -35,7 +36,8 @@ int ctl_columns(void)
 	return ws.ws_col;
 }
 
-int ctl_width(const char *text)
+/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
+static int text_width(const char *text)
 {
 	int n = 0;
 
@@ -53,13 +55,14 @@ void ctl_cell(enum ctl_style style, const char *text, int width)
 		[STYLE_BAD] = "\033[31m",
 	};
 	bool coloured = style != STYLE_PLAIN && is_colourful();
-	int pad = width - ctl_width(text);
+	int pad = width - text_width(text);
 
 	printf("%s%s%s%*s", coloured ? on[style] : "", text,
 	    coloured ? "\033[0m" : "", pad > 0 ? pad : 0, "");
 }
 
-void ctl_age(int64_t seconds, char out[16])
+/* "5d", "3h", "12m", "8s" */
+static void format_age(int64_t seconds, char out[16])
 {
 	static const struct {
 		int s;
@@ -144,7 +147,7 @@ static void fill_row(struct row *row, const struct store *live,
 	if (reg_time_s(r) > 0) {
 		log_date(reg_time_s(r), LOG_DATE_MINUTE, true,
 		    row->text[C_REGISTERED]);
-		ctl_age(age_s, row->text[C_AGE]);
+		format_age(age_s, row->text[C_AGE]);
 	}
 	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s", what);
 	row->style = strcmp(what, "active") == 0 ? STYLE_GOOD : STYLE_BAD;
@@ -158,7 +161,7 @@ static void show_mailboxes(const struct reg *r, int at, int columns)
 
 	for (i = 0; i < n; i++) {
 		name = reg_mailbox(r, i);
-		at += ctl_width(name) + 2;
+		at += text_width(name) + 2;
 		if (i > 0 && columns > 0 && at + 6 > columns) {
 			printf(" +%zu", n - i);
 			return;
@@ -170,17 +173,17 @@ static void show_mailboxes(const struct reg *r, int at, int columns)
 static void show_table(
     const struct store *live, struct reg **regs, size_t n, int64_t ttl_s)
 {
-	int width[N_COLUMNS], sum = 0, columns = ctl_columns(), w;
+	int width[N_COLUMNS], sum = 0, columns = terminal_columns(), w;
 	int64_t now_s = (int64_t)time(NULL);
 	struct row row;
 	size_t i, c;
 
 	for (c = 0; c < N_COLUMNS; c++)
-		width[c] = ctl_width(heads[c]);
+		width[c] = text_width(heads[c]);
 	for (i = 0; i < n; i++) {
 		fill_row(&row, live, regs[i], now_s, ttl_s);
 		for (c = 0; c < N_COLUMNS; c++) {
-			w = ctl_width(row.text[c]);
+			w = text_width(row.text[c]);
 			width[c] = w > width[c] ? w : width[c];
 		}
 	}
@@ -253,7 +256,7 @@ static const struct counts {
 } counts[] = {
 	{ "Registrations",
 	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
-		{ "forgotten", " removed by Apple's word since start" },
+		{ "forgotten", " reported gone by Apple since start" },
 		{ "suspended", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
 	{ "Pushes",
@@ -292,7 +295,7 @@ static void show_credentials(const struct json *j)
 	printf("%s%s%s", kind, topic[0] != '\0' ? ", topic " : "", topic);
 	if (expires_s > 0) {
 		log_date(expires_s, LOG_DATE_DAY, false, date);
-		ctl_age(left_s, age);
+		format_age(left_s, age);
 		if (left_s > 0)
 			printf(", valid until %s (%s)", date, age);
 		else
@@ -326,7 +329,7 @@ void ctl_show_status(const struct json *j)
 	ctl_str(j, j->toks, "version", version, sizeof(version));
 	ctl_str(j, j->toks, "tls", tls, sizeof(tls));
 	ctl_str(j, j->toks, "health", health, sizeof(health));
-	ctl_age(ctl_num(j, j->toks, "uptime"), age);
+	format_age(ctl_num(j, j->toks, "uptime"), age);
 	label("Version");
 	printf("xapsd %s, %s, up for %s\n", version, tls, age);
 	label("Health");

@@ -6,24 +6,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api.h"
 #include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
-#include "daemon/sockets.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
-#include "push.h"
 #include "daemon/watch.h"
 
 #define DAY_S 86400
 
-/* What cannot be read yet is looked for with these pauses, for a file system
- * that is mounted over a folder says nothing. */
-#define LACK_MIN_MS 1000
-#define LACK_MAX_MS 15000
+/* What cannot be read yet is looked for with these pauses, as a file system
+ * that is mounted over a folder sends no event. */
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 15000
 
 /* 0: it is past. */
 static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
@@ -33,21 +30,20 @@ static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
 struct renew {
 	struct loop *loop;
 	const struct conf *conf;
+	const struct renew_ops *ops;
+	void *arg;
 	struct cred *cred;
-	struct push_queue *queue;
-	struct api *api;
+	char lack[ERR_MAX]; /* why cred only stands in for real ones, or "" */
 	struct watch *watch;
 	size_t warned; /* the row of the last warning, N_WARN_DAYS none yet */
 
-	struct listeners *listeners;
 	bool serves_tls;
 	struct cred *server_cred; /* NULL: none, or it lacks its files */
 	struct watch *server_watch;
 	size_t server_warned;
 
-	bool lacks; /* cred stands in for one that cannot be read yet */
-	struct loop_timer lack;
-	int64_t lack_ms;
+	struct loop_timer retry; /* while something is missing */
+	int64_t retry_ms;
 };
 
 /* --- files that are not there yet --- */
@@ -62,7 +58,7 @@ static void note_unreadable(void *arg, const char *path)
 		close(fd);
 }
 
-bool renew_lacks_file(const struct conf *conf)
+static bool lacks_file(const struct conf *conf)
 {
 	bool lacks = false;
 
@@ -70,7 +66,7 @@ bool renew_lacks_file(const struct conf *conf)
 	return lacks;
 }
 
-bool renew_lacks_server_file(const struct conf *conf)
+static bool lacks_server_file(const struct conf *conf)
 {
 	char *cert = conf_beside(conf, conf->tls_certfile);
 	char *key = conf_beside(conf, conf->tls_keyfile);
@@ -85,20 +81,20 @@ bool renew_lacks_server_file(const struct conf *conf)
 
 static bool is_waiting(const struct renew *r)
 {
-	return r->lacks || (r->serves_tls && r->server_cred == NULL);
+	return r->lack[0] != '\0' || (r->serves_tls && r->server_cred == NULL);
 }
 
-static void on_lack(void *arg)
+static void on_retry(void *arg)
 {
 	struct renew *r = arg;
 
-	watch_look(r->watch);
-	watch_look(r->server_watch);
+	watch_check(r->watch);
+	watch_check(r->server_watch);
 	if (!is_waiting(r))
 		return;
-	r->lack_ms =
-	    r->lack_ms < LACK_MAX_MS / 2 ? 2 * r->lack_ms : LACK_MAX_MS;
-	loop_timer_set(r->loop, &r->lack, r->lack_ms);
+	r->retry_ms =
+	    r->retry_ms < RETRY_MAX_MS / 2 ? 2 * r->retry_ms : RETRY_MAX_MS;
+	loop_timer_set(r->loop, &r->retry, r->retry_ms);
 }
 
 /* --- the credentials --- */
@@ -127,7 +123,7 @@ static const char *utc(int64_t time_s, char out[LOG_DATE_MAX])
 	return log_date(time_s, LOG_DATE_MINUTE, false, out);
 }
 
-static void say_cred(const struct renew *r)
+static void log_cred(const struct renew *r)
 {
 	char date[LOG_DATE_MAX];
 
@@ -139,7 +135,8 @@ static void say_cred(const struct renew *r)
 	    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
 }
 
-/* The place of the smallest of warn_days that is not past, N_WARN_DAYS if none. */
+/* The row of the smallest of warn_days that is not past, N_WARN_DAYS if
+ * none. */
 static size_t warn_row(int64_t left_s)
 {
 	size_t i;
@@ -151,7 +148,7 @@ static size_t warn_row(int64_t left_s)
 }
 
 /* Once for each row up to `most`; *warned is the last one's. */
-static void look(const struct cred *cred, size_t most, size_t *warned,
+static void warn_expiry(const struct cred *cred, size_t most, size_t *warned,
     const char *whose, const char *then)
 {
 	int64_t now_s = (int64_t)time(NULL), expires_s = cred_expires_s(cred);
@@ -159,7 +156,7 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 	char date[LOG_DATE_MAX];
 	size_t row;
 
-	/* A clock that was never set says nothing. */
+	/* A clock that was never set proves nothing. */
 	if (expires_s == 0 || now_s < CLOCK_MIN_S)
 		return;
 	row = warn_row(expires_s - now_s);
@@ -174,25 +171,25 @@ static void look(const struct cred *cred, size_t most, size_t *warned,
 			 "renew it, or %s then",
 		    whose, utc(expires_s, date), days, days == 1 ? "" : "s",
 		    then);
-	else if (*whose != '\0') /* of the other one the queue says it */
+	else if (*whose != '\0') /* the queue logs the other one's end */
 		log_error("%sthe certificate expired on %s UTC: renew it, %s",
 		    whose, utc(expires_s, date), then);
 }
 
-static void look_at_both(struct renew *r)
+static void warn_of_both(struct renew *r)
 {
-	look(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
-	/* Others renew these by themselves 30 days ahead. */
+	warn_expiry(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
+	/* ACME clients renew these by themselves 30 days ahead. */
 	if (r->server_cred != NULL)
-		look(r->server_cred, N_WARN_DAYS - 1, &r->server_warned,
+		warn_expiry(r->server_cred, N_WARN_DAYS - 1, &r->server_warned,
 		    "TLS listener: ", "Dovecot refuses it");
 }
 
-void renew_look(struct renew *r)
+void renew_check(struct renew *r)
 {
-	watch_look(r->watch);
-	watch_look(r->server_watch);
-	look_at_both(r);
+	watch_check(r->watch);
+	watch_check(r->server_watch);
+	warn_of_both(r);
 }
 
 static void warn_rights(const char *sentence)
@@ -205,13 +202,15 @@ static void use_cred(struct renew *r, struct cred *fresh)
 	struct cred *old = r->cred;
 
 	r->cred = fresh;
-	push_set_cred(r->queue, fresh);
-	api_set_cred(r->api, fresh);
+	r->lack[0] = '\0';
+	r->ops->set_lack(r->arg, "");
+	r->ops->set_cred(r->arg, fresh);
 	cred_free(old);
 }
 
 bool renew_reload(struct renew *r)
 {
+	bool lacks = r->lack[0] != '\0';
 	struct cred *fresh;
 	char err[ERR_MAX];
 
@@ -220,18 +219,18 @@ bool renew_reload(struct renew *r)
 	fresh = cred_load(r->conf, err);
 	if (fresh == NULL) {
 		log_error("%s: %s", err,
-		    r->lacks ? "still no pushes"
-			     : "not used, the old credentials stay");
-		if (r->lacks)
-			push_set_cred_error(r->queue, err);
+		    lacks ? "still no pushes"
+			  : "not used, the old credentials stay");
+		if (lacks) {
+			err_set(r->lack, "%s", err);
+			r->ops->set_lack(r->arg, err);
+		}
 		return false;
 	}
-	r->lacks = false;
-	push_set_cred_error(r->queue, "");
 	use_cred(r, fresh);
 	r->warned = N_WARN_DAYS;
-	say_cred(r);
-	look_at_both(r);
+	log_cred(r);
+	warn_of_both(r);
 	return true;
 }
 
@@ -251,14 +250,12 @@ static void watch_server_file(struct renew *r, const char *name)
 	free(path);
 }
 
-static void use_server_cred(struct renew *r, struct cred *cred)
+static void log_server_cred(const struct renew *r)
 {
 	char date[LOG_DATE_MAX];
 
-	r->server_cred = cred;
-	r->server_warned = N_WARN_DAYS;
 	log_info("TLS listener: certificate valid until %s UTC",
-	    utc(cred_expires_s(cred), date));
+	    utc(cred_expires_s(r->server_cred), date));
 }
 
 static void watch_server_files(struct renew *r)
@@ -293,57 +290,102 @@ void renew_reload_server(struct renew *r)
 				: "there is no TLS listener yet");
 		return;
 	}
-	use_server_cred(r, fresh);
-	look_at_both(r);
-	listen_set_tls(r->listeners, cred_tls(fresh));
-	/* Who was accepted in this round may have its context only by name. */
+	r->server_cred = fresh;
+	r->server_warned = N_WARN_DAYS;
+	log_server_cred(r);
+	warn_of_both(r);
+	r->ops->set_tls(r->arg, cred_tls(fresh));
+	/* Connections accepted in this round may still refer to its context. */
 	if (old != NULL)
 		loop_defer_free(r->loop, old, free_cred);
 }
 
+/* --- the first time --- */
+
+int renew_load_server(struct renew *r, char err[ERR_MAX])
+{
+	if (!r->serves_tls)
+		return 0;
+	r->server_cred = cred_load_server(r->conf, err);
+	if (r->server_cred != NULL)
+		return 0;
+	if (!lacks_server_file(r->conf))
+		return -1;
+	log_error("%s: there is no TLS listener until it can be read", err);
+	return 0;
+}
+
+int renew_load(struct renew *r, char err[ERR_MAX])
+{
+	struct cred *cred = cred_load(r->conf, err);
+
+	if (cred == NULL && lacks_file(r->conf)) {
+		err_set(r->lack, "%s", err);
+		return 0;
+	}
+	if (cred == NULL)
+		return -1;
+	cred_free(r->cred);
+	r->cred = cred;
+	return 0;
+}
+
+void renew_start(struct renew *r)
+{
+	log_cred(r);
+	if (r->server_cred != NULL)
+		log_server_cred(r);
+	daemon_check_rights(r->conf, warn_rights);
+	warn_of_both(r);
+	if (is_waiting(r))
+		loop_timer_set(r->loop, &r->retry, r->retry_ms);
+}
+
 /* --- the owner's --- */
 
-struct renew *renew_new(struct loop *l, const struct conf *conf)
+struct renew *renew_new(struct loop *l, const struct conf *conf,
+    const struct renew_ops *ops, void *arg)
 {
 	struct renew *r = xcalloc(1, sizeof(*r));
 
 	r->loop = l;
 	r->conf = conf;
-	r->warned = N_WARN_DAYS;
+	r->ops = ops;
+	r->arg = arg;
+	r->cred = cred_none();
+	r->warned = r->server_warned = N_WARN_DAYS;
 	r->serves_tls = conf->tls_certfile != NULL;
-	r->lack_ms = LACK_MIN_MS;
-	loop_timer_init(&r->lack, on_lack, r);
+	r->retry_ms = RETRY_MIN_MS;
+	loop_timer_init(&r->retry, on_retry, r);
 	watch_files(r);
 	if (r->serves_tls)
 		watch_server_files(r);
 	return r;
 }
 
-void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
-    struct api *api, struct cred *server_cred, struct listeners *listeners)
-{
-	r->cred = cred;
-	r->queue = queue;
-	r->api = api;
-	r->listeners = listeners;
-	r->lacks = cred_kind(cred) == CRED_NONE && renew_lacks_file(r->conf);
-	say_cred(r);
-	if (server_cred != NULL)
-		use_server_cred(r, server_cred);
-	daemon_check_rights(r->conf, warn_rights);
-	look_at_both(r);
-	if (is_waiting(r))
-		loop_timer_set(r->loop, &r->lack, r->lack_ms);
-}
-
 void renew_free(struct renew *r)
 {
 	if (r == NULL)
 		return;
-	loop_timer_clear(r->loop, &r->lack);
+	loop_timer_clear(r->loop, &r->retry);
 	watch_free(r->watch);
 	watch_free(r->server_watch);
 	cred_free(r->cred);
 	cred_free(r->server_cred);
 	free(r);
+}
+
+struct cred *renew_cred(const struct renew *r)
+{
+	return r->cred;
+}
+
+const char *renew_lack(const struct renew *r)
+{
+	return r->lack;
+}
+
+struct tls_ctx *renew_tls(const struct renew *r)
+{
+	return r->server_cred != NULL ? cred_tls(r->server_cred) : NULL;
 }

@@ -1,35 +1,49 @@
-/* daemon/renew.h - credentials over time: says until when they are valid, warns before
- * they expire, and swaps them when their files change; the same for the
- * certificate of our own TLS listener. */
+/* daemon/renew.h - credentials over time: loads them, logs until when they are
+ * valid, warns before they expire, and loads them again when their files
+ * change; the same for the certificate of our own TLS listener. */
 #ifndef RENEW_H
 #define RENEW_H
 
 #include <stdbool.h>
 
-struct api;
+#include "log.h"
+
 struct conf;
 struct cred;
-struct listeners;
 struct loop;
-struct push_queue;
 struct renew;
+struct tls_ctx;
 
-/* Watches the files that conf names: to be called before they are read, so that
- * no change is missed.  Everything is borrowed. */
-struct renew *renew_new(struct loop *l, const struct conf *conf);
-/* Whether a file that conf names for the credentials (for the TLS listener)
- * cannot be read, which may heal by itself. */
-bool renew_lacks_file(const struct conf *conf);
-bool renew_lacks_server_file(const struct conf *conf);
-/* Before the loop runs.  Takes both creds over: the one that queue and api use
- * already, cred_none() if its files cannot be read yet; and the one whose
- * cred_tls() the listeners use (NULL: there is no TLS listener, or its files
- * cannot be read yet).  What cannot be read yet is waited for.  All else is
- * borrowed. */
-void renew_start(struct renew *r, struct cred *cred, struct push_queue *queue,
-    struct api *api, struct cred *server_cred, struct listeners *listeners);
-/* After queue and api. */
+/* What the owner does with them.  Not called before renew_start(). */
+struct renew_ops {
+	/* Others for Apple from now on; the old ones are freed afterwards. */
+	void (*set_cred)(void *arg, struct cred *cred);
+	/* Why there are still none; "": there are. */
+	void (*set_lack)(void *arg, const char *why);
+	/* Another certificate for new connections to the TLS listener. */
+	void (*set_tls)(void *arg, struct tls_ctx *tls);
+};
+
+/* Watches the files that conf names, before any is read, so that no change is
+ * missed.  conf and ops are borrowed. */
+struct renew *renew_new(struct loop *l, const struct conf *conf,
+    const struct renew_ops *ops, void *arg);
+/* After whatever uses its credentials. */
 void renew_free(struct renew *r);
+
+/* The first time: the TLS listener's, and those for Apple.  -1 with err set.  A
+ * file that cannot be read yet is no failure: the daemon waits for it. */
+int renew_load_server(struct renew *r, char err[ERR_MAX]);
+int renew_load(struct renew *r, char err[ERR_MAX]);
+/* For Apple, of kind CRED_NONE while their files cannot be read; why not, or
+ * "". */
+struct cred *renew_cred(const struct renew *r);
+const char *renew_lack(const struct renew *r);
+/* NULL: there is no TLS listener, or its files cannot be read yet. */
+struct tls_ctx *renew_tls(const struct renew *r);
+
+/* Logs what there is, and begins to wait for what is missing. */
+void renew_start(struct renew *r);
 
 /* Reads the files that conf names now.  Bad ones are refused with an error in
  * the log, and the old credentials stay: false. */
@@ -40,6 +54,6 @@ bool renew_reload(struct renew *r);
 void renew_reload_server(struct renew *r);
 
 /* Once a day: warns 30 (not of the listener's), 14, 7, 3 and 1 days ahead. */
-void renew_look(struct renew *r);
+void renew_check(struct renew *r);
 
 #endif

@@ -1,8 +1,8 @@
-/* daemon/rights.c - who else may read our secrets: warned of at the start, at a
- * reload and by `xapsd check`.
+/* daemon/rights.c - warns if others may read our secrets: at the start, at a
+ * reload and in `xapsd check`.
  *
- * The group that lets mail processes to the socket is in effect in a process
- * of every user of the mail server; so a file for a group is a file for all. */
+ * Every user of the mail server has a process in the group that may use the
+ * socket; so a file that a group may read is open to all of them. */
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -21,7 +21,8 @@ struct rights {
 	void (*warn)(const char *sentence);
 };
 
-static void look(const struct rights *r, const char *key, const char *path)
+static void check_file(
+    const struct rights *r, const char *key, const char *path)
 {
 	const struct group *g;
 	char line[ERR_MAX], who[64];
@@ -46,7 +47,7 @@ static void look(const struct rights *r, const char *key, const char *path)
 	r->warn(line);
 }
 
-static void look_beside(const struct rights *r, const struct conf *c,
+static void check_beside(const struct rights *r, const struct conf *c,
     const char *key, const char *name)
 {
 	char *path;
@@ -54,11 +55,11 @@ static void look_beside(const struct rights *r, const struct conf *c,
 	if (name == NULL)
 		return;
 	path = conf_beside(c, name);
-	look(r, key, path);
+	check_file(r, key, path);
 	free(path);
 }
 
-static void look_at_database(const struct rights *r, const char *name)
+static void check_database(const struct rights *r, const char *name)
 {
 	static const char suffixes[][8] = { "", ".queue", ".bad", ".orig" };
 	size_t n = strlen(name), i;
@@ -67,7 +68,7 @@ static void look_at_database(const struct rights *r, const char *name)
 	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		memcpy(path, name, n);
 		strcpy(path + n, suffixes[i]);
-		look(r, "databaseFile", path);
+		check_file(r, "databaseFile", path);
 	}
 	free(path);
 }
@@ -84,18 +85,18 @@ void daemon_check_rights(
 	};
 
 	if (conf_holds_secret(c))
-		look(&r, "configuration", c->path);
-	look_beside(&r, c, "keyFileP8", c->key_file_p8);
+		check_file(&r, "configuration", c->path);
+	check_beside(&r, c, "keyFileP8", c->key_file_p8);
 	/* With its key in a file of its own a certificate is public. */
 	if (c->certificate_file_pem_key == NULL)
-		look_beside(
+		check_beside(
 		    &r, c, "certificateFilePem", c->certificate_file_pem);
-	look_beside(
+	check_beside(
 	    &r, c, "certificateFilePemKey", c->certificate_file_pem_key);
-	look_beside(&r, c, "certificateFileP12", c->certificate_file_p12);
-	look_beside(
+	check_beside(&r, c, "certificateFileP12", c->certificate_file_p12);
+	check_beside(
 	    &r, c, "certificatePasswordFile", c->certificate_password_file);
-	look_beside(&r, c, "httpPasswordFile", c->http_password_file);
-	look_beside(&r, c, "tlsKeyfile", c->tls_keyfile);
-	look_at_database(&r, c->database_file);
+	check_beside(&r, c, "httpPasswordFile", c->http_password_file);
+	check_beside(&r, c, "tlsKeyfile", c->tls_keyfile);
+	check_database(&r, c->database_file);
 }

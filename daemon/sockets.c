@@ -3,11 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,143 +12,37 @@
 
 #include "conf.h"
 #include "daemon.h"
+#include "daemon/reach.h"
 #include "daemon/systemd.h"
-#include "daemon/user.h"
+#include "daemon/unix.h"
 #include "http.h"
 #include "io.h"
 #include "mem.h"
 
 /* Pauses between attempts to open what another program has, or what has no
  * address yet. */
-#define AGAIN_MIN_MS 1000
-#define AGAIN_MAX_MS 15000
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 15000
 
-union address {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-	struct sockaddr_un un;
-	struct sockaddr_storage any;
-};
-
-/* --- who may reach us --- */
-
-static bool is_loopback(const union address *u)
-{
-	const struct in6_addr *a = &u->in6.sin6_addr;
-
-	if (u->sa.sa_family == AF_INET)
-		return ntohl(u->in.sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(a) ||
-	       (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
-}
-
-/* An address as it is written in the configuration; a zone may stand behind. */
-static bool parse_address(const char *text, union address *u)
-{
-	char bare[INET6_ADDRSTRLEN];
-	size_t n = strcspn(text, "%");
-
-	memset(u, 0, sizeof(*u));
-	if (n >= sizeof(bare))
-		return false;
-	memcpy(bare, text, n);
-	bare[n] = '\0';
-	u->sa.sa_family = AF_INET;
-	if (text[n] == '\0' && inet_pton(AF_INET, bare, &u->in.sin_addr) == 1)
-		return true;
-	u->sa.sa_family = AF_INET6;
-	return inet_pton(AF_INET6, bare, &u->in6.sin6_addr) == 1;
-}
-
-static bool has_password(const struct conf *c)
-{
-	return c->http_user != NULL &&
-	       (c->http_password != NULL || c->http_password_file != NULL);
-}
-
-/* Whoever can register can read nothing, but can make us push: it takes a
- * password, and the password takes TLS. */
-static int check_far(const struct conf *c, const char *key, const char *where,
-    bool is_tls, char err[ERR_MAX])
-{
-	if (c->allow_insecure)
-		return 0;
-	if (!is_tls)
-		conf_blame(c, key, err,
-		    "%s can be reached from other machines without "
-		    "encryption: use the tlsListenAddr keys, or set "
-		    "allowInsecure: yes",
-		    where);
-	else if (!has_password(c))
-		conf_blame(c, key, err,
-		    "%s can be reached from other machines: set httpUser and "
-		    "httpPassword, or allowInsecure: yes",
-		    where);
-	else
-		return 0;
-	return -1;
-}
-
-static int check_address(const struct conf *c, const char *key,
-    const char *text, bool is_tls, char err[ERR_MAX])
-{
-	union address u;
-
-	if (strcmp(text, "localhost") == 0)
-		return 0;
-	if (!parse_address(text, &u) ||
-	    strlen(text) >= LISTENER_NAME_MAX - sizeof(" port 65535")) {
-		conf_blame(c, key, err,
-		    "%s is not an IP address: write one, or localhost", text);
-		return -1;
-	}
-	return is_loopback(&u) ? 0 : check_far(c, key, text, is_tls, err);
-}
-
-static const char *tls_addr(const struct conf *c)
-{
-	return c->tls_listen_addr != NULL ? c->tls_listen_addr : "localhost";
-}
-
-int listen_check_text(const struct conf *c, char err[ERR_MAX])
-{
-	if (c->socket_path != NULL &&
-	    strlen(c->socket_path) >=
-		sizeof(((struct sockaddr_un *)0)->sun_path)) {
-		conf_blame(c, "socketPath", err,
-		    "is longer than the %zu bytes that a socket may have",
-		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-		return -1;
-	}
-	if (c->port != 0 &&
-	    check_address(c, "listenAddr", c->listen_addr, false, err) < 0)
-		return -1;
-	if (c->tls_certfile != NULL && c->tls_port != 0)
-		return check_address(
-		    c, "tlsListenAddr", tls_addr(c), true, err);
-	return 0;
-}
-
-int listen_check_reload(
+int sockets_check_reload(
     const struct listeners *l, const struct conf *fresh, char err[ERR_MAX])
 {
 	const struct listener_at *at;
-	char where[LISTENER_NAME_MAX + 32];
+	char where[REACH_ADDR_MAX + 32];
 
 	for (at = l->a; at < l->a + l->n; at++) {
 		snprintf(where, sizeof(where), "%s port %d is open and",
 		    at->addr, at->port);
 		if (at->is_far &&
-		    check_far(fresh, at->key, where, at->is_tls, err) < 0)
+		    reach_check(fresh, at->key, where, at->is_tls, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* --- handed over --- */
+/* --- by socket activation --- */
 
-static struct listener_at *add(struct listeners *l, const char *key,
+static struct listener_at *add_listener(struct listeners *l, const char *key,
     const char *addr, int port, bool is_tls)
 {
 	struct listener_at *at = &l->a[l->n++];
@@ -164,7 +54,7 @@ static struct listener_at *add(struct listeners *l, const char *key,
 	return at;
 }
 
-static bool is_listening(int fd, union address *u, socklen_t *len)
+static bool is_listening(int fd, union reach_addr *u, socklen_t *len)
 {
 	int on = 0, type = 0;
 	socklen_t on_len = sizeof(on), type_len = sizeof(type);
@@ -178,9 +68,10 @@ static bool is_listening(int fd, union address *u, socklen_t *len)
 }
 
 static int take_unix(struct listeners *l, const struct conf *c, int fd,
-    const union address *u, socklen_t len, char err[ERR_MAX])
+    const union reach_addr *u, socklen_t len, char err[ERR_MAX])
 {
-	struct listener_at *at = add(l, "socketPath", u->un.sun_path, 0, false);
+	struct listener_at *at =
+	    add_listener(l, "socketPath", u->un.sun_path, 0, false);
 
 	at->fd = fd;
 	at->is_open = at->is_unix = true;
@@ -198,7 +89,7 @@ static int take_unix(struct listeners *l, const struct conf *c, int fd,
 static int take_one(
     struct listeners *l, const struct conf *c, int fd, char err[ERR_MAX])
 {
-	union address u = { 0 };
+	union reach_addr u = { 0 };
 	char addr[INET6_ADDRSTRLEN] = "";
 	socklen_t len = sizeof(u);
 	struct listener_at *at;
@@ -207,8 +98,8 @@ static int take_one(
 
 	if (!is_listening(fd, &u, &len)) {
 		err_set(err,
-		    "socket activation: descriptor %d is no listening stream "
-		    "socket",
+		    "socket activation: descriptor %d is not a listening "
+		    "stream socket",
 		    fd);
 		return -1;
 	}
@@ -218,15 +109,15 @@ static int take_one(
 		inet_ntop(AF_INET, &u.in.sin_addr, addr, sizeof(addr));
 	else
 		inet_ntop(AF_INET6, &u.in6.sin6_addr, addr, sizeof(addr));
-	/* The port stands at the same place in both. */
+	/* The port is at the same offset in both. */
 	port = ntohs(u.in.sin_port);
 	is_tls = c->tls_certfile != NULL && port == c->tls_port;
-	at =
-	    add(l, is_tls ? "tlsListenAddr" : "listenAddr", addr, port, is_tls);
+	at = add_listener(
+	    l, is_tls ? "tlsListenAddr" : "listenAddr", addr, port, is_tls);
 	at->fd = fd;
 	at->is_open = true;
-	at->is_far = !is_loopback(&u);
-	return at->is_far ? check_far(c, at->key, addr, is_tls, err) : 0;
+	at->is_far = !reach_is_loopback(&u);
+	return at->is_far ? reach_check(c, at->key, addr, is_tls, err) : 0;
 }
 
 static int take_over(
@@ -255,22 +146,22 @@ static bool has_kind(const struct listeners *l, bool is_unix, bool is_tls)
 	return false;
 }
 
-/* --- our own: TCP --- */
+/* --- by the configuration: TCP --- */
 
 static void plan_tcp(struct listeners *l, const char *key, const char *addr,
     int port, bool is_tls)
 {
 	struct listener_at *at;
-	union address u;
+	union reach_addr u;
 
 	if (strcmp(addr, "localhost") == 0) {
-		add(l, key, "127.0.0.1", port, is_tls);
-		at = add(l, key, "::1", port, is_tls);
+		add_listener(l, key, "127.0.0.1", port, is_tls);
+		at = add_listener(l, key, "::1", port, is_tls);
 		at->may_lack = true;
 		return;
 	}
-	at = add(l, key, addr, port, is_tls);
-	at->is_far = !parse_address(addr, &u) || !is_loopback(&u);
+	at = add_listener(l, key, addr, port, is_tls);
+	at->is_far = !reach_parse(addr, &u) || !reach_is_loopback(&u);
 }
 
 static void plan(struct listeners *l, const struct conf *c)
@@ -279,7 +170,8 @@ static void plan(struct listeners *l, const struct conf *c)
 		plan_tcp(l, "listenAddr", c->listen_addr, c->port, false);
 	if (c->tls_certfile != NULL && c->tls_port != 0 &&
 	    !has_kind(l, false, true))
-		plan_tcp(l, "tlsListenAddr", tls_addr(c), c->tls_port, true);
+		plan_tcp(
+		    l, "tlsListenAddr", reach_tls_addr(c), c->tls_port, true);
 }
 
 static const char *cure(int error)
@@ -323,12 +215,12 @@ static int open_one(struct listener_at *at, char err[ERR_MAX])
 	return -1;
 }
 
-int listen_open(
+int sockets_open(
     struct listeners *l, const struct conf *c, bool has_tls, char err[ERR_MAX])
 {
 	struct listener_at *at;
 
-	if (listen_check_text(c, err) < 0 || take_over(l, c, err) < 0)
+	if (reach_check_text(c, err) < 0 || take_over(l, c, err) < 0)
 		return -1;
 	plan(l, c);
 	if (l->n == 0 && c->socket_path == NULL) {
@@ -347,90 +239,6 @@ int listen_open(
 	return 0;
 }
 
-/* --- our own: the Unix socket --- */
-
-/* The group of the socket, -1 for that of the user.  False with err set: there is
- * no such group.  Where packages have made a group for it, that is the default. */
-static bool find_group(const struct conf *c, gid_t *gid_r, char err[ERR_MAX])
-{
-	const char *name =
-	    c->socket_group != NULL ? c->socket_group : SOCKET_GROUP;
-	const struct group *g = getgrnam(name);
-
-	*gid_r = g != NULL ? g->gr_gid : (gid_t)-1;
-	if (g != NULL || c->socket_group == NULL)
-		return true;
-	conf_blame(c, "socketGroup", err,
-	    "there is no group %s: make one, or leave this out", name);
-	return false;
-}
-
-/* As root: makes the socket's folder (/run is empty after a boot) and gives it to
- * the user, where nobody can lay another one in its place. */
-static void make_folder(const struct user *u, const char *path)
-{
-	char *folder = xstrdup(path), *end = strrchr(folder, '/'), *in;
-	char real[PATH_MAX];
-	int n;
-
-	if (end == NULL || end == folder)
-		goto out;
-	*end = '\0';
-	in = user_roots_folder(folder);
-	end = strrchr(folder, '/');
-	n = in == NULL || end == NULL
-		? -1
-		: snprintf(real, sizeof(real), "%s/%s", in, end + 1);
-	free(in);
-	if (n > 0 && n < (int)sizeof(real) && mkdir(real, 0755) == 0 &&
-	    lchown(real, u->uid, u->gid) < 0)
-		log_warn("%s: cannot give it to %s: %s", real, u->name,
-		    strerror(errno));
-out:
-	free(folder);
-}
-
-/* Root's own folder, where the user may not make a socket: root does, as nobody
- * else can change anything there. */
-static int open_as_root(
-    const struct conf *c, const struct user *u, gid_t gid, char err[ERR_MAX])
-{
-	const char *slash = strrchr(c->socket_path, '/');
-	char *folder = user_roots_folder(c->socket_path), path[PATH_MAX];
-	int fd = -1;
-
-	if (folder == NULL || slash == NULL)
-		goto out;
-	snprintf(path, sizeof(path), "%s/%s", folder, slash + 1);
-	fd = io_listen_unix(path, c->socket_mode, err);
-	if (fd >= 0 &&
-	    io_give_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
-		log_warn("%s: cannot give it to %s: %s", path, u->name,
-		    strerror(errno));
-out:
-	free(folder);
-	return fd;
-}
-
-/* The socket has this group already if root made it. */
-static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
-{
-	if (gid == (gid_t)-1 ||
-	    io_give_socket(c->socket_path, (uid_t)-1, gid) == 0)
-		return 0;
-	if (c->socket_group == NULL) {
-		log_warn("%s: cannot give it to the group %s (%s): is the "
-			 "user a member?",
-		    c->socket_path, SOCKET_GROUP, strerror(errno));
-		return 0;
-	}
-	conf_blame(c, "socketGroup", err,
-	    "cannot give %s to group %s: %s: the daemon's user must be a "
-	    "member (usermod -aG)",
-	    c->socket_path, c->socket_group, strerror(errno));
-	return -1;
-}
-
 static void remember_path(struct listeners *l, const struct conf *c)
 {
 	struct stat st;
@@ -442,45 +250,28 @@ static void remember_path(struct listeners *l, const struct conf *c)
 	l->path_ino = st.st_ino;
 }
 
-static int open_path(struct listeners *l, const struct conf *c,
+static int add_unix(struct listeners *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX])
 {
 	struct listener_at *at;
-	char why[ERR_MAX];
-	gid_t gid;
-	int fd, rc = 0, code;
+	int fd, rc = unix_open(c, u, &fd, err);
 
-	if (!find_group(c, &gid, err))
-		return -1;
-	if (u->drops)
-		make_folder(u, c->socket_path);
-	user_enter(u, gid);
-	fd = io_listen_unix(c->socket_path, c->socket_mode, why);
-	code = errno;
-	if (fd >= 0)
-		rc = give_to_group(c, gid, why);
-	user_leave(u);
-	if (fd < 0 && (code == EACCES || code == EPERM) && u->drops)
-		fd = open_as_root(c, u, gid, why);
 	if (fd >= 0) {
-		at = add(l, "socketPath", c->socket_path, 0, false);
+		at = add_listener(l, "socketPath", c->socket_path, 0, false);
 		at->fd = fd;
 		at->is_open = at->is_unix = true;
 		remember_path(l, c);
 	}
-	if (fd >= 0 && rc == 0)
-		return 0;
-	err_set(err, "%s", why);
-	return -1;
+	return rc;
 }
 
-int listen_open_unix(struct listeners *l, const struct conf *c,
+int sockets_open_unix(struct listeners *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX])
 {
 	size_t i;
 
 	if (c->socket_path != NULL && !has_kind(l, true, false) &&
-	    open_path(l, c, u, err) < 0)
+	    add_unix(l, c, u, err) < 0)
 		return -1;
 	for (i = 0; i < l->n; i++)
 		if (l->a[i].is_open)
@@ -491,14 +282,14 @@ int listen_open_unix(struct listeners *l, const struct conf *c,
 
 /* --- serving --- */
 
-static void give_away(struct listeners *l, struct listener_at *at)
+static void hand_over(struct listeners *l, struct listener_at *at)
 {
 	http_server_listen(
 	    l->server, at->fd, at->is_unix, at->is_tls ? l->tls : NULL);
 	at->fd = -1;
 }
 
-/* Opens and gives away what can be; true if there is something to wait for. */
+/* Opens and hands over what can be; true if there is something to wait for. */
 static bool serve_all(struct listeners *l)
 {
 	struct listener_at *at;
@@ -514,57 +305,57 @@ static bool serve_all(struct listeners *l)
 			continue;
 		}
 		if (at->fd >= 0)
-			give_away(l, at);
+			hand_over(l, at);
 	}
 	return waits;
 }
 
-static void on_again(void *arg)
+static void on_retry(void *arg)
 {
 	struct listeners *l = arg;
 
 	if (!serve_all(l))
 		return;
 	l->pause_ms *= 2;
-	if (l->pause_ms > AGAIN_MAX_MS)
-		l->pause_ms = AGAIN_MAX_MS;
-	loop_timer_set(l->loop, &l->again, l->pause_ms);
+	if (l->pause_ms > RETRY_MAX_MS)
+		l->pause_ms = RETRY_MAX_MS;
+	loop_timer_set(l->loop, &l->retry, l->pause_ms);
 }
 
-void listen_serve(struct listeners *l, struct loop *loop,
+void sockets_serve(struct listeners *l, struct loop *loop,
     struct http_server *server, struct tls_ctx *tls)
 {
 	l->loop = loop;
 	l->server = server;
 	l->tls = tls;
-	l->pause_ms = AGAIN_MIN_MS;
-	loop_timer_init(&l->again, on_again, l);
+	l->pause_ms = RETRY_MIN_MS;
+	loop_timer_init(&l->retry, on_retry, l);
 	if (serve_all(l))
-		loop_timer_set(loop, &l->again, l->pause_ms);
+		loop_timer_set(loop, &l->retry, l->pause_ms);
 }
 
-void listen_set_tls(struct listeners *l, struct tls_ctx *tls)
+void sockets_set_tls(struct listeners *l, struct tls_ctx *tls)
 {
 	if (l->server == NULL)
 		return;
 	http_server_set_tls(l->server, tls);
 	l->tls = tls;
-	if (serve_all(l) && !loop_timer_is_set(&l->again))
-		loop_timer_set(l->loop, &l->again, l->pause_ms);
+	if (serve_all(l) && !loop_timer_is_set(&l->retry))
+		loop_timer_set(l->loop, &l->retry, l->pause_ms);
 }
 
-void listen_quiesce(struct listeners *l)
+void sockets_quiesce(struct listeners *l)
 {
-	loop_timer_clear(l->loop, &l->again);
+	loop_timer_clear(l->loop, &l->retry);
 	l->server = NULL;
 }
 
-void listen_close(struct listeners *l, const struct conf *c)
+void sockets_close(struct listeners *l, const struct conf *c)
 {
 	struct stat st;
 
 	if (l->loop != NULL)
-		loop_timer_clear(l->loop, &l->again);
+		loop_timer_clear(l->loop, &l->retry);
 	while (l->n > 0)
 		if (l->a[--l->n].fd >= 0)
 			close(l->a[l->n].fd);
@@ -574,88 +365,10 @@ void listen_close(struct listeners *l, const struct conf *c)
 		unlink(c->socket_path);
 }
 
-/* --- what the start would find --- */
+/* --- what a start would find --- */
 
-static bool is_member(gid_t gid)
-{
-	int n = getgroups(0, NULL);
-	gid_t *groups = xcalloc((size_t)(n > 0 ? n : 0) + 1, sizeof(*groups));
-	bool found = getegid() == gid || geteuid() == 0;
-
-	n = getgroups(n, groups);
-	while (n-- > 0)
-		found = found || groups[n] == gid;
-	free(groups);
-	return found;
-}
-
-static int check_group(const struct conf *c, char err[ERR_MAX])
-{
-	gid_t gid;
-
-	if (!find_group(c, &gid, err))
-		return -1;
-	/* Root sets any, before it becomes the user. */
-	if (c->socket_group == NULL || c->user != NULL || is_member(gid))
-		return 0;
-	conf_blame(c, "socketGroup", err,
-	    "the user is not in the group %s, and could not give it the "
-	    "socket: usermod -aG %s %s",
-	    c->socket_group, c->socket_group, SERVICE_USER);
-	return -1;
-}
-
-static int check_folder(
-    const struct conf *c, void (*warn)(const char *sentence), char err[ERR_MAX])
-{
-	char *folder = xstrdup(c->socket_path), *end = strrchr(folder, '/');
-	char *roots =
-	    c->user != NULL ? user_roots_folder(c->socket_path) : NULL;
-	const char *dir = end == folder ? "/" : end == NULL ? "." : folder;
-	int rc = 0;
-
-	if (end != NULL)
-		*end = '\0';
-	if (access(dir, F_OK) < 0) {
-		err_set(err,
-		    "socketPath: the folder %s is not there: it is made at the "
-		    "start if the daemon may do so",
-		    dir);
-		warn(err);
-	} else if (roots == NULL &&
-		   faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
-		conf_blame(c, "socketPath", err,
-		    "the user may not make a socket in %s: %s", dir,
-		    strerror(errno));
-		rc = -1;
-	}
-	free(roots);
-	free(folder);
-	return rc;
-}
-
-/* *there_r: there is a socket, so probably a daemon that has the ports, too. */
-static int check_path(const struct conf *c, void (*warn)(const char *sentence),
-    bool *there_r, char err[ERR_MAX])
-{
-	struct stat st;
-
-	*there_r = false;
-	if (check_group(c, err) < 0)
-		return -1;
-	if (lstat(c->socket_path, &st) < 0)
-		return check_folder(c, warn, err);
-	*there_r = S_ISSOCK(st.st_mode);
-	if (*there_r)
-		return 0;
-	conf_blame(c, "socketPath", err,
-	    "%s exists and is no socket: remove it or change this",
-	    c->socket_path);
-	return -1;
-}
-
-/* Binds without listening, which disturbs nobody.  0: it could listen there, or
- * does. */
+/* Binds without listening, which does not disturb anybody.  0: it could listen
+ * there, or does. */
 static int check_tcp(const struct conf *c, const struct listener_at *at,
     bool runs, void (*warn)(const char *sentence))
 {
@@ -675,7 +388,7 @@ static int check_tcp(const struct conf *c, const struct listener_at *at,
 	in_use = errno == EADDRINUSE;
 	if (in_use)
 		err_set(err,
-		    "%s: %s: if that is not the xapsd that runs, `ss -ltnp` "
+		    "%s: %s: if that is not the running xapsd, `ss -ltnp` "
 		    "names the program",
 		    at->key, why);
 	else
@@ -706,8 +419,8 @@ int daemon_check_listeners(const struct conf *c,
 
 	line[0] = '\0';
 	plan(&l, c);
-	if (listen_check_text(c, err) < 0 ||
-	    (c->socket_path != NULL && check_path(c, warn, &runs, err) < 0)) {
+	if (reach_check_text(c, err) < 0 ||
+	    (c->socket_path != NULL && unix_check(c, warn, &runs, err) < 0)) {
 		err_set(line, "%s", err);
 		return -1;
 	}
@@ -721,6 +434,6 @@ int daemon_check_listeners(const struct conf *c,
 	if (l.n == 0)
 		err_set(line, "nothing to listen on: set socketPath or port");
 	else
-		err_set(line, "there is none that could be opened now");
+		err_set(line, "none of them could be opened now");
 	return -1;
 }

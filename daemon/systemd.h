@@ -1,5 +1,6 @@
-/* daemon/systemd.h - the service manager's two small protocols, without its library:
- * sd_notify(3) and sd_listen_fds(3).  Without such a manager both do nothing. */
+/* daemon/systemd.h - the service manager's two small protocols, without its
+ * library: sd_notify(3) and sd_listen_fds(3).  Without such a manager both do
+ * nothing. */
 #ifndef SYSTEMD_H
 #define SYSTEMD_H
 

@@ -1,4 +1,4 @@
-/* daemon/user.c - whom the daemon runs as, and how it becomes that user. */
+/* daemon/user.c - the user that the daemon runs as, and how it becomes that. */
 #include "daemon/user.h"
 
 #include <errno.h>

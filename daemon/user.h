@@ -1,4 +1,4 @@
-/* daemon/user.h - whom the daemon runs as, and how it becomes that user. */
+/* daemon/user.h - the user that the daemon runs as, and how it becomes that. */
 #ifndef USER_H
 #define USER_H
 
@@ -9,8 +9,8 @@
 
 struct conf;
 
-/* Whom packages and units start it as, and the group that they make for the
- * socket alone. */
+/* The user that packages and units start it as, and the group that they make
+ * for the socket alone. */
 #define SERVICE_USER "xapsd"
 #define SOCKET_GROUP "xapsd-mail"
 
@@ -31,7 +31,7 @@ void user_leave(const struct user *u);
 /* For good.  -1 with err set. */
 int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX]);
 
-/* The real name of the folder that path is in if nobody but root can exchange
+/* The real name of the folder that path is in if nobody but root can replace
  * any part of it, else NULL; the caller frees it. */
 char *user_roots_folder(const char *path);
 

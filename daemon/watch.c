@@ -1,11 +1,11 @@
-/* daemon/watch.c - tells when one of a few files becomes another one.
+/* daemon/watch.c - reports when one of a few files becomes another one.
  *
- * certbot lays links to files, Kubernetes exchanges a link to a folder, an
- * administrator renames folders: so everything on the way to a file is watched.
- * A folder tells by itself that it is moved or removed; a name in a folder is
- * watched where a link, the file, or nothing yet is behind it (so that what goes
- * on in /tmp wakes nobody).  An event is only a hint: what counts is whether the
- * name leads to another file than before. */
+ * certbot replaces links to files, Kubernetes a link to a folder, an
+ * administrator renames folders: so everything on the path of a file is
+ * watched.  A folder reports its own move or removal; a name in a folder is
+ * watched where it is a link, the file itself, or missing (so that what goes
+ * on in /tmp wakes nobody).  An event is only a hint: what counts is whether
+ * the path leads to another file than before. */
 #include "daemon/watch.h"
 
 #include <assert.h>
@@ -23,12 +23,12 @@
 #include "loop.h"
 #include "mem.h"
 
-/* Certificate and key are often copied one after the other; but somebody who
- * never stops changing them is not waited for. */
+/* Certificate and key are often copied one after the other; but changes that
+ * never end are not waited for. */
 #define SETTLE_MS 1000
 #define SETTLE_MAX_MS 10000
 
-/* Of a folder on the way. */
+/* Of a folder on the path. */
 #define SELF_EVENTS                                                            \
 	(IN_MASK_ADD | IN_ONLYDIR | IN_DONT_FOLLOW | IN_DELETE_SELF |          \
 	    IN_MOVE_SELF)
@@ -38,9 +38,9 @@
 	    IN_DELETE | IN_CLOSE_WRITE)
 
 #define LINKS_MAX 40  /* as the kernel has it */
-#define STEPS_MAX 256 /* all files together; a deep way has 20 */
+#define STEPS_MAX 256 /* all files together; a deep path has 20 */
 
-/* A name in a folder, on the way to a file. */
+/* A name in a folder, on the path of a file. */
 struct step {
 	int wd;
 	char *name;
@@ -67,22 +67,22 @@ struct watch {
 		struct identity is;
 	} files[WATCH_FILES_MAX];
 	size_t n;
-	bool complained; /* of what no other folder will change */
+	bool warned; /* of what no other folder will change */
 	struct step *steps;
 	size_t n_steps;
 };
 
-/* --- the way to a file --- */
+/* --- the path of a file --- */
 
-static void complain(struct watch *w, const char *dir, const char *name)
+static void warn_unwatched(struct watch *w, const char *dir, const char *name)
 {
 	/* A folder that we may only pass through cannot be watched: seldom
 	 * does anything change there. */
-	log_at(errno == EACCES || w->complained ? LOG_L_DEBUG : LOG_L_WARN,
+	log_at(errno == EACCES || w->warned ? LOG_L_DEBUG : LOG_L_WARN,
 	    "inotify: %s: %s: a change of %s there is noticed at SIGHUP, or "
 	    "once a day",
 	    dir, strerror(errno), name);
-	w->complained = w->complained || errno != EACCES;
+	w->warned = w->warned || errno != EACCES;
 }
 
 /* name "": the folder itself. */
@@ -107,13 +107,13 @@ static bool add_step(
 }
 
 /* Where we are (no links in it), and what is still to be walked. */
-struct way {
+struct path {
 	char at[PATH_MAX], rest[PATH_MAX];
 	int links;
 };
 
 /* Takes the next name off the rest; false at the end. */
-static bool next_name(struct way *y, char name[NAME_MAX + 1])
+static bool next_name(struct path *y, char name[NAME_MAX + 1])
 {
 	char *p = y->rest + strspn(y->rest, "/");
 	size_t n = strcspn(p, "/");
@@ -139,7 +139,7 @@ static bool append(char path[PATH_MAX], const char *name)
 }
 
 /* Goes on where the link at `full` leads. */
-static bool follow(struct way *y, const char *full)
+static bool follow(struct path *y, const char *full)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlink(full, target, sizeof(target) - 1);
@@ -156,9 +156,9 @@ static bool follow(struct way *y, const char *full)
 	return true;
 }
 
-/* One name further; false at the end.  Everything is watched before it is looked
- * at for good: no change falls between. */
-static bool go(struct watch *w, struct way *y, const char *name)
+/* One name further; false at the end.  Everything is watched before it is
+ * looked at for good: no change falls between. */
+static bool go(struct watch *w, struct path *y, const char *name)
 {
 	char full[PATH_MAX];
 	struct stat st;
@@ -169,7 +169,7 @@ static bool go(struct watch *w, struct way *y, const char *name)
 	if (lstat(full, &st) < 0 || !S_ISDIR(st.st_mode) ||
 	    !add_step(w, full, "", SELF_EVENTS)) {
 		if (!add_step(w, y->at, name, NAME_EVENTS))
-			complain(w, y->at, name);
+			warn_unwatched(w, y->at, name);
 		if (lstat(full, &st) < 0) {
 			if (errno == EACCES) /* the folder's mode may change */
 				add_step(w, y->at, "", SELF_EVENTS | IN_ATTRIB);
@@ -184,7 +184,7 @@ static bool go(struct watch *w, struct way *y, const char *name)
 
 static void walk(struct watch *w, const char *path)
 {
-	struct way y = { .at = "/" };
+	struct path y = { .at = "/" };
 	char name[NAME_MAX + 1], *slash;
 
 	if (strlen(path) >= sizeof(y.rest) ||
@@ -236,8 +236,8 @@ static void close_inotify(struct watch *w)
 		free(w->steps[--w->n_steps].name);
 }
 
-/* Walks all ways again and tells if one ends at another file. */
-static void look_again(struct watch *w)
+/* Walks all paths again and reports if one leads to another file. */
+static void walk_again(struct watch *w)
 {
 	struct identity is;
 	bool changed = false;
@@ -260,7 +260,7 @@ static void look_again(struct watch *w)
 
 static void on_settled(void *arg)
 {
-	look_again(arg);
+	walk_again(arg);
 }
 
 /* A folder itself was moved, removed or unmounted; or too much happened. */
@@ -279,7 +279,7 @@ static bool is_ours(const struct watch *w, const struct inotify_event *e)
 	return false;
 }
 
-static void look_at(struct watch *w, const struct inotify_event *e)
+static void take_event(struct watch *w, const struct inotify_event *e)
 {
 	int64_t now_ms = loop_now_ms(w->loop);
 
@@ -305,7 +305,7 @@ static void on_events(void *arg, unsigned events)
 	while ((n = read(w->f.fd, &in, sizeof(in))) > 0) {
 		for (at = 0; at < n; at += (ssize_t)(sizeof(e) + e.len)) {
 			memcpy(&e, in.bytes + at, sizeof(e));
-			look_at(w, (const void *)(in.bytes + at));
+			take_event(w, (const void *)(in.bytes + at));
 		}
 	}
 }
@@ -360,7 +360,7 @@ void watch_add(struct watch *w, const char *path)
 	w->files[w->n++].is = identify(path);
 }
 
-void watch_look(struct watch *w)
+void watch_check(struct watch *w)
 {
 	struct identity is;
 	size_t i;
@@ -368,7 +368,7 @@ void watch_look(struct watch *w)
 	for (i = 0; w != NULL && i < w->n; i++) {
 		is = identify(w->files[i].path);
 		if (memcmp(&is, &w->files[i].is, sizeof(is)) != 0) {
-			look_again(w);
+			walk_again(w);
 			return;
 		}
 	}

@@ -7,12 +7,12 @@
 
 #include "loop.h"
 
-/* A newcomer for whom there is no room waits a moment for another's end, which
+/* A newcomer for whom there is no place waits a moment for another's end, which
  * the kernel may have ready for us already. */
 #define SURPLUS_MS 100
 
 enum conn_state {
-	CONN_OPENING, /* TLS handshake, or waiting for room */
+	CONN_OPENING, /* TLS handshake, or waiting for a place */
 	CONN_IDLE,
 	CONN_HEAD,    /* the head is incomplete */
 	CONN_BODY,    /* the body is incomplete */
@@ -38,17 +38,18 @@ struct link {
 };
 
 struct http_conn {
-	struct link link; /* in http_room_list() */
+	struct link link; /* in http_capacity_list() */
 	struct http_server *s;
 	struct io *io;		 /* NULL when gone */
 	struct loop_task resume; /* after a late answer */
 	int64_t since_ms;	 /* when it came into that list */
 	size_t sending;		 /* bytes not taken when the timer was set */
-	size_t weight;		 /* what it has in memory; http_room_weigh() */
+	size_t weight; /* what it has in memory; http_capacity_weigh() */
 	/* the request at hand */
 	size_t head_len, body_len, content_length;
 	struct http_chunked chunked;
-	unsigned char state; /* enum conn_state, changed only by conn_to() */
+	unsigned char
+	    state; /* enum conn_state, changed only by http_conn_to() */
 	unsigned char timer; /* enum timer_for */
 	unsigned char body;  /* enum http_body */
 	bool over_unix, over_tls;
@@ -56,11 +57,11 @@ struct http_conn {
 	struct peer *peer; /* the same, counted; NULL over TCP */
 	bool fresh;	   /* has not asked anything yet */
 	bool handshake;	   /* TLS, not done yet */
-	bool surplus;	   /* there was no room */
+	bool surplus;	   /* there was no place */
 	bool eof;	   /* the peer sends no more */
-	bool close;	   /* behind this answer */
+	bool close;	   /* after this answer */
 	bool http10, is_head, is_line;
-	bool no_lines;	 /* it has spoken HTTP, over TCP */
+	bool no_lines;	 /* it has sent HTTP, over TCP */
 	bool expect;	 /* 100-continue is awaited */
 	bool in_handler; /* the handler has not returned yet */
 };
@@ -104,15 +105,16 @@ struct http_server {
 	struct peer *peers;
 	struct share shares[N_SHARES]; /* by http_conn.over_unix */
 	struct link busy;	       /* it is our turn, or nobody's */
+	int max_fd; /* of clients; io_listener_set_max_fd() */
 	size_t max, n_waiting, weight;
-	/* newcomers who wait for room, of TCP and of the Unix socket each, and
-	 * the refused who linger from one second: from what http.h calls extra */
+	/* newcomers that wait for a place, of TCP and of the Unix socket each,
+	 * and clients refused in one second: a part of http.h's extra_fds */
 	size_t surplus_max;
-	struct loop_task room; /* for a surplus one */
+	struct loop_task place; /* for a surplus one */
 	size_t n_handshakes;
-	struct loop_timer handshakes; /* the oldest must make room then */
+	struct loop_timer handshakes; /* the oldest must give way then */
 	bool no_handshakes;	      /* TLS listeners wait */
-	int64_t complained_ms;	      /* 0 never */
+	int64_t warned_ms;	      /* 0 never */
 	int64_t linger_s;	      /* the second that n_lingers is of */
 	unsigned n_lingers;
 	bool quiet;
@@ -139,30 +141,36 @@ static inline void link_append(struct link *list, struct link *l)
 	list->prev = l;
 }
 
-/* --- http.c --- */
+/* --- http/capacity.c: counts and chooses, but ends nobody --- */
 
-void http_conn_close(struct http_conn *c);
-/* Our own verdict on what the peer sends; the connection ends with it. */
-void http_conn_refuse(struct http_conn *c, int status, const char *reason);
-/* A newcomer may ask. */
-void http_conn_admit(struct http_conn *c);
-
-/* --- http/room.c --- */
-
-void http_room_init(struct http_server *s);
-void http_room_end(struct http_server *s);
+void http_capacity_init(struct http_server *s);
+void http_capacity_end(struct http_server *s);
 /* Where a connection of its state belongs. */
-struct link *http_room_list(const struct http_conn *c);
-/* Counts a newcomer, as a surplus one if there is no room.  False: not even for
- * that. */
-bool http_room_enter(struct http_conn *c);
-/* Its handshake begins, if it has one; is done; its end. */
-void http_room_opening(struct http_conn *c);
-void http_room_opened(struct http_conn *c);
-void http_room_leave(struct http_conn *c);
-/* A connection has so many bytes in memory now.  Others may end for it. */
-void http_room_weigh(struct http_conn *c, size_t bytes);
-/* Makes room for a surplus one, which then is none; false: there is none. */
-bool http_room_make(struct http_conn *c);
+struct link *http_capacity_list(const struct http_conn *c);
+
+/* A newcomer: its user, who is counted until http_capacity_leave(); */
+struct peer *http_capacity_peer(struct http_server *s, uid_t uid);
+/* whether there is a place for it; */
+bool http_capacity_has_place(const struct http_conn *newcomer);
+/* who must end for it if not, NULL for nobody; */
+struct http_conn *http_capacity_victim(const struct http_conn *newcomer);
+/* and counting it, as a surplus one if it has no place.  False: there are too
+ * many of those, it must go. */
+bool http_capacity_enter(struct http_conn *c);
+/* It has a place: no surplus one any more. */
+void http_capacity_admit(struct http_conn *c);
+/* A surplus one that there is a place for now, NULL for none. */
+struct http_conn *http_capacity_next(const struct http_server *s);
+void http_capacity_leave(struct http_conn *c);
+
+/* A TLS handshake that must end for the next one, NULL for none. */
+struct http_conn *http_capacity_silent(const struct http_server *s);
+/* A connection's handshake begins, if it has one, and is done. */
+void http_capacity_handshake_begins(struct http_conn *c);
+void http_capacity_handshake_done(struct http_conn *c);
+
+/* A connection has so many bytes in memory now.  Another one that must end for
+ * it, NULL for none; ask again then. */
+struct http_conn *http_capacity_weigh(struct http_conn *c, size_t bytes);
 
 #endif

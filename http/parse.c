@@ -54,12 +54,12 @@ static const unsigned char classes[256] = {
 	[0x80 ... 0xff] = VALUE,
 };
 
-static inline bool is(char c, unsigned class)
+static inline bool has_class(char c, unsigned class)
 {
 	return classes[(unsigned char)c] & class;
 }
 
-/* The headers that mean something to us. */
+/* The headers that we use. */
 enum known {
 	H_HOST,
 	H_CONNECTION, /* the only one that may come twice */
@@ -104,13 +104,13 @@ static const char *span(struct scan *s, unsigned class)
 {
 	const char *start = s->p, *p = start, *end = s->end;
 
-	while (p < end && is(*p, class))
+	while (p < end && has_class(*p, class))
 		p++;
 	s->p = p;
 	return start;
 }
 
-/* Steps over CRLF or LF. */
+/* Skips CRLF or LF. */
 static int line_end(struct scan *s)
 {
 	if (s->p == s->end)
@@ -134,14 +134,12 @@ static bool same(struct http_str a, const char *lower)
 
 /* --- the request line, RFC 9112 3 --- */
 
-static void split_query(struct http_head *h, const char *p, size_t len)
+static void set_path(struct http_head *h, const char *p, size_t len)
 {
-	const char *q = memchr(p, '?', len);
+	const char *query = memchr(p, '?', len);
 
 	h->path.p = p;
-	h->path.len = q ? (size_t)(q - p) : len;
-	h->query.p = q ? q + 1 : p + len;
-	h->query.len = len - h->path.len - (q ? 1 : 0);
+	h->path.len = query ? (size_t)(query - p) : len;
 	if (h->path.len == 0) { /* http://host, http://host?x */
 		h->path.p = "/";
 		h->path.len = 1;
@@ -153,7 +151,7 @@ static int parse_target(struct scan *s, struct http_str t)
 	size_t scheme = 0, i;
 
 	if (t.p[0] == '/') {
-		split_query(s->h, t.p, t.len);
+		set_path(s->h, t.p, t.len);
 		return 0;
 	}
 	if (t.len > 7 && strncasecmp(t.p, "http://", 7) == 0)
@@ -161,20 +159,20 @@ static int parse_target(struct scan *s, struct http_str t)
 	else if (t.len > 8 && strncasecmp(t.p, "https://", 8) == 0)
 		scheme = 8;
 	if (scheme > 0) {
-		for (i = scheme; i < t.len && is(t.p[i], HOST); i++)
+		for (i = scheme; i < t.len && has_class(t.p[i], HOST); i++)
 			;
 		if (i > scheme &&
 		    (i == t.len || t.p[i] == '/' || t.p[i] == '?')) {
 			s->h->host.p = t.p + scheme;
 			s->h->host.len = i - scheme;
-			split_query(s->h, t.p + i, t.len - i);
+			set_path(s->h, t.p + i, t.len - i);
 			return 0;
 		}
 	}
 	if (same(s->h->method, "connect"))
-		return bad(s, 501, "this server is no proxy");
+		return bad(s, 501, "this server is not a proxy");
 	if (same(t, "*") && same(s->h->method, "options")) {
-		split_query(s->h, t.p, t.len);
+		set_path(s->h, t.p, t.len);
 		return 0;
 	}
 	return bad(s, 400, "the request target is not a path");
@@ -194,7 +192,7 @@ static int parse_version(struct scan *s)
 			return bad(s, 400, "malformed HTTP version");
 	}
 	if (v[5] != '1')
-		return bad(s, 505, "only HTTP/1.0 and HTTP/1.1 are spoken");
+		return bad(s, 505, "only HTTP/1.0 and HTTP/1.1 are supported");
 	s->h->minor = v[7] != '0';
 	return line_end(s);
 }
@@ -204,7 +202,7 @@ static int parse_request_line(struct scan *s)
 	struct http_str target;
 	int rc;
 
-	/* RFC 9112 2.2: empty lines before it are passed over */
+	/* RFC 9112 2.2: empty lines before it are skipped */
 	while (s->p < s->end && (*s->p == '\r' || *s->p == '\n')) {
 		rc = line_end(s);
 		if (rc < 0)
@@ -257,7 +255,8 @@ static void parse_connection(struct scan *s, struct http_str v)
 		while (word.p < end && (*word.p == ' ' || *word.p == '\t'))
 			word.p++;
 		word.len = 0;
-		while (word.p + word.len < end && is(word.p[word.len], TOKEN))
+		while (word.p + word.len < end &&
+		       has_class(word.p[word.len], TOKEN))
 			word.len++;
 		if (same(word, "close"))
 			s->close = true;
@@ -275,7 +274,7 @@ static int parse_host(struct scan *s, struct http_str v)
 		s->h->host = v;
 
 	for (i = 0; i < v.len; i++)
-		if (!is(v.p[i], HOST))
+		if (!has_class(v.p[i], HOST))
 			return bad(s, 400, "malformed Host");
 	return 0;
 }
@@ -286,7 +285,7 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 		return bad(s, 400,
 		    id == H_HOST     ? "Host is repeated"
 		    : id == H_LENGTH ? "Content-Length is repeated"
-				     : "a header is repeated that may not be");
+				     : "a header that may not be repeated is");
 	s->seen |= 1u << id;
 	switch (id) {
 	case H_HOST:
@@ -297,15 +296,16 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 	case H_LENGTH:
 		return parse_length(s, v);
 	case H_ENCODING:
-		return same(v, "chunked")
-			   ? 0
-			   : bad(s, 501,
-				 "the only transfer coding known is chunked");
+		return same(v, "chunked") ? 0
+					  : bad(s, 501,
+						"the only supported transfer "
+						"coding is chunked");
 	case H_EXPECT:
 		return same(v, "100-continue")
 			   ? 0
 			   : bad(s, 417,
-				 "the only expectation known is 100-continue");
+				 "the only supported expectation is "
+				 "100-continue");
 	case H_AUTHORIZATION:
 		s->h->authorization = v;
 		return 0;
@@ -410,7 +410,7 @@ int http_parse_head(const char *in, size_t len, struct http_head *head_r)
 /* --- chunked bodies, RFC 9112 7.1 --- */
 
 /* Bytes of extensions, trailers and leading zeros in one body, which are all
- * thrown away: nobody needs more. */
+ * dropped: nobody needs more. */
 #define CHUNK_EXTRA_MAX 4096
 
 enum chunk_state {
@@ -459,9 +459,9 @@ static int chunk_step(struct http_chunked *c, char b)
 		return size_digit(c, b);
 	case C_EXTENSION:
 		c->line_len++;
-		return b == '\r'      ? C_SIZE_LF
-		       : is(b, VALUE) ? C_EXTENSION
-				      : PARSE_BAD;
+		return b == '\r'	     ? C_SIZE_LF
+		       : has_class(b, VALUE) ? C_EXTENSION
+					     : PARSE_BAD;
 	case C_SIZE_LF:
 		if (b != '\n')
 			return PARSE_BAD;
@@ -474,12 +474,12 @@ static int chunk_step(struct http_chunked *c, char b)
 		if (b == '\r')
 			return C_END_LF;
 		c->line_len++;
-		return is(b, TOKEN) ? C_TRAILER : PARSE_BAD;
+		return has_class(b, TOKEN) ? C_TRAILER : PARSE_BAD;
 	case C_TRAILER:
 		c->line_len++;
-		return b == '\r'      ? C_TRAILER_LF
-		       : is(b, VALUE) ? C_TRAILER
-				      : PARSE_BAD;
+		return b == '\r'	     ? C_TRAILER_LF
+		       : has_class(b, VALUE) ? C_TRAILER
+					     : PARSE_BAD;
 	case C_TRAILER_LF:
 		return b == '\n' ? C_TRAILER_FIRST : PARSE_BAD;
 	case C_END_LF:

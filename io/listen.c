@@ -18,8 +18,8 @@
 #include "loop.h"
 #include "mem.h"
 
-/* All IMAP processes come back at once after a restart; a full backlog of a Unix
- * socket answers EAGAIN. */
+/* All IMAP processes come back at once after a restart; a full backlog of a
+ * Unix socket answers EAGAIN. */
 #define BACKLOG 1024
 
 /* Taken from the backlog before others get their turn. */
@@ -27,18 +27,18 @@
 
 /* Out of descriptors or memory: trying at once again would only spin. */
 #define ACCEPT_PAUSE_MS 100
-#define ACCEPT_COMPLAIN_MS 60000
-
-/* Clients get no descriptor from this number on (the kernel gives out the lowest
- * that is free): the rest is for Apple's connection and for files. */
-static int client_fds = INT_MAX;
+#define ACCEPT_WARN_MS 60000
 
 struct io_listener {
 	struct loop *loop;
 	struct loop_fd f;
 	struct loop_timer pause;
 	bool held;
-	int64_t complained_ms; /* when the last complaint was logged; 0 never */
+	/* Clients get no descriptor from this number on (the kernel gives out
+	 * the lowest that is free): the rest is for Apple's connection and for
+	 * files. */
+	int max_fd;
+	int64_t warned_ms; /* when the last warning was logged; 0 never */
 	io_accept_cb *cb;
 	void *arg;
 };
@@ -71,7 +71,7 @@ int io_bind_tcp(const char *addr, int port, char err[ERR_MAX])
 		err_set(err,
 		    "cannot listen on %s: not an IP address of this machine",
 		    addr);
-		errno = EADDRNOTAVAIL; /* the interface behind % is missing */
+		errno = EADDRNOTAVAIL; /* the interface after % is missing */
 		return -1;
 	}
 	fd =
@@ -118,7 +118,7 @@ static int remove_stale(
 		return 0;
 	if (!S_ISSOCK(st.st_mode)) {
 		err_set(err,
-		    "cannot listen on %s: it exists and is no socket; "
+		    "cannot listen on %s: it exists and is not a socket; "
 		    "remove it or change socketPath",
 		    path);
 		errno = EEXIST;
@@ -140,7 +140,7 @@ static int remove_stale(
 		    "cannot listen on %s: another xapsd is running "
 		    "there",
 		    path);
-	else /* not ours to judge or to remove */
+	else /* not for us to remove */
 		err_set(err, "cannot listen on %s: the socket there: %s", path,
 		    strerror(code));
 	errno = code;
@@ -191,7 +191,7 @@ int io_give_socket(const char *path, uid_t uid, gid_t gid)
 	if (fstat(fd, &st) < 0)
 		;
 	else if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
-		errno = EEXIST; /* somebody laid another file there */
+		errno = EEXIST; /* somebody put another file there */
 	else if ((uid == (uid_t)-1 || uid == st.st_uid) &&
 		 (gid == (gid_t)-1 || gid == st.st_gid))
 		rc = 0;
@@ -244,21 +244,20 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 
 /* --- accepting --- */
 
-void io_set_client_fds(int n)
+void io_listener_set_max_fd(struct io_listener *li, int n)
 {
-	client_fds = n;
+	li->max_fd = n;
 }
 
-static void take_breath(struct io_listener *li, int why)
+static void pause_accepting(struct io_listener *li, int why)
 {
 	int64_t now_ms = loop_now_ms(li->loop);
 
-	if (li->complained_ms == 0 ||
-	    now_ms - li->complained_ms >= ACCEPT_COMPLAIN_MS) {
+	if (li->warned_ms == 0 || now_ms - li->warned_ms >= ACCEPT_WARN_MS) {
 		log_warn("accept: %s: new clients wait; raise the limit of "
 			 "open files or lower maxConnections",
 		    strerror(why));
-		li->complained_ms = now_ms;
+		li->warned_ms = now_ms;
 	}
 	loop_fd_mod(li->loop, &li->f, 0);
 	loop_timer_set(li->loop, &li->pause, ACCEPT_PAUSE_MS);
@@ -291,9 +290,9 @@ static void on_readable(void *arg, unsigned events)
 	     turn++) {
 		fd =
 		    accept4(li->f.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= client_fds) {
+		if (fd >= li->max_fd) {
 			close(fd);
-			take_breath(li, EMFILE);
+			pause_accepting(li, EMFILE);
 			return;
 		}
 		if (fd >= 0) {
@@ -302,7 +301,7 @@ static void on_readable(void *arg, unsigned events)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM)
-			take_breath(li, errno);
+			pause_accepting(li, errno);
 		if (errno != ECONNABORTED && errno != EINTR)
 			return;
 	}
@@ -315,6 +314,7 @@ struct io_listener *io_listen(
 
 	li->loop = l;
 	li->f.fd = -1;
+	li->max_fd = INT_MAX;
 	li->cb = cb;
 	li->arg = arg;
 	loop_timer_init(&li->pause, on_pause_over, li);

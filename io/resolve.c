@@ -82,7 +82,7 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* In words of our own: "Try again" and the like help nobody. */
+/* Not gai_strerror()'s "Try again" and the like, which help nobody. */
 static const char *explain(const struct resolve *r)
 {
 	switch (r->rc) {

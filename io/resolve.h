@@ -11,7 +11,8 @@ struct resolve;
  * Always called from the loop, never from within resolve_start(). */
 typedef void resolve_cb(void *arg, struct addrinfo *addrs, const char *why);
 
-/* host: name or address (brackets allowed).  Never fails at once; after the callback the handle is gone. */
+/* host: name or address (brackets allowed).  Never fails at once; after the
+ * callback the handle is gone. */
 struct resolve *resolve_start(
     struct loop *l, const char *host, int port, resolve_cb *cb, void *arg);
 /* No callback follows; a thread still in getaddrinfo() frees what is left. NULL

@@ -284,7 +284,7 @@ def test_offline(offline):
     ({"listenAddr": "0.0.0.0", "port": 1}, "listeners", "other machines"),
     ({"listenAddr": "nonsense", "port": 1}, "listeners", "not an IP address"),
     ({"socketPath": ""}, "listeners", "nothing to listen on"),
-    ({"socketPath": "{workdir}/file"}, "listeners", "is no socket"),
+    ({"socketPath": "{workdir}/file"}, "listeners", "is not a socket"),
     ({"httpUser": "u", "httpPasswordFile": "none"}, "listeners",
      "No such file"),
     ({"httpUser": "u", "httpPasswordFile": "empty"}, "listeners", "is empty"),
@@ -359,7 +359,7 @@ def test_offline_beside_a_daemon_without_unix_socket(workdir, certs):
         x.wait_log("started:")
         done = x.run("check", "--offline")
         assert done.returncode == 0, done.stdout
-        assert "if that is not the xapsd that runs" in done.stderr
+        assert "if that is not the running xapsd" in done.stderr
         x.assert_alive()
 
 

@@ -200,7 +200,7 @@ def test_bad_activation(workdir, certs, apple, what):
         says = "can be reached from other machines"
     elif what == "connected":
         given, _ = socket.socketpair()
-        says = "no listening stream socket"
+        says = "is not a listening stream socket"
     else:
         given = listening(socket.AF_UNIX, str(workdir / "given"))
         says = "more than"

@@ -315,7 +315,7 @@ def test_no_file_is_overwritten(workdir, certs):
     target.write_text("precious")
     done = daemon.run()
     assert done.returncode != 0
-    assert "is no socket" in done.stderr
+    assert "is not a socket" in done.stderr
     assert target.read_text() == "precious"
 
 

@@ -8,6 +8,7 @@ import pathlib
 import random
 import re
 import resource
+import select
 import socket
 import ssl
 import time
@@ -216,15 +217,18 @@ def test_slow_and_half_open(start_xapsd):
 
 
 def test_nobody_is_idle(start_xapsd):
-    daemon = start_xapsd(maxConnections=4)
+    daemon = start_xapsd(maxConnections=4, loglevel="trace")
     busy = []
     for _ in range(4):
         s = raw(daemon)
         s.sendall(b"POST /notify HT")
         busy.append(s)
-    time.sleep(0.1)
+    daemon._wait_until(lambda: daemon.log().count(" -> head") >= 4,
+                       "four requests begun")
     with raw(daemon) as s:
-        assert_refused(s, 503)
+        # on a slow machine one of them has taken a second, and goes instead
+        ready, _, _ = select.select([s, *busy], [], [], 20)
+        assert_refused(ready[0], 503)
     for s in busy:
         s.close()
     daemon._wait_until(lambda: daemon.notify("nobody").status == 404, "answer")

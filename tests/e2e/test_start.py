@@ -338,11 +338,11 @@ def handed(family, address, kind=socket.SOCK_STREAM, listen=True):
     (socket.AF_INET6, ("::", 0), socket.SOCK_STREAM, True,
      "can be reached from other machines"),
     (socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_STREAM, False,
-     "no listening stream socket"),
+     "is not a listening stream socket"),
     (socket.AF_INET, ("127.0.0.1", 0), socket.SOCK_DGRAM, False,
-     "no listening stream socket"),
+     "is not a listening stream socket"),
     (socket.AF_UNIX, "seq", socket.SOCK_SEQPACKET, True,
-     "no listening stream socket"),
+     "is not a listening stream socket"),
     (socket.AF_UNIX, "\0xapsd-test-%d" % os.getpid(), socket.SOCK_STREAM, True,
      "abstract"),
 ], ids=["v4", "v6", "deaf", "udp", "seqpacket", "abstract"])
@@ -453,7 +453,7 @@ def test_link_in_place_of_the_socket(workdir, certs):
     os.symlink(target, daemon.socket_path)
     before = target.stat()
     done = daemon.run()
-    assert done.returncode == 1 and "is no socket" in done.stderr
+    assert done.returncode == 1 and "is not a socket" in done.stderr
     assert os.path.islink(daemon.socket_path)
     after = target.stat()
     assert (after.st_uid, after.st_gid, after.st_mode, after.st_ctime_ns) == (

@@ -217,8 +217,8 @@ static void bad_lines(void **state)
 	bad("httpPassword: 's3cret", AT1 "httpPassword: ", "closing '");
 	bad("httpPassword: \"s3cret\\\"", AT1 "httpPassword: ", "closing \"");
 	bad("user: 'a\nb'", AT1 "user: ", "closing '");
-	bad("user: 'a' b", AT1 "user: ", "behind the closing quote");
-	bad("user: 'a'#b", AT1 "user: ", "behind the closing quote");
+	bad("user: 'a' b", AT1 "user: ", "after the closing quote");
+	bad("user: 'a'#b", AT1 "user: ", "after the closing quote");
 	bad("user: \"\\q\"", AT1 "user: ", "escape");
 	bad("user: \"\\", AT1 "user: ", "escape");
 	bad("user: \"\\x4", AT1 "user: ", "escape");
@@ -249,14 +249,14 @@ static void nul_byte(void **state)
 static void bad_values(void **state)
 {
 	(void)state;
-	bad("port: 65536", AT1 "port: ", "from 0 to 65535");
+	bad("port: 65536", AT1 "port: ", "use 0 to 65535");
 	bad("port: -1", AT1 "port: ", "whole number");
 	bad("port: 1.5", AT1 "port: ", "whole number");
 	bad("port: 99999999999999999999", AT1 "port: ", "whole number");
 	bad("port: http", AT1 "port: \"http\"", "whole number");
-	bad("maxConnections: 0", AT1 "maxConnections: ", "from 1 to");
+	bad("maxConnections: 0", AT1 "maxConnections: ", "use 1 to");
 	bad("socketMode: 0880", AT1 "socketMode: ", "octal");
-	bad("socketMode: 1777", AT1 "socketMode: ", "from 0 to 0777");
+	bad("socketMode: 1777", AT1 "socketMode: ", "use 0 to 0777");
 	bad("allowInsecure: maybe", AT1 "allowInsecure: ", "yes");
 	bad("loglevel: loud", AT1 "loglevel: ", "trace debug info");
 	bad("apnsEnvironment: test",
@@ -267,16 +267,16 @@ static void bad_values(void **state)
 	bad("pushPriority: high", AT1 "pushPriority: ", "1 5 10");
 	bad("delay: 0.5s", AT1 "delay: ", "whole seconds");
 	bad("delay: 500ms", AT1 "delay: ", "whole seconds");
-	bad("delay: 2h", AT1 "delay: ", "from 0 to 1h");
+	bad("delay: 2h", AT1 "delay: ", "use 0 to 1h");
 	bad("delay: 30x", AT1 "delay: ", "duration");
 	bad("delay: -3", AT1 "delay: ", "duration");
 	bad("delay: s", AT1 "delay: ", "duration");
 	bad("delay: 1h30m", AT1 "delay: ", "duration");
 	bad("retryMin: 1.", AT1 "retryMin: ", "duration");
 	bad("retryMin: 0.0001s", AT1 "retryMin: ", "duration");
-	bad("retryMin: 1ms", AT1 "retryMin: ", "from 10ms to 1h");
+	bad("retryMin: 1ms", AT1 "retryMin: ", "use 10ms to 1h");
 	bad("pushExpiration: 99999999999999999999d", AT1, "duration");
-	bad("pushExpiration: 9999999999d", AT1, "from 1s to 30d");
+	bad("pushExpiration: 9999999999d", AT1, "use 1s to 30d");
 	bad("httpUser: a:b", AT1 "httpUser: ", "may not hold :");
 }
 

@@ -112,7 +112,6 @@ static void head_fields(void **state)
 	    parse_splits(in, sizeof(in) - 1, &h), (int)sizeof(in) - 1 - 4);
 	assert_str(h.method, "POST");
 	assert_str(h.path, "/a/b");
-	assert_str(h.query, "c=d&e");
 	assert_str(h.authorization, "Basic YTpi");
 	assert_int_equal(h.minor, 1);
 	assert_int_equal(h.body, HTTP_BODY_LENGTH);
@@ -124,33 +123,32 @@ static void head_fields(void **state)
 static void head_good(void **state)
 {
 	static const struct {
-		const char *in, *path, *query;
+		const char *in, *path;
 		int minor, body;
 		bool keep;
 	} cases[] = {
-		{ "GET / HTTP/1.1\r\n" HOST_LINE "\r\n", "/", "", 1, 0, true },
-		{ "GET / HTTP/1.0\r\n\r\n", "/", "", 0, 0, false },
-		{ "GET /?a?b HTTP/1.9\nHost:\n\n", "/", "a?b", 1, 0, true },
+		{ "GET / HTTP/1.1\r\n" HOST_LINE "\r\n", "/", 1, 0, true },
+		{ "GET / HTTP/1.0\r\n\r\n", "/", 0, 0, false },
+		{ "GET /?a?b HTTP/1.9\nHost:\n\n", "/", 1, 0, true },
 		{ "GET / HTTP/1.0\r\nConnection: foo , Keep-Alive\r\n\r\n", "/",
-		    "", 0, 0, true },
+		    0, 0, true },
 		{ "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
-		    "/", "", 0, 0, false },
+		    "/", 0, 0, false },
 		{ "GET / HTTP/1.1\r\n" HOST_LINE
 		  "Connection: x\r\nConnection:,, CLOSE\r\n\r\n",
-		    "/", "", 1, 0, false },
+		    "/", 1, 0, false },
 		{ "GET / HTTP/1.1\r\n" HOST_LINE "Connection: closed\r\n\r\n",
-		    "/", "", 1, 0, true },
+		    "/", 1, 0, true },
 		{ "PUT http://h:1/p?q HTTP/1.1\r\n" HOST_LINE
 		  "Transfer-Encoding: Chunked\r\n\r\n",
-		    "/p", "q", 1, HTTP_BODY_CHUNKED, true },
-		{ "GET HTTPS://[::1] HTTP/1.1\r\n" HOST_LINE "\r\n", "/", "", 1,
-		    0, true },
-		{ "GET http://h?q HTTP/1.1\r\n" HOST_LINE "\r\n", "/", "q", 1,
-		    0, true },
-		{ "OPTIONS * HTTP/1.1\r\n" HOST_LINE "\r\n", "*", "", 1, 0,
+		    "/p", 1, HTTP_BODY_CHUNKED, true },
+		{ "GET HTTPS://[::1] HTTP/1.1\r\n" HOST_LINE "\r\n", "/", 1, 0,
 		    true },
+		{ "GET http://h?q HTTP/1.1\r\n" HOST_LINE "\r\n", "/", 1, 0,
+		    true },
+		{ "OPTIONS * HTTP/1.1\r\n" HOST_LINE "\r\n", "*", 1, 0, true },
 		{ "GET /a HTTP/1.1\r\n" HOST_LINE "Content-Length: 000\r\n\r\n",
-		    "/a", "", 1, 0, true },
+		    "/a", 1, 0, true },
 	};
 	struct http_head h;
 	size_t i;
@@ -161,7 +159,6 @@ static void head_good(void **state)
 		    (int)strlen(cases[i].in))
 			fail_msg("%s: %s", cases[i].in, h.reason);
 		assert_str(h.path, cases[i].path);
-		assert_str(h.query, cases[i].query);
 		assert_int_equal(h.minor, cases[i].minor);
 		assert_int_equal(h.body, cases[i].body);
 		assert_int_equal(h.keep_alive, cases[i].keep);
@@ -640,11 +637,11 @@ static void expect_refusal(int fd, int status)
 {
 	char start[64];
 
-	snprintf(start, sizeof(start), "HTTP/1.1 %d %s\r\n", status,
-	    http_status_text(status));
+	snprintf(start, sizeof(start), "HTTP/1.1 %d ", status);
 	assert_true(hear(fd) > 0);
 	if (strncmp(heard, start, strlen(start)) != 0)
 		fail_msg("not %d: %s", status, heard);
+	assert_null(strstr(heard, "Unknown")); /* every status has its text */
 	assert_non_null(strstr(heard, "\r\nConnection: close\r\n"));
 	expect_closed(fd);
 }
@@ -1331,13 +1328,6 @@ static void freed_with_work(void **state)
 		close(fd[i]);
 }
 
-static void texts(void **state)
-{
-	(void)state;
-	assert_string_equal(http_status_text(404), "Not Found");
-	assert_string_equal(http_status_text(999), "Unknown");
-}
-
 #define SERVER_TEST(name)                                                      \
 	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -1375,7 +1365,6 @@ int main(void)
 		SERVER_TEST(lines),
 		SERVER_TEST(quiesced),
 		SERVER_TEST(freed_with_work),
-		cmocka_unit_test(texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -268,7 +268,7 @@ static void test_finishing_ends_with_the_loop(void **state)
 {
 	static const char much[64 * 1024];
 	struct seen s;
-	char back[4096];
+	char back[4096], err[ERR_MAX];
 	int peers[2], i;
 	ssize_t n;
 	size_t got = 0;
@@ -282,9 +282,9 @@ static void test_finishing_ends_with_the_loop(void **state)
 			;
 		io_finish(io); /* the first has nothing more to say */
 	}
-	io_close_finishing();
-	io_close_finishing();
-	loop_once(l, 0);
+	loop_free(l);
+	l = loop_new(err);
+	assert_non_null(l);
 	for (i = 0; i < 2; i++) {
 		while ((n = read(peers[i], back, sizeof(back))) > 0)
 			got += (size_t)n;
@@ -503,7 +503,7 @@ static void test_unix_socket(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(io_listen_unix(path, 0660, err), -1);
-	assert_non_null(strstr(err, "no socket"));
+	assert_non_null(strstr(err, "not a socket"));
 	assert_int_equal(access(path, F_OK), 0); /* a file is not removed */
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/sub", dir);

@@ -1,4 +1,5 @@
-/* http/room.c - who may be connected, and who makes room for whom. */
+/* http/capacity.c - who may be connected, and who must go for whom.  It counts
+ * and chooses; http.c acts. */
 #include "http/int.h"
 
 #include <stdlib.h>
@@ -11,34 +12,34 @@
 /* One in so many connections is kept for the Unix socket. */
 #define RESERVED_PART 4
 
-/* What is unfinished for so long is no ordinary request: it took milliseconds.
- * It makes room for anybody. */
+/* What is unfinished for so long is no ordinary request, which takes
+ * milliseconds.  It gives way to anybody. */
 #define SLOW_MS 1000
 
 /* A handshake takes 38 KB before we know whom we talk to: 5 MB for all.  One
- * whose peer is silent makes room for the next: soon if it has not even said its
- * first word, which comes with the connection; else after a long way there and
- * back.  Until then newcomers wait in the kernel. */
+ * whose peer is silent gives way to the next: soon if not even the ClientHello
+ * has come, which a client sends at once; else after a long round trip.  Until
+ * then newcomers wait in the kernel. */
 #define HANDSHAKES_MAX 128
 #define HELLO_MS 200
 #define HANDSHAKE_MS 1000
 
-/* Bytes of requests that are not complete, of those that wait for their turn and
- * of answers that are not taken, of all connections: 128 whole bodies.  Without
- * it 1,024 clients could have 140 MB. */
+/* Bytes of incomplete requests, of those that wait for their turn and of
+ * answers that were not read yet, of all connections: 128 whole bodies.
+ * Without this limit 1,024 clients could use 140 MB. */
 #define WEIGHT_MAX (8 * 1024 * 1024)
 #define HEAVY 4096 /* ordinary requests are smaller */
 
-#define COMPLAIN_MS 60000 /* that there is no room, in the log */
+#define WARN_MS 60000 /* between warnings in the log */
 
 static struct share *share_of(const struct http_conn *c)
 {
 	return &c->s->shares[c->over_unix ? UNIX : TCP];
 }
 
-/* Who comes by TCP and asks nothing is not idle like one that did: his silence
- * must not be worth more than the other's patience. */
-struct link *http_room_list(const struct http_conn *c)
+/* A TCP client that has not sent a request yet does not count as idle: its
+ * silence must not be worth more than the patience of one that has. */
+struct link *http_capacity_list(const struct http_conn *c)
 {
 	switch ((enum conn_state)c->state) {
 	case CONN_IDLE:
@@ -56,7 +57,7 @@ struct link *http_room_list(const struct http_conn *c)
 
 /* --- users of this machine --- */
 
-static struct peer *peer_get(struct http_server *s, uid_t uid)
+struct peer *http_capacity_peer(struct http_server *s, uid_t uid)
 {
 	struct peer *p = s->peers;
 
@@ -84,21 +85,22 @@ static void peer_put(struct http_server *s, struct peer *p)
 	free(p);
 }
 
-/* He has more than half of all connections: one more ends only his own. */
+/* This user has more than half of all connections: one more ends only the
+ * user's own. */
 static bool is_hog(const struct http_conn *c)
 {
 	return c->peer != NULL && c->peer->n > c->s->max / 2;
 }
 
-/* --- room --- */
+/* --- places --- */
 
-static void complain(struct http_server *s, const char *what)
+static void warn_full(struct http_server *s, const char *what)
 {
 	int64_t now_ms = loop_now_ms(s->loop);
 
-	if (s->complained_ms != 0 && now_ms - s->complained_ms < COMPLAIN_MS)
+	if (s->warned_ms != 0 && now_ms - s->warned_ms < WARN_MS)
 		return;
-	s->complained_ms = now_ms;
+	s->warned_ms = now_ms;
 	log_warn("http: %s: the client that takes longest is cut off", what);
 }
 
@@ -116,8 +118,8 @@ static struct http_conn *oldest(const struct link *list, const struct peer *of)
 	return NULL;
 }
 
-/* The longest-idle one.  One that came or was answered just now is not idle yet:
- * its next request may be on the way. */
+/* The longest-idle one.  One that came or was answered just now is not idle
+ * yet: its next request may be on the way. */
 static struct http_conn *find_idle(
     const struct http_conn *newcomer, bool tcp, bool unix_too)
 {
@@ -175,7 +177,7 @@ static size_t tcp_max(const struct http_server *s)
 	return s->max - s->max / RESERVED_PART;
 }
 
-static bool has_room(const struct http_conn *newcomer)
+bool http_capacity_has_place(const struct http_conn *newcomer)
 {
 	const struct http_server *s = newcomer->s;
 
@@ -183,33 +185,19 @@ static bool has_room(const struct http_conn *newcomer)
 	       (newcomer->over_unix || s->shares[TCP].n < tcp_max(s));
 }
 
-static void end(struct http_conn *c, const char *why)
-{
-	if (c->state == CONN_HEAD || c->state == CONN_BODY)
-		http_conn_refuse(c, 503, why);
-	else
-		http_conn_close(c);
-}
-
-/* The longest-idle one goes, or else the longest unfinished one; of TCP's own if
- * that has its share, of a user's own if he has most. */
-static bool make_room(const struct http_conn *newcomer)
+/* The longest-idle one goes, or else the longest unfinished one; of TCP's own
+ * if that has its share, of a user's own if that user has most. */
+struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
 {
 	struct http_server *s = newcomer->s;
 	bool tcp = !is_hog(newcomer);
 	bool unix_too = newcomer->over_unix || s->shares[TCP].n < tcp_max(s);
-	struct http_conn *c;
+	struct http_conn *c = find_idle(newcomer, tcp, unix_too);
 
-	if (has_room(newcomer))
-		return true;
-	c = find_idle(newcomer, tcp, unix_too);
-	if (c == NULL) {
-		c = find_unfinished(newcomer, tcp, unix_too);
-		complain(s, "more than maxConnections clients, none is idle");
-	}
 	if (c != NULL)
-		end(c, "too many connections");
-	return c != NULL;
+		return c;
+	warn_full(s, "more than maxConnections clients, none is idle");
+	return find_unfinished(newcomer, tcp, unix_too);
 }
 
 /* Newcomers wait in the kernel while those that wait here, or the handshakes
@@ -226,7 +214,7 @@ static void hold_listeners(struct http_server *s)
 			    full || (from->tls != NULL && s->no_handshakes));
 }
 
-static void end_surplus(struct http_conn *c)
+void http_capacity_admit(struct http_conn *c)
 {
 	if (!c->surplus)
 		return;
@@ -236,40 +224,24 @@ static void end_surplus(struct http_conn *c)
 	hold_listeners(c->s);
 }
 
-bool http_room_make(struct http_conn *c)
-{
-	if (!make_room(c))
-		return false;
-	end_surplus(c);
-	return true;
-}
-
-/* Lets one in that waits for room. */
-static bool admit_one(struct share *share)
+static struct http_conn *first_waiting(const struct share *share)
 {
 	struct http_conn *c;
 	struct link *l;
 
 	for (l = share->unfinished.next; l != &share->unfinished; l = l->next) {
 		c = (struct http_conn *)l;
-		if (c->timer == TIMER_SURPLUS && has_room(c)) {
-			end_surplus(c);
-			http_conn_admit(c);
-			return true;
-		}
+		if (c->timer == TIMER_SURPLUS && http_capacity_has_place(c))
+			return c;
 	}
-	return false;
+	return NULL;
 }
 
-/* Somebody has gone: the first that waits for it comes in. */
-static void on_room(void *arg)
+struct http_conn *http_capacity_next(const struct http_server *s)
 {
-	struct http_server *s = arg;
+	struct http_conn *c = first_waiting(&s->shares[UNIX]);
 
-	while (admit_one(&s->shares[UNIX]))
-		;
-	while (admit_one(&s->shares[TCP]))
-		;
+	return c != NULL ? c : first_waiting(&s->shares[TCP]);
 }
 
 /* --- memory --- */
@@ -288,7 +260,7 @@ static struct http_conn *oldest_heavy(
 	return NULL;
 }
 
-void http_room_weigh(struct http_conn *c, size_t bytes)
+struct http_conn *http_capacity_weigh(struct http_conn *c, size_t bytes)
 {
 	struct http_server *s = c->s;
 	struct http_conn *other;
@@ -296,21 +268,21 @@ void http_room_weigh(struct http_conn *c, size_t bytes)
 	s->weight += bytes;
 	s->weight -= c->weight;
 	c->weight = bytes;
-	while (s->weight > WEIGHT_MAX) {
-		other = oldest_heavy(&s->shares[TCP], c);
-		if (other == NULL)
-			other = oldest_heavy(&s->shares[UNIX], c);
-		if (other == NULL)
-			return;
-		complain(s, "too many large requests at once");
-		end(other, "too many large requests at once");
-	}
+	if (s->weight <= WEIGHT_MAX)
+		return NULL;
+	other = oldest_heavy(&s->shares[TCP], c);
+	if (other == NULL)
+		other = oldest_heavy(&s->shares[UNIX], c);
+	if (other != NULL)
+		warn_full(s, "too many large requests at once");
+	return other;
 }
 
 /* --- TLS handshakes under way --- */
 
-/* The handshake that has waited for its peer for too long, or will be the first
- * to: *left_ms_r.  What has come and we have not read yet is our slowness. */
+/* The handshake that has waited longest for its peer beyond the limit, or will
+ * be the first to, in *left_ms_r.  If bytes wait to be read, it is we who are
+ * slow. */
 static struct http_conn *find_silent(
     const struct http_server *s, int64_t *left_ms_r)
 {
@@ -345,7 +317,7 @@ static void allow_handshakes(void *arg)
 	hold_listeners(s);
 }
 
-void http_room_opening(struct http_conn *c)
+void http_capacity_handshake_begins(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 	int64_t left_ms;
@@ -363,7 +335,7 @@ void http_room_opening(struct http_conn *c)
 	loop_timer_set(s->loop, &s->handshakes, left_ms);
 }
 
-void http_room_opened(struct http_conn *c)
+void http_capacity_handshake_done(struct http_conn *c)
 {
 	if (!c->handshake)
 		return;
@@ -385,46 +357,46 @@ static void forget(struct http_conn *c)
 	c->peer = NULL;
 }
 
-bool http_room_enter(struct http_conn *c)
+struct http_conn *http_capacity_silent(const struct http_server *s)
 {
-	struct http_server *s = c->s;
-	struct share *share = share_of(c);
 	struct http_conn *silent;
 	int64_t left_ms;
 
-	if (c->over_tls && s->n_handshakes >= HANDSHAKES_MAX) {
-		silent = find_silent(s, &left_ms);
-		if (silent != NULL && left_ms <= 0)
-			http_conn_close(silent);
-	}
-	if (c->over_unix)
-		c->peer = peer_get(s, c->uid);
-	c->surplus = !make_room(c);
+	if (s->n_handshakes < HANDSHAKES_MAX)
+		return NULL;
+	silent = find_silent(s, &left_ms);
+	return left_ms <= 0 ? silent : NULL;
+}
+
+bool http_capacity_enter(struct http_conn *c)
+{
+	struct share *share = share_of(c);
+
 	if (!c->surplus) {
 		share->n++;
 		return true;
 	}
-	if (++share->n_surplus > s->surplus_max) {
+	if (++share->n_surplus > c->s->surplus_max) {
 		forget(c);
 		return false;
 	}
-	hold_listeners(s);
+	hold_listeners(c->s);
 	return true;
 }
 
-void http_room_leave(struct http_conn *c)
+void http_capacity_leave(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 
-	http_room_opened(c);
+	http_capacity_handshake_done(c);
 	c->s->weight -= c->weight;
 	forget(c);
 	if (s->shares[TCP].n_surplus + s->shares[UNIX].n_surplus > 0)
-		loop_task_queue(s->loop, &s->room);
+		loop_task_queue(s->loop, &s->place);
 	hold_listeners(s);
 }
 
-void http_room_init(struct http_server *s)
+void http_capacity_init(struct http_server *s)
 {
 	int i;
 
@@ -433,12 +405,10 @@ void http_room_init(struct http_server *s)
 		link_init(&s->shares[i].unfinished);
 	}
 	link_init(&s->busy);
-	loop_task_init(&s->room, on_room, s);
 	loop_timer_init(&s->handshakes, allow_handshakes, s);
 }
 
-void http_room_end(struct http_server *s)
+void http_capacity_end(struct http_server *s)
 {
-	loop_task_cancel(s->loop, &s->room);
 	loop_timer_clear(s->loop, &s->handshakes);
 }

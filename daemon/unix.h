@@ -1,0 +1,23 @@
+/* daemon/unix.h - the Unix socket that the configuration names: its folder,
+ * mode and group. */
+#ifndef UNIX_H
+#define UNIX_H
+
+#include <stdbool.h>
+
+#include "log.h"
+
+struct conf;
+struct user;
+
+/* Makes it with the user's rights; *fd_r: the listening descriptor, -1 if
+ * there is none.  -1 with err set on failure, even if there is one. */
+int unix_open(
+    const struct conf *c, const struct user *u, int *fd_r, char err[ERR_MAX]);
+/* Whether unix_open() would succeed, without opening anything.  *exists_r:
+ * there is a socket already, so probably a daemon that has the ports, too.  0,
+ * or -1 with err set; warn gets what a start would put up with. */
+int unix_check(const struct conf *c, void (*warn)(const char *sentence),
+    bool *exists_r, char err[ERR_MAX]);
+
+#endif
