@@ -385,12 +385,12 @@ def upgrade_from_the_first(old, new):
     moved = SNIPPET.read_text()
     for line, is_noted in (
             ("mail_access_groups = xapsd games", True),
-            ("mail_access_groups = xapsd,xapsd-mail", False),
             ("protocol imap {\n  mail_access_groups = xapsd\n}", True),
             ("protocol lmtp {\n  mail_access_groups = games,xapsd\n}", True),
             ("mail_access_groups = xapsd-mail\n"
              "service imap {\n  extra_groups = xapsd\n}", True),
-            ("mail_access_groups = not-xapsd xapsd-mail", False)):
+            ("mail_access_groups = not-xapsd xapsd-mail", False),
+            ("mail_access_groups = xapsd,xapsd-mail", False)):
         theirs = moved.replace("mail_access_groups = xapsd-mail", line)
         SNIPPET.write_text(theirs)
         said = postinst_once_more()
