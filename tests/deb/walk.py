@@ -266,6 +266,13 @@ def make_newer(deb):
     run("dpkg-deb", "-b", "/tmp/newer", "/tmp/newer.deb")
 
 
+def as_in_the_first(enabled):
+    """xapsd.socket was never on."""
+    enabled.unlink(missing_ok=True)
+    (ROOT / "var/lib/systemd/deb-systemd-helper-enabled/sockets.target.wants"
+     / "xapsd.socket").unlink(missing_ok=True)
+
+
 def other_group(snippet, moved, enabled):
     """Socket and mail processes stay in one group."""
     file = ROOT / "etc/xapsd/xapsd.yaml"
@@ -275,18 +282,19 @@ def other_group(snippet, moved, enabled):
                  "socketMode: 0660"):
         file.write_text(config + line + "\n")
         SNIPPET.write_text(snippet)
-        enabled.unlink(missing_ok=True)
+        as_in_the_first(enabled)
         said = postinst_once_more()
         expect(enabled.is_symlink(), "0.1.0's default is no own socket: " + line)
         expect(SNIPPET.read_text() == moved and "stays off" not in said, said)
     file.write_text(config + "socketGroup: xapsd\nsocketPath: /run/xapsd/x\n")
     SNIPPET.write_text(snippet)
-    enabled.unlink()
+    as_in_the_first(enabled)
     said = postinst_once_more()
     expect("its group stays xapsd" in said and "pushes wait" not in said, said)
     expect(not enabled.is_symlink() and SNIPPET.read_text() == snippet,
            "socket and Dovecot stay as they are")
     file.write_text(config)
+    as_in_the_first(enabled)
     postinst_once_more()
     expect(enabled.is_symlink() and SNIPPET.read_text() == moved, "as before")
 
@@ -295,16 +303,18 @@ def switched_off(enabled):
     service = ROOT / "etc/systemd/system/multi-user.target.wants/xapsd.service"
     target = os.readlink(service)
     service.unlink()
-    enabled.unlink()
+    as_in_the_first(enabled)
     postinst_once_more()
     expect(not service.is_symlink() and not enabled.is_symlink(),
            "what was switched off stays off")
     service.symlink_to(target)
     masked = ROOT / "etc/systemd/system/xapsd.service"
     masked.symlink_to("/dev/null")
+    as_in_the_first(enabled)
     postinst_once_more()
     expect(not enabled.is_symlink(), "what was masked stays off")
     masked.unlink()
+    as_in_the_first(enabled)
     postinst_once_more()
     expect(enabled.is_symlink(), "on again")
 
@@ -405,7 +415,7 @@ def upgrade_from_the_first(old, new):
     SNIPPET.write_text(moved)
     # the unit would serve another socket than the one that is asked for
     enabled = ROOT / "etc/systemd/system/sockets.target.wants/xapsd.socket"
-    enabled.unlink()
+    as_in_the_first(enabled)
     with open(ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
         f.write("socketGroup: vmail\n")
     expect("xapsd.socket stays off" in postinst_once_more(), "it says so")
