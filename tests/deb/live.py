@@ -167,22 +167,43 @@ def prepare():
                    check=True)
 
 
-def upgrade_from_the_first(old, new):
-    say("live: upgrade from 0.1.0")
+def start_with_the_first(old, more=""):
     dpkg(*("old/" + d for d in old.values()))
     walk.configure("-g xapsd -m 640")
+    with open(walk.ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
+        f.write(more)
     run("systemctl", "restart", "xapsd", "dovecot")
     walk.use_it()
+
+
+def remove_all(packages):
+    run("dpkg", "--purge", *packages)
+    shutil.rmtree(walk.ROOT / "etc/xapsd")
+    walk.SNIPPET.unlink()
+
+
+def upgrade_what_is_off(old, new):
+    say("live: upgrade of a 0.1.0 that was switched off")
+    start_with_the_first(old)
+    run("systemctl", "disable", "--now", "xapsd")
+    dpkg(*new.values())
+    for unit in ("xapsd.socket", "xapsd.service"):
+        expect(not active(unit), unit + " stays off")
+        expect(subprocess.run([*walk.ENTER, "systemctl", "-q", "is-enabled",
+                               unit]).returncode, unit + " stays disabled")
+    remove_all(new)
+
+
+def upgrade_from_the_first(old, new, more=""):
+    say("live: upgrade from 0.1.0 " + more.strip())
+    start_with_the_first(old, more)
     with Meanwhile("log-ins during the upgrade", log_in):
         dpkg(*new.values())
     until(lambda: active("xapsd.service"), "xapsd")
     expect_all_runs()
     walk.use_it()
     expect("alice" in run("xapsd", "list"), "the registration stays")
-    # whoever had no old one
-    run("dpkg", "--purge", *new)
-    shutil.rmtree(walk.ROOT / "etc/xapsd")
-    walk.SNIPPET.unlink()
+    remove_all(new)
 
 
 def deliver(numbers):
@@ -313,6 +334,8 @@ def main():
         debs, old = walk.packages("tmp"), walk.packages("tmp/old")
         if old:
             upgrade_from_the_first(old, debs)
+            upgrade_from_the_first(old, debs, "socketGroup: xapsd\n")
+            upgrade_what_is_off(old, debs)
         live(debs)
         say("live: all is well")
     finally:

@@ -252,9 +252,9 @@ def nobody_else_reads(*paths):
                    "group %s cannot read %s" % (groups, path))
 
 
-def postinst_once_more():
+def postinst_once_more(before="0.1.0"):
     return run("env", "DPKG_MAINTSCRIPT_PACKAGE=xapsd",
-               "/var/lib/dpkg/info/xapsd.postinst", "configure", "0.1.0")
+               "/var/lib/dpkg/info/xapsd.postinst", "configure", before)
 
 
 def make_newer(deb):
@@ -264,6 +264,81 @@ def make_newer(deb):
     control.write_text(re.sub(r"^Version: (.*)", r"Version: \1+1",
                               control.read_text(), flags=re.M))
     run("dpkg-deb", "-b", "/tmp/newer", "/tmp/newer.deb")
+
+
+def as_in_the_first(enabled):
+    """xapsd.socket was never on."""
+    enabled.unlink(missing_ok=True)
+    (ROOT / "var/lib/systemd/deb-systemd-helper-enabled/sockets.target.wants"
+     / "xapsd.socket").unlink(missing_ok=True)
+
+
+def other_group(snippet, moved, enabled):
+    """Socket and mail processes stay in one group."""
+    file = ROOT / "etc/xapsd/xapsd.yaml"
+    config = file.read_text()
+    for line in ("socketGroup: xapsd", "SocketGroup: 'xapsd' # Dovecot's",
+                 "socketGroup: xapsd\nsocketPath: /var/run/xapsd/xapsd.sock\n"
+                 "socketMode: 0660"):
+        file.write_text(config + line + "\n")
+        SNIPPET.write_text(snippet)
+        as_in_the_first(enabled)
+        said = postinst_once_more()
+        expect(enabled.is_symlink(), "0.1.0's default is no own socket: " + line)
+        expect(SNIPPET.read_text() == moved and "stays off" not in said, said)
+    file.write_text(config + "socketGroup: xapsd\nsocketPath: /run/xapsd/x\n")
+    SNIPPET.write_text(snippet)
+    as_in_the_first(enabled)
+    said = postinst_once_more()
+    expect("its group stays xapsd" in said and "pushes wait" not in said, said)
+    expect(not enabled.is_symlink() and SNIPPET.read_text() == snippet,
+           "socket and Dovecot stay as they are")
+    file.write_text(config)
+    as_in_the_first(enabled)
+    postinst_once_more()
+    expect(enabled.is_symlink() and SNIPPET.read_text() == moved, "as before")
+
+
+def switched_off(enabled):
+    service = ROOT / "etc/systemd/system/multi-user.target.wants/xapsd.service"
+    target = os.readlink(service)
+    service.unlink()
+    as_in_the_first(enabled)
+    postinst_once_more()
+    expect(not service.is_symlink() and not enabled.is_symlink(),
+           "what was switched off stays off")
+    service.symlink_to(target)
+    masked = ROOT / "etc/systemd/system/xapsd.service"
+    masked.symlink_to("/dev/null")
+    as_in_the_first(enabled)
+    postinst_once_more()
+    expect(not enabled.is_symlink(), "what was masked stays off")
+    masked.unlink()
+    as_in_the_first(enabled)
+    postinst_once_more()
+    expect(enabled.is_symlink(), "on again")
+
+
+def after_a_purge(snippet, moved, key):
+    """A new installation finds the files of 0.1.0, and one of no use."""
+    for before in "", "0.2.0":
+        run("chown", "root:xapsd", key)
+        run("chmod", "640", key)
+        SNIPPET.write_text(snippet)
+        run("chown", "root:root", "/etc/xapsd/xapsd.yaml")
+        run("chmod", "600", "/etc/xapsd/xapsd.yaml")
+        postinst_once_more(before)
+        expect(attributes(key) == "xapsd:xapsd 600", attributes(key))
+        expect(SNIPPET.read_text() == moved, "the shipped line is moved")
+        expect(attributes("/etc/xapsd/xapsd.yaml") == "xapsd:xapsd 600",
+               "the configuration that dpkg restored can be read")
+    run("chown", "root:root", "/etc/xapsd/xapsd.yaml")
+    run("chmod", "644", "/etc/xapsd/xapsd.yaml")
+    postinst_once_more("0.2.0")
+    expect(attributes("/etc/xapsd/xapsd.yaml") == "root:root 644",
+           "what xapsd can read stays as it is")
+    run("chown", "xapsd:xapsd", "/etc/xapsd/xapsd.yaml")
+    run("chmod", "600", "/etc/xapsd/xapsd.yaml")
 
 
 def upgrade_from_the_first(old, new):
@@ -318,8 +393,14 @@ def upgrade_from_the_first(old, new):
 
     say("upgrade from 0.1.0, set up in another way")
     moved = SNIPPET.read_text()
-    for line, is_noted in (("mail_access_groups = xapsd games", True),
-                           ("mail_access_groups = xapsd,xapsd-mail", False)):
+    for line, is_noted in (
+            ("mail_access_groups = xapsd games", True),
+            ("protocol imap {\n  mail_access_groups = xapsd\n}", True),
+            ("protocol lmtp {\n  mail_access_groups = games,xapsd\n}", True),
+            ("mail_access_groups = xapsd-mail\n"
+             "service imap {\n  extra_groups = xapsd\n}", True),
+            ("mail_access_groups = not-xapsd xapsd-mail", False),
+            ("mail_access_groups = xapsd,xapsd-mail", False)):
         theirs = moved.replace("mail_access_groups = xapsd-mail", line)
         SNIPPET.write_text(theirs)
         said = postinst_once_more()
@@ -334,11 +415,15 @@ def upgrade_from_the_first(old, new):
     SNIPPET.write_text(moved)
     # the unit would serve another socket than the one that is asked for
     enabled = ROOT / "etc/systemd/system/sockets.target.wants/xapsd.socket"
-    enabled.unlink()
+    as_in_the_first(enabled)
     with open(ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
         f.write("socketGroup: vmail\n")
     expect("xapsd.socket stays off" in postinst_once_more(), "it says so")
     expect(not enabled.is_symlink(), "a socket of one's own stays in use")
+    (ROOT / "etc/xapsd/xapsd.yaml").write_text(config)
+    other_group(snippet, moved, enabled)
+    switched_off(enabled)
+    after_a_purge(snippet, moved, key)
 
     daemon.stop()
     unconfigure()

@@ -424,6 +424,159 @@ def test_a_link_above_ours_is_fine(router):
     assert stat.S_IMODE(router.run.stat().st_mode) == 0o755
 
 
+def given(calls):
+    """The files that become xapsd's."""
+    return {os.path.normpath(os.path.join(c[4], c[3])) for c in calls
+            if c[:3] == ["chown", "-h", "xapsd:xapsd"]}
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_in_folders(router):
+    """Wherever below /etc/xapsd; a certificate without its key is no secret."""
+    keys = router.etc / "keys/of/apple"
+    keys.mkdir(parents=True, mode=0o700)
+    (router.etc / "keys").chmod(0o700)
+    for name in ("k.p8", "tls.key", "tls.pem", "ca.pem", "else"):
+        (keys / name).touch(0o640)
+    _, calls = router.call({
+        "keyFileP8": keys / "k.p8", "tlsKeyfile": "%s//tls.key" % keys,
+        "tlsCertfile": keys / "tls.pem", "apnsCaFile": keys / "ca.pem"})
+    assert given(calls) == {str(keys / "k.p8"), str(keys / "tls.key")}
+    assert [mode(keys / n) for n in ("k.p8", "tls.key", "tls.pem", "ca.pem",
+                                     "else")] == [
+        0o600, 0o600, 0o644, 0o644, 0o640]
+    for folder in (keys, keys.parent, keys.parent.parent):
+        assert ["chown", "root:xapsd", str(folder)] in calls
+        assert mode(folder) == 0o750
+
+
+def test_certificate_and_key_in_one_file(router):
+    pem = router.etc / "both.pem"
+    pem.touch(0o644)
+    _, calls = router.call({"tlsCertfile": "both.pem", "tlsKeyfile": pem})
+    assert given(calls) == {str(pem)} and mode(pem) == 0o600
+
+
+def test_secrets_are_not_sought_behind_links(router):
+    outside = router.folder / "outside"
+    outside.mkdir(0o755)
+    for name in ("k.p8", "tls.pem"):
+        (outside / name).touch(0o640)
+    (router.etc / "keys").symlink_to(outside)
+    (router.etc / "tls.pem").symlink_to(outside / "tls.pem")
+    status, calls = router.call({"keyFileP8": router.etc / "keys/k.p8",
+                                 "tlsCertfile": "tls.pem"})
+    assert status == 0 and given(calls) == set() and logged(calls) == []
+    assert mode(outside) == 0o755
+    assert mode(outside / "k.p8") == mode(outside / "tls.pem") == 0o640
+
+
+def test_where_xapsd_writes_no_mode_is_set(router):
+    """It could lay a link there in the moment between."""
+    keys = router.etc / "keys"
+    keys.mkdir()
+    for name in ("k.p8", "tls.pem"):
+        (keys / name).touch(0o640)
+    os.chown(keys, 7623, 7623)
+    _, calls = router.call({"keyFileP8": keys / "k.p8",
+                            "tlsCertfile": keys / "tls.pem"})
+    assert given(calls) == {str(keys / "k.p8")}
+    assert mode(keys / "k.p8") == mode(keys / "tls.pem") == 0o640
+    assert ["chown", "root:xapsd", str(keys)] not in calls
+
+
+def test_the_jail_holds_what_links_lead_to(router):
+    """As acme.sh and certbot lay them: relative, absolute, one after another."""
+    acme, ssl, usb = (router.folder / n for n in ("acme", "ssl", "usb"))
+    for folder in (acme, ssl, usb, acme / "archive"):
+        folder.mkdir()
+    (acme / "archive/full.cer").touch()
+    (acme / "live.cer").symlink_to("archive/full.cer")
+    (ssl / "a.crt").symlink_to("../acme/live.cer")
+    (ssl / "a.key").touch()
+    (usb / "k.p8").touch()
+    (router.etc / "k.p8").symlink_to(usb / "k.p8")
+    (router.etc / "loop.pem").symlink_to("loop.pem")
+    (router.etc / "in.pem").symlink_to("db/x")
+    status, calls = router.call({
+        "tlsCertfile": ssl / "a.crt", "tlsKeyfile": ssl / "a.key",
+        "keyFileP8": "k.p8", "apnsCaFile": "loop.pem",
+        "certificateFilePem": "in.pem"})
+    assert status == 0 and logged(calls) == []
+    mounts = [c[1:] for c in calls if c[0] == "mount_ro"]
+    assert mounts[0] == [str(router.etc), str(router.conf)]
+    assert sorted(mounts[1:]) == sorted(
+        [str(f)] for f in (acme, ssl, usb, acme / "archive"))
+
+
+def test_a_folder_with_spaces_behind_a_link(router):
+    odd = router.folder / "my disk"
+    odd.mkdir()
+    (odd / "k.p8").touch()
+    (router.etc / "k.p8").symlink_to(odd / "k.p8")
+    status, calls = router.call({"keyFileP8": "k.p8"})
+    assert status == 0
+    assert [c[1:] for c in calls if c[0] == "mount_ro"] == [
+        [str(router.etc), str(router.conf)]]
+    assert "'%s': a folder's name must not hold spaces" % odd in str(
+        logged(calls)).replace('\\', "")
+
+
+def test_two_slashes_are_one(router):
+    status, calls = router.call({
+        "databaseFile": "%s//db///database.json" % router.etc,
+        "socketPath": "%s//xapsd.sock" % router.run,
+        "keyFileP8": "/mnt//keys/k.p8"})
+    assert status == 0 and logged(calls) == []
+    said = router.conf.read_text()
+    assert "//" not in said
+    assert "databaseFile: '%s/db/database.json'" % router.etc in said
+    assert "keyFileP8: '/mnt/keys/k.p8'" in said
+
+
+@pytest.mark.parametrize("option", ["databaseFile", "socketPath"])
+@pytest.mark.parametrize("slash", ["/", "//"])
+def test_roots_own_folder_stays_roots(router, option, slash):
+    status, calls = router.call({option: "%s%sx" % (router.etc, slash)})
+    assert status == 1 and instance(calls) == []
+    assert one_error(calls) == (
+        "option %s: '%s/x': %s itself is root's, name a folder in it: "
+        "%s/db/x" % (option, router.etc, router.etc, router.etc))
+
+
+@pytest.mark.parametrize("where", ["db", "run", "disk", "db/sub"])
+def test_a_file_in_the_place_of_a_folder(router, where):
+    place = {"run": router.run, "disk": router.folder / "disk"}.get(
+        where, router.etc / "db")
+    place.write_text("mine")
+    folder = router.etc / where if where == "db/sub" else place
+    status, calls = router.call(
+        {} if where == "run" else {"databaseFile": folder / "d.json"})
+    assert status == 1 and instance(calls) == []
+    assert one_error(calls) == "cannot make the folder %s: %s" % (
+        folder, "Not a directory" if where == "db/sub"
+        else "there is a file of that name")
+    assert place.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["mkdir", "chmod"])
+def test_flash_that_is_read_only(router, command):
+    if command == "chmod":
+        (router.etc / "db").mkdir()
+    with open(router.init, "a") as f:
+        f.write('%s() { case $PWD/$* in *%s*) ;; *) command %s "$@"; return; '
+                "esac; echo '%s: Read-only file system' >&2; return 1; }\n"
+                % (command, router.etc, command, command))
+    status, calls = router.call({})
+    assert status == 1 and instance(calls) == []
+    errors = [t for level, t in logged(calls) if level == "err"]
+    assert "Read-only file system" in errors[-1]
+    assert not [e for e in errors if "there is a link" in e]
+
+
 def test_secrets_become_the_users_alone(router):
     for name in ("key.p8", "pass", "server.pem", "server.key", "else"):
         (router.etc / name).touch(0o644)
@@ -436,9 +589,7 @@ def test_secrets_become_the_users_alone(router):
         "certificateFilePem": "aps.pem", "tlsCertfile": "server.pem",
         "tlsKeyfile": "server.key", "httpPasswordFile": outside / "http"})
     secret = {str(router.etc / n) for n in ("key.p8", "pass", "server.key")}
-    assert {c[-1] for c in calls if c[:2] == ["chown", "xapsd:xapsd"]
-            and c[-1].startswith(str(router.etc) + "/") and len(c) == 3
-            } == secret
+    assert given(calls) == secret
     for path in router.etc.iterdir():
         if path.is_file() and not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) == (
