@@ -31,11 +31,15 @@ SRCS = log.c mem.c buf.c text.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/resolve.c cred.c \
-	store.c store/reg.c store/owner.c store/topic.c store/limit.c \
-	store/load.c store/scan.c store/kind.c store/file.c store/go.c \
-	store/view.c http.c http/parse.c http/capacity.c apns.c apns/backoff.c \
-	push.c push/answer.c push/trial.c push/save.c push/hashes.c \
-	api.c api/guard.c api/body.c api/dovecot.c api/line.c api/status.c api/admin.c \
+	store.c store/box.c store/reg.c store/line.c store/table.c \
+	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
+	store/load.c store/go.c store/open.c store/view.c \
+	http.c http/parse.c http/capacity.c \
+	apns.c apns/headers.c apns/reason.c apns/backoff.c \
+	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
+	push/hashes.c commit.c \
+	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
+	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
@@ -155,9 +159,12 @@ check-deb: deb
 
 # --- tests: each installs the Debian packages that it lacks ---
 
-.PHONY: check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
-check:
+.PHONY: deps check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
+# What building and `make check` need.
+deps:
 	@sh tests/deps.sh build check
+
+check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
 
 # Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
@@ -273,6 +280,7 @@ help:
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
 	@echo 'make release      such files for other machines too, dist/'
+	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'

@@ -1,152 +1,16 @@
-/* api.c - what Dovecot asks: decode, validate, answer. */
+/* api.c - routes and access, and the parts of api together. */
 #include "api/int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <time.h>
 
 #include "conf.h"
 #include "cred.h"
 #include "mem.h"
 #include "text.h"
 
-void api_reply_text(struct http_conn *conn, int status, const char *text)
-{
-	char line[ERR_MAX + 2];
-	int n = snprintf(line, sizeof(line), "%s\n", text);
-
-	http_reply(conn, status, TEXT, NULL, line,
-	    n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
-}
-
-/* --- answers that wait for the disk --- */
-
-/* Pauses after the disk refused. */
-#define RETRY_MIN_MS 1000
-#define RETRY_MAX_MS (5 * 60 * 1000)
-
-static void reply_waiter(struct api *a, const struct waiter *w)
-{
-	const char *topic = cred_topic(a->cred);
-	char line[CRED_TOPIC_MAX + 4];
-
-	switch (w->kind) {
-	case WAIT_TOPIC:
-		http_reply(w->conn, 200, TEXT, NULL, topic, strlen(topic));
-		break;
-	case WAIT_LINE:
-		snprintf(line, sizeof(line), "OK %s", topic);
-		http_reply_line(w->conn, line);
-		break;
-	case WAIT_JSON:
-		http_reply(w->conn, 200, JSON, NULL, w->text, strlen(w->text));
-		break;
-	}
-}
-
-static void reply_disk_failed(const struct waiter *w, const char *err)
-{
-	char text[ERR_MAX + 64];
-
-	snprintf(text, sizeof(text), "%s%s; the %s is kept in memory only",
-	    w->kind == WAIT_LINE ? "ERROR " : "", err,
-	    w->kind == WAIT_JSON ? "change" : "registration");
-	if (w->kind == WAIT_LINE)
-		http_reply_line(w->conn, text);
-	else
-		api_reply_text(w->conn, 503, text);
-}
-
-void api_reply_durable(
-    struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text)
-{
-	const struct waiter w = { conn, kind, text };
-
-	if (!store_is_dirty(a->store)) {
-		reply_waiter(a, &w);
-		free(text);
-		return;
-	}
-	if (a->n_waiting == a->waiting_cap) {
-		a->waiting_cap = a->waiting_cap ? a->waiting_cap * 2 : 8;
-		a->waiting =
-		    xrealloc(a->waiting, a->waiting_cap * sizeof(*a->waiting));
-	}
-	a->waiting[a->n_waiting++] = w;
-	loop_task_queue(a->loop, &a->commit);
-}
-
-void api_reply_registered(struct api *a, struct http_conn *conn,
-    enum waiter_kind kind, const struct reg *r)
-{
-	const struct waiter w = { conn, kind, NULL };
-
-	if (store_is_durable(a->store, r))
-		reply_waiter(a, &w);
-	else
-		api_reply_durable(a, conn, kind, NULL);
-}
-
-/* What is not on disk is tried again as long as there is such. */
-static void set_retry(struct api *a, bool failed)
-{
-	if (!failed) {
-		loop_timer_clear(a->loop, &a->retry);
-		a->retry_ms = 0;
-	} else if (!loop_timer_is_set(&a->retry)) {
-		a->retry_ms = a->retry_ms * 2;
-		if (a->retry_ms < RETRY_MIN_MS)
-			a->retry_ms = RETRY_MIN_MS;
-		if (a->retry_ms > RETRY_MAX_MS)
-			a->retry_ms = RETRY_MAX_MS;
-		loop_timer_set(a->loop, &a->retry, a->retry_ms);
-	}
-}
-
-void api_sync(struct api *a)
-{
-	char err[ERR_MAX];
-	size_t i;
-	int rc = store_sync(a->store, err);
-
-	if (rc < 0 && !a->store_failed)
-		log_error("%s", err);
-	if (rc == 0 && a->store_failed)
-		log_info("store: registrations are on disk again");
-	a->store_failed = rc < 0;
-	set_retry(a, rc < 0);
-	for (i = 0; i < a->n_waiting; i++) {
-		if (rc == 0)
-			reply_waiter(a, &a->waiting[i]);
-		else
-			reply_disk_failed(&a->waiting[i], err);
-		free(a->waiting[i].text);
-	}
-	a->n_waiting = 0;
-}
-
-static void on_commit(void *arg)
-{
-	api_sync(arg);
-}
-
-static void on_held(void *arg)
-{
-	struct api *a = arg;
-
-	store_release(a->store);
-}
-
-static void on_dirty(void *arg)
-{
-	struct api *a = arg;
-
-	loop_task_queue(a->loop, &a->commit);
-}
-
-/* --- who may ask what --- */
+/* --- routes --- */
 
 enum method {
 	M_GET = 1,
@@ -165,16 +29,16 @@ static const struct {
 };
 
 enum route_flag {
-	R_JSON = 1,  /* the body is decoded first */
-	R_CRED = 2,  /* of no use without credentials */
+	R_JSON = 1,  /* the body is JSON */
+	R_CRED = 2,  /* needs credentials for Apple */
 	R_OPEN = 4,  /* without authentication */
-	R_ADMIN = 8, /* for the command line: not there over TCP */
+	R_ADMIN = 8, /* for the command line: 404 over TCP */
 };
 
 static const struct route {
 	const char *path;
 	unsigned methods, flags;
-	void (*handle)(struct ask *q, struct http_conn *conn);
+	void (*handle)(struct api_request *rq, struct http_conn *conn);
 } routes[] = {
 	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
 	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
@@ -189,7 +53,7 @@ static const struct route {
 	{ "/admin/push", M_POST, R_ADMIN | R_JSON, api_handle_push },
 };
 
-/* The header line of a 405. */
+/* A 405's header line. */
 static const char *allow(unsigned bits)
 {
 	return bits & M_GET   ? "Allow: GET, HEAD\r\n"
@@ -224,59 +88,61 @@ static unsigned method_bits(const struct http_str *method)
 	return 0;
 }
 
-static void serve(struct ask *q, const struct route *r, struct http_conn *conn)
+static void call_handler(
+    struct api_request *rq, const struct route *r, struct http_conn *conn)
 {
-	if (r->flags & R_CRED && cred_kind(q->api->cred) == CRED_NONE)
-		api_reply_text(conn, 503, push_trouble(q->api->queue));
-	else if (r->flags & R_JSON && api_ask_parse(q) < 0)
-		api_reply_text(conn, 400, q->err);
+	if (r->flags & R_CRED && cred_kind(rq->api->cred) == CRED_NONE)
+		api_reply_text(conn, 503, push_trouble(rq->api->queue));
+	else if (r->flags & R_JSON && api_body_parse(rq) < 0)
+		api_reply_text(conn, 400, rq->err);
 	else
-		r->handle(q, conn);
-	if (q->err[0] != '\0')
-		q->api->counters.refused++;
+		r->handle(rq, conn);
+	if (rq->err[0] != '\0')
+		rq->api->counters.refused++;
 }
 
-/* 0, or the answer's status, with q->err set if it is not 401. */
-static int refusal(struct ask *q, const struct route *r)
+/* Returns 0 if the request is allowed, else the status of the answer, with rq->err
+ * set if it is not 401. */
+static int refusal(struct api_request *rq, const struct route *r)
 {
-	if (api_is_foreign(q->api, q->req, q->err))
+	if (api_is_foreign(rq->api, rq->req, rq->err))
 		return 403;
 	if ((r == NULL || !(r->flags & R_OPEN)) &&
-	    !api_is_authorized(q->api, q->req)) {
-		api_say_wrong_password(q->api, q->req);
+	    !api_is_authorized(rq->api, rq->req)) {
+		api_log_wrong_password(rq->api, rq->req);
 		return 401;
 	}
-	if (r == NULL || !(r->flags & R_ADMIN) || api_is_admin(q->req))
+	if (r == NULL || !(r->flags & R_ADMIN) || api_is_admin(rq->req))
 		return 0;
-	api_say_not_admin(q->req, q->err);
+	api_explain_admin_only(rq->req, rq->err);
 	return 403;
 }
 
 void api_handle(
     struct http_conn *conn, const struct http_request *req, void *arg)
 {
-	struct ask q = { .api = arg, .req = req };
+	struct api_request rq = { .api = arg, .req = req };
 	const struct route *r = find_route(req);
-	int status = refusal(&q, r);
+	int status = refusal(&rq, r);
 
 	if (status != 0)
-		q.api->counters.denied++;
+		rq.api->counters.denied++;
 	if (status == 401)
 		http_reply(conn, 401, TEXT,
 		    "WWW-Authenticate: Basic realm=\"xapsd\"\r\n",
 		    "wrong or missing user and password\n", 35);
 	else if (status != 0)
-		api_reply_text(conn, status, q.err);
+		api_reply_text(conn, status, rq.err);
 	else if (r == NULL)
 		api_reply_text(conn, 404, "no such path");
 	else if ((method_bits(&req->method) & r->methods) == 0)
 		http_reply(
 		    conn, 405, TEXT, allow(r->methods), "wrong method\n", 13);
 	else
-		serve(&q, r, conn);
+		call_handler(&rq, r, conn);
 }
 
-/* --- the owner's --- */
+/* --- for the owner --- */
 
 static char *basic_authorization(const char *user, const char *password)
 {
@@ -317,24 +183,22 @@ void api_set_password(struct api *a)
 }
 
 struct api *api_new(struct loop *l, const struct conf *conf,
-    struct store *store, struct push_queue *queue, const struct cred *cred)
+    struct store *store, struct commit *commit, struct push_queue *queue,
+    const struct cred *cred)
 {
 	struct api *a = xcalloc(1, sizeof(*a));
 
 	a->loop = l;
 	a->conf = conf;
 	a->store = store;
+	a->commit = commit;
 	a->queue = queue;
 	a->cred = cred;
 	a->started_ms = loop_now_ms(l);
-	/* All names of one request: its body's size and a NUL each, with owner
-	 * and canonical name. */
+	/* All names in a body, and a NUL for each mailbox, owner and canonical
+	 * name. */
 	buf_init(&a->names, HTTP_BODY_MAX + 3 * REG_MAILBOXES_MAX);
-	buf_init(&a->out, 64 * 1024); /* our own words: /metrics has 8 KiB */
-	loop_task_init(&a->commit, on_commit, a);
-	loop_timer_init(&a->retry, on_commit, a);
-	loop_timer_init(&a->hold, on_held, a);
-	store_on_dirty(store, on_dirty, a);
+	buf_init(&a->out, 64 * 1024); /* /metrics has 8 KiB */
 	store_set_topic(store, cred_topic(cred));
 	api_set_password(a);
 	return a;
@@ -349,13 +213,8 @@ void api_free(struct api *a)
 {
 	if (a == NULL)
 		return;
-	store_on_dirty(a->store, NULL, NULL);
-	loop_task_cancel(a->loop, &a->commit);
-	loop_timer_clear(a->loop, &a->retry);
-	loop_timer_clear(a->loop, &a->hold);
 	wipe_password(a);
-	api_tests_free(a);
-	free(a->waiting);
+	api_trials_free(a);
 	free(a->toks);
 	buf_free(&a->names);
 	buf_free(&a->out);

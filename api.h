@@ -7,38 +7,36 @@
 #include "http.h"
 
 struct api;
+struct commit;
 struct conf;
 struct cred;
 struct loop;
 struct push_queue;
 struct store;
 
-/* Everything is borrowed.  Takes the store's on_dirty: what is queued there is
- * synced once after the events at hand, whoever queued it. */
+/* Everything is borrowed. */
 struct api *api_new(struct loop *l, const struct conf *conf,
-    struct store *store, struct push_queue *queue, const struct cred *cred);
-/* Replies that wait for the disk are lost: quiesce before. */
+    struct store *store, struct commit *commit, struct push_queue *queue,
+    const struct cred *cred);
+/* No reply may wait for the disk any more: call commit_sync() before. */
 void api_free(struct api *a);
 
-/* The http_server's handler; arg is the struct api. */
+/* Handles a request to the http_server; arg is the struct api. */
 void api_handle(
     struct http_conn *conn, const struct http_request *req, void *arg);
 
-/* The same for its lines. */
+/* Handles a line of the first-generation plugin. */
 void api_handle_line(
     struct http_conn *conn, const struct http_line *line, void *arg);
-/* Goes on with other credentials. */
+/* Continues with other credentials. */
 void api_set_cred(struct api *a, const struct cred *cred);
 /* For the count of clients in the status; may be NULL. */
 void api_set_server(struct api *a, const struct http_server *server);
 
-/* User and password were changed in the configuration. */
+/* Takes user and password from the configuration, after it was read again. */
 void api_set_password(struct api *a);
 
 /* Logs the status (SIGUSR1). */
 void api_log_status(struct api *a);
-
-/* Writes what is queued in the store and answers who waits for it. */
-void api_sync(struct api *a);
 
 #endif

@@ -1,19 +1,16 @@
-/* apns.c - Apple's connection: request headers, reconnect, back-off. */
+/* apns.c - the connection to Apple: requests, timeouts, reconnecting. */
 #include "apns.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "apns/headers.h"
 #include "buf.h"
-#include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "h2.h"
 #include "io.h"
-#include "json.h"
 #include "loop.h"
 #include "mem.h"
 #include "tls.h"
@@ -21,84 +18,80 @@
 /* APNs allows 1,000 concurrent streams; more would only wait there. */
 #define STREAMS_MAX 1000
 
-/* Handed to the socket's buffer at once; the rest waits in the engine, whose own
- * ceiling notices a server that reads nothing. */
+/* Bytes in the socket's buffer; the rest waits in h2, whose own ceiling notices a
+ * server that does not read. */
 #define OUT_STEP (64 * 1024)
 
 #define IDLE_PING_MS (10 * 60 * 1000)
-/* APNs answers within 100 ms: after OVERDUE_MS without an answer a PING asks
- * whether the peer lives, after PONG_MS more it does not.  Both are at most a
+/* APNs answers within 100 ms: after OVERDUE_MS without an answer we send a PING,
+ * and after PONG_MS more without one we give the connection up.  Both are at most a
  * third of pushTimeout, which is also the limit for opening a connection (TCP,
  * TLS and the first SETTINGS together). */
 #define OVERDUE_MS 5000
 #define PONG_MS 10000
 
-/* One address may not use up the time when others wait for their turn. */
+/* Time for one address while others have not been tried yet. */
 #define OPENING_MS 5000
 
-/* An address that has taken TCP is not overtaken for so long. */
+/* After TCP has connected the next address is not tried for so long. */
 #define HOPEFUL_MS 1000
 
-/* Not worth a number in the log. */
+/* A shorter wait is logged as "at once". */
 #define SOON_MS 100
 
-/* SETTINGS and no more, so often in a row: other addresses may do better. */
+/* After so many connections in a row that gave only SETTINGS another address is
+ * preferred. */
 #define USELESS_MAX 4
 
-/* A connection that lived so long was a good one, answers or not. */
+/* A connection that lasted so long does not count as a failure. */
 #define GOOD_MS 60000
 
 #define PRODUCTION_HOST "api.push.apple.com"
 #define SANDBOX_HOST "api.sandbox.push.apple.com"
 #define DEFAULT_PORT 443
 
-#define PATH_PREFIX "/3/device/"
-#define TOKEN_MAX 200 /* digits */
-
-#define N_HEADERS 10
-
-/* Digits taken of Retry-After: more mean the same. */
+/* Larger values of Retry-After make no difference. */
 #define RETRY_AFTER_MAX 999999999
 
-enum conn_state {
-	CONN_OPENING,  /* TCP, TLS */
-	CONN_SETTINGS, /* waiting for the server's first */
-	CONN_UP,
-	CONN_DRAINING, /* GOAWAY: only answers come */
-	CONN_CLOSED,
+enum apns_conn_state {
+	APNS_CONN_OPENING,  /* TCP, TLS */
+	APNS_CONN_SETTINGS, /* waiting for the server's SETTINGS */
+	APNS_CONN_UP,
+	APNS_CONN_DRAINING, /* no more requests; waits for answers */
+	APNS_CONN_CLOSED,
 };
 
-static const char *const conn_names[] = {
-	[CONN_OPENING] = "opening",
-	[CONN_SETTINGS] = "settings",
-	[CONN_UP] = "up",
-	[CONN_DRAINING] = "draining",
-	[CONN_CLOSED] = "closed",
+static const char *const state_names[] = {
+	[APNS_CONN_OPENING] = "opening",
+	[APNS_CONN_SETTINGS] = "settings",
+	[APNS_CONN_UP] = "up",
+	[APNS_CONN_DRAINING] = "draining",
+	[APNS_CONN_CLOSED] = "closed",
 };
 
-/* A request under way, in its connection's order of sending. */
-struct req {
-	struct req *prev, *next;
-	struct conn *conn;
+/* A request under way; a connection has them in order of sending. */
+struct apns_request {
+	struct apns_request *prev, *next;
+	struct apns_conn *conn;
 	void *owner;
 	uint32_t id;
 	int64_t sent_ms;
 	int64_t retry_after_s;
 };
 
-struct conn {
+struct apns_conn {
 	struct apns *a;
-	struct conn *next; /* among the opening or the draining ones */
+	struct apns_conn *next; /* in apns.opening or apns.draining */
 	struct io_addr addr;
 	struct io *io;
 	struct h2 *h2;
-	enum conn_state state; /* changed only by conn_to() */
-	struct req *first, *last;
+	enum apns_conn_state state; /* changed only by apns_conn_set_state() */
+	struct apns_request *first, *last;
 	struct loop_timer timer;
 	struct loop_task flush;
 	int64_t opened_ms, heard_ms;
-	int64_t asked_ms; /* when the last PING went out */
-	int64_t full_ms;  /* since when there is no room; 0: there is */
+	int64_t ping_sent_ms;
+	int64_t full_ms; /* since when no request can be sent; 0: one can */
 	bool answered;
 };
 
@@ -111,47 +104,38 @@ struct apns {
 	const char *host;
 	int port;
 	struct io_dialer *dialer;
-	struct conn *opening; /* to several addresses, the youngest first */
-	struct conn *cur;     /* up */
-	struct conn *draining;
-	/* the failure of this round that got furthest */
-	char *why;
-	int why_stage;
+	struct apns_conn *opening; /* by address, latest first */
+	struct apns_conn *cur;	   /* up */
+	struct apns_conn *draining;
+	/* of this round's failed attempts the one that got furthest */
+	char *reason;
+	int reason_stage;
 	struct loop_timer redial;
-	unsigned failures; /* connections in a row that were no use */
-	bool had_room;	   /* when the owner last looked */
-	bool undated;	   /* no apns-expiration */
-	struct req *free_reqs;
+	unsigned failures;  /* useless connections in a row */
+	bool had_capacity;  /* at the last check */
+	bool no_expiration; /* leave out apns-expiration */
+	struct apns_request *free_requests;
 	char *last_error;
 	uint64_t connections, resumed;
-	/* what every request repeats */
-	struct hpack_header headers[N_HEADERS];
-	struct hpack_header *h_path, *h_auth, *h_length, *h_expiration;
-	size_t n_headers;
-	char authority[300];
-	char path[sizeof(PATH_PREFIX) + TOKEN_MAX];
-	char length[24], expiration[24];
-	size_t body_len;   /* what is written in length */
-	int64_t expires_s; /* and in expiration; -1: nothing yet */
-	char priority[8];
+	struct apns_headers headers;
 };
 
-static void conn_to(struct conn *c, enum conn_state to)
+static void apns_conn_set_state(struct apns_conn *c, enum apns_conn_state to)
 {
-	log_debug(
-	    "apns: connection: %s -> %s", conn_names[c->state], conn_names[to]);
+	log_debug("apns: connection: %s -> %s", state_names[c->state],
+	    state_names[to]);
 	c->state = to;
 }
 
 /* --- requests --- */
 
-static struct req *req_new(struct conn *c, void *owner)
+static struct apns_request *request_new(struct apns_conn *c, void *owner)
 {
 	struct apns *a = c->a;
-	struct req *r = a->free_reqs;
+	struct apns_request *r = a->free_requests;
 
 	if (r != NULL)
-		a->free_reqs = r->next;
+		a->free_requests = r->next;
 	else
 		r = xmalloc(sizeof(*r));
 	r->conn = c;
@@ -165,64 +149,40 @@ static struct req *req_new(struct conn *c, void *owner)
 	return r;
 }
 
-static void req_done(struct req *r)
+static void request_free(struct apns_request *r)
 {
-	struct conn *c = r->conn;
+	struct apns_conn *c = r->conn;
 
 	*(r->prev != NULL ? &r->prev->next : &c->first) = r->next;
 	*(r->next != NULL ? &r->next->prev : &c->last) = r->prev;
-	r->next = c->a->free_reqs;
-	c->a->free_reqs = r;
+	r->next = c->a->free_requests;
+	c->a->free_requests = r;
 }
 
-static void tell_answer(struct req *r, const struct apns_answer *answer)
+static void request_end(
+    struct apns_request *r, const struct apns_answer *answer)
 {
 	struct apns *a = r->conn->a;
 	void *owner = r->owner;
 
-	req_done(r);
+	request_free(r);
 	a->ops->answer(a->arg, owner, answer);
 }
 
-/* Apple's error bodies have two members; a few more may come one day. */
-#define BODY_TOKENS 32
-
-void apns_read_body(
-    struct apns_answer *an, const unsigned char *body, size_t len)
-{
-	struct json_tok toks[BODY_TOKENS];
-	struct json_err jerr;
-	struct json j = { (const char *)body, len, toks };
-	const struct json_tok *t;
-	int n;
-
-	if (len == 0)
-		return;
-	n = json_parse(j.text, len, toks, BODY_TOKENS, &jerr);
-	if (n < 1 || toks[0].type != JSON_OBJECT)
-		return;
-	t = json_get(&j, toks, "reason");
-	if (t == NULL || json_string(&j, t, an->reason, sizeof(an->reason)) < 0)
-		an->reason[0] = '\0';
-	t = json_get(&j, toks, "timestamp");
-	if (t != NULL)
-		json_int(&j, t, &an->timestamp_ms);
-}
-
-/* --- the engine's callbacks --- */
+/* --- callbacks of h2 --- */
 
 static void on_header(void *arg, void *owner, const char *name, size_t name_len,
     const char *value, size_t value_len)
 {
 	static const char want[] = "retry-after";
-	struct req *r = owner;
+	struct apns_request *r = owner;
 	int64_t s = 0;
 	size_t i;
 
 	(void)arg;
 	if (name_len != sizeof(want) - 1 || memcmp(name, want, name_len) != 0)
 		return;
-	/* Seconds only: a date would trust a router's clock. */
+	/* Seconds only: comparing a date needs a correct clock. */
 	if (value_len == 0)
 		return;
 	for (i = 0; i < value_len; i++) {
@@ -236,8 +196,8 @@ static void on_header(void *arg, void *owner, const char *name, size_t name_len,
 
 static void on_response(void *arg, void *owner, const struct h2_response *res)
 {
-	struct conn *c = arg;
-	struct req *r = owner;
+	struct apns_conn *c = arg;
+	struct apns_request *r = owner;
 	struct apns_answer an = { .retry_after_s = r->retry_after_s };
 
 	switch (res->outcome) {
@@ -250,7 +210,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;
-		/* REFUSED_STREAM: it goes over a new connection. */
+		/* REFUSED_STREAM: it will use a new connection. */
 		if (!h2_is_finished(c->h2))
 			h2_goodbye(c->h2);
 		break;
@@ -259,22 +219,22 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 		log_debug("apns: request lost: %s", res->reason);
 		break;
 	}
-	tell_answer(r, &an);
+	request_end(r, &an);
 }
 
-static void conn_schedule(struct conn *c);
-static void unlink_conn(struct conn *c);
+static void apns_conn_set_timer(struct apns_conn *c);
+static void apns_conn_unlink(struct apns_conn *c);
 static void close_opening(struct apns *a, bool failed);
 
-/* Of all the connections that are opening the first that got so far is it. */
+/* The first of the opening connections that gets here is used. */
 static void on_ready(void *arg)
 {
-	struct conn *c = arg;
+	struct apns_conn *c = arg;
 	struct apns *a = c->a;
 	const struct tls *tls = io_tls(c->io);
 
-	conn_to(c, CONN_UP);
-	unlink_conn(c);
+	apns_conn_set_state(c, APNS_CONN_UP);
+	apns_conn_unlink(c);
 	a->cur = c;
 	io_dialer_works(a->dialer, &c->addr);
 	close_opening(a, false);
@@ -290,18 +250,18 @@ static void on_ready(void *arg)
 static void on_goaway(
     void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
 {
-	struct conn *c = arg;
+	struct apns_conn *c = arg;
 	char name[H2_ERROR_NAME_MAX];
 
 	log_info("apns: the server closes the connection: %s %.*s",
 	    h2_error_name(error, name),
 	    (int)(debug_len < 200 ? debug_len : 200),
 	    debug_len > 0 ? (const char *)debug : "");
-	if (c->state == CONN_UP)
-		conn_to(c, CONN_DRAINING);
+	if (c->state == APNS_CONN_UP)
+		apns_conn_set_state(c, APNS_CONN_DRAINING);
 }
 
-/* That bytes came is all there is to know: heard_ms. */
+/* Nothing to do: heard_ms is set by all that is received. */
 static void on_pong(void *arg)
 {
 	(void)arg;
@@ -317,8 +277,8 @@ static const struct h2_ops h2_ops = {
 
 /* --- pauses --- */
 
-/* lost: NULL if none came up. */
-static void redial_after(struct apns *a, const struct conn *lost)
+/* lost: the connection that broke; NULL if none could be opened. */
+static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 {
 	if (lost != NULL &&
 	    (lost->answered ||
@@ -328,7 +288,7 @@ static void redial_after(struct apns *a, const struct conn *lost)
 		a->failures++;
 	if (lost != NULL && a->failures > USELESS_MAX)
 		io_dialer_failed(a->dialer, &lost->addr);
-	/* The first loss of a working connection costs no pause. */
+	/* No pause after the first loss of a working connection. */
 	loop_timer_set(a->loop, &a->redial,
 	    lost != NULL && a->failures <= 1
 		? 0
@@ -336,17 +296,17 @@ static void redial_after(struct apns *a, const struct conn *lost)
 		      a->failures));
 }
 
-/* --- one connection's end --- */
+/* --- closing --- */
 
-static void conn_free(void *p)
+static void apns_conn_free(void *p)
 {
-	struct conn *c = p;
+	struct apns_conn *c = p;
 
 	h2_free(c->h2);
 	free(c);
 }
 
-static bool unlink_from(struct conn **p, const struct conn *c)
+static bool unlink_from(struct apns_conn **p, const struct apns_conn *c)
 {
 	while (*p != NULL && *p != c)
 		p = &(*p)->next;
@@ -356,7 +316,7 @@ static bool unlink_from(struct conn **p, const struct conn *c)
 	return true;
 }
 
-static void unlink_conn(struct conn *c)
+static void apns_conn_unlink(struct apns_conn *c)
 {
 	if (c->a->cur == c)
 		c->a->cur = NULL;
@@ -364,13 +324,13 @@ static void unlink_conn(struct conn *c)
 		unlink_from(&c->a->draining, c);
 }
 
-/* Takes it down; every open request gets its answer. */
-static void conn_close(struct conn *c)
+/* Closes it; h2_close() ends all open requests. */
+static void apns_conn_close(struct apns_conn *c)
 {
 	struct buf *rest = c->h2 != NULL ? h2_out(c->h2) : NULL;
 
-	conn_to(c, CONN_CLOSED);
-	unlink_conn(c);
+	apns_conn_set_state(c, APNS_CONN_CLOSED);
+	apns_conn_unlink(c);
 	loop_timer_clear(c->a->loop, &c->timer);
 	loop_task_cancel(c->a->loop, &c->flush);
 	if (c->h2 != NULL && rest->len > 0 && rest->len < OUT_STEP)
@@ -380,12 +340,12 @@ static void conn_close(struct conn *c)
 	if (c->h2 != NULL)
 		h2_close(c->h2);
 	assert(c->first == NULL);
-	loop_defer_free(c->a->loop, c, conn_free);
+	loop_defer_free(c->a->loop, c, apns_conn_free);
 }
 
-/* The same words again and again are for debug only: a server that is away for
- * hours gets one line in the log. */
-static void complain(struct apns *a, const char *why)
+/* A repeated reason is logged at debug level only: a server that is away for hours
+ * gets one line in the log. */
+static void log_failure(struct apns *a, const char *why)
 {
 	bool again = a->last_error != NULL && strcmp(a->last_error, why) == 0;
 	int64_t ms = a->redial.due_ms - loop_now_ms(a->loop);
@@ -404,117 +364,117 @@ static void complain(struct apns *a, const char *why)
 	}
 }
 
-static bool is_opening(const struct conn *c)
+static bool is_opening(const struct apns_conn *c)
 {
-	return c->state == CONN_OPENING || c->state == CONN_SETTINGS;
+	return c->state == APNS_CONN_OPENING || c->state == APNS_CONN_SETTINGS;
 }
 
-/* Of several addresses' failures the one that came furthest tells most. */
-static void note_failure(struct conn *c, const char *why)
+/* Keeps the reason of the attempt that got furthest: it says most. */
+static void note_failure(struct apns_conn *c, const char *why)
 {
 	struct apns *a = c->a;
-	int stage = c->state == CONN_SETTINGS ? 3
-		    : io_is_connected(c->io)  ? 2
-					      : 1;
+	int stage = c->state == APNS_CONN_SETTINGS ? 3
+		    : io_is_connected(c->io)	   ? 2
+						   : 1;
 
 	log_debug("apns: %s: %s", io_peer(c->io), why);
-	if (stage < a->why_stage)
+	if (stage < a->reason_stage)
 		return;
-	a->why_stage = stage;
-	free(a->why);
-	a->why = xstrdup(why);
+	a->reason_stage = stage;
+	free(a->reason);
+	a->reason = xstrdup(why);
 }
 
-/* failed: their addresses are not tried first the next time; least of all the
- * one that had the most time. */
+/* failed: puts their addresses last for the next time, the oldest attempt's at the
+ * very end. */
 static void close_opening(struct apns *a, bool failed)
 {
-	struct conn *c;
+	struct apns_conn *c;
 
 	while ((c = a->opening) != NULL) {
 		if (failed)
 			io_dialer_failed(a->dialer, &c->addr);
-		conn_close(c);
+		apns_conn_close(c);
 	}
 }
 
-static void conn_fail(struct conn *c, const char *why)
+static void apns_conn_fail(struct apns_conn *c, const char *why)
 {
 	struct apns *a = c->a;
 	struct io_addr addr = c->addr;
 	char err[ERR_MAX];
 
-	err_set(err, "%s", why); /* why may live in what goes now */
+	err_set(err, "%s", why); /* why may be freed with the connection */
 	if (is_opening(c)) {
 		note_failure(c, err);
-		conn_close(c);
+		apns_conn_close(c);
 		io_dialer_failed(a->dialer, &addr);
 		return;
 	}
 	if (a->cur == c) {
-		redial_after(a, c);
-		complain(a, err);
+		schedule_redial(a, c);
+		log_failure(a, err);
 	} else {
 		log_debug("apns: draining connection: %s", err);
 	}
-	conn_close(c);
+	apns_conn_close(c);
 }
 
-/* Only answers are awaited from here on. */
-static void conn_drain(struct conn *c)
+/* Sends no more requests, only waits for answers. */
+static void apns_conn_drain(struct apns_conn *c)
 {
-	if (c->state != CONN_DRAINING)
-		conn_to(c, CONN_DRAINING);
+	if (c->state != APNS_CONN_DRAINING)
+		apns_conn_set_state(c, APNS_CONN_DRAINING);
 	c->a->cur = NULL;
 	c->next = c->a->draining;
 	c->a->draining = c;
 	if (c->first == NULL)
-		conn_close(c);
+		apns_conn_close(c);
 }
 
-/* A connection that takes no more requests makes place for a new one. */
-static void conn_settle(struct conn *c)
+/* Replaces a connection that takes no more requests, and closes a draining one
+ * that has no more to wait for. */
+static void apns_conn_retire(struct apns_conn *c)
 {
 	struct apns *a = c->a;
 
 	if (a->cur == c && c->h2 != NULL && h2_is_finished(c->h2)) {
-		redial_after(a, c);
-		conn_drain(c);
-	} else if (c->state == CONN_DRAINING && c->first == NULL) {
-		conn_close(c);
+		schedule_redial(a, c);
+		apns_conn_drain(c);
+	} else if (c->state == APNS_CONN_DRAINING && c->first == NULL) {
+		apns_conn_close(c);
 	}
 }
 
 /* --- bytes --- */
 
-static void note_room(struct apns *a)
+static void update_capacity(struct apns *a)
 {
-	struct conn *c = a->cur;
+	struct apns_conn *c = a->cur;
 
-	a->had_room = apns_room(a) > 0;
-	if (c == NULL || c->state != CONN_UP)
+	a->had_capacity = apns_capacity(a) > 0;
+	if (c == NULL || c->state != APNS_CONN_UP)
 		return;
-	if (a->had_room) {
+	if (a->had_capacity) {
 		c->full_ms = 0;
 	} else if (c->full_ms == 0) {
 		c->full_ms = loop_now_ms(a->loop);
-		conn_schedule(c);
+		apns_conn_set_timer(c);
 	}
 }
 
-/* Tells the owner when there is room again. */
-static void check_room(struct apns *a)
+/* Calls the owner when requests can be sent again. */
+static void check_capacity(struct apns *a)
 {
-	bool had_room = a->had_room;
+	bool had_capacity = a->had_capacity;
 
-	note_room(a);
-	if (a->had_room && !had_room)
-		a->ops->room(a->arg);
+	update_capacity(a);
+	if (a->had_capacity && !had_capacity)
+		a->ops->capacity(a->arg);
 }
 
-/* Moves what the engine has ready to the socket; what is too much now comes with
- * IO_DRAINED. */
-static void conn_flush(struct conn *c)
+/* Moves h2's output to the socket; what does not fit follows on IO_DRAINED. */
+static void apns_conn_flush(struct apns_conn *c)
 {
 	struct buf *from, *to = io_out(c->io);
 	size_t n;
@@ -527,15 +487,15 @@ static void conn_flush(struct conn *c)
 		buf_consume(from, n);
 	}
 	io_flush(c->io);
-	check_room(c->a);
+	check_capacity(c->a);
 }
 
 static void on_flush(void *arg)
 {
-	conn_flush(arg);
+	apns_conn_flush(arg);
 }
 
-static void conn_receive(struct conn *c)
+static void apns_conn_receive(struct apns_conn *c)
 {
 	struct buf *in = io_in(c->io);
 	int rc;
@@ -544,51 +504,52 @@ static void conn_receive(struct conn *c)
 	rc = h2_recv(c->h2, buf_head(in), in->len, c->heard_ms);
 	buf_consume(in, in->len);
 	if (rc < 0) {
-		conn_fail(c, h2_error(c->h2));
+		apns_conn_fail(c, h2_error(c->h2));
 		return;
 	}
 	io_resume(c->io); /* it may have been full */
-	conn_flush(c);
-	conn_settle(c);
+	apns_conn_flush(c);
+	apns_conn_retire(c);
 }
 
-static void conn_open(struct conn *c)
+static void apns_conn_start_h2(struct apns_conn *c)
 {
 	const char *alpn = tls_alpn(io_tls(c->io));
 
 	if (alpn == NULL || strcmp(alpn, "h2") != 0) {
-		conn_fail(c, "the server does not speak HTTP/2 (TLS ALPN "
-			     "without h2): check apnsHost and apnsPort, or a "
-			     "proxy on the way");
+		apns_conn_fail(c,
+		    "the server does not speak HTTP/2 (TLS ALPN "
+		    "without h2): check apnsHost and apnsPort, or a "
+		    "proxy on the way");
 		return;
 	}
 	c->h2 = h2_new(&h2_ops, c, STREAMS_MAX);
-	conn_to(c, CONN_SETTINGS);
-	conn_flush(c);
+	apns_conn_set_state(c, APNS_CONN_SETTINGS);
+	apns_conn_flush(c);
 }
 
 static void on_io(struct io *io, enum io_event event, void *arg)
 {
-	struct conn *c = arg;
+	struct apns_conn *c = arg;
 
 	switch (event) {
 	case IO_OPEN:
-		conn_open(c);
+		apns_conn_start_h2(c);
 		break;
 	case IO_DATA:
-		conn_receive(c);
+		apns_conn_receive(c);
 		break;
 	case IO_DRAINED:
-		conn_flush(c);
+		apns_conn_flush(c);
 		break;
 	case IO_EOF:
-		conn_fail(c,
-		    c->state == CONN_SETTINGS
+		apns_conn_fail(c,
+		    c->state == APNS_CONN_SETTINGS
 			? "the server closed the connection before its SETTINGS"
 			: "the server closed the connection");
 		break;
 	case IO_FAILED:
-		conn_fail(c, io_error(io));
+		apns_conn_fail(c, io_error(io));
 		break;
 	case IO_TIMEOUT:
 		break;
@@ -602,156 +563,156 @@ static int64_t min64(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static int64_t overdue_ms(const struct conn *c)
+static int64_t overdue_ms(const struct apns_conn *c)
 {
 	return min64(OVERDUE_MS, c->a->conf->push_timeout_ms / 3);
 }
 
-static int64_t pong_ms(const struct conn *c)
+static int64_t pong_ms(const struct apns_conn *c)
 {
 	return min64(PONG_MS, c->a->conf->push_timeout_ms / 3);
 }
 
-/* When the peer should be asked whether it lives. */
-static int64_t ping_due_ms(const struct conn *c)
+/* When a PING should be sent. */
+static int64_t ping_due_ms(const struct apns_conn *c)
 {
 	int64_t due_ms = c->heard_ms + IDLE_PING_MS, sent_ms;
 
 	if (c->first != NULL) {
-		/* One PING for the oldest request, another for the next. */
+		/* One PING for each request that is the oldest. */
 		sent_ms = c->first->sent_ms;
-		if (c->asked_ms <= sent_ms)
+		if (c->ping_sent_ms <= sent_ms)
 			due_ms = min64(due_ms, sent_ms + overdue_ms(c));
 	}
 	return due_ms;
 }
 
-/* When something about this connection will be due, loop_now_ms() clock. */
-static int64_t conn_due_ms(const struct conn *c)
+/* When the timer has something to do, loop_now_ms() clock. */
+static int64_t apns_conn_due_ms(const struct apns_conn *c)
 {
 	int64_t timeout_ms = c->a->conf->push_timeout_ms, due_ms;
 
 	if (is_opening(c))
 		return c->opened_ms + min64(OPENING_MS, timeout_ms);
-	due_ms = h2_ping_outstanding(c->h2) ? c->asked_ms + pong_ms(c)
+	due_ms = h2_ping_outstanding(c->h2) ? c->ping_sent_ms + pong_ms(c)
 					    : ping_due_ms(c);
 	if (c->first != NULL)
 		due_ms = min64(due_ms, c->first->sent_ms + timeout_ms);
-	if (c->full_ms != 0 && c->state == CONN_UP)
+	if (c->full_ms != 0 && c->state == APNS_CONN_UP)
 		due_ms = min64(due_ms, c->full_ms + timeout_ms);
 	return due_ms;
 }
 
-/* The timer is moved only towards now: a busy connection sets it once and looks
+/* The timer is only ever set earlier: a busy connection sets it once, and checks
  * again when it fires. */
-static void conn_schedule(struct conn *c)
+static void apns_conn_set_timer(struct apns_conn *c)
 {
-	int64_t due_ms = conn_due_ms(c);
+	int64_t due_ms = apns_conn_due_ms(c);
 
 	if (!loop_timer_is_set(&c->timer) || due_ms < c->timer.due_ms)
 		loop_timer_set(
 		    c->a->loop, &c->timer, due_ms - loop_now_ms(c->a->loop));
 }
 
-static void give_up_overdue(struct conn *c, int64_t now_ms)
+static void give_up_overdue(struct apns_conn *c, int64_t now_ms)
 {
 	static const struct apns_answer lost = {
 		.outcome = APNS_LOST,
 		.retry_after_s = -1,
 	};
-	struct req *r;
+	struct apns_request *r;
 
 	while ((r = c->first) != NULL &&
 	       now_ms - r->sent_ms >= c->a->conf->push_timeout_ms) {
 		h2_cancel(c->h2, r->id);
-		tell_answer(r, &lost);
+		request_end(r, &lost);
 	}
 	loop_task_queue(c->a->loop, &c->flush);
 }
 
-static void conn_ping(struct conn *c, int64_t now_ms)
+static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
 {
-	c->asked_ms = now_ms;
+	c->ping_sent_ms = now_ms;
 	h2_ping(c->h2);
-	conn_flush(c);
+	apns_conn_flush(c);
 }
 
-static void too_late(struct conn *c, char why[ERR_MAX])
+static void describe_timeout(struct apns_conn *c, char why[ERR_MAX])
 {
 	int64_t ms = loop_now_ms(c->a->loop) - c->opened_ms;
 
 	err_set(why, "%s within %lld s",
-	    c->state == CONN_OPENING ? "no TLS connection"
-				     : "no HTTP/2 SETTINGS from the server",
+	    c->state == APNS_CONN_OPENING
+		? "no TLS connection"
+		: "no HTTP/2 SETTINGS from the server",
 	    (long long)(ms / 1000));
 }
 
-/* When no other address waits for its turn it may take all the time there
- * is. */
-static void on_open_timer(struct conn *c)
+/* If there are no more addresses to try, it may use all of the time. */
+static void on_opening_timeout(struct apns_conn *c)
 {
 	char why[ERR_MAX];
 
 	if (!io_dialer_has_more(c->a->dialer))
 		return;
-	too_late(c, why);
-	conn_fail(c, why);
+	describe_timeout(c, why);
+	apns_conn_fail(c, why);
 }
 
-/* No stream allowed, or the connection's window never given back: another
- * connection may be of use.  What was under way here is over by now. */
-static bool is_stuck(const struct conn *c, int64_t now_ms)
+/* The server allows no stream or never opens the window: another connection may
+ * help.  All requests on this one have timed out by now. */
+static bool is_stuck(const struct apns_conn *c, int64_t now_ms)
 {
-	return c->full_ms != 0 && apns_room(c->a) == 0 &&
+	return c->full_ms != 0 && apns_capacity(c->a) == 0 &&
 	       now_ms - c->full_ms >= c->a->conf->push_timeout_ms;
 }
 
 static void on_timer(void *arg)
 {
-	struct conn *c = arg;
+	struct apns_conn *c = arg;
 	int64_t now_ms = loop_now_ms(c->a->loop);
 
 	if (is_opening(c)) {
-		on_open_timer(c);
+		on_opening_timeout(c);
 		return;
 	}
 	if (h2_ping_outstanding(c->h2)) {
-		if (now_ms - c->asked_ms >= pong_ms(c)) {
-			conn_fail(c, "the server does not answer a PING");
+		if (now_ms - c->ping_sent_ms >= pong_ms(c)) {
+			apns_conn_fail(c, "the server does not answer a PING");
 			return;
 		}
 	} else if (now_ms >= ping_due_ms(c)) {
-		conn_ping(c, now_ms);
+		apns_conn_ping(c, now_ms);
 	}
 	give_up_overdue(c, now_ms);
-	if (c->state == CONN_UP && is_stuck(c, now_ms)) {
-		conn_fail(c, "the server lives but takes no request");
+	if (c->state == APNS_CONN_UP && is_stuck(c, now_ms)) {
+		apns_conn_fail(c, "the server lives but takes no request");
 		return;
 	}
-	conn_settle(c);
-	if (c->state != CONN_CLOSED)
-		conn_schedule(c);
+	apns_conn_retire(c);
+	if (c->state != APNS_CONN_CLOSED)
+		apns_conn_set_timer(c);
 }
 
 /* --- opening --- */
 
-static void dial(struct apns *a)
+static void start_dialing(struct apns *a)
 {
 	log_debug("apns: connecting to %s port %d", a->host, a->port);
-	free(a->why);
-	a->why = NULL;
-	a->why_stage = 0;
+	free(a->reason);
+	a->reason = NULL;
+	a->reason_stage = 0;
 	io_dialer_start(a->dialer, a->host, a->port, a->conf->push_timeout_ms);
 }
 
 static void on_attempt(void *arg, const struct io_addr *addr)
 {
 	struct apns *a = arg;
-	struct conn *c = xcalloc(1, sizeof(*c));
+	struct apns_conn *c = xcalloc(1, sizeof(*c));
 
 	c->a = a;
 	c->addr = *addr;
-	c->state = CONN_OPENING;
+	c->state = APNS_CONN_OPENING;
 	c->opened_ms = c->heard_ms = loop_now_ms(a->loop);
 	loop_timer_init(&c->timer, on_timer, c);
 	loop_task_init(&c->flush, on_flush, c);
@@ -760,14 +721,14 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	c->io = io_connect(a->loop, addr, a->host, cred_tls(a->cred), on_io, c);
 	io_set_limits(c->io, OUT_STEP, 2 * OUT_STEP);
 	log_debug("apns: trying %s", io_peer(c->io));
-	conn_schedule(c);
+	apns_conn_set_timer(c);
 }
 
-/* TLS takes a slow machine longer than RFC 8305 waits. */
+/* On slow machines TLS takes longer than the delay of RFC 8305. */
 static bool is_hopeful(void *arg)
 {
 	const struct apns *a = arg;
-	const struct conn *c;
+	const struct apns_conn *c;
 
 	for (c = a->opening; c != NULL; c = c->next)
 		if (io_is_connected(c->io) &&
@@ -779,18 +740,18 @@ static bool is_hopeful(void *arg)
 static void on_exhausted(void *arg, const char *why)
 {
 	struct apns *a = arg;
-	struct conn *c;
+	struct apns_conn *c;
 	char late[ERR_MAX];
 
 	for (c = a->opening; c != NULL; c = c->next) {
-		too_late(c, late);
+		describe_timeout(c, late);
 		note_failure(c, late);
 	}
 	close_opening(a, true);
-	redial_after(a, NULL);
-	complain(a, why != NULL	     ? why
-		    : a->why != NULL ? a->why
-				     : "it has no IPv4 or IPv6 address");
+	schedule_redial(a, NULL);
+	log_failure(a, why != NULL	   ? why
+		       : a->reason != NULL ? a->reason
+					   : "it has no IPv4 or IPv6 address");
 }
 
 static const struct io_dialer_ops dialer_ops = {
@@ -804,138 +765,48 @@ static void on_redial(void *arg)
 	struct apns *a = arg;
 
 	if (a->cur == NULL && !io_dialer_is_on(a->dialer))
-		dial(a);
+		start_dialing(a);
 }
 
-/* --- requests' headers --- */
-
-static struct hpack_header *add_header(
-    struct apns *a, const char *name, const char *value, enum hpack_index index)
-{
-	struct hpack_header *h = &a->headers[a->n_headers++];
-
-	assert(a->n_headers <= N_HEADERS);
-	h->name = name;
-	h->name_len = strlen(name);
-	h->value = value;
-	h->value_len = strlen(value);
-	h->index = index;
-	return h;
-}
-
-static void build_headers(struct apns *a)
-{
-	bool ip6 = strchr(a->host, ':') != NULL && a->host[0] != '[';
-
-	memcpy(a->path, PATH_PREFIX, sizeof(PATH_PREFIX));
-	a->expires_s = -1;
-	a->body_len = 0;
-	snprintf(a->authority, sizeof(a->authority),
-	    a->port == DEFAULT_PORT ? "%s%s%s" : "%s%s%s:%d", ip6 ? "[" : "",
-	    a->host, ip6 ? "]" : "", a->port);
-	add_header(a, ":method", "POST", HPACK_INDEX);
-	add_header(a, ":scheme", "https", HPACK_INDEX);
-	a->h_path = add_header(a, ":path", a->path, HPACK_TRY_INDEX);
-	add_header(a, ":authority", a->authority, HPACK_INDEX);
-	if (cred_kind(a->cred) == CRED_TOKEN_KEY)
-		a->h_auth = add_header(a, "authorization", "", HPACK_INDEX);
-	add_header(a, "apns-topic", cred_topic(a->cred), HPACK_INDEX);
-	add_header(a, "apns-push-type", a->conf->push_type, HPACK_INDEX);
-	/* Some proxies want it; nearly all pushes name one mailbox. */
-	a->h_length =
-	    add_header(a, "content-length", a->length, HPACK_TRY_INDEX);
-	if (a->conf->push_priority != 0) {
-		snprintf(a->priority, sizeof(a->priority), "%d",
-		    a->conf->push_priority);
-		add_header(a, "apns-priority", a->priority, HPACK_INDEX);
-	}
-	/* Another value every second; the last one, so that it can be left
-	 * out. */
-	a->h_expiration =
-	    add_header(a, "apns-expiration", a->expiration, HPACK_INDEX_NAME);
-}
-
-static void fill_number(struct hpack_header *h, char buf[24], int64_t n)
-{
-	h->value_len = (size_t)snprintf(buf, 24, "%lld", (long long)n);
-}
-
-/* By a clock that was not set yet the push would have expired: without the
- * header Apple keeps it as long as it likes. */
-static bool has_expiration(const struct apns *a, int64_t now_s)
-{
-	return !a->undated &&
-	       (now_s >= CLOCK_MIN_S || a->conf->push_expiration_s == 0);
-}
-
-/* Returns how many there are, 0 with err set. */
-static size_t fill_headers(
-    struct apns *a, const char *token, size_t len, char err[ERR_MAX])
-{
-	int64_t now_s = (int64_t)time(NULL), expires_s;
-	size_t n = strlen(token);
-
-	if (a->h_auth != NULL) {
-		a->h_auth->value = cred_bearer(a->cred, now_s, err);
-		if (a->h_auth->value == NULL)
-			return 0;
-		a->h_auth->value_len = strlen(a->h_auth->value);
-	}
-	assert(n <= TOKEN_MAX);
-	memcpy(a->path + sizeof(PATH_PREFIX) - 1, token, n);
-	a->h_path->value_len = sizeof(PATH_PREFIX) - 1 + n;
-	if (len != a->body_len) {
-		a->body_len = len;
-		fill_number(a->h_length, a->length, (int64_t)len);
-	}
-	/* 0 is Apple's word for "now or never". */
-	expires_s = a->conf->push_expiration_s == 0
-			? 0
-			: now_s + a->conf->push_expiration_s;
-	if (expires_s != a->expires_s) {
-		a->expires_s = expires_s;
-		fill_number(a->h_expiration, a->expiration, expires_s);
-	}
-	return a->n_headers - !has_expiration(a, now_s);
-}
+/* --- sending --- */
 
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX])
 {
-	struct conn *c = a->cur;
-	struct req *r;
+	struct apns_conn *c = a->cur;
+	struct apns_request *r;
 	size_t n;
 
-	if (apns_room(a) == 0)
+	if (apns_capacity(a) == 0)
 		return APNS_FULL;
-	n = fill_headers(a, token, len, err);
+	n = apns_headers_fill(&a->headers, token, len, !a->no_expiration, err);
 	if (n == 0)
 		return APNS_NO_AUTH;
-	r = req_new(c, owner);
-	r->id = h2_request(c->h2, a->headers, n, payload, len, r);
+	r = request_new(c, owner);
+	r->id = h2_request(c->h2, a->headers.list, n, payload, len, r);
 	if (r->id == 0) {
-		req_done(r);
+		request_free(r);
 		return APNS_FULL;
 	}
-	note_room(a);
+	update_capacity(a);
 	loop_task_queue(a->loop, &c->flush);
-	conn_schedule(c);
+	apns_conn_set_timer(c);
 	return APNS_SENT;
 }
 
 void apns_flush(struct apns *a)
 {
-	struct conn *c = a->cur;
+	struct apns_conn *c = a->cur;
 
 	if (c == NULL || !c->flush.queued)
 		return;
 	loop_task_cancel(a->loop, &c->flush);
-	conn_flush(c);
+	apns_conn_flush(c);
 }
 
-void apns_set_dated(struct apns *a, bool dated)
+void apns_set_expiration(struct apns *a, bool wanted)
 {
-	a->undated = !dated;
+	a->no_expiration = !wanted;
 }
 
 void apns_renew_auth(struct apns *a)
@@ -943,11 +814,11 @@ void apns_renew_auth(struct apns *a)
 	cred_renew(a->cred);
 }
 
-/* --- the owner's --- */
+/* --- for the owner --- */
 
-uint32_t apns_room(const struct apns *a)
+uint32_t apns_capacity(const struct apns *a)
 {
-	return a->cur != NULL && a->cur->state == CONN_UP
+	return a->cur != NULL && a->cur->state == APNS_CONN_UP
 		   ? h2_capacity(a->cur->h2)
 		   : 0;
 }
@@ -958,7 +829,7 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 		status_r->state = APNS_OFF;
 	else if (a->cur != NULL)
 		status_r->state =
-		    a->cur->state == CONN_UP ? APNS_UP : APNS_WAITING;
+		    a->cur->state == APNS_CONN_UP ? APNS_UP : APNS_WAITING;
 	else
 		status_r->state =
 		    io_dialer_is_on(a->dialer) ? APNS_CONNECTING : APNS_WAITING;
@@ -972,51 +843,6 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 	status_r->resumed = a->resumed;
 }
 
-/* Apple's reasons that somebody can do something about. */
-static const struct {
-	const char *reason, *words;
-} reasons[] = {
-	{ "BadCertificate", "the certificate is not one for APNs" },
-	{ "BadCertificateEnvironment",
-	    "the certificate is for the other environment: set "
-	    "apnsEnvironment" },
-	{ "BadDeviceToken",
-	    "the device token is unknown here: it is of the other "
-	    "environment, or of a phone that is gone" },
-	{ "BadEnvironmentKeyIdInToken",
-	    "the key is for the other environment: set apnsEnvironment" },
-	{ "BadTopic", "the topic is malformed: check keyFileTopic or topic" },
-	{ "DeviceTokenNotForTopic",
-	    "the device registered under another topic, as with an earlier "
-	    "certificate" },
-	{ "ExpiredProviderToken",
-	    "the token is too old: this machine's clock is probably wrong" },
-	{ "ExpiredToken", "the device token has expired" },
-	{ "Forbidden", "Apple forbids it for this certificate or key" },
-	{ "InvalidProviderToken",
-	    "key, key id and team id do not belong together: check "
-	    "keyFileP8, keyFileKeyId and keyFileTeamId" },
-	{ "MissingProviderToken",
-	    "Apple wants a certificate or a token key for this topic" },
-	{ "MissingTopic", "set topic, or keyFileTopic" },
-	{ "TopicDisallowed",
-	    "the topic does not belong to this key or certificate: check "
-	    "keyFileTopic or topic" },
-	{ "Unregistered", "the account was removed from the phone" },
-	{ "UnrelatedKeyIdInToken",
-	    "the key id is not that of this key: check keyFileKeyId" },
-};
-
-const char *apns_reason_words(const char *reason)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (strcmp(reason, reasons[i].reason) == 0)
-			return reasons[i].words;
-	return "";
-}
-
 static void use_cred(struct apns *a, struct cred *cred)
 {
 	const struct conf *conf = a->conf;
@@ -1026,24 +852,22 @@ static void use_cred(struct apns *a, struct cred *cred)
 					  : PRODUCTION_HOST;
 	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
 	a->cred = cred;
-	a->n_headers = 0;
-	a->h_auth = NULL;
 	a->failures = 0;
 	if (cred_kind(cred) == CRED_NONE)
 		return;
-	build_headers(a);
-	dial(a);
+	apns_headers_build(&a->headers, conf, cred, a->host, a->port);
+	start_dialing(a);
 }
 
 void apns_set_cred(struct apns *a, struct cred *cred)
 {
-	struct conn *c = a->cur;
+	struct apns_conn *c = a->cur;
 
 	loop_timer_clear(a->loop, &a->redial);
 	io_dialer_stop(a->dialer);
 	close_opening(a, false);
 	if (c != NULL)
-		conn_drain(c);
+		apns_conn_drain(c);
 	use_cred(a, cred);
 }
 
@@ -1062,44 +886,44 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 	return a;
 }
 
-static void conn_drop(struct conn *c)
+static void apns_conn_abandon(struct apns_conn *c)
 {
-	/* The owner goes: nobody wants the answers. */
+	/* The owner is gone: no callbacks. */
 	while (c->first != NULL)
-		req_done(c->first);
+		request_free(c->first);
 	if (c->h2 != NULL) {
 		h2_goodbye(c->h2);
 		buf_add(
 		    io_out(c->io), buf_head(h2_out(c->h2)), h2_out(c->h2)->len);
 	}
-	unlink_conn(c);
+	apns_conn_unlink(c);
 	loop_timer_clear(c->a->loop, &c->timer);
 	loop_task_cancel(c->a->loop, &c->flush);
-	/* One try: no loop will run to finish it. */
+	/* Only one attempt: the loop may not run any more. */
 	io_flush(c->io);
 	io_close(c->io);
-	conn_free(c);
+	apns_conn_free(c);
 }
 
 void apns_free(struct apns *a)
 {
-	struct req *r;
+	struct apns_request *r;
 
 	if (a == NULL)
 		return;
 	loop_timer_clear(a->loop, &a->redial);
 	io_dialer_free(a->dialer);
 	while (a->opening != NULL)
-		conn_drop(a->opening);
+		apns_conn_abandon(a->opening);
 	while (a->draining != NULL)
-		conn_drop(a->draining);
+		apns_conn_abandon(a->draining);
 	if (a->cur != NULL)
-		conn_drop(a->cur);
-	while ((r = a->free_reqs) != NULL) {
-		a->free_reqs = r->next;
+		apns_conn_abandon(a->cur);
+	while ((r = a->free_requests) != NULL) {
+		a->free_requests = r->next;
 		free(r);
 	}
 	free(a->last_error);
-	free(a->why);
+	free(a->reason);
 	free(a);
 }

@@ -1,6 +1,6 @@
-/* apns.h - Apple's connection: opened at start and held, reopened in the
- * background with growing pauses, checked by PING; request headers in, status and
- * reason out.  Knows no registrations: when to resend what is push's business. */
+/* apns.h - the connection to Apple: opened at start and kept open, reopened after
+ * growing pauses, checked by PING.  Sends a push, reports status and reason.
+ * Knows no registrations: what is sent again, and when, is up to push. */
 #ifndef APNS_H
 #define APNS_H
 
@@ -15,13 +15,13 @@ struct conf;
 struct cred;
 struct loop;
 
-/* Room for one of Apple's reasons with its NUL (the longest has 30). */
+/* Size of a reason with its NUL (the longest of Apple's has 30). */
 #define APNS_REASON_MAX 64
 
 enum apns_outcome {
 	APNS_ANSWERED,	  /* status and reason are Apple's */
-	APNS_UNPROCESSED, /* surely not processed: send again at once */
-	APNS_LOST,	  /* no telling: connection lost, reset or no answer */
+	APNS_UNPROCESSED, /* certainly not processed: send again at once */
+	APNS_LOST, /* unknown: connection lost, stream reset or no answer */
 };
 
 struct apns_answer {
@@ -33,9 +33,9 @@ struct apns_answer {
 };
 
 struct apns_ops {
-	/* Requests can be sent again: apns_room() went from 0 to more. */
-	void (*room)(void *arg);
-	/* The one and only end of a request.  May call apns_send(). */
+	/* Requests can be sent again: apns_capacity() went from 0 to more. */
+	void (*capacity)(void *arg);
+	/* The end of a request, exactly once.  May call apns_send(). */
 	void (*answer)(void *arg, void *owner, const struct apns_answer *a);
 };
 
@@ -50,61 +50,61 @@ struct apns_status {
 	enum apns_state state;
 	const char *host;
 	int port;
-	const char *peer;     /* of a connection that is up: address and port */
-	const char *protocol; /* and its TLS version; else "" */
-	const char *last_error; /* of the last failed connection; "" if none */
-	uint64_t connections;	/* that came up since start */
-	uint64_t resumed;	/* of these, by TLS session resumption */
+	const char *peer;	/* address and port, if up; else "" */
+	const char *protocol;	/* TLS version, if up; else "" */
+	const char *last_error; /* of the last failed attempt; "" if none */
+	uint64_t connections;	/* opened since start */
+	uint64_t resumed;	/* of these, with TLS session resumption */
 };
 
-/* conf and cred are borrowed.  Starts to connect at once. */
+/* conf and cred are borrowed.  Starts connecting at once. */
 struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *ops, void *arg);
-/* No callback follows. */
+/* No callback is called any more. */
 void apns_free(struct apns *a);
 
 /* How many requests may be sent now. */
-uint32_t apns_room(const struct apns *a);
+uint32_t apns_capacity(const struct apns *a);
 
 enum apns_sent {
 	APNS_SENT,
-	APNS_FULL,    /* no room; ops->room tells when */
+	APNS_FULL,    /* no capacity; ops->capacity reports when there is */
 	APNS_NO_AUTH, /* err says why no JWT could be made */
 };
 
-/* One push to a device; everything is copied.  token: lower-case hex.  It leaves
- * with the others of this round, or with apns_flush(). */
+/* Sends one push to a device; everything is copied.  token: lower-case hex.  It is
+ * written together with others after the events at hand, or by apns_flush(). */
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
 
-/* What was sent leaves now, in one write, and so one TLS record. */
+/* Writes what was sent, with one write and so as one TLS record. */
 void apns_flush(struct apns *a);
 
-/* Goes on with these credentials, and with what conf says now, on a new
- * connection; what is under way on the old one is answered there.  The old cred
- * may be freed then. */
+/* Continues with these credentials and conf's current settings on a new
+ * connection; requests on the old one still get their answers there.  The old
+ * cred may be freed then. */
 void apns_set_cred(struct apns *a, struct cred *cred);
 
-/* What one of Apple's reasons means and what to do about it, "" if nothing is
- * known of it. */
+/* What one of Apple's reasons means and what to do about it; "" if unknown. */
 const char *apns_reason_words(const char *reason);
 
-/* Fills reason and timestamp_ms from the JSON body of an error answer; whatever
- * else it may be leaves them empty. */
+/* Fills reason and timestamp_ms from the JSON body of an error answer.  Any other
+ * body leaves them empty. */
 void apns_read_body(
     struct apns_answer *an, const unsigned char *body, size_t len);
 
-/* Whether requests say when Apple shall give up (apns-expiration): true until
- * told otherwise.  By a clock that was not set yet none does. */
-void apns_set_dated(struct apns *a, bool dated);
+/* Whether requests have apns-expiration; true at first.  While the clock is not
+ * set they have none in any case. */
+void apns_set_expiration(struct apns *a, bool wanted);
 
 /* Makes a new JWT for the next request. */
 void apns_renew_auth(struct apns *a);
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r);
 
-/* How long to wait after failures in a row: min_ms after the first, doubling, up to
- * max_ms; of that the upper half is random, so that devices and daemons spread. */
+/* How long to wait after so many failures in a row: min_ms after the first,
+ * doubling up to max_ms.  The upper half of it is random, so that not all try at
+ * the same moment. */
 int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "api.h"
 #include "cli.h"
+#include "commit.h"
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
@@ -41,6 +42,7 @@ struct daemon {
 	struct loop *loop;
 	struct store *store;
 	struct renew *renew;
+	struct commit *commit;
 	struct push_queue *queue;
 	struct api *api;
 	struct http_server *server;
@@ -86,22 +88,31 @@ static void harden(void)
 }
 
 /* Descriptors that are not a client's: listeners, files, watches, Apple's
- * connection and attempts at it, and the refused who linger. */
-#define OWN_FDS (64 + HTTP_EXTRA_FDS)
+ * connection and attempts at it. */
+#define OWN_FDS 64
+#define OWN_FDS_MIN 16
 /* Kept from clients in any case. */
 #define KEPT_FDS 24
 
-/* How many clients there can be, and their highest descriptor. */
+static rlim_t min_fds(rlim_t a, rlim_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How many clients there can be, how many more that are refused or wait, and
+ * their highest descriptor. */
 struct fd_limits {
-	size_t clients;
+	size_t clients, extra;
 	int max_fd;
 };
 
 /* Every client is a descriptor; the soft limit is often 1024. */
 static struct fd_limits raise_fd_limit(const struct conf *c)
 {
-	struct fd_limits lim = { (size_t)c->max_connections, INT_MAX };
-	rlim_t want = (rlim_t)c->max_connections + OWN_FDS, n;
+	struct fd_limits lim = { (size_t)c->max_connections, HTTP_EXTRA_FDS,
+		INT_MAX };
+	rlim_t max = (rlim_t)c->max_connections, kept, own, left;
+	rlim_t want = max + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
@@ -111,15 +122,21 @@ static struct fd_limits raise_fd_limit(const struct conf *c)
 		setrlimit(RLIMIT_NOFILE, &rl);
 		getrlimit(RLIMIT_NOFILE, &rl);
 	}
-	n = rl.rlim_cur;
-	if (n < INT_MAX)
-		lim.max_fd = (int)(n - (n > 4 * KEPT_FDS ? KEPT_FDS : n / 4));
-	if (n >= want)
+	if (rl.rlim_cur >= want)
 		return lim;
-	lim.clients = (size_t)(n - (n > 2 * OWN_FDS ? OWN_FDS : n / 2));
+	kept = min_fds(KEPT_FDS, rl.rlim_cur / 4);
+	lim.max_fd = (int)(rl.rlim_cur - kept);
+	own = min_fds(OWN_FDS, rl.rlim_cur / 4);
+	if (own < OWN_FDS_MIN)
+		own = OWN_FDS_MIN;
+	left = rl.rlim_cur > kept + own + 4 ? rl.rlim_cur - kept - own : 4;
+	lim.extra = (size_t)min_fds(HTTP_EXTRA_FDS, left / 4);
+	if (left - lim.extra >= max)
+		return lim;
+	lim.clients = (size_t)left - lim.extra;
 	log_warn("maxConnections: lowered from %d to %zu: this process may "
 		 "have no more than %llu open files (LimitNOFILE=, ulimit -n)",
-	    c->max_connections, lim.clients, (unsigned long long)n);
+	    c->max_connections, lim.clients, (unsigned long long)rl.rlim_cur);
 	return lim;
 }
 
@@ -228,7 +245,7 @@ static void on_hup(void *arg, int signo)
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
 		lim = raise_fd_limit(&d->conf);
-		http_server_set_max(d->server, lim.clients);
+		http_server_set_max(d->server, lim.clients, lim.extra);
 		http_server_set_max_fd(d->server, lim.max_fd);
 		set_limits(d);
 		on_expire(d);
@@ -304,7 +321,7 @@ static void set_lack(void *arg, const char *why)
 {
 	struct daemon *d = arg;
 
-	push_set_lack(d->queue, why);
+	push_set_cred_error(d->queue, why);
 }
 
 static void set_tls(void *arg, struct tls_ctx *tls)
@@ -363,9 +380,11 @@ static void serve(struct daemon *d, const struct fd_limits *lim)
 	struct cred *cred = renew_cred(d->renew);
 
 	d->queue = push_new(d->loop, &d->conf, d->store, cred);
-	push_set_lack(d->queue, renew_lack(d->renew));
-	d->api = api_new(d->loop, &d->conf, d->store, d->queue, cred);
+	push_set_cred_error(d->queue, renew_lack(d->renew));
+	d->api =
+	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, cred);
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
+	http_server_set_max(d->server, lim->clients, lim->extra);
 	http_server_set_max_fd(d->server, lim->max_fd);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
@@ -403,6 +422,7 @@ static int start(struct daemon *d)
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
+	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
 	serve(d, &lim);
 	return EXIT_DONE;
@@ -411,7 +431,7 @@ static int start(struct daemon *d)
 static void stop(struct daemon *d)
 {
 	if (d->api != NULL) {
-		api_sync(d->api);
+		commit_sync(d->commit);
 		api_set_server(d->api, NULL);
 	}
 	http_server_free(d->server);
@@ -419,6 +439,7 @@ static void stop(struct daemon *d)
 	save_queue(d);
 	push_free(d->queue);
 	api_free(d->api);
+	commit_free(d->commit);
 	store_close(d->store);
 	renew_free(d->renew);
 	loop_timer_clear(d->loop, &d->expire);

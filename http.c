@@ -33,10 +33,9 @@
 #define IDLE_MS (10 * 60 * 1000) /* between requests */
 #define SENDING_MS 10000	 /* for the peer to take any of an answer */
 
-/* A refused peer may go on sending while it learns of it (io_finish() waits up
- * to 5 s); more of them than this in a second are cut off, so that at most 250
- * descriptors are spent on them. */
-#define LINGER_PER_S 50
+/* How many requests of one connection are served before the others' turn: who
+ * pipelines must not make them wait. */
+#define REQUESTS_TURN 4
 
 static const char *const state_names[] = {
 	[CONN_OPENING] = "opening",
@@ -129,7 +128,7 @@ static void http_conn_linger(struct http_conn *c)
 		s->linger_s = now_s;
 		s->n_lingers = 0;
 	}
-	if (s->n_lingers >= LINGER_PER_S) {
+	if (s->n_lingers >= s->surplus_max) {
 		io_flush(c->io);
 		http_conn_close(c);
 		return;
@@ -570,13 +569,17 @@ static bool read_request(struct http_conn *c)
 	return c->state == CONN_IDLE;
 }
 
-/* Nothing more can be answered now. */
-static void http_conn_finish_step(struct http_conn *c)
+/* Nothing more can be answered now, or in this turn.  more: it may have whole
+ * requests in its buffer. */
+static void http_conn_finish_step(struct http_conn *c, bool more)
 {
 	io_flush(c->io);
 	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
 		http_conn_to(c, CONN_SENDING);
-	if (c->state == CONN_IDLE && (c->eof || c->s->quiet)) {
+	if (c->state == CONN_IDLE && more) {
+		loop_task_queue(c->s->loop, &c->resume);
+		io_pause(c->io);
+	} else if (c->state == CONN_IDLE && (c->eof || c->s->quiet)) {
 		http_conn_close(c);
 	} else if (is_reading(c) && c->eof) {
 		http_conn_refuse(c, 400, "the request ended in the middle");
@@ -607,10 +610,13 @@ static void http_conn_weigh(struct http_conn *c)
 
 static void http_conn_step(struct http_conn *c)
 {
-	while (is_reading(c) && read_request(c))
-		;
+	int n = 0;
+
+	while (is_reading(c) && n < REQUESTS_TURN && read_request(c))
+		n++;
 	if (c->state != CONN_DEAD)
-		http_conn_finish_step(c);
+		http_conn_finish_step(
+		    c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
 	if (c->state != CONN_DEAD)
 		http_conn_weigh(c);
 }
@@ -619,7 +625,8 @@ static void on_resume(void *arg)
 {
 	struct http_conn *c = arg;
 
-	after_reply(c);
+	if (c->state == CONN_REPLIED)
+		after_reply(c);
 	if (c->state != CONN_DEAD)
 		http_conn_step(c);
 }
@@ -819,7 +826,7 @@ struct http_server *http_server_new(
 	struct http_server *s = xcalloc(1, sizeof(*s));
 
 	s->loop = l;
-	s->max = max_connections;
+	http_server_set_max(s, max_connections, HTTP_EXTRA_FDS);
 	s->max_fd = INT_MAX;
 	s->handler = handler;
 	s->arg = arg;
@@ -835,9 +842,12 @@ void http_server_set_lines(
 	s->line_arg = arg;
 }
 
-void http_server_set_max(struct http_server *s, size_t max_connections)
+void http_server_set_max(
+    struct http_server *s, size_t max_connections, size_t extra_fds)
 {
 	s->max = max_connections;
+	/* Two kinds of newcomers, and the refused of LINGER_MS. */
+	s->surplus_max = extra_fds / 8 > 0 ? extra_fds / 8 : 1;
 }
 
 void http_server_set_max_fd(struct http_server *s, int max_fd)
@@ -894,7 +904,7 @@ static void quiesce_share(struct share *sh)
 	for (l = sh->idle.next; l != &sh->idle; l = next) {
 		next = l->next;
 		c = (struct http_conn *)l;
-		if (!io_has_input(c->io))
+		if (io_in(c->io)->len == 0 && !io_has_input(c->io))
 			http_conn_close(c);
 	}
 	for (l = sh->unfinished.next; l != &sh->unfinished; l = next) {
@@ -951,12 +961,16 @@ static void close_all(struct link *list)
 
 void http_server_free(struct http_server *s)
 {
+	int i;
+
 	if (s == NULL)
 		return;
 	http_server_quiesce(s);
 	close_all(&s->busy);
-	close_all(&s->shares[TCP].unfinished);
-	close_all(&s->shares[UNIX].unfinished);
+	for (i = 0; i < N_SHARES; i++) {
+		close_all(&s->shares[i].idle);
+		close_all(&s->shares[i].unfinished);
+	}
 	http_capacity_end(s);
 	loop_task_cancel(s->loop, &s->place);
 	loop_defer_free(s->loop, s, free);

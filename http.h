@@ -98,7 +98,8 @@ struct http_server *http_server_new(
  * refused, and those that wait for a place. */
 #define HTTP_EXTRA_FDS 400
 /* A lower one applies to newcomers. */
-void http_server_set_max(struct http_server *s, size_t max_connections);
+void http_server_set_max(
+    struct http_server *s, size_t max_connections, size_t extra_fds);
 /* Clients get no descriptor from this number on. */
 void http_server_set_max_fd(struct http_server *s, int max_fd);
 /* Takes ownership of the listening fd.  tls may be NULL. */

@@ -1,8 +1,8 @@
 /* push.h - decides when a device is woken and what Apple's answer means for it.
  *
- * At most one push per registration is in flight and one is waiting; what comes
- * meanwhile is merged into the waiting one, so the queue never holds more than
- * one entry per registration. */
+ * At most one push per registration is in flight and one is waiting; later events
+ * are merged into the waiting one.  So the queue never holds more than one entry
+ * per registration. */
 #ifndef PUSH_H
 #define PUSH_H
 
@@ -22,7 +22,7 @@ struct store;
 
 enum push_result {
 	PUSH_QUEUED,
-	PUSH_NO_MAILBOX, /* the user has devices, none watches this mailbox */
+	PUSH_NO_MAILBOX, /* the user has devices, but none watches this mailbox */
 	PUSH_NO_USER,	 /* no devices for this user */
 };
 
@@ -30,48 +30,48 @@ enum push_result {
  * takes the store's on_drop. */
 struct push_queue *push_new(struct loop *l, const struct conf *conf,
     struct store *store, struct cred *cred);
-/* What waits or is in flight is lost. */
+/* Drops what waits or is in flight. */
 void push_free(struct push_queue *q);
 
-/* Goes on with other credentials, and with what conf says now about Apple's
- * side; the old ones may be freed then.  What waited
- * for Apple to accept the old ones is tried at once. */
+/* Continues with other credentials, and with conf's current settings for the
+ * connection to Apple; the old credentials may be freed then.  Pushes that were
+ * paused because Apple refused the old ones are tried at once. */
 void push_set_cred(struct push_queue *q, struct cred *cred);
-/* The same with the credentials at hand. */
+/* The same with the current credentials. */
 void push_reconfigure(struct push_queue *q);
-/* Why there are no credentials yet, if their files cannot be read; "" if none are
- * set. */
-void push_set_lack(struct push_queue *q, const char *why);
+/* Sets the reason why there are no credentials yet: their files cannot be read.
+ * "": none are configured. */
+void push_set_cred_error(struct push_queue *q, const char *why);
 
-/* Something happened in the user's mailbox (UTF-8 name), which others may watch,
- * too.  now: sent at once,
- * taking along what waits; else after `delay` from the first of a run. */
+/* Queues pushes for an event in the user's mailbox (UTF-8 name), to the user's
+ * devices and to others that watch it.  now: they are sent at once, merged with
+ * what waits; else `delay` after the first of a series of events. */
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);
 
-/* The device has registered (again): what Apple answers to an earlier push says
- * nothing about this registration.  NULL is fine. */
+/* To be called when a device has registered (again): answers to pushes sent before
+ * say nothing about this registration.  NULL is fine. */
 void push_renewed(const struct reg *r);
 
-/* Tells of one device of a test: Apple's answer, or why there is none, in
- * words.  The end is told with account NULL. */
-typedef void push_now_cb(void *arg, const char *account, const char *token,
+/* Reports the result for one device: Apple's answer, or why there is none, as
+ * text.  The last call has account NULL. */
+typedef void push_trial_cb(void *arg, const char *account, const char *token,
     bool delivered, const char *words);
-/* Sends a test push to each of the user's devices at once, and tells of each as
- * soon as it is known, in 15 s at most; perhaps within this call. */
-void push_now(struct push_queue *q, const char *user, const char *mailbox,
-    push_now_cb *cb, void *arg);
+/* Sends a test push to each of the user's devices at once.  Calls cb for each as
+ * soon as its result is known, within 15 s; perhaps before this returns. */
+void push_trial_start(struct push_queue *q, const char *user,
+    const char *mailbox, push_trial_cb *cb, void *arg);
 
-/* Sends at once what still waits for the rest of its run (shutdown). */
+/* Sends at once what is delayed (at shutdown). */
 void push_flush(struct push_queue *q);
 
-/* Writes what waits to the file (none: removes it).  -1 with err set: what fitted
- * is kept. */
+/* Writes what waits to the file; removes the file if nothing does.  -1 with err
+ * set: the file has as much as fitted. */
 int push_save(struct push_queue *q, const char *path, char err[ERR_MAX]);
-/* Queues what push_save() wrote and removes the file. */
+/* Queues what push_save() wrote, and removes the file. */
 void push_load(struct push_queue *q, const char *path);
 
-/* True as long as waiting could help: something is in flight, or could be sent
+/* True while a shutdown should wait: something is in flight, or could be sent
  * now. */
 bool push_is_busy(const struct push_queue *q);
 
@@ -79,7 +79,7 @@ bool push_is_busy(const struct push_queue *q);
 size_t push_count(const struct push_queue *q);
 size_t push_in_flight(const struct push_queue *q);
 
-/* NULL if pushes can be sent, else why not (credentials missing, refused,
+/* NULL if pushes can be sent, else the reason (credentials missing, refused,
  * expired).  Valid until the next call. */
 const char *push_trouble(struct push_queue *q);
 
@@ -87,7 +87,7 @@ const char *push_trouble(struct push_queue *q);
 struct push_counters {
 	uint64_t delivered; /* answered 200 */
 	uint64_t merged;    /* events that joined a waiting push */
-	uint64_t retried;   /* sent again, for whatever reason */
+	uint64_t retried;   /* sent again, for any reason */
 	uint64_t dropped;   /* refused for good, or too old */
 	uint64_t forgotten; /* registrations that Apple reported gone */
 	uint64_t suspended; /* registrations whose token Apple refused */

@@ -1,4 +1,4 @@
-/* api/admin.c - what the command line asks over the Unix socket. */
+/* api/admin.c - requests of the command line over the Unix socket. */
 #include "api/int.h"
 
 #include <stdarg.h>
@@ -9,15 +9,15 @@
 
 #include "mem.h"
 
-/* An answer of many registrations comes in pages of about this size, so that
- * neither memory nor the loop's time grows with their number. */
+/* Many registrations are sent in pages of about this size, so that neither memory
+ * nor the time of one answer grows with their number. */
 #define PAGE_BYTES (64 * 1024)
-/* What a page may run over by: a handful of the longest registrations (2 MB
- * each, of 1,000 escaped names).  The command line reads 16 MiB. */
+/* A page with a few of the longest registrations (2 MB each, of 1,000 escaped
+ * names) is larger.  The command line reads up to 16 MiB. */
 #define PAGE_MAX (15 * 1024 * 1024)
 
-/* Who types names an id or a token by so many of its first characters, which is
- * what `list` shows. */
+/* So many characters of an account id or a token are enough: `list` shows no
+ * more. */
 #define PREFIX_MIN 8
 
 static char *make_json(const char *fmt, ...)
@@ -43,7 +43,7 @@ struct listing {
 	struct buf b;
 };
 
-/* The topic is there if it is not what devices are told now. */
+/* The topic is included if it is not the current one. */
 static void add_reg(void *arg, struct reg *r)
 {
 	struct listing *l = arg;
@@ -76,22 +76,22 @@ static size_t list_all(struct api *a, size_t from, struct listing *l)
 	return from;
 }
 
-void api_handle_list(struct ask *q, struct http_conn *conn)
+void api_handle_list(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1];
-	struct listing l = { q->api->store, BUF_INIT(PAGE_MAX) };
+	struct listing l = { rq->api->store, BUF_INIT(PAGE_MAX) };
 	struct buf *b = &l.b;
 	bool one;
 	int64_t from;
 	size_t next;
 
-	if (api_ask_optional(q, "user", user, sizeof(user), &one) < 0 ||
-	    api_ask_number(q, "from", &from) < 0) {
-		api_reply_text(conn, 400, q->err);
+	if (api_body_optional(rq, "user", user, sizeof(user), &one) < 0 ||
+	    api_body_number(rq, "from", &from) < 0) {
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	next = one ? list_user(q->api, user, (size_t)from, &l)
-		   : list_all(q->api, (size_t)from, &l);
+	next = one ? list_user(rq->api, user, (size_t)from, &l)
+		   : list_all(rq->api, (size_t)from, &l);
 	buf_add_fmt(b, "{\"next\":%zu}\n", next);
 	if (b->failed)
 		api_reply_text(conn, 500, "registrations are too long");
@@ -103,7 +103,7 @@ void api_handle_list(struct ask *q, struct http_conn *conn)
 
 /* --- /admin/forget: {"user":…,"account":…,"token":…} -> {"forgotten":…} --- */
 
-static bool begins(const char *whole, const char *typed)
+static bool matches_typed(const char *whole, const char *typed)
 {
 	size_t n = strlen(typed);
 
@@ -121,8 +121,9 @@ static size_t forget(
 	for (r = store_first(a->store, user); r != NULL; r = next) {
 		next = reg_next(r);
 		reg_token(r, tok);
-		if ((account != NULL && !begins(reg_account(r), account)) ||
-		    (token != NULL && !begins(tok, token)))
+		if ((account != NULL &&
+			!matches_typed(reg_account(r), account)) ||
+		    (token != NULL && !matches_typed(tok, token)))
 			continue;
 		log_info("forget: %s: %s: removed on request", reg_user(r),
 		    log_token(tok, shown));
@@ -132,35 +133,36 @@ static size_t forget(
 	return n;
 }
 
-void api_handle_forget(struct ask *q, struct http_conn *conn)
+void api_handle_forget(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
 	char token[REG_TOKEN_MAX + 1];
 	bool has_account, has_token;
 	size_t n;
 
-	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
-	    api_ask_optional(
-		q, "account", account, sizeof(account), &has_account) < 0 ||
-	    api_ask_optional(q, "token", token, sizeof(token), &has_token) <
+	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
+	    api_body_optional(
+		rq, "account", account, sizeof(account), &has_account) < 0 ||
+	    api_body_optional(rq, "token", token, sizeof(token), &has_token) <
 		0) {
-		api_reply_text(conn, 400, q->err);
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	n = forget(q->api, user, has_account ? account : NULL,
+	n = forget(rq->api, user, has_account ? account : NULL,
 	    has_token ? token : NULL);
 	if (n == 0)
 		api_reply_text(conn, 404, "there is no such registration");
 	else
-		api_reply_durable(q->api, conn, WAIT_JSON,
+		api_reply_durable(rq->api, conn, API_REPLY_JSON,
 		    make_json("{\"forgotten\":%zu}\n", n));
 }
 
 /* --- /admin/import: lines of the file's format -> {"taken":…,"older":…} --- */
 
-void api_handle_import(struct ask *q, struct http_conn *conn)
+void api_handle_import(struct api_request *rq, struct http_conn *conn)
 {
-	const char *p = q->req->body, *end = p + q->req->body_len, *eol, *wrong;
+	const char *p = rq->req->body, *end = p + rq->req->body_len, *eol,
+		   *wrong;
 	size_t taken = 0, older = 0, line = 0;
 	bool newer;
 
@@ -169,11 +171,11 @@ void api_handle_import(struct ask *q, struct http_conn *conn)
 		eol = memchr(p, '\n', (size_t)(end - p));
 		if (eol == NULL)
 			eol = end;
-		wrong =
-		    store_put_line(q->api->store, p, (size_t)(eol - p), &newer);
+		wrong = store_put_line(
+		    rq->api->store, p, (size_t)(eol - p), &newer);
 		if (wrong != NULL) {
-			err_set(q->err, "line %zu: %s", line, wrong);
-			api_reply_text(conn, 400, q->err);
+			err_set(rq->err, "line %zu: %s", line, wrong);
+			api_reply_text(conn, 400, rq->err);
 			return;
 		}
 		if (newer)
@@ -183,24 +185,24 @@ void api_handle_import(struct ask *q, struct http_conn *conn)
 	}
 	log_info("import: %zu registrations taken over, %zu are newer here",
 	    taken, older);
-	api_reply_durable(q->api, conn, WAIT_JSON,
+	api_reply_durable(rq->api, conn, API_REPLY_JSON,
 	    make_json("{\"taken\":%zu,\"older\":%zu}\n", taken, older));
 }
 
 /* --- /admin/push: {"user":…,"mailbox":…} -> {"devices":[…]}, each with account,
  * token, delivered and answer --- */
 
-struct admin_test {
-	struct admin_test *next;
+struct api_trial {
+	struct api_trial *next;
 	struct api *api;
 	struct http_conn *conn;
 	struct buf out;
 	bool any;
 };
 
-static void test_free(struct admin_test *t)
+static void trial_free(struct api_trial *t)
 {
-	struct admin_test **at = &t->api->tests;
+	struct api_trial **at = &t->api->trials;
 
 	while (*at != t)
 		at = &(*at)->next;
@@ -209,34 +211,34 @@ static void test_free(struct admin_test *t)
 	free(t);
 }
 
-void api_tests_free(struct api *a)
+void api_trials_free(struct api *a)
 {
-	while (a->tests != NULL)
-		test_free(a->tests);
+	while (a->trials != NULL)
+		trial_free(a->trials);
 }
 
-static void test_end(struct admin_test *t)
+static void trial_end(struct api_trial *t)
 {
 	buf_add_str(&t->out, "]}\n");
 	if (!t->any)
 		api_reply_text(
 		    t->conn, 404, "no device is registered for this user");
 	else if (t->out.failed)
-		api_reply_text(t->conn, 500, "too many devices to tell of");
+		api_reply_text(t->conn, 500, "too many devices to report");
 	else
 		http_reply(
 		    t->conn, 200, JSON, NULL, buf_head(&t->out), t->out.len);
-	test_free(t);
+	trial_free(t);
 }
 
-static void on_tested(void *arg, const char *account, const char *token,
+static void on_trial_result(void *arg, const char *account, const char *token,
     bool delivered, const char *words)
 {
-	struct admin_test *t = arg;
+	struct api_trial *t = arg;
 	struct buf *b = &t->out;
 
 	if (account == NULL) {
-		test_end(t);
+		trial_end(t);
 		return;
 	}
 	buf_add_str(b, t->any ? ",{\"account\":" : "{\"account\":");
@@ -248,24 +250,25 @@ static void on_tested(void *arg, const char *account, const char *token,
 	t->any = true;
 }
 
-void api_handle_push(struct ask *q, struct http_conn *conn)
+void api_handle_push(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
-	struct admin_test *t;
+	struct api_trial *t;
 	bool given;
 
-	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
-	    api_ask_optional(q, "mailbox", mailbox, sizeof(mailbox), &given) <
+	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
+	    api_body_optional(rq, "mailbox", mailbox, sizeof(mailbox), &given) <
 		0) {
-		api_reply_text(conn, 400, q->err);
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
 	t = xcalloc(1, sizeof(*t));
-	t->api = q->api;
+	t->api = rq->api;
 	t->conn = conn;
-	t->next = q->api->tests;
-	q->api->tests = t;
+	t->next = rq->api->trials;
+	rq->api->trials = t;
 	buf_init(&t->out, PAGE_MAX);
 	buf_add_str(&t->out, "{\"devices\":[");
-	push_now(q->api->queue, user, given ? mailbox : "INBOX", on_tested, t);
+	push_trial_start(rq->api->queue, user, given ? mailbox : "INBOX",
+	    on_trial_result, t);
 }

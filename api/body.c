@@ -1,4 +1,4 @@
-/* api/body.c - decodes what a request's JSON holds. */
+/* api/body.c - decodes the JSON body of a request. */
 #include "api/int.h"
 
 #include <assert.h>
@@ -13,16 +13,16 @@
 #define TOKENS_FIRST 64
 #define TOKENS_MAX 8192
 
-int api_ask_parse(struct ask *q)
+int api_body_parse(struct api_request *rq)
 {
-	const char *text = q->req->body;
-	size_t len = q->req->body_len;
-	struct api *a = q->api;
+	const char *text = rq->req->body;
+	size_t len = rq->req->body_len;
+	struct api *a = rq->api;
 	struct json_err jerr;
 	int n;
 
 	for (;;) {
-		/* without tokens it would only count */
+		/* without tokens json_parse() would only count them */
 		jerr.too_many = true;
 		n = a->toks == NULL
 			? -1
@@ -33,48 +33,49 @@ int api_ask_parse(struct ask *q)
 		a->toks = xrealloc(a->toks, a->toks_cap * sizeof(*a->toks));
 	}
 	if (n < 0 && jerr.too_many) {
-		err_set(q->err, "too many values");
+		err_set(rq->err, "too many values");
 		return -1;
 	}
 	if (n < 0) {
-		err_set(q->err, "malformed JSON: %zu:%zu: %s", jerr.line,
+		err_set(rq->err, "malformed JSON: %zu:%zu: %s", jerr.line,
 		    jerr.column, jerr.reason);
 		return -1;
 	}
-	q->j = (struct json){ text, len, a->toks };
+	rq->j = (struct json){ text, len, a->toks };
 	if (a->toks[0].type != JSON_OBJECT) {
-		err_set(q->err, "not a JSON object");
+		err_set(rq->err, "not a JSON object");
 		return -1;
 	}
 	return 0;
 }
 
 static const struct json_tok *get(
-    struct ask *q, const char *key, enum json_type type)
+    struct api_request *rq, const char *key, enum json_type type)
 {
 	static const char *const names[] = {
 		[JSON_STRING] = "a string",
 		[JSON_ARRAY] = "a list",
 	};
-	const struct json_tok *t = json_get(&q->j, q->j.toks, key);
+	const struct json_tok *t = json_get(&rq->j, rq->j.toks, key);
 
 	if (t == NULL)
-		err_set(q->err, "%s is missing", key);
+		err_set(rq->err, "%s is missing", key);
 	else if (t->type != type)
-		err_set(q->err, "%s is not %s", key, names[type]);
+		err_set(rq->err, "%s is not %s", key, names[type]);
 	else
 		return t;
 	return NULL;
 }
 
-int api_ask_string(struct ask *q, const char *key, char *out, size_t size)
+int api_body_string(
+    struct api_request *rq, const char *key, char *out, size_t size)
 {
-	const struct json_tok *t = get(q, key, JSON_STRING);
+	const struct json_tok *t = get(rq, key, JSON_STRING);
 
 	if (t == NULL)
 		return -1;
-	if (json_string(&q->j, t, out, size) < 0) {
-		err_set(q->err,
+	if (json_string(&rq->j, t, out, size) < 0) {
+		err_set(rq->err,
 		    "%s is longer than %zu bytes or holds characters that "
 		    "cannot be used",
 		    key, size - 1);
@@ -83,33 +84,33 @@ int api_ask_string(struct ask *q, const char *key, char *out, size_t size)
 	return 0;
 }
 
-int api_ask_optional(
-    struct ask *q, const char *key, char *out, size_t size, bool *given_r)
+int api_body_optional(struct api_request *rq, const char *key, char *out,
+    size_t size, bool *given_r)
 {
 	out[0] = '\0';
-	*given_r = json_get(&q->j, q->j.toks, key) != NULL;
-	return *given_r ? api_ask_string(q, key, out, size) : 0;
+	*given_r = json_get(&rq->j, rq->j.toks, key) != NULL;
+	return *given_r ? api_body_string(rq, key, out, size) : 0;
 }
 
-int api_ask_bool(struct ask *q, const char *key, bool *v_r)
+int api_body_bool(struct api_request *rq, const char *key, bool *v_r)
 {
-	const struct json_tok *t = json_get(&q->j, q->j.toks, key);
+	const struct json_tok *t = json_get(&rq->j, rq->j.toks, key);
 
 	*v_r = t != NULL && t->type == JSON_TRUE;
 	if (t == NULL || t->type == JSON_TRUE || t->type == JSON_FALSE)
 		return 0;
-	err_set(q->err, "%s is not true or false", key);
+	err_set(rq->err, "%s is not true or false", key);
 	return -1;
 }
 
-int api_ask_number(struct ask *q, const char *key, int64_t *v_r)
+int api_body_number(struct api_request *rq, const char *key, int64_t *v_r)
 {
-	const struct json_tok *t = json_get(&q->j, q->j.toks, key);
+	const struct json_tok *t = json_get(&rq->j, rq->j.toks, key);
 
 	*v_r = 0;
-	if (t == NULL || (json_int(&q->j, t, v_r) && *v_r >= 0))
+	if (t == NULL || (json_int(&rq->j, t, v_r) && *v_r >= 0))
 		return 0;
-	err_set(q->err, "%s is not a whole number", key);
+	err_set(rq->err, "%s is not a whole number", key);
 	return -1;
 }
 
@@ -123,54 +124,55 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n)
 		a->mailboxes[i] = p;
 }
 
-int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r)
+int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r)
 {
-	const struct json_tok *list = get(q, key, JSON_ARRAY), *t;
-	struct api *a = q->api;
+	const struct json_tok *list = get(rq, key, JSON_ARRAY), *t;
+	struct api *a = rq->api;
 	char name[REG_MAILBOX_MAX + 1];
 	size_t i;
 
 	if (list == NULL)
 		return -1;
 	if (list->size > REG_MAILBOXES_MAX) {
-		err_set(q->err, "%s has more than %d names", key,
+		err_set(rq->err, "%s has more than %d names", key,
 		    REG_MAILBOXES_MAX);
 		return -1;
 	}
 	buf_reset(&a->names);
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_STRING ||
-		    json_string(&q->j, t, name, sizeof(name)) < 0) {
-			err_set(q->err,
-			    "%s: name %zu is no string or longer than %d bytes",
+		    json_string(&rq->j, t, name, sizeof(name)) < 0) {
+			err_set(rq->err,
+			    "%s: name %zu is not a string or longer than %d "
+			    "bytes",
 			    key, i + 1, REG_MAILBOX_MAX);
 			return -1;
 		}
 		if (!buf_add(&a->names, name, strlen(name) + 1)) {
-			err_set(q->err, "%s is too long", key);
+			err_set(rq->err, "%s is too long", key);
 			return -1;
 		}
-		t = q->j.toks + t->next;
+		t = rq->j.toks + t->next;
 	}
-	/* Now that the buffer has stopped moving. */
+	/* Only now: the buffer moves while it grows. */
 	api_set_mailboxes(a, (const char *)buf_head(&a->names), list->size);
 	*n_r = list->size;
 	return 0;
 }
 
-/* Adds the string of a member to api->names. */
-static bool add_name(
-    struct ask *q, const struct json_tok *object, const char *key, size_t max)
+/* Appends a member's string to api->names. */
+static bool add_name(struct api_request *rq, const struct json_tok *object,
+    const char *key, size_t max)
 {
 	char name[REG_CANONICAL_MAX + 1];
 	int len =
-	    json_string(&q->j, json_get(&q->j, object, key), name, max + 1);
+	    json_string(&rq->j, json_get(&rq->j, object, key), name, max + 1);
 
-	return len > 0 && buf_add(&q->api->names, name, (size_t)len + 1);
+	return len > 0 && buf_add(&rq->api->names, name, (size_t)len + 1);
 }
 
-/* Pointers to the n mailboxes and to what belongs to each: the buffer has stopped
- * moving. */
+/* Sets the pointers to the n mailboxes and their canonical names, when the buffer
+ * does not move any more. */
 static void point_at_canonical(struct api *a, size_t n)
 {
 	const char *p = (const char *)buf_head(&a->names);
@@ -188,40 +190,41 @@ static void point_at_canonical(struct api *a, size_t n)
 	}
 }
 
-int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec)
+int api_body_canonical(
+    struct api_request *rq, const char *key, struct reg_spec *spec)
 {
-	const struct json_tok *list = json_get(&q->j, q->j.toks, key), *t;
+	const struct json_tok *list = json_get(&rq->j, rq->j.toks, key), *t;
 	size_t i;
 
 	spec->canonical = NULL;
 	if (list == NULL)
 		return 0;
 	if (list->type != JSON_ARRAY || list->size != spec->n_mailboxes) {
-		err_set(
-		    q->err, "%s is not a list of as many as Mailboxes", key);
+		err_set(rq->err, "%s is not a list as long as Mailboxes", key);
 		return -1;
 	}
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_OBJECT ||
-		    !add_name(q, t, "owner", REG_OWNER_MAX) ||
-		    !add_name(q, t, "mailbox", REG_CANONICAL_MAX)) {
-			err_set(q->err,
-			    "%s: item %zu is no object with owner and mailbox "
+		    !add_name(rq, t, "owner", REG_OWNER_MAX) ||
+		    !add_name(rq, t, "mailbox", REG_CANONICAL_MAX)) {
+			err_set(rq->err,
+			    "%s: item %zu is not an object with owner and "
+			    "mailbox "
 			    "of at most %d and %d bytes",
 			    key, i + 1, REG_OWNER_MAX, REG_CANONICAL_MAX);
 			return -1;
 		}
-		t = q->j.toks + t->next;
+		t = rq->j.toks + t->next;
 	}
-	point_at_canonical(q->api, spec->n_mailboxes);
-	spec->mailboxes = q->api->mailboxes;
-	spec->canonical = q->api->canonical;
+	point_at_canonical(rq->api, spec->n_mailboxes);
+	spec->mailboxes = rq->api->mailboxes;
+	spec->canonical = rq->api->canonical;
 	return 0;
 }
 
-int api_ask_events(struct ask *q, bool *now_r)
+int api_body_events(struct api_request *rq, bool *now_r)
 {
-	const struct json_tok *list = get(q, "Events", JSON_ARRAY), *t;
+	const struct json_tok *list = get(rq, "Events", JSON_ARRAY), *t;
 	char name[64];
 	size_t i;
 
@@ -230,13 +233,14 @@ int api_ask_events(struct ask *q, bool *now_r)
 	*now_r = list->size == 0;
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_STRING) {
-			err_set(q->err, "Events: name %zu is no string", i + 1);
+			err_set(
+			    rq->err, "Events: name %zu is not a string", i + 1);
 			return -1;
 		}
-		if (json_string(&q->j, t, name, sizeof(name)) >= 0 &&
+		if (json_string(&rq->j, t, name, sizeof(name)) >= 0 &&
 		    strcasecmp(name, "MessageNew") == 0)
 			*now_r = true;
-		t = q->j.toks + t->next;
+		t = rq->j.toks + t->next;
 	}
 	return 0;
 }

@@ -12,12 +12,11 @@
 #include "api/line.h"
 #include "mem.h"
 
-/* How long a registration that changes all the time waits for the disk. */
-#define HOLD_MS (60 * 60 * 1000)
+/* --- what JSON and lines have in common --- */
 
-/* --- what all of them do --- */
-
-const struct reg *api_register(
+/* Takes a registration that passed check_registration(); completes the spec.  NULL
+ * with err set if the store has no room. */
+static const struct reg *register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
 	const struct reg *r;
@@ -37,8 +36,7 @@ const struct reg *api_register(
 	}
 	a->store_is_full = false;
 	push_renewed(r);
-	if (store_holds(a->store) && !loop_timer_is_set(&a->hold))
-		loop_timer_set(a->loop, &a->hold, HOLD_MS);
+	commit_after_put(a->commit);
 	a->counters.registered++;
 	log_info("register: %s: %s: %zu mailbox%s", spec->user,
 	    log_token(spec->token, shown), spec->n_mailboxes,
@@ -46,8 +44,9 @@ const struct reg *api_register(
 	return r;
 }
 
-enum push_result api_notify(struct api *a, const char *user, const char *owner,
-    const char *mailbox, bool now)
+/* user: who was notified; owner: whose mailbox it is. */
+static enum push_result notify_mailbox(struct api *a, const char *user,
+    const char *owner, const char *mailbox, bool now)
 {
 	enum push_result result = push_notify(a->queue, owner, mailbox, now);
 
@@ -69,7 +68,7 @@ enum push_result api_notify(struct api *a, const char *user, const char *owner,
 	return result;
 }
 
-/* NULL, or what is wrong with the names that a notification comes with. */
+/* NULL, or what is wrong with the names in a notification. */
 static const char *check_names(const char *user, const char *mailbox)
 {
 	if (!reg_text_ok(user, REG_USER_MAX))
@@ -81,7 +80,7 @@ static const char *check_names(const char *user, const char *mailbox)
 	return NULL;
 }
 
-/* NULL, or what is wrong; completes the spec. */
+/* NULL, or what is wrong. */
 static const char *check_registration(
     struct reg_spec *spec, const char *subtopic)
 {
@@ -92,7 +91,7 @@ static const char *check_registration(
 
 /* --- POST /register --- */
 
-/* The strings of a registration while they are decoded. */
+/* The decoded strings of a registration. */
 struct reg_text {
 	char user[REG_USER_MAX + 1];
 	char account[REG_ACCOUNT_MAX + 1];
@@ -101,7 +100,7 @@ struct reg_text {
 };
 
 static int decode_registration(
-    struct ask *q, struct reg_text *text, struct reg_spec *spec)
+    struct api_request *rq, struct reg_text *text, struct reg_spec *spec)
 {
 	const struct {
 		const char *key;
@@ -117,14 +116,14 @@ static int decode_registration(
 	size_t i;
 
 	for (i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-		if (api_ask_string(
-			q, strings[i].key, strings[i].to, strings[i].size) < 0)
+		if (api_body_string(
+			rq, strings[i].key, strings[i].to, strings[i].size) < 0)
 			return -1;
-	if (api_ask_mailboxes(q, "Mailboxes", &spec->n_mailboxes) < 0 ||
-	    api_ask_bool(q, "MailboxesAcknowledged", &spec->acked) < 0)
+	if (api_body_mailboxes(rq, "Mailboxes", &spec->n_mailboxes) < 0 ||
+	    api_body_bool(rq, "MailboxesAcknowledged", &spec->acked) < 0)
 		return -1;
-	spec->mailboxes = q->api->mailboxes;
-	if (api_ask_canonical(q, "Canonical", spec) < 0)
+	spec->mailboxes = rq->api->mailboxes;
+	if (api_body_canonical(rq, "Canonical", spec) < 0)
 		return -1;
 	spec->user = text->user;
 	spec->account = text->account;
@@ -132,31 +131,31 @@ static int decode_registration(
 	wrong = check_registration(spec, text->subtopic);
 	if (wrong == NULL)
 		return 0;
-	err_set(q->err, "%s", wrong);
+	err_set(rq->err, "%s", wrong);
 	return -1;
 }
 
-void api_handle_register(struct ask *q, struct http_conn *conn)
+void api_handle_register(struct api_request *rq, struct http_conn *conn)
 {
 	struct reg_text text;
 	struct reg_spec spec = { 0 };
 	const struct reg *r;
 	char err[ERR_MAX];
 
-	if (decode_registration(q, &text, &spec) < 0) {
-		api_reply_text(conn, 400, q->err);
+	if (decode_registration(rq, &text, &spec) < 0) {
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	r = api_register(q->api, &spec, err);
+	r = register_device(rq->api, &spec, err);
 	if (r == NULL)
 		api_reply_text(conn, 503, err);
 	else
-		api_reply_registered(q->api, conn, WAIT_TOPIC, r);
+		api_reply_registered(rq->api, conn, API_REPLY_TOPIC, r);
 }
 
 /* --- POST /notify and the ox driver --- */
 
-static void answer_notify(struct ask *q, struct http_conn *conn,
+static void answer_notify(struct api_request *rq, struct http_conn *conn,
     const char *user, const char *owner, const char *mailbox, bool now)
 {
 	const char *wrong = check_names(user, mailbox);
@@ -165,11 +164,11 @@ static void answer_notify(struct ask *q, struct http_conn *conn,
 		wrong = "owner must be 1 to 255 bytes of UTF-8 without control "
 			"characters";
 	if (wrong != NULL) {
-		err_set(q->err, "%s", wrong);
-		api_reply_text(conn, 400, q->err);
+		err_set(rq->err, "%s", wrong);
+		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	switch (api_notify(q->api, user, owner, mailbox, now)) {
+	switch (notify_mailbox(rq->api, user, owner, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -183,38 +182,38 @@ static void answer_notify(struct ask *q, struct http_conn *conn,
 	}
 }
 
-void api_handle_notify(struct ask *q, struct http_conn *conn)
+void api_handle_notify(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
 	char owner[REG_OWNER_MAX + 1];
 	bool now = false, has_owner;
 
-	if (api_ask_string(q, "Username", user, sizeof(user)) < 0 ||
-	    api_ask_optional(q, "Owner", owner, sizeof(owner), &has_owner) <
+	if (api_body_string(rq, "Username", user, sizeof(user)) < 0 ||
+	    api_body_optional(rq, "Owner", owner, sizeof(owner), &has_owner) <
 		0 ||
-	    api_ask_string(q, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
-	    api_ask_events(q, &now) < 0)
-		api_reply_text(conn, 400, q->err);
+	    api_body_string(rq, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
+	    api_body_events(rq, &now) < 0)
+		api_reply_text(conn, 400, rq->err);
 	else
 		answer_notify(
-		    q, conn, user, has_owner ? owner : user, mailbox, now);
+		    rq, conn, user, has_owner ? owner : user, mailbox, now);
 }
 
-void api_handle_ox(struct ask *q, struct http_conn *conn)
+void api_handle_ox(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
 	char event[64];
 
-	if (api_ask_string(q, "user", user, sizeof(user)) < 0 ||
-	    api_ask_string(q, "folder", mailbox, sizeof(mailbox)) < 0 ||
-	    api_ask_string(q, "event", event, sizeof(event)) < 0)
-		api_reply_text(conn, 400, q->err);
+	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
+	    api_body_string(rq, "folder", mailbox, sizeof(mailbox)) < 0 ||
+	    api_body_string(rq, "event", event, sizeof(event)) < 0)
+		api_reply_text(conn, 400, rq->err);
 	else
-		answer_notify(q, conn, user, user, mailbox,
+		answer_notify(rq, conn, user, user, mailbox,
 		    strcasecmp(event, "messageNew") == 0);
 }
 
-/* --- the first generation's lines --- */
+/* --- the first-generation plugin --- */
 
 static void reply_error(struct http_conn *conn, const char *reason)
 {
@@ -224,33 +223,33 @@ static void reply_error(struct http_conn *conn, const char *reason)
 	http_reply_line(conn, text);
 }
 
-/* What is missing, or NULL. */
-static const char *missing(const struct line_request *rq)
+/* NULL, or what is missing. */
+static const char *missing(const struct api_line *in)
 {
-	if (rq->user == NULL)
+	if (in->user == NULL)
 		return "dovecot-username is missing";
-	if (rq->verb == LINE_NOTIFY)
-		return rq->mailbox == NULL ? "dovecot-mailbox is missing"
+	if (in->verb == API_LINE_NOTIFY)
+		return in->mailbox == NULL ? "dovecot-mailbox is missing"
 					   : NULL;
-	if (rq->account == NULL)
+	if (in->account == NULL)
 		return "aps-account-id is missing";
-	if (rq->token == NULL)
+	if (in->token == NULL)
 		return "aps-device-token is missing";
-	if (rq->subtopic == NULL)
+	if (in->subtopic == NULL)
 		return "aps-subtopic is missing";
-	return rq->mailboxes.first == NULL ? "dovecot-mailboxes is missing"
+	return in->mailboxes.first == NULL ? "dovecot-mailboxes is missing"
 					   : NULL;
 }
 
-/* That plugin does not send the `mailbox` lines to the phone: not acked. */
+/* Not acked: that plugin does not send the `mailbox` lines to the phone. */
 static void line_register(
-    struct api *a, struct http_conn *conn, const struct line_request *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *in)
 {
-	const struct line_list *boxes = &rq->mailboxes;
+	const struct api_line_list *boxes = &in->mailboxes;
 	struct reg_spec spec = {
-		.user = rq->user,
-		.account = rq->account,
-		.token = rq->token,
+		.user = in->user,
+		.account = in->account,
+		.token = in->token,
 		.n_mailboxes = boxes->n,
 	};
 	const char *wrong = "more than 1000 mailboxes";
@@ -260,62 +259,62 @@ static void line_register(
 	if (boxes->n <= REG_MAILBOXES_MAX) {
 		api_set_mailboxes(a, boxes->first, boxes->n);
 		spec.mailboxes = a->mailboxes;
-		wrong = check_registration(&spec, rq->subtopic);
+		wrong = check_registration(&spec, in->subtopic);
 	}
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 		return;
 	}
-	r = api_register(a, &spec, err);
+	r = register_device(a, &spec, err);
 	if (r == NULL)
 		reply_error(conn, err);
 	else
-		api_reply_registered(a, conn, WAIT_LINE, r);
+		api_reply_registered(a, conn, API_REPLY_LINE, r);
 }
 
-/* That nobody is to be woken is no error: that plugin would log each. */
+/* If no device watches it that is no error: the plugin would log each. */
 static void line_notify(
-    struct api *a, struct http_conn *conn, const struct line_request *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *in)
 {
 	bool now =
-	    rq->events.n == 0 || line_list_has(&rq->events, "MessageNew");
-	const char *wrong = check_names(rq->user, rq->mailbox);
+	    in->events.n == 0 || api_line_list_has(&in->events, "MessageNew");
+	const char *wrong = check_names(in->user, in->mailbox);
 
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 		return;
 	}
-	api_notify(a, rq->user, rq->user, rq->mailbox, now);
+	notify_mailbox(a, in->user, in->user, in->mailbox, now);
 	http_reply_line(conn, "OK ");
 }
 
 static void line_serve(
-    struct api *a, struct http_conn *conn, const struct line_request *rq)
+    struct api *a, struct http_conn *conn, const struct api_line *in)
 {
-	const char *wrong = missing(rq);
+	const char *wrong = missing(in);
 
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
 	} else if (cred_kind(a->cred) == CRED_NONE) {
 		reply_error(conn, push_trouble(a->queue));
-	} else if (rq->verb == LINE_REGISTER) {
-		line_register(a, conn, rq);
+	} else if (in->verb == API_LINE_REGISTER) {
+		line_register(a, conn, in);
 	} else {
-		line_notify(a, conn, rq);
+		line_notify(a, conn, in);
 	}
 }
 
 void api_handle_line(
     struct http_conn *conn, const struct http_line *line, void *arg)
 {
-	struct line_request rq;
+	struct api_line in;
 	struct api *a = arg;
 	char err[ERR_MAX], *room;
 
-	/* The line protocol has no place for a password. */
+	/* The line protocol has no password. */
 	if (a->authorization != NULL && !line->over_unix) {
 		a->counters.denied++;
 		reply_error(conn,
@@ -323,11 +322,11 @@ void api_handle_line(
 		return;
 	}
 	room = xmalloc(line->len + 1);
-	if (line_parse(line->text, line->len, room, &rq, err) < 0) {
+	if (api_line_parse(line->text, line->len, room, &in, err) < 0) {
 		a->counters.refused++;
 		reply_error(conn, err);
 	} else {
-		line_serve(a, conn, &rq);
+		line_serve(a, conn, &in);
 	}
 	free(room);
 }

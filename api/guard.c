@@ -1,8 +1,7 @@
-/* api/guard.c - who may ask what: passwords, web pages, administrators. */
+/* api/guard.c - access: passwords, web pages, administrators. */
 #include "api/int.h"
 
 #include <pwd.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -11,13 +10,13 @@
 #include "io.h"
 #include "tls.h"
 
-#define SAY_MS 60000 /* the same thing is logged once in so long */
+#define LOG_INTERVAL_MS 60000 /* between equal messages */
 
 #define SHOWN_MAX 80 /* characters of a Host or an Origin in a message */
 
 /* --- passwords --- */
 
-/* In a time that tells nothing about how much of it was right. */
+/* Takes the same time for every password of the same length. */
 bool api_is_authorized(const struct api *a, const struct http_request *req)
 {
 	const struct http_str *got = &req->authorization;
@@ -43,40 +42,41 @@ static bool is_v4(const unsigned char ip[16])
 	return memcmp(ip, prefix, sizeof(prefix)) == 0;
 }
 
-/* The place of an address in the table, or one that is free; NULL if neither. */
-static struct api_knock *find_knock(
+/* The address's entry in the table, or a free one; NULL if there is neither. */
+static struct api_login_failures *find_login_failures(
     struct api *a, const unsigned char ip[16], int64_t now_ms)
 {
-	struct api_knock *k, *unused = NULL;
+	struct api_login_failures *k, *unused = NULL;
 
-	for (k = a->knocks; k < a->knocks + API_KNOCKS; k++) {
+	for (k = a->login_failures; k < a->login_failures + API_LOGIN_FAILURES;
+	     k++) {
 		if (k->until_ms != 0 && memcmp(k->ip, ip, 16) == 0)
 			return k;
 		if (k->until_ms <= now_ms)
 			unused = k;
 	}
 	if (unused != NULL) {
-		*unused = (struct api_knock){ 0 };
+		*unused = (struct api_login_failures){ 0 };
 		memcpy(unused->ip, ip, 16);
 	}
 	return unused;
 }
 
-/* Of more addresses than the table has in a minute only the count grows. */
-void api_say_wrong_password(struct api *a, const struct http_request *req)
+/* If the table is full, other addresses are not logged. */
+void api_log_wrong_password(struct api *a, const struct http_request *req)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
 	struct io_address from;
-	struct api_knock *k;
+	struct api_login_failures *k;
 	char shown[IO_IP_MAX];
 
 	if (req->authorization.len == 0 ||
 	    !io_get_address(req->io, true, &from))
 		return;
-	/* Whoever has one address of an IPv6 network has them all. */
+	/* Whoever has one address of an IPv6 network can use all. */
 	if (!is_v4(from.ip))
 		memset(from.ip + 8, 0, 8);
-	k = find_knock(a, from.ip, now_ms);
+	k = find_login_failures(a, from.ip, now_ms);
 	if (k == NULL)
 		return;
 	if (k->until_ms > now_ms) {
@@ -91,13 +91,13 @@ void api_say_wrong_password(struct api *a, const struct http_request *req)
 	else
 		log_warn("http: wrong user or password from %s", shown);
 	k->n = 0;
-	k->until_ms = now_ms + SAY_MS;
+	k->until_ms = now_ms + LOG_INTERVAL_MS;
 }
 
 /* --- Host and Origin --- */
 
 struct host {
-	char name[256]; /* a DNS name has 253 at most; without its last dot */
+	char name[256]; /* at most 253 in DNS; without a last dot */
 	bool is_ip;
 	unsigned char ip[16];
 	int port; /* 0: not given */
@@ -144,7 +144,7 @@ static bool parse_host(const char *p, size_t len, struct host *h)
 	return parse_port(p + n + brackets, end, &h->port);
 }
 
-/* Whether httpHosts has it: without a port there, at any port. */
+/* Whether it is in httpHosts, where a name without a port matches any. */
 static bool is_listed(const char *list, const struct host *h)
 {
 	struct host own;
@@ -190,7 +190,7 @@ static bool is_ours(
 	return strcasecmp(h->name, "localhost") == 0;
 }
 
-/* The page that a browser shows came from the address that it asks now. */
+/* Whether the page came from the address that the request is sent to. */
 static bool is_own_origin(const struct http_request *req)
 {
 	const char *scheme = req->over_tls ? "https://" : "http://";
@@ -206,16 +206,17 @@ static int shown_len(const struct http_str *s)
 	return s->len < SHOWN_MAX ? (int)s->len : SHOWN_MAX;
 }
 
-static void say_refused(
+static void log_refused(
     struct api *a, const struct http_request *req, const char *why)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
 	char shown[IO_IP_MAX] = "?";
 	struct io_address from;
 
-	if (a->refusal_said_ms != 0 && now_ms - a->refusal_said_ms < SAY_MS)
+	if (a->refusal_logged_ms != 0 &&
+	    now_ms - a->refusal_logged_ms < LOG_INTERVAL_MS)
 		return;
-	a->refusal_said_ms = now_ms;
+	a->refusal_logged_ms = now_ms;
 	if (io_get_address(req->io, true, &from))
 		io_show_ip(from.ip, shown);
 	log_warn("http: refused a request from %s: %s", shown, why);
@@ -243,7 +244,7 @@ bool api_is_foreign(
 		    shown_len(&req->origin), req->origin.p);
 	else
 		return false;
-	say_refused(a, req, why);
+	log_refused(a, req, why);
 	return true;
 }
 
@@ -255,7 +256,7 @@ bool api_is_admin(const struct http_request *req)
 	       (req->uid == 0 || req->uid == geteuid());
 }
 
-void api_say_not_admin(const struct http_request *req, char why[ERR_MAX])
+void api_explain_admin_only(const struct http_request *req, char why[ERR_MAX])
 {
 	static const char folder[] = "/admin/";
 	const struct passwd *pw = geteuid() != 0 ? getpwuid(geteuid()) : NULL;

@@ -1,10 +1,14 @@
-/* api/int.h - what the files of api share.  Nobody else includes this. */
+/* api/int.h - what the files of api share.  Nobody else includes this.
+ *
+ * A file calls only those to the right of it:
+ *   api.c -> dovecot.c, admin.c, status.c -> body.c, guard.c, line.c, reply.c */
 #ifndef API_INT_H
 #define API_INT_H
 
 #include "api.h"
 
 #include "buf.h"
+#include "commit.h"
 #include "http.h"
 #include "json.h"
 #include "loop.h"
@@ -14,152 +18,135 @@
 #define TEXT "text/plain"
 #define JSON "application/json"
 
-/* The one value that the field's clients send. */
+/* The only value in use. */
 #define SUBTOPIC "com.apple.mobilemail"
 
-#define MAILBOX_NAME_MAX 4096 /* bytes; Dovecot's own limit of a name */
+#define MAILBOX_NAME_MAX 4096 /* bytes; Dovecot's own limit */
 
-/* What somebody hears when the disk has his change. */
-enum waiter_kind {
-	WAIT_TOPIC, /* over HTTP */
-	WAIT_LINE,  /* the topic, by the line protocol */
-	WAIT_JSON,  /* waiter.text */
-};
-
-struct waiter {
-	struct http_conn *conn;
-	enum waiter_kind kind;
-	char *text; /* owned */
+/* What is answered when the disk has the change. */
+enum api_reply_kind {
+	API_REPLY_TOPIC, /* over HTTP */
+	API_REPLY_LINE,	 /* the topic, by the line protocol */
+	API_REPLY_JSON,	 /* the text given */
 };
 
 /* Since start. */
 struct api_counters {
-	uint64_t registered; /* registrations taken, renewals too */
+	uint64_t registered; /* registrations, renewals included */
 	uint64_t notified;   /* notifications that woke somebody */
-	uint64_t unwatched;  /* of mailboxes that nobody watches */
+	uint64_t unwatched;  /* for mailboxes that no device watches */
 	uint64_t unknown;    /* for users without a device */
 	uint64_t refused;    /* malformed requests */
-	uint64_t denied;     /* from those who may not ask */
+	uint64_t denied;     /* wrong password, or not allowed */
 };
 
 /* An address that sent wrong passwords. */
-struct api_knock {
+struct api_login_failures {
 	unsigned char ip[16];
-	int64_t until_ms; /* not logged again before; 0 unused */
-	unsigned n;	  /* since it was */
+	int64_t until_ms; /* not logged again before; 0: unused */
+	unsigned n;	  /* since it was logged */
 };
 
-#define API_KNOCKS 32 /* lines a minute at most */
+#define API_LOGIN_FAILURES 32 /* also the most log lines in a minute */
 
 struct api {
 	struct loop *loop;
 	const struct conf *conf;
 	struct store *store;
+	struct commit *commit;
 	struct push_queue *queue;
 	const struct cred *cred;
 	const struct http_server *server; /* NULL until it is known */
 	int64_t started_ms;
 	struct api_counters counters;
-	/* changes whose answers wait for the disk */
-	struct loop_task commit;
-	struct waiter *waiting;
-	size_t n_waiting, waiting_cap;
-	bool store_failed;	  /* the last sync; logged once */
-	bool store_is_full;	  /* the last registration; logged once */
-	struct loop_timer retry;  /* set while the store fails */
-	int64_t retry_ms;	  /* the last pause; 0: none */
-	struct loop_timer hold;	  /* set while store_holds() */
-	struct admin_test *tests; /* test pushes under way */
-	/* the request at hand */
+	bool store_is_full; /* refused the last registration; logged once */
+	struct api_trial *trials; /* test pushes under way */
+	/* of the current request */
 	struct json_tok *toks;
 	size_t toks_cap;
-	struct buf names; /* decoded mailboxes, each with its NUL */
+	struct buf names; /* of decoded mailboxes, each with its NUL */
 	const char *mailboxes[REG_MAILBOXES_MAX];
 	struct reg_canonical canonical[REG_MAILBOXES_MAX];
 	struct buf out;
-	char *authorization; /* "Basic …", NULL: not asked for */
-	struct api_knock knocks[API_KNOCKS];
-	int64_t refusal_said_ms; /* of a foreign request; 0 never */
+	char *authorization; /* "Basic …"; NULL: not required */
+	struct api_login_failures login_failures[API_LOGIN_FAILURES];
+	int64_t refusal_logged_ms; /* a foreign request; 0: never */
 };
 
-/* One request being decoded; err is the text of a 400. */
-struct ask {
+/* One HTTP request; err: the text of a 400 or 403. */
+struct api_request {
 	struct api *api;
 	const struct http_request *req;
 	struct json j;
 	char err[ERR_MAX];
 };
 
-/* --- api.c --- */
+/* --- api/reply.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
-/* Answers with the topic, now or as soon as the disk has the registration. */
+/* Answers with the topic: now, or when the disk has the registration. */
 void api_reply_registered(struct api *a, struct http_conn *conn,
-    enum waiter_kind kind, const struct reg *r);
-/* Answers now, or as soon as the disk has what is queued.  Takes text over. */
-void api_reply_durable(
-    struct api *a, struct http_conn *conn, enum waiter_kind kind, char *text);
+    enum api_reply_kind kind, const struct reg *r);
+/* Answers now, or when the disk has what is queued in the store.  Takes ownership
+ * of text. */
+void api_reply_durable(struct api *a, struct http_conn *conn,
+    enum api_reply_kind kind, char *text);
 
 /* --- api/guard.c --- */
 
 bool api_is_authorized(const struct api *a, const struct http_request *req);
-/* Logs it, once a minute and address at most. */
-void api_say_wrong_password(struct api *a, const struct http_request *req);
-/* Over TCP, for a Host that is not ours or from another site's web page: why is
- * what to answer.  Logs it once a minute. */
+/* Logs it, at most once a minute for each address. */
+void api_log_wrong_password(struct api *a, const struct http_request *req);
+/* True for requests over TCP with a Host that is not ours, or from another site's
+ * web page; why is the answer.  Logs it, at most once a minute. */
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX]);
-/* Root or the daemon's own user, over the Unix socket. */
+/* Whether it is from root or the daemon's own user, over the Unix socket. */
 bool api_is_admin(const struct http_request *req);
-void api_say_not_admin(const struct http_request *req, char why[ERR_MAX]);
+/* The text of a 403 if it is not. */
+void api_explain_admin_only(const struct http_request *req, char why[ERR_MAX]);
 
-/* --- api/body.c: each returns 0, or -1 with q->err set --- */
+/* --- api/body.c: each returns 0, or -1 with rq->err set --- */
 
-/* The body is a JSON object. */
-int api_ask_parse(struct ask *q);
-int api_ask_string(struct ask *q, const char *key, char *out, size_t size);
-/* *given_r: whether it is there at all (then as above). */
-int api_ask_optional(
-    struct ask *q, const char *key, char *out, size_t size, bool *given_r);
-int api_ask_bool(struct ask *q, const char *key, bool *v_r);
-/* 0 if it is not there. */
-int api_ask_number(struct ask *q, const char *key, int64_t *v_r);
-/* The names land in api->names, pointers to them in api->mailboxes. */
-int api_ask_mailboxes(struct ask *q, const char *key, size_t *n_r);
-/* After that: whose the spec's mailboxes are, if it is said. */
-int api_ask_canonical(struct ask *q, const char *key, struct reg_spec *spec);
-/* True if one of the names is MessageNew, or there is none at all. */
-int api_ask_events(struct ask *q, bool *now_r);
-/* Points api->mailboxes at n <= REG_MAILBOXES_MAX strings, one after the other,
- * each with its NUL. */
+/* The body must be a JSON object. */
+int api_body_parse(struct api_request *rq);
+int api_body_string(
+    struct api_request *rq, const char *key, char *out, size_t size);
+/* *given_r: whether it is there; then as above. */
+int api_body_optional(struct api_request *rq, const char *key, char *out,
+    size_t size, bool *given_r);
+int api_body_bool(struct api_request *rq, const char *key, bool *v_r);
+/* 0 if it is missing. */
+int api_body_number(struct api_request *rq, const char *key, int64_t *v_r);
+/* Stores the names in api->names, pointers to them in api->mailboxes. */
+int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r);
+/* After that: the owners and canonical names of the spec's mailboxes, if given. */
+int api_body_canonical(
+    struct api_request *rq, const char *key, struct reg_spec *spec);
+/* *now_r: whether one of the events is MessageNew, or there is none at all. */
+int api_body_events(struct api_request *rq, bool *now_r);
+/* Points api->mailboxes at n <= REG_MAILBOXES_MAX consecutive strings, each with
+ * its NUL. */
 void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
-/* A registration that passed reg_spec_check(); completes the spec.  NULL with err
- * set if there is no room. */
-const struct reg *api_register(
-    struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
-/* owner: whose mailbox it is. */
-enum push_result api_notify(struct api *a, const char *user, const char *owner,
-    const char *mailbox, bool now);
-
-void api_handle_register(struct ask *q, struct http_conn *conn);
-void api_handle_notify(struct ask *q, struct http_conn *conn);
-void api_handle_ox(struct ask *q, struct http_conn *conn);
+void api_handle_register(struct api_request *rq, struct http_conn *conn);
+void api_handle_notify(struct api_request *rq, struct http_conn *conn);
+void api_handle_ox(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/status.c --- */
 
-void api_handle_healthz(struct ask *q, struct http_conn *conn);
-void api_handle_status(struct ask *q, struct http_conn *conn);
-void api_handle_metrics(struct ask *q, struct http_conn *conn);
+void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
+void api_handle_status(struct api_request *rq, struct http_conn *conn);
+void api_handle_metrics(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/admin.c --- */
 
-void api_handle_list(struct ask *q, struct http_conn *conn);
-void api_handle_forget(struct ask *q, struct http_conn *conn);
-void api_handle_import(struct ask *q, struct http_conn *conn);
-void api_handle_push(struct ask *q, struct http_conn *conn);
-void api_tests_free(struct api *a);
+void api_handle_list(struct api_request *rq, struct http_conn *conn);
+void api_handle_forget(struct api_request *rq, struct http_conn *conn);
+void api_handle_import(struct api_request *rq, struct http_conn *conn);
+void api_handle_push(struct api_request *rq, struct http_conn *conn);
+void api_trials_free(struct api *a);
 
 #endif

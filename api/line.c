@@ -8,10 +8,10 @@
 
 static const struct {
 	char word[12];
-	enum line_verb verb;
+	enum api_line_verb verb;
 } verbs[] = {
-	{ "REGISTER ", LINE_REGISTER },
-	{ "NOTIFY ", LINE_NOTIFY },
+	{ "REGISTER ", API_LINE_REGISTER },
+	{ "NOTIFY ", API_LINE_NOTIFY },
 };
 
 static const struct field {
@@ -21,11 +21,11 @@ static const struct field {
 } fields[] = {
 #define STRING(key, field)                                                     \
 	{                                                                      \
-		key, false, offsetof(struct line_request, field)               \
+		key, false, offsetof(struct api_line, field)                   \
 	}
 #define LIST(key, field)                                                       \
 	{                                                                      \
-		key, true, offsetof(struct line_request, field)                \
+		key, true, offsetof(struct api_line, field)                    \
 	}
 	STRING("aps-account-id", account),
 	STRING("aps-device-token", token),
@@ -40,7 +40,7 @@ static const struct field {
 
 struct scan {
 	const char *p, *end;
-	char *out; /* where the next string goes */
+	char *out; /* where the next string is written */
 	const char *key;
 	int key_len;
 	char *err;
@@ -86,9 +86,9 @@ static const char *scan_string(struct scan *s)
 	return start;
 }
 
-static int scan_list(struct scan *s, struct line_list *list)
+static int scan_list(struct scan *s, struct api_line_list *list)
 {
-	*list = (struct line_list){ .first = s->out };
+	*list = (struct api_line_list){ .first = s->out };
 	if (!next_is(s, '('))
 		return fail(s, "a list in parentheses is missing");
 	if (next_is(s, ')'))
@@ -113,21 +113,21 @@ static const struct field *find_field(const struct scan *s)
 }
 
 static int scan_value(
-    struct scan *s, const struct field *f, struct line_request *rq)
+    struct scan *s, const struct field *f, struct api_line *rq)
 {
-	struct line_list list;
+	struct api_line_list list;
 	const char *string;
 	void *to = f == NULL ? NULL : (char *)rq + f->at;
 	bool is_list = f == NULL ? s->p < s->end && *s->p == '(' : f->list;
 
-	/* Both kinds begin with a pointer that is NULL until then. */
+	/* Both types begin with a pointer that is NULL if it is not set. */
 	if (f != NULL && *(const char **)to != NULL)
-		return fail(s, "stands twice");
+		return fail(s, "appears twice");
 	if (is_list) {
 		if (scan_list(s, &list) < 0)
 			return -1;
 		if (f != NULL)
-			*(struct line_list *)to = list;
+			*(struct api_line_list *)to = list;
 		return 0;
 	}
 	string = scan_string(s);
@@ -136,7 +136,7 @@ static int scan_value(
 	return string != NULL ? 0 : -1;
 }
 
-static int scan_field(struct scan *s, struct line_request *rq)
+static int scan_field(struct scan *s, struct api_line *rq)
 {
 	s->key = s->p;
 	while (s->p < s->end && *s->p != '=' && *s->p != '\t')
@@ -147,15 +147,15 @@ static int scan_field(struct scan *s, struct line_request *rq)
 	if (scan_value(s, find_field(s), rq) < 0)
 		return -1;
 	if (s->p < s->end && !next_is(s, '\t'))
-		return fail(s, "fields must be parted by TAB");
+		return fail(s, "fields must be separated by TAB");
 	return 0;
 }
 
-int line_parse(const char *text, size_t len, char *room,
-    struct line_request *rq_r, char err[ERR_MAX])
+int api_line_parse(const char *text, size_t len, char *strings,
+    struct api_line *rq_r, char err[ERR_MAX])
 {
 	struct scan s = {
-		.p = text, .end = text + len, .out = room, .err = err
+		.p = text, .end = text + len, .out = strings, .err = err
 	};
 	size_t i, n;
 
@@ -175,7 +175,7 @@ int line_parse(const char *text, size_t len, char *room,
 	return -1;
 }
 
-bool line_list_has(const struct line_list *l, const char *s)
+bool api_line_list_has(const struct api_line_list *l, const char *s)
 {
 	const char *p = l->first;
 	size_t i;

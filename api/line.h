@@ -5,39 +5,39 @@
  *   NOTIFY dovecot-username="u"<TAB>dovecot-mailbox="INBOX"
  *
  * Fields come in any order; \" and \\ stand for themselves inside quotes. */
-#ifndef LINE_H
-#define LINE_H
+#ifndef API_LINE_H
+#define API_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "log.h"
 
-enum line_verb {
-	LINE_REGISTER,
-	LINE_NOTIFY,
+enum api_line_verb {
+	API_LINE_REGISTER,
+	API_LINE_NOTIFY,
 };
 
-/* Strings one behind the other, each with its NUL. */
-struct line_list {
-	const char *first; /* NULL: the field is not there */
+/* Consecutive strings, each with its NUL. */
+struct api_line_list {
+	const char *first; /* NULL: the field is missing */
 	size_t n;
 };
 
-/* What is not there is NULL. */
-struct line_request {
-	enum line_verb verb;
+/* A missing field is NULL. */
+struct api_line {
+	enum api_line_verb verb;
 	const char *account, *token, *subtopic, *user, *mailbox;
-	struct line_list mailboxes, events;
+	struct api_line_list mailboxes, events;
 };
 
-/* text: the line without its end.  room takes the decoded strings: len + 1
+/* text: the line without its end.  strings receives the decoded strings: len + 1
  * bytes.  Unknown fields are skipped.  0, or -1 with err saying what is
  * wrong. */
-int line_parse(const char *text, size_t len, char *room,
-    struct line_request *rq_r, char err[ERR_MAX]);
+int api_line_parse(const char *text, size_t len, char *strings,
+    struct api_line *rq_r, char err[ERR_MAX]);
 
-/* Compared without regard to case. */
-bool line_list_has(const struct line_list *l, const char *s);
+/* Ignores case. */
+bool api_line_list_has(const struct api_line_list *l, const char *s);
 
 #endif

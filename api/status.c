@@ -1,5 +1,5 @@
-/* api/status.c - how the daemon is: /healthz, /status, /metrics and the log,
- * all from one table of figures. */
+/* api/status.c - the state of the daemon: /healthz, /status, /metrics and the log,
+ * from one table of figures. */
 #include "api/int.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "cred.h"
 #include "tls.h"
 
-/* Everything that can be counted, at one moment. */
+/* All figures at one moment. */
 struct figures {
 	uint64_t uptime, healthy, connected, expires;
 	uint64_t registrations, old_topics, queue, in_flight, clients;
@@ -21,12 +21,12 @@ struct figures {
 enum metric_type {
 	GAUGE,
 	COUNTER,
-	TIMESTAMP, /* a gauge that is not there while it is 0 */
+	TIMESTAMP, /* a gauge that is left out while it is 0 */
 };
 
 static const struct figure {
 	const char *key;  /* in /status */
-	const char *name; /* in /metrics, behind xapsd_ */
+	const char *name; /* in /metrics, after xapsd_ */
 	const char *help;
 	unsigned short at;
 	unsigned char type;
@@ -45,7 +45,7 @@ static const struct figure {
 	ROW("registrations", registrations, GAUGE, "registrations",
 	    "Registrations of devices."),
 	ROW("oldTopic", old_topics, GAUGE, "registrations_old_topic",
-	    "Of these, devices that were told another topic: they ignore "
+	    "Of these, devices with another topic: they ignore "
 	    "pushes until they register again."),
 	ROW("queue", queue, GAUGE, "queue_length",
 	    "Devices with a push that waits or is in flight."),
@@ -56,11 +56,11 @@ static const struct figure {
 	ROW("storeFailing", store_failing, GAUGE, "store_failing",
 	    "1 if registrations could not be written to disk."),
 	ROW("connections", connections, COUNTER, "apns_connections_total",
-	    "Connections to Apple that came up."),
+	    "Connections to Apple that were opened."),
 	ROW("resumed", resumed, COUNTER, "apns_resumptions_total",
-	    "Of these, by TLS session resumption."),
+	    "Of these, with TLS session resumption."),
 	ROW("delivered", push.delivered, COUNTER, "pushes_delivered_total",
-	    "Pushes that Apple took."),
+	    "Pushes that Apple accepted."),
 	ROW("merged", push.merged, COUNTER, "events_merged_total",
 	    "Events that joined a push that was waiting."),
 	ROW("retried", push.retried, COUNTER, "pushes_retried_total",
@@ -69,16 +69,16 @@ static const struct figure {
 	    "Pushes refused for good or too old."),
 	ROW("forgotten", push.forgotten, COUNTER,
 	    "registrations_forgotten_total",
-	    "Registrations removed since Apple called the device gone."),
+	    "Registrations removed because Apple reported the device gone."),
 	ROW("suspended", push.suspended, COUNTER,
 	    "registrations_suspended_total",
-	    "Registrations suspended since Apple refused the token."),
+	    "Registrations suspended because Apple refused the token."),
 	ROW("registered", api.registered, COUNTER, "registers_total",
-	    "Registrations taken, renewals included."),
+	    "Registrations, renewals included."),
 	ROW("notified", api.notified, COUNTER, "notifies_total",
 	    "Notifications that woke a device."),
 	ROW("unwatched", api.unwatched, COUNTER, "notifies_unwatched_total",
-	    "Notifications of mailboxes that no device watches."),
+	    "Notifications for mailboxes that no device watches."),
 	ROW("unknownUsers", api.unknown, COUNTER, "notifies_unknown_user_total",
 	    "Notifications for users without a device."),
 	ROW("refused", api.refused, COUNTER, "requests_refused_total",
@@ -95,7 +95,8 @@ static uint64_t figure(const struct figures *f, const struct figure *row)
 	return *(const uint64_t *)(const void *)((const char *)f + row->at);
 }
 
-static void look(struct api *a, struct figures *f, struct apns_status *st)
+static void collect_figures(
+    struct api *a, struct figures *f, struct apns_status *st)
 {
 	memset(st, 0, sizeof(*st));
 	push_get_apns(a->queue, st);
@@ -111,7 +112,7 @@ static void look(struct api *a, struct figures *f, struct apns_status *st)
 		.in_flight = push_in_flight(a->queue),
 		.clients =
 		    a->server == NULL ? 0 : http_server_connections(a->server),
-		.store_failing = a->store_failed,
+		.store_failing = commit_is_failing(a->commit),
 		.connections = st->connections,
 		.resumed = st->resumed,
 		.push = *push_get_counters(a->queue),
@@ -119,7 +120,7 @@ static void look(struct api *a, struct figures *f, struct apns_status *st)
 	};
 }
 
-/* What was written to api->out. */
+/* Answers with what was written to api->out. */
 static void reply_out(struct api *a, struct http_conn *conn, const char *type)
 {
 	if (a->out.failed)
@@ -129,9 +130,9 @@ static void reply_out(struct api *a, struct http_conn *conn, const char *type)
 		    conn, 200, type, NULL, buf_head(&a->out), a->out.len);
 }
 
-void api_handle_healthz(struct ask *q, struct http_conn *conn)
+void api_handle_healthz(struct api_request *rq, struct http_conn *conn)
 {
-	const char *trouble = push_trouble(q->api->queue);
+	const char *trouble = push_trouble(rq->api->queue);
 
 	api_reply_text(conn, trouble == NULL ? 200 : 503,
 	    trouble == NULL ? "ok" : trouble);
@@ -171,7 +172,7 @@ static void write_status(struct api *a, struct buf *b)
 	struct figures f;
 	size_t i;
 
-	look(a, &f, &st);
+	collect_figures(a, &f, &st);
 	buf_reset(b);
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
@@ -190,12 +191,12 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_str(b, "}\n");
 }
 
-void api_handle_status(struct ask *q, struct http_conn *conn)
+void api_handle_status(struct api_request *rq, struct http_conn *conn)
 {
-	struct buf *b = &q->api->out;
+	struct buf *b = &rq->api->out;
 
-	write_status(q->api, b);
-	reply_out(q->api, conn, JSON);
+	write_status(rq->api, b);
+	reply_out(rq->api, conn, JSON);
 }
 
 void api_log_status(struct api *a)
@@ -210,19 +211,19 @@ void api_log_status(struct api *a)
 
 /* --- /metrics: Prometheus' text format 0.0.4 --- */
 
-void api_handle_metrics(struct ask *q, struct http_conn *conn)
+void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 {
 	static const char *const types[] = {
 		[GAUGE] = "gauge",
 		[COUNTER] = "counter",
 		[TIMESTAMP] = "gauge",
 	};
-	struct buf *b = &q->api->out;
+	struct buf *b = &rq->api->out;
 	const struct figure *row;
 	struct apns_status st;
 	struct figures f;
 
-	look(q->api, &f, &st);
+	collect_figures(rq->api, &f, &st);
 	buf_reset(b);
 	buf_add_fmt(b,
 	    "# HELP xapsd_info Versions, as labels.\n"
@@ -237,5 +238,5 @@ void api_handle_metrics(struct ask *q, struct http_conn *conn)
 		    row->name, row->help, row->name, types[row->type],
 		    row->name, (unsigned long long)figure(&f, row));
 	}
-	reply_out(q->api, conn, "text/plain; version=0.0.4");
+	reply_out(rq->api, conn, "text/plain; version=0.0.4");
 }

@@ -242,7 +242,7 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 }
 
 static const struct apns_ops ops = {
-	.room = on_room,
+	.capacity = on_room,
 	.answer = on_answer,
 };
 
@@ -272,6 +272,7 @@ static int ask(struct check *c)
 	char line[ERR_MAX];
 	bool up = false;
 
+	c->err[0] = '\0';
 	loop_once(c->loop, 0);
 	end_ms = loop_now_ms(c->loop) + 2 * c->conf->push_timeout_ms + POLL_MS;
 	while (!c->answered && loop_now_ms(c->loop) < end_ms) {

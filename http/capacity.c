@@ -9,9 +9,6 @@
 #include "mem.h"
 #include "tls.h"
 
-/* Newcomers who wait for a free place, of TCP and of the Unix socket each. */
-#define SURPLUS_MAX 50
-
 /* One in so many connections is kept for the Unix socket. */
 #define RESERVED_PART 4
 
@@ -208,7 +205,7 @@ struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
  * must not make others wait. */
 static void hold_listeners(struct http_server *s)
 {
-	bool full = s->shares[TCP].n_surplus >= SURPLUS_MAX;
+	bool full = s->shares[TCP].n_surplus >= s->surplus_max;
 	struct listener *from;
 
 	for (from = s->listeners; from != NULL; from = from->next)
@@ -379,7 +376,7 @@ bool http_capacity_enter(struct http_conn *c)
 		share->n++;
 		return true;
 	}
-	if (++share->n_surplus > SURPLUS_MAX) {
+	if (++share->n_surplus > c->s->surplus_max) {
 		forget(c);
 		return false;
 	}

@@ -1,4 +1,4 @@
-/* push/answer.c - what Apple's answer means for a registration: one table. */
+/* push/answer.c - what Apple's answers mean for a push and its registration. */
 #include "push/int.h"
 
 #include <string.h>
@@ -9,29 +9,29 @@
 #include "conf.h"
 #include "store.h"
 
-/* Apple wants a JWT renewed no more often. */
+/* Apple allows a new JWT every 20 minutes. */
 #define RENEW_MIN_MS (20 * 60 * 1000)
 
-/* A server that asks for more has made a mistake. */
+/* A larger Retry-After is taken for a mistake of the server's. */
 #define RETRY_AFTER_MAX_S (60 * 60)
 
-/* Clocks are not that exact. */
+/* Difference between clocks that says nothing. */
 #define CLOCK_SLACK_S (60 * 60)
 
-/* What failed waits together with the new events, ms from now. */
+/* Merges the failed push with what waits, to be sent ms from now. */
 static void send_again(struct push *p, int64_t ms)
 {
-	hashes_merge(&p->flight, &p->wait);
+	push_hashes_merge(&p->flight, &p->wait);
 	p->wait = p->flight;
 	memset(&p->flight, 0, sizeof(p->flight));
 	p->q->counters.retried++;
 	if (ms > 0)
-		push_to(p, PUSH_PAUSED, ms);
+		push_set_state(p, PUSH_PAUSED, ms);
 	else
-		push_to(p, PUSH_READY, PUSH_FRONT);
+		push_set_state(p, PUSH_READY, PUSH_FRONT);
 }
 
-/* What came meanwhile has its own time. */
+/* The age of the failed events counts: those that wait are newer. */
 static void send_later(struct push *p, const struct apns_answer *an)
 {
 	const struct conf *conf = p->q->conf;
@@ -40,8 +40,8 @@ static void send_later(struct push *p, const struct apns_answer *an)
 
 	if ((tried || conf->push_expiration_s != 0) &&
 	    push_is_expired(p->q, p->flight_ms)) {
-		push_dropped(p);
-		push_settle(p);
+		push_note_expired(p);
+		push_finish(p);
 		return;
 	}
 	ms = apns_backoff_ms(conf->retry_min_ms, conf->retry_max_ms, p->tries);
@@ -52,17 +52,17 @@ static void send_later(struct push *p, const struct apns_answer *an)
 	send_again(p, ms > 0 ? ms : 1);
 }
 
-static void act_done(struct push *p, const struct apns_answer *an)
+static void act_delivered(struct push *p, const struct apns_answer *an)
 {
 	(void)an;
 	p->q->counters.delivered++;
-	push_say(LOG_L_DEBUG, p, "delivered to Apple");
-	push_settle(p);
+	push_log(LOG_L_DEBUG, p, "delivered to Apple");
+	push_finish(p);
 }
 
-/* Whether Apple's 410 is about this registration.  Without a timestamp, or if
- * ours is from a clock that ran ahead, we go by the order of events: it is older
- * than the push. */
+/* Whether Apple's 410 applies to this registration, and not to an earlier one of
+ * the same device.  Without a timestamp, or if ours is from a clock that was
+ * ahead, it applies: the device registered before the push was sent. */
 static bool is_gone(const struct push *p, const struct apns_answer *an)
 {
 	int64_t now_s = (int64_t)time(NULL), time_s = reg_time_s(p->reg);
@@ -76,11 +76,11 @@ static void act_forget(struct push *p, const struct apns_answer *an)
 	struct push_queue *q = p->q;
 
 	if (!is_gone(p, an)) {
-		push_say(LOG_L_DEBUG, p, "registered again since Apple's 410");
-		push_settle(p);
+		push_log(LOG_L_DEBUG, p, "registered again since Apple's 410");
+		push_finish(p);
 		return;
 	}
-	push_say(
+	push_log(
 	    LOG_L_INFO, p, "the device is gone (410): registration removed");
 	q->counters.forgotten++;
 	store_drop(q->store, p->reg); /* on_drop() releases p */
@@ -94,17 +94,16 @@ static void act_suspend(struct push *p, const struct apns_answer *an)
 	    "Apple refuses the device token (%d %s): suspended until the "
 	    "device registers again",
 	    an->status, an->reason);
-	push_say(LOG_L_WARN, p, what);
+	push_log(LOG_L_WARN, p, what);
 	p->q->counters.suspended++;
 	reg_suspend(p->reg);
-	hashes_clear(&p->wait);
-	push_settle(p);
+	push_hashes_clear(&p->wait);
+	push_finish(p);
 }
 
 static void act_hold(struct push *p, const struct apns_answer *an)
 {
 	char why[ERR_MAX];
-
 	const char *words = apns_reason_words(an->reason);
 
 	err_set(why, "Apple refuses our credentials (%d %s)%s%s", an->status,
@@ -113,8 +112,8 @@ static void act_hold(struct push *p, const struct apns_answer *an)
 	send_again(p, 0);
 }
 
-/* Many may be answered so for one JWT: the first answer renews it, the others
- * are outdated then. */
+/* Many requests may get this answer for one JWT: the first answer renews it, the
+ * others are outdated then. */
 static void act_renew(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
@@ -144,7 +143,7 @@ static void act_retry(struct push *p, const struct apns_answer *an)
 		    an->status, an->reason);
 	else
 		err_set(what, "no answer from Apple: will be sent again");
-	push_say(LOG_L_DEBUG, p, what);
+	push_log(LOG_L_DEBUG, p, what);
 	send_later(p, an);
 }
 
@@ -153,18 +152,18 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 	char what[ERR_MAX];
 
 	err_set(what, "dropped: Apple answered %d %s", an->status, an->reason);
-	push_say(LOG_L_WARN, p, what);
+	push_log(LOG_L_WARN, p, what);
 	p->q->counters.dropped++;
-	push_settle(p);
+	push_finish(p);
 }
 
-/* By a clock that is a day late everything has expired already. */
-static void act_undate(struct push *p, const struct apns_answer *an)
+/* If our clock is a day behind every push has expired already. */
+static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
 
 	(void)an;
-	if (q->undated) {
+	if (q->no_expiration) {
 		push_hold(q,
 		    "Apple takes no push, with or without a date of expiration "
 		    "(BadExpirationDate): this machine's clock is probably "
@@ -175,40 +174,39 @@ static void act_undate(struct push *p, const struct apns_answer *an)
 	}
 	log_warn("push: Apple does not take our date of expiration: this "
 		 "machine's clock is probably wrong: sent without");
-	q->undated = true;
-	q->undated_clock_ms = push_clock_ms(q);
+	q->no_expiration = true;
+	q->no_expiration_clock_ms = push_clock_ms(q);
 	q->auth_gen++;
-	apns_set_dated(q->apns, false);
+	apns_set_expiration(q->apns, false);
 	send_again(p, 0);
 }
 
 enum about {
-	ABOUT_PUSH,   /* this one request */
-	ABOUT_DEVICE, /* the registration, under these credentials, which Apple
-		       * takes: a hold is over */
-	ABOUT_US,     /* the credentials */
+	ABOUT_PUSH,	   /* this request only */
+	ABOUT_DEVICE,	   /* the registration; the credentials were accepted */
+	ABOUT_CREDENTIALS, /* the credentials */
 };
 
-/* Apple's answers: first match wins; a NULL reason matches any, one that ends
- * in '*' its start.  500 stands for every 5xx, 0 for all else. */
+/* The first match wins.  Reason NULL matches any; a trailing '*' matches any rest.
+ * Status 500 matches every 5xx, 0 everything. */
 static const struct answer {
 	int status;
 	const char *reason;
 	void (*act)(struct push *p, const struct apns_answer *an);
 	enum about about;
 } answers[] = {
-	{ 200, NULL, act_done, ABOUT_PUSH },
+	{ 200, NULL, act_delivered, ABOUT_PUSH },
 	{ 410, "Unregistered", act_forget, ABOUT_DEVICE },
 	{ 410, NULL, act_suspend, ABOUT_DEVICE },
 	{ 400, "BadDeviceToken", act_suspend, ABOUT_DEVICE },
 	{ 400, "DeviceTokenNotForTopic", act_suspend, ABOUT_DEVICE },
-	{ 400, "TopicDisallowed", act_hold, ABOUT_US },
-	{ 400, "MissingTopic", act_hold, ABOUT_US },
-	{ 400, "BadTopic", act_hold, ABOUT_US },
-	{ 400, "BadCertificate*", act_hold, ABOUT_US },
-	{ 400, "BadExpirationDate", act_undate, ABOUT_US },
-	{ 403, "ExpiredProviderToken", act_renew, ABOUT_US },
-	{ 403, NULL, act_hold, ABOUT_US },
+	{ 400, "TopicDisallowed", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "MissingTopic", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadTopic", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadCertificate*", act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadExpirationDate", act_omit_expiration, ABOUT_CREDENTIALS },
+	{ 403, "ExpiredProviderToken", act_renew, ABOUT_CREDENTIALS },
+	{ 403, NULL, act_hold, ABOUT_CREDENTIALS },
 	{ 429, NULL, act_retry, ABOUT_PUSH },
 	{ 500, NULL, act_retry, ABOUT_PUSH },
 	{ 0, NULL, act_drop, ABOUT_PUSH },
@@ -238,7 +236,7 @@ static const struct answer *find_answer(const struct apns_answer *an)
 	return row;
 }
 
-/* Once at once; a server that goes on refusing gets pauses. */
+/* The first time it is sent again at once, later after pauses. */
 static void act_unprocessed(struct push *p, const struct apns_answer *an)
 {
 	if (p->tries++ == 0)
@@ -247,32 +245,32 @@ static void act_unprocessed(struct push *p, const struct apns_answer *an)
 		send_later(p, an);
 }
 
-/* An answer to earlier credentials, or from before the device came back, says
- * nothing about those of now: the push goes out again with them. */
+/* An answer to earlier credentials, or to a push from before the device registered
+ * again, says nothing about the current ones: the push is sent again. */
 static bool is_outdated(const struct push *p, enum about about)
 {
 	return (about != ABOUT_PUSH && p->auth_gen != p->q->auth_gen) ||
 	       (about == ABOUT_DEVICE && p->renewed);
 }
 
-static void act_on(struct push *p, const struct apns_answer *an)
+static void handle_reason(struct push *p, const struct apns_answer *an)
 {
 	const struct answer *row = find_answer(an);
 
 	if ((an->status == 200 || row->about == ABOUT_DEVICE) &&
 	    p->auth_gen == p->q->auth_gen)
-		push_hold_ends(p->q);
+		push_hold_end(p->q);
 	if (is_outdated(p, row->about)) {
-		push_say(LOG_L_DEBUG, p, "an answer to what was before");
+		push_log(LOG_L_DEBUG, p,
+		    "the answer is outdated: will be sent again");
 		send_again(p, 0);
 	} else {
 		row->act(p, an);
 	}
 }
 
-void push_answered(struct push *p, const struct apns_answer *an)
+void push_handle_answer(struct push *p, const struct apns_answer *an)
 {
-
 	switch (an->outcome) {
 	case APNS_UNPROCESSED:
 		act_unprocessed(p, an);
@@ -281,7 +279,7 @@ void push_answered(struct push *p, const struct apns_answer *an)
 		act_retry(p, an);
 		break;
 	case APNS_ANSWERED:
-		act_on(p, an);
+		handle_reason(p, an);
 		break;
 	}
 }

@@ -1,8 +1,8 @@
 /* push/hashes.c - small sets of MD5 hashes.
  *
- * Two or more have an index behind them: open addressing, half empty, each slot
- * a place counted from 1.  MD5 is random enough to be its own hash; names that
- * were chosen to collide cost a walk along the set, which is bounded. */
+ * Two or more are followed by an index: open addressing, half empty, each slot a
+ * position counted from 1.  MD5 is its own hash; names that were chosen to
+ * collide cost a walk along the set, which is bounded. */
 #include "push/hashes.h"
 
 #include <stdint.h>
@@ -13,13 +13,13 @@
 
 #define CAP_MIN 8 /* a power of two, as every cap is */
 
-const unsigned char *hashes_at(const struct hashes *s, unsigned i)
+const unsigned char *push_hashes_at(const struct push_hashes *s, unsigned i)
 {
 	return s->more != NULL ? s->more[i] : s->one;
 }
 
-/* Where the hash has its slot, or would have it. */
-static uint16_t *slot_of(const struct hashes *s, const unsigned char *hash)
+/* The hash's slot, or the free one where it would be. */
+static uint16_t *slot_of(const struct push_hashes *s, const unsigned char *hash)
 {
 	uint16_t *slots = (uint16_t *)(void *)(s->more + s->cap);
 	unsigned mask = 2 * s->cap - 1;
@@ -31,35 +31,35 @@ static uint16_t *slot_of(const struct hashes *s, const unsigned char *hash)
 	return &slots[i];
 }
 
-bool hashes_has(const struct hashes *s, const unsigned char *hash)
+bool push_hashes_has(const struct push_hashes *s, const unsigned char *hash)
 {
 	if (s->more == NULL)
 		return s->n > 0 && memcmp(s->one, hash, HASH_LEN) == 0;
 	return *slot_of(s, hash) != 0;
 }
 
-static void append(struct hashes *s, const unsigned char *hash)
+static void append(struct push_hashes *s, const unsigned char *hash)
 {
 	memcpy(s->more[s->n++], hash, HASH_LEN);
 	*slot_of(s, s->more[s->n - 1]) = (uint16_t)s->n;
 }
 
-static void grow(struct hashes *s)
+static void grow(struct push_hashes *s)
 {
-	struct hashes big = { .cap = s->cap ? s->cap * 2 : CAP_MIN };
+	struct push_hashes big = { .cap = s->cap ? s->cap * 2 : CAP_MIN };
 	unsigned i;
 
 	big.more = xcalloc(
 	    big.cap, sizeof(*big.more) + 2 * sizeof(uint16_t) /* half empty */);
 	for (i = 0; i < s->n; i++)
-		append(&big, hashes_at(s, i));
+		append(&big, push_hashes_at(s, i));
 	free(s->more);
 	*s = big;
 }
 
-bool hashes_add(struct hashes *s, const unsigned char *hash)
+bool push_hashes_add(struct push_hashes *s, const unsigned char *hash)
 {
-	if (hashes_has(s, hash))
+	if (push_hashes_has(s, hash))
 		return false;
 	if (s->n == 0 && s->more == NULL) {
 		memcpy(s->one, hash, HASH_LEN);
@@ -72,15 +72,16 @@ bool hashes_add(struct hashes *s, const unsigned char *hash)
 	return true;
 }
 
-void hashes_clear(struct hashes *s)
+void push_hashes_clear(struct push_hashes *s)
 {
 	free(s->more);
 	memset(s, 0, sizeof(*s));
 }
 
-void hashes_take(struct hashes *to, struct hashes *from, unsigned max)
+void push_hashes_take(
+    struct push_hashes *to, struct push_hashes *from, unsigned max)
 {
-	struct hashes all = *from;
+	struct push_hashes all = *from;
 	unsigned i;
 
 	memset(from, 0, sizeof(*from));
@@ -90,15 +91,15 @@ void hashes_take(struct hashes *to, struct hashes *from, unsigned max)
 	}
 	memset(to, 0, sizeof(*to));
 	for (i = 0; i < all.n; i++)
-		hashes_add(i < max ? to : from, hashes_at(&all, i));
-	hashes_clear(&all);
+		push_hashes_add(i < max ? to : from, push_hashes_at(&all, i));
+	push_hashes_clear(&all);
 }
 
-void hashes_merge(struct hashes *to, struct hashes *from)
+void push_hashes_merge(struct push_hashes *to, struct push_hashes *from)
 {
 	unsigned i;
 
 	for (i = 0; i < from->n; i++)
-		hashes_add(to, hashes_at(from, i));
-	hashes_clear(from);
+		push_hashes_add(to, push_hashes_at(from, i));
+	push_hashes_clear(from);
 }

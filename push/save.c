@@ -1,11 +1,11 @@
-/* push/save.c - what waits at shutdown is kept in a file for the next start.
+/* push/save.c - keeps what waits at shutdown in a file for the next start.
  *
- * One line for what was in flight, one for what waited, as a person can read it:
+ * One line for what was in flight, one for what waited:
  *   {"user":"alice","account":"0715","token":"2918","age":12,
  *    "hashes":["7e33…"]}                         (one line)
- * age: seconds for which the newest event waited while a daemon ran.  The time
- * between two of them does not count: no clock is to be trusted over a restart,
- * and nobody could have been woken meanwhile. */
+ * age: how many seconds the newest event waited while the daemon ran.  The time
+ * until the next start does not count: no clock can be trusted over a restart,
+ * and no push could have been sent. */
 #include "push/int.h"
 
 #include <errno.h>
@@ -23,27 +23,27 @@
 #include "text.h"
 #include "tls.h"
 
-/* 1,000 mailboxes of 35 bytes, and three short strings, escaped: what one line
- * holds at most. */
+/* Ceilings of one line: 1,000 mailboxes of 35 bytes and three short strings,
+ * escaped. */
 #define LINE_HASHES REG_MAILBOXES_MAX
 #define LINE_MAX_BYTES (48 * 1024)
 #define TOKENS_MAX (REG_MAILBOXES_MAX + 16)
 
-/* Written at once. */
+/* Size of one write. */
 #define CHUNK_BYTES (16 * 1024)
 
 struct saver {
 	struct push_queue *q;
 	int fd;
-	int error; /* errno of what did not go; 0 */
+	int error; /* errno of a failed write, or 0 */
 	struct buf lines;
-	off_t size;	/* of the whole lines in the file */
+	off_t size;	/* of the complete lines in the file */
 	size_t n, kept; /* registrations in all, in the file */
 };
 
 /* --- saving --- */
 
-/* A line that went only in part is cut off again by the caller. */
+/* The caller cuts off a line that was written only in part. */
 static void flush_lines(struct saver *s)
 {
 	struct buf *b = &s->lines;
@@ -64,8 +64,8 @@ static void flush_lines(struct saver *s)
 	buf_reset(b);
 }
 
-static void save_line(struct saver *s, struct reg *r, const struct hashes *set,
-    unsigned from, int64_t age_s)
+static void save_line(struct saver *s, struct reg *r,
+    const struct push_hashes *set, unsigned from, int64_t age_s)
 {
 	unsigned to = set->n - from > LINE_HASHES ? from + LINE_HASHES : set->n;
 	char tok[REG_TOKEN_MAX + 1];
@@ -78,19 +78,19 @@ static void save_line(struct saver *s, struct reg *r, const struct hashes *set,
 	json_write_str(b, reg_account(r));
 	buf_add_fmt(b, ",\"token\":\"%s\",\"age\":%lld,\"hashes\":[",
 	    reg_token(r, tok), (long long)age_s);
-	push_add_hashes(b, set, from, to);
+	push_write_hashes(b, set, from, to);
 	b->len--; /* the last comma */
 	buf_add_str(b, "]}\n");
 	if (!b->failed)
 		return;
 	log_error("push: %s: a waiting push is too long to be kept: lost",
 	    reg_user(r));
-	b->len = before; /* the others are kept */
+	b->len = before; /* keep the others */
 	b->failed = false;
 }
 
-static void save_hashes(
-    struct saver *s, struct reg *r, const struct hashes *set, int64_t event_ms)
+static void save_hashes(struct saver *s, struct reg *r,
+    const struct push_hashes *set, int64_t event_ms)
 {
 	int64_t age_s = (loop_now_ms(s->q->loop) - event_ms) / 1000;
 	unsigned i;
@@ -99,7 +99,7 @@ static void save_hashes(
 		save_line(s, r, set, i, age_s);
 }
 
-static int save_of(void *arg, struct reg *r)
+static int save_reg(void *arg, struct reg *r)
 {
 	struct saver *s = arg;
 	const struct push *p = reg_data(r);
@@ -126,17 +126,17 @@ static int sync_folder(const char *path)
 	return rc;
 }
 
-/* Writes to the file aside, which then takes its place: all of it, or, with
- * error set, what fitted.  -1 with errno: nothing is kept. */
+/* Writes a new file and renames it: with everything, or, if error is set, with
+ * what fitted.  -1 with errno: nothing is kept. */
 static int write_all(struct saver *s, const char *aside, const char *path)
 {
 	int rc = 0;
 
-	unlink(aside); /* of a save that was cut short */
+	unlink(aside); /* left by a save that was interrupted */
 	s->fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (s->fd < 0)
 		return -1;
-	store_each(s->q->store, save_of, s);
+	store_each(s->q->store, save_reg, s);
 	flush_lines(s);
 	if (s->error != 0)
 		rc = ftruncate(s->fd, s->size);
@@ -149,7 +149,8 @@ static int write_all(struct saver *s, const char *aside, const char *path)
 
 int push_save(struct push_queue *q, const char *path, char err[ERR_MAX])
 {
-	/* Below CHUNK_BYTES a registration's three lines follow at most. */
+	/* At most three lines of one registration are added below
+	 * CHUNK_BYTES. */
 	struct saver s = {
 		.q = q,
 		.lines = BUF_INIT(CHUNK_BYTES + 3 * LINE_MAX_BYTES),
@@ -207,8 +208,8 @@ static struct reg *find_reg(struct push_queue *q, const struct json *j)
 	return store_find(q->store, user, account, token);
 }
 
-/* Before 0.2.0 the name was hashed as it was spelled, which no phone knows. */
-static void mend_hash(const struct reg *r, unsigned char *hash)
+/* Before 0.2.0 the name was hashed in modified UTF-7, which phones ignore. */
+static void fix_old_hash(const struct reg *r, unsigned char *hash)
 {
 	unsigned char old[HASH_LEN];
 	const char *name = NULL;
@@ -220,13 +221,13 @@ static void mend_hash(const struct reg *r, unsigned char *hash)
 			continue;
 		tls_md5(name, strlen(name), old);
 		if (memcmp(old, hash, HASH_LEN) == 0) {
-			push_hash(name, hash);
+			push_hash_mailbox(name, hash);
 			return;
 		}
 	}
 }
 
-/* False if the line is no good.  A registration that is gone is fine. */
+/* False if the line is malformed.  A registration that is gone is fine. */
 static bool load_line(struct push_queue *q, const struct json *j)
 {
 	const struct json_tok *list = json_get(j, j->toks, "hashes"), *t;
@@ -250,10 +251,10 @@ static bool load_line(struct push_queue *q, const struct json *j)
 	for (t = list + 1, i = 0; i < list->size; i++, t++) {
 		read_hash(j, t, hash);
 		if (age == NULL)
-			mend_hash(r, hash);
+			fix_old_hash(r, hash);
 		push_add_hash(p, hash);
 	}
-	if (p->wait.n == 0) { /* of a list that is no more */
+	if (p->wait.n == 0) { /* all of an earlier mailbox list */
 		push_release(p);
 		return true;
 	}
@@ -262,7 +263,7 @@ static bool load_line(struct push_queue *q, const struct json *j)
 	event_ms = loop_now_ms(q->loop) - age_s * 1000;
 	if (p->state == PUSH_IDLE || event_ms > p->wait_ms)
 		p->wait_ms = event_ms;
-	push_to(p, PUSH_READY, 0);
+	push_set_state(p, PUSH_READY, 0);
 	return true;
 }
 
@@ -305,6 +306,6 @@ void push_load(struct push_queue *q, const char *path)
 		    "push: %s: %zu lines cannot be read: dropped", path, bad);
 	if (q->count > 0)
 		log_info("push: %zu pushes wait since the last stop", q->count);
-	/* Sent twice after a crash would be worse than not at all. */
+	/* If we crash, losing them is better than sending them again. */
 	unlink(path);
 }

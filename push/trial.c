@@ -1,46 +1,45 @@
-/* push/trial.c - test pushes on request: who asked hears what became of each. */
+/* push/trial.c - test pushes on request, each with a report of its result. */
 #include "push/int.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 #include "apns.h"
 #include "mem.h"
 #include "store.h"
 
-/* Somebody waits in front of a terminal. */
-#define TEST_MS 15000
+/* Somebody is waiting at a terminal. */
+#define TRIAL_MS 15000
 
-struct push_test {
-	struct push_test *next; /* in queue.tests */
+struct push_trial {
+	struct push_trial *next; /* in queue.trials */
 	struct push_queue *q;
-	struct probe *probes;
-	push_now_cb *cb;
+	struct push_probe *probes;
+	push_trial_cb *cb;
 	void *arg;
 	struct loop_timer timer;
 };
 
 /* One device whose answer is awaited. */
-struct probe {
-	struct probe *next;
-	struct push_test *test;
+struct push_probe {
+	struct push_probe *next;
+	struct push_trial *trial;
 	struct push *push;
 };
 
-/* --- the end of a probe, of a test --- */
+/* --- the end of a probe and of a trial --- */
 
-static void tell(const struct push_test *t, const struct reg *r, bool delivered,
-    const char *words)
+static void report(const struct push_trial *t, const struct reg *r,
+    bool delivered, const char *words)
 {
 	char token[REG_TOKEN_MAX + 1];
 
 	t->cb(t->arg, reg_account(r), reg_token(r, token), delivered, words);
 }
 
-static void test_free(struct push_test *t)
+static void trial_free(struct push_trial *t)
 {
-	struct push_test **at = &t->q->tests;
+	struct push_trial **at = &t->q->trials;
 
 	while (*at != t)
 		at = &(*at)->next;
@@ -49,15 +48,15 @@ static void test_free(struct push_test *t)
 	free(t);
 }
 
-static void test_end(struct push_test *t)
+static void trial_end(struct push_trial *t)
 {
 	t->cb(t->arg, NULL, NULL, false, NULL);
-	test_free(t);
+	trial_free(t);
 }
 
-static void probe_free(struct probe *pr)
+static void probe_free(struct push_probe *pr)
 {
-	struct probe **at = &pr->test->probes;
+	struct push_probe **at = &pr->trial->probes;
 
 	while (*at != pr)
 		at = &(*at)->next;
@@ -69,17 +68,17 @@ static void probe_free(struct probe *pr)
 
 void push_probe_end(struct push *p, bool delivered, const char *words)
 {
-	struct probe *pr = p->probe;
-	struct push_test *t;
+	struct push_probe *pr = p->probe;
+	struct push_trial *t;
 
 	if (pr == NULL)
 		return;
-	t = pr->test;
-	tell(t, p->reg, delivered, words);
+	t = pr->trial;
+	report(t, p->reg, delivered, words);
 	probe_free(pr);
-	/* While push_now() still looks for devices its timer is not set. */
+	/* Until push_trial_start() has seen all devices the timer is not set. */
 	if (t->probes == NULL && loop_timer_is_set(&t->timer))
-		test_end(t);
+		trial_end(t);
 }
 
 void push_probe_answered(struct push *p, const struct apns_answer *an)
@@ -107,37 +106,37 @@ void push_probe_answered(struct push *p, const struct apns_answer *an)
 	push_probe_end(p, false, words);
 }
 
-/* --- the beginning --- */
+/* --- start --- */
 
-static void on_late(void *arg)
+static void on_timeout(void *arg)
 {
-	struct push_test *t = arg;
+	struct push_trial *t = arg;
 	struct apns_status st = { 0 };
 	char words[ERR_MAX];
 
-	push_get_apns(t->q, &st);
+	apns_get_status(t->q->apns, &st);
 	if (st.state == APNS_UP)
 		err_set(words, "no answer within %d s: it stays queued",
-		    TEST_MS / 1000);
+		    TRIAL_MS / 1000);
 	else
 		err_set(words, "not connected to Apple%s%s: it stays queued",
 		    st.last_error[0] != '\0' ? ": " : "", st.last_error);
 	while (t->probes != NULL) {
-		tell(t, t->probes->push->reg, false, words);
+		report(t, t->probes->push->reg, false, words);
 		probe_free(t->probes);
 	}
-	test_end(t);
+	trial_end(t);
 }
 
-/* Why this device cannot be tested, NULL if it can. */
-static const char *obstacle(struct push_queue *q, const struct reg *r,
+/* The reason why this device cannot be tested, NULL if it can. */
+static const char *find_obstacle(struct push_queue *q, const struct reg *r,
     const char *mailbox, int *mailbox_r)
 {
 	const struct push *p = reg_data(r);
 	const char *trouble = push_trouble(q);
 
 	*mailbox_r = reg_match(r, mailbox);
-	if (*mailbox_r < 0) /* a folder of somebody else's, perhaps */
+	if (*mailbox_r < 0) /* perhaps another owner's */
 		*mailbox_r = reg_spelled(r, mailbox);
 	if (trouble != NULL)
 		return trouble;
@@ -154,27 +153,27 @@ static const char *obstacle(struct push_queue *q, const struct reg *r,
 	return NULL;
 }
 
-static void probe(struct push_test *t, struct reg *r, int mailbox)
+static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 {
-	struct probe *pr = xcalloc(1, sizeof(*pr));
+	struct push_probe *pr = xcalloc(1, sizeof(*pr));
 	struct push *p = push_get(t->q, r);
 
-	pr->test = t;
+	pr->trial = t;
 	pr->push = p;
 	pr->next = t->probes;
 	t->probes = pr;
 	p->probe = pr;
 	p->probe_sent = false;
-	/* A pause after a failure ends here: somebody wants to know. */
+	/* A pause after a failure ends: somebody wants the result now. */
 	if (p->state == PUSH_PAUSED)
-		push_to(p, PUSH_READY, 0);
+		push_set_state(p, PUSH_READY, 0);
 	push_add(t->q, r, (size_t)mailbox, true);
 }
 
-void push_now(struct push_queue *q, const char *user, const char *mailbox,
-    push_now_cb *cb, void *arg)
+void push_trial_start(struct push_queue *q, const char *user,
+    const char *mailbox, push_trial_cb *cb, void *arg)
 {
-	struct push_test *t = xcalloc(1, sizeof(*t));
+	struct push_trial *t = xcalloc(1, sizeof(*t));
 	const char *why;
 	struct reg *r;
 	int i;
@@ -182,29 +181,29 @@ void push_now(struct push_queue *q, const char *user, const char *mailbox,
 	t->q = q;
 	t->cb = cb;
 	t->arg = arg;
-	t->next = q->tests;
-	q->tests = t;
-	loop_timer_init(&t->timer, on_late, t);
+	t->next = q->trials;
+	q->trials = t;
+	loop_timer_init(&t->timer, on_timeout, t);
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
-		why = obstacle(q, r, mailbox, &i);
+		why = find_obstacle(q, r, mailbox, &i);
 		if (why != NULL)
-			tell(t, r, false, why);
+			report(t, r, false, why);
 		else
-			probe(t, r, i);
+			start_probe(t, r, i);
 	}
 	if (t->probes == NULL)
-		test_end(t);
+		trial_end(t);
 	else
-		loop_timer_set(q->loop, &t->timer, TEST_MS);
+		loop_timer_set(q->loop, &t->timer, TRIAL_MS);
 }
 
-void push_tests_free(struct push_queue *q)
+void push_trials_free(struct push_queue *q)
 {
-	struct push_test *t;
+	struct push_trial *t;
 
-	while ((t = q->tests) != NULL) {
+	while ((t = q->trials) != NULL) {
 		while (t->probes != NULL)
 			probe_free(t->probes);
-		test_free(t);
+		trial_free(t);
 	}
 }

@@ -1,8 +1,8 @@
-/* store/file.c - the flat file: lock, append, rewrite.
+/* store/file.c - the flat file: append, rewrite, sync.
  *
  * The lock (flock) is on the file itself.  A rewrite locks the new file before
- * it takes the name, and who opens the file checks that the name still leads to
- * what was locked: so there is no moment without a lock and no lock file. */
+ * it takes the name, and opening checks that the name still leads to what was
+ * locked: so there is no moment without a lock, and no lock file. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,74 +18,12 @@
 #include "buf.h"
 
 #define FLUSH_AT 65536	   /* bytes gathered for one write */
-#define REWRITE_FROM 65536 /* a smaller file may be as dead as it likes */
+#define REWRITE_FROM 65536 /* a smaller file is not worth it */
 #define BLOATED_FROM (1024 * 1024)
-#define OPEN_TRIES 10	  /* against a file renamed meanwhile */
 #define ORIGINALS_MAX 100 /* .orig, .orig.1 and so on */
-#define LINE_TYPICAL 160  /* bytes, rather less: growing takes time */
-#define DIRTY_KEPT 1024	  /* places kept allocated between writes */
+#define DIRTY_KEPT 1024	  /* entries kept allocated between writes */
 
-/* --- errors --- */
-
-static const struct {
-	int error;
-	const char *cure;
-} cures[] = {
-	{ ENOSPC, "make room on its file system" },
-	{ EDQUOT, "make room, its owner's quota is used up" },
-	{ EFBIG, "raise the limit on file sizes" },
-	{ EROFS, "mount its file system writable" },
-	{ EACCES, "file and directory must be writable for xapsd's user" },
-	{ EPERM, "file and directory must be writable for xapsd's user" },
-	{ ENOENT, "its directory must exist" },
-	{ EIO, "the disk may be failing" },
-	{ EISDIR, "databaseFile must name a file" },
-};
-
-static void io_error(
-    char err[ERR_MAX], const char *path, const char *what, int error)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(cures) / sizeof(*cures); i++)
-		if (cures[i].error == error)
-			break;
-	if (i < sizeof(cures) / sizeof(*cures))
-		err_set(err, "%s: %s: %s: %s", path, what, strerror(error),
-		    cures[i].cure);
-	else
-		err_set(err, "%s: %s: %s", path, what, strerror(error));
-}
-
-void store_io_error(char err[ERR_MAX], const struct store *s,
-    const char *suffix, const char *what, int error)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s%s", s->path, suffix);
-	io_error(err, path, what, error);
-}
-
-/* --- writing --- */
-
-int store_write_all(int fd, const void *p, size_t n)
-{
-	const char *c = p;
-	ssize_t k;
-
-	while (n > 0) {
-		k = write(fd, c, n);
-		if (k < 0 && errno != EINTR)
-			return errno;
-		if (k == 0)
-			return ENOSPC;
-		if (k > 0) {
-			c += k;
-			n -= (size_t)k;
-		}
-	}
-	return 0;
-}
+/* --- writing lines --- */
 
 /* Gathers lines; the first error stays. */
 struct sink {
@@ -107,8 +46,7 @@ static void sink_flush(struct sink *k)
 	if (k->error == 0 && k->buf.failed)
 		k->error = EOVERFLOW;
 	if (k->error == 0 && k->buf.len > 0)
-		k->error =
-		    store_write_all(k->fd, buf_head(&k->buf), k->buf.len);
+		k->error = disk_write(k->fd, buf_head(&k->buf), k->buf.len);
 	buf_reset(&k->buf);
 }
 
@@ -131,9 +69,11 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 	return sink_line(k, before);
 }
 
-/* --- what is queued is on disk --- */
+/* --- appending --- */
 
-static void settle(struct store *s, uint64_t size)
+/* After what was queued is on disk: the file has `size` bytes. */
+
+static void mark_written(struct store *s, uint64_t size)
 {
 	struct reg *r;
 	size_t i;
@@ -156,35 +96,18 @@ static void settle(struct store *s, uint64_t size)
 	s->size = size;
 }
 
-int store_sync_dir(const struct store *s)
+int store_sync_dir(struct store *s, char err[ERR_MAX])
 {
-	char *end = strrchr(s->path, '/');
-	int fd, error = 0;
-
-	*end = '\0';
-	fd = open(
-	    end == s->path ? "/" : s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*end = '/';
-	/* Some file systems cannot sync a directory: EINVAL. */
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
-		error = errno;
-	if (fd >= 0)
-		close(fd);
-	return error;
-}
-
-static int sync_dir(struct store *s, char err[ERR_MAX])
-{
-	int error = store_sync_dir(s);
+	int error = disk_sync_dir(s->path);
 
 	s->must_sync_dir = error != 0;
 	if (error != 0)
-		store_io_error(err, s, "", "sync its directory", error);
+		disk_error(err, s->path, "", "sync its directory", error);
 	return error != 0 ? -1 : 0;
 }
 
-/* Of a key that came back only the new line is written, so that no crash can
- * fall between the two. */
+/* If the key was put again, then only its new line is written, so that no crash
+ * can come between the two. */
 static void append_gone(struct store *s, struct sink *k, const struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1];
@@ -208,11 +131,11 @@ static void append_lines(struct store *s, struct sink *k)
 		buf_add_byte(&k->buf, '\n');
 		k->total++;
 	}
-	for (r = s->gone; r != NULL && k->error == 0; r = r->chain)
+	for (r = s->gone; r != NULL && k->error == 0; r = r->next)
 		append_gone(s, k, r);
 	for (i = 0; i < s->n_dirty && k->error == 0; i++)
 		s->dirty[i].len = sink_reg(
-		    k, s->dirty[i].reg, store_named_topic(s, s->dirty[i].reg));
+		    k, s->dirty[i].reg, topic_in_line(s, s->dirty[i].reg));
 	sink_flush(k);
 }
 
@@ -225,63 +148,23 @@ static int append(struct store *s, char err[ERR_MAX])
 	buf_free(&k.buf);
 	if (k.error == 0 && fdatasync(s->fd) < 0) {
 		k.error = errno;
-		/* Nobody knows what the disk holds now, and another sync may
+		/* What the disk has is unknown now, and another sync may
 		 * succeed without having written it. */
 		s->must_rewrite = true;
 	}
 	if (k.error != 0) {
-		store_io_error(err, s, "", "write", k.error);
+		disk_error(err, s->path, "", "write", k.error);
 		s->must_cut = ftruncate(s->fd, (off_t)s->size) < 0;
 		return -1;
 	}
 	s->lacks_newline = false;
-	settle(s, s->size + k.total);
+	mark_written(s, s->size + k.total);
 	return 0;
-}
-
-/* So that a rewrite by root leaves the file to whom it belonged. */
-static void give_to(int fd, const struct stat *st)
-{
-	struct stat own;
-
-	if (fstat(fd, &own) == 0 &&
-	    (own.st_uid != st->st_uid || own.st_gid != st->st_gid) &&
-	    fchown(fd, st->st_uid, st->st_gid) < 0)
-		log_debug("fchown: %s", strerror(errno));
-}
-
-void store_give_file(const struct store *s, int fd)
-{
-	struct stat st;
-
-	if (fstat(s->fd, &st) == 0)
-		give_to(fd, &st);
 }
 
 /* --- copies --- */
 
-/* All of one file behind what the other has: 0 or errno. */
-static int copy_bytes(int from, int to)
-{
-	char part[8192];
-	off_t at = 0;
-	ssize_t n;
-	int error;
-
-	while ((n = pread(from, part, sizeof(part), at)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno;
-		error = store_write_all(to, part, (size_t)n);
-		if (error != 0)
-			return error;
-		at += n;
-	}
-	return fsync(to) < 0 ? errno : 0;
-}
-
-/* Under a name that is not taken: 0 or errno, EEXIST if it is. */
+/* Copies the file to a new name: 0 or errno (EEXIST if the name is taken). */
 static int copy_to(const struct store *s, const char *path)
 {
 	int fd = open(
@@ -290,8 +173,8 @@ static int copy_to(const struct store *s, const char *path)
 
 	if (fd < 0)
 		return error;
-	store_give_file(s, fd);
-	error = copy_bytes(s->fd, fd);
+	disk_give_like(fd, s->fd);
+	error = disk_copy(s->fd, fd);
 	if (close(fd) < 0 && error == 0)
 		error = errno;
 	if (error != 0)
@@ -299,8 +182,8 @@ static int copy_to(const struct store *s, const char *path)
 	return error;
 }
 
-/* The original stays under a name of its own, which nobody else has: a hard
- * link where that can be, so that there is always a file of the right name. */
+/* Keeps the original under a name that is not taken: by a hard link if possible,
+ * so that there is always a file of the right name.  0 or errno. */
 static int keep_original(struct store *s)
 {
 	char path[PATH_MAX];
@@ -316,7 +199,7 @@ static int keep_original(struct store *s)
 			snprintf(path, sizeof(path), "%s.orig.%d", s->path, i);
 		if (!s->in_place && link(s->path, path) == 0)
 			return 0;
-		/* Ours already, from a start that ended here. */
+		/* Linked already, by a start that was cut short here. */
 		if (lstat(path, &st) == 0) {
 			if (st.st_ino == mine.st_ino &&
 			    st.st_dev == mine.st_dev && !s->in_place)
@@ -330,16 +213,16 @@ static int keep_original(struct store *s)
 	return EEXIST;
 }
 
-/* --- a file whose name cannot be given to another one: a mount of its own, as
- * containers have.  The whole is first in <path>.copy; what a power cut leaves
- * half done, the next start does again. --- */
+/* --- a file that rename() cannot replace, being a mount of its own, as in
+ * containers: the new content is written to <path>.copy, then over the file; if a
+ * power cut comes between, the next start does it again. --- */
 
 static void copy_name(const struct store *s, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s.copy", s->path);
 }
 
-/* Writes what fd has over the file: 0 or errno. */
+/* Overwrites the file with the content of fd: 0 or errno. */
 static int overwrite(struct store *s, int fd)
 {
 	char copy[PATH_MAX];
@@ -347,7 +230,7 @@ static int overwrite(struct store *s, int fd)
 
 	if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0) < 0)
 		return errno;
-	error = copy_bytes(fd, s->fd);
+	error = disk_copy(fd, s->fd);
 	if (error != 0)
 		return error;
 	copy_name(s, copy);
@@ -357,7 +240,7 @@ static int overwrite(struct store *s, int fd)
 	return 0;
 }
 
-/* temp is whole and on disk. */
+/* temp is complete and on disk.  0 or errno. */
 static int replace_in_place(struct store *s, const char *temp, int fd)
 {
 	char copy[PATH_MAX];
@@ -373,12 +256,11 @@ static int replace_in_place(struct store *s, const char *temp, int fd)
 	if (rename(temp, copy) < 0)
 		return errno;
 	s->has_copy = true;
-	error = store_sync_dir(s);
+	error = disk_sync_dir(s->path);
 	return error != 0 ? error : overwrite(s, fd);
 }
 
-/* What a start finds that ended there. */
-static int finish_copy(struct store *s, char err[ERR_MAX])
+int store_finish_copy(struct store *s, char err[ERR_MAX])
 {
 	char copy[PATH_MAX];
 	int fd, error;
@@ -391,13 +273,13 @@ static int finish_copy(struct store *s, char err[ERR_MAX])
 	if (fd >= 0)
 		close(fd);
 	if (error != 0) {
-		store_io_error(err, s, ".copy", "take it over", error);
+		disk_error(err, s->path, ".copy", "take it over", error);
 		return -1;
 	}
-	if (sync_dir(s, err) < 0)
+	if (store_sync_dir(s, err) < 0)
 		return -1;
 	log_warn("%s: writing it was cut short (a power cut?): it was taken "
-		 "over from the same name with .copy behind",
+		 "over from the file of that name with .copy added",
 	    s->path);
 	return 0;
 }
@@ -412,7 +294,7 @@ struct rewrite {
 static int rewrite_reg(void *arg, struct reg *r)
 {
 	struct rewrite *w = arg;
-	uint32_t len = sink_reg(&w->k, r, store_named_topic(w->s, r));
+	uint32_t len = sink_reg(&w->k, r, topic_in_line(w->s, r));
 
 	if (r->flags & REG_DIRTY) {
 		w->s->dirty[r->line].len = len;
@@ -429,7 +311,7 @@ static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
 {
 	struct rewrite w = { .s = s };
 
-	store_give_file(s, fd);
+	disk_give_like(fd, s->fd);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno;
 	sink_init(&w.k, fd);
@@ -472,10 +354,10 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 	if (fd >= 0 && fd != s->fd)
 		close(fd);
 	if (error != 0) {
-		store_io_error(
-		    err, s, s->has_copy ? "" : ".new", "write", error);
+		disk_error(
+		    err, s->path, s->has_copy ? "" : ".new", "write", error);
 		unlink(temp);
-		/* It may be half written by now. */
+		/* The file may be half written now. */
 		s->must_rewrite = s->must_rewrite || s->has_copy;
 		return -1;
 	}
@@ -484,8 +366,8 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 	s->lacks_newline = false;
 	s->frozen = s->frozen && !keep;
 	s->rewrite_at = 0;
-	settle(s, size);
-	return sync_dir(s, err);
+	mark_written(s, size);
+	return store_sync_dir(s, err);
 }
 
 /* --- syncing --- */
@@ -496,13 +378,13 @@ static int check_file(struct store *s, char err[ERR_MAX])
 	struct stat st, named;
 
 	if (fstat(s->fd, &st) < 0) {
-		store_io_error(err, s, "", "look at", errno);
+		disk_error(err, s->path, "", "examine", errno);
 		return -1;
 	}
 	if (stat(s->path, &named) < 0) {
 		if (errno == ENOENT && st.st_nlink == 0) {
 			log_warn(
-			    "%s: was deleted: it is written anew", s->path);
+			    "%s: was deleted: it is written again", s->path);
 			s->must_rewrite = true;
 			return 0;
 		}
@@ -521,13 +403,13 @@ static int check_file(struct store *s, char err[ERR_MAX])
 	}
 	if (s->must_cut) {
 		if (ftruncate(s->fd, (off_t)s->size) < 0) {
-			store_io_error(err, s, "", "cut", errno);
+			disk_error(err, s->path, "", "cut", errno);
 			return -1;
 		}
 		s->must_cut = false;
 	} else if ((uint64_t)st.st_size != s->size && !s->must_rewrite) {
 		log_warn("%s: another program has changed it: it is written "
-			 "anew",
+			 "again",
 		    s->path);
 		s->must_rewrite = true;
 	}
@@ -540,8 +422,8 @@ static bool is_mostly_dead(const struct store *s)
 	       s->size >= s->rewrite_at;
 }
 
-/* Rewriting fails, for want of rights or room, and appending does not: until it
- * is eight times what counts. */
+/* If rewriting fails, for lack of rights or space, but appending works, then the
+ * file may grow to eight times what counts. */
 static bool is_bloated(const struct store *s)
 {
 	return s->size > BLOATED_FROM && s->size > 8 * s->live;
@@ -564,153 +446,16 @@ int store_sync(struct store *s, char err[ERR_MAX])
 		return 0;
 	if (check_file(s, err) < 0)
 		return -1;
-	if (s->must_sync_dir && sync_dir(s, err) < 0)
+	if (s->must_sync_dir && store_sync_dir(s, err) < 0)
 		return -1;
 	if (s->must_rewrite || is_mostly_dead(s)) {
 		if (store_rewrite(s, s->frozen, err) == 0)
 			return 0;
 		if (s->must_rewrite || s->must_sync_dir || is_bloated(s))
 			return -1;
-		/* Appending may still do: a rewrite needs more room. */
+		/* Appending may still work: a rewrite needs more space. */
 		log_warn("%s (rewriting is put off)", err);
 		s->rewrite_at = s->size + s->size / 8;
 	}
 	return append(s, err);
-}
-
-/* --- opening --- */
-
-static void no_directory(char err[ERR_MAX], const char *path)
-{
-	const char *end = strrchr(path, '/');
-	int n = end == NULL ? 1 : end == path ? 1 : (int)(end - path);
-
-	err_set(err,
-	    "%s: the directory %.*s does not exist: create it and give it to "
-	    "xapsd's user, or set databaseFile",
-	    path, n, end == NULL ? "." : path);
-}
-
-/* 0: locked.  1: try again, the name leads elsewhere now. */
-static int lock(int fd, const char *path, char err[ERR_MAX])
-{
-	struct stat st, named;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		err_set(err, "%s: not a regular file: set databaseFile", path);
-		return -1;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			err_set(err,
-			    "%s: in use by another xapsd: stop that one first, "
-			    "or set databaseFile",
-			    path);
-		else
-			io_error(err, path, "lock", errno);
-		return -1;
-	}
-	return stat(path, &named) < 0 || st.st_ino != named.st_ino ||
-	       st.st_dev != named.st_dev;
-}
-
-static int open_locked(const char *path, char err[ERR_MAX])
-{
-	int fd, rc, i;
-
-	for (i = 0; i < OPEN_TRIES; i++) {
-		fd =
-		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-		if (fd < 0) {
-			if (errno == ENOENT || errno == ENOTDIR)
-				no_directory(err, path);
-			else
-				io_error(err, path, "open", errno);
-			return -1;
-		}
-		rc = lock(fd, path, err);
-		if (rc == 0)
-			return fd;
-		close(fd);
-		if (rc < 0)
-			return -1;
-	}
-	err_set(
-	    err, "%s: changes all the time: another program replaces it", path);
-	return -1;
-}
-
-/* Makes a new file durable, and its directory's owner's if root made it. */
-static int adopt(struct store *s, char err[ERR_MAX])
-{
-	char *end = strrchr(s->path, '/');
-	struct stat st;
-
-	if (geteuid() == 0) {
-		*end = '\0';
-		if (stat(end == s->path ? "/" : s->path, &st) == 0)
-			give_to(s->fd, &st);
-		*end = '/';
-	}
-	return sync_dir(s, err);
-}
-
-static int read_file(struct store *s, char err[ERR_MAX])
-{
-	struct stat st;
-
-	if (fstat(s->fd, &st) < 0) {
-		store_io_error(err, s, "", "read", errno);
-		return -1;
-	}
-	store_read_topic(s);
-	if (st.st_size == 0)
-		return adopt(s, err);
-	store_expect(s, (size_t)st.st_size / LINE_TYPICAL);
-	return store_read(s, err);
-}
-
-struct store *store_open(const char *path, char err[ERR_MAX])
-{
-	char temp[PATH_MAX];
-	struct store *s;
-	int fd;
-
-	/* Room for the suffixes, too. */
-	if (strlen(path) + 16 > sizeof(temp)) {
-		err_set(err, "databaseFile: the name is too long");
-		return NULL;
-	}
-	fd = open_locked(path, err);
-	if (fd < 0)
-		return NULL;
-	s = store_new();
-	s->fd = fd;
-	/* A rename would replace a symbolic link, not what it leads to. */
-	s->path = realpath(path, NULL);
-	if (s->path == NULL || strlen(s->path) + 16 > sizeof(temp)) {
-		io_error(err, path, "find its real name", errno);
-		goto fail;
-	}
-	snprintf(temp, sizeof(temp), "%s.new", s->path);
-	unlink(temp); /* of a rewrite that was cut short */
-	if (finish_copy(s, err) == 0 && read_file(s, err) == 0)
-		return s;
-fail:
-	close(s->fd);
-	store_free(s);
-	return NULL;
-}
-
-void store_close(struct store *s)
-{
-	char err[ERR_MAX];
-
-	if (s == NULL)
-		return;
-	store_release(s);
-	if (store_sync(s, err) < 0)
-		log_error("registrations: %s", err);
-	close(s->fd);
-	store_free(s);
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <time.h>
 
@@ -29,7 +30,8 @@ static int digits(const char **s, int n)
 	return v;
 }
 
-/* Reads numbers by a pattern: a digit is that many digits, all else itself. */
+/* Reads numbers by a pattern, in which a digit means so many digits, and any other
+ * character itself. */
 static bool scan(const char **s, const char *pattern, int *out)
 {
 	for (; *pattern != '\0'; pattern++) {
@@ -88,7 +90,7 @@ static bool parse_time(const char *s, int64_t *t_r)
 
 /* --- keys, in any case as encoding/json takes them --- */
 
-/* The members of an object in turn: starts with a NULL key. */
+/* The next member of an object; *key is NULL at first. */
 static bool next_member(const struct json *j, const struct json_tok *obj,
     const struct json_tok **key)
 {
@@ -107,7 +109,7 @@ static bool key_is(
 	       strcasecmp(text, name) == 0;
 }
 
-/* Of several the last one counts. */
+/* The last of equal ones counts. */
 static const struct json_tok *get(
     const struct json *j, const struct json_tok *obj, const char *name)
 {
@@ -138,7 +140,7 @@ static const char *read_time(
 	if (t == NULL || t->type == JSON_NULL)
 		return NULL;
 	if (json_string(m->j, t, s, sizeof(s)) < 0 || !parse_time(s, time_r))
-		return "RegistrationTime is no RFC 3339 time";
+		return "RegistrationTime is not an RFC 3339 time";
 	/* Go's zero time, or a clock that was wrong. */
 	if (*time_r <= 0 ||
 	    (*time_r > m->now_s && m->now_s != REG_TIME_UNKNOWN))
@@ -158,10 +160,10 @@ static const char *read_account(
 		.user = rec->user, .account = rec->account, .token = rec->token
 	};
 	if (json_string(j, name, rec->account, sizeof(rec->account)) < 0)
-		return "account id is too long or not text";
+		return "account id is too long or not valid text";
 	if (json_string(j, get(j, value, "DeviceToken"), rec->token,
 		sizeof(rec->token)) < 0)
-		return "DeviceToken is missing, no string or too long";
+		return "DeviceToken is missing, not a string, or too long";
 	boxes = get(j, value, "Mailboxes");
 	if (boxes != NULL && boxes->type != JSON_NULL) {
 		reason = record_set_mailboxes(rec, j, boxes);
@@ -213,7 +215,7 @@ static void take_user(
 	struct record *rec = &m->rec;
 
 	if (json_string(m->j, user, rec->user, sizeof(rec->user)) < 0) {
-		skip(m, user, "user name is too long or not text");
+		skip(m, user, "user name is too long or not valid text");
 		return;
 	}
 	while (next_member(m->j, value, &accounts)) {
@@ -269,17 +271,11 @@ static int import(struct store *s, const struct json *j, int64_t now_s,
 	return wrong != NULL ? -1 : 0;
 }
 
-/* A byte order mark, as editors leave it. */
-static size_t bom(const char *text, size_t len)
-{
-	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-}
-
-/* NULL: it is no JSON, with e filled. */
+/* NULL, with e set, if it is not JSON. */
 static struct json_tok *tokens(struct json *j, struct json_err *e)
 {
 	struct json_tok *toks;
-	size_t skip = bom(j->text, j->len);
+	size_t skip = store_bom_len(j->text, j->len);
 	int n;
 
 	j->text += skip;
@@ -336,7 +332,8 @@ int store_go_load(
 	if (store_import_go(s, text, len, now_s, &result, err) < 0) {
 		snprintf(why, sizeof(why), "%s", err);
 		err_set(err,
-		    "%s: looks like the Go daemon's database, but %s: mend it, "
+		    "%s: looks like the Go daemon's database, but %s: correct "
+		    "it, "
 		    "or move it away to begin without",
 		    s->path, why);
 		return -1;
@@ -347,7 +344,7 @@ int store_go_load(
 	if (store_rewrite(s, true, err) < 0)
 		return -1;
 	log_info("%s: took over %zu registrations of the Go daemon, skipped "
-		 "%zu; its file is kept with .orig behind the name",
+		 "%zu; the original is kept with .orig added to its name",
 	    s->path, result.taken, result.skipped);
 	return 0;
 }
@@ -368,7 +365,7 @@ static int compare_regs(const void *a, const void *b)
 static void export_reg(const struct reg *r, bool first, struct buf *out)
 {
 	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
-	const char *p = reg_mailboxes(r);
+	const char *p = r->mailboxes;
 	struct box box;
 	size_t i;
 
@@ -434,7 +431,7 @@ static int export_gather(void *arg, struct reg *r)
 {
 	struct export *e = arg;
 
-	if (r->prev == NULL && export_user(e) < 0)
+	if (e->n > 0 && !reg_same_user(e->regs[0], r) && export_user(e) < 0)
 		return -1;
 	if (e->n == e->cap) {
 		e->cap += e->cap + 16;

@@ -1,5 +1,5 @@
-/* store/load.c - reads the flat file at start: good lines into memory, bad ones
- * aside, a torn last one cut off. */
+/* store/load.c - reads the flat file at start: good lines go into memory, bad ones
+ * into <path>.bad, and a torn last one is cut off. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -7,212 +7,54 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "buf.h"
-#include "json.h"
 #include "mem.h"
 
-#define CHUNK 65536 /* bytes a read */
-
-/* Values of one line: the most mailboxes, each with owner and name, the keys, and
- * room for fields that a later version may add. */
-#define TOKENS_MAX (4 * REG_MAILBOXES_MAX + 1024)
-
-/* What a line is read with if record_scan() cannot. */
-struct reader {
-	struct json_tok toks[TOKENS_MAX];
-	struct record rec;
-};
+#define CHUNK 65536 /* bytes read at a time */
 
 struct loader {
 	struct store *s;
 	struct buf in;
 	size_t line_no;
-	uint64_t good;	 /* offset behind the last whole line */
-	bool too_long;	 /* within a line that goes aside piece by piece */
+	uint64_t good;	 /* offset after the last whole line */
+	bool too_long;	 /* within a line that is moved piece by piece */
 	size_t torn;	 /* bytes of a torn line at the end */
 	int bad_fd;	 /* <path>.bad, -1 until needed */
 	int bad_error;	 /* errno if it could not be written */
 	size_t bad_n;	 /* bad lines */
 	size_t bad_line; /* the first one */
 	const char *bad_reason;
-	struct scanned scanned;
 	struct reader reader;
 };
 
 /* --- one line --- */
 
-static bool get_string(
-    const struct json *j, const char *key, char *out, size_t out_size)
+static void apply(struct loader *l, size_t line_len)
 {
-	return json_string(j, json_get(j, j->toks, key), out, out_size) >= 0;
-}
-
-/* NULL if it is no string, too long or not text; max with the NUL. */
-static const char *take_text(struct record *rec, const struct json *j,
-    const struct json_tok *t, size_t max)
-{
-	size_t left = sizeof(rec->text) - rec->text_len;
-	char *p = rec->text + rec->text_len;
-	int len = json_string(j, t, p, max < left ? max : left);
-
-	if (len < 0)
-		return NULL;
-	rec->text_len += (size_t)len + 1;
-	return p;
-}
-
-const char *record_set_mailboxes(
-    struct record *rec, const struct json *j, const struct json_tok *array)
-{
-	const struct json_tok *t;
-	size_t i;
-
-	if (array == NULL || array->type != JSON_ARRAY)
-		return "mailboxes must be an array";
-	if (array->size > REG_MAILBOXES_MAX)
-		return "more than 1000 mailboxes";
-	rec->text_len = 0;
-	t = array + 1;
-	for (i = 0; i < array->size; i++) {
-		rec->mailboxes[i] = take_text(rec, j, t, REG_MAILBOX_MAX + 1);
-		if (rec->mailboxes[i] == NULL)
-			return "a mailbox is no string, too long or not text";
-		t = j->toks + t->next;
-	}
-	rec->spec.mailboxes = rec->mailboxes;
-	rec->spec.n_mailboxes = array->size;
-	return NULL;
-}
-
-/* Each ["owner","mailbox"], "mailbox" of the user's, or null; those at the end
- * may be left out. */
-static const char *set_canonical(
-    struct record *rec, const struct json *j, const struct json_tok *array)
-{
-	static const char wrong[] =
-	    "canonical must hold a name, [\"owner\",\"name\"] or null for each "
-	    "mailbox";
-	struct reg_canonical *c = rec->canonical;
-	const struct json_tok *t, *name;
-	size_t i;
-
-	if (array == NULL)
-		return NULL;
-	if (array->type != JSON_ARRAY || array->size > rec->spec.n_mailboxes)
-		return wrong;
-	memset(c, 0, rec->spec.n_mailboxes * sizeof(*c));
-	t = array + 1;
-	for (i = 0; i < array->size; i++, t = j->toks + t->next) {
-		if (t->type == JSON_NULL)
-			continue;
-		name = t;
-		if (t->type == JSON_ARRAY && t->size == 2) {
-			c[i].owner =
-			    take_text(rec, j, t + 1, REG_OWNER_MAX + 1);
-			if (c[i].owner == NULL)
-				return wrong;
-			name = t + 2;
-		}
-		c[i].mailbox = take_text(rec, j, name, REG_CANONICAL_MAX + 1);
-		if (c[i].mailbox == NULL)
-			return wrong;
-	}
-	rec->spec.canonical = c;
-	return NULL;
-}
-
-static const char *read_value(struct record *rec, const struct json *j)
-{
-	const struct json_tok *t = json_get(j, j->toks, "acked");
-	const char *reason;
-
-	if (t != NULL && t->type != JSON_TRUE && t->type != JSON_FALSE)
-		return "acked must be true or false";
-	rec->spec.acked = t != NULL && t->type == JSON_TRUE;
-	if (!json_int(j, json_get(j, j->toks, "time"), &rec->spec.time_s))
-		return "time must be a whole number of seconds";
-	t = json_get(j, j->toks, "topic");
-	if (t != NULL) {
-		if (json_string(j, t, rec->topic, sizeof(rec->topic)) < 0 ||
-		    !reg_text_ok(rec->topic, REG_TOPIC_MAX))
-			return "topic is no string, too long or not text";
-		rec->spec.topic = rec->topic;
-	}
-	reason =
-	    record_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
-	return reason != NULL
-		   ? reason
-		   : set_canonical(rec, j, json_get(j, j->toks, "canonical"));
-}
-
-/* NULL, or what is wrong with the line. */
-static const char *read_record(struct reader *in, const char *line, size_t len)
-{
-	struct json j = { line, len, in->toks };
-	struct record *rec = &in->rec;
-	const struct json_tok *flag;
-	struct json_err e;
-	const char *reason;
-	int n;
-
-	n = json_parse(line, len, in->toks, TOKENS_MAX, &e);
-	if (n < 0)
-		return e.reason;
-	if (in->toks[0].type != JSON_OBJECT)
-		return "no JSON object";
-	rec->spec = (struct reg_spec){
-		.user = rec->user, .account = rec->account, .token = rec->token
-	};
-	if (!get_string(&j, "user", rec->user, sizeof(rec->user)))
-		return "user is missing, no string or too long";
-	if (!get_string(&j, "account", rec->account, sizeof(rec->account)))
-		return "account is missing, no string or too long";
-	if (!get_string(&j, "token", rec->token, sizeof(rec->token)))
-		return "token is missing, no string or too long";
-	flag = json_get(&j, in->toks, "gone");
-	rec->gone = flag != NULL && flag->type == JSON_TRUE;
-	flag = json_get(&j, in->toks, "suspended");
-	rec->suspended = flag != NULL && flag->type == JSON_TRUE;
-	if (!rec->gone) {
-		reason = read_value(rec, &j);
-		if (reason != NULL)
-			return reason;
-	}
-	return reg_spec_check(&rec->spec);
-}
-
-static void apply_entry(struct loader *l, struct entry *e, size_t line_len)
-{
+	const struct record *rec = &l->reader.rec;
+	const struct reg_spec *spec = &rec->spec;
 	struct store *s = l->s;
+	struct reg *r, *new;
 	bool changed;
-	struct reg *r = store_upsert(s, e, &changed);
 
+	if (rec->gone) {
+		r = store_find(s, spec->user, spec->account, spec->token);
+		if (r != NULL)
+			store_forget(s, r);
+		return;
+	}
+	new = reg_new(spec);
+	if (spec->topic != NULL)
+		new->topic = topic_index(s, spec->topic);
+	r = store_replace(s, table_find(&s->table, new), new, &changed);
 	s->live += line_len;
 	s->live -= r->line;
 	r->line = (uint32_t)line_len;
 	r->written_s = r->time_s;
 	r->flags |= REG_ON_DISK;
-}
-
-static void apply_record(struct loader *l, size_t line_len)
-{
-	const struct record *rec = &l->reader.rec;
-	const struct reg_spec *spec = &rec->spec;
-	struct entry e;
-	struct reg *r;
-	char *tail;
-
-	if (rec->gone) {
-		r = store_find(l->s, spec->user, spec->account, spec->token);
-		if (r != NULL)
-			store_forget(l->s, r);
-		return;
-	}
-	tail = entry_new(l->s, &e, spec);
-	apply_entry(l, &e, line_len);
-	free(tail);
 }
 
 /* --- bad lines --- */
@@ -233,7 +75,7 @@ static void bad_write(struct loader *l, const void *p, size_t n)
 			return;
 		}
 	}
-	l->bad_error = store_write_all(l->bad_fd, p, n);
+	l->bad_error = disk_write(l->bad_fd, p, n);
 }
 
 static void bad_begin(struct loader *l, const char *reason)
@@ -244,29 +86,30 @@ static void bad_begin(struct loader *l, const char *reason)
 	}
 }
 
-/* The torn line, now that it is kept aside. */
+/* Removes the torn line, after it was kept in <path>.bad. */
 static int cut_off(struct loader *l, char err[ERR_MAX])
 {
 	struct store *s = l->s;
 
 	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
-		 "cut off%s",
+		 "%s",
 	    s->path, l->torn,
-	    l->bad_fd >= 0 ? ", moved to the same name with .bad behind" : "");
+	    l->bad_fd >= 0 ? "moved to the file of that name with .bad added"
+			   : "removed");
 	if (ftruncate(s->fd, (off_t)l->good) < 0) {
-		store_io_error(err, s, "", "cut off the torn line", errno);
+		disk_error(err, s->path, "", "cut off the torn line", errno);
 		return -1;
 	}
 	return 0;
 }
 
-/* What could not be kept aside stays in the file. */
+/* Bad lines that could not be moved stay in the file. */
 static void freeze(struct loader *l)
 {
 	char err[ERR_MAX];
 	struct store *s = l->s;
 
-	store_io_error(err, s, ".bad", "write", l->bad_error);
+	disk_error(err, s->path, ".bad", "write", l->bad_error);
 	log_warn("%s (the bad lines stay in the file for now)", err);
 	s->frozen = true;
 	if (l->torn > 0) {
@@ -275,11 +118,12 @@ static void freeze(struct loader *l)
 	}
 }
 
-static void say_bad(const struct loader *l)
+static void report_bad(const struct loader *l)
 {
 	log_warn("%s: %zu bad line(s)%s, the first is line %zu: %s", l->s->path,
 	    l->bad_n,
-	    l->s->frozen ? "" : ", moved to the same name with .bad behind",
+	    l->s->frozen ? ""
+			 : ", moved to the file of that name with .bad added",
 	    l->bad_line, l->bad_reason);
 }
 
@@ -291,7 +135,7 @@ static int bad_finish(struct loader *l, char err[ERR_MAX])
 	if (l->bad_fd >= 0 && l->bad_error == 0 && fsync(l->bad_fd) < 0)
 		l->bad_error = errno;
 	if (l->bad_fd >= 0 && l->bad_error == 0)
-		l->bad_error = store_sync_dir(s);
+		l->bad_error = disk_sync_dir(s->path);
 	s->n_bad = l->bad_n;
 	if (s->read_only)
 		s->frozen = true;
@@ -301,7 +145,7 @@ static int bad_finish(struct loader *l, char err[ERR_MAX])
 		return -1;
 	if (l->bad_n == 0)
 		return 0;
-	say_bad(l);
+	report_bad(l);
 	if (!s->frozen && store_rewrite(s, false, err) < 0)
 		log_warn("%s (the bad lines stay in the file for now)", err);
 	return 0;
@@ -318,7 +162,7 @@ static bool is_blank(const char *p, size_t n)
 	return n == 0;
 }
 
-/* A whole line, n bytes without its newline. */
+/* A complete line, n bytes without its newline. */
 static void take_line(struct loader *l, const char *line, size_t n)
 {
 	const char *reason;
@@ -326,9 +170,9 @@ static void take_line(struct loader *l, const char *line, size_t n)
 	l->line_no++;
 	if (is_blank(line, n))
 		return;
-	reason = read_record(&l->reader, line, n);
+	reason = line_read(&l->reader, line, n);
 	if (reason == NULL) {
-		apply_record(l, n + 1);
+		apply(l, n + 1);
 		return;
 	}
 	bad_begin(l, reason);
@@ -336,7 +180,7 @@ static void take_line(struct loader *l, const char *line, size_t n)
 	bad_write(l, "\n", 1);
 }
 
-/* What is in the buffer of a line that is longer than any of ours. */
+/* A part, in the buffer, of a line that is longer than any of ours. */
 static void take_piece(struct loader *l, size_t n, bool last)
 {
 	if (!l->too_long) {
@@ -362,14 +206,6 @@ static void take_lines(struct loader *l)
 
 	while (l->in.len > 0) {
 		p = (const char *)buf_head(&l->in);
-		n = l->too_long ? 0
-				: record_scan(l->s, &l->scanned, p, l->in.len);
-		if (n > 0) {
-			l->line_no++;
-			apply_entry(l, &l->scanned.entry, n);
-			take(l, n);
-			continue;
-		}
 		nl = memchr(p, '\n', l->in.len);
 		if (nl == NULL)
 			break;
@@ -387,7 +223,8 @@ static void take_lines(struct loader *l)
 	}
 }
 
-/* What follows the last newline: whole but for that, torn, or anything. */
+/* What follows the last newline: a line that lacks only that, a torn one, or
+ * anything. */
 static void take_tail(struct loader *l)
 {
 	struct store *s = l->s;
@@ -401,18 +238,18 @@ static void take_tail(struct loader *l)
 	if (n == 0)
 		return;
 	l->line_no++;
-	reason = is_blank(p, n) ? NULL : read_record(&l->reader, p, n);
+	reason = is_blank(p, n) ? NULL : line_read(&l->reader, p, n);
 	if (reason == NULL) {
 		if (!is_blank(p, n))
-			apply_record(l, n + 1);
+			apply(l, n + 1);
 		s->size += n;
 		s->lacks_newline = true;
 		return;
 	}
-	/* A file system that lengthened the file before the power went. */
+	/* Some file systems leave zeros there after a power cut. */
 	while (kept > 0 && p[kept - 1] == '\0')
 		kept--;
-	if (s->read_only || !record_is_torn(p, kept)) {
+	if (s->read_only || !line_is_torn(p, kept)) {
 		/* or being written at this moment */
 		bad_begin(l, reason);
 		s->size += n;
@@ -432,7 +269,7 @@ static int read_all(struct loader *l, char err[ERR_MAX])
 	ssize_t n;
 
 	if (lseek(l->s->fd, (off_t)l->good, SEEK_SET) < 0) {
-		store_io_error(err, l->s, "", "read", errno);
+		disk_error(err, l->s->path, "", "read", errno);
 		return -1;
 	}
 	do {
@@ -445,24 +282,11 @@ static int read_all(struct loader *l, char err[ERR_MAX])
 		}
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	if (n < 0) {
-		store_io_error(err, l->s, "", "read", errno);
+		disk_error(err, l->s->path, "", "read", errno);
 		return -1;
 	}
 	take_tail(l);
 	return bad_finish(l, err);
-}
-
-bool record_is_ours(const char *line, size_t len)
-{
-	struct reader *in;
-	bool is;
-
-	if (len > STORE_LINE_MAX || memmem(line, len, "token", 5) == NULL)
-		return false;
-	in = xmalloc(sizeof(*in));
-	is = read_record(in, line, len) == NULL;
-	free(in);
-	return is;
 }
 
 const char *store_put_line(
@@ -470,7 +294,7 @@ const char *store_put_line(
 {
 	struct reader *in = xmalloc(sizeof(*in));
 	const struct reg_spec *spec = &in->rec.spec;
-	const char *reason = read_record(in, line, len);
+	const char *reason = line_read(in, line, len);
 	struct reg *r;
 
 	*newer_r = false;
@@ -478,7 +302,7 @@ const char *store_put_line(
 		reason = "a removal";
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
-		*newer_r = r == NULL ? store_has_place(s, spec)
+		*newer_r = r == NULL ? limit_has_place(s, spec)
 				     : reg_time_s(r) < spec->time_s;
 		if (*newer_r) {
 			r = store_put(s, spec);
@@ -490,6 +314,11 @@ const char *store_put_line(
 	}
 	free(in);
 	return reason;
+}
+
+size_t store_bom_len(const char *text, size_t len)
+{
+	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
 int store_load(struct store *s, size_t skip, char err[ERR_MAX])
@@ -511,7 +340,7 @@ int store_load(struct store *s, size_t skip, char err[ERR_MAX])
 		close(l->bad_fd);
 	buf_free(&l->in);
 	free(l);
-	/* A byte order mark goes with the next change. */
+	/* The next change removes the byte order mark. */
 	if (skip > 0 && !s->read_only && !s->frozen)
 		s->must_rewrite = true;
 	return rc;

@@ -1,8 +1,9 @@
-/* store/owner.c - whose mailboxes others watch: a table of owners, in each the
- * registrations.  Only those that watch another owner's mailbox are in it. */
+/* store/owner.c - registrations by the owner of the mailboxes that they watch.
+ * Only those that watch another owner's mailbox are in it. */
 #include "store/int.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "mem.h"
@@ -11,7 +12,7 @@
 
 /* --- the table --- */
 
-static struct owner **bucket(const struct store *s, uint64_t hash)
+static struct owner **bucket(const struct store *s, uint32_t hash)
 {
 	return &s->owners[hash & (s->cap_owners - 1)];
 }
@@ -25,28 +26,28 @@ static void grow(struct store *s)
 	s->owners = xcalloc(s->cap_owners, sizeof(*s->owners));
 	for (i = 0; i < n; i++)
 		for (o = old[i]; o != NULL; o = next) {
-			next = o->chain;
+			next = o->next;
 			b = bucket(s, o->hash);
-			o->chain = *b;
+			o->next = *b;
 			*b = o;
 		}
 	free(old);
 }
 
 static struct owner *find(
-    const struct store *s, const char *name, uint64_t hash)
+    const struct store *s, const char *name, uint32_t hash)
 {
 	struct owner *o = *bucket(s, hash);
 
 	while (o != NULL && (o->hash != hash || strcasecmp(o->name, name) != 0))
-		o = o->chain;
+		o = o->next;
 	return o;
 }
 
-static struct owner *get(struct store *s, const char *name)
+static struct owner *find_or_add(struct store *s, const char *name)
 {
+	uint32_t hash = table_hash(&s->table, name);
 	size_t len = strlen(name);
-	uint64_t hash = store_hash_name(s, name, len);
 	struct owner *o, **b;
 
 	if (s->n_owners == s->cap_owners)
@@ -58,19 +59,19 @@ static struct owner *get(struct store *s, const char *name)
 	memcpy(o->name, name, len);
 	o->hash = hash;
 	b = bucket(s, hash);
-	o->chain = *b;
+	o->next = *b;
 	*b = o;
 	s->n_owners++;
 	return o;
 }
 
-static void put_away(struct store *s, struct owner *o)
+static void remove_owner(struct store *s, struct owner *o)
 {
 	struct owner **p = bucket(s, o->hash);
 
 	while (*p != o)
-		p = &(*p)->chain;
-	*p = o->chain;
+		p = &(*p)->next;
+	*p = o->next;
 	free(o);
 	if (--s->n_owners > 0)
 		return;
@@ -81,64 +82,49 @@ static void put_away(struct store *s, struct owner *o)
 
 /* --- watches --- */
 
-/* Mailboxes of one owner mostly come one after the other. */
-size_t owner_count(const char *boxes, size_t n)
+void owner_watch(struct store *s, struct reg *r)
 {
-	const char *last = NULL;
-	struct box box;
-	size_t found = 0;
-
-	for (; n > 0; n--) {
-		boxes = box_read(boxes, &box);
-		if (box.owner == NULL ||
-		    (last != NULL && strcasecmp(box.owner, last) == 0))
-			continue;
-		last = box.owner;
-		found++;
-	}
-	return found;
-}
-
-void owner_watch(
-    struct store *s, struct reg *r, struct watches *w, const char *boxes)
-{
-	const char *last = NULL;
+	size_t max = boxes_owners(r), i;
+	const char *p = r->mailboxes;
+	struct watch *w;
 	struct owner *o;
-	struct watch *at;
 	struct box box;
-	size_t i, used = 0;
 
+	if (max == 0)
+		return;
+	r->watches = xmalloc(sizeof(*r->watches) + max * sizeof(*w));
+	r->watches->n = 0;
 	for (i = 0; i < r->n_mailboxes; i++) {
-		boxes = box_read(boxes, &box);
-		if (box.owner == NULL ||
-		    (last != NULL && strcasecmp(box.owner, last) == 0))
+		p = box_read(p, &box);
+		if (box.owner == NULL)
 			continue;
-		last = box.owner;
-		o = get(s, box.owner);
-		/* The newest of a list is ours if we are in it. */
+		o = find_or_add(s, box.owner);
+		/* If r is in the list, then it is the first. */
 		if (o->first != NULL && o->first->reg == r)
 			continue;
-		at = &w->w[used++];
-		*at = (struct watch){ o->first, &o->first, o, r };
-		if (at->next != NULL)
-			at->next->at = &at->next;
-		o->first = at;
+		w = &r->watches->w[r->watches->n++];
+		*w = (struct watch){ o->first, &o->first, o, r };
+		if (w->next != NULL)
+			w->next->at = &w->next;
+		o->first = w;
 	}
-	for (; used < w->n; used++)
-		w->w[used].owner = NULL;
 }
 
-void owner_unwatch(struct store *s, struct watches *w)
+void owner_unwatch(struct store *s, struct reg *r)
 {
-	struct watch *at;
+	struct watch *w;
+	size_t i;
 
-	for (at = w->w; at < w->w + w->n && at->owner != NULL; at++) {
-		*at->at = at->next;
-		if (at->next != NULL)
-			at->next->at = at->at;
-		if (at->owner->first == NULL)
-			put_away(s, at->owner);
+	for (i = 0; r->watches != NULL && i < r->watches->n; i++) {
+		w = &r->watches->w[i];
+		*w->at = w->next;
+		if (w->next != NULL)
+			w->next->at = w->at;
+		if (w->owner->first == NULL)
+			remove_owner(s, w->owner);
 	}
+	free(r->watches);
+	r->watches = NULL;
 }
 
 struct reg *store_watcher(
@@ -149,7 +135,7 @@ struct reg *store_watcher(
 	if (*cursor != NULL) {
 		*cursor = (*cursor)->next;
 	} else if (s->n_owners > 0) {
-		o = find(s, owner, store_hash_name(s, owner, strlen(owner)));
+		o = find(s, owner, table_hash(&s->table, owner));
 		*cursor = o != NULL ? o->first : NULL;
 	}
 	return *cursor != NULL ? (*cursor)->reg : NULL;

@@ -1,12 +1,11 @@
-/* store/reg.c - one registration: its fields, its limits, its line in the file,
- * and which of its mailboxes a delivery means. */
+/* store/reg.c - one registration: its limits, its fields, its memory. */
 #include "store/int.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "buf.h"
-#include "json.h"
+#include "mem.h"
 #include "text.h"
 
 /* --- checking --- */
@@ -74,7 +73,6 @@ static const char *check_names(const struct reg_spec *s)
 
 const char *reg_spec_check(const struct reg_spec *s)
 {
-
 	if (!reg_text_ok(s->user, REG_USER_MAX))
 		return "user must be 1 to 255 bytes of UTF-8 without control "
 		       "characters";
@@ -87,30 +85,131 @@ const char *reg_spec_check(const struct reg_spec *s)
 	return check_names(s);
 }
 
-/* --- fields --- */
+/* --- memory --- */
 
-struct reg *reg_next(const struct reg *r)
+static size_t token_len(size_t digits)
 {
-	return r->next;
+	return (digits + 1) / 2;
 }
+
+static size_t token_at(const struct reg *r)
+{
+	return (size_t)r->user_len + 1 + r->account_len + 1;
+}
+
+static size_t key_len(const struct reg *r)
+{
+	return token_at(r) + token_len(r->digits);
+}
+
+struct reg *reg_new(const struct reg_spec *spec)
+{
+	size_t user_len = strlen(spec->user), digits = strlen(spec->token);
+	size_t account_len = strlen(spec->account);
+	struct reg *r = xmalloc(sizeof(*r) + user_len + account_len + 2 +
+				token_len(digits) + boxes_size(spec));
+
+	memset(r, 0, sizeof(*r));
+	r->user_len = (uint8_t)user_len;
+	r->account_len = (uint8_t)account_len;
+	r->digits = (uint8_t)digits;
+	stpcpy(stpcpy(r->key, spec->user) + 1, spec->account);
+	text_hex_read(spec->token, digits, r->key + token_at(r));
+	r->mailboxes = r->key + key_len(r);
+	r->n_mailboxes = spec->n_mailboxes & 0x3ff;
+	boxes_pack(r->mailboxes, spec);
+	if (spec->acked)
+		r->flags |= REG_ACKED;
+	if (spec->time_s <= 0)
+		r->flags |= REG_UNSTAMPED;
+	else
+		r->time_s = spec->time_s > UINT32_MAX ? UINT32_MAX
+						      : (uint32_t)spec->time_s;
+	return r;
+}
+
+static void free_mailboxes(struct reg *r)
+{
+	if (r->mailboxes != r->key + key_len(r))
+		free(r->mailboxes);
+}
+
+void reg_free(struct reg *r)
+{
+	free_mailboxes(r);
+	free(r);
+}
+
+void reg_take_mailboxes(struct reg *r, const struct reg *from)
+{
+	size_t len = boxes_len(from);
+
+	free_mailboxes(r);
+	r->mailboxes = xmalloc(len);
+	memcpy(r->mailboxes, from->mailboxes, len);
+	r->n_mailboxes = from->n_mailboxes;
+}
+
+/* --- fields --- */
 
 const char *reg_user(const struct reg *r)
 {
-	return r->tail;
+	return r->key;
 }
 
 const char *reg_account(const struct reg *r)
 {
-	return r->tail + reg_id_at(r);
+	return r->key + r->user_len + 1;
 }
 
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
 {
 	/* Of an odd number the last one is cut off again. */
-	text_hex_write(r->tail + reg_id_at(r) + r->account_len + 1,
-	    reg_token_len(r->digits), out);
+	text_hex_write(r->key + token_at(r), token_len(r->digits), out);
 	out[r->digits] = '\0';
 	return out;
+}
+
+bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES])
+{
+	return digits <= REG_TOKEN_MAX && text_hex_read(token, digits, out);
+}
+
+bool reg_is(
+    const struct reg *r, const char *account, const char *packed, size_t digits)
+{
+	return r->digits == digits &&
+	       memcmp(r->key + token_at(r), packed, token_len(digits)) == 0 &&
+	       strcmp(reg_account(r), account) == 0;
+}
+
+bool reg_same_user(const struct reg *a, const struct reg *b)
+{
+	return a->hash == b->hash && strcasecmp(a->key, b->key) == 0;
+}
+
+/* Tokens differ most, and early. */
+bool reg_same_device(const struct reg *a, const struct reg *b)
+{
+	return a->digits == b->digits &&
+	       memcmp(a->key + token_at(a), b->key + token_at(b),
+		   token_len(a->digits)) == 0 &&
+	       reg_same_user(a, b);
+}
+
+bool reg_same_key(const struct reg *a, const struct reg *b)
+{
+	return reg_same_device(a, b) &&
+	       strcmp(reg_account(a), reg_account(b)) == 0;
+}
+
+/* An owner in the index, and a watch. */
+#define OWNER_BYTES 128
+
+size_t reg_bytes(const struct reg *r)
+{
+	return sizeof(*r) + key_len(r) + boxes_len(r) +
+	       OWNER_BYTES * boxes_owners(r);
 }
 
 int64_t reg_time_s(const struct reg *r)
@@ -133,25 +232,6 @@ size_t reg_n_mailboxes(const struct reg *r)
 	return r->n_mailboxes;
 }
 
-const char *reg_mailbox(const struct reg *r, size_t i)
-{
-	const char *p = reg_mailboxes(r);
-	struct box box;
-
-	do
-		p = box_read(p, &box);
-	while (i-- > 0);
-	return box.name;
-}
-
-const char *reg_mailbox_after(const char *name)
-{
-	struct box box;
-
-	box_read(name + strlen(name) + 1, &box);
-	return box.name;
-}
-
 void reg_suspend(struct reg *r)
 {
 	r->flags |= REG_SUSPENDED;
@@ -170,271 +250,4 @@ void reg_set_data(struct reg *r, void *data)
 void *reg_data(const struct reg *r)
 {
 	return r->data;
-}
-
-/* --- lines of the file --- */
-
-static void write_key(const struct reg *r, struct buf *b)
-{
-	char token[REG_TOKEN_MAX + 1];
-
-	buf_add_str(b, "{\"user\":");
-	json_write_strn(b, reg_user(r), r->user_len);
-	buf_add_str(b, ",\"account\":");
-	json_write_strn(b, reg_account(r), r->account_len);
-	buf_add_fmt(b, ",\"token\":\"%s\"", reg_token(r, token));
-}
-
-/* In the order of the mailboxes, only if one of them is another's, or is called
- * otherwise. */
-static void write_canonical(const struct reg *r, struct buf *b)
-{
-	const char *p = reg_mailboxes(r), *before = ",\"canonical\":[";
-	struct box box;
-	size_t i, plain = 0;
-
-	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
-		if (box.canonical == NULL) {
-			plain++;
-			continue;
-		}
-		for (; plain > 0; plain--, before = ",") {
-			buf_add_str(b, before);
-			buf_add_str(b, "null");
-		}
-		buf_add_str(b, before);
-		if (box.owner != NULL) {
-			buf_add_byte(b, '[');
-			json_write_str(b, box.owner);
-			buf_add_byte(b, ',');
-		}
-		json_write_str(b, box.canonical);
-		if (box.owner != NULL)
-			buf_add_byte(b, ']');
-		before = ",";
-	}
-	if (*before == ',' && before[1] == '\0')
-		buf_add_byte(b, ']');
-}
-
-bool reg_write(const struct reg *r, const char *topic, struct buf *b)
-{
-	const char *p = reg_mailboxes(r);
-	struct box box;
-	size_t i;
-
-	write_key(r, b);
-	buf_add_str(b, ",\"mailboxes\":[");
-	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
-		if (i > 0)
-			buf_add_byte(b, ',');
-		json_write_str(b, box.name);
-	}
-	buf_add_byte(b, ']');
-	write_canonical(r, b);
-	buf_add_str(b, reg_acked(r) ? ",\"acked\":true" : ",\"acked\":false");
-	if (topic != NULL) {
-		buf_add_str(b, ",\"topic\":");
-		json_write_str(b, topic);
-	}
-	return buf_add_fmt(b, ",\"time\":%lu}\n", (unsigned long)r->time_s);
-}
-
-bool reg_write_gone(const struct reg *r, struct buf *b)
-{
-	write_key(r, b);
-	return buf_add_str(b, ",\"gone\":true}\n");
-}
-
-/* --- modified UTF-7 (RFC 3501 5.1.3) --- */
-
-/* Bytes of a name; no mUTF-7 name decodes to more than 9/8 of its bytes. */
-#define NAME_MAX_BYTES REG_NAME_MAX
-
-struct name {
-	char s[NAME_MAX_BYTES];
-	size_t len;
-	uint32_t high; /* the first half of a surrogate pair */
-};
-
-/* RFC 3501 5.1.3: a comma instead of the slash. */
-static int utf7_digit(char c)
-{
-	return c == '/' ? -1 : text_base64_digit(c == ',' ? '/' : c);
-}
-
-static bool name_add(struct name *n, uint32_t c)
-{
-	if (n->len > sizeof(n->s) - TEXT_UTF8_MAX)
-		return false;
-	n->len += text_utf8_put(c, n->s + n->len);
-	return true;
-}
-
-/* One 16-bit unit of a shifted run.  What can stand for itself must. */
-static bool name_add_unit(struct name *n, uint32_t u)
-{
-	bool low = u >= 0xdc00 && u <= 0xdfff;
-	uint32_t high = n->high;
-
-	if (low != (high != 0))
-		return false;
-	n->high = 0;
-	if (low)
-		return name_add(
-		    n, 0x10000 + ((high - 0xd800) << 10) + (u - 0xdc00));
-	if (u >= 0xd800 && u <= 0xdbff) {
-		n->high = u;
-		return true;
-	}
-	return u >= 0x7f && name_add(n, u);
-}
-
-/* The run behind '&'; returns what follows its '-', or NULL. */
-static const char *decode_run(struct name *n, const char *s)
-{
-	uint32_t bits = 0;
-	unsigned n_bits = 0;
-	int v;
-
-	for (; (v = utf7_digit(*s)) >= 0; s++) {
-		bits = (bits << 6 | (uint32_t)v) & 0x3fffff;
-		n_bits += 6;
-		if (n_bits < 16)
-			continue;
-		n_bits -= 16;
-		if (!name_add_unit(n, bits >> n_bits & 0xffff))
-			return NULL;
-	}
-	/* Padding is less than a digit and zero; a run that could have been
-	 * part of this one must have been. */
-	if (*s != '-' || n->high != 0 || n_bits >= 6 ||
-	    (bits & ((1u << n_bits) - 1)) != 0 || (s[1] == '&' && s[2] != '-'))
-		return NULL;
-	return s + 1;
-}
-
-static bool decode_name(struct name *n, const char *s)
-{
-	n->len = 0;
-	n->high = 0;
-	while (s != NULL && *s != '\0') {
-		if (*s < 0x20 || *s > 0x7e)
-			return false;
-		if (*s == '&' && s[1] != '-') {
-			s = decode_run(n, s + 1);
-			continue;
-		}
-		if (!name_add(n, (unsigned char)*s))
-			return false;
-		s += *s == '&' ? 2 : 1;
-	}
-	return s != NULL;
-}
-
-bool reg_same_name(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0 ||
-	       (strcasecmp(a, "INBOX") == 0 && strcasecmp(b, "INBOX") == 0);
-}
-
-/* The user's own: by the canonical name, or as the device spelled it. */
-int reg_match(const struct reg *r, const char *name)
-{
-	const char *p = reg_mailboxes(r);
-	bool inbox = strcasecmp(name, "INBOX") == 0;
-	size_t len = strlen(name);
-	int i, decoded = -1;
-	struct name n;
-	struct box box;
-
-	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
-		if (box.owner != NULL)
-			continue;
-		if (box.canonical != NULL) {
-			if (reg_same_name(box.canonical, name))
-				return i;
-			continue;
-		}
-		if (inbox ? strcasecmp(box.name, name) == 0
-			  : strcmp(box.name, name) == 0)
-			return i;
-		if (decoded < 0 && strchr(box.name, '&') != NULL &&
-		    decode_name(&n, box.name) && n.len == len &&
-		    memcmp(n.s, name, len) == 0)
-			decoded = i;
-	}
-	return decoded;
-}
-
-int reg_match_foreign(const struct reg *r, const char *owner, const char *name)
-{
-	const char *p = reg_mailboxes(r);
-	struct box box;
-	int i;
-
-	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
-		if (box.owner != NULL && strcasecmp(box.owner, owner) == 0 &&
-		    reg_same_name(box.canonical, name))
-			return i;
-	}
-	return -1;
-}
-
-static bool box_is(const struct box *b, const char *owner, const char *name)
-{
-	struct name n;
-
-	if (owner == NULL
-		? b->owner != NULL
-		: b->owner == NULL || strcasecmp(b->owner, owner) != 0)
-		return false;
-	if (b->canonical != NULL)
-		return reg_same_name(b->canonical, name);
-	return reg_same_name(b->name, name) ||
-	       (strchr(b->name, '&') != NULL && decode_name(&n, b->name) &&
-		   n.len == strlen(name) && memcmp(n.s, name, n.len) == 0);
-}
-
-int reg_match_next(
-    const struct reg *r, const char *owner, const char *name, int i)
-{
-	const char *p = reg_mailboxes(r);
-	struct box box;
-	int at;
-
-	for (at = 0; at < r->n_mailboxes; at++) {
-		p = box_read(p, &box);
-		if (at > i && box_is(&box, owner, name))
-			return at;
-	}
-	return -1;
-}
-
-int reg_spelled(const struct reg *r, const char *name)
-{
-	const char *p = reg_mailboxes(r);
-	struct box box;
-	int i;
-
-	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
-		if (reg_same_name(box.name, name))
-			return i;
-	}
-	return -1;
-}
-
-int reg_decode_name(const char *name, char out[REG_NAME_MAX])
-{
-	struct name n;
-
-	if (!decode_name(&n, name))
-		return -1;
-	memcpy(out, n.s, n.len);
-	return (int)n.len;
 }

@@ -1,20 +1,20 @@
-/* store/topic.c - what topic each device was told.  Nearly always it is one for
- * all: that one stands in <file>.topic, and only other ones in the lines. */
+/* store/topic.c - the topic in the answer to each device.  Nearly always it is the
+ * same for all: that one is in <file>.topic, and only others are in the lines. */
 #include "store/int.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "mem.h"
 
-size_t store_topic(struct store *s, const char *name)
+uint8_t topic_index(struct store *s, const char *name)
 {
 	struct topic *t = s->topics;
-	size_t i, unused = 0;
+	uint8_t i, unused = 0;
 
 	for (i = 0; i < TOPICS_MAX; i++) {
 		if (t[i].name != NULL && strcmp(t[i].name, name) == 0)
@@ -22,7 +22,7 @@ size_t store_topic(struct store *s, const char *name)
 		if (i > 0 && i != s->topic && t[i].n == 0 && unused == 0)
 			unused = i;
 	}
-	/* More at once than anybody has: as if it were not known. */
+	/* More at once than anybody has: taken as not known. */
 	if (unused == 0)
 		return 0;
 	free(t[unused].name);
@@ -30,14 +30,19 @@ size_t store_topic(struct store *s, const char *name)
 	return unused;
 }
 
-void store_use_topic(struct store *s, struct reg *r, size_t topic)
+void topic_count(struct store *s, const struct reg *r, int change)
 {
-	s->topics[r->topic].n--;
-	s->topics[topic].n++;
-	r->topic = (uint8_t)topic;
+	s->topics[r->topic].n += (size_t)change;
 }
 
-const char *store_named_topic(const struct store *s, const struct reg *r)
+void topic_use(struct store *s, struct reg *r, uint8_t topic)
+{
+	topic_count(s, r, -1);
+	r->topic = topic;
+	topic_count(s, r, 1);
+}
+
+const char *topic_in_line(const struct store *s, const struct reg *r)
 {
 	return r->topic > 0 ? s->topics[r->topic].name : NULL;
 }
@@ -59,7 +64,7 @@ size_t store_old_topics(const struct store *s)
 
 /* --- <file>.topic --- */
 
-/* False if it cannot be: then the lines name it. */
+/* False if that fails: then the lines name it. */
 static bool write_topic(const struct store *s, const char *name)
 {
 	char path[PATH_MAX], temp[PATH_MAX];
@@ -72,17 +77,17 @@ static bool write_topic(const struct store *s, const char *name)
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return false;
-	store_give_file(s, fd);
-	ok = store_write_all(fd, name, strlen(name)) == 0 &&
-	     store_write_all(fd, "\n", 1) == 0 && fsync(fd) == 0;
+	disk_give_like(fd, s->fd);
+	ok = disk_write(fd, name, strlen(name)) == 0 &&
+	     disk_write(fd, "\n", 1) == 0 && fsync(fd) == 0;
 	close(fd);
-	ok = ok && rename(temp, path) == 0 && store_sync_dir(s) == 0;
+	ok = ok && rename(temp, path) == 0 && disk_sync_dir(s->path) == 0;
 	if (!ok)
 		unlink(temp);
 	return ok;
 }
 
-void store_read_topic(struct store *s)
+void topic_read(struct store *s)
 {
 	char path[PATH_MAX], name[REG_TOPIC_MAX + 2];
 	ssize_t n;
@@ -106,11 +111,11 @@ static int move_to_first(void *arg, struct reg *r)
 	struct store *s = arg;
 
 	if (r->topic == s->topic)
-		store_use_topic(s, r, 0);
+		topic_use(s, r, 0);
 	return 0;
 }
 
-/* From now on lines need not name it: no line that counts leaves out another. */
+/* Lines need not name it from now on: no valid line relies on the old one. */
 static void set_first(struct store *s, const char *topic)
 {
 	if (s->path == NULL || !write_topic(s, topic))
@@ -128,12 +133,12 @@ void store_set_topic(struct store *s, const char *topic)
 
 	if (*topic == '\0' || strlen(topic) > REG_TOPIC_MAX)
 		return;
-	s->topic = store_topic(s, topic);
+	s->topic = topic_index(s, topic);
 	if (first->name == NULL || (s->topic > 0 && first->n == 0))
 		set_first(s, topic);
 }
 
-void store_free_topics(struct store *s)
+void topic_free_all(struct store *s)
 {
 	size_t i;
 

@@ -4,28 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "mem.h"
-
-/* A table grows by splitting a bucket in two, of which the new one comes behind
- * all others, and it never shrinks: what was not shown yet stands in front of the
- * cursor.  Others come before firsts, for one of them may become a first. */
-void store_scan(struct store *s, size_t *cursor,
-    void (*cb)(void *arg, struct reg *r), void *arg)
-{
-	bool firsts = *cursor % 2;
-	const struct table *t = &s->tables[firsts ? FIRSTS : OTHERS];
-	size_t i = *cursor / 2;
-	struct reg *r = i < t->n ? t->buckets[i] : NULL;
-
-	for (; r != NULL; r = r->chain)
-		cb(arg, r);
-	*cursor += 2;
-	/* Beyond the end is only who made the cursor up. */
-	if (i + 1 >= t->n)
-		*cursor = i + 1 == t->n && !firsts;
-}
 
 struct store *store_view_new(void)
 {
@@ -43,7 +25,7 @@ int store_view_read(
 	int rc = -1, code = 0;
 
 	s->path = xstrdup(path);
-	store_read_topic(s);
+	topic_read(s);
 	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	n = s->fd < 0 ? -1 : pread(s->fd, &first, 1, 0);
 	if (n < 0) {

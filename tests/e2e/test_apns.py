@@ -29,6 +29,11 @@ def token(n):
     return "%064x" % (0xabc000000000 + n)
 
 
+def in_flight(xapsd):
+    """What was sent and is not answered yet."""
+    return json.loads(xapsd.request("GET", "/status").body)["inFlight"]
+
+
 def mark(xapsd, user="marker", device=LAST):
     """Sends a push and waits for it: what was due before it has been sent."""
     seen = len(xapsd.apple.to(device))
@@ -404,6 +409,7 @@ def test_burst_while_apple_is_slow(xapsd, apple):
     for n in range(999):
         reply = xapsd.notify("alice", names[n % 3], keep=True)
         assert reply.status == 200
+    assert in_flight(xapsd) == 1
     assert len(apple.pushes) == 1
     apple.release()
     first, second = apple.wait_for(2)
@@ -573,6 +579,7 @@ def test_refused_credentials_hold_the_pushes(xapsd, apple):
     for n in range(1, 5):
         assert xapsd.notify("u%d" % n).status == 200
     log = xapsd.log()
+    assert in_flight(xapsd) == 0
     assert len(apple.pushes) == 1
     assert log.count("InvalidProviderToken") == 1
 
@@ -703,6 +710,7 @@ def test_few_streams(certs, start_xapsd, streams):
             xapsd.register("u%d" % n, ACCOUNT, token(n))
             assert xapsd.notify("u%d" % n).status == 200
         apple.wait_for(streams)
+        assert in_flight(xapsd) == streams
         assert len(apple.pushes) == streams
         apple.release()
         apple.wait_for(10)
@@ -772,6 +780,7 @@ def test_sigterm_waits_for_what_is_under_way(xapsd, apple):
     assert xapsd.notify("alice").status == 200
     push, = apple.wait_for(1)
     xapsd.process.send_signal(signal.SIGTERM)
+    xapsd.wait_log("stopping: SIGTERM")
     # it says goodbye only when the answer is there
     assert push.connection.said_goodbye is None
     apple.release()
@@ -792,7 +801,7 @@ def test_sigterm_with_a_silent_apple(xapsd, apple):
 
 def test_sigterm_sends_what_is_delayed(start_xapsd, apple):
     xapsd = start_xapsd(delay="1h")
-    apple.wait_connected()
+    xapsd.wait_log("apns: connected to")
     xapsd.register("alice", ACCOUNT, TOKEN)
     assert xapsd.notify("alice", events=["FlagsSet"]).status == 200
     xapsd.stop()

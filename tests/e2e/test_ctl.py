@@ -25,6 +25,10 @@ GO = {"Users": {
         "bad": {"DeviceToken": "xyz", "Mailboxes": ["INBOX"]}}}}}
 
 
+def status(daemon):
+    return json.loads(daemon.request("GET", "/status").body)
+
+
 @pytest.fixture
 def ended(workdir, certs):
     """A daemon's folder without a daemon; holds alice's device."""
@@ -296,7 +300,7 @@ def test_push_of_a_line_client(xapsd):
 
 
 def test_push_when_apple_is_away(start_xapsd, certs):
-    daemon = start_xapsd(apple=None, loglevel="trace")
+    daemon = start_xapsd(apple=None)
     daemon.register("alice", ACCOUNT, TOKEN)
     start = time.monotonic()
     done = daemon.run("push", "alice")
@@ -306,18 +310,22 @@ def test_push_when_apple_is_away(start_xapsd, certs):
     assert "it stays queued" in done.stdout
     daemon.notify("nobody")
     # a user who does not wait for the end, and a daemon that ends before it
-    start = daemon.log_size()
+    merged = status(daemon)["merged"]
     p = subprocess.Popen(daemon.command("push", "alice"),
                          stdout=subprocess.DEVNULL)
-    daemon.wait_log("http: .* -> waiting", start=start)     # it is asked
+    daemon._wait_until(
+        lambda: status(daemon)["merged"] > merged, "test under way")
     p.kill()
     p.wait()
     p = subprocess.Popen(daemon.command("push", "alice"), text=True,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, _ = p.communicate(timeout=30)
     assert "another test is under way" in out
-    p = subprocess.Popen(daemon.command("push", "alice"),
+    daemon.register("bob", "B", OTHER)
+    p = subprocess.Popen(daemon.command("push", "bob"),
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    daemon._wait_until(
+        lambda: status(daemon)["queue"] == 2, "test under way")
     daemon.stop()
     p.communicate(timeout=30)
     assert p.returncode == 1

@@ -10,6 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
@@ -494,14 +495,15 @@ def test_half_open_handshakes(start_xapsd, certs, hello):
 
 
 def test_a_burst_of_good_handshakes(start_xapsd, certs):
-    """As after a restart of Dovecot: none of them is ended for another."""
+    """As after a restart of Dovecot, more than may be under way at once: none
+    of them is ended for another."""
     port = free_port()
     daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
                          tlsCertfile=certs.server, tlsKeyfile=certs.server)
     daemon.wait_log("started")
     context = ssl.create_default_context(cafile=certs.ca)
     socks = []
-    for _ in range(300):
+    for _ in range(160):
         s = socket.create_connection(("127.0.0.1", port), 20)
         t = context.wrap_socket(s, server_hostname="localhost",
                                 do_handshake_on_connect=False)
@@ -547,3 +549,28 @@ def test_half_bodies_have_a_ceiling(start_xapsd):
     for s in socks:
         s.close()
     assert "too many large requests" in daemon.log()
+
+
+def test_who_pipelines_takes_turns(start_xapsd):
+    """Thousands of requests in one go are served in pieces, and all of them."""
+    n, clients = 3000, 10
+    x = start_xapsd(tcp=True, loglevel="info")
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    counts = []
+
+    def pipeline():
+        with socket.create_connection(("127.0.0.1", x.port), 20) as s:
+            sender = threading.Thread(
+                target=s.sendall, args=(request * (n - 1) + last,))
+            sender.start()
+            got = b"".join(iter(lambda: s.recv(1 << 16), b""))
+            sender.join()
+            counts.append(got.count(b"HTTP/1.1 200 OK"))
+
+    threads = [threading.Thread(target=pipeline) for _ in range(clients)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert counts == [n] * clients

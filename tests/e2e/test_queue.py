@@ -26,13 +26,14 @@ def test_waiting_while_apple_is_away(xapsd, apple):
     # Sent once: another stop and start sends nothing.
     xapsd.restart()
     xapsd.notify("u0")
-    assert len(apple.wait_for(6)) == 6
+    apple.wait_for(2, token=token(0))
+    assert len(apple.pushes) == 6
 
 
 def test_delayed_are_sent_before_the_end(xapsd, apple):
     """A run of flag changes is not over yet: the push goes out early."""
     xapsd.register("alice", ACCOUNT, TOKEN)
-    apple.wait_connected()
+    xapsd.wait_log("apns: connected to")
     assert xapsd.notify("alice", events=["FlagsSet"]).status == 200
     xapsd.stop()
     apple.wait_for(1)

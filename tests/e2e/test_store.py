@@ -76,6 +76,16 @@ def test_devices_of_a_user(start_xapsd):
     assert listed == {token(0), token(2), token(3)}
 
 
+def test_devices_of_one_second(start_xapsd):
+    """Of those renewed in the same second the first ones go."""
+    daemon = start_xapsd(maxDevices=5)
+    for i in [*range(5), 0, *range(5, 9)]:
+        daemon.register("alice", "A%d" % i, token(i), keep=True)
+    listed = {r["token"] for r in json.loads(
+        daemon.run("list", "--json", "alice").stdout)}
+    assert listed == {token(i) for i in (0, 5, 6, 7, 8)}
+
+
 def test_devices_are_bounded_in_time(start_xapsd):
     """3,000 of one user cost every notification of his 0.2 s."""
     daemon = start_xapsd(loglevel="error")

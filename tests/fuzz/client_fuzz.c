@@ -17,6 +17,7 @@
 
 #include "api.h"
 #include "apns.h"
+#include "commit.h"
 #include "conf.h"
 #include "cred.h"
 #include "io.h"
@@ -105,8 +106,8 @@ void push_renewed(const struct reg *r)
 	(void)r;
 }
 
-void push_now(struct push_queue *q, const char *user, const char *mailbox,
-    push_now_cb *told, void *arg)
+void push_trial_start(struct push_queue *q, const char *user,
+    const char *mailbox, push_trial_cb *told, void *arg)
 {
 	(void)q;
 	(void)mailbox;
@@ -168,7 +169,7 @@ static void start(void)
 	snprintf(file, sizeof(file), "/dev/shm/xapsd-client-%d", (int)getpid());
 	store = store_open(file, err);
 	assert(loop != NULL && store != NULL);
-	api = api_new(loop, &conf, store, NULL, NULL);
+	api = api_new(loop, &conf, store, commit_new(loop, store), NULL, NULL);
 	server = http_server_new(loop, 8, api_handle, api);
 	http_server_set_lines(server, api_handle_line, api);
 	api_set_server(api, server);

@@ -5,7 +5,8 @@
 
 #include "api/line.h"
 
-static void check_list(const struct line_list *l, const char *room, size_t len)
+static void check_list(
+    const struct api_line_list *l, const char *room, size_t len)
 {
 	const char *p = l->first;
 	size_t i;
@@ -20,14 +21,14 @@ static void check_list(const struct line_list *l, const char *room, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1), *room = malloc(size + 1);
-	struct line_request rq;
+	struct api_line rq;
 	char err[ERR_MAX] = "";
 
 	memcpy(text, data, size);
-	if (line_parse(text, size, room, &rq, err) == 0) {
+	if (api_line_parse(text, size, room, &rq, err) == 0) {
 		check_list(&rq.mailboxes, room, size);
 		check_list(&rq.events, room, size);
-		line_list_has(&rq.events, "MessageNew");
+		api_line_list_has(&rq.events, "MessageNew");
 	} else if (err[0] == '\0') {
 		abort();
 	}

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include "../../apns.c"
 #include "../../h2/int.h"
 #include "with_loop.h"
@@ -233,7 +235,7 @@ static char owners[4];
 static char answered[64]; /* "A200 " for each answer */
 static unsigned rooms;
 
-static void on_room(void *arg)
+static void on_capacity(void *arg)
 {
 	(void)arg;
 	rooms++;
@@ -249,7 +251,8 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 	    'A' + (int)((char *)owner - owners), an->status);
 }
 
-static const struct apns_ops ops = { .room = on_room, .answer = on_answer };
+static const struct apns_ops ops = { .capacity = on_capacity,
+	.answer = on_answer };
 
 static enum apns_sent push(struct apns *a, char who)
 {
@@ -327,7 +330,7 @@ static void test_last_id(void **state)
 {
 	(void)state;
 	a->cur->h2->next_id = ID_MAX;
-	assert_int_equal(apns_room(a), 1);
+	assert_int_equal(apns_capacity(a), 1);
 	assert_int_equal(push(a, 'A'), APNS_SENT);
 	assert_int_equal(push(a, 'B'), APNS_FULL);
 	loop_once(l, 0);
@@ -354,7 +357,7 @@ static void test_drains(void **state)
 {
 	(void)state;
 	a->cur->h2->next_id = ID_MAX - 4;
-	assert_int_equal(apns_room(a), 3);
+	assert_int_equal(apns_capacity(a), 3);
 	assert_int_equal(push(a, 'A'), APNS_SENT);
 	assert_int_equal(push(a, 'B'), APNS_SENT);
 	assert_int_equal(push(a, 'C'), APNS_SENT);
@@ -417,7 +420,7 @@ static void test_no_use(void **state)
 		conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
 		assert_int_equal(dialer.failed, 0);
 		loop_timer_clear(l, &a->redial);
-		dial(a);
+		start_dialing(a);
 		come_up(&conns[i + 1]);
 	}
 	conns[i].cb(&conns[i], IO_EOF, conns[i].arg);

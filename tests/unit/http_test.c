@@ -1178,7 +1178,7 @@ static void half_bodies(void **state)
 
 	(void)state;
 	memset(body, 'b', 65536);
-	http_server_set_max(server, N + 1);
+	http_server_set_max(server, N + 1, HTTP_EXTRA_FDS);
 	for (i = 0; i < N; i++) {
 		fd[i] = i % 2 ? client() : tcp_client();
 		say(fd[i], head);

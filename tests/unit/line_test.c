@@ -18,7 +18,7 @@
 	"dovecot-mailboxes=(\"INBOX\",\"No, \\\"tes\\\\\")"
 
 struct parsed {
-	struct line_request rq;
+	struct api_line rq;
 	char err[ERR_MAX];
 	char room[4096];
 };
@@ -27,7 +27,7 @@ static int parse(struct parsed *p, const char *text, size_t len)
 {
 	p->err[0] = '\0';
 	memset(p->room, 'x', sizeof(p->room));
-	return line_parse(text, len, p->room, &p->rq, p->err);
+	return api_line_parse(text, len, p->room, &p->rq, p->err);
 }
 
 static void test_register(void **state)
@@ -36,7 +36,7 @@ static void test_register(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&p, REGISTER, strlen(REGISTER)), 0);
-	assert_int_equal(p.rq.verb, LINE_REGISTER);
+	assert_int_equal(p.rq.verb, API_LINE_REGISTER);
 	assert_string_equal(p.rq.account, "A1");
 	assert_string_equal(p.rq.token, "B2");
 	assert_string_equal(p.rq.subtopic, "com.apple.mobilemail");
@@ -57,15 +57,15 @@ static void test_notify(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&p, text, strlen(text)), 0);
-	assert_int_equal(p.rq.verb, LINE_NOTIFY);
+	assert_int_equal(p.rq.verb, API_LINE_NOTIFY);
 	assert_string_equal(p.rq.mailbox, "");
 	assert_string_equal(p.rq.user, "u");
-	assert_true(line_list_has(&p.rq.events, "MessageNew"));
-	assert_false(line_list_has(&p.rq.events, "MessageTrash"));
+	assert_true(api_line_list_has(&p.rq.events, "MessageNew"));
+	assert_false(api_line_list_has(&p.rq.events, "MessageTrash"));
 	assert_int_equal(parse(&p, "NOTIFY events=()", 16), 0);
 	assert_int_equal(p.rq.events.n, 0);
 	assert_non_null(p.rq.events.first);
-	assert_false(line_list_has(&p.rq.events, "MessageNew"));
+	assert_false(api_line_list_has(&p.rq.events, "MessageNew"));
 }
 
 static void test_wrong(void **state)
@@ -83,7 +83,8 @@ static void test_wrong(void **state)
 		{ "NOTIFY a=\"b", "a: the closing quote is missing" },
 		{ "NOTIFY a=\"b\\", "a: the closing quote is missing" },
 		{ "NOTIFY a=\"b\\\"", "a: the closing quote is missing" },
-		{ "NOTIFY a=\"b\" c=\"d\"", "a: fields must be parted by TAB" },
+		{ "NOTIFY a=\"b\" c=\"d\"",
+		    "a: fields must be separated by TAB" },
 		{ "NOTIFY events=\"b\"",
 		    "events: a list in parentheses is missing" },
 		{ "NOTIFY events=(\"b\"", "events: the closing ) is missing" },
@@ -91,9 +92,9 @@ static void test_wrong(void **state)
 		    "events: a \"quoted\" value is missing" },
 		{ "NOTIFY dovecot-username=(\"b\")",
 		    "dovecot-username: a \"quoted\" value is missing" },
-		{ "NOTIFY events=()\tevents=()", "events: stands twice" },
+		{ "NOTIFY events=()\tevents=()", "events: appears twice" },
 		{ "NOTIFY dovecot-username=\"\"\tdovecot-username=\"a\"",
-		    "dovecot-username: stands twice" },
+		    "dovecot-username: appears twice" },
 	};
 	struct parsed p;
 	size_t i;
@@ -112,16 +113,16 @@ static void test_long(void **state)
 {
 	size_t len = 65536, n = strlen("NOTIFY dovecot-mailbox=\"");
 	char *text = malloc(len), *room = malloc(len + 1), err[ERR_MAX];
-	struct line_request rq;
+	struct api_line rq;
 
 	(void)state;
 	memset(text, 'k', len);
 	memcpy(text, "NOTIFY ", 7);
-	assert_int_equal(line_parse(text, len, room, &rq, err), -1);
+	assert_int_equal(api_line_parse(text, len, room, &rq, err), -1);
 	assert_true(strlen(err) < 100);
 	memcpy(text, "NOTIFY dovecot-mailbox=\"", n);
 	text[len - 1] = '"';
-	assert_int_equal(line_parse(text, len, room, &rq, err), 0);
+	assert_int_equal(api_line_parse(text, len, room, &rq, err), 0);
 	assert_int_equal(strlen(rq.mailbox), len - n - 1);
 	free(text);
 	free(room);
@@ -135,7 +136,7 @@ static void test_every_end(void **state)
 	char *in = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *out = in + 2 * page, err[ERR_MAX];
-	struct line_request rq;
+	struct api_line rq;
 	size_t good = 0;
 
 	(void)state;
@@ -145,7 +146,7 @@ static void test_every_end(void **state)
 	for (n = 0; n <= len; n++) {
 		memcpy(in + page - n, REGISTER, n);
 		err[0] = '\0';
-		if (line_parse(
+		if (api_line_parse(
 			in + page - n, n, out + page - n - 1, &rq, err) == 0)
 			good++;
 		else

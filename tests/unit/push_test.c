@@ -35,7 +35,7 @@ static struct {
 	void *owner;
 } sent[SENT_MAX];
 static size_t n_sent;
-static uint32_t room;
+static uint32_t capacity;
 static const struct apns_ops *ops;
 static void *ops_arg;
 static unsigned renewed;
@@ -57,10 +57,10 @@ void apns_free(struct apns *a)
 	(void)a;
 }
 
-uint32_t apns_room(const struct apns *a)
+uint32_t apns_capacity(const struct apns *a)
 {
 	(void)a;
-	return room;
+	return capacity;
 }
 
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
@@ -71,9 +71,9 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 		err_set(err, "no key today");
 		return APNS_NO_AUTH;
 	}
-	if (room == 0)
+	if (capacity == 0)
 		return APNS_FULL;
-	room--;
+	capacity--;
 	assert_true(n_sent < SENT_MAX);
 	assert_true(len < sizeof(sent[0].payload));
 	strcpy(sent[n_sent].token, token);
@@ -120,7 +120,7 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	(void)cred;
 }
 
-void apns_set_dated(struct apns *a, bool is_dated)
+void apns_set_expiration(struct apns *a, bool is_dated)
 {
 	(void)a;
 	dated = is_dated;
@@ -210,7 +210,7 @@ static int setup(void **state)
 	now_ms = 1000000;
 	wall_s = CLOCK_MIN_S;
 	n_sent = 0;
-	room = 100;
+	capacity = 100;
 	renewed = 0;
 	no_auth = false;
 	dated = true;
@@ -239,7 +239,7 @@ static void answer(size_t i, int status, const char *reason)
 	};
 
 	strcpy(an.reason, reason);
-	room++;
+	capacity++;
 	ops->answer(ops_arg, sent[i].owner, &an);
 	run_tasks();
 }
@@ -248,7 +248,7 @@ static void lose(size_t i, enum apns_outcome outcome)
 {
 	struct apns_answer an = { .outcome = outcome, .retry_after_s = -1 };
 
-	room++;
+	capacity++;
 	ops->answer(ops_arg, sent[i].owner, &an);
 	run_tasks();
 }
@@ -378,8 +378,8 @@ static void test_burst_is_two_pushes(void **state)
 
 static void make_room(void)
 {
-	room = 1;
-	ops->room(ops_arg);
+	capacity = 1;
+	ops->capacity(ops_arg);
 	run_tasks();
 }
 
@@ -407,7 +407,7 @@ static void test_more_mailboxes_than_fit(void **state)
 	size_t i;
 
 	(void)state;
-	room = 0;
+	capacity = 0;
 	add_boxes(TOK_A, boxes, REG_MAILBOXES_MAX);
 	for (i = 0; i < REG_MAILBOXES_MAX; i++) {
 		notify("alice", boxes[i], i % 2);
@@ -432,7 +432,7 @@ static void test_lists_that_alternate(void **state)
 	size_t i;
 
 	(void)state;
-	room = 0;
+	capacity = 0;
 	for (; prefix[0] <= 'e'; prefix[0]++) {
 		boxes = names(prefix, REG_MAILBOXES_MAX);
 		add_boxes(TOK_A, boxes, REG_MAILBOXES_MAX);
@@ -527,7 +527,7 @@ static void gone(int64_t timestamp_ms, size_t left)
 	add_reg("alice", TOK_A, true, 5000);
 	notify("alice", "INBOX", true);
 	notify("alice", "Notes", true);
-	room++;
+	capacity++;
 	ops->answer(ops_arg, sent[0].owner, &an);
 	run_tasks();
 	assert_int_equal(store_count(store), left);
@@ -573,7 +573,7 @@ static void test_410_of_a_stamp_from_the_future(void **state)
 	an.timestamp_ms = (int64_t)time(NULL) * 1000;
 	add_reg("alice", TOK_A, true, time(NULL) + 60 * 86400);
 	notify("alice", "INBOX", true);
-	room++;
+	capacity++;
 	ops->answer(ops_arg, sent[0].owner, &an);
 	assert_int_equal(store_count(store), 0);
 }
@@ -694,7 +694,7 @@ static void test_retry_after(void **state)
 	(void)state;
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
-	room++;
+	capacity++;
 	ops->answer(ops_arg, sent[0].owner, &an);
 	pass(119999);
 	expect_counts(1, 1);
@@ -712,7 +712,7 @@ static void test_retry_after_is_capped(void **state)
 	(void)state;
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
-	room++;
+	capacity++;
 	ops->answer(ops_arg, sent[0].owner, &an);
 	pass(3599999);
 	expect_counts(1, 1);
@@ -724,7 +724,7 @@ static void test_retry_after_is_capped(void **state)
 static void test_each_event_has_its_own_time(void **state)
 {
 	(void)state;
-	room = 0;
+	capacity = 0;
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "Notes", false);
 	pass(conf.push_expiration_s * 1000 - 1000);
@@ -1080,14 +1080,14 @@ static void test_queue_is_bounded(void **state)
 	int i;
 
 	(void)state;
-	room = 0;
+	capacity = 0;
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("alice", TOK_B, true, 100);
 	for (i = 0; i < 1000; i++)
 		notify("alice", "INBOX", i % 3 == 0);
 	expect_counts(0, 2);
-	room = 10;
-	ops->room(ops_arg);
+	capacity = 10;
+	ops->capacity(ops_arg);
 	run_tasks();
 	expect_counts(2, 2);
 }
@@ -1184,7 +1184,7 @@ static void test_clocks_of_a_restart(void **state)
 	size_t i;
 
 	(void)state;
-	room = 0;
+	capacity = 0;
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
 	for (i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
@@ -1272,11 +1272,11 @@ static void test_long_records_are_kept(void **state)
 	for (i = 0; i < REG_MAILBOXES_MAX; i++)
 		notify("alice", boxes[i], true);
 	expect_counts(5, 5);
-	room = 0;
+	capacity = 0;
 	restart();
 	expect_counts(5, 5);
-	room = 1;
-	ops->room(ops_arg);
+	capacity = 1;
+	ops->capacity(ops_arg);
 	run_tasks();
 	for (i = 5; i < 20; i++)
 		answer(i, 200, "");
@@ -1292,7 +1292,7 @@ static void test_no_room_for_the_queue(void **state)
 	size_t i, kept;
 
 	(void)state;
-	room = 0;
+	capacity = 0;
 	for (i = 0; i < 20; i++) {
 		snprintf(token, sizeof(token), "%024zx", i + 1);
 		add_boxes(token, boxes, 200);

@@ -248,9 +248,9 @@ static void test_torn(void **state)
 	(void)state;
 	for (i = 0; i < 2; i++)
 		for (n = strlen(lines[i]); n > 0; n--)
-			assert_true(record_is_torn(lines[i], n));
+			assert_true(line_is_torn(lines[i], n));
 	for (i = 0; i < sizeof(others) / sizeof(*others); i++)
-		assert_false(record_is_torn(others[i], strlen(others[i])));
+		assert_false(line_is_torn(others[i], strlen(others[i])));
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, tmp_setup, tmp_teardown)

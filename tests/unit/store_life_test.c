@@ -609,7 +609,7 @@ static void test_topics(void **state)
 		assert_file("db.topic", "com.example.one\n");
 	}
 	s = open_store(); /* the usual lines name none */
-	assert_null(store_named_topic(s, store_first(s, "u")));
+	assert_null(topic_in_line(s, store_first(s, "u")));
 	store_set_topic(s, "com.example.two");
 	assert_int_equal(store_old_topics(s), 2);
 	assert_string_equal(
@@ -624,7 +624,7 @@ static void test_topics(void **state)
 	store_set_topic(s, "com.example.two");
 	assert_int_equal(store_old_topics(s), 1);
 	assert_string_equal(
-	    store_named_topic(s, store_first(s, "u")), "com.example.two");
+	    topic_in_line(s, store_first(s, "u")), "com.example.two");
 	store_set_topic(s, "com.example.one"); /* back again */
 	assert_int_equal(store_old_topics(s), 1);
 	store_drop(s, store_first(s, "u"));
@@ -638,13 +638,13 @@ static void test_topics(void **state)
 	assert_file("db.topic", "com.example.two\n");
 	assert_int_equal(store_old_topics(s), 1);
 	assert_null(store_old_topic(s, store_first(s, "v")));
-	assert_null(store_named_topic(s, store_first(s, "v")));
+	assert_null(topic_in_line(s, store_first(s, "v")));
 	put_topic(s, "x", "com.example.two");
 	store_close(s);
 	s = open_store();
 	store_set_topic(s, "com.example.two");
 	assert_int_equal(store_old_topics(s), 1);
-	assert_null(store_named_topic(s, store_first(s, "x")));
+	assert_null(topic_in_line(s, store_first(s, "x")));
 	assert_string_equal(
 	    store_old_topic(s, store_first(s, "w")), "com.example.three");
 	store_close(s);

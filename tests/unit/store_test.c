@@ -770,6 +770,7 @@ static int64_t now_us(void)
 }
 
 #define MANY 100000
+#define MANY_OF_ONE 1000 /* maxDevices is 50 if not set otherwise */
 
 static void many_key(int i, char user[32], char account[64])
 {
@@ -824,13 +825,13 @@ static void test_many_of_one_user(void **state)
 	int i;
 
 	(void)state;
-	for (i = 0; i < MANY; i++) {
+	for (i = 0; i < MANY_OF_ONE; i++) {
 		snprintf(account, sizeof(account), "%d", i);
 		put(s, "shared", account, TOKEN, NULL, 1);
 		put(s, "shared", account, TOKEN, "Notes", 1);
 	}
-	assert_int_equal(count_user(s, "shared"), MANY);
-	for (i = 0; i < MANY; i++) {
+	assert_int_equal(count_user(s, "shared"), MANY_OF_ONE);
+	for (i = 0; i < MANY_OF_ONE; i++) {
 		snprintf(account, sizeof(account), "%d", i);
 		store_drop(s, store_find(s, "shared", account, TOKEN));
 	}
@@ -838,7 +839,36 @@ static void test_many_of_one_user(void **state)
 	store_close(s);
 }
 
-/* --- lines as we write them, read without the parser --- */
+/* A user's devices stay together while the table grows, and when some go. */
+static void test_devices_of_many(void **state)
+{
+	struct store *s = store_view_new();
+	char user[32], account[32];
+	int i, k;
+
+	(void)state;
+	for (k = 0; k < 3; k++)
+		for (i = 0; i < 1000; i++) {
+			snprintf(user, sizeof(user), "%s%d",
+			    k == 1 ? "USER" : "user", i);
+			snprintf(account, sizeof(account), "%d", k);
+			put(s, user, account, TOKEN, NULL, 1);
+		}
+	assert_int_equal(store_count(s), 3000);
+	for (i = 0; i < 1000; i++) {
+		snprintf(user, sizeof(user), "User%d", i);
+		assert_int_equal(count_user(s, user), 3);
+		for (k = 2; k >= 0; k--) {
+			snprintf(account, sizeof(account), "%d", (i + k) % 3);
+			store_drop(s, store_find(s, user, account, TOKEN));
+			assert_int_equal(count_user(s, user), k);
+		}
+	}
+	assert_int_equal(store_count(s), 0);
+	store_view_free(s);
+}
+
+/* --- lines --- */
 
 #define LINE(user, account, token, boxes, tail)                                \
 	"{\"user\":\"" user "\",\"account\":\"" account                        \
@@ -848,191 +878,138 @@ static void test_many_of_one_user(void **state)
 
 static const struct {
 	const char *line;
-	bool usual; /* read so; else the parser's, be it good or bad */
-} scan_lines[] = {
-	{ LINE("u", "a", LOWER, "\"INBOX\"", TAIL), true },
+	enum {
+		BAD,
+		GOOD,
+		SAME
+	} is; /* SAME: it is written as it was read */
+} lines[] = {
+	{ LINE("u", "a", LOWER, "\"INBOX\"", TAIL), SAME },
 	{ LINE("U12345678", "a b", LOWER LOWER, "\"1234567\",\"12345678\"",
 	      TAIL),
-	    true },
-	{ LINE("u", "a", LOWER "0", "\"b\"", TAIL), true },
-	{ LINE("u", "a", LOWER "01234F", "\"b\"", TAIL), true },
-	{ LINE("u", "a", LOWER "0123456789", "\"b\"", TAIL), true },
-	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":false,\"time\":0}"), true },
-	{ LINE("u", "a", TOKEN, "\"b\"", TAIL), false },
-	{ LINE("u", "a", LOWER "g", "\"b\"", TAIL), false },
-	{ LINE("u", "a", LOWER "0123456:", "\"b\"", TAIL), false },
+	    SAME },
+	{ LINE("u", "a", LOWER "0", "\"b\"", TAIL), SAME },
+	{ LINE("u", "a", LOWER "01234F", "\"b\"", TAIL), GOOD },
+	{ LINE("u", "a", LOWER "0123456789", "\"b\"", TAIL), SAME },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":false,\"time\":0}"), SAME },
+	{ LINE("u", "a", TOKEN, "\"b\"", TAIL), GOOD },
+	{ LINE("u", "a", LOWER "g", "\"b\"", TAIL), BAD },
+	{ LINE("u", "a", LOWER "0123456:", "\"b\"", TAIL), BAD },
 	{ LINE("\xc3\xa4", "a b", LOWER, "\"INBOX\",\"\xe2\x82\xac\"", TAIL),
-	    true },
-	{ LINE("u", "a", LOWER, "\"b\",\"1234567\xc3\xa4\"", TAIL), true },
-	{ LINE("u", "a", LOWER, "\"b\",\"1234567\xc3\"", TAIL), false },
-	{ LINE("u", "a", LOWER, "\"\xc2\x9f\"", TAIL), false },
-	{ LINE("u", "1234567\xc3\xa4", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u", "a\x7f", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u", "a", LOWER, "", TAIL), false },
-	{ LINE("u", "a", LOWER, "\"b\" ", TAIL), false },
-	{ LINE("u", "a", LOWER, "\"b\",", TAIL), false },
-	{ LINE("u", "a", LOWER, "\"b\"", TAIL " "), false },
-	{ LINE("u", "a", LOWER, "\"b\"", TAIL "}"), false },
-	{ LINE("u", "a", LOWER, "\"\"", TAIL), false },
-	{ LINE("u\\u0041", "a", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u\\\"", "a", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u\n", "a", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u\xff", "a", LOWER, "\"b\"", TAIL), false },
-	{ LINE("", "a", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u", "\xc3\xa4", LOWER, "\"b\"", TAIL), false },
-	{ LINE("u", "a", "0123456789abcde", "\"b\"", TAIL), false },
-	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":null,\"time\":1}"), false },
-	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":}"), false },
-	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":01}"),
-	    false },
-	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":-1}"),
-	    false },
-	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":1.5}"),
-	    false },
+	    SAME },
+	{ LINE("u", "a", LOWER, "\"b\",\"1234567\xc3\xa4\"", TAIL), SAME },
+	{ LINE("u", "a", LOWER, "\"b\",\"1234567\xc3\"", TAIL), BAD },
+	{ LINE("u", "a", LOWER, "\"\xc2\x9f\"", TAIL), BAD },
+	{ LINE("u", "1234567\xc3\xa4", LOWER, "\"b\"", TAIL), BAD },
+	{ LINE("u", "a\x7f", LOWER, "\"b\"", TAIL), BAD },
+	{ LINE("u", "a", LOWER, "", TAIL), SAME },
+	{ LINE("u", "a", LOWER, "\"b\" ", TAIL), GOOD },
+	{ LINE("u", "a", LOWER, "\"b\",", TAIL), BAD },
+	{ LINE("u", "a", LOWER, "\"b\"", TAIL " "), GOOD },
+	{ LINE("u", "a", LOWER, "\"b\"", TAIL "}"), BAD },
+	{ LINE("u", "a", LOWER, "\"\"", TAIL), BAD },
+	{ LINE("u\\u0041", "a", LOWER, "\"b\"", TAIL), GOOD },
+	{ LINE("u\\\"", "a", LOWER, "\"b\"", TAIL), SAME },
+	{ LINE("u\n", "a", LOWER, "\"b\"", TAIL), BAD },
+	{ LINE("u\xff", "a", LOWER, "\"b\"", TAIL), BAD },
+	{ LINE("", "a", LOWER, "\"b\"", TAIL), BAD },
+	{ LINE("u", "\xc3\xa4", LOWER, "\"b\"", TAIL), BAD },
+	{ LINE("u", "a", "0123456789abcde", "\"b\"", TAIL), BAD },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":null,\"time\":1}"), BAD },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":}"), BAD },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":01}"), BAD },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":-1}"), GOOD },
+	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":1.5}"), BAD },
 	{ LINE("u", "a", LOWER, "\"b\"",
 	      "\"acked\":true,\"time\":123456789012}"),
-	    false },
+	    GOOD },
 	{ LINE("u", "a", LOWER, "\"b\"", "\"acked\":true,\"time\":1,\"x\":2}"),
-	    false },
+	    GOOD },
 };
 
+static int take_reg(void *arg, struct reg *r)
+{
+	*(struct reg **)arg = r;
+	return 0;
+}
+
 /* At a heap block's end, so that a sanitizer sees what reads beyond. */
-static bool scan(
-    struct store *s, struct scanned *sc, const char *line, size_t n)
+static struct reg *put_line(struct store *s, const char *line, size_t n)
 {
 	char *exact = malloc(n ? n : 1);
-	bool ok;
+	struct reg *r = NULL;
+	bool newer;
 
 	assert_non_null(exact);
 	memcpy(exact, line, n);
-	ok = record_scan(s, sc, exact, n) == n && n > 0;
+	if (store_put_line(s, exact, n, &newer) == NULL)
+		store_each(s, take_reg, &r);
 	free(exact);
-	return ok;
+	return r;
 }
 
-static void test_scan(void **state)
+static void test_lines(void **state)
 {
-	static const char nul[] = LINE("u\0x", "a", LOWER, "\"b\"", TAIL) "\n";
-	static struct scanned sc;
-	struct store *s = store_new();
-	char line[512];
+	struct buf b = BUF_INIT(4096);
+	struct store *s;
+	struct reg *r;
 	size_t i, n;
 
 	(void)state;
-	for (i = 0; i < sizeof(scan_lines) / sizeof(*scan_lines); i++) {
-		n = (size_t)snprintf(
-		    line, sizeof(line), "%s\n", scan_lines[i].line);
-		assert_int_equal(scan(s, &sc, line, n), scan_lines[i].usual);
-		while (scan_lines[i].usual && n > 0)
-			assert_false(scan(s, &sc, line, --n));
+	for (i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		s = store_view_new();
+		n = strlen(lines[i].line);
+		assert_int_equal(
+		    put_line(s, lines[i].line, n) != NULL, lines[i].is != BAD);
+		store_view_free(s);
+		s = store_view_new();
+		r = put_line(s, lines[i].line, n);
+		if (r != NULL) {
+			assert_true(reg_write(r, NULL, &b));
+			assert_int_equal(
+			    b.len == n + 1 &&
+				memcmp(buf_head(&b), lines[i].line, n) == 0,
+			    lines[i].is == SAME);
+			buf_reset(&b);
+		}
+		store_view_free(s);
+		s = store_view_new();
+		while (lines[i].is == SAME && n > 0)
+			assert_null(put_line(s, lines[i].line, --n));
+		assert_int_equal(store_count(s), 0);
+		store_view_free(s);
 	}
-	/* A NUL is no end. */
-	assert_false(scan(s, &sc, nul, sizeof(nul) - 1));
-	store_free(s);
+	buf_free(&b);
 }
 
-/* Each byte at each place of a word, in a string and in the token. */
-static void test_scan_every_byte(void **state)
+/* Each byte in a user's name and in the token. */
+static void test_every_byte(void **state)
 {
-	static const char plain[] =
-	    LINE("0123456789abcdef0", "a", LOWER LOWER, "\"b\"", TAIL) "\n";
-	static struct scanned sc;
-	struct store *s = store_new();
+	static const char plain[] = LINE("uu", "a", LOWER LOWER, "\"b\"", TAIL);
 	char line[sizeof(plain)], *user, *token;
-	size_t i, n = sizeof(plain) - 1;
+	struct store *s = store_view_new();
+	bool newer;
 	int c;
 
 	(void)state;
 	memcpy(line, plain, sizeof(line));
-	user = strchr(line, '0');
+	user = strchr(line, 'u') + strlen("user\":\"");
 	token = strstr(line, LOWER LOWER);
 	assert_non_null(token);
-	for (c = 0; c < 256; c++)
-		for (i = 0; i < 17; i++) {
-			user[i] = (char)c;
-			assert_int_equal(scan(s, &sc, line, n),
-			    c >= ' ' && c < 0x7f && c != '"' && c != '\\');
-			user[i] = plain[user - line + (ptrdiff_t)i];
-			token[i] = (char)c;
-			assert_int_equal(scan(s, &sc, line, n),
-			    (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
-			token[i] = plain[token - line + (ptrdiff_t)i];
-		}
-	store_free(s);
-}
-
-/* What it read is what the parser reads. */
-static void test_scan_as_parser(void **state)
-{
-	static struct scanned sc;
-	char line[512];
-	struct buf b = BUF_INIT(4096);
-	struct store *s;
-	struct reg *r;
-	size_t i;
-	bool newer, changed;
-
-	(void)state;
-	for (i = 0; i < sizeof(scan_lines) / sizeof(*scan_lines); i++) {
-		if (!scan_lines[i].usual)
-			continue;
-		snprintf(line, sizeof(line), "%s\n", scan_lines[i].line);
-		s = store_new();
-		assert_null(store_put_line(s, line, strlen(line) - 1, &newer));
-		assert_true(scan(s, &sc, line, strlen(line)));
-		assert_int_equal(store_count(s), 1);
-		/* The same to the last byte: nothing has changed. */
-		r = store_upsert(s, &sc.entry, &changed);
-		assert_false(changed);
-		assert_int_equal(store_count(s), 1);
-		assert_int_equal(reg_time_s(r), sc.entry.time_s);
-		assert_int_equal(reg_acked(r), sc.entry.acked);
-		/* Alone: it writes the same line. */
-		assert_true(reg_write(r, NULL, &b));
-		store_free(s);
-		s = store_new();
-		assert_true(
-		    reg_write(store_upsert(s, &sc.entry, &changed), NULL, &b));
-		assert_int_equal(b.len % 2, 0);
-		assert_memory_equal(
-		    buf_head(&b), buf_head(&b) + b.len / 2, b.len / 2);
-		buf_reset(&b);
-		store_free(s);
+	for (c = 0; c < 256; c++) {
+		*user = (char)c;
+		assert_int_equal(
+		    store_put_line(s, line, sizeof(line) - 1, &newer) == NULL,
+		    c >= ' ' && c < 0x7f && c != '"' && c != '\\');
+		*user = 'u';
+		*token = (char)c;
+		assert_int_equal(
+		    store_put_line(s, line, sizeof(line) - 1, &newer) == NULL,
+		    (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
+			(c >= 'A' && c <= 'F'));
+		*token = '0';
 	}
-	buf_free(&b);
-}
-
-/* Every line that is written is read so, the longest key too. */
-static void test_scan_written(void **state)
-{
-	static struct scanned sc;
-	const char *boxes[] = { "INBOX", "a/b", "\xf0\x9f\x98\x80" };
-	char user[REG_USER_MAX + 1], token[REG_TOKEN_MAX + 1];
-	struct reg_spec spec = { .user = user,
-		.account = "a",
-		.token = token,
-		.mailboxes = boxes,
-		.n_mailboxes = 3,
-		.acked = true,
-		.time_s = 1 };
-	struct store *s = store_new();
-	struct buf b = BUF_INIT(4096);
-	struct reg *r;
-	bool changed;
-
-	(void)state;
-	memset(user, 'u', REG_USER_MAX);
-	user[REG_USER_MAX] = '\0';
-	memset(token, 'f', REG_TOKEN_MAX);
-	token[REG_TOKEN_MAX] = '\0';
-	r = store_put(s, &spec);
-	assert_true(reg_write(r, NULL, &b));
-	assert_int_equal(
-	    record_scan(s, &sc, (const char *)buf_head(&b), b.len), b.len);
-	assert_ptr_equal(store_upsert(s, &sc.entry, &changed), r);
-	assert_false(changed);
-	buf_free(&b);
-	store_free(s);
+	store_view_free(s);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, tmp_setup, tmp_teardown)
@@ -1041,10 +1018,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_limits),
-		T(test_scan),
-		T(test_scan_every_byte),
-		T(test_scan_as_parser),
-		T(test_scan_written),
+		T(test_lines),
+		T(test_every_byte),
 		T(test_keys),
 		T(test_renewal),
 		T(test_drop_orders),
@@ -1066,6 +1041,7 @@ int main(void)
 		T(test_stale_temp),
 		T(test_many),
 		T(test_many_of_one_user),
+		T(test_devices_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,15 +90,15 @@ static void test_scan_while_it_grows(void **state)
 
 static void test_scan_nothing(void **state)
 {
-	static const size_t made_up[] = { 2, 3, 1000, SIZE_MAX - 1, SIZE_MAX };
+	static const size_t made_up[] = { 1000, SIZE_MAX - 1, SIZE_MAX };
 	unsigned char seen[1] = { 0 };
 	struct store *s = store_view_new();
-	size_t cursor = 0, i;
+	size_t cursor = 0, steps = 0, i;
 
 	(void)state;
-	store_scan(s, &cursor, mark, seen);
-	assert_int_equal(cursor, 1);
-	store_scan(s, &cursor, mark, seen);
+	do
+		store_scan(s, &cursor, mark, seen);
+	while (cursor != 0 && ++steps < 100);
 	assert_int_equal(cursor, 0);
 	for (i = 0; i < sizeof(made_up) / sizeof(*made_up); i++) {
 		cursor = made_up[i];

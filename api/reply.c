@@ -1,0 +1,100 @@
+/* api/reply.c - answers: at once, or when the disk has what they confirm. */
+#include "api/int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cred.h"
+#include "mem.h"
+
+/* A client whose answer waits for the disk. */
+struct waiter {
+	struct commit_waiter commit;
+	struct api *api;
+	struct http_conn *conn;
+	enum api_reply_kind kind;
+	char *text; /* owned */
+};
+
+void api_reply_text(struct http_conn *conn, int status, const char *text)
+{
+	char line[ERR_MAX + 2];
+	int n = snprintf(line, sizeof(line), "%s\n", text);
+
+	http_reply(conn, status, TEXT, NULL, line,
+	    n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+static void reply_done(struct api *a, struct http_conn *conn,
+    enum api_reply_kind kind, const char *text)
+{
+	const char *topic = cred_topic(a->cred);
+	char line[CRED_TOPIC_MAX + 4];
+
+	switch (kind) {
+	case API_REPLY_TOPIC:
+		http_reply(conn, 200, TEXT, NULL, topic, strlen(topic));
+		break;
+	case API_REPLY_LINE:
+		snprintf(line, sizeof(line), "OK %s", topic);
+		http_reply_line(conn, line);
+		break;
+	case API_REPLY_JSON:
+		http_reply(conn, 200, JSON, NULL, text, strlen(text));
+		break;
+	}
+}
+
+static void reply_disk_failed(
+    struct http_conn *conn, enum api_reply_kind kind, const char *err)
+{
+	char text[ERR_MAX + 64];
+
+	snprintf(text, sizeof(text), "%s%s; the %s is kept in memory only",
+	    kind == API_REPLY_LINE ? "ERROR " : "", err,
+	    kind == API_REPLY_JSON ? "change" : "registration");
+	if (kind == API_REPLY_LINE)
+		http_reply_line(conn, text);
+	else
+		api_reply_text(conn, 503, text);
+}
+
+static void on_committed(void *arg, const char *err)
+{
+	struct waiter *w = arg;
+
+	if (err == NULL)
+		reply_done(w->api, w->conn, w->kind, w->text);
+	else
+		reply_disk_failed(w->conn, w->kind, err);
+	free(w->text);
+	free(w);
+}
+
+void api_reply_durable(
+    struct api *a, struct http_conn *conn, enum api_reply_kind kind, char *text)
+{
+	struct waiter *w;
+
+	if (!store_is_dirty(a->store)) {
+		reply_done(a, conn, kind, text);
+		free(text);
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->api = a;
+	w->conn = conn;
+	w->kind = kind;
+	w->text = text;
+	commit_wait(a->commit, &w->commit, on_committed, w);
+}
+
+void api_reply_registered(struct api *a, struct http_conn *conn,
+    enum api_reply_kind kind, const struct reg *r)
+{
+	if (store_is_durable(a->store, r))
+		reply_done(a, conn, kind, NULL);
+	else
+		api_reply_durable(a, conn, kind, NULL);
+}

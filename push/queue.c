@@ -1,0 +1,248 @@
+/* push/queue.c - one registration's push: its states, what waits for it, and the
+ * list of those that are ready to be sent. */
+#include "push/int.h"
+
+#include <string.h>
+
+#include "conf.h"
+#include "mem.h"
+#include "store.h"
+#include "text.h"
+#include "tls.h"
+
+/* Hashes that wait for one registration: it watches no more mailboxes.  Above it
+ * those of an earlier list are removed, as the device does not know them any
+ * more. */
+#define WAIT_MAX REG_MAILBOXES_MAX
+
+static const char *const state_names[] = {
+	[PUSH_IDLE] = "idle",
+	[PUSH_DELAYED] = "delayed",
+	[PUSH_READY] = "ready",
+	[PUSH_PAUSED] = "paused",
+};
+
+/* --- the ready list --- */
+
+static void ready_add(struct push *p, bool front)
+{
+	struct push_queue *q = p->q;
+
+	if (p->listed || p->in_flight)
+		return;
+	p->listed = true;
+	p->prev = front ? NULL : q->last;
+	p->next = front ? q->first : NULL;
+	*(p->prev != NULL ? &p->prev->next : &q->first) = p;
+	*(p->next != NULL ? &p->next->prev : &q->last) = p;
+	loop_task_queue(q->loop, &q->pump);
+}
+
+static void ready_remove(struct push *p)
+{
+	struct push_queue *q = p->q;
+
+	if (!p->listed)
+		return;
+	p->listed = false;
+	*(p->prev != NULL ? &p->prev->next : &q->first) = p->next;
+	*(p->next != NULL ? &p->next->prev : &q->last) = p->prev;
+}
+
+/* --- states --- */
+
+static void on_timer(void *arg);
+
+void push_set_state(struct push *p, enum push_state to, int64_t ms)
+{
+	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
+
+	if (log_get_level() >= LOG_L_DEBUG && p->reg != NULL)
+		log_debug("push: %s: %s: %s -> %s", reg_user(p->reg),
+		    log_token(reg_token(p->reg, tok), shown),
+		    state_names[p->state], state_names[to]);
+	p->state = to;
+	loop_timer_clear(p->q->loop, &p->timer);
+	ready_remove(p);
+	switch (to) {
+	case PUSH_IDLE:
+		break;
+	case PUSH_DELAYED:
+	case PUSH_PAUSED:
+		loop_timer_set(p->q->loop, &p->timer, ms);
+		break;
+	case PUSH_READY:
+		ready_add(p, ms < 0);
+		break;
+	}
+}
+
+struct push *push_get(struct push_queue *q, struct reg *r)
+{
+	struct push *p = reg_data(r);
+
+	if (p != NULL)
+		return p;
+	p = q->pool;
+	if (p != NULL)
+		q->pool = p->next;
+	else
+		p = xmalloc(sizeof(*p));
+	memset(p, 0, sizeof(*p));
+	p->q = q;
+	p->reg = r;
+	loop_timer_init(&p->timer, on_timer, p);
+	reg_set_data(r, p);
+	q->count++;
+	return p;
+}
+
+void push_release(struct push *p)
+{
+	struct push_queue *q = p->q;
+
+	if (p->probe != NULL)
+		q->probe_end(p, false, "dropped: could not be sent");
+	push_set_state(p, PUSH_IDLE, 0);
+	push_hashes_clear(&p->wait);
+	push_hashes_clear(&p->flight);
+	if (p->reg != NULL)
+		reg_set_data(p->reg, NULL);
+	p->next = q->pool;
+	q->pool = p;
+	q->count--;
+}
+
+void push_finish(struct push *p)
+{
+	push_hashes_clear(&p->flight);
+	p->tries = 0;
+	if (p->wait.n == 0)
+		push_release(p);
+	else if (p->state == PUSH_READY)
+		ready_add(p, false);
+}
+
+static void on_timer(void *arg)
+{
+	push_set_state(arg, PUSH_READY, 0);
+}
+
+/* --- what waits --- */
+
+/* iOS decodes the name from modified UTF-7 and hashes it as UTF-8; a name that is
+ * not modified UTF-7 (from a session with UTF8=ACCEPT) is hashed as it is.  INBOX
+ * is by far the most frequent: its MD5 is a constant. */
+void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
+{
+	char utf8[REG_NAME_MAX];
+	int n;
+	static const unsigned char inbox[HASH_LEN] = { 0x7e, 0x33, 0x42, 0x9f,
+		0x65, 0x6f, 0x1e, 0x6e, 0x9d, 0x79, 0xb2, 0x9c, 0x3f, 0x82,
+		0xc5, 0x7e };
+
+	if (strcmp(name, "INBOX") == 0) {
+		memcpy(hash, inbox, HASH_LEN);
+		return;
+	}
+	n = strchr(name, '&') != NULL ? reg_decode_name(name, utf8) : -1;
+	if (n >= 0)
+		tls_md5(utf8, (size_t)n, hash);
+	else
+		tls_md5(name, strlen(name), hash);
+}
+
+/* Removes what the registration does not watch any more. */
+static void prune_waiting(struct push *p)
+{
+	struct push_hashes current = { 0 }, rest = { 0 };
+	unsigned char hash[HASH_LEN];
+	const char *name = NULL;
+	unsigned i;
+
+	for (i = 0; i < reg_n_mailboxes(p->reg); i++) {
+		name =
+		    i == 0 ? reg_mailbox(p->reg, 0) : reg_mailbox_after(name);
+		push_hash_mailbox(name, hash);
+		push_hashes_add(&current, hash);
+	}
+	for (i = 0; i < p->wait.n; i++)
+		if (push_hashes_has(&current, push_hashes_at(&p->wait, i)))
+			push_hashes_add(&rest, push_hashes_at(&p->wait, i));
+	push_hashes_clear(&current);
+	push_hashes_clear(&p->wait);
+	p->wait = rest;
+}
+
+void push_add_hash(struct push *p, const unsigned char *hash)
+{
+	if (push_hashes_add(&p->wait, hash) && p->wait.n > WAIT_MAX)
+		prune_waiting(p);
+}
+
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
+{
+	struct push *p = push_get(q, r);
+	unsigned char hash[HASH_LEN];
+	bool first = p->wait.n == 0;
+
+	push_hash_mailbox(reg_mailbox(r, mailbox), hash);
+	push_add_hash(p, hash);
+	p->wait_ms = loop_now_ms(q->loop);
+	if (!first)
+		q->counters.merged++;
+	if (p->state == PUSH_IDLE && !now)
+		push_set_state(p, PUSH_DELAYED, q->conf->delay_s * 1000);
+	else if (p->state == PUSH_IDLE || (p->state == PUSH_DELAYED && now))
+		push_set_state(p, PUSH_READY, 0);
+}
+
+bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
+{
+	switch (q->conf->mailbox_hashes) {
+	case HASHES_ALWAYS:
+		return true;
+	case HASHES_NEVER:
+		return false;
+	default:
+		return reg_acked(r);
+	}
+}
+
+void push_write_hashes(
+    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to)
+{
+	char item[HASH_LEN * 2 + 3] = "\"";
+
+	item[sizeof(item) - 2] = '"';
+	item[sizeof(item) - 1] = ',';
+	for (; from < to; from++) {
+		text_hex_write(push_hashes_at(s, from), HASH_LEN, item + 1);
+		buf_add(b, item, sizeof(item));
+	}
+}
+
+/* --- logging --- */
+
+void push_log(enum log_level level, const struct push *p, const char *what)
+{
+	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
+
+	if (level > log_get_level())
+		return;
+	log_at(level, "push: %s: %s: %s", reg_user(p->reg),
+	    log_token(reg_token(p->reg, tok), shown), what);
+}
+
+bool push_is_expired(const struct push_queue *q, int64_t event_ms)
+{
+	return loop_now_ms(q->loop) - event_ms >=
+	       q->conf->push_expiration_s * 1000;
+}
+
+void push_note_expired(struct push *p)
+{
+	push_log(
+	    LOG_L_WARN, p, "dropped: could not be sent before pushExpiration");
+	p->q->counters.dropped++;
+}
