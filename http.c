@@ -574,7 +574,7 @@ static bool read_request(struct http_conn *c)
 static void http_conn_finish_step(struct http_conn *c, bool more)
 {
 	io_flush(c->io);
-	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
+	if (c->state == CONN_IDLE && io_out(c->io)->len > 0 && !more)
 		http_conn_to(c, CONN_SENDING);
 	if (c->state == CONN_IDLE && more) {
 		loop_task_queue(c->s->loop, &c->resume);
