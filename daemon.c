@@ -99,8 +99,8 @@ static rlim_t min_fds(rlim_t a, rlim_t b)
 	return a < b ? a : b;
 }
 
-/* How many clients there can be, how many more that are refused or wait, and the
- * highest descriptor of them. */
+/* How many clients there can be, how many more that are refused or wait, and
+ * their highest descriptor. */
 struct fd_limits {
 	size_t clients, extra;
 	int max_fd;
@@ -111,8 +111,8 @@ static struct fd_limits raise_fd_limit(const struct conf *c)
 {
 	struct fd_limits lim = { (size_t)c->max_connections, HTTP_EXTRA_FDS,
 		INT_MAX };
-	rlim_t want = lim.clients + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
-	rlim_t n, kept, own, left;
+	rlim_t max = (rlim_t)c->max_connections, kept, own, left;
+	rlim_t want = max + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
@@ -122,22 +122,21 @@ static struct fd_limits raise_fd_limit(const struct conf *c)
 		setrlimit(RLIMIT_NOFILE, &rl);
 		getrlimit(RLIMIT_NOFILE, &rl);
 	}
-	n = rl.rlim_cur;
-	if (n >= want)
+	if (rl.rlim_cur >= want)
 		return lim;
-	kept = min_fds(KEPT_FDS, n / 4);
-	lim.max_fd = (int)(n - kept);
-	own = min_fds(OWN_FDS, n / 4);
+	kept = min_fds(KEPT_FDS, rl.rlim_cur / 4);
+	lim.max_fd = (int)(rl.rlim_cur - kept);
+	own = min_fds(OWN_FDS, rl.rlim_cur / 4);
 	if (own < OWN_FDS_MIN)
 		own = OWN_FDS_MIN;
-	left = n > kept + own + 4 ? n - kept - own : 4;
+	left = rl.rlim_cur > kept + own + 4 ? rl.rlim_cur - kept - own : 4;
 	lim.extra = (size_t)min_fds(HTTP_EXTRA_FDS, left / 4);
-	if (left - lim.extra >= lim.clients)
+	if (left - lim.extra >= max)
 		return lim;
 	lim.clients = (size_t)left - lim.extra;
 	log_warn("maxConnections: lowered from %d to %zu: this process may "
 		 "have no more than %llu open files (LimitNOFILE=, ulimit -n)",
-	    c->max_connections, lim.clients, (unsigned long long)n);
+	    c->max_connections, lim.clients, (unsigned long long)rl.rlim_cur);
 	return lim;
 }
 

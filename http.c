@@ -569,11 +569,12 @@ static bool read_request(struct http_conn *c)
 	return c->state == CONN_IDLE;
 }
 
-/* The end of a step.  more: there may be whole requests in the buffer. */
+/* Nothing more can be answered now, or in this turn.  more: it may have whole
+ * requests in its buffer. */
 static void http_conn_finish_step(struct http_conn *c, bool more)
 {
 	io_flush(c->io);
-	if (c->state == CONN_IDLE && io_out(c->io)->len > 0)
+	if (c->state == CONN_IDLE && io_out(c->io)->len > 0 && !more)
 		http_conn_to(c, CONN_SENDING);
 	if (c->state == CONN_IDLE && more) {
 		loop_task_queue(c->s->loop, &c->resume);

@@ -107,8 +107,8 @@ struct http_server {
 	struct link busy;	       /* it is our turn, or nobody's */
 	int max_fd; /* of clients; io_listener_set_max_fd() */
 	size_t max, n_waiting, weight;
-	/* newcomers that wait for a place, of TCP and of the Unix socket each,
-	 * and clients refused in one second: a part of http.h's extra_fds */
+	/* newcomers who wait for a place, of TCP and of the Unix socket each, and
+	 * the refused who linger from one second: from what http.h calls extra */
 	size_t surplus_max;
 	struct loop_task place; /* for a surplus one */
 	size_t n_handshakes;

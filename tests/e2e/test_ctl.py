@@ -300,7 +300,7 @@ def test_push_of_a_line_client(xapsd):
 
 
 def test_push_when_apple_is_away(start_xapsd, certs):
-    daemon = start_xapsd(apple=None, loglevel="trace")
+    daemon = start_xapsd(apple=None)
     daemon.register("alice", ACCOUNT, TOKEN)
     start = time.monotonic()
     done = daemon.run("push", "alice")
