@@ -176,16 +176,23 @@ static int check_database(struct check *c)
 
 /* --- credentials --- */
 
-/* cred NULL: err says why. */
+/* cred NULL: err says why.  A start does not mind the time: a router's clock is set
+ * later, and a certificate can be renewed. */
 static int check_cred(
-    const char *step, const struct cred *cred, char err[ERR_MAX])
+    const char *step, const struct cred *cred, bool offline, char err[ERR_MAX])
 {
 	char line[ERR_MAX], date[LOG_DATE_MAX];
 	const char *topic;
 	int64_t expires_s;
 
-	if (cred == NULL || cred_check_time(cred, (int64_t)time(NULL), err) < 0)
+	if (cred == NULL)
 		return print_step(step, false, err);
+	if (cred_check_time(cred, (int64_t)time(NULL), err) < 0) {
+		if (!offline)
+			return print_step(step, false, err);
+		err_set(line, "%s: %s", step, err);
+		warn(line);
+	}
 	if (cred_kind(cred) == CRED_NONE)
 		return print_step(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
@@ -202,7 +209,7 @@ static int check_cred(
 }
 
 /* The certificate that Dovecot's plugins see. */
-static int check_server(struct check *c)
+static int check_server(struct check *c, bool offline)
 {
 	struct cred *cred;
 	int rc;
@@ -210,7 +217,7 @@ static int check_server(struct check *c)
 	if (c->conf->tls_certfile == NULL)
 		return 0;
 	cred = cred_load_server(c->conf, c->err);
-	rc = check_cred("TLS listener", cred, c->err);
+	rc = check_cred("TLS listener", cred, offline, c->err);
 	cred_free(cred);
 	return rc;
 }
@@ -305,7 +312,7 @@ static int check_credentials(
 {
 	*cred_r = cred_load(c->conf, c->err);
 	if (!offline || *cred_r == NULL || cred_kind(*cred_r) != CRED_NONE)
-		return check_cred("credentials", *cred_r, c->err);
+		return check_cred("credentials", *cred_r, offline, c->err);
 	warn("no credentials, so nothing can be pushed: set keyFileP8, "
 	     "certificateFilePem or certificateFileP12");
 	return 0;
@@ -314,8 +321,8 @@ static int check_credentials(
 /* What the start finds out, in an order that leads to the cause. */
 static int check_start(struct check *c, bool offline, struct cred **cred_r)
 {
-	if (check_server(c) < 0 || check_credentials(c, offline, cred_r) < 0 ||
-	    check_listeners(c) < 0)
+	if (check_server(c, offline) < 0 ||
+	    check_credentials(c, offline, cred_r) < 0 || check_listeners(c) < 0)
 		return -1;
 	return check_database(c);
 }
