@@ -153,6 +153,23 @@ static int check_group(const struct conf *c, char err[ERR_MAX])
 	return -1;
 }
 
+/* The start makes one folder, not those above it, and not what a link leads to. */
+static bool can_make(const char *dir)
+{
+	char *above = xstrdup(dir), *end = strrchr(above, '/');
+	struct stat st;
+	bool ok;
+
+	if (end != NULL)
+		*end = '\0';
+	ok = lstat(dir, &st) < 0 && access(end == above	 ? "/"
+					   : end == NULL ? "."
+							 : above,
+					F_OK) == 0;
+	free(above);
+	return ok;
+}
+
 static int check_folder(
     const struct conf *c, void (*warn)(const char *sentence), char err[ERR_MAX])
 {
@@ -164,7 +181,13 @@ static int check_folder(
 
 	if (end != NULL)
 		*end = '\0';
-	if (access(dir, F_OK) < 0) {
+	if (access(dir, F_OK) < 0 && !can_make(dir)) {
+		conf_blame(c, "socketPath", err,
+		    "the folder %s does not exist, and the start cannot make "
+		    "it: make it, or change this",
+		    dir);
+		rc = -1;
+	} else if (access(dir, F_OK) < 0) {
 		err_set(err,
 		    "socketPath: the folder %s does not exist: the start makes "
 		    "it if the daemon may do so",

@@ -285,6 +285,7 @@ def test_offline(offline):
     ({"listenAddr": "nonsense", "port": 1}, "listeners", "not an IP address"),
     ({"socketPath": ""}, "listeners", "nothing to listen on"),
     ({"socketPath": "{workdir}/file"}, "listeners", "is not a socket"),
+    ({"socketPath": "{workdir}/no/such/sock"}, "listeners", "cannot make it"),
     ({"httpUser": "u", "httpPasswordFile": "none"}, "listeners",
      "No such file"),
     ({"httpUser": "u", "httpPasswordFile": "empty"}, "listeners", "is empty"),
