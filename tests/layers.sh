@@ -1,14 +1,14 @@
 #!/bin/sh
 # Holds the sources to their layout: X.c, X.h and the folder X/ are module X.
 # A module includes lower ones only, nobody but X includes X/..., mbedTLS stays
-# in tls, and every header compiles alone.
+# in tls, every header compiles alone, and inside a module, too, calls go one way.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 bad=0
 
 # Lowest first.
-modules='clock log mem buf text json loop conf tls h2 io cred store http apns commit push api
-	cli daemon ctl xapsd'
+modules='clock log mem buf text json loop conf tls h2 io cred store http apns
+	commit push api cli daemon ctl xapsd'
 
 place() {
 	n=0
@@ -55,5 +55,34 @@ for f in $(git ls-files -co --exclude-standard '*.c' '*.h' |
 	*.h) ${CC:-cc} -std=c11 -D_GNU_SOURCE -iquote . -fsyntax-only -Wall \
 		-Werror -x c "$f" || bad=1 ;;
 	esac
+done
+
+# --- inside a module ---
+
+# The functions that a file defines for others: a name at the left margin that
+# is not static, with a body.
+defined() {
+	awk '/^[a-z]/ && !/^static/ && match($0, /[a-z_0-9]+\(/) {
+			name = substr($0, RSTART, RLENGTH - 1); open = 1 }
+		open && /;[ \t]*$/ { open = 0 }
+		open && /^{/ { print name; open = 0 }' "$1"
+}
+
+# Calls between the files of a module go one way: tsort finds those that do not.
+for m in $modules; do
+	[ -d "$m" ] || continue
+	calls=$(
+		for f in "$m.c" "$m"/*.c; do
+			for name in $(defined "$f"); do
+				grep -lw "$name" "$m.c" "$m"/*.c |
+					grep -vx "$f" | sed "s|\$| $f|"
+			done
+		done | sort -u
+	)
+	if ! echo "$calls" | tsort >/dev/null 2>&1; then
+		echo "$m: calls between its files go round in a circle:"
+		{ echo "$calls" | tsort >/dev/null; } 2>&1
+		bad=1
+	fi
 done
 exit $bad
