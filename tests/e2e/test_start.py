@@ -635,6 +635,7 @@ def test_fewer_descriptors_than_connections(workdir, certs, apple, ending,
     said = re.findall(r"maxConnections: lowered from 1024 to \d+.*", daemon.log())
     assert len(said) == 1 and "LimitNOFILE" in said[0]
     daemon.register("alice", ACCOUNT, TOKEN)
+    apple.wait_connected()      # else there is nothing to lose below
     clients = []
     try:
         for n in range(200):
