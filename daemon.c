@@ -25,6 +25,7 @@
 #include "daemon/renew.h"
 #include "store.h"
 #include "daemon/systemd.h"
+#include "daemon/unix.h"
 #include "daemon/user.h"
 #include "tls.h"
 
@@ -361,15 +362,18 @@ static int catch_signals(struct daemon *d)
 /* Everything that root's rights may be needed for, then away with them. */
 static int open_and_drop(struct daemon *d)
 {
-	if (user_find(&d->user, &d->conf, d->err) < 0 ||
-	    read_http_password(&d->conf, d->err) < 0 ||
+	if (user_find(&d->user, &d->conf, d->err) < 0)
+		return EXIT_CONFIG;
+	if (read_http_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
 		d->err) < 0)
 		return EXIT_CONFIG;
-	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0 ||
-	    user_drop(&d->user, &d->conf, d->err) < 0)
+	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0)
+		return unix_has_group(&d->conf, d->err) ? EXIT_FAILED
+							: EXIT_CONFIG;
+	if (user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();
 	return EXIT_DONE;

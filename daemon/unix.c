@@ -124,6 +124,13 @@ int unix_open(
 
 /* --- what unix_open() would find --- */
 
+bool unix_has_group(const struct conf *c, char err[ERR_MAX])
+{
+	gid_t gid;
+
+	return c->socket_path == NULL || find_group(c, &gid, err);
+}
+
 static bool is_member(gid_t gid)
 {
 	int n = getgroups(0, NULL);

@@ -14,6 +14,8 @@ struct user;
  * there is none.  -1 with err set on failure, even if there is one. */
 int unix_open(
     const struct conf *c, const struct user *u, int *fd_r, char err[ERR_MAX]);
+/* False with err set: there is no such group as socketGroup. */
+bool unix_has_group(const struct conf *c, char err[ERR_MAX]);
 /* Whether unix_open() would succeed, without opening anything.  *exists_r:
  * there is a socket already, so probably a daemon that has the ports, too.  0,
  * or -1 with err set; warn gets what a start would put up with. */

@@ -341,9 +341,9 @@ def test_drops_privileges(start_xapsd, workdir, certs):
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
 def test_user_that_is_not_there(workdir, certs, apple):
-    """There may be one later: the supervisor tries again."""
+    """A value that the configuration got wrong, by file, line and key."""
     done = make(workdir, certs, apple, user="nosuchuser").run()
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert re.search(r"xapsd.yaml:\d+: user: there is no user nosuchuser",
                      done.stderr)
 

@@ -133,7 +133,7 @@ def test_stop_while_a_port_is_waited_for(start_xapsd):
 # --- what may heal, and what only a person can mend ---
 
 @pytest.mark.parametrize("config, code, says", [
-    ({"socketGroup": "nosuchgroup"}, 1, "there is no group nosuchgroup"),
+    ({"socketGroup": "nosuchgroup"}, 78, "there is no group nosuchgroup"),
     ({"databaseFile": "/nonexistent/x/database.json"}, 1, "does not exist"),
     ({"socketPath": "/nonexistent/x/y/s"}, 1, "cannot listen on"),
     ({"httpUser": "u", "httpPasswordFile": "none"}, 1, "No such file"),
