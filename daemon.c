@@ -141,6 +141,12 @@ static struct fd_limits raise_fd_limit(const struct conf *c)
 	return lim;
 }
 
+static void use_fd_limits(struct daemon *d, const struct fd_limits *lim)
+{
+	http_server_set_max(d->server, lim->clients, lim->extra);
+	http_server_set_max_fd(d->server, lim->max_fd);
+}
+
 /* --- running --- */
 
 /* Ten changes of one registration an hour: a person who tries things out does
@@ -246,8 +252,7 @@ static void on_hup(void *arg, int signo)
 		log_set_level(wanted_level(d));
 		api_set_password(d->api);
 		lim = raise_fd_limit(&d->conf);
-		http_server_set_max(d->server, lim.clients, lim.extra);
-		http_server_set_max_fd(d->server, lim.max_fd);
+		use_fd_limits(d, &lim);
 		set_limits(d);
 		on_expire(d);
 		log_info("reload: the configuration was read again");
@@ -388,8 +393,7 @@ static void serve(struct daemon *d, const struct fd_limits *lim)
 	d->api =
 	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, cred);
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
-	http_server_set_max(d->server, lim->clients, lim->extra);
-	http_server_set_max_fd(d->server, lim->max_fd);
+	use_fd_limits(d, lim);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,31 +164,23 @@ static int check_group(const struct conf *c, char err[ERR_MAX])
 /* The start makes one folder, not those above it, and not what a link leads to. */
 static bool can_make(const char *dir)
 {
-	char *above = xstrdup(dir), *end = strrchr(above, '/');
+	char *copy = xstrdup(dir);
 	struct stat st;
-	bool ok;
+	bool ok = lstat(dir, &st) < 0 && access(dirname(copy), F_OK) == 0;
 
-	if (end != NULL)
-		*end = '\0';
-	ok = lstat(dir, &st) < 0 && access(end == above	 ? "/"
-					   : end == NULL ? "."
-							 : above,
-					F_OK) == 0;
-	free(above);
+	free(copy);
 	return ok;
 }
 
 static int check_folder(
     const struct conf *c, void (*warn)(const char *sentence), char err[ERR_MAX])
 {
-	char *folder = xstrdup(c->socket_path), *end = strrchr(folder, '/');
+	char *copy = xstrdup(c->socket_path);
 	char *roots =
 	    c->user != NULL ? user_roots_folder(c->socket_path) : NULL;
-	const char *dir = end == folder ? "/" : end == NULL ? "." : folder;
+	const char *dir = dirname(copy);
 	int rc = 0;
 
-	if (end != NULL)
-		*end = '\0';
 	if (access(dir, F_OK) < 0 && !can_make(dir)) {
 		conf_blame(c, "socketPath", err,
 		    "the folder %s does not exist, and the start cannot make "
@@ -208,7 +201,7 @@ static int check_folder(
 		rc = -1;
 	}
 	free(roots);
-	free(folder);
+	free(copy);
 	return rc;
 }
 
