@@ -11,7 +11,8 @@ import pytest
 
 import certs as pki
 from apple import Apple
-from test_clock import ACCOUNT, LIBRARY, pytestmark  # noqa: F401
+from test_clock import clock as wall_clock  # noqa: F401
+from test_clock import ACCOUNT, pytestmark  # noqa: F401
 from test_queue import token
 from xapsd import certificate, token_key
 
@@ -30,20 +31,13 @@ FOREVER = "3650d"
 
 
 @pytest.fixture
-def clock(workdir, monkeypatch):
-    """Sets the daemon's wall clock, also while it runs."""
-    path = workdir / "clock"
-
+def clock(wall_clock):
+    """Sets the daemon's wall clock, also while it runs: so many seconds from
+    the right one, or EPOCH."""
     def set_to(offset):
         if offset == EPOCH:
             offset = 60 - int(time.time())
-        aside = workdir / "clock.new"
-        aside.write_text("%+d\n" % offset)
-        os.rename(aside, path)
-    monkeypatch.setenv("LD_PRELOAD", LIBRARY[0])
-    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(path))
-    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
-    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        wall_clock("%+d" % offset)
     return set_to
 
 
