@@ -494,6 +494,9 @@ class Apple(Watched):
             self.resumed += bool(connection.tls.session_reused)
             self._open.append(connection)
             self._change.notify_all()
+        # Its handshake was under way when we went away: dropped like the rest.
+        if self._listener is None:
+            connection.transport.abort()
 
     def _closed(self, connection):
         with self._change:

@@ -2,11 +2,14 @@
 client, so that the other tests' `no problems` means something."""
 
 import json
+import socket
+import ssl
 import subprocess
 import threading
 import time
 
 import jwt
+import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
@@ -218,3 +221,22 @@ def test_settings_and_coming_back(certs):
         (got,), _ = ask(apple, request(certs))
         assert "status" not in got
         assert apple.connections == 3 and apple.handshakes == 2
+
+
+def test_gone_away_during_a_handshake(certs):
+    """What was not open yet is dropped, too, as soon as it is."""
+    context = ssl.create_default_context(cafile=certs.ca)
+    context.set_alpn_protocols(["h2"])
+    with Apple(certs) as apple:
+        plain = socket.create_connection(("127.0.0.1", apple.port), 10)
+        apple.wait(lambda: apple.connections == 1, "accepted connection")
+        apple.go_away()
+        try:
+            with context.wrap_socket(plain, server_hostname="localhost") as s:
+                while s.recv(4096):
+                    pass
+        except TimeoutError:
+            pytest.fail("the connection stays")
+        except OSError:
+            pass        # a reset
+        apple.wait_unconnected()
