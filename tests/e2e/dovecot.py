@@ -310,6 +310,7 @@ class Dovecot:
         self.lmtp_socket = str(self.dir / "base" / "lmtp")
         self.imap_port = None
         self.process = None
+        self.stops = []     # parts of the log written while it was stopping
         root = os.getuid() == 0
         self.uid = MAIL_UID if root else os.getuid()
         self.gid = MAIL_UID if root else os.getgid()
@@ -340,6 +341,7 @@ class Dovecot:
         process, self.process = self.process, None
         if process is None:
             return
+        start = self.log_size()
         process.terminate()
         try:
             process.wait(STOP_S)
@@ -350,6 +352,7 @@ class Dovecot:
             wait_for(lambda: not self._group_alive(process.pid), STOP_S)
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
+        self.stops.append((start, self.log_size()))
         # The plugin's semaphores, see xaps-log.c.
         key = zlib.crc32(f"{self.dir}/base".encode()) & 0x7fffffff | 1
         if shutil.which("ipcrm"):
@@ -376,6 +379,19 @@ class Dovecot:
 
     def log_size(self):
         return len(self.log())
+
+    def trouble(self, start=0):
+        """The log's lines of crashes and leaks; start as from log_size().
+        A process that Dovecot starts in the moment when it is told to stop
+        finds the socket of its configuration closed: Fatal, but no fault."""
+        crash = ("Panic|backtrace|killed with|leaked|not unref|"
+                 "core dump(?!s disabled)")
+        log, lines = self.log(), []
+        for stop, end in (*self.stops, (len(log), len(log))):
+            lines += re.findall(f".*(?:Fatal|{crash}).*", log[start:stop])
+            lines += re.findall(f".*(?:{crash}).*", log[max(start, stop):end])
+            start = max(start, end)
+        return lines
 
     def _make_folders(self):
         if len(self.lmtp_socket) > 80:  # sun_path holds 108

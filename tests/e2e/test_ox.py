@@ -49,7 +49,7 @@ def start(workdir, plugin_dir):
     yield run
     for dovecot in started:
         dovecot.stop()
-        assert not re.search("Panic|Fatal|killed with", dovecot.log())
+        assert not dovecot.trouble()
 
 
 def check_push(dovecot, apple):

@@ -128,9 +128,7 @@ def own(work_dir):
 
 
 def check_health(dovecot, start, alive=True):
-    log = dovecot.log()[start:]
-    bad = re.findall(r".*(?:Panic|Fatal|backtrace|killed with|leaked|"
-                     r"not unref|core dump(?!s disabled)).*", log)
+    bad = dovecot.trouble(start)
     assert not bad, "\n".join(bad)
     if alive:
         assert dovecot.alive()

@@ -120,12 +120,12 @@ def measure(workdir, plugin_dir, certs, apple, held, lmtp):
                          DELIVERIES, 40, "pushes")
             except TimeoutError:
                 pass
-            log = dovecot.log()
+            trouble = dovecot.trouble()
         woken = {p.token for p in list(apple.pushes)}
     finally:
         x.stop()
     lost = [i for i in range(DELIVERIES) if token(i) not in woken]
-    assert "Panic" not in log and "Fatal" not in log
+    assert not trouble, "\n".join(trouble)
     return lost, load.failed, load.slowest
 
 
