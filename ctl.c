@@ -264,7 +264,7 @@ static void warn_left_out(const struct regs *regs)
 		fprintf(stderr,
 		    "xapsd: %zu registration%s left out: this format holds "
 		    "one device of an account, the newest\n",
-		    n, CTL_S(n));
+		    n, LOG_S(n));
 }
 
 int ctl_export(const struct conf *conf, const struct cli *cli)
@@ -387,7 +387,7 @@ static int import_end(struct import *m)
 		rc = store_sync(m->target, m->err) < 0 ? fail(m->err) : 0;
 	if (rc != 0)
 		return rc;
-	printf("%zu registration%s taken over", m->taken, CTL_S(m->taken));
+	printf("%zu registration%s taken over", m->taken, LOG_S(m->taken));
 	if (m->older > 0)
 		printf(", %zu not newer than what is here", m->older);
 	if (m->left_out > 0)
@@ -469,7 +469,7 @@ static int show_forgotten(const struct json *j)
 {
 	long long n = (long long)ctl_num(j, j->toks, "forgotten");
 
-	printf("%lld registration%s removed\n", n, CTL_S(n));
+	printf("%lld registration%s removed\n", n, LOG_S(n));
 	return done();
 }
 

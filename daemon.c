@@ -173,10 +173,10 @@ static void on_expire(void *arg)
 	store_clock(d->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
 	n = store_expire(d->store);
 	if (n > 0)
-		log_info("store: %zu registrations were not renewed within "
+		log_info("store: %zu registration%s %s not renewed within "
 			 "registrationTtl, or replaced by another account of "
 			 "the same device: dropped",
-		    n);
+		    n, LOG_S(n), n == 1 ? "was" : "were");
 	renew_check(d->renew);
 	loop_timer_set(
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
@@ -276,9 +276,10 @@ static void log_start(const struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	const char *trouble = push_trouble(d->queue);
+	size_t n = store_count(d->store);
 
-	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
-	    tls_version(), store_count(d->store));
+	log_info("xapsd %s (%s) started: %zu registration%s", XAPSD_VERSION,
+	    tls_version(), n, LOG_S(n));
 	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
 		log_warn("appleId: Apple closed this log-in in October 2024: "
 			 "use keyFileP8 or certificateFilePem instead");
@@ -358,7 +359,7 @@ static int catch_signals(struct daemon *d)
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (loop_signal(d->loop, rows[i].signo, rows[i].cb, d) < 0) {
-			err_set(d->err, "signals: %s", strerror(errno));
+			err_set(d->err, "signals: %s", err_words(errno));
 			return -1;
 		}
 	return 0;

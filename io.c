@@ -241,7 +241,7 @@ static void fail_stream(struct io *io)
 	if (io->tls != NULL)
 		fail(io, "%s", tls_error(io->tls));
 	else
-		fail(io, "connection lost: %s", strerror(errno));
+		fail(io, "connection lost: %s", err_words(errno));
 }
 
 /* Reads up to one turn into io->in.  Returns true if something came. */
@@ -420,7 +420,7 @@ static int start_connect(struct io *io, const struct io_addr *a)
 static void fail_connect(struct io *io, int error)
 {
 	fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
-	    strerror(error));
+	    err_words(error));
 }
 
 static void connect_done(struct io *io)
@@ -607,7 +607,7 @@ struct io *io_accept(
 	io->state = IO_S_CONNECTING;
 	if (loop_fd_add(l, &io->f, fd, 0, on_event, io) < 0) {
 		close(fd);
-		fail(io, "epoll: %s", strerror(errno));
+		fail(io, "epoll: %s", err_words(errno));
 	} else {
 		loop_task_queue(l, &io->kick);
 	}

@@ -132,7 +132,7 @@ static int check_folder(const char *path, char err[ERR_MAX])
 	if (rc < 0)
 		err_set(err,
 		    "databaseFile: the user cannot write to the folder %s: %s",
-		    dir, strerror(errno));
+		    dir, err_words(errno));
 	free(copy);
 	return rc;
 }
@@ -154,21 +154,21 @@ static int check_database(struct check *c)
 	if (may(path, R_OK | W_OK) < 0) {
 		err_set(c->err,
 		    "databaseFile: the user may not read and write %s: %s",
-		    path, strerror(errno));
+		    path, err_words(errno));
 		return print_step("database", false, c->err);
 	}
 	s = store_view_new();
 	rc = store_view_read(s, path, &bad, c->err);
 	if (rc == 0)
 		err_set(c->err, "%s, %zu registration%s", path, store_count(s),
-		    store_count(s) == 1 ? "" : "s");
+		    LOG_S(store_count(s)));
 	store_view_free(s);
 	print_step("database", rc == 0, c->err);
 	if (rc == 0 && bad > 0) {
 		err_set(c->err,
-		    "databaseFile: %zu lines of %s cannot be read: a start "
-		    "keeps them aside",
-		    bad, path);
+		    "databaseFile: %zu line%s of %s cannot be read: a start "
+		    "keeps %s aside",
+		    bad, LOG_S(bad), path, bad == 1 ? "it" : "them");
 		warn(c->err);
 	}
 	return rc;

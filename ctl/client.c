@@ -34,7 +34,7 @@ static enum ctl_asked fail_unreachable(
 		    err, "you may not use %s: run this as root (sudo)", path);
 		return CTL_FAILED;
 	default:
-		err_set(err, "%s: %s", path, strerror(code));
+		err_set(err, "%s: %s", path, err_words(code));
 		return CTL_FAILED;
 	}
 }
@@ -173,7 +173,7 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
 	    receive(fd, body_r) < 0) {
 		err_set(err, "%s: %s", conf->socket_path,
 		    errno == EAGAIN ? "xapsd does not answer"
-				    : strerror(errno));
+				    : err_words(errno));
 		asked = CTL_FAILED;
 	} else {
 		*status_r = split_answer(body_r);

@@ -55,7 +55,4 @@ const char *ctl_str(const struct json *j, const struct json_tok *obj,
 int64_t ctl_num(
     const struct json *j, const struct json_tok *obj, const char *key);
 
-/* "1 device", "2 devices" */
-#define CTL_S(n) ((n) == 1 ? "" : "s")
-
 #endif

@@ -54,7 +54,7 @@ static void make_folder(const struct user *u, const char *path)
 	if (n > 0 && n < (int)sizeof(real) && mkdir(real, 0755) == 0 &&
 	    lchown(real, u->uid, u->gid) < 0)
 		log_warn("%s: cannot give it to %s: %s", real, u->name,
-		    strerror(errno));
+		    err_words(errno));
 out:
 	free(folder);
 }
@@ -75,7 +75,7 @@ static int open_as_root(
 	if (fd >= 0 &&
 	    io_give_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
 		log_warn("%s: cannot give it to %s: %s", path, u->name,
-		    strerror(errno));
+		    err_words(errno));
 out:
 	free(folder);
 	return fd;
@@ -90,13 +90,13 @@ static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
 	if (c->socket_group == NULL) {
 		log_warn("%s: cannot give it to the group %s (%s): is the "
 			 "user a member?",
-		    c->socket_path, SOCKET_GROUP, strerror(errno));
+		    c->socket_path, SOCKET_GROUP, err_words(errno));
 		return 0;
 	}
 	conf_blame(c, "socketGroup", err,
 	    "cannot give %s to group %s: %s: the daemon's user must be a "
 	    "member (usermod -aG)",
-	    c->socket_path, c->socket_group, strerror(errno));
+	    c->socket_path, c->socket_group, err_words(errno));
 	return -1;
 }
 
@@ -197,7 +197,7 @@ static int check_folder(
 		   faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
 		conf_blame(c, "socketPath", err,
 		    "the user may not make a socket in %s: %s", dir,
-		    strerror(errno));
+		    err_words(errno));
 		rc = -1;
 	}
 	free(roots);

@@ -92,10 +92,10 @@ void user_enter(const struct user *u, gid_t gid)
 	if (geteuid() != 0)
 		return;
 	if (u->drops && initgroups(u->name, u->gid) < 0)
-		log_warn("user %s: initgroups: %s", u->name, strerror(errno));
+		log_warn("user %s: initgroups: %s", u->name, err_words(errno));
 	if (setegid(gid != (gid_t)-1 ? gid : u->gid) < 0 ||
 	    (u->drops && seteuid(u->uid) < 0))
-		log_warn("user: %s", strerror(errno));
+		log_warn("user: %s", err_words(errno));
 }
 
 void user_leave(const struct user *u)
@@ -103,7 +103,7 @@ void user_leave(const struct user *u)
 	if (getuid() != 0)
 		return;
 	if ((u->drops && seteuid(0) < 0) || setegid(getgid()) < 0)
-		log_warn("user: %s", strerror(errno));
+		log_warn("user: %s", err_words(errno));
 }
 
 int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX])
@@ -111,7 +111,7 @@ int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX])
 	if (!u->drops || become(u->name, u->uid, u->gid) == 0)
 		return 0;
 	conf_blame(
-	    c, "user", err, "cannot become %s: %s", u->name, strerror(errno));
+	    c, "user", err, "cannot become %s: %s", u->name, err_words(errno));
 	return -1;
 }
 
