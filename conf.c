@@ -11,6 +11,7 @@
 
 #include "conf/int.h"
 #include "mem.h"
+#include "text.h"
 
 /* Bytes: a whole sample is 6 KB, and line numbers fit in 16 bits. */
 #define FILE_MAX 65535
@@ -149,52 +150,29 @@ static const struct key *key_find_option(const char *name)
 	return len < NAME_MAX_LEN ? key_find(name, len) : NULL;
 }
 
-static unsigned char lower(char c)
+static const char *near_key(const char *name, size_t len)
 {
-	return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-}
+	size_t i, d, best = TEXT_TYPOS_MAX(len) + 1;
+	const char *near = NULL;
 
-/* Levenshtein's distance, case ignored; key names are short. */
-static size_t distance(const char *a, size_t n, const char *b)
-{
-	size_t row[NAME_MAX_LEN], i, j, diagonal, above;
-	size_t m = strlen(b);
-
-	for (j = 0; j <= m; j++)
-		row[j] = j;
-	for (i = 1; i <= n; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (j = 1; j <= m; j++) {
-			above = row[j];
-			row[j] =
-			    diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
-			if (above + 1 < row[j])
-				row[j] = above + 1;
-			if (row[j - 1] + 1 < row[j])
-				row[j] = row[j - 1] + 1;
-			diagonal = above;
+	for (i = 0; i < N_KEYS && len < 2 * NAME_MAX_LEN; i++) {
+		d = text_distance(
+		    name, len, keys[i].name, strlen(keys[i].name));
+		if (d < best) {
+			best = d;
+			near = keys[i].name;
 		}
 	}
-	return row[m];
+	return near;
 }
 
 static int fail_unknown(
     const struct conf_place *at, const char *name, size_t len)
 {
-	const struct key *near = NULL;
-	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
+	const char *near = near_key(name, len);
 
-	for (i = 0; i < N_KEYS && len < 2 * NAME_MAX_LEN; i++) {
-		d = distance(name, len, keys[i].name);
-		if (d <= best && (near == NULL || d < best)) {
-			best = d;
-			near = &keys[i];
-		}
-	}
 	if (near != NULL)
-		return conf_fail(
-		    at, "no such key; did you mean %s?", near->name);
+		return conf_fail(at, "no such key; did you mean %s?", near);
 	return conf_fail(at, "no such key; xapsd(8) lists all keys");
 }
 
@@ -642,6 +620,11 @@ void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 bool conf_has_key(const char *key)
 {
 	return key_find_option(key) != NULL;
+}
+
+const char *conf_near_key(const char *key)
+{
+	return near_key(key, strlen(key));
 }
 
 bool conf_holds_secret(const struct conf *c)

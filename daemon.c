@@ -283,6 +283,11 @@ static void log_start(const struct daemon *d)
 	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
 		log_warn("appleId: Apple closed this log-in in October 2024: "
 			 "use keyFileP8 or certificateFilePem instead");
+	if (geteuid() == 0 && c->user == NULL)
+		log_warn("user: is not set, so this runs as root, which it "
+			 "does not need: make a user (useradd --system xapsd), "
+			 "give it the folder of databaseFile and the secret "
+			 "files, and set user: xapsd");
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
 }
@@ -365,6 +370,17 @@ static int catch_signals(struct daemon *d)
 	return 0;
 }
 
+/* The same end, whatever of the other one's is found first. */
+static int fail_second(struct daemon *d, const char *what)
+{
+	err_set(d->err,
+	    "%s: another xapsd is running there: stop that one first "
+	    "(systemctl stop xapsd.socket xapsd), or give this one a "
+	    "socketPath, port and databaseFile of its own",
+	    what);
+	return EXIT_FAILED;
+}
+
 /* Everything that root's rights may be needed for, then away with them. */
 static int open_and_drop(struct daemon *d)
 {
@@ -373,12 +389,19 @@ static int open_and_drop(struct daemon *d)
 	if (read_http_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
-	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
-		d->err) < 0)
+	if (sockets_plan(&d->listeners, &d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0)
+	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0) {
+		if (errno == EADDRINUSE)
+			return fail_second(d, d->conf.socket_path);
 		return unix_has_group(&d->conf, d->err) ? EXIT_FAILED
 							: EXIT_CONFIG;
+	}
+	if (sockets_open_tcp(
+		&d->listeners, renew_tls(d->renew) != NULL, d->err) < 0)
+		return store_is_locked(d->conf.database_file)
+			   ? fail_second(d, d->conf.database_file)
+			   : EXIT_FAILED;
 	if (user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();
@@ -430,7 +453,9 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
-		return EXIT_FAILED;
+		return errno == EWOULDBLOCK
+			   ? fail_second(d, d->conf.database_file)
+			   : EXIT_FAILED;
 	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
 	serve(d, &lim);

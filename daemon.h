@@ -2,6 +2,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "log.h"
@@ -26,6 +27,8 @@ int daemon_check_listeners(const struct conf *c,
 void daemon_check_rights(
     const struct conf *c, void (*warn)(const char *sentence));
 
+/* Whether user is one that the start can become. */
+bool daemon_has_user(const struct conf *c);
 /* Makes root the daemon's user and nothing else, groups included, for good.
  * Its name; NULL: we are not root, or there is no such user. */
 const char *daemon_become_user(const struct conf *c);

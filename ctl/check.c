@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +60,11 @@ static int check_conf(const struct conf *conf)
 	const char *user;
 	char line[ERR_MAX];
 
-	if (conf->user != NULL && getpwnam(conf->user) == NULL) {
+	if (!daemon_has_user(conf)) {
 		conf_blame(conf, "user", line,
-		    "there is no user %s: make one, or leave this out",
-		    conf->user);
+		    "there is no user %s: make one (useradd --system %s), or "
+		    "leave this out",
+		    conf->user, conf->user);
 		return print_step("configuration", false, line);
 	}
 	user = daemon_become_user(conf);

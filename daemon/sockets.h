@@ -51,15 +51,17 @@ int sockets_check_reload(
     const struct listeners *l, const struct conf *fresh, char err[ERR_MAX]);
 
 /* Takes what the service manager passes to us; of a kind (Unix, TCP, TLS) that
- * is among these none is opened by the configuration.  TCP and TLS then are
- * opened as far as possible.  -1 with err set: the configuration, or what was
- * passed to us, is wrong.  sockets_close() in any case. */
-int sockets_open(
-    struct listeners *l, const struct conf *c, bool has_tls, char err[ERR_MAX]);
-/* The Unix socket, with the user's rights.  -1 with err set, also if now
- * nothing at all is open. */
+ * is among these none is opened by the configuration.  -1 with err set: the
+ * configuration, or what was passed to us, is wrong.  sockets_close() in any
+ * case. */
+int sockets_plan(struct listeners *l, const struct conf *c, char err[ERR_MAX]);
+/* The Unix socket, with the user's rights.  -1 with err set, and errno:
+ * EADDRINUSE if another daemon listens there. */
 int sockets_open_unix(struct listeners *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX]);
+/* TCP and TLS, as far as possible.  -1 with err set if now nothing at all is
+ * open. */
+int sockets_open_tcp(struct listeners *l, bool has_tls, char err[ERR_MAX]);
 /* Gives them to the server, and tries the others again until they open.  tls
  * NULL: those with TLS wait for sockets_set_tls(). */
 void sockets_serve(struct listeners *l, struct loop *loop,

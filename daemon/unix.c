@@ -27,10 +27,12 @@ static bool find_group(const struct conf *c, gid_t *gid_r, char err[ERR_MAX])
 	const struct group *g = getgrnam(name);
 
 	*gid_r = g != NULL ? g->gr_gid : (gid_t)-1;
-	if (g != NULL || c->socket_group == NULL)
+	if (g != NULL || c->socket_group == NULL || user_number(name, gid_r))
 		return true;
 	conf_blame(c, "socketGroup", err,
-	    "there is no group %s: make one, or leave this out", name);
+	    "there is no group %s: make one (groupadd --system %s), or leave "
+	    "this out",
+	    name, name);
 	return false;
 }
 
@@ -82,27 +84,58 @@ out:
 }
 
 /* The socket has this group already if root made it. */
-static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
+static int give_to_group(
+    const struct conf *c, const struct user *u, gid_t gid, char err[ERR_MAX])
 {
+	int code;
+
 	if (gid == (gid_t)-1 ||
 	    io_give_socket(c->socket_path, (uid_t)-1, gid) == 0)
 		return 0;
+	code = errno;
 	if (c->socket_group == NULL) {
-		log_warn("%s: cannot give it to the group %s (%s): is the "
-			 "user a member?",
-		    c->socket_path, SOCKET_GROUP, err_words(errno));
+		log_warn("%s: cannot give it to the group %s: %s: Dovecot may "
+			 "not be able to use it: usermod -aG %s %s, then "
+			 "restart",
+		    c->socket_path, SOCKET_GROUP, err_words(code), SOCKET_GROUP,
+		    u->name);
 		return 0;
 	}
 	conf_blame(c, "socketGroup", err,
 	    "cannot give %s to group %s: %s: the daemon's user must be a "
-	    "member (usermod -aG)",
-	    c->socket_path, c->socket_group, err_words(errno));
+	    "member: usermod -aG %s %s, then restart",
+	    c->socket_path, c->socket_group, err_words(code), c->socket_group,
+	    u->name);
+	errno = code;
 	return -1;
+}
+
+/* why: "cannot listen on PATH: …"; adds what to do about the folder. */
+static void blame_path(const struct conf *c, const struct user *u, int code,
+    const char *why, char err[ERR_MAX])
+{
+	char *copy = xstrdup(c->socket_path);
+	const char *dir = dirname(copy);
+
+	if (access(dir, F_OK) < 0 && errno == ENOENT)
+		conf_blame(c, "socketPath", err,
+		    "cannot listen on %s: %s: make the folder %s, or set "
+		    "socketPath",
+		    c->socket_path, err_words(ENOENT), dir);
+	else if (code == EACCES || code == EPERM || code == EROFS)
+		conf_blame(c, "socketPath", err,
+		    "%s: %s must be able to write to the folder %s: chown it, "
+		    "or set socketPath",
+		    why, u->name, dir);
+	else
+		conf_blame(c, "socketPath", err, "%s", why);
+	free(copy);
 }
 
 int unix_open(
     const struct conf *c, const struct user *u, int *fd_r, char err[ERR_MAX])
 {
+	char why[ERR_MAX];
 	int fd, rc = 0, code;
 	gid_t gid;
 
@@ -112,15 +145,19 @@ int unix_open(
 	if (u->drops)
 		make_folder(u, c->socket_path);
 	user_enter(u, gid);
-	fd = io_listen_unix(c->socket_path, c->socket_mode, err);
+	fd = io_listen_unix(c->socket_path, c->socket_mode, why);
 	code = errno;
 	if (fd >= 0)
-		rc = give_to_group(c, gid, err);
+		rc = give_to_group(c, u, gid, err);
 	user_leave(u);
 	if (fd < 0 && (code == EACCES || code == EPERM) && u->drops)
-		fd = open_as_root(c, u, gid, err);
+		fd = open_as_root(c, u, gid, why);
 	*fd_r = fd;
-	return fd < 0 ? -1 : rc;
+	if (fd >= 0)
+		return rc;
+	blame_path(c, u, code, why, err);
+	errno = code;
+	return -1;
 }
 
 /* --- what unix_open() would find --- */
@@ -156,7 +193,7 @@ static int check_group(const struct conf *c, char err[ERR_MAX])
 		return 0;
 	conf_blame(c, "socketGroup", err,
 	    "the user is not in the group %s, and could not give it the "
-	    "socket: usermod -aG %s %s",
+	    "socket: usermod -aG %s %s, then restart",
 	    c->socket_group, c->socket_group, SERVICE_USER);
 	return -1;
 }
@@ -183,9 +220,9 @@ static int check_folder(
 
 	if (access(dir, F_OK) < 0 && !can_make(dir)) {
 		conf_blame(c, "socketPath", err,
-		    "the folder %s does not exist, and the start cannot make "
-		    "it: make it, or change this",
-		    dir);
+		    "there is no folder %s, and the start cannot make it: make "
+		    "the folder %s, or set socketPath",
+		    dir, dir);
 		rc = -1;
 	} else if (access(dir, F_OK) < 0) {
 		err_set(err,
@@ -196,8 +233,9 @@ static int check_folder(
 	} else if (roots == NULL &&
 		   faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
 		conf_blame(c, "socketPath", err,
-		    "the user may not make a socket in %s: %s", dir,
-		    err_words(errno));
+		    "the user may not make a socket in %s: %s: chown it, or "
+		    "set socketPath",
+		    dir, err_words(errno));
 		rc = -1;
 	}
 	free(roots);

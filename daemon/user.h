@@ -18,8 +18,12 @@ struct user {
 	bool drops; /* we are root and become this user: */
 	uid_t uid;
 	gid_t gid;
-	const char *name; /* the configuration's; valid if drops */
+	char name[256]; /* its number if it has none */
+	bool is_named;	/* its groups are known */
 };
+
+/* True if text is the number of a user or a group. */
+bool user_number(const char *text, unsigned *id_r);
 
 /* The user that the configuration names, or whoever we are.  -1 with err set:
  * there is no such user. */

@@ -135,12 +135,13 @@ static int remove_stale(
 		return 0;
 	if (code == ECONNREFUSED)
 		code = errno;
-	if (code == 0 || code == EAGAIN)
+	if (code == 0 || code == EAGAIN) {
 		err_set(err,
 		    "cannot listen on %s: another xapsd is running "
 		    "there",
 		    path);
-	else /* not for us to remove */
+		code = EADDRINUSE;
+	} else /* not for us to remove */
 		err_set(err, "cannot listen on %s: the socket there: %s", path,
 		    err_words(code));
 	errno = code;

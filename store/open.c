@@ -177,6 +177,7 @@ static int lock(int fd, const char *path, char err[ERR_MAX])
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		err_set(err, "%s: not a regular file: set databaseFile", path);
+		errno = 0;
 		return -1;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -195,7 +196,7 @@ static int lock(int fd, const char *path, char err[ERR_MAX])
 
 static int open_locked(const char *path, char err[ERR_MAX])
 {
-	int fd, rc, i;
+	int fd, rc, i, code;
 
 	for (i = 0; i < OPEN_TRIES; i++) {
 		fd =
@@ -210,10 +211,13 @@ static int open_locked(const char *path, char err[ERR_MAX])
 		rc = lock(fd, path, err);
 		if (rc == 0)
 			return fd;
+		code = errno;
 		close(fd);
+		errno = code;
 		if (rc < 0)
 			return -1;
 	}
+	errno = 0;
 	err_set(
 	    err, "%s: changes all the time: another program replaces it", path);
 	return -1;
@@ -247,6 +251,7 @@ struct store *store_open(const char *path, char err[ERR_MAX])
 	struct store *s;
 	int fd;
 
+	errno = 0;
 	/* Leaves space for suffixes. */
 	if (strlen(path) + 16 > sizeof(temp)) {
 		err_set(err, "databaseFile: the name is too long");
@@ -270,7 +275,19 @@ struct store *store_open(const char *path, char err[ERR_MAX])
 fail:
 	close(s->fd);
 	store_free(s);
+	errno = 0;
 	return NULL;
+}
+
+bool store_is_locked(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is =
+	    fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 void store_close(struct store *s)
