@@ -286,8 +286,8 @@ static void log_start(const struct daemon *d)
 	if (geteuid() == 0 && c->user == NULL)
 		log_warn("user: is not set, so this runs as root, which it "
 			 "does not need: make a user (useradd --system xapsd), "
-			 "give it the folder of databaseFile and the secret "
-			 "files, and set user: xapsd");
+			 "give it the folder of databaseFile and the files of "
+			 "keys, and set user: xapsd");
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
 }

@@ -68,7 +68,7 @@ const char *log_date(int64_t time_s, enum log_date precision, bool local,
 void err_set(char err[ERR_MAX], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* What errno means, in the same words with every libc, as README's tables of
- * messages have them.  Nobody else calls strerror(). */
+ * messages have them.  Nobody else calls strerror. */
 const char *err_words(int error);
 
 /* The plural's ending. */
