@@ -212,7 +212,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *res)
 		an.outcome = APNS_UNPROCESSED;
 		/* REFUSED_STREAM: it will use a new connection. */
 		if (!h2_is_finished(c->h2))
-			h2_goodbye(c->h2);
+			h2_send_goaway(c->h2);
 		break;
 	case H2_LOST:
 		an.outcome = APNS_LOST;
@@ -236,7 +236,7 @@ static void on_ready(void *arg)
 	apns_conn_set_state(c, APNS_CONN_UP);
 	apns_conn_unlink(c);
 	a->cur = c;
-	io_dialer_works(a->dialer, &c->addr);
+	io_dialer_succeeded(a->dialer, &c->addr);
 	close_opening(a, false);
 	a->connections++;
 	if (tls_resumed(tls))
@@ -764,7 +764,7 @@ static void on_redial(void *arg)
 {
 	struct apns *a = arg;
 
-	if (a->cur == NULL && !io_dialer_is_on(a->dialer))
+	if (a->cur == NULL && !io_dialer_is_running(a->dialer))
 		start_dialing(a);
 }
 
@@ -831,8 +831,9 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 		status_r->state =
 		    a->cur->state == APNS_CONN_UP ? APNS_UP : APNS_WAITING;
 	else
-		status_r->state =
-		    io_dialer_is_on(a->dialer) ? APNS_CONNECTING : APNS_WAITING;
+		status_r->state = io_dialer_is_running(a->dialer)
+				      ? APNS_CONNECTING
+				      : APNS_WAITING;
 	status_r->host = a->host;
 	status_r->port = a->port;
 	status_r->peer = status_r->state == APNS_UP ? io_peer(a->cur->io) : "";
@@ -892,7 +893,7 @@ static void apns_conn_abandon(struct apns_conn *c)
 	while (c->first != NULL)
 		request_free(c->first);
 	if (c->h2 != NULL) {
-		h2_goodbye(c->h2);
+		h2_send_goaway(c->h2);
 		buf_add(
 		    io_out(c->io), buf_head(h2_out(c->h2)), h2_out(c->h2)->len);
 	}

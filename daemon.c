@@ -49,7 +49,7 @@ struct daemon {
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
-	struct listeners listeners;
+	struct listen_sockets listeners;
 	struct user user;
 	char err[ERR_MAX];
 };

@@ -73,7 +73,7 @@ static int open_as_root(
 	snprintf(path, sizeof(path), "%s/%s", folder, slash + 1);
 	fd = io_listen_unix(path, c->socket_mode, err);
 	if (fd >= 0 &&
-	    io_give_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
+	    io_chown_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
 		log_warn("%s: cannot give it to %s: %s", path, u->name,
 		    strerror(errno));
 out:
@@ -85,7 +85,7 @@ out:
 static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
 {
 	if (gid == (gid_t)-1 ||
-	    io_give_socket(c->socket_path, (uid_t)-1, gid) == 0)
+	    io_chown_socket(c->socket_path, (uid_t)-1, gid) == 0)
 		return 0;
 	if (c->socket_group == NULL) {
 		log_warn("%s: cannot give it to the group %s (%s): is the "

@@ -181,7 +181,7 @@ static int bind_here(
 	return -1;
 }
 
-int io_give_socket(const char *path, uid_t uid, gid_t gid)
+int io_chown_socket(const char *path, uid_t uid, gid_t gid)
 {
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = -1, code;
 	struct stat st;

@@ -340,7 +340,8 @@ static void xaps_call_add(struct xaps_call *call, enum xaps_call_state state)
 	call->state = state;
 }
 
-static void xaps_call_to(struct xaps_call *call, enum xaps_call_state state)
+static void xaps_call_set_state(
+    struct xaps_call *call, enum xaps_call_state state)
 {
 	xaps_call_remove(call);
 	xaps_call_add(call, state);
@@ -382,7 +383,7 @@ static void xaps_call_queue(struct xaps_call *call)
 {
 	call->target = call->targets;
 	call->targets_left = call->targets_count;
-	xaps_call_to(call, XAPS_CALL_QUEUED);
+	xaps_call_set_state(call, XAPS_CALL_QUEUED);
 }
 
 static void xaps_call_finish_event(const struct xaps_call *call)
@@ -563,7 +564,7 @@ static void xaps_call_next_attempt(struct xaps_call *call)
 	xaps_call_notice(call);
 	msecs = client->finishing ? XAPS_FINISH_PAUSE_MSECS : call->pause_msecs;
 	call->pause_msecs = I_MIN(call->pause_msecs * 2, call->pause_max_msecs);
-	xaps_call_to(call, XAPS_CALL_PAUSED);
+	xaps_call_set_state(call, XAPS_CALL_PAUSED);
 	call->to_next = timeout_add(msecs, xaps_call_resume, call);
 	xaps_client_start_queued(client);
 }
@@ -762,7 +763,7 @@ static void xaps_client_start_queued(struct xaps_client *client)
 	while ((call = client->calls[XAPS_CALL_QUEUED].head) != NULL &&
 	       client->calls[XAPS_CALL_ACTIVE].count < max &&
 	       !client->stopped) {
-		xaps_call_to(call, XAPS_CALL_ACTIVE);
+		xaps_call_set_state(call, XAPS_CALL_ACTIVE);
 		xaps_call_submit(call);
 	}
 }

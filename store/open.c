@@ -96,7 +96,7 @@ static int read_text(struct store *s, const char *text, size_t len, char *err)
 {
 	size_t skip = store_bom_len(text, len), at = skip;
 
-	if (store_go_is(text, len))
+	if (store_is_go(text, len))
 		return store_go_load(s, text, len, err);
 	if (is_nothing(text + skip, len - skip) ||
 	    has_ours(text + skip, len - skip))

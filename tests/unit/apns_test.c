@@ -80,7 +80,7 @@ void io_dialer_stop(struct io_dialer *d)
 	(void)d;
 }
 
-bool io_dialer_is_on(const struct io_dialer *d)
+bool io_dialer_is_running(const struct io_dialer *d)
 {
 	(void)d;
 	return false;
@@ -98,7 +98,7 @@ void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
 	d->failed++;
 }
 
-void io_dialer_works(struct io_dialer *d, const struct io_addr *addr)
+void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 {
 	(void)addr;
 	d->works++;
