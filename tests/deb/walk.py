@@ -206,7 +206,7 @@ def use_it():
     expect("XAPPLEPUSHSERVICE" in imap.capabilities or
            b"XAPPLEPUSHSERVICE" in imap.capability()[1][0], "the capability")
     imaplib.Commands["XAPPLEPUSHSERVICE"] = ("AUTH",)
-    status, _ = imap._simple_command(
+    status, _ = imap.xatom(
         "XAPPLEPUSHSERVICE", "aps-version", "2", "aps-account-id", ACCOUNT,
         "aps-device-token", TOKEN, "aps-subtopic", "com.apple.mobilemail",
         "mailboxes", "(INBOX)")

@@ -16,7 +16,8 @@ import threading
 import pytest
 
 import certs as pki
-from apple import Answer, free_port
+from apple import Answer
+from ports import free_port
 from xapsd import Xapsd, certificate, executable, token_key
 
 

@@ -9,9 +9,8 @@ import subprocess
 
 import pytest
 
-from xapsd import executable
+from xapsd import ROOT, executable
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPOSURE_MAX = 2.0      # systemd-analyze's scale from 0 to 10
 
 DAEMON = {

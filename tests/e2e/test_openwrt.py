@@ -5,7 +5,6 @@ import base64
 import copy
 import json
 import os
-import pathlib
 import re
 import shlex
 import shutil
@@ -15,9 +14,8 @@ import subprocess
 import pytest
 
 from apple import Apple
-from xapsd import Xapsd, executable, token_key
+from xapsd import ROOT, Xapsd, executable, token_key
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUB = ROOT / "tests/openwrt"
 PACKAGE = ROOT / "openwrt/xapsd"
 FILES = PACKAGE / "files"

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from dovecot import Dovecot, find_program, version
-from test_journey import ACCOUNT, TOKEN, mail, md5, register
+from phones import ACCOUNT, TOKEN
+from test_journey import mail, md5, register
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 DRIVER = {(2, 3): r"^ *push_notification_driver = ox:",

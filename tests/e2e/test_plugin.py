@@ -17,14 +17,13 @@ import fake_xapsd as fx
 from dovecot import (PLUGIN_SOURCE, Dovecot, DovecotError, Imap,
                      dovecot_config, version, wait_for)
 from fake_xapsd import TOPIC, FakeXapsd
+from phones import ACCOUNT, TOKEN
 
 PLUGIN = os.environ.get(
     "PLUGIN", str(pathlib.Path(__file__).parents[2] / "build" / "plugin"))
 FUZZ_N = int(os.environ.get("XAPS_FUZZ_N", "400"))
 IS_2_3 = version()[:2] == (2, 3)
 
-ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
-TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 MAIL = "From: a@example.net\nSubject: Hello\n\nHello.\n"
 TIMEOUT_S = 0.5  # of the shared server
 EVENTS = ["MessageNew", "MessageAppend", "MessageExpunge", "MessageRead",
