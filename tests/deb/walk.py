@@ -1,5 +1,5 @@
 """The life of the packages in a bare Debian: walk.py ROOT, in namespaces of its
-own.  Follows the README's section on Debian.  There is no systemd running: the
+own.  Follows README's sections on Debian.  There is no systemd running: the
 daemon and Dovecot are started by hand, with the package's user and paths.
 live.py goes on with one."""
 

@@ -200,7 +200,7 @@ def test_notify_statuses(xapsd):
     assert xapsd.notify("alice").status == 200
     assert xapsd.notify("alice", "Other").status == 204
     assert xapsd.notify("bob").status == 404
-    # what the README tells to look for when no push comes
+    # what docs/trouble.md tells to look for when no push comes
     xapsd.wait_log("notify: alice: no device watches Other")
     xapsd.wait_log("notify: bob: no device of this user")
 

@@ -155,7 +155,7 @@ def test_phone_that_is_gone(xapsd, start_dovecot, apple, certs):
 @pytest.mark.journey
 def test_over_tls_with_a_password(start_xapsd, start_dovecot, apple, certs,
                                   workdir):
-    """As the README says for Dovecot on another machine."""
+    """As docs/dovecot.md says for Dovecot on another machine."""
     port = free_port()
     xapsd = start_xapsd(
         tlsCertfile=certs.server, tlsKeyfile=certs.server, tlsPort=port,

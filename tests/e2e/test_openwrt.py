@@ -595,10 +595,10 @@ def test_secrets_become_the_users_alone(router):
     assert stat.S_IMODE((outside / "http").stat().st_mode) == 0o640
 
 
-def test_as_the_readme_says(router, certs):
+def test_as_the_paper_says(router, certs):
     """Its options make a configuration with which Apple is reached."""
-    readme = (ROOT / "README.md").read_text()
-    options = dict(re.findall(r"^    uci set xapsd\.main\.(\w+)=(\S+)$", readme,
+    paper = (ROOT / "docs/openwrt.md").read_text()
+    options = dict(re.findall(r"^    uci set xapsd\.main\.(\w+)=(\S+)$", paper,
                               re.M))
     assert options.pop("enabled") == "1"
     shutil.copy(certs.p8, router.etc / options["keyFileP8"])

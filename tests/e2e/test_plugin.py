@@ -1289,15 +1289,15 @@ def test_socket_is_the_default(own, work_dir):
 
 
 @pytest.mark.parametrize("sample", ["90-xaps-2.3.conf", "90-xaps-2.4.conf"])
-def test_readme_shows_the_sample(sample):
+def test_paper_shows_the_sample(sample):
     """But for explanations; the settings in comments are there, too."""
     def settings_of(text):
         return [line.strip() for line in text.splitlines()
                 if re.match(r" *(?!# |#$)\S", line)]
 
     wanted = "\n".join(settings_of((PLUGIN_SOURCE / sample).read_text()))
-    readme = (PLUGIN_SOURCE.parent / "README.md").read_text()
-    blocks = re.findall(r"(?:^    .*\n)+", readme, re.M)
+    paper = (PLUGIN_SOURCE.parent / "docs/dovecot.md").read_text()
+    blocks = re.findall(r"(?:^    .*\n)+", paper, re.M)
     assert wanted in ["\n".join(settings_of(b)) for b in blocks]
 
 
