@@ -49,14 +49,14 @@ struct daemon {
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
-	struct listeners listeners;
+	struct listen_sockets listeners;
 	struct user user;
 	char err[ERR_MAX];
 };
 
 /* --- files that the configuration names --- */
 
-static int read_http_password(struct conf *c, char err[ERR_MAX])
+int daemon_read_password(struct conf *c, char err[ERR_MAX])
 {
 	static const char key[] = "httpPasswordFile";
 
@@ -222,7 +222,7 @@ static enum log_level wanted_level(const struct daemon *d)
 static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
-	    read_http_password(fresh, d->err) < 0 ||
+	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
@@ -370,38 +370,25 @@ static int catch_signals(struct daemon *d)
 	return 0;
 }
 
-/* The same end, whatever of the other one's is found first. */
-static int fail_second(struct daemon *d, const char *what)
-{
-	err_set(d->err,
-	    "%s: another xapsd is running there: stop that one first "
-	    "(systemctl stop xapsd.socket xapsd), or give this one a "
-	    "socketPath, port and databaseFile of its own",
-	    what);
-	return EXIT_FAILED;
-}
-
 /* Everything that root's rights may be needed for, then away with them. */
 static int open_and_drop(struct daemon *d)
 {
 	if (user_find(&d->user, &d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	if (read_http_password(&d->conf, d->err) < 0 ||
+	if (daemon_read_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	if (sockets_plan(&d->listeners, &d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0) {
-		if (errno == EADDRINUSE)
-			return fail_second(d, d->conf.socket_path);
+	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0)
 		return unix_has_group(&d->conf, d->err) ? EXIT_FAILED
 							: EXIT_CONFIG;
-	}
 	if (sockets_open_tcp(
-		&d->listeners, renew_tls(d->renew) != NULL, d->err) < 0)
-		return store_is_locked(d->conf.database_file)
-			   ? fail_second(d, d->conf.database_file)
-			   : EXIT_FAILED;
+		&d->listeners, renew_tls(d->renew) != NULL, d->err) < 0) {
+		/* A second daemon ends alike, whatever it finds first. */
+		store_in_use(d->conf.database_file, d->err);
+		return EXIT_FAILED;
+	}
 	if (user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();
@@ -453,9 +440,7 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
-		return errno == EWOULDBLOCK
-			   ? fail_second(d, d->conf.database_file)
-			   : EXIT_FAILED;
+		return EXIT_FAILED;
 	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
 	serve(d, &lim);

@@ -71,6 +71,11 @@ void err_set(char err[ERR_MAX], const char *fmt, ...)
  * messages have them.  Nobody else calls strerror. */
 const char *err_words(int error);
 
+/* What to do about a second daemon, whatever of the first one's it finds. */
+#define ERR_SECOND                                                             \
+	"stop that one first (systemctl stop xapsd.socket xapsd), or give "    \
+	"this one a socketPath, port and databaseFile of its own"
+
 /* The plural's ending. */
 #define LOG_S(n) ((n) == 1 ? "" : "s")
 

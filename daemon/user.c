@@ -46,55 +46,6 @@ static int become_user(const struct user *u)
 	return become(u->is_named ? u->name : NULL, u->uid, u->gid);
 }
 
-bool user_number(const char *text, unsigned *id_r)
-{
-	char *end;
-	unsigned long n;
-
-	if (*text < '0' || *text > '9' || strlen(text) > 10)
-		return false;
-	n = strtoul(text, &end, 10);
-	*id_r = (unsigned)n;
-	return *end == '\0' && n < UINT_MAX; /* -1 is no id */
-}
-
-/* A number need not be in /etc/passwd: a container has none.  Its group then has
- * the same number. */
-static bool fill(struct user *u, const char *name)
-{
-	const struct passwd *pw = getpwnam(name);
-	unsigned id;
-
-	if (pw == NULL && !user_number(name, &id))
-		return false;
-	if (pw == NULL)
-		pw = getpwuid(id);
-	u->is_named = pw != NULL;
-	u->uid = pw != NULL ? pw->pw_uid : id;
-	u->gid = pw != NULL ? pw->pw_gid : id;
-	snprintf(
-	    u->name, sizeof(u->name), "%s", pw != NULL ? pw->pw_name : name);
-	return true;
-}
-
-const char *daemon_become_user(const struct conf *c)
-{
-	const char *name = c->user != NULL ? c->user : SERVICE_USER;
-	struct user u;
-
-	return geteuid() == 0 && fill(&u, name) && u.uid != 0 &&
-		       become_user(&u) == 0
-		   ? name
-		   : NULL;
-}
-
-bool daemon_has_user(const struct conf *c)
-{
-	struct user u;
-
-	return c->user == NULL || fill(&u, c->user);
-}
-
 int daemon_become_owner(const char *path)
 {
 	char *copy = xstrdup(path);
@@ -111,17 +62,53 @@ int daemon_become_owner(const char *path)
 	return rc;
 }
 
+bool user_number(const char *text, unsigned *id_r)
+{
+	char *end;
+	unsigned long n;
+
+	if (*text < '0' || *text > '9' || strlen(text) > 10)
+		return false;
+	n = strtoul(text, &end, 10);
+	*id_r = (unsigned)n;
+	return *end == '\0' && n < UINT_MAX; /* -1 is no id */
+}
+
+/* A number need not be in /etc/passwd: a container has none.  Its group then has
+ * the same number. */
+static bool look_up(struct user *u, const char *name)
+{
+	const struct passwd *pw = getpwnam(name);
+	unsigned id;
+
+	if (pw == NULL && !user_number(name, &id))
+		return false;
+	if (pw == NULL)
+		pw = getpwuid(id);
+	u->is_named = pw != NULL;
+	u->uid = pw != NULL ? pw->pw_uid : id;
+	u->gid = pw != NULL ? pw->pw_gid : id;
+	snprintf(
+	    u->name, sizeof(u->name), "%s", pw != NULL ? pw->pw_name : name);
+	return true;
+}
+
+const char *user_current(char out[USER_NAME_MAX])
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	snprintf(out, USER_NAME_MAX, "%u", (unsigned)geteuid());
+	if (pw != NULL)
+		snprintf(out, USER_NAME_MAX, "%s", pw->pw_name);
+	return out;
+}
+
 int user_find(struct user *u, const struct conf *c, char err[ERR_MAX])
 {
-	char number[16];
-
-	*u = (struct user){ 0 };
-	snprintf(number, sizeof(number), "%u", (unsigned)geteuid());
-	fill(u, number);
-	u->gid = getegid();
+	*u = (struct user){ .uid = geteuid(), .gid = getegid() };
 	if (c->user == NULL || geteuid() != 0)
 		return 0;
-	if (!fill(u, c->user)) {
+	if (!look_up(u, c->user)) {
 		conf_blame(c, "user", err,
 		    "there is no user %s: make one (useradd --system %s), or "
 		    "leave this out",
@@ -161,6 +148,25 @@ int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX])
 	    "user and leave this out",
 	    u->name, err_words(errno));
 	return -1;
+}
+
+int daemon_become_user(
+    const struct conf *c, const char **name_r, char err[ERR_MAX])
+{
+	struct conf service = { .user = (char[]){ SERVICE_USER } };
+	struct user u;
+	int rc;
+
+	*name_r = NULL;
+	if (user_find(&u, c, err) < 0)
+		return -1;
+	/* As the unit starts it. */
+	if (c->user == NULL && user_find(&u, &service, err) < 0)
+		return 0;
+	rc = user_drop(&u, c->user != NULL ? c : &service, err);
+	if (rc == 0 && u.drops)
+		*name_r = c->user != NULL ? c->user : SERVICE_USER;
+	return c->user != NULL ? rc : 0;
 }
 
 /* A sticky folder such as /tmp is fine: what is root's there stays. */
