@@ -218,6 +218,8 @@ static int run_command(const struct command *c, const struct cli *cli)
 	if (cli_configure(cli, &conf, err) == 0) {
 		rc = c->run(&conf, cli);
 	} else {
+		if (c->run == ctl_check && cli->json)
+			ctl_check_refused(err);
 		fprintf(stderr, "xapsd: %s", err);
 		if (errno == EACCES && geteuid() != 0)
 			fprintf(stderr,

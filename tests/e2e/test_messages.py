@@ -2,9 +2,13 @@
 command line, in the log and by make."""
 
 import ctypes
+import getpass
+import json
 import os
+import pathlib
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -445,3 +449,107 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
     known = cost("user%d@example.org")
     assert cost("nobody%d") < known + 0.2
     assert not re.search(HINT % (".*", ".*"), daemon.log())
+
+
+# --- JSON for programs ---
+
+def documented(command):
+    """Members and their sentences in xapsd(8)'s section of that command."""
+    page = (pathlib.Path(__file__).parents[2] / "xapsd.8").read_text()
+    section = page[page.index("\n.Ss JSON\n"):]
+    start = section.index("\n.Cm %s" % command)
+    lines = section[start:section.index("\n.El\n", start)]
+    return {name for row in re.findall(r"^\.It Li (.*)$", lines, re.M)
+            for name in row.split(" , ")}
+
+
+def test_list_json_is_documented(start_xapsd, certs):
+    daemon = start_xapsd()
+    daemon.register("alice", ACCOUNT, TOKEN, ["INBOX", "Lists"], Canonical=[
+        {"owner": "alice", "mailbox": "INBOX"},
+        {"owner": "bob", "mailbox": "Lists"}])
+    start = daemon.log_size()
+    daemon.config["keyFileTopic"] = "com.apple.mobilemail.push.other"
+    daemon.write_config()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_log("Token key for topic .*other", start=start)
+    row, = json.loads(daemon.run("list", "--json").stdout)
+    assert set(row) == documented("list")
+    types = {"user": str, "account": str, "token": str, "mailboxes": list,
+             "canonical": list, "acked": bool, "suspended": bool, "time": int,
+             "oldTopic": str}
+    assert {k: type(v) for k, v in row.items()} == types
+    assert row["canonical"] == [None, ["bob", "Lists"]]
+
+
+def test_status_json_is_documented(start_xapsd):
+    daemon = start_xapsd()
+    daemon.apple.wait_connected()
+    told = json.loads(daemon.run("status", "--json").stdout)
+    assert set(told) == documented("status")
+    flags = {"healthy": True, "connected": True, "storeFailing": False}
+    for key, value in told.items():
+        assert type(value) is (bool if key in flags else type(value)), key
+        assert isinstance(value, (bool, int, str)), key
+        assert key in flags or not isinstance(value, bool), key
+    assert {key: told[key] for key in flags} == flags
+    assert told["problem"] == "" and "health" not in told
+
+
+def test_status_json_of_an_unhealthy_daemon(start_xapsd):
+    daemon = start_xapsd(identity={})
+    told = json.loads(daemon.run("status", "--json").stdout)
+    assert told["healthy"] is False
+    assert told["problem"] == daemon.request("GET", "/healthz").body.strip()
+    assert told["problem"] in daemon.run("status").stdout
+    metrics = daemon.request("GET", "/metrics").body
+    assert "\nxapsd_healthy 0\n" in metrics
+
+
+def test_check_json(start_xapsd, workdir, certs, apple):
+    daemon = start_xapsd(user=getpass.getuser())
+    lines = daemon.run("check").stdout.splitlines()
+    done = daemon.run("check", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["ok"]) == (0, "", True)
+    assert [(s["step"], s["result"]) for s in told["steps"]] == [
+        (line.split()[0], line.split()[1]) for line in lines]
+    for step, line in zip(told["steps"], lines):
+        assert set(step) == {"step", "result", "text"}
+        assert line.endswith(step["text"]) or "port" in line
+    assert set(told) == documented("check")
+
+
+def test_check_json_of_what_is_wrong(start_xapsd, workdir):
+    daemon = start_xapsd(httpUser="u", httpPassword='p"', user="root",
+                         keyFileKeyId="x" * 11)
+    daemon.config["keyFileP8"] = "none\\.p8"
+    daemon.config["keyFileKeyId"] = "ABCDE12345"
+    done = daemon.run("check", "--json", "--offline")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["ok"]) == (1, "", False)
+    results = [(s["step"], s["result"]) for s in told["steps"]]
+    assert results[0] == ("configuration", "ok")
+    assert (None, "warning") in results     # the password in a readable file
+    assert results[-1] == ("credentials", "failed")
+    assert "none\\.p8" in told["steps"][-1]["text"]
+
+
+def test_check_json_of_no_configuration(workdir):
+    (workdir / "x.yaml").write_text("porto: 1\n")
+    done = run("-c", str(workdir / "x.yaml"), "check", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["ok"]) == (78, False)
+    step, = told["steps"]
+    assert (step["step"], step["result"]) == ("configuration", "failed")
+    assert "x.yaml:1: porto: no such key; did you mean port?" in step["text"]
+
+
+def test_one_is_no_plural(start_xapsd):
+    daemon = start_xapsd()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    text = daemon.run("status").stdout
+    assert re.search(r"^Asked +1 registration, 0 notifications,", text, re.M)
+    daemon.stop()
+    daemon.start()
+    daemon.wait_log("started: 1 registration$")
