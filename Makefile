@@ -2,6 +2,10 @@
 # V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
 
 VERSION = 0.2.0
+# Where the project lives: a placeholder until it has a home.  This is the place
+# to change it: `make set-url URL=https://...` writes another here and into all
+# files that show it.
+PROJECT_URL = https://xapsd.invalid/xapsd
 
 CC ?= cc
 AR ?= ar
@@ -101,6 +105,7 @@ MANDIR ?= $(PREFIX)/share/man
 UNITS = xapsd.service xapsd.socket
 # As installed it is reached by its Unix socket alone, by group xapsd-mail.
 CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
+PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
 .PHONY: install install-daemon install-plugin uninstall
@@ -112,7 +117,7 @@ install: install-daemon
 install-daemon: $(PROG)
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
-		$(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
+		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
 	for u in $(UNITS); do \
@@ -124,7 +129,8 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf
 	install -m 644 systemd/xapsd.tmpfiles \
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
-	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	install -m 644 $(PAPERS) $(DESTDIR)$(DOCDIR)
+	install -m 644 docs/*.md $(DESTDIR)$(DOCDIR)/docs
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
 		sed -e 's/^#port: .*/port: 0/' \
@@ -142,9 +148,10 @@ uninstall:
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
 		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf \
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md) \
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(PAPERS) $(wildcard docs/*.md)) \
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(notdir $(EXAMPLES)))
-	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+	-rmdir $(addprefix $(DESTDIR)$(DOCDIR),/docs /examples) \
+		$(DESTDIR)$(DOCDIR)
 	$(MAKE) -C plugin DESTDIR=$(DESTDIR) uninstall
 
 # Debian packages of daemon and plugin, into build/deb.
@@ -271,7 +278,15 @@ budget:
 
 include static/targets.mk
 
-.PHONY: clean help
+# The files that show the project's address.
+URL_FILES = Makefile README.md SECURITY.md debian/control
+
+.PHONY: set-url clean help
+set-url:
+	@case '$(URL)' in https://?*) ;; *) \
+		echo 'make set-url URL=https://...' >&2; exit 64 ;; esac
+	sed -i 's|$(PROJECT_URL)|$(URL)|g' $(URL_FILES)
+
 clean:
 	rm -rf build dist xapsd
 
@@ -298,6 +313,7 @@ help:
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make lint         style, layers, shell and man page'
+	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -140,6 +140,10 @@ typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
+/* What io_listen_unix() would find, for a path that is short enough.  Changes
+ * nothing, and whoever listens there does not notice.  0, or -1 with err and errno
+ * set: 0 if somebody listens there. */
+int io_check_unix(const char *path, char err[ERR_MAX]);
 /* Gives our own socket file to another user or group (-1: as it is).  Follows
  * no link and touches no other kind of file.  0, or -1 with errno set. */
 int io_chown_socket(const char *path, uid_t uid, gid_t gid);

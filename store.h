@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "log.h"
 
@@ -213,6 +214,19 @@ struct store *store_view_new(void);
 int store_view_read(
     struct store *s, const char *path, size_t *bad_r, char err[ERR_MAX]);
 void store_view_free(struct store *s);
+
+/* What store_open() would find in a database, whose errors it has. */
+struct store_found {
+	bool missing; /* a new one is to be made */
+	bool fixed;   /* its folder cannot be written to */
+	size_t bad;   /* lines or accounts that cannot be read */
+};
+/* Reads it into a view without locking or changing anything.  in_use: another
+ * xapsd has it.  0, or -1 with err set. */
+int store_check(struct store *s, const char *path, bool in_use,
+    struct store_found *found_r, char err[ERR_MAX]);
+/* The process that has it open, 0 if there is none, -1 if there is no telling. */
+pid_t store_holder(const char *path);
 
 /* --- one registration --- */
 

@@ -174,6 +174,21 @@ static void plan(struct listen_sockets *l, const struct conf *c)
 		    l, "tlsListenAddr", reach_tls_addr(c), c->tls_port, true);
 }
 
+static int check_any(
+    const struct listen_sockets *l, const struct conf *c, char err[ERR_MAX])
+{
+	if (l->n > 0 || c->socket_path != NULL)
+		return 0;
+	err_set(err, "nothing to listen on: set socketPath or port");
+	return -1;
+}
+
+static int fail_all(char err[ERR_MAX])
+{
+	err_set(err, "no listener could be opened: the lines above say why");
+	return -1;
+}
+
 static const char *cure(int error)
 {
 	switch (error) {
@@ -223,10 +238,8 @@ int sockets_open(struct listen_sockets *l, const struct conf *c, bool has_tls,
 	if (reach_check_text(c, err) < 0 || take_over(l, c, err) < 0)
 		return -1;
 	plan(l, c);
-	if (l->n == 0 && c->socket_path == NULL) {
-		err_set(err, "nothing to listen on: set socketPath or port");
+	if (check_any(l, c, err) < 0)
 		return -1;
-	}
 	for (at = l->a; at < l->a + l->n; at++) {
 		at->failed = at->is_tls && !has_tls;
 		if (at->is_open || at->failed || open_one(at, err) == 0)
@@ -276,8 +289,7 @@ int sockets_open_unix(struct listen_sockets *l, const struct conf *c,
 	for (i = 0; i < l->n; i++)
 		if (l->a[i].is_open)
 			return 0;
-	err_set(err, "no listener could be opened: the lines above say why");
-	return -1;
+	return fail_all(err);
 }
 
 /* --- serving --- */
@@ -367,14 +379,20 @@ void sockets_close(struct listen_sockets *l, const struct conf *c)
 
 /* --- what a start would find --- */
 
+/* Whose the listeners are that are there: a daemon that may have them runs, and
+ * has the Unix socket for sure. */
+struct now {
+	bool runs, has_socket;
+};
+
 /* Binds without listening, which does not disturb anybody.  0: it could listen
  * there, or does. */
 static int check_tcp(const struct conf *c, const struct listen_socket *at,
-    bool runs, void (*warn)(const char *sentence))
+    const struct now *now, void (*warn)(const char *sentence))
 {
 	char why[ERR_MAX], err[ERR_MAX];
 	int fd = io_bind_tcp(at->addr, at->port, why);
-	bool in_use;
+	bool may_be_ours = fd < 0 && errno == EADDRINUSE && now->runs;
 
 	if (fd >= 0) {
 		close(fd);
@@ -382,19 +400,15 @@ static int check_tcp(const struct conf *c, const struct listen_socket *at,
 	}
 	if (is_lacking(at, errno))
 		return -1;
-	if ((errno == EADDRINUSE && runs) ||
+	if ((may_be_ours && now->has_socket) ||
 	    (errno == EACCES && c->user != NULL)) /* bound by root */
 		return 0;
-	in_use = errno == EADDRINUSE;
-	if (in_use)
-		err_set(err,
-		    "%s: %s: if that is not the running xapsd, `ss -ltnp` "
-		    "names the program",
-		    at->key, why);
-	else
-		err_set(err, "%s: %s%s", at->key, why, cure(errno));
+	err_set(err, "%s: %s%s", at->key, why,
+	    may_be_ours ? ": if that is not the running xapsd, `ss -ltnp` "
+			  "names the program"
+			: cure(errno));
 	warn(err);
-	return in_use ? 0 : -1;
+	return may_be_ours ? 0 : -1;
 }
 
 static void add_words(char line[ERR_MAX], const char *addr, int port)
@@ -409,31 +423,41 @@ static void add_words(char line[ERR_MAX], const char *addr, int port)
 		    n > 0 ? ", " : "", addr, port);
 }
 
-int daemon_check_listeners(const struct conf *c,
+/* err: what the start would say if that is another xapsd. */
+static void warn_of_socket(
+    void (*warn)(const char *sentence), const char err[ERR_MAX])
+{
+	char line[ERR_MAX];
+
+	if (access("/run/systemd/system", F_OK) == 0)
+		return; /* xapsd.socket */
+	err_set(
+	    line, "%s, unless a service manager holds it for this one", err);
+	warn(line);
+}
+
+int daemon_check_listeners(const struct conf *c, bool runs,
     void (*warn)(const char *sentence), char line[ERR_MAX])
 {
 	struct listen_sockets l = { 0 };
 	char err[ERR_MAX];
-	bool runs = false;
+	struct now now = { .runs = runs };
 	size_t i;
 
 	line[0] = '\0';
 	plan(&l, c);
-	if (reach_check_text(c, err) < 0 ||
-	    (c->socket_path != NULL && unix_check(c, warn, &runs, err) < 0)) {
+	if (reach_check_text(c, err) < 0 || check_any(&l, c, err) < 0 ||
+	    (c->socket_path != NULL &&
+		unix_check(c, warn, &now.has_socket, err) < 0)) {
 		err_set(line, "%s", err);
 		return -1;
 	}
+	if (now.has_socket && !runs)
+		warn_of_socket(warn, err);
 	if (c->socket_path != NULL)
 		add_words(line, c->socket_path, 0);
 	for (i = 0; i < l.n; i++)
-		if (check_tcp(c, &l.a[i], runs, warn) == 0)
+		if (check_tcp(c, &l.a[i], &now, warn) == 0)
 			add_words(line, l.a[i].addr, l.a[i].port);
-	if (line[0] != '\0')
-		return 0;
-	if (l.n == 0)
-		err_set(line, "nothing to listen on: set socketPath or port");
-	else
-		err_set(line, "none of them could be opened now");
-	return -1;
+	return line[0] != '\0' ? 0 : fail_all(line);
 }

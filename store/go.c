@@ -339,8 +339,10 @@ int store_go_load(
 		return -1;
 	}
 	s->n_bad = result.skipped;
-	if (s->read_only)
+	if (s->read_only) {
+		s->must_rewrite = true;
 		return 0;
+	}
 	if (store_rewrite(s, true, err) < 0)
 		return -1;
 	log_info("%s: took over %zu registrations of the Go daemon, skipped "

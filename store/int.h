@@ -140,6 +140,7 @@ struct store {
 	bool must_sync_dir;  /* a rename may not be durable */
 	bool lacks_newline;  /* the last line is whole but for that */
 	bool read_only;	     /* a view: nothing is ever written */
+	bool is_check;	     /* a view that speaks as the start does */
 	size_t n_bad;	     /* lines or accounts that could not be read */
 	bool frozen;	     /* lines that no other file has: never rewrite */
 	bool has_copy;	     /* <path>.copy is to be used, not the file */
@@ -315,7 +316,9 @@ void store_forget(struct store *s, struct reg *r);
 /* Writes the file again as a whole; keep: the old one stays as <path>.orig. */
 int store_rewrite(struct store *s, bool keep, char err[ERR_MAX]);
 int store_sync_dir(struct store *s, char err[ERR_MAX]);
-/* Completes a rewrite that a power cut ended. */
+/* What a rewrite left that a power cut ended: a descriptor, or -1 with errno. */
+int store_open_copy(const struct store *s);
+/* Completes it. */
 int store_finish_copy(struct store *s, char err[ERR_MAX]);
 
 /* --- load.c --- */
