@@ -101,8 +101,8 @@ struct apns {
 	struct cred *cred;
 	const struct apns_ops *ops;
 	void *arg;
-	const char *host;
-	int port;
+	struct io_target to;
+	struct io_proxy *proxy;
 	struct io_dialer *dialer;
 	struct apns_conn *opening; /* by address, latest first */
 	struct apns_conn *cur;	   /* up */
@@ -241,7 +241,7 @@ static void on_ready(void *arg)
 	a->connections++;
 	if (tls_resumed(tls))
 		a->resumed++;
-	log_info("apns: connected to %s (%s, %s%s)", a->host, io_peer(c->io),
+	log_info("apns: connected to %s (%s, %s%s)", a->to.host, io_peer(c->io),
 	    tls_protocol(tls), tls_resumed(tls) ? ", resumed" : "");
 	free(a->last_error);
 	a->last_error = NULL;
@@ -357,7 +357,8 @@ static void log_failure(struct apns *a, const char *why)
 		err_set(when, "in %lld.%lld s", (long long)(ms / 1000),
 		    (long long)(ms % 1000 / 100));
 	log_at(again ? LOG_L_DEBUG : LOG_L_WARN,
-	    "apns: %s port %d: %s; next try %s", a->host, a->port, why, when);
+	    "apns: %s port %d: %s; next try %s", a->to.host, a->to.port, why,
+	    when);
 	if (!again) {
 		free(a->last_error);
 		a->last_error = xstrdup(why);
@@ -373,9 +374,7 @@ static bool is_opening(const struct apns_conn *c)
 static void note_failure(struct apns_conn *c, const char *why)
 {
 	struct apns *a = c->a;
-	int stage = c->state == APNS_CONN_SETTINGS ? 3
-		    : io_is_connected(c->io)	   ? 2
-						   : 1;
+	int stage = io_stage(c->io) + (c->state == APNS_CONN_SETTINGS);
 
 	log_debug("apns: %s: %s", io_peer(c->io), why);
 	if (stage < a->reason_stage)
@@ -640,12 +639,15 @@ static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
 static void describe_timeout(struct apns_conn *c, char why[ERR_MAX])
 {
 	int64_t ms = loop_now_ms(c->a->loop) - c->opened_ms;
+	const char *what = "no TLS connection";
 
-	err_set(why, "%s within %lld s",
-	    c->state == APNS_CONN_OPENING
-		? "no TLS connection"
-		: "no HTTP/2 SETTINGS from the server",
-	    (long long)(ms / 1000));
+	if (c->state == APNS_CONN_SETTINGS)
+		what = "no HTTP/2 SETTINGS from the server";
+	else if (c->a->proxy != NULL && io_stage(c->io) == IO_STAGE_TCP)
+		what = "no connection to the proxy";
+	else if (io_stage(c->io) == IO_STAGE_PROXY)
+		what = "no answer from the proxy";
+	err_set(why, "%s within %lld s", what, (long long)(ms / 1000));
 }
 
 /* If there are no more addresses to try, it may use all of the time. */
@@ -698,11 +700,13 @@ static void on_timer(void *arg)
 
 static void start_dialing(struct apns *a)
 {
-	log_debug("apns: connecting to %s port %d", a->host, a->port);
+	log_debug("apns: connecting to %s port %d%s%s", a->to.host, a->to.port,
+	    a->proxy != NULL ? " through the proxy " : "",
+	    a->proxy != NULL ? io_proxy_name(a->proxy) : "");
 	free(a->reason);
 	a->reason = NULL;
 	a->reason_stage = 0;
-	io_dialer_start(a->dialer, a->host, a->port, a->conf->push_timeout_ms);
+	io_dialer_start(a->dialer, &a->to, a->conf->push_timeout_ms);
 }
 
 static void on_attempt(void *arg, const struct io_addr *addr)
@@ -718,7 +722,7 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	loop_task_init(&c->flush, on_flush, c);
 	c->next = a->opening;
 	a->opening = c;
-	c->io = io_connect(a->loop, addr, a->host, cred_tls(a->cred), on_io, c);
+	c->io = io_connect(a->loop, addr, &a->to, cred_tls(a->cred), on_io, c);
 	io_set_limits(c->io, OUT_STEP, 2 * OUT_STEP);
 	log_debug("apns: trying %s", io_peer(c->io));
 	apns_conn_set_timer(c);
@@ -731,7 +735,7 @@ static bool is_hopeful(void *arg)
 	const struct apns_conn *c;
 
 	for (c = a->opening; c != NULL; c = c->next)
-		if (io_is_connected(c->io) &&
+		if (io_stage(c->io) > IO_STAGE_TCP &&
 		    loop_now_ms(a->loop) - c->opened_ms < HOPEFUL_MS)
 			return true;
 	return false;
@@ -833,8 +837,10 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 	else
 		status_r->state =
 		    io_dialer_is_on(a->dialer) ? APNS_CONNECTING : APNS_WAITING;
-	status_r->host = a->host;
-	status_r->port = a->port;
+	status_r->host = a->to.host;
+	status_r->port = a->to.port;
+	status_r->proxy = a->proxy != NULL ? io_proxy_name(a->proxy) : "";
+	status_r->past_proxy = a->reason_stage > IO_STAGE_PROXY;
 	status_r->peer = status_r->state == APNS_UP ? io_peer(a->cur->io) : "";
 	status_r->protocol =
 	    status_r->state == APNS_UP ? tls_protocol(io_tls(a->cur->io)) : "";
@@ -843,19 +849,48 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 	status_r->resumed = a->resumed;
 }
 
-static void use_cred(struct apns *a, struct cred *cred)
+int apns_check_text(const struct conf *conf, char err[ERR_MAX])
+{
+	char why[ERR_MAX];
+	struct io_proxy *p;
+
+	if (conf->apns_proxy == NULL)
+		return 0;
+	p = io_proxy_new(conf->apns_proxy, why);
+	if (p == NULL)
+		conf_blame(conf, "apnsProxy", err, "%s", why);
+	io_proxy_free(p);
+	return p != NULL ? 0 : -1;
+}
+
+static void set_target(struct apns *a)
 {
 	const struct conf *conf = a->conf;
+	char err[ERR_MAX];
 
-	a->host = conf->apns_host != NULL ? conf->apns_host
-		  : conf->apns_sandbox	  ? SANDBOX_HOST
-					  : PRODUCTION_HOST;
-	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
+	io_proxy_free(a->proxy);
+	a->proxy = NULL;
+	if (conf->apns_proxy != NULL) {
+		a->proxy = io_proxy_new(conf->apns_proxy, err);
+		assert(a->proxy != NULL); /* apns_check_text() */
+	}
+	a->to = (struct io_target){
+		.host = conf->apns_host != NULL ? conf->apns_host
+			: conf->apns_sandbox	? SANDBOX_HOST
+						: PRODUCTION_HOST,
+		.port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT,
+		.proxy = a->proxy,
+	};
+}
+
+static void use_cred(struct apns *a, struct cred *cred)
+{
+	set_target(a);
 	a->cred = cred;
 	a->failures = 0;
 	if (cred_kind(cred) == CRED_NONE)
 		return;
-	apns_headers_build(&a->headers, conf, cred, a->host, a->port);
+	apns_headers_build(&a->headers, a->conf, cred, a->to.host, a->to.port);
 	start_dialing(a);
 }
 
@@ -913,6 +948,7 @@ void apns_free(struct apns *a)
 		return;
 	loop_timer_clear(a->loop, &a->redial);
 	io_dialer_free(a->dialer);
+	io_proxy_free(a->proxy);
 	while (a->opening != NULL)
 		apns_conn_abandon(a->opening);
 	while (a->draining != NULL)
