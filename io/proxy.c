@@ -171,9 +171,9 @@ static const char *explain_login(const struct io_tunnel *t)
 {
 	if (t->offered == OFFERS_OTHER)
 		return "it takes no Basic authentication, and xapsd knows no "
-		       "other (407): allow that, or this machine without";
-	return t->has_login ? "it refuses user or password of apnsProxy (407)"
-			    : "it wants user and password (407): apnsProxy: "
+		       "other: allow that, or this machine without";
+	return t->has_login ? "it refuses user or password of apnsProxy"
+			    : "it wants user and password: write "
 			      "http://user:password@host:port";
 }
 
@@ -184,8 +184,9 @@ static enum io_tunnel_state judge_status(
 
 	if (t->status / 100 == 2)
 		return IO_TUNNEL_OPEN;
-	if (t->status == 407) {
-		err_set(err, "%s", explain_login(t));
+	/* tinyproxy says 401 */
+	if (t->status == 407 || t->status == 401) {
+		err_set(err, "%s (%d)", explain_login(t), t->status);
 		return IO_TUNNEL_REFUSED;
 	}
 	if (t->status == 403)

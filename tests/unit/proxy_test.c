@@ -233,7 +233,10 @@ static void test_refuses(void **state)
 		const char *url, *text, *why;
 	} rows[] = {
 		{ PLAIN, "HTTP/1.1 407 x\r\n\r\n", "wants user and password" },
-		{ LOGIN, "HTTP/1.1 407 x\r\n\r\n", "refuses user or password" },
+		{ LOGIN, "HTTP/1.1 407 x\r\n\r\n",
+		    "refuses user or password of apnsProxy (407)" },
+		{ LOGIN, "HTTP/1.0 401 x\r\n\r\n",
+		    "refuses user or password of apnsProxy (401)" },
 		{ LOGIN,
 		    "HTTP/1.1 407 x\r\nproxy-authenticate: Negotiate\r\n"
 		    "Proxy-Authenticate: BASIC realm=\"x\"\r\n\r\n",
