@@ -722,7 +722,7 @@ int conf_check(const struct conf *c, char err[ERR_MAX])
 	return -1;
 }
 
-char *conf_beside(const struct conf *c, const char *name)
+char *conf_file_path(const struct conf *c, const char *name)
 {
 	const char *slash = c->path ? strrchr(c->path, '/') : NULL;
 	size_t dir = slash ? (size_t)(slash - c->path) + 1 : 0;

@@ -114,6 +114,6 @@ void conf_each_key(
 
 /* The path of a file named in the configuration: as it is if it holds '/', else
  * beside the configuration file.  Caller frees. */
-char *conf_beside(const struct conf *c, const char *name);
+char *conf_file_path(const struct conf *c, const char *name);
 
 #endif

@@ -50,14 +50,14 @@ struct daemon {
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
-	struct listeners listeners;
+	struct listen_sockets listeners;
 	struct user user;
 	char err[ERR_MAX];
 };
 
 /* --- files that the configuration names --- */
 
-static int read_http_password(struct conf *c, char err[ERR_MAX])
+int daemon_read_password(struct conf *c, char err[ERR_MAX])
 {
 	static const char key[] = "httpPasswordFile";
 
@@ -223,7 +223,7 @@ static enum log_level wanted_level(const struct daemon *d)
 static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
-	    read_http_password(fresh, d->err) < 0 ||
+	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0 ||
 	    apns_check_text(fresh, d->err) < 0)
 		return -1;
@@ -371,7 +371,7 @@ static int open_and_drop(struct daemon *d)
 {
 	if (user_find(&d->user, &d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	if (read_http_password(&d->conf, d->err) < 0 ||
+	if (daemon_read_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,

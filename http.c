@@ -38,15 +38,15 @@
 #define REQUESTS_TURN 4
 
 static const char *const state_names[] = {
-	[CONN_OPENING] = "opening",
-	[CONN_IDLE] = "idle",
-	[CONN_HEAD] = "head",
-	[CONN_BODY] = "body",
-	[CONN_WAITING] = "waiting",
-	[CONN_GONE] = "gone",
-	[CONN_REPLIED] = "replied",
-	[CONN_SENDING] = "sending",
-	[CONN_DEAD] = "dead",
+	[HTTP_CONN_OPENING] = "opening",
+	[HTTP_CONN_IDLE] = "idle",
+	[HTTP_CONN_HEAD] = "head",
+	[HTTP_CONN_BODY] = "body",
+	[HTTP_CONN_WAITING] = "waiting",
+	[HTTP_CONN_GONE] = "gone",
+	[HTTP_CONN_REPLIED] = "replied",
+	[HTTP_CONN_SENDING] = "sending",
+	[HTTP_CONN_DEAD] = "dead",
 };
 
 static void http_conn_step(struct http_conn *c);
@@ -61,7 +61,7 @@ static void http_conn_timer(
 	io_set_timeout(c->io, ms);
 }
 
-static void http_conn_to(struct http_conn *c, enum conn_state to)
+static void http_conn_set_state(struct http_conn *c, enum http_conn_state to)
 {
 	struct http_server *s = c->s;
 	const struct link *from = http_capacity_list(c);
@@ -77,21 +77,21 @@ static void http_conn_to(struct http_conn *c, enum conn_state to)
 		c->since_ms = loop_now_ms(s->loop);
 	}
 	switch (to) {
-	case CONN_IDLE:
+	case HTTP_CONN_IDLE:
 		if (c->timer != TIMER_IDLE)
 			http_conn_timer(c, TIMER_IDLE, IDLE_MS);
 		break;
-	case CONN_OPENING:
-	case CONN_HEAD:
-	case CONN_BODY:
+	case HTTP_CONN_OPENING:
+	case HTTP_CONN_HEAD:
+	case HTTP_CONN_BODY:
 		if (c->timer != TIMER_REQUEST)
 			http_conn_timer(c, TIMER_REQUEST, REQUEST_MS);
 		break;
-	case CONN_SENDING:
+	case HTTP_CONN_SENDING:
 		c->sending = io_out(c->io)->len;
 		http_conn_timer(c, TIMER_SENDING, SENDING_MS);
 		break;
-	case CONN_WAITING:
+	case HTTP_CONN_WAITING:
 		s->n_waiting++;
 		break;
 	default:
@@ -103,7 +103,7 @@ static void http_conn_free(struct http_conn *c)
 {
 	struct http_server *s = c->s;
 
-	http_conn_to(c, CONN_DEAD);
+	http_conn_set_state(c, HTTP_CONN_DEAD);
 	link_remove(&c->link);
 	http_capacity_leave(c);
 	loop_task_cancel(s->loop, &c->resume);
@@ -263,7 +263,7 @@ static void http_conn_refuse(
 /* It must end for another one. */
 static void http_conn_give_way(struct http_conn *c, const char *why)
 {
-	if (c->state == CONN_HEAD || c->state == CONN_BODY)
+	if (c->state == HTTP_CONN_HEAD || c->state == HTTP_CONN_BODY)
 		http_conn_refuse(c, 503, why);
 	else
 		http_conn_close(c);
@@ -272,11 +272,11 @@ static void http_conn_give_way(struct http_conn *c, const char *why)
 /* The answer to a request is complete in io_out(), or nobody wants it. */
 static void http_conn_replied(struct http_conn *c)
 {
-	if (c->state == CONN_GONE) {
+	if (c->state == HTTP_CONN_GONE) {
 		http_conn_free(c);
 		return;
 	}
-	http_conn_to(c, CONN_REPLIED);
+	http_conn_set_state(c, HTTP_CONN_REPLIED);
 	if (c->in_handler)
 		return; /* http_conn_step() goes on */
 	if (io_in(c->io)->len == 0) {
@@ -292,9 +292,9 @@ static void http_conn_replied(struct http_conn *c)
 /* The end of waiting; true if there is a peer to compose for. */
 static bool take_reply(struct http_conn *c)
 {
-	assert(c->state == CONN_WAITING || c->state == CONN_GONE);
+	assert(c->state == HTTP_CONN_WAITING || c->state == HTTP_CONN_GONE);
 	c->s->n_waiting--;
-	return c->state == CONN_WAITING;
+	return c->state == HTTP_CONN_WAITING;
 }
 
 void http_reply(struct http_conn *c, int status, const char *type,
@@ -370,7 +370,7 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	c->is_head = is_method(head->method, "HEAD");
 	c->no_lines = !c->over_unix;
 	c->fresh = false;
-	http_conn_to(c, CONN_WAITING);
+	http_conn_set_state(c, HTTP_CONN_WAITING);
 	call_handler(c, head);
 	buf_consume(in, c->head_len + c->body_len);
 }
@@ -420,15 +420,15 @@ static void read_body(struct http_conn *c, const struct http_head *head)
 		done = io_in(c->io)->len - c->head_len >= c->content_length;
 		c->body_len = c->content_length;
 	}
-	if (c->state == CONN_DEAD)
+	if (c->state == HTTP_CONN_DEAD)
 		return;
 	if (done) {
 		dispatch(c, head);
 		return;
 	}
 	send_continue(c);
-	if (c->state != CONN_BODY)
-		http_conn_to(c, CONN_BODY);
+	if (c->state != HTTP_CONN_BODY)
+		http_conn_set_state(c, HTTP_CONN_BODY);
 }
 
 static void read_head(struct http_conn *c)
@@ -439,8 +439,8 @@ static void read_head(struct http_conn *c)
 
 	n = http_parse_head((const char *)buf_head(in), in->len, &head);
 	if (n == PARSE_MORE) {
-		if (c->state != CONN_HEAD)
-			http_conn_to(c, CONN_HEAD);
+		if (c->state != HTTP_CONN_HEAD)
+			http_conn_set_state(c, HTTP_CONN_HEAD);
 		return;
 	}
 	if (n == PARSE_BAD) {
@@ -495,8 +495,8 @@ static void read_line(struct http_conn *c)
 		return;
 	}
 	if (end == NULL) {
-		if (c->state != CONN_HEAD)
-			http_conn_to(c, CONN_HEAD);
+		if (c->state != HTTP_CONN_HEAD)
+			http_conn_set_state(c, HTTP_CONN_HEAD);
 		return;
 	}
 	c->head_len = (size_t)(end - line.text) + 1;
@@ -506,7 +506,7 @@ static void read_line(struct http_conn *c)
 	buf_head(in)[line.len] = '\0';
 	c->close = s->quiet;
 	c->fresh = false;
-	http_conn_to(c, CONN_WAITING);
+	http_conn_set_state(c, HTTP_CONN_WAITING);
 	c->in_handler = true;
 	s->line_handler(c, &line, s->line_arg);
 	c->in_handler = false;
@@ -521,9 +521,9 @@ static void after_reply(struct http_conn *c)
 	if (c->close || out->len > OUT_BATCH)
 		io_flush(c->io);
 	if (out->len > OUT_BATCH || (c->close && out->len > 0))
-		http_conn_to(c, CONN_SENDING);
+		http_conn_set_state(c, HTTP_CONN_SENDING);
 	else if (!c->close)
-		http_conn_to(c, CONN_IDLE);
+		http_conn_set_state(c, HTTP_CONN_IDLE);
 	else if (io_in(c->io)->len > 0)
 		http_conn_linger(c);
 	else
@@ -532,8 +532,8 @@ static void after_reply(struct http_conn *c)
 
 static bool is_reading(const struct http_conn *c)
 {
-	return c->state == CONN_IDLE || c->state == CONN_HEAD ||
-	       c->state == CONN_BODY;
+	return c->state == HTTP_CONN_IDLE || c->state == HTTP_CONN_HEAD ||
+	       c->state == HTTP_CONN_BODY;
 }
 
 /* Old clients send an empty line after a body (RFC 9112 2.2): it does not begin
@@ -549,11 +549,11 @@ static bool read_request(struct http_conn *c)
 {
 	struct buf *in = io_in(c->io);
 
-	if (c->state == CONN_IDLE)
+	if (c->state == HTTP_CONN_IDLE)
 		skip_empty_lines(in);
 	if (in->len == 0)
 		return false;
-	if (c->state == CONN_BODY) {
+	if (c->state == HTTP_CONN_BODY) {
 		read_body(c, NULL);
 	} else {
 		c->is_line = false;
@@ -564,9 +564,9 @@ static bool read_request(struct http_conn *c)
 		else
 			read_head(c);
 	}
-	if (c->state == CONN_REPLIED)
+	if (c->state == HTTP_CONN_REPLIED)
 		after_reply(c);
-	return c->state == CONN_IDLE;
+	return c->state == HTTP_CONN_IDLE;
 }
 
 /* Nothing more can be answered now, or in this turn.  more: it may have whole
@@ -574,12 +574,12 @@ static bool read_request(struct http_conn *c)
 static void http_conn_finish_step(struct http_conn *c, bool more)
 {
 	io_flush(c->io);
-	if (c->state == CONN_IDLE && io_out(c->io)->len > 0 && !more)
-		http_conn_to(c, CONN_SENDING);
-	if (c->state == CONN_IDLE && more) {
+	if (c->state == HTTP_CONN_IDLE && io_out(c->io)->len > 0 && !more)
+		http_conn_set_state(c, HTTP_CONN_SENDING);
+	if (c->state == HTTP_CONN_IDLE && more) {
 		loop_task_queue(c->s->loop, &c->resume);
 		io_pause(c->io);
-	} else if (c->state == CONN_IDLE && (c->eof || c->s->quiet)) {
+	} else if (c->state == HTTP_CONN_IDLE && (c->eof || c->s->quiet)) {
 		http_conn_close(c);
 	} else if (is_reading(c) && c->eof) {
 		http_conn_refuse(c, 400, "the request ended in the middle");
@@ -614,10 +614,10 @@ static void http_conn_step(struct http_conn *c)
 
 	while (is_reading(c) && n < REQUESTS_TURN && read_request(c))
 		n++;
-	if (c->state != CONN_DEAD)
+	if (c->state != HTTP_CONN_DEAD)
 		http_conn_finish_step(
 		    c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
-	if (c->state != CONN_DEAD)
+	if (c->state != HTTP_CONN_DEAD)
 		http_conn_weigh(c);
 }
 
@@ -625,9 +625,9 @@ static void on_resume(void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (c->state == CONN_REPLIED)
+	if (c->state == HTTP_CONN_REPLIED)
 		after_reply(c);
-	if (c->state != CONN_DEAD)
+	if (c->state != HTTP_CONN_DEAD)
 		http_conn_step(c);
 }
 
@@ -649,7 +649,7 @@ static bool make_place(const struct http_conn *newcomer)
 static void http_conn_admit(struct http_conn *c)
 {
 	http_capacity_admit(c);
-	http_conn_to(c, CONN_IDLE);
+	http_conn_set_state(c, HTTP_CONN_IDLE);
 	http_conn_step(c);
 }
 
@@ -682,9 +682,9 @@ static void on_place(void *arg)
 
 static void on_drained(struct http_conn *c)
 {
-	if (c->state != CONN_SENDING)
+	if (c->state != HTTP_CONN_SENDING)
 		return;
-	http_conn_to(c, CONN_REPLIED);
+	http_conn_set_state(c, HTTP_CONN_REPLIED);
 	on_resume(c);
 }
 
@@ -703,24 +703,25 @@ static void on_timeout(struct http_conn *c)
 	bool surplus = c->timer == TIMER_SURPLUS;
 
 	c->timer = TIMER_NONE;
-	switch ((enum conn_state)c->state) {
-	case CONN_OPENING:
+	switch ((enum http_conn_state)c->state) {
+	case HTTP_CONN_OPENING:
 		if (surplus)
 			on_surplus_timeout(c);
 		else
 			http_conn_close(c);
 		break;
-	case CONN_IDLE:
+	case HTTP_CONN_IDLE:
 		on_idle_timeout(c);
 		break;
-	case CONN_HEAD:
-	case CONN_BODY:
+	case HTTP_CONN_HEAD:
+	case HTTP_CONN_BODY:
 		http_conn_refuse(
 		    c, 408, "the request was not complete within 10 s");
 		break;
-	case CONN_SENDING:
+	case HTTP_CONN_SENDING:
 		if (io_out(c->io)->len < c->sending)
-			http_conn_to(c, CONN_SENDING); /* slow, but it reads */
+			http_conn_set_state(
+			    c, HTTP_CONN_SENDING); /* slow, but it reads */
 		else
 			http_conn_close(c);
 		break;
@@ -732,13 +733,13 @@ static void on_timeout(struct http_conn *c)
 static void on_failed(struct http_conn *c)
 {
 	log_debug("http: connection lost: %s", io_error(c->io));
-	if (c->state != CONN_WAITING) {
+	if (c->state != HTTP_CONN_WAITING) {
 		http_conn_close(c);
 		return;
 	}
 	io_close(c->io);
 	c->io = NULL;
-	http_conn_to(c, CONN_GONE);
+	http_conn_set_state(c, HTTP_CONN_GONE);
 }
 
 static void on_io(struct io *io, enum io_event event, void *arg)
@@ -785,7 +786,7 @@ static struct http_conn *http_conn_new(const struct listener *from, int fd)
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 
 	c->s = from->s;
-	c->state = CONN_DEAD; /* in no list */
+	c->state = HTTP_CONN_DEAD; /* in no list */
 	c->fresh = true;
 	c->over_unix = from->is_unix;
 	c->over_tls = from->tls != NULL;
@@ -814,7 +815,7 @@ static void on_accept(struct io_listener *li, int fd, void *arg)
 	}
 	c->io = io_accept(c->s->loop, fd, from->tls, on_io, c);
 	io_set_limits(c->io, IN_MAX, OUT_MAX);
-	http_conn_to(c, CONN_OPENING);
+	http_conn_set_state(c, HTTP_CONN_OPENING);
 	http_capacity_handshake_begins(c);
 }
 
@@ -910,9 +911,10 @@ static void quiesce_share(struct share *sh)
 	for (l = sh->unfinished.next; l != &sh->unfinished; l = next) {
 		next = l->next;
 		c = (struct http_conn *)l;
-		if (c->state == CONN_SENDING)
+		if (c->state == HTTP_CONN_SENDING)
 			c->close = true;
-		else if (c->state == CONN_HEAD || c->state == CONN_BODY)
+		else if (c->state == HTTP_CONN_HEAD ||
+			 c->state == HTTP_CONN_BODY)
 			http_conn_refuse(c, 503, "shutting down");
 		else
 			http_conn_close(c);

@@ -60,7 +60,7 @@ struct io {
 	struct loop *loop;
 	io_cb *cb;
 	void *arg;
-	enum io_state state;   /* changed only by io_to() */
+	enum io_state state;   /* changed only by io_set_state() */
 	enum io_state reached; /* before it failed */
 	bool paused;	       /* by the owner */
 	bool stalled;	       /* and bytes have come since */
@@ -85,7 +85,7 @@ struct io {
 
 static void on_event(void *arg, unsigned events);
 
-static void io_to(struct io *io, enum io_state to)
+static void io_set_state(struct io *io, enum io_state to)
 {
 	log_trace("io: %s: %s -> %s", io_peer(io), state_names[io->state],
 	    state_names[to]);
@@ -127,11 +127,11 @@ void io_close(struct io *io)
 	if (io->state == IO_S_FINISHING || io->state == IO_S_LINGERING)
 		loop_orphan_del(&io->orphan);
 	if (io->tls != NULL && io->state == IO_S_OPEN)
-		tls_bye(io->tls);
+		tls_close_notify(io->tls);
 	close_fd(io);
 	loop_timer_clear(io->loop, &io->timer);
 	loop_task_cancel(io->loop, &io->kick);
-	io_to(io, IO_S_DEAD);
+	io_set_state(io, IO_S_DEAD);
 	loop_defer_free(io->loop, io, io_free);
 }
 
@@ -163,7 +163,7 @@ static void fail(struct io *io, const char *fmt, ...)
 		return;
 	}
 	close_fd(io);
-	io_to(io, IO_S_FAILED);
+	io_set_state(io, IO_S_FAILED);
 	loop_task_queue(io->loop, &io->kick);
 }
 
@@ -348,7 +348,7 @@ static void opened(struct io *io)
 	free(io->host);
 	io->host = NULL;
 	io->want_write = false;
-	io_to(io, IO_S_OPEN);
+	io_set_state(io, IO_S_OPEN);
 	update_interest(io);
 	if (!report(io, IO_OPEN) || io->state != IO_S_OPEN)
 		return;
@@ -391,7 +391,7 @@ static void transport_up(struct io *io)
 		fail(io, "%s", err);
 		return;
 	}
-	io_to(io, IO_S_HANDSHAKE);
+	io_set_state(io, IO_S_HANDSHAKE);
 	handshake_step(io);
 }
 
@@ -503,7 +503,7 @@ static void connect_done(struct io *io)
 	else if (io->tunnel == NULL) {
 		transport_up(io);
 	} else {
-		io_to(io, IO_S_PROXY);
+		io_set_state(io, IO_S_PROXY);
 		tunnel_step(io);
 	}
 }
@@ -532,9 +532,9 @@ static void finish_step(struct io *io)
 	if (io->state != IO_S_FINISHING || io->want_write)
 		return;
 	if (io->tls != NULL)
-		tls_bye(io->tls);
+		tls_close_notify(io->tls);
 	shutdown(io->f.fd, SHUT_WR);
-	io_to(io, IO_S_LINGERING);
+	io_set_state(io, IO_S_LINGERING);
 	update_interest(io);
 	linger_step(io);
 }
@@ -555,7 +555,7 @@ void io_finish(struct io *io)
 		io_close(io);
 		return;
 	}
-	io_to(io, IO_S_FINISHING);
+	io_set_state(io, IO_S_FINISHING);
 	loop_adopt(io->loop, &io->orphan, end_finishing, io);
 	buf_free(&io->in);
 	io->want_write = false;
@@ -810,7 +810,7 @@ bool io_parse_ip(const char *text, unsigned char ip_r[16])
 	       inet_pton(AF_INET6, text, ip_r) == 1;
 }
 
-const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX])
+const char *io_format_ip(const unsigned char ip[16], char out[IO_IP_MAX])
 {
 	bool v4 = memcmp(ip, v4_prefix, 12) == 0;
 

@@ -117,7 +117,7 @@ bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r);
  * as above. */
 bool io_parse_ip(const char *text, unsigned char ip_r[16]);
 /* Returns out. */
-const char *io_show_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
+const char *io_format_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Gives the buffers' memory back while they are empty (idle connections). */
 void io_trim(struct io *io);
 
@@ -130,7 +130,7 @@ void io_trim(struct io *io);
 struct io_dialer;
 struct io_dialer_ops {
 	/* Is to be tried now; each ends with io_dialer_failed() or
-	 * io_dialer_works(), never within this call. */
+	 * io_dialer_succeeded(), never within this call. */
 	void (*attempt)(void *arg, const struct io_addr *addr);
 	/* One of the attempts has got so far that the next would be a waste. */
 	bool (*is_hopeful)(void *arg);
@@ -148,12 +148,12 @@ void io_dialer_start(
     struct io_dialer *d, const struct io_target *to, int64_t budget_ms);
 /* Ends a round without a verdict on what is under way. */
 void io_dialer_stop(struct io_dialer *d);
-bool io_dialer_is_on(const struct io_dialer *d);
+bool io_dialer_is_running(const struct io_dialer *d);
 /* Addresses wait for their turn. */
 bool io_dialer_has_more(const struct io_dialer *d);
 void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr);
 /* Ends the round. */
-void io_dialer_works(struct io_dialer *d, const struct io_addr *addr);
+void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr);
 
 /* Listening sockets. */
 struct io_listener;
@@ -166,9 +166,13 @@ typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
+/* What io_listen_unix() would find, for a path that is short enough.  Changes
+ * nothing, and whoever listens there does not notice.  0, or -1 with err and errno
+ * set: 0 if somebody listens there. */
+int io_check_unix(const char *path, char err[ERR_MAX]);
 /* Gives our own socket file to another user or group (-1: as it is).  Follows
  * no link and touches no other kind of file.  0, or -1 with errno set. */
-int io_give_socket(const char *path, uid_t uid, gid_t gid);
+int io_chown_socket(const char *path, uid_t uid, gid_t gid);
 /* Passes every accepted fd (non-blocking) to cb; takes ownership of the
  * listening fd.  Out of descriptors: pauses for a moment instead of
  * spinning. */

@@ -47,7 +47,7 @@ static bool notify_watchers(
 		/* Without names a phone would look into its own INBOX. */
 		if (reg_suspended(r) || !push_names_mailboxes(q, r))
 			continue;
-		i = reg_match_foreign(r, owner, mailbox);
+		i = reg_match_next(r, owner, mailbox, -1);
 		if (i < 0)
 			continue;
 		notify_reg(q, r, owner, mailbox, i, now);

@@ -11,16 +11,16 @@
  * the kernel may have ready for us already. */
 #define SURPLUS_MS 100
 
-enum conn_state {
-	CONN_OPENING, /* TLS handshake, or waiting for a place */
-	CONN_IDLE,
-	CONN_HEAD,    /* the head is incomplete */
-	CONN_BODY,    /* the body is incomplete */
-	CONN_WAITING, /* for http_reply() */
-	CONN_GONE,    /* the same, but nobody will read it */
-	CONN_REPLIED, /* the answer is in io_out() */
-	CONN_SENDING, /* until the peer has taken it */
-	CONN_DEAD,    /* freed by the loop's sweep */
+enum http_conn_state {
+	HTTP_CONN_OPENING, /* TLS handshake, or waiting for a place */
+	HTTP_CONN_IDLE,
+	HTTP_CONN_HEAD,	   /* the head is incomplete */
+	HTTP_CONN_BODY,	   /* the body is incomplete */
+	HTTP_CONN_WAITING, /* for http_reply() */
+	HTTP_CONN_GONE,	   /* the same, but nobody will read it */
+	HTTP_CONN_REPLIED, /* the answer is in io_out() */
+	HTTP_CONN_SENDING, /* until the peer has taken it */
+	HTTP_CONN_DEAD,	   /* freed by the loop's sweep */
 };
 
 /* What io's timeout is set for.  It is left running from request to request: on
@@ -49,7 +49,7 @@ struct http_conn {
 	size_t head_len, body_len, content_length;
 	struct http_chunked chunked;
 	unsigned char
-	    state; /* enum conn_state, changed only by http_conn_to() */
+	    state; /* enum http_conn_state, changed only by http_conn_set_state() */
 	unsigned char timer; /* enum timer_for */
 	unsigned char body;  /* enum http_body */
 	bool over_unix, over_tls;

@@ -322,7 +322,7 @@ void io_dialer_stop(struct io_dialer *d)
 	end_round(d);
 }
 
-bool io_dialer_is_on(const struct io_dialer *d)
+bool io_dialer_is_running(const struct io_dialer *d)
 {
 	return d->state != DIAL_IDLE;
 }
@@ -351,7 +351,7 @@ void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
 	try_next(d);
 }
 
-void io_dialer_works(struct io_dialer *d, const struct io_addr *addr)
+void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 {
 	struct way *w = find_way(d->ways, d->n, addr);
 	ptrdiff_t i;

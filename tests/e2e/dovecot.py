@@ -15,7 +15,6 @@ import grp
 import os
 import pathlib
 import pwd
-import random
 import re
 import shutil
 import signal
@@ -24,11 +23,12 @@ import subprocess
 import time
 import zlib
 
+from ports import free_port
+
 PASSWORD = "secret"
 MAIL_UID = 10000  # when started as root; Dovecot does no mail as root
 START_S = 30
 STOP_S = 10
-PORTS = range(20000, 32000)  # below the kernel's range for outgoing ones
 
 
 class DovecotError(Exception):
@@ -328,7 +328,7 @@ class Dovecot:
     def start(self):
         self._make_folders()
         for _ in range(20):
-            self.imap_port = self._free_port()
+            self.imap_port = free_port()
             self.write_config()
             try:
                 self._start_once()
@@ -465,16 +465,6 @@ class Dovecot:
         elif self.plugin_dir is not None:
             text += plugin(self)
         self.conf.write_text(f"{text}\n{self.extra}\n")
-
-    def _free_port(self):
-        while True:
-            port = random.choice(PORTS)
-            with socket.socket() as s:
-                try:
-                    s.bind(("127.0.0.1", port))
-                    return port
-                except OSError:
-                    pass
 
     def _start_once(self):
         start = self.log_size()

@@ -17,14 +17,13 @@ import fake_xapsd as fx
 from dovecot import (PLUGIN_SOURCE, Dovecot, DovecotError, Imap,
                      dovecot_config, version, wait_for)
 from fake_xapsd import TOPIC, FakeXapsd
+from phones import ACCOUNT, TOKEN
 
 PLUGIN = os.environ.get(
     "PLUGIN", str(pathlib.Path(__file__).parents[2] / "build" / "plugin"))
 FUZZ_N = int(os.environ.get("XAPS_FUZZ_N", "400"))
 IS_2_3 = version()[:2] == (2, 3)
 
-ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
-TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 MAIL = "From: a@example.net\nSubject: Hello\n\nHello.\n"
 TIMEOUT_S = 0.5  # of the shared server
 EVENTS = ["MessageNew", "MessageAppend", "MessageExpunge", "MessageRead",
@@ -1290,15 +1289,15 @@ def test_socket_is_the_default(own, work_dir):
 
 
 @pytest.mark.parametrize("sample", ["90-xaps-2.3.conf", "90-xaps-2.4.conf"])
-def test_readme_shows_the_sample(sample):
+def test_paper_shows_the_sample(sample):
     """But for explanations; the settings in comments are there, too."""
     def settings_of(text):
         return [line.strip() for line in text.splitlines()
                 if re.match(r" *(?!# |#$)\S", line)]
 
     wanted = "\n".join(settings_of((PLUGIN_SOURCE / sample).read_text()))
-    readme = (PLUGIN_SOURCE.parent / "README.md").read_text()
-    blocks = re.findall(r"(?:^    .*\n)+", readme, re.M)
+    paper = (PLUGIN_SOURCE.parent / "docs/dovecot.md").read_text()
+    blocks = re.findall(r"(?:^    .*\n)+", paper, re.M)
     assert wanted in ["\n".join(settings_of(b)) for b in blocks]
 
 

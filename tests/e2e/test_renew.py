@@ -14,10 +14,10 @@ import time
 import pytest
 
 import certs as pki
-from apple import Answer, free_port
+from apple import Answer
+from phones import ACCOUNT, TOKEN
+from ports import free_port
 from xapsd import ROOT
-ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
-TOKEN = "29180123" * 8
 
 
 def issue(certs, path, **validity):

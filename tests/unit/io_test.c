@@ -424,8 +424,8 @@ static void dials(const char *host)
 	UNTIL(t.attempts == 1);
 	if (strcmp(host, "localhost") != 0)
 		UNTIL(t.seen.open == 1);
-	io_dialer_works(t.d, &addr);
-	assert_false(io_dialer_is_on(t.d));
+	io_dialer_succeeded(t.d, &addr);
+	assert_false(io_dialer_is_running(t.d));
 	io_close(t.io);
 	io_dialer_free(t.d);
 	io_listener_free(li);

@@ -1,4 +1,4 @@
-/* store/box.c - the mailboxes of a registration, packed into bytes: what they
+/* store/mailbox.c - the mailboxes of a registration, packed into bytes: what they
  * are, and which of them a delivery means. */
 #include "store/int.h"
 
@@ -14,7 +14,7 @@
  * canonical name, both with a NUL. */
 #define CANONICAL '\1'
 
-const char *box_read(const char *p, struct box *b)
+const char *mailbox_unpack(const char *p, struct mailbox *b)
 {
 	b->owner = b->canonical = NULL;
 	if (*p == CANONICAL) {
@@ -53,7 +53,7 @@ static char *pack(char *p, const struct reg_spec *spec, size_t i)
 	return stpcpy(p, name) + 1;
 }
 
-char *boxes_pack(char *p, const struct reg_spec *spec)
+char *mailboxes_pack(char *p, const struct reg_spec *spec)
 {
 	size_t i;
 
@@ -62,7 +62,7 @@ char *boxes_pack(char *p, const struct reg_spec *spec)
 	return p;
 }
 
-size_t boxes_size(const struct reg_spec *spec)
+size_t mailboxes_size(const struct reg_spec *spec)
 {
 	const struct reg_canonical *c = spec->canonical;
 	size_t i, len = 0;
@@ -77,25 +77,25 @@ size_t boxes_size(const struct reg_spec *spec)
 	return len;
 }
 
-size_t boxes_len(const struct reg *r)
+size_t mailboxes_len(const struct reg *r)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	size_t i;
 
 	for (i = 0; i < r->n_mailboxes; i++)
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 	return (size_t)(p - r->mailboxes);
 }
 
-size_t boxes_owners(const struct reg *r)
+size_t mailboxes_owners(const struct reg *r)
 {
 	const char *p = r->mailboxes, *last = NULL;
-	struct box box;
+	struct mailbox box;
 	size_t i, n = 0;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (box.owner != NULL &&
 		    (last == NULL || strcasecmp(box.owner, last) != 0)) {
 			last = box.owner;
@@ -119,11 +119,11 @@ static int compare_names(const char *a, const char *b)
 
 static int compare(const void *a, const void *b)
 {
-	struct box x, y;
+	struct mailbox x, y;
 	int c;
 
-	box_read(*(const char *const *)a, &x);
-	box_read(*(const char *const *)b, &y);
+	mailbox_unpack(*(const char *const *)a, &x);
+	mailbox_unpack(*(const char *const *)b, &y);
 	c = compare_names(x.name, y.name);
 	if (c == 0)
 		c = strcasecmp(x.owner != NULL ? x.owner : "",
@@ -139,11 +139,11 @@ static size_t sort(const struct reg *r, const char **out)
 {
 	const char *p = r->mailboxes;
 	size_t i, n = r->n_mailboxes, kept = 0;
-	struct box box;
+	struct mailbox box;
 
 	for (i = 0; i < n; i++) {
 		out[i] = p;
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 	}
 	if (n > 0)
 		qsort(out, n, sizeof(*out), compare);
@@ -153,15 +153,15 @@ static size_t sort(const struct reg *r, const char **out)
 	return kept;
 }
 
-bool boxes_same(const struct reg *a, const struct reg *b)
+bool mailboxes_same(const struct reg *a, const struct reg *b)
 {
-	size_t len = boxes_len(a);
+	size_t len = mailboxes_len(a);
 
-	return a->n_mailboxes == b->n_mailboxes && len == boxes_len(b) &&
+	return a->n_mailboxes == b->n_mailboxes && len == mailboxes_len(b) &&
 	       memcmp(a->mailboxes, b->mailboxes, len) == 0;
 }
 
-bool boxes_same_set(const struct reg *a, const struct reg *b)
+bool mailboxes_same_set(const struct reg *a, const struct reg *b)
 {
 	const char **x = xmalloc(2 * REG_MAILBOXES_MAX * sizeof(*x));
 	const char **y = x + REG_MAILBOXES_MAX;
@@ -271,7 +271,7 @@ static bool decodes_to(const char *spelled, const char *name)
 	       memcmp(utf8, name, (size_t)n) == 0;
 }
 
-static bool is_of(const struct box *b, const char *owner)
+static bool is_of(const struct mailbox *b, const char *owner)
 {
 	if (b->owner == NULL || owner == NULL)
 		return b->owner == owner;
@@ -282,11 +282,11 @@ int reg_match_next(
     const struct reg *r, const char *owner, const char *name, int after)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	int i;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (i <= after || !is_of(&box, owner))
 			continue;
 		if (box.canonical != NULL ? same_name(box.canonical, name)
@@ -297,20 +297,15 @@ int reg_match_next(
 	return -1;
 }
 
-int reg_match_foreign(const struct reg *r, const char *owner, const char *name)
-{
-	return reg_match_next(r, owner, name, -1);
-}
-
 /* As it is rather than decoded. */
 int reg_match(const struct reg *r, const char *name)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	int i;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (box.owner == NULL &&
 		    same_name(
 			box.canonical != NULL ? box.canonical : box.name, name))
@@ -319,14 +314,14 @@ int reg_match(const struct reg *r, const char *name)
 	return reg_match_next(r, NULL, name, -1);
 }
 
-int reg_spelled(const struct reg *r, const char *name)
+int reg_find_mailbox(const struct reg *r, const char *name)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	int i;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (same_name(box.name, name))
 			return i;
 	}
@@ -336,18 +331,18 @@ int reg_spelled(const struct reg *r, const char *name)
 const char *reg_mailbox(const struct reg *r, size_t i)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 
 	do
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 	while (i-- > 0);
 	return box.name;
 }
 
 const char *reg_mailbox_after(const char *name)
 {
-	struct box box;
+	struct mailbox box;
 
-	box_read(name + strlen(name) + 1, &box);
+	mailbox_unpack(name + strlen(name) + 1, &box);
 	return box.name;
 }
