@@ -93,6 +93,7 @@ static const struct key {
 	    "production sandbox"),
 	ROW("apnsHost", apns_host, K_ADDR, "", ""),
 	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
+	ROW("apnsProxy", apns_proxy, K_SECRET, "", ""),
 	ROW("apnsCaFile", apns_ca_file, K_STR, "", ""),
 	ROW("pushType", push_type, K_ENUM_STR, "background", PUSH_TYPES),
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
@@ -652,6 +653,7 @@ bool conf_holds_secret(const struct conf *c)
 	for (i = 0; i < N_KEYS; i++) {
 		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
 		if (keys[i].type == K_SECRET && secret != NULL &&
+		    (secret != c->apns_proxy || strchr(secret, '@') != NULL) &&
 		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
 			return true;
 	}

@@ -52,6 +52,7 @@ struct conf {
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
+	char *apns_proxy;   /* a URL; NULL: none */
 	char *apns_ca_file; /* NULL: the built-in roots */
 	char *push_type;
 	int push_priority; /* 0: no header */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "apns.h"
 #include "cli.h"
 #include "commit.h"
 #include "conf.h"
@@ -223,7 +224,8 @@ static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    daemon_read_password(fresh, d->err) < 0 ||
-	    reach_check_text(fresh, d->err) < 0)
+	    reach_check_text(fresh, d->err) < 0 ||
+	    apns_check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
@@ -418,7 +420,8 @@ static int start(struct daemon *d)
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
 	if (reach_check_text(&d->conf, d->err) < 0 ||
-	    cred_check_text(&d->conf, d->err) < 0)
+	    cred_check_text(&d->conf, d->err) < 0 ||
+	    apns_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
 	lim = raise_fd_limit(&d->conf);
