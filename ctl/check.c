@@ -373,6 +373,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return EXIT_FAILED;
 	daemon_check_rights(conf, warn);
+	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);
