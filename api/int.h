@@ -75,6 +75,7 @@ struct api {
 	char *authorization; /* "Basic …"; NULL: not required */
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];
 	int64_t refusal_logged_ms; /* a foreign request; 0: never */
+	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
 	/* of unknown.c */
 	char *namesakes[API_NAMESAKES_MAX]; /* logged; owned */
 	size_t n_namesakes;

@@ -1,4 +1,4 @@
-/* text_test.c - hex digits, Base64. */
+/* text_test.c - hex digits, Base64, modified UTF-7. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -118,6 +118,19 @@ static void distance(void **state)
 	assert_int_equal(text_distance(x, sizeof(x), y, 0), TEXT_WORD_MAX);
 }
 
+/* Which names are valid is tested by store_test. */
+static void utf7(void **state)
+{
+	char out[8];
+
+	(void)state;
+	assert_int_equal(text_utf7_read("a&APw-", out, sizeof(out)), 3);
+	assert_memory_equal(out, "a\xc3\xbc", 3);
+	assert_int_equal(text_utf7_read("&-&2D3eAA-", out, 5), 5);
+	assert_int_equal(text_utf7_read("&-&2D3eAA-", out, 4), -1);
+	assert_int_equal(text_utf7_read("&APw", out, sizeof(out)), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +138,7 @@ int main(void)
 		cmocka_unit_test(base64_digits),
 		cmocka_unit_test(hex),
 		cmocka_unit_test(distance),
+		cmocka_unit_test(utf7),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
