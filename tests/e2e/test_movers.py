@@ -46,10 +46,10 @@ class Mover(Xapsd):
     def write_config(self):
         pass
 
-    def _ready(self):
+    def is_ready(self):
         port, self.port = self.port, 0  # not on 127.0.0.1
         try:
-            return super()._ready()
+            return super().is_ready()
         finally:
             self.port = port
 
