@@ -112,7 +112,7 @@ static const struct key {
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
 
-/* What the first generation called them on its command line. */
+/* The first generation's names on the command line. */
 static const struct {
 	char old[20];
 	char name[NAME_MAX_LEN];
@@ -183,7 +183,8 @@ static int fail_unknown(
     const struct conf_place *at, const char *name, size_t len)
 {
 	const struct key *near = NULL;
-	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
+	size_t i, d, best = len / 3 + 1; /* beyond this it is not a
+					  * misspelling */
 
 	for (i = 0; i < N_KEYS && len < 2 * NAME_MAX_LEN; i++) {
 		d = distance(name, len, keys[i].name);
