@@ -21,6 +21,7 @@ static void call_handler(struct http_conn *c, const struct http_head *h)
 		.authorization = h->authorization,
 		.host = h->host,
 		.origin = h->origin,
+		.dated = h->dated,
 		.body = body,
 		.body_len = c->body_len,
 		.over_unix = c->over_unix,
