@@ -115,8 +115,8 @@ static const struct key {
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
 
-/* What the first generation called them on its command line, and, first, in
- * the file that it had in 2020. */
+/* The first generation's names on its command line; before them those in the
+ * file that it had in 2020. */
 #define N_OLD_KEYS 2
 static const struct {
 	char old[20];
@@ -207,7 +207,8 @@ static int fail_unknown(
     const struct conf_place *at, const char *name, size_t len)
 {
 	const char *near = NULL, *known;
-	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
+	size_t i, d, best = len / 3 + 1; /* beyond this it is not a
+					  * misspelling */
 
 	for (i = 0; i < N_KEYS + N_OLD && len < 2 * NAME_MAX_LEN; i++) {
 		known = i < N_KEYS ? keys[i].name : old_names[i - N_KEYS].old;

@@ -18,7 +18,7 @@
 #include "text.h"
 #include "tls.h"
 
-/* A bundle of all of Mozilla's roots has 220 KB; ours are a few KB. */
+/* A bundle of all of Mozilla's roots has 220 KB, other files a few KB. */
 #define FILE_MAX (1024 * 1024)
 
 /* Apple refuses a JWT older than 60 minutes, and a new one within 20. */
@@ -359,7 +359,7 @@ static int check_environment(const struct cred *c, const struct conf *conf,
 	bool production =
 	    tls_cert_has_ext(c->cert, oid_production, sizeof(oid_production));
 
-	/* Neither mark: not for us to say. */
+	/* Neither mark, or both: it cannot be judged. */
 	if (sandbox == production || conf->apns_host != NULL ||
 	    sandbox == conf->apns_sandbox)
 		return 0;
@@ -473,8 +473,8 @@ static int load_certificate(
 	return check_environment(c, conf, key, err);
 }
 
-/* A key that says nothing without another one, or against another one.  What
- * the Go daemon ignores is left to cred_check_unused(). */
+/* Keys that need or exclude each other.  What the Go daemon ignores is left to
+ * cred_check_unused(). */
 static int check_choice(const struct conf *conf, char err[ERR_MAX])
 {
 	const char *pem_key = conf->certificate_file_p12 != NULL
@@ -756,8 +756,8 @@ const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 		err_set(err, "%s", clock_unset);
 		return NULL;
 	}
-	/* The clock may have been set back since; a little is NTP at work, and
-	 * Apple frowns on many. */
+	/* The clock may have been set back since then; by a little it is just
+	 * NTP, and Apple does not like frequent JWTs. */
 	if (c->bearer[0] != '\0' && now_s >= c->issued_s - JWT_SLACK_S &&
 	    now_s < c->issued_s + JWT_LIFE_S)
 		return c->bearer;
