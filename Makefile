@@ -38,7 +38,8 @@ SRCS = log.c mem.c buf.c text.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
-	http.c http/parse.c http/capacity.c \
+	http.c http/conn.c http/request.c http/reply.c http/state.c \
+	http/parse.c http/capacity.c \
 	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
 	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
