@@ -23,7 +23,7 @@ enum key_type {
 	K_STR_NONE,    /* an empty value is none, not the default */
 	K_SECRET,      /* wiped, and never part of a message */
 	K_ADDR,	       /* brackets of an IPv6 address are taken off */
-	K_FILE,	       /* for conf_beside() */
+	K_FILE,	       /* for conf_file_path() */
 	K_ENUM_STR,    /* char *, one of rule */
 	K_BOOL,	       /* one of rule, the odd ones are true */
 	K_ENUM_INDEX,  /* int, the place in rule */
@@ -95,6 +95,7 @@ static const struct key {
 	    "production sandbox"),
 	ROW("apnsHost", apns_host, K_ADDR, "", ""),
 	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
+	ROW("apnsProxy", apns_proxy, K_SECRET, "", ""),
 	ROW("apnsCaFile", apns_ca_file, K_FILE, "", ""),
 	ROW("pushType", push_type, K_ENUM_STR, "background", PUSH_TYPES),
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
@@ -747,6 +748,7 @@ bool conf_holds_secret(const struct conf *c)
 	for (i = 0; i < N_KEYS; i++) {
 		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
 		if (keys[i].type == K_SECRET && secret != NULL &&
+		    (secret != c->apns_proxy || strchr(secret, '@') != NULL) &&
 		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
 			return true;
 	}
@@ -815,7 +817,7 @@ int conf_check(const struct conf *c, char err[ERR_MAX])
 	return -1;
 }
 
-char *conf_beside(const struct conf *c, const char *name)
+char *conf_file_path(const struct conf *c, const char *name)
 {
 	const char *slash = c->path ? strrchr(c->path, '/') : NULL;
 	size_t dir = slash ? (size_t)(slash - c->path) + 1 : 0;

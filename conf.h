@@ -59,6 +59,7 @@ struct conf {
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
+	char *apns_proxy;   /* a URL; NULL: none */
 	char *apns_ca_file; /* NULL: the built-in roots */
 	char *push_type;
 	int push_priority; /* 0: no header */
@@ -126,6 +127,6 @@ void conf_each_key(
 /* The path of a file named in the configuration: below the folder of the
  * configuration file, unless it begins with '/', "./" or "../".  Caller
  * frees. */
-char *conf_beside(const struct conf *c, const char *name);
+char *conf_file_path(const struct conf *c, const char *name);
 
 #endif

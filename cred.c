@@ -124,7 +124,7 @@ static int file_read(const struct conf *conf, const char *key, const char *name,
 	struct stat st;
 	int fd, rc = -1;
 
-	*f = (struct file){ .key = key, .path = conf_beside(conf, name) };
+	*f = (struct file){ .key = key, .path = conf_file_path(conf, name) };
 	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd == -1) {
 		blame_open(conf, f, errno, err);
@@ -787,7 +787,7 @@ void cred_each_file(
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (names[i] == NULL)
 			continue;
-		path = conf_beside(conf, names[i]);
+		path = conf_file_path(conf, names[i]);
 		cb(arg, path);
 		free(path);
 	}

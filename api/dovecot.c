@@ -28,7 +28,7 @@ static const struct reg *register_device(
 		spec->time_s = REG_TIME_UNKNOWN;
 	r = store_put(a->store, spec);
 	if (r == NULL) {
-		store_full(a->store, err);
+		store_explain_full(a->store, err);
 		if (!a->store_is_full)
 			log_error("register: %s: %s", spec->user, err);
 		a->store_is_full = true;

@@ -154,7 +154,7 @@ static const char *read_account(
 		return "DeviceToken is missing, not a string, or too long";
 	boxes = json_get(j, value, "Mailboxes");
 	if (boxes != NULL && boxes->type != JSON_NULL) {
-		reason = record_set_mailboxes(rec, j, boxes);
+		reason = line_set_mailboxes(rec, j, boxes);
 		if (reason != NULL)
 			return reason;
 	}
@@ -277,7 +277,7 @@ static struct json_tok *tokens(struct json *j, struct json_err *e)
 	return toks;
 }
 
-bool store_go_is(const char *text, size_t len)
+bool store_is_go(const char *text, size_t len)
 {
 	struct json j = { text, len, NULL };
 	struct json_err e;
@@ -327,8 +327,10 @@ int store_go_load(
 		return -1;
 	}
 	s->n_bad = result.skipped;
-	if (s->read_only)
+	if (s->read_only) {
+		s->must_rewrite = true;
 		return 0;
+	}
 	if (store_rewrite(s, true, err) < 0)
 		return -1;
 	log_info("%s: took over %zu registrations of the Go daemon, skipped "
@@ -354,7 +356,7 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 {
 	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	size_t i;
 
 	buf_add_str(out, first ? "" : ",");
@@ -362,7 +364,7 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 	buf_add_fmt(out, ":{\"DeviceToken\":\"%s\",\"Mailboxes\":[",
 	    reg_token(r, token));
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		buf_add_str(out, i > 0 ? "," : "");
 		json_write_str(out, box.name);
 	}

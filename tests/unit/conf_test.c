@@ -523,21 +523,21 @@ static void beside(void **state)
 
 	(void)state;
 	good(&c, "");
-	p = conf_beside(&c, "key.p8");
+	p = conf_file_path(&c, "key.p8");
 	assert_string_equal(p, "/etc/x/key.p8");
 	free(p);
-	p = conf_beside(&c, "keys/key.p8");
+	p = conf_file_path(&c, "keys/key.p8");
 	assert_string_equal(p, "/etc/x/keys/key.p8");
 	free(p);
-	p = conf_beside(&c, "./key.p8");
+	p = conf_file_path(&c, "./key.p8");
 	assert_string_equal(p, "./key.p8");
 	free(p);
-	p = conf_beside(&c, "../key.p8");
+	p = conf_file_path(&c, "../key.p8");
 	assert_string_equal(p, "../key.p8");
 	free(p);
 	conf_free(&c);
 	conf_init(&c);
-	p = conf_beside(&c, "key.p8");
+	p = conf_file_path(&c, "key.p8");
 	assert_string_equal(p, "key.p8");
 	free(p);
 	conf_free(&c);
