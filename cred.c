@@ -91,7 +91,7 @@ static void blame_open(
 
 	if (error != EACCES) {
 		conf_blame(
-		    conf, f->key, err, "%s: %s", f->path, strerror(error));
+		    conf, f->key, err, "%s: %s", f->path, err_words(error));
 		return;
 	}
 	snprintf(number, sizeof(number), "%u", (unsigned)geteuid());

@@ -487,7 +487,7 @@ static void explain_failure(struct tls *t, int ret)
 		err_set(t->err, "%s: %s",
 		    t->open ? "the connection broke"
 			    : "the connection broke during the TLS handshake",
-		    strerror(error));
+		    err_words(error));
 	else if (!t->open && !peer_speaks_tls(t))
 		err_set(t->err, "%s speaks %s on this port, not TLS",
 		    peer_name(t),

@@ -169,8 +169,7 @@ static void warn_expiry(const struct cred *cred, size_t most, size_t *warned,
 	if (days > 0)
 		log_warn("%sthe certificate expires on %s UTC, in %lld day%s: "
 			 "renew it, or %s then",
-		    whose, utc(expires_s, date), days, days == 1 ? "" : "s",
-		    then);
+		    whose, utc(expires_s, date), days, LOG_S(days), then);
 	else if (*whose != '\0') /* the queue logs the other one's end */
 		log_error("%sthe certificate expired on %s UTC: renew it, %s",
 		    whose, utc(expires_s, date), then);

@@ -24,7 +24,7 @@ int tls_rng(void *unused, unsigned char *p, size_t n)
 			continue;
 		if (got <= 0) {
 			log_at(LOG_L_FATAL, "random: getrandom: %s",
-			    strerror(errno));
+			    err_words(errno));
 			abort();
 		}
 		p += got;
