@@ -28,9 +28,10 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c mem.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
+	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/what.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/resolve.c cred.c \
+	io.c io/listen.c io/dial.c io/resolve.c \
+	cred.c cred/file.c cred/kind.c cred/pem.c \
 	store.c store/box.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
@@ -42,7 +43,8 @@ SRCS = log.c mem.c buf.c text.c \
 	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/pass.c \
+	xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 

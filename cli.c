@@ -28,6 +28,8 @@ const char cli_help[] =
     "format\n"
     "  import FILE                      take over a Go daemon's, or another "
     "xapsd's\n"
+    "  csr FILE                         make a key and Apple's certificate "
+    "request\n"
     "  pass                             the Go daemon's password hash\n"
     "\n"
     "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"

@@ -1,16 +1,13 @@
 /* cred.c - reads the credentials that the configuration names; makes JWTs. */
-#include "cred.h"
+#include "cred/int.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "conf.h"
@@ -18,18 +15,15 @@
 #include "text.h"
 #include "tls.h"
 
-/* A bundle of all of Mozilla's roots has 220 KB; ours are a few KB. */
-#define FILE_MAX (1024 * 1024)
-
 /* Apple refuses a JWT older than 60 minutes, and a new one within 20. */
 #define JWT_LIFE_S (50 * 60)
 #define JWT_SLACK_S 60
 
-#define ID_LEN 10 /* of Apple's key ids and team ids today */
-#define ID_MAX 32 /* longer ones may come */
+#define ID_LEN 10 /* of Apple's key ids and team ids */
 #define PASSWORD_MAX 1024
+#define WARNINGS_MAX 4 /* one of each kind */
 
-#define JWT_JSON_MAX 96 /* header or claims: 37 bytes and an id at most */
+#define JWT_JSON_MAX 96 /* header or claims: 57 bytes at most */
 #define JWT_SIG_LEN 64
 
 /* "bearer " and three parts; a part's NUL makes up for the dot after it. */
@@ -43,15 +37,14 @@ struct cred {
 	int64_t not_before_s, expires_s; /* 0 without certificate */
 	struct tls_cert *cert;
 	struct tls_key *key;
-	char *ca; /* of apnsCaFile if tls borrows it */
 	struct tls_ctx *tls;
-	char key_id[ID_MAX + 1], team_id[ID_MAX + 1];
+	char *warnings[WARNINGS_MAX];
+	size_t n_warnings;
+	char *refused; /* why newer ones are not used */
+	char key_id[ID_LEN + 1], team_id[ID_LEN + 1];
 	int64_t issued_s;	 /* iat of bearer */
 	char bearer[BEARER_MAX]; /* empty: make one */
 };
-
-static const char clock_unset[] =
-    "this machine's clock was not set yet, and a JWT carries the time";
 
 static const char *const alpn[] = { "h2", NULL };
 
@@ -64,87 +57,38 @@ static const unsigned char oid_sandbox[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x63,
 static const unsigned char oid_production[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7,
 	0x63, 0x64, 0x06, 0x03, 0x02 };
 
-/* --- files --- */
+/* --- warnings --- */
 
-/* A file that a key of the configuration names, in memory. */
-struct file {
-	const char *key; /* of the configuration */
-	char *path;
-	char *text; /* text[len] is NUL */
-	size_t len;
-};
-
-static void file_free(struct file *f)
+static void __attribute__((format(printf, 2, 3)))
+add_warning(struct cred *c, const char *fmt, ...)
 {
-	if (f->text != NULL)
-		mem_wipe(f->text, f->len);
-	free(f->text);
-	free(f->path);
-}
+	char text[ERR_MAX];
+	va_list ap;
 
-static void blame_open(
-    const struct conf *conf, const struct file *f, int error, char err[ERR_MAX])
-{
-	const struct passwd *pw;
-	char number[16];
-	const char *who;
-
-	if (error != EACCES) {
-		conf_blame(
-		    conf, f->key, err, "%s: %s", f->path, strerror(error));
+	if (c->n_warnings == WARNINGS_MAX)
 		return;
-	}
-	snprintf(number, sizeof(number), "%u", (unsigned)geteuid());
-	pw = getpwuid(geteuid());
-	who = pw != NULL ? pw->pw_name : number;
-	conf_blame(conf, f->key, err,
-	    "user %s may not read %s: chown %s %s && chmod 600 %s, and its "
-	    "folder must be open to it",
-	    who, f->path, who, f->path, f->path);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	c->warnings[c->n_warnings++] = xstrdup(text);
 }
 
-static int read_all(struct file *f, int fd, size_t size)
+const char *cred_warning(const struct cred *c, size_t i)
 {
-	ssize_t got;
-
-	f->text = xmalloc(size + 1);
-	do {
-		got = read(fd, f->text + f->len, size - f->len);
-		if (got > 0)
-			f->len += (size_t)got;
-	} while (got > 0 || (got == -1 && errno == EINTR));
-	f->text[f->len] = '\0';
-	return got == -1 ? -1 : 0;
+	if (c->refused != NULL && i-- == 0)
+		return c->refused;
+	return i < c->n_warnings ? c->warnings[i] : NULL;
 }
 
-/* 0, or -1 with err set; file_free() in both cases. */
-static int file_read(const struct conf *conf, const char *key, const char *name,
-    struct file *f, char err[ERR_MAX])
+void cred_set_refused(struct cred *c, const char *why)
 {
-	struct stat st;
-	int fd, rc = -1;
+	free(c->refused);
+	c->refused = *why != '\0' ? xstrdup(why) : NULL;
+}
 
-	*f = (struct file){ .key = key, .path = conf_beside(conf, name) };
-	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd == -1) {
-		blame_open(conf, f, errno, err);
-		return -1;
-	}
-	if (fstat(fd, &st) != 0)
-		blame_open(conf, f, errno, err);
-	else if (!S_ISREG(st.st_mode))
-		conf_blame(conf, key, err, "%s is not a file", f->path);
-	else if (st.st_size > FILE_MAX)
-		conf_blame(conf, key, err,
-		    "%s is larger than 1 MiB: is it "
-		    "the right file?",
-		    f->path);
-	else if (read_all(f, fd, (size_t)st.st_size) != 0)
-		blame_open(conf, f, errno, err);
-	else
-		rc = 0;
-	close(fd);
-	return rc;
+bool cred_is_refused(const struct cred *c)
+{
+	return c->refused != NULL;
 }
 
 /* --- parts --- */
@@ -170,11 +114,51 @@ static int set_topic(struct cred *c, const struct conf *conf, const char *key,
 	return 0;
 }
 
-/* Goes into the JWT's JSON as it is. */
-static int set_id(const struct conf *conf, const char *key, const char *what,
-    const char *value, char out[ID_MAX + 1], char err[ERR_MAX])
+static bool is_mail_topic(const char *topic)
 {
-	size_t n = 0;
+	static const char *const mail[] = { "com.apple.mail.XServer.",
+		"com.apple.mobilemail.push." };
+	size_t i;
+
+	for (i = 0; i < sizeof(mail) / sizeof(mail[0]); i++)
+		if (strncmp(topic, mail[i], strlen(mail[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Apple takes any topic that a certificate or key is for, and no phone's Mail
+ * listens to others. */
+static void check_topic(struct cred *c)
+{
+	static const struct {
+		const char *begins, *whose;
+	} others[] = {
+		{ "com.apple.mgmt.", "of device management (MDM)" },
+		{ "com.apple.calendar.", "of a calendar server" },
+		{ "com.apple.contact", "of a contacts server" },
+		{ "", "of an app" },
+	};
+	size_t i = 0;
+
+	if (is_mail_topic(c->topic))
+		return;
+	while (
+	    strncmp(c->topic, others[i].begins, strlen(others[i].begins)) != 0)
+		i++;
+	add_warning(c,
+	    "the topic %s is one %s, not of Mail (com.apple.mobilemail.push.… "
+	    "or com.apple.mail.XServer.…): Apple takes such pushes, but they "
+	    "wake no phone's Mail: use the certificate or key for Mail",
+	    c->topic, others[i].whose);
+}
+
+/* Goes into the JWT's JSON as it is. */
+static int set_id(struct cred *c, const struct conf *conf, const char *key,
+    const char *what, const char *value, char out[ID_LEN + 1],
+    char err[ERR_MAX])
+{
+	size_t n = 0, len;
+	bool lower = false;
 
 	if (value == NULL) {
 		conf_blame(conf, key, err,
@@ -183,17 +167,59 @@ static int set_id(const struct conf *conf, const char *key, const char *what,
 		    what, ID_LEN);
 		return -1;
 	}
-	while (isalnum((unsigned char)value[n]))
-		n++;
-	if (value[n] != '\0' || n > ID_MAX) {
-		conf_blame(conf, key, err, "the %s is %d letters and digits",
-		    what, ID_LEN);
+	value += strspn(value, " \t");
+	len = strcspn(value, " \t");
+	for (; n < len && n < ID_LEN && isalnum((unsigned char)value[n]); n++) {
+		lower = lower || islower((unsigned char)value[n]);
+		out[n] = (char)toupper((unsigned char)value[n]);
+	}
+	out[n] = '\0';
+	if (n != ID_LEN || n != len) {
+		conf_blame(conf, key, err,
+		    "\"%.40s\" cannot be the %s: that has %d letters and "
+		    "digits, such as ABCDE12345; Apple's developer site shows "
+		    "it",
+		    value, what, ID_LEN);
 		return -1;
 	}
-	if (n != ID_LEN)
-		log_warn("%s: has %zu characters, Apple's %ss have %d", key, n,
-		    what, ID_LEN);
-	memcpy(out, value, n + 1);
+	if (lower)
+		add_warning(c,
+		    "%s: taken as %s: Apple's %ss are in capital letters", key,
+		    out, what);
+	return 0;
+}
+
+/* Apple names the file AuthKey_KEYID.p8; browsers may add to that. */
+static int check_file_name(
+    struct cred *c, const struct conf *conf, char err[ERR_MAX])
+{
+	const char *slash = strrchr(conf->key_file_p8, '/'), *name;
+	char id[ID_LEN + 1];
+	size_t n = 0;
+
+	name = strstr(slash != NULL ? slash : conf->key_file_p8, "AuthKey_");
+	if (name == NULL)
+		return 0;
+	name += strlen("AuthKey_");
+	while (n < ID_LEN && isalnum((unsigned char)name[n]))
+		n++;
+	if (n < ID_LEN || isalnum((unsigned char)name[n]))
+		return 0;
+	memcpy(id, name, ID_LEN);
+	id[ID_LEN] = '\0';
+	if (strcasecmp(id, c->key_id) == 0)
+		return 0;
+	if (strcasecmp(id, c->team_id) == 0) {
+		conf_blame(conf, "keyFileTeamId", err,
+		    "%s is the key id, by the name of the file %s: exchange "
+		    "keyFileKeyId and keyFileTeamId",
+		    c->team_id, conf->key_file_p8);
+		return -1;
+	}
+	add_warning(c,
+	    "keyFileKeyId: is %s, but by its name %s is the key %s: unless "
+	    "the file was renamed, set keyFileKeyId: %s",
+	    c->key_id, conf->key_file_p8, id, id);
 	return 0;
 }
 
@@ -204,26 +230,73 @@ static bool is_encrypted(const char *pem)
 	       strstr(pem, "Proc-Type: 4,ENCRYPTED") != NULL;
 }
 
-/* cure: what to do if the key is encrypted and there is no password. */
-static struct tls_key *parse_key(const struct conf *conf, const struct file *f,
-    const char *password, const char *cure, char err[ERR_MAX])
-{
-	struct tls_key *key = NULL;
-	char why[ERR_MAX];
+/* For key and certificate files, and where it is from, for messages. */
+struct password {
+	char *text;	  /* NULL: none */
+	char *path;	  /* NULL: certificatePassword */
+	const char *cure; /* what to do if one is needed */
+};
 
-	if (password == NULL && is_encrypted(f->text)) {
+static void password_free(struct password *pw)
+{
+	if (pw->text != NULL)
+		mem_wipe(pw->text, strlen(pw->text));
+	free(pw->text);
+	free(pw->path);
+}
+
+/* The password lacks, or is wrong. */
+static void blame_password(const struct conf *conf, const struct cred_file *f,
+    const struct password *pw, char err[ERR_MAX])
+{
+	size_t n = pw->text != NULL ? strlen(pw->text) : 0;
+
+	if (pw->text == NULL)
+		conf_blame(conf, f->key, err, "%s needs its password: %s",
+		    f->path, pw->cure);
+	else if (pw->path == NULL)
+		conf_blame(conf, f->key, err,
+		    "%s is encrypted with another password and does not open: "
+		    "certificatePassword is wrong",
+		    f->path);
+	else if (n == 0)
+		conf_blame(conf, f->key, err,
+		    "%s needs its password, and the first line of %s "
+		    "(certificatePasswordFile) is empty: write it there",
+		    f->path, pw->path);
+	else
+		conf_blame(conf, f->key, err,
+		    "%s does not open with the first line of %s "
+		    "(certificatePasswordFile): write its password there%s",
+		    f->path, pw->path,
+		    isspace((unsigned char)pw->text[0]) ||
+			    isspace((unsigned char)pw->text[n - 1])
+			? ", without the blanks around it"
+			: "");
+}
+
+static struct tls_key *parse_key(const struct conf *conf,
+    const struct cred_file *f, const struct password *pw, char err[ERR_MAX])
+{
+	struct tls_key *key;
+	char why[ERR_MAX] = "";
+
+	if (pw->text == NULL && is_encrypted(f->text)) {
 		conf_blame(conf, f->key, err, "%s holds an encrypted key: %s",
-		    f->path, cure);
+		    f->path, pw->cure);
 		return NULL;
 	}
-	key = tls_key_parse(f->text, f->len, password, why);
-	if (key == NULL)
-		conf_blame(conf, f->key, err, "%s %s", f->path, why);
+	key = tls_key_parse(f->text, f->len, pw->text, why);
+	if (key == NULL && *why == '\0')
+		blame_password(conf, f, pw, err);
+	else if (key == NULL)
+		conf_blame(conf, f->key, err, "%s %s%s%s", f->path, why,
+		    *f->key_is != '\0' ? ": it is " : "", f->key_is);
 	return key;
 }
 
 static struct tls_cert *parse_cert(
-    const struct conf *conf, const struct file *f, char err[ERR_MAX])
+    const struct conf *conf, const struct cred_file *f, char err[ERR_MAX])
 {
 	struct tls_cert *cert;
 	char why[ERR_MAX];
@@ -234,55 +307,138 @@ static struct tls_cert *parse_cert(
 	return cert;
 }
 
-/* A certificate and its key, from two files or one. */
+/* --- the topic of a certificate --- */
+
+enum uid_rank {
+	UID_NONE,
+	UID_ANY,
+	UID_DOTTED, /* a bundle identifier */
+	UID_MAIL,
+	UID_WANTED, /* what the configuration says */
+};
+
+static enum uid_rank rank_uid(const char *uid, const char *wanted)
+{
+	if (wanted != NULL && strcmp(uid, wanted) == 0)
+		return UID_WANTED;
+	if (is_mail_topic(uid))
+		return UID_MAIL;
+	return strchr(uid, '.') != NULL ? UID_DOTTED : UID_ANY;
+}
+
+/* The UID of the subject that looks most like a topic, the last of equals. */
+static enum uid_rank find_uid(
+    const struct tls_cert *cert, const char *wanted, char out[CRED_TOPIC_MAX])
+{
+	enum uid_rank best = UID_NONE, rank;
+	char uid[CRED_TOPIC_MAX];
+	size_t i;
+	int n;
+
+	for (i = 0;; i++) {
+		n = tls_cert_subject(
+		    cert, oid_uid, sizeof(oid_uid), i, uid, sizeof(uid));
+		if (n < 0)
+			return best;
+		if (n == 0 || strlen(uid) != (size_t)n)
+			continue;
+		rank = rank_uid(uid, wanted);
+		if (rank < best)
+			continue;
+		best = rank;
+		memcpy(out, uid, (size_t)n + 1);
+	}
+}
+
+/* Of several certificates with their keys, as Keychain exports them, that of
+ * Mail is meant; of these the one that is valid for longest. */
+static int64_t rank_cert(const struct tls_cert *cert)
+{
+	char uid[CRED_TOPIC_MAX];
+
+	return (find_uid(cert, NULL, uid) == UID_MAIL ? INT64_C(1) << 60 : 0) +
+	       tls_cert_not_after(cert);
+}
+
+/* --- a certificate and its key, from two files or one --- */
+
 struct pair {
 	const char *cert_key, *cert_name; /* key of the configuration, file */
 	const char *key_key, *key_name;	  /* NULL: in the same file */
-	const char *password;
-	const char *cure;
+	const struct password *pw;
 };
 
 static int check_pair(struct cred *c, const struct conf *conf,
-    const struct pair *pair, const struct file *cert, char err[ERR_MAX])
+    const struct pair *pair, const struct cred_file *cert, const char *key_path,
+    char err[ERR_MAX])
 {
-	if (tls_cert_matches(c->cert, c->key))
+	bool other = key_path != NULL && strcmp(key_path, cert->path) != 0;
+
+	if (tls_cert_matches(c->cert, c->key, rank_cert))
 		return 0;
 	conf_blame(conf,
 	    pair->key_name != NULL ? pair->key_key : pair->cert_key, err,
 	    "the key does not belong to the certificate in %s: take the key "
-	    "that the certificate was requested with",
-	    cert->path);
+	    "that the certificate was requested with%s%s%s",
+	    cert->path, other ? ", not " : "", other ? key_path : "",
+	    tls_cert_unread(c->cert) > 0
+		? " (one of the certificates cannot be read)"
+		: "");
+	return -1;
+}
+
+static int check_cert_file(const struct conf *conf, const struct pair *pair,
+    struct cred_file *cert, struct cred_file *key, char err[ERR_MAX])
+{
+	char other[ERR_MAX];
+
+	if (cred_file_check(conf, cert, err) == 0)
+		return 0;
+	if (key->path != NULL && (cert->holds & HOLDS_KEY) != 0 &&
+	    cred_file_check(conf, key, other) != 0 &&
+	    (key->holds & HOLDS_CERT) != 0)
+		conf_blame(conf, pair->cert_key, err,
+		    "%s is the key and %s the certificate: exchange %s and %s",
+		    cert->path, key->path, pair->cert_key, pair->key_key);
+	return -1;
+}
+
+static int check_key_file(const struct conf *conf, const struct pair *pair,
+    const struct cred_file *cert, struct cred_file *key, char err[ERR_MAX])
+{
+	if (key->path != NULL)
+		return cred_file_check(conf, key, err);
+	if ((cert->holds & HOLDS_KEY) != 0)
+		return 0;
+	conf_blame(conf, pair->cert_key, err,
+	    "%s holds no private key: name the key's file in %s", cert->path,
+	    pair->key_key);
 	return -1;
 }
 
 static int load_pair(struct cred *c, const struct conf *conf,
     const struct pair *pair, char err[ERR_MAX])
 {
-	struct file cert = { .text = NULL }, key = { .text = NULL };
+	struct cred_file cert = { .text = NULL }, key = { .text = NULL };
 	bool one = pair->key_name == NULL;
 	int rc = -1;
 
-	if (file_read(conf, pair->cert_key, pair->cert_name, &cert, err) != 0)
+	if (cred_file_read(conf, pair->cert_key, pair->cert_name, &cert, err) !=
+		0 ||
+	    (!one && cred_file_read(conf, pair->key_key, pair->key_name, &key,
+			 err) != 0) ||
+	    check_cert_file(conf, pair, &cert, &key, err) != 0)
 		goto out;
 	c->cert = parse_cert(conf, &cert, err);
-	if (c->cert == NULL)
+	if (c->cert == NULL ||
+	    check_key_file(conf, pair, &cert, &key, err) != 0)
 		goto out;
-	if (!one &&
-	    file_read(conf, pair->key_key, pair->key_name, &key, err) != 0)
-		goto out;
-	if (one && strstr(cert.text, "PRIVATE KEY-----") == NULL) {
-		conf_blame(conf, pair->cert_key, err,
-		    "%s holds no private key: name the key's file in %s",
-		    cert.path, pair->key_key);
-		goto out;
-	}
-	c->key = parse_key(
-	    conf, one ? &cert : &key, pair->password, pair->cure, err);
+	c->key = parse_key(conf, one ? &cert : &key, pair->pw, err);
 	if (c->key != NULL)
-		rc = check_pair(c, conf, pair, &cert, err);
+		rc = check_pair(c, conf, pair, &cert, key.path, err);
 out:
-	file_free(&cert);
-	file_free(&key);
+	cred_file_free(&cert);
+	cred_file_free(&key);
 	return rc;
 }
 
@@ -292,10 +448,11 @@ out:
 static int set_token_names(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	if (set_id(conf, "keyFileKeyId", "key id", conf->key_file_key_id,
+	if (set_id(c, conf, "keyFileKeyId", "key id", conf->key_file_key_id,
 		c->key_id, err) != 0 ||
-	    set_id(conf, "keyFileTeamId", "team id", conf->key_file_team_id,
-		c->team_id, err) != 0)
+	    set_id(c, conf, "keyFileTeamId", "team id", conf->key_file_team_id,
+		c->team_id, err) != 0 ||
+	    check_file_name(c, conf, err) != 0)
 		return -1;
 	if (conf->key_file_topic == NULL) {
 		conf_blame(conf, "keyFileTopic", err,
@@ -306,40 +463,63 @@ static int set_token_names(
 	return set_topic(c, conf, "keyFileTopic", conf->key_file_topic, err);
 }
 
+static const char p8_cure[] = "take the file as it was downloaded from Apple "
+			      "(AuthKey_….p8)";
+
+static int parse_p8(struct cred *c, const struct conf *conf,
+    struct cred_file *f, char err[ERR_MAX])
+{
+	const struct password none = { .cure = p8_cure };
+
+	if (cred_file_check(conf, f, err) != 0)
+		return -1;
+	if ((f->holds & HOLDS_CERT) != 0) {
+		conf_blame(conf, f->key, err, "%s is %s, and no token key",
+		    f->path, cred_kind_words(f->holds, false));
+		return -1;
+	}
+	/* mbedTLS may not know the kind at all. */
+	if (*f->key_is == '\0' || is_encrypted(f->text) ||
+	    strcmp(f->key_is, TLS_KEY_P256) == 0)
+		c->key = parse_key(conf, f, &none, err);
+	if (c->key != NULL && tls_key_is_p256(c->key))
+		return 0;
+	if (c->key != NULL || *err == '\0')
+		conf_blame(conf, f->key, err,
+		    "%s holds %s, and Apple's token keys are EC keys on P-256: "
+		    "%s",
+		    f->path, f->key_is, p8_cure);
+	return -1;
+}
+
 static int load_token_key(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	struct file f;
+	struct cred_file f;
+	int rc;
 
 	c->kind = CRED_TOKEN_KEY;
 	if (set_token_names(c, conf, err) != 0)
 		return -1;
-	if (file_read(conf, "keyFileP8", conf->key_file_p8, &f, err) == 0)
-		c->key = parse_key(conf, &f, NULL,
-		    "Apple's are not, take the file as it was downloaded", err);
-	if (c->key != NULL && !tls_key_is_p256(c->key)) {
-		conf_blame(conf, "keyFileP8", err,
-		    "%s holds another kind of key than Apple's (EC P-256): "
-		    "take the .p8 file as it was downloaded",
-		    f.path);
-		tls_key_free(c->key);
-		c->key = NULL;
-	}
-	file_free(&f);
-	return c->key != NULL ? 0 : -1;
+	check_topic(c);
+	*err = '\0';
+	rc = cred_file_read(conf, "keyFileP8", conf->key_file_p8, &f, err);
+	if (rc == 0)
+		rc = parse_p8(c, conf, &f, err);
+	cred_file_free(&f);
+	return rc;
 }
 
 static int cert_topic(struct cred *c, const struct conf *conf,
     const char *cert_key, char err[ERR_MAX])
 {
 	char uid[CRED_TOPIC_MAX];
-	int n = tls_cert_subject(
-	    c->cert, oid_uid, sizeof(oid_uid), uid, sizeof(uid));
+	enum uid_rank rank = find_uid(c->cert, conf->topic, uid);
 
-	if (n > 0 && strlen(uid) == (size_t)n) {
-		if (conf->topic != NULL && strcmp(conf->topic, uid) != 0)
-			log_warn("topic: %s is ignored, the certificate says "
-				 "%s",
+	if (rank >= UID_DOTTED || (rank == UID_ANY && conf->topic == NULL)) {
+		if (conf->topic != NULL && rank != UID_WANTED)
+			add_warning(c,
+			    "topic: %s is ignored, the certificate says %s",
 			    conf->topic, uid);
 		return set_topic(c, conf, cert_key, uid, err);
 	}
@@ -351,6 +531,57 @@ static int cert_topic(struct cred *c, const struct conf *conf,
 	return -1;
 }
 
+/* Those that developers have, too: for apps, not for servers. */
+static int check_purpose(const struct cred *c, const struct conf *conf,
+    const char *cert_key, char err[ERR_MAX])
+{
+	static const char *const signing[] = { "Apple Development:",
+		"Apple Distribution:", "iPhone Developer:",
+		"iPhone Distribution:", "Mac Developer:", "Developer ID ",
+		"3rd Party Mac Developer ", "Mac App Distribution:",
+		"Apple Worldwide Developer Relations" };
+	char name[TLS_NAME_MAX];
+	bool other = !tls_cert_is_client(c->cert);
+	size_t i;
+
+	tls_cert_name(c->cert, name);
+	for (i = 0; i < sizeof(signing) / sizeof(signing[0]); i++)
+		if (strncmp(name, signing[i], strlen(signing[i])) == 0)
+			other = true;
+	if (!other)
+		return 0;
+	conf_blame(conf, cert_key, err,
+	    "the certificate \"%s\" is no push certificate (it is for "
+	    "signing apps, or for another purpose): make one of the kind Apple "
+	    "Push Notification service at Apple's developer site",
+	    name);
+	return -1;
+}
+
+/* False: it is not for us to say. */
+static bool knows_environment(const struct conf *conf, bool *sandbox_r)
+{
+	static const struct {
+		const char *host;
+		bool sandbox;
+	} hosts[] = {
+		{ "api.push.apple.com", false },
+		{ "api.sandbox.push.apple.com", true },
+		{ "api.development.push.apple.com", true },
+	};
+	size_t i;
+
+	*sandbox_r = conf->apns_sandbox;
+	if (conf->apns_host == NULL)
+		return true;
+	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		if (strcasecmp(conf->apns_host, hosts[i].host) == 0) {
+			*sandbox_r = hosts[i].sandbox;
+			return true;
+		}
+	return false;
+}
+
 static int check_environment(const struct cred *c, const struct conf *conf,
     const char *cert_key, char err[ERR_MAX])
 {
@@ -358,86 +589,107 @@ static int check_environment(const struct cred *c, const struct conf *conf,
 	    tls_cert_has_ext(c->cert, oid_sandbox, sizeof(oid_sandbox));
 	bool production =
 	    tls_cert_has_ext(c->cert, oid_production, sizeof(oid_production));
+	const char *where =
+	    conf->apns_host != NULL ? "apnsHost" : "apnsEnvironment";
+	bool want_sandbox;
 
-	/* Neither mark: not for us to say. */
-	if (sandbox == production || conf->apns_host != NULL ||
-	    sandbox == conf->apns_sandbox)
+	/* Neither mark, or both. */
+	if (sandbox == production || !knows_environment(conf, &want_sandbox) ||
+	    sandbox == want_sandbox)
 		return 0;
 	conf_blame(conf, cert_key, err,
-	    "the certificate is for Apple's %s environment only: %s",
+	    "the certificate is for Apple's %s environment only: %s%s%s",
 	    sandbox ? "sandbox" : "production",
 	    sandbox ? "phones need a production certificate (or, to try, set "
-		      "apnsEnvironment: sandbox)"
-		    : "remove apnsEnvironment: sandbox");
+		      "apnsEnvironment: sandbox"
+		    : "remove ",
+	    sandbox && conf->apns_host != NULL ? " and remove " : "",
+	    !sandbox		      ? where
+	    : conf->apns_host != NULL ? "apnsHost)"
+				      : ")");
 	return -1;
 }
 
 char *cred_read_password(const struct conf *conf, const char *key,
     const char *name, char err[ERR_MAX])
 {
+	static const char bom[] = "\xef\xbb\xbf";
 	char *password = NULL;
-	struct file f;
+	struct cred_file f;
+	const char *line;
 	size_t n;
 
-	if (file_read(conf, key, name, &f, err) == 0) {
-		n = strcspn(f.text, "\r\n");
+	if (cred_file_read(conf, key, name, &f, err) == 0) {
+		line = f.text;
+		if (strncmp(line, bom, strlen(bom)) == 0)
+			line += strlen(bom);
+		n = strcspn(line, "\r\n");
 		if (n <= PASSWORD_MAX)
-			password = xstrndup(f.text, n);
+			password = xstrndup(line, n);
 		else
 			conf_blame(conf, key, err,
 			    "%s has a first line of over %d characters: is it "
 			    "the right file?",
 			    f.path, PASSWORD_MAX);
 	}
-	file_free(&f);
+	cred_file_free(&f);
 	return password;
 }
 
 /* certificatePassword, or what is in certificatePasswordFile. */
 static int get_password(
-    const struct conf *conf, char **password_r, char err[ERR_MAX])
+    const struct conf *conf, struct password *pw, char err[ERR_MAX])
 {
-	const char *key = "certificatePasswordFile";
+	const char *name = conf->certificate_password_file;
 
-	*password_r = NULL;
-	if (conf->certificate_password_file == NULL) {
+	*pw = (struct password){
+		.cure = "set certificatePassword or certificatePasswordFile",
+	};
+	if (name == NULL) {
 		if (conf->certificate_password != NULL)
-			*password_r = xstrdup(conf->certificate_password);
+			pw->text = xstrdup(conf->certificate_password);
 		return 0;
 	}
-	*password_r =
-	    cred_read_password(conf, key, conf->certificate_password_file, err);
-	return *password_r != NULL ? 0 : -1;
+	pw->text =
+	    cred_read_password(conf, "certificatePasswordFile", name, err);
+	if (pw->text == NULL)
+		return -1;
+	pw->path = conf_beside(conf, name);
+	return 0;
 }
 
 static int load_p12(struct cred *c, const struct conf *conf,
-    const char *password, char err[ERR_MAX])
+    const struct password *pw, char err[ERR_MAX])
 {
 	const char *key = "certificateFileP12";
-	char why[ERR_MAX];
-	struct file f;
+	char why[ERR_MAX] = "";
+	struct cred_file f;
 	int rc = -1;
 
-	if (file_read(conf, key, conf->certificate_file_p12, &f, err) == 0) {
-		rc = tls_p12_parse((unsigned char *)f.text, f.len, password,
-		    &c->cert, &c->key, why);
-		if (rc != 0)
-			conf_blame(conf, key, err, "%s %s", f.path, why);
-	}
-	file_free(&f);
+	if (cred_file_read(conf, key, conf->certificate_file_p12, &f, err) !=
+		0 ||
+	    cred_file_check(conf, &f, err) != 0)
+		goto out;
+	rc = tls_p12_parse((unsigned char *)f.text, f.len, pw->text, rank_cert,
+	    &c->cert, &c->key, why);
+	if (rc != 0 && *why == '\0')
+		blame_password(conf, &f, pw, err);
+	else if (rc != 0)
+		conf_blame(conf, key, err, "%s %s", f.path, why);
+out:
+	cred_file_free(&f);
 	return rc;
 }
 
 static int load_pem(struct cred *c, const struct conf *conf,
-    const char *password, char err[ERR_MAX])
+    const struct password *pw, char err[ERR_MAX])
 {
 	const struct pair pair = {
 		.cert_key = "certificateFilePem",
 		.cert_name = conf->certificate_file_pem,
 		.key_key = "certificateFilePemKey",
 		.key_name = conf->certificate_file_pem_key,
-		.password = password,
-		.cure = "set certificatePassword or certificatePasswordFile",
+		.pw = pw,
 	};
 
 	return load_pair(c, conf, &pair, err);
@@ -454,22 +706,21 @@ static int load_certificate(
 {
 	bool pem = conf->certificate_file_pem != NULL;
 	const char *key = pem ? "certificateFilePem" : "certificateFileP12";
-	char *password;
+	struct password pw;
 	int rc;
 
 	c->kind = CRED_CERTIFICATE;
-	if (get_password(conf, &password, err) != 0)
+	if (get_password(conf, &pw, err) != 0)
 		return -1;
-	rc = pem ? load_pem(c, conf, password, err)
-		 : load_p12(c, conf, password, err);
-	if (password != NULL)
-		mem_wipe(password, strlen(password));
-	free(password);
+	rc = pem ? load_pem(c, conf, &pw, err) : load_p12(c, conf, &pw, err);
+	password_free(&pw);
 	if (rc != 0)
 		return -1;
 	take_dates(c);
-	if (cert_topic(c, conf, key, err) != 0)
+	if (check_purpose(c, conf, key, err) != 0 ||
+	    cert_topic(c, conf, key, err) != 0)
 		return -1;
+	check_topic(c);
 	return check_environment(c, conf, key, err);
 }
 
@@ -520,13 +771,17 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 
 int cred_check_text(const struct conf *conf, char err[ERR_MAX])
 {
-	struct cred c;
+	struct cred *c;
+	int rc;
 
 	if (check_choice(conf, err) != 0)
 		return -1;
-	if (conf->key_file_p8 != NULL)
-		return set_token_names(&c, conf, err);
-	return 0;
+	if (conf->key_file_p8 == NULL)
+		return 0;
+	c = cred_none();
+	rc = set_token_names(c, conf, err);
+	cred_free(c);
+	return rc;
 }
 
 struct cred *cred_none(void)
@@ -539,13 +794,14 @@ static int make_client(
 {
 	const void *ca = tls_roots_der;
 	size_t ca_len = tls_roots_der_len;
-	struct file f = { .text = NULL };
+	struct cred_file f = { .text = NULL };
 	char why[ERR_MAX];
 	int rc = -1;
 
 	if (conf->apns_ca_file != NULL) {
-		if (file_read(
-			conf, "apnsCaFile", conf->apns_ca_file, &f, err) != 0)
+		if (cred_file_read(
+			conf, "apnsCaFile", conf->apns_ca_file, &f, err) != 0 ||
+		    cred_file_check(conf, &f, err) != 0)
 			goto out;
 		ca = f.text;
 		ca_len = f.len;
@@ -559,12 +815,8 @@ static int make_client(
 		err_set(err, "built-in roots: %s", why);
 	else
 		rc = 0;
-	if (f.text != NULL && f.text[0] == 0x30) {
-		c->ca = f.text; /* DER is borrowed */
-		f.text = NULL;
-	}
 out:
-	file_free(&f);
+	cred_file_free(&f);
 	return rc;
 }
 
@@ -589,12 +841,15 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
 {
 	struct cred *c = xcalloc(1, sizeof(*c));
+	const struct password none = {
+		.cure = "take one without password (openssl pkey -in … -out …)",
+	};
 	const struct pair pair = {
 		.cert_key = "tlsCertfile",
 		.cert_name = conf->tls_certfile,
 		.key_key = "tlsKeyfile",
 		.key_name = conf->tls_keyfile,
-		.cure = "take one without password (openssl pkey -in … -out …)",
+		.pw = &none,
 	};
 	char why[ERR_MAX];
 
@@ -622,7 +877,9 @@ void cred_free(struct cred *c)
 	tls_ctx_free(c->tls);
 	tls_cert_free(c->cert);
 	tls_key_free(c->key);
-	free(c->ca);
+	while (c->n_warnings > 0)
+		free(c->warnings[--c->n_warnings]);
+	free(c->refused);
 	mem_wipe(c->bearer, sizeof(c->bearer));
 	free(c);
 }
@@ -647,30 +904,42 @@ struct tls_ctx *cred_tls(const struct cred *c)
 	return c->tls;
 }
 
+static const char *utc(int64_t time_s, char out[LOG_DATE_MAX])
+{
+	return log_date(time_s, LOG_DATE_MINUTE, false, out);
+}
+
+const char *cred_clock_warning(int64_t now_s, char out[ERR_MAX])
+{
+	char now[LOG_DATE_MAX];
+
+	if (now_s >= CLOCK_MIN_S)
+		return NULL;
+	err_set(out,
+	    "this machine's clock was not set yet (it says %s UTC): set it, "
+	    "as by NTP; a JWT carries the time, and until then the dates of "
+	    "certificates are not checked",
+	    utc(now_s, now));
+	return out;
+}
+
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	bool early = now_s < c->not_before_s;
-	char date[LOG_DATE_MAX];
+	char date[LOG_DATE_MAX], now[LOG_DATE_MAX];
 
-	if (c->kind == CRED_TOKEN_KEY && now_s < CLOCK_MIN_S) {
-		err_set(err, "%s", clock_unset);
+	if (c->kind == CRED_TOKEN_KEY && cred_clock_warning(now_s, err) != NULL)
 		return -1;
-	}
 	if (c->expires_s == 0 || now_s < CLOCK_MIN_S ||
 	    (!early && now_s <= c->expires_s))
 		return 0;
-	log_date(early ? c->not_before_s : c->expires_s, LOG_DATE_MINUTE, false,
-	    date);
-	if (early)
-		err_set(err,
-		    "the certificate is not valid before %s UTC: is this "
-		    "machine's clock right?",
-		    date);
-	else
-		err_set(err,
-		    "the certificate expired on %s UTC: renew it (if this "
-		    "machine's clock is right)",
-		    date);
+	err_set(err,
+	    "the certificate %s %s UTC, and this machine's clock says %s UTC: "
+	    "%s",
+	    early ? "is not valid before" : "expired on",
+	    utc(early ? c->not_before_s : c->expires_s, date), utc(now_s, now),
+	    early ? "is the clock right?"
+		  : "renew it, or set the clock if that is wrong");
 	return -1;
 }
 
@@ -708,10 +977,8 @@ const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	if (c->kind != CRED_TOKEN_KEY)
 		return NULL;
-	if (now_s < CLOCK_MIN_S) {
-		err_set(err, "%s", clock_unset);
+	if (cred_clock_warning(now_s, err) != NULL)
 		return NULL;
-	}
 	/* The clock may have been set back since; a little is NTP at work, and
 	 * Apple frowns on many. */
 	if (c->bearer[0] != '\0' && now_s >= c->issued_s - JWT_SLACK_S &&

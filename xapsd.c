@@ -35,6 +35,7 @@ static const struct command {
 	{ "forget", "USER [ACCOUNT [TOKEN]]", 1, 3, false, ctl_forget },
 	{ "export", "", 0, 0, false, ctl_export },
 	{ "import", "FILE", 1, 1, false, ctl_import },
+	{ "csr", "FILE", 1, 1, false, ctl_csr },
 	{ "pass", "", 0, 0, false, NULL },
 };
 
@@ -95,6 +96,8 @@ static int run_command(const struct command *c, const struct cli *cli)
 
 	if (c->run == NULL)
 		return ctl_pass();
+	if (c->run == ctl_csr)
+		return ctl_csr(NULL, cli);
 	log_set_level(cli->verbose > 1	  ? LOG_L_TRACE
 		      : cli->verbose == 1 ? LOG_L_DEBUG
 					  : LOG_L_WARN);
