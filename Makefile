@@ -2,6 +2,10 @@
 # V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
 
 VERSION = 0.2.0
+# Where the project lives: a placeholder until it has a home.  This is the place
+# to change it: `make set-url URL=https://...` writes another here and into all
+# files that show it.
+PROJECT_URL = https://xapsd.invalid/xapsd
 
 CC ?= cc
 AR ?= ar
@@ -28,21 +32,25 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c mem.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/what.c tls/csr.c tls/roots.c \
+	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
+	tls/what.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/resolve.c \
+	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
 	cred.c cred/file.c cred/kind.c cred/pem.c \
-	store.c store/box.c store/reg.c store/line.c store/table.c \
+	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
-	http.c http/parse.c http/capacity.c \
-	apns.c apns/headers.c apns/reason.c apns/backoff.c \
+	http.c http/conn.c http/request.c http/reply.c http/state.c \
+	http/parse.c http/capacity.c \
+	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
+	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
 	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
+	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/pass.c \
 	xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
@@ -101,6 +109,7 @@ MANDIR ?= $(PREFIX)/share/man
 UNITS = xapsd.service xapsd.socket
 # As installed it is reached by its Unix socket alone, by group xapsd-mail.
 CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
+PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
 .PHONY: install install-daemon install-plugin uninstall
@@ -112,7 +121,7 @@ install: install-daemon
 install-daemon: $(PROG)
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
-		$(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
+		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
 	for u in $(UNITS); do \
@@ -124,7 +133,8 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf
 	install -m 644 systemd/xapsd.tmpfiles \
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
-	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	install -m 644 $(PAPERS) $(DESTDIR)$(DOCDIR)
+	install -m 644 docs/*.md $(DESTDIR)$(DOCDIR)/docs
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
 		sed -e 's/^#port: .*/port: 0/' \
@@ -142,9 +152,10 @@ uninstall:
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
 		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf \
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
-	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md) \
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(PAPERS) $(wildcard docs/*.md)) \
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(notdir $(EXAMPLES)))
-	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+	-rmdir $(addprefix $(DESTDIR)$(DOCDIR),/docs /examples) \
+		$(DESTDIR)$(DOCDIR)
 	$(MAKE) -C plugin DESTDIR=$(DESTDIR) uninstall
 
 # Debian packages of daemon and plugin, into build/deb.
@@ -271,7 +282,15 @@ budget:
 
 include static/targets.mk
 
-.PHONY: clean help
+# The files that show the project's address.
+URL_FILES = Makefile README.md SECURITY.md debian/control
+
+.PHONY: set-url clean help
+set-url:
+	@case '$(URL)' in https://?*) ;; *) \
+		echo 'make set-url URL=https://...' >&2; exit 64 ;; esac
+	sed -i 's|$(PROJECT_URL)|$(URL)|g' $(URL_FILES)
+
 clean:
 	rm -rf build dist xapsd
 
@@ -298,6 +317,7 @@ help:
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make lint         style, layers, shell and man page'
+	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "apns.h"
 #include "cli.h"
 #include "commit.h"
 #include "conf.h"
@@ -49,14 +50,14 @@ struct daemon {
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
 	int64_t shutdown_ms; /* when SIGTERM came; 0 not yet */
-	struct listeners listeners;
+	struct listen_sockets listeners;
 	struct user user;
 	char err[ERR_MAX];
 };
 
 /* --- files that the configuration names --- */
 
-static int read_http_password(struct conf *c, char err[ERR_MAX])
+int daemon_read_password(struct conf *c, char err[ERR_MAX])
 {
 	static const char key[] = "httpPasswordFile";
 
@@ -222,10 +223,16 @@ static enum log_level wanted_level(const struct daemon *d)
 static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
-	    read_http_password(fresh, d->err) < 0 ||
-	    reach_check_text(fresh, d->err) < 0)
+	    daemon_read_password(fresh, d->err) < 0 ||
+	    reach_check_text(fresh, d->err) < 0 ||
+	    apns_check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
+}
+
+static void warn(const char *what)
+{
+	log_warn("%s", what);
 }
 
 static void on_hup(void *arg, int signo)
@@ -250,6 +257,7 @@ static void on_hup(void *arg, int signo)
 				 "only: %s",
 			    restart);
 		log_set_level(wanted_level(d));
+		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
 		lim = raise_fd_limit(&d->conf);
 		use_fd_limits(d, &lim);
@@ -279,9 +287,7 @@ static void log_start(const struct daemon *d)
 
 	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
 	    tls_version(), store_count(d->store));
-	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
-		log_warn("appleId: Apple closed this log-in in October 2024: "
-			 "use keyFileP8 or certificateFilePem instead");
+	daemon_check_moved(c, warn);
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
 }
@@ -369,7 +375,7 @@ static int open_and_drop(struct daemon *d)
 {
 	if (user_find(&d->user, &d->conf, d->err) < 0)
 		return EXIT_CONFIG;
-	if (read_http_password(&d->conf, d->err) < 0 ||
+	if (daemon_read_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
@@ -418,7 +424,8 @@ static int start(struct daemon *d)
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
 	if (reach_check_text(&d->conf, d->err) < 0 ||
-	    cred_check_text(&d->conf, d->err) < 0)
+	    cred_check_text(&d->conf, d->err) < 0 ||
+	    apns_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
 	lim = raise_fd_limit(&d->conf);

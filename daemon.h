@@ -2,6 +2,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "log.h"
@@ -16,19 +17,28 @@ int daemon_run(struct conf *conf, const struct cli *cli);
 /* What the start finds out without a network and without opening anything, for
  * a daemon that may be running.  To be called as the daemon's user. */
 
-/* The listeners: addresses, ports, group and folder of the socket.  0 with what
- * would be listened on in line; -1 with what is wrong.  warn gets what a start
- * would wait for. */
-int daemon_check_listeners(const struct conf *c,
+/* The listeners: addresses, ports, group and folder of the socket.  runs: this
+ * daemon has them already.  0 with what would be listened on in line; -1 with what
+ * is wrong.  warn gets what a start would wait for. */
+int daemon_check_listeners(const struct conf *c, bool runs,
     void (*warn)(const char *sentence), char line[ERR_MAX]);
+/* Reads httpPasswordFile into httpPassword, if there is such a file.  -1 with err
+ * set. */
+int daemon_read_password(struct conf *c, char err[ERR_MAX]);
 /* Calls warn for each secret file (and the database) that others than its owner
  * may read, with a sentence that says who and what to do. */
 void daemon_check_rights(
     const struct conf *c, void (*warn)(const char *sentence));
+/* Calls warn for each thing that another daemon's configuration meant and that
+ * it does not mean here. */
+void daemon_check_moved(
+    const struct conf *c, void (*warn)(const char *sentence));
 
 /* Makes root the daemon's user and nothing else, groups included, for good.
- * Its name; NULL: we are not root, or there is no such user. */
-const char *daemon_become_user(const struct conf *c);
+ * *name_r: its name; NULL: we are not root, or there is no user for it.  -1 with
+ * err set: the start could not become that user, either. */
+int daemon_become_user(
+    const struct conf *c, const char **name_r, char err[ERR_MAX]);
 /* The same for who owns the folder that path is in, so that no file of root's
  * is left there; root's folder: stays root.  -1 with errno set. */
 int daemon_become_owner(const char *path);

@@ -138,7 +138,7 @@ static int recv_headers(struct h2 *h, struct frame *f)
 }
 
 /* Empties the buffer, and frees its memory if that is large. */
-static void buf_recycle(struct buf *b)
+static void recycle_buf(struct buf *b)
 {
 	if (b->cap > BUF_KEEP_MAX)
 		buf_free(b);
@@ -160,7 +160,7 @@ static int recv_continuation(struct h2 *h, struct frame *f)
 	h->block_id = 0;
 	rc = h2_answer_headers(h, f->id, h->block_flags,
 	    h->block.mem ? buf_head(&h->block) : f->p, h->block.len);
-	buf_recycle(&h->block);
+	recycle_buf(&h->block);
 	return rc;
 }
 
@@ -414,7 +414,7 @@ static ptrdiff_t collect_frame(
 	if (b->len == size) {
 		if (recv_frame(h, buf_head(b), size) < 0)
 			return -1;
-		buf_recycle(b);
+		recycle_buf(b);
 	}
 	return (ptrdiff_t)n;
 }
@@ -570,7 +570,7 @@ bool h2_ping_outstanding(const struct h2 *h)
 	return h->ping_outstanding;
 }
 
-void h2_goodbye(struct h2 *h)
+void h2_send_goaway(struct h2 *h)
 {
 	if (h->dead)
 		return;

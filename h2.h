@@ -1,7 +1,7 @@
 /* h2.h - HTTP/2 client engine (RFC 9113): bytes in, bytes out.
  *
  * It has no fd and reads no clock: its owner moves the bytes and passes the
- * time in.  Callbacks may call h2_request(), h2_ping(), h2_goodbye() and,
+ * time in.  Callbacks may call h2_request(), h2_ping(), h2_send_goaway() and,
  * except from header(), h2_cancel(); never h2_recv(), h2_close() or h2_free().
  *
  * Memory: about 2 KiB for a connection, 6 KiB for the header table of each
@@ -98,7 +98,7 @@ bool h2_ping_outstanding(const struct h2 *h);
 
 /* Queues GOAWAY NO_ERROR: no request may be opened any more, the open ones can
  * still be answered. */
-void h2_goodbye(struct h2 *h);
+void h2_send_goaway(struct h2 *h);
 
 /* The transport is closed: every open request ends as H2_LOST. */
 void h2_close(struct h2 *h);

@@ -56,6 +56,8 @@ int log_level_by_name(const char *name)
 			return i;
 	if (strcasecmp(name, "panic") == 0)
 		return LOG_L_FATAL;
+	if (strcasecmp(name, "warning") == 0)
+		return LOG_L_WARN;
 	return -1;
 }
 
@@ -67,7 +69,7 @@ static void make_printable(char *s)
 			*s = '?';
 }
 
-static void say_stamped(enum log_level level, const char *line)
+static void write_stamped(enum log_level level, const char *line)
 {
 	char stamp[LOG_DATE_MAX];
 
@@ -88,7 +90,7 @@ static void break_down(int64_t time_s, bool local, struct tm *tm_r)
  * brings 4.6 KB along, and the user's language in the month's name.  The time
  * stamp is not optional: receivers (OpenWrt's logd) take the first 16 bytes for
  * it when the 16th is a space.  Without a syslog it says so on stderr. */
-static void say_to_syslog(enum log_level level, const char *line)
+static void write_syslog(enum log_level level, const char *line)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	const struct sockaddr_un to = { AF_UNIX, "/dev/log" };
@@ -103,7 +105,7 @@ static void say_to_syslog(enum log_level level, const char *line)
 	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)getpid(), line);
 	if (sendto(log_fd, packet, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT,
 		(const struct sockaddr *)&to, sizeof(to)) < 0)
-		say_stamped(level, line);
+		write_stamped(level, line);
 }
 
 void log_at(enum log_level level, const char *fmt, ...)
@@ -119,13 +121,13 @@ void log_at(enum log_level level, const char *fmt, ...)
 	make_printable(line);
 	switch (destination) {
 	case LOG_D_SYSLOG:
-		say_to_syslog(level, line);
+		write_syslog(level, line);
 		break;
 	case LOG_D_JOURNAL:
 		fprintf(stderr, "<%d>%s\n", levels[level].priority, line);
 		break;
 	case LOG_D_STDERR:
-		say_stamped(level, line);
+		write_stamped(level, line);
 		break;
 	}
 }

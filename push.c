@@ -47,7 +47,7 @@ static bool notify_watchers(
 		/* Without names a phone would look into its own INBOX. */
 		if (reg_suspended(r) || !push_names_mailboxes(q, r))
 			continue;
-		i = reg_match_foreign(r, owner, mailbox);
+		i = reg_match_next(r, owner, mailbox, -1);
 		if (i < 0)
 			continue;
 		notify_reg(q, r, owner, mailbox, i, now);
@@ -109,7 +109,7 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	json_write_str(b, reg_account(p->reg));
 	if (push_names_mailboxes(q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
-		push_write_hashes(b, &p->flight, 0, p->flight.n);
+		push_hashes_write(b, &p->flight, 0, p->flight.n);
 		b->len--; /* the last comma */
 		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
 	}

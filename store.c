@@ -144,9 +144,9 @@ struct reg *store_replace(
 		add(s, new);
 		return new;
 	}
-	same = boxes_same(r, new);
+	same = mailboxes_same(r, new);
 	*changed_r = reg_acked(r) != reg_acked(new) || r->topic != new->topic ||
-		     (!same && !boxes_same_set(r, new));
+		     (!same && !mailboxes_same_set(r, new));
 	if (!same)
 		set_mailboxes(s, r, new);
 	topic_use(s, r, new->topic);

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "log.h"
 
@@ -28,6 +29,8 @@
 #define REG_TOKEN_MAX 200
 #define REG_MAILBOX_MAX 1024 /* bytes of one name */
 #define REG_MAILBOXES_MAX 1000
+#define REG_UTF8_MAX                                                           \
+	(2 * REG_MAILBOX_MAX) /* a name decoded from modified UTF-7 */
 #define REG_OWNER_MAX 255
 #define REG_CANONICAL_MAX 2048 /* UTF-8 may be longer than modified UTF-7 */
 /* All names of one registration, each with its NUL, and canonical ones with
@@ -109,10 +112,10 @@ bool store_clock(struct store *s, int64_t wall_s, int64_t mono_s);
  * the file, except for a renewal that changes nothing but the time (or the order
  * of the mailboxes) less than a day after the last line was written (a quarter
  * of registrationTtl, if that is shorter).  If the user has too many devices, the
- * one renewed longest ago is dropped.  NULL if a limit is reached: store_full()
+ * one renewed longest ago is dropped.  NULL if a limit is reached: store_explain_full()
  * says which. */
 struct reg *store_put(struct store *s, const struct reg_spec *spec);
-void store_full(const struct store *s, char err[ERR_MAX]);
+void store_explain_full(const struct store *s, char err[ERR_MAX]);
 void store_drop(struct store *s, struct reg *r);
 
 /* Drops registrations that were not renewed within limits.ttl_s, and those whose
@@ -214,6 +217,19 @@ int store_view_read(
     struct store *s, const char *path, size_t *bad_r, char err[ERR_MAX]);
 void store_view_free(struct store *s);
 
+/* What store_open() would find in a database, whose errors it has. */
+struct store_found {
+	bool missing; /* a new one is to be made */
+	bool fixed;   /* its folder cannot be written to */
+	size_t bad;   /* lines or accounts that cannot be read */
+};
+/* Reads it into a view without locking or changing anything.  in_use: another
+ * xapsd has it.  0, or -1 with err set. */
+int store_check(struct store *s, const char *path, bool in_use,
+    struct store_found *found_r, char err[ERR_MAX]);
+/* The process that has it open, 0 if there is none, -1 if there is no telling. */
+pid_t store_holder(const char *path);
+
 /* --- one registration --- */
 
 const char *reg_user(const struct reg *r);
@@ -233,18 +249,12 @@ const char *reg_mailbox_after(const char *name);
  * or -1.  Names at registration may be modified UTF-7 (RFC 3501 5.1.3); INBOX
  * matches in any case. */
 int reg_match(const struct reg *r, const char *name);
-/* The same for a mailbox of another owner. */
-int reg_match_foreign(const struct reg *r, const char *owner, const char *name);
-/* The next one after index i that is the same mailbox under another spelling, or
- * -1; owner is NULL after reg_match(). */
+/* The same for a mailbox of another owner (NULL: the user), of those after index
+ * `after` (-1: of all): the device may spell one mailbox in several ways. */
 int reg_match_next(
-    const struct reg *r, const char *owner, const char *name, int i);
+    const struct reg *r, const char *owner, const char *name, int after);
 /* Index of the mailbox that the device spelled so, or -1. */
-int reg_spelled(const struct reg *r, const char *name);
-/* Decodes modified UTF-7.  Returns the length of the UTF-8 (out is not
- * terminated), or -1 if name is not valid. */
-#define REG_NAME_MAX (2 * REG_MAILBOX_MAX)
-int reg_decode_name(const char *name, char out[REG_NAME_MAX]);
+int reg_find_mailbox(const struct reg *r, const char *name);
 
 /* Suspended until the device registers again: store_put() clears it. */
 void reg_suspend(struct reg *r);

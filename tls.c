@@ -627,7 +627,7 @@ bool tls_drained(const struct tls *t)
 	return t->short_read && !tls_pending(t);
 }
 
-void tls_bye(struct tls *t)
+void tls_close_notify(struct tls *t)
 {
 	if (t->open && !t->failed)
 		mbedtls_ssl_close_notify(&t->ssl);
@@ -638,7 +638,7 @@ bool tls_has_answered(const struct tls *t)
 	return t != NULL && t->sent;
 }
 
-bool tls_serves(const struct tls *t, const char *host)
+bool tls_has_cert_for(const struct tls *t, const char *host)
 {
 	const struct tls_cert *cert = t->ctx->cert;
 

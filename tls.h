@@ -76,11 +76,11 @@ bool tls_pending(const struct tls *t);
  * read would find nothing. */
 bool tls_drained(const struct tls *t);
 /* Sends close_notify, if the socket accepts it at once. */
-void tls_bye(struct tls *t);
+void tls_close_notify(struct tls *t);
 /* Server side: the handshake has come so far that we sent something; NULL: no. */
 bool tls_has_answered(const struct tls *t);
 /* Server side: is our certificate for this DNS name? */
-bool tls_serves(const struct tls *t, const char *host);
+bool tls_has_cert_for(const struct tls *t, const char *host);
 /* One sentence: what failed and, where possible, what to do. */
 const char *tls_error(const struct tls *t);
 /* The negotiated protocol, NULL if none. */

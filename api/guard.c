@@ -83,7 +83,7 @@ void api_log_wrong_password(struct api *a, const struct http_request *req)
 		k->n++;
 		return;
 	}
-	io_show_ip(from.ip, shown);
+	io_format_ip(from.ip, shown);
 	if (k->n > 0)
 		log_warn("http: wrong user or password from %s (and %u times "
 			 "since the last such line)",
@@ -179,7 +179,8 @@ static bool is_ours(
 
 	if (is_listed(a->conf->http_hosts, h))
 		return true;
-	if (!h->is_ip && req->over_tls && tls_serves(io_tls(req->io), h->name))
+	if (!h->is_ip && req->over_tls &&
+	    tls_has_cert_for(io_tls(req->io), h->name))
 		return true;
 	if (!io_get_address(req->io, false, &own))
 		return false;
@@ -218,7 +219,7 @@ static void log_refused(
 		return;
 	a->refusal_logged_ms = now_ms;
 	if (io_get_address(req->io, true, &from))
-		io_show_ip(from.ip, shown);
+		io_format_ip(from.ip, shown);
 	log_warn("http: refused a request from %s: %s", shown, why);
 }
 

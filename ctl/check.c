@@ -1,10 +1,7 @@
 /* ctl/check.c - `xapsd check`: is everything there for a push? */
 #include "ctl.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +32,8 @@ struct check {
 	struct apns *apns;
 	struct apns_answer answer;
 	bool asked, answered;
+	bool runs;   /* the daemon of this configuration */
+	bool in_use; /* another one has the database */
 	char err[ERR_MAX];
 };
 
@@ -61,13 +60,9 @@ static int check_conf(const struct conf *conf)
 	const char *user;
 	char line[ERR_MAX];
 
-	if (conf->user != NULL && getpwnam(conf->user) == NULL) {
-		conf_blame(conf, "user", line,
-		    "there is no user %s: make one, or leave this out",
-		    conf->user);
+	if (apns_check_text(conf, line) < 0 ||
+	    daemon_become_user(conf, &user, line) < 0)
 		return print_step("configuration", false, line);
-	}
-	user = daemon_become_user(conf);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
 	    user != NULL ? user : "");
 	if (user == NULL || conf->path == NULL || access(path, R_OK) == 0)
@@ -79,29 +74,68 @@ static int check_conf(const struct conf *conf)
 	return print_step("configuration", false, line);
 }
 
+/* --- a daemon that runs already --- */
+
+/* Whether the option names a configuration other than path. */
+static bool names_another(const char *name, const char *value, const char *path)
+{
+	return (strcmp(name, "c") == 0 || strcmp(name, "config") == 0) &&
+	       *value == '/' && *path == '/' && strcmp(value, path) != 0;
+}
+
+/* The process has the database.  Is it the daemon of this configuration, which a
+ * restart would end?  False only if it surely is another. */
+static bool is_this_daemon(pid_t pid, const char *path)
+{
+	char at[32], text[4096], *arg, *value;
+	ssize_t n;
+	int fd;
+
+	snprintf(at, sizeof(at), "/proc/%ld/cmdline", (long)pid);
+	fd = open(at, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 2);
+	if (fd >= 0)
+		close(fd);
+	n = n > 0 ? n : 0;
+	memset(text + n, 0, 2);
+	for (arg = text; arg < text + n; arg += strlen(arg) + 1) {
+		if (*arg != '-')
+			continue;
+		arg += strspn(arg, "-");
+		value = strchr(arg, '=');
+		if (value != NULL)
+			*value++ = '\0';
+		else
+			value = arg + strlen(arg) + 1;
+		if (names_another(arg, value, path))
+			return false;
+	}
+	return true;
+}
+
+static void find_daemon(struct check *c)
+{
+	pid_t pid = store_holder(c->conf->database_file);
+
+	c->runs = pid != 0 &&
+		  (c->conf->path == NULL || is_this_daemon(pid, c->conf->path));
+	c->in_use = pid != 0 && !c->runs;
+}
+
 /* --- listeners --- */
 
 static int check_password(struct check *c)
 {
-	const struct conf *conf = c->conf;
-	char *password;
-	bool empty;
+	struct conf copy = *c->conf;
+	int rc = daemon_read_password(&copy, c->err);
 
-	if (conf->http_password_file == NULL)
-		return 0;
-	password = cred_read_password(
-	    conf, "httpPasswordFile", conf->http_password_file, c->err);
-	if (password == NULL)
-		return print_step("listeners", false, c->err);
-	empty = *password == '\0';
-	mem_wipe(password, strlen(password));
-	free(password);
-	if (!empty)
-		return 0;
-	conf_blame(conf, "httpPasswordFile", c->err,
-	    "the first line of %s is empty: write the password there",
-	    conf->http_password_file);
-	return print_step("listeners", false, c->err);
+	if (rc < 0)
+		print_step("listeners", false, c->err);
+	if (copy.http_password != c->conf->http_password) {
+		mem_wipe(copy.http_password, strlen(copy.http_password));
+		free(copy.http_password);
+	}
+	return rc;
 }
 
 static int check_listeners(struct check *c)
@@ -109,7 +143,7 @@ static int check_listeners(struct check *c)
 	int rc = check_password(c);
 
 	if (rc == 0) {
-		rc = daemon_check_listeners(c->conf, warn, c->err);
+		rc = daemon_check_listeners(c->conf, c->runs, warn, c->err);
 		print_step("listeners", rc == 0, c->err);
 	}
 	return rc;
@@ -117,60 +151,46 @@ static int check_listeners(struct check *c)
 
 /* --- database --- */
 
-static int may(const char *path, int how)
+/* What a start would put up with. */
+static void warn_of_database(
+    const struct check *c, const struct store_found *found)
 {
-	return faccessat(AT_FDCWD, path, how, AT_EACCESS);
-}
+	const char *path = c->conf->database_file;
+	char line[ERR_MAX];
 
-/* The folder is written to, as well: the file is replaced from time to time. */
-static int check_folder(const char *path, char err[ERR_MAX])
-{
-	char *copy = xstrdup(path);
-	const char *dir = dirname(copy);
-	int rc = may(dir, W_OK | X_OK);
-
-	if (rc < 0)
-		err_set(err,
-		    "databaseFile: the user cannot write to the folder %s: %s",
-		    dir, strerror(errno));
-	free(copy);
-	return rc;
+	if (found->fixed) {
+		err_set(line,
+		    "databaseFile: the user cannot write to the folder of %s, "
+		    "where the file is written anew when it has grown",
+		    path);
+		warn(line);
+	}
+	if (found->bad > 0) {
+		err_set(line,
+		    "databaseFile: %zu lines of %s cannot be read: a start "
+		    "keeps them aside",
+		    found->bad, path);
+		warn(line);
+	}
 }
 
 /* Without taking its lock, which a starting daemon might miss. */
 static int check_database(struct check *c)
 {
 	const char *path = c->conf->database_file;
-	struct store *s;
-	size_t bad = 0;
-	int rc;
+	struct store *s = store_view_new();
+	struct store_found found;
+	int rc = store_check(s, path, c->in_use, &found, c->err);
 
-	if (check_folder(path, c->err) < 0)
-		return print_step("database", false, c->err);
-	if (access(path, F_OK) < 0 && errno == ENOENT) {
+	if (rc == 0 && found.missing)
 		err_set(c->err, "%s, which the start will make", path);
-		return print_step("database", true, c->err);
-	}
-	if (may(path, R_OK | W_OK) < 0) {
-		err_set(c->err,
-		    "databaseFile: the user may not read and write %s: %s",
-		    path, strerror(errno));
-		return print_step("database", false, c->err);
-	}
-	s = store_view_new();
-	rc = store_view_read(s, path, &bad, c->err);
-	if (rc == 0)
+	else if (rc == 0)
 		err_set(c->err, "%s, %zu registration%s", path, store_count(s),
 		    store_count(s) == 1 ? "" : "s");
 	store_view_free(s);
 	print_step("database", rc == 0, c->err);
-	if (rc == 0 && bad > 0) {
-		err_set(c->err,
-		    "databaseFile: %zu lines of %s cannot be read: a start "
-		    "keeps them aside",
-		    bad, path);
-		warn(c->err);
-	}
+	if (rc == 0)
+		warn_of_database(c, &found);
 	return rc;
 }
 
@@ -277,6 +297,26 @@ static int check_answer(const struct check *c)
 	return print_step("Apple", false, line);
 }
 
+/* With a proxy there is a step more: how far did it get? */
+static int print_connection(const struct apns_status *st, bool up)
+{
+	char line[ERR_MAX];
+
+	if (*st->proxy != '\0' && (up || st->past_proxy))
+		print_step("proxy", true, st->proxy);
+	else if (*st->proxy != '\0') {
+		err_set(line, "%s: %s", st->proxy, st->last_error);
+		return print_step("proxy", false, line);
+	}
+	if (up)
+		err_set(line, "%s (%s), %s, HTTP/2", st->host, st->peer,
+		    st->protocol);
+	else
+		err_set(
+		    line, "%s port %d: %s", st->host, st->port, st->last_error);
+	return print_step("connection", up, line);
+}
+
 /* Runs until there is an answer, or a connection that failed. */
 static int ask(struct check *c)
 {
@@ -293,15 +333,10 @@ static int ask(struct check *c)
 		apns_get_status(c->apns, &st);
 		if (!up && st.state == APNS_UP) {
 			up = true;
-			err_set(line, "%s (%s), %s, HTTP/2", st.host, st.peer,
-			    st.protocol);
-			print_step("connection", true, line);
+			print_connection(&st, true);
 		}
-		if (!up && *st.last_error != '\0') {
-			err_set(line, "%s port %d: %s", st.host, st.port,
-			    st.last_error);
-			return print_step("connection", false, line);
-		}
+		if (!up && *st.last_error != '\0')
+			return print_connection(&st, false);
 		if (up && !c->answered && st.state != APNS_UP) {
 			err_set(line, "no answer: %s", st.last_error);
 			return print_step("Apple", false, line);
@@ -344,11 +379,13 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return EXIT_FAILED;
 	daemon_check_rights(conf, warn);
+	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);
 		return EXIT_FAILED;
 	}
+	find_daemon(&c);
 	rc = check_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
 		c.apns = apns_new(c.loop, conf, cred, &ops, &c);

@@ -68,8 +68,8 @@ static bool lacks_file(const struct conf *conf)
 
 static bool lacks_server_file(const struct conf *conf)
 {
-	char *cert = conf_beside(conf, conf->tls_certfile);
-	char *key = conf_beside(conf, conf->tls_keyfile);
+	char *cert = conf_file_path(conf, conf->tls_certfile);
+	char *key = conf_file_path(conf, conf->tls_keyfile);
 	bool lacks = false;
 
 	note_unreadable(&lacks, cert);
@@ -276,7 +276,7 @@ static void on_server_changed(void *arg)
 
 static void watch_server_file(struct renew *r, const char *name)
 {
-	char *path = conf_beside(r->conf, name);
+	char *path = conf_file_path(r->conf, name);
 
 	watch_add(r->server_watch, path);
 	free(path);

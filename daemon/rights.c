@@ -54,7 +54,7 @@ static void check_beside(const struct rights *r, const struct conf *c,
 
 	if (name == NULL)
 		return;
-	path = conf_beside(c, name);
+	path = conf_file_path(c, name);
 	check_file(r, key, path);
 	free(path);
 }

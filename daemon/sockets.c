@@ -25,9 +25,9 @@
 #define RETRY_MAX_MS 15000
 
 int sockets_check_reload(
-    const struct listeners *l, const struct conf *fresh, char err[ERR_MAX])
+    const struct listen_sockets *l, const struct conf *fresh, char err[ERR_MAX])
 {
-	const struct listener_at *at;
+	const struct listen_socket *at;
 	char where[REACH_ADDR_MAX + 32];
 
 	for (at = l->a; at < l->a + l->n; at++) {
@@ -42,12 +42,12 @@ int sockets_check_reload(
 
 /* --- by socket activation --- */
 
-static struct listener_at *add_listener(struct listeners *l, const char *key,
-    const char *addr, int port, bool is_tls)
+static struct listen_socket *add_listener(struct listen_sockets *l,
+    const char *key, const char *addr, int port, bool is_tls)
 {
-	struct listener_at *at = &l->a[l->n++];
+	struct listen_socket *at = &l->a[l->n++];
 
-	*at = (struct listener_at){
+	*at = (struct listen_socket){
 		.fd = -1, .key = key, .port = port, .is_tls = is_tls
 	};
 	snprintf(at->addr, sizeof(at->addr), "%s", addr);
@@ -67,10 +67,10 @@ static bool is_listening(int fd, union reach_addr *u, socklen_t *len)
 		   u->sa.sa_family == AF_INET6);
 }
 
-static int take_unix(struct listeners *l, const struct conf *c, int fd,
+static int take_unix(struct listen_sockets *l, const struct conf *c, int fd,
     const union reach_addr *u, socklen_t len, char err[ERR_MAX])
 {
-	struct listener_at *at =
+	struct listen_socket *at =
 	    add_listener(l, "socketPath", u->un.sun_path, 0, false);
 
 	at->fd = fd;
@@ -87,12 +87,12 @@ static int take_unix(struct listeners *l, const struct conf *c, int fd,
 }
 
 static int take_one(
-    struct listeners *l, const struct conf *c, int fd, char err[ERR_MAX])
+    struct listen_sockets *l, const struct conf *c, int fd, char err[ERR_MAX])
 {
 	union reach_addr u = { 0 };
 	char addr[INET6_ADDRSTRLEN] = "";
 	socklen_t len = sizeof(u);
-	struct listener_at *at;
+	struct listen_socket *at;
 	int port;
 	bool is_tls;
 
@@ -121,7 +121,7 @@ static int take_one(
 }
 
 static int take_over(
-    struct listeners *l, const struct conf *c, char err[ERR_MAX])
+    struct listen_sockets *l, const struct conf *c, char err[ERR_MAX])
 {
 	int n = systemd_listen_fds(), i;
 
@@ -136,7 +136,7 @@ static int take_over(
 	return 0;
 }
 
-static bool has_kind(const struct listeners *l, bool is_unix, bool is_tls)
+static bool has_kind(const struct listen_sockets *l, bool is_unix, bool is_tls)
 {
 	size_t i;
 
@@ -148,10 +148,10 @@ static bool has_kind(const struct listeners *l, bool is_unix, bool is_tls)
 
 /* --- by the configuration: TCP --- */
 
-static void plan_tcp(struct listeners *l, const char *key, const char *addr,
-    int port, bool is_tls)
+static void plan_tcp(struct listen_sockets *l, const char *key,
+    const char *addr, int port, bool is_tls)
 {
-	struct listener_at *at;
+	struct listen_socket *at;
 	union reach_addr u;
 
 	if (strcmp(addr, "localhost") == 0) {
@@ -164,7 +164,7 @@ static void plan_tcp(struct listeners *l, const char *key, const char *addr,
 	at->is_far = !reach_parse(addr, &u) || !reach_is_loopback(&u);
 }
 
-static void plan(struct listeners *l, const struct conf *c)
+static void plan(struct listen_sockets *l, const struct conf *c)
 {
 	if (c->port != 0 && !has_kind(l, false, false))
 		plan_tcp(l, "listenAddr", c->listen_addr, c->port, false);
@@ -172,6 +172,21 @@ static void plan(struct listeners *l, const struct conf *c)
 	    !has_kind(l, false, true))
 		plan_tcp(
 		    l, "tlsListenAddr", reach_tls_addr(c), c->tls_port, true);
+}
+
+static int check_any(
+    const struct listen_sockets *l, const struct conf *c, char err[ERR_MAX])
+{
+	if (l->n > 0 || c->socket_path != NULL)
+		return 0;
+	err_set(err, "nothing to listen on: set socketPath or port");
+	return -1;
+}
+
+static int fail_all(char err[ERR_MAX])
+{
+	err_set(err, "no listener could be opened: the lines above say why");
+	return -1;
 }
 
 static const char *cure(int error)
@@ -189,14 +204,14 @@ static const char *cure(int error)
 	}
 }
 
-static bool is_lacking(const struct listener_at *at, int error)
+static bool is_lacking(const struct listen_socket *at, int error)
 {
 	return at->may_lack &&
 	       (error == EAFNOSUPPORT || error == EADDRNOTAVAIL);
 }
 
 /* 0, or -1 with err and errno set. */
-static int open_one(struct listener_at *at, char err[ERR_MAX])
+static int open_one(struct listen_socket *at, char err[ERR_MAX])
 {
 	char why[ERR_MAX];
 	int code;
@@ -215,18 +230,16 @@ static int open_one(struct listener_at *at, char err[ERR_MAX])
 	return -1;
 }
 
-int sockets_open(
-    struct listeners *l, const struct conf *c, bool has_tls, char err[ERR_MAX])
+int sockets_open(struct listen_sockets *l, const struct conf *c, bool has_tls,
+    char err[ERR_MAX])
 {
-	struct listener_at *at;
+	struct listen_socket *at;
 
 	if (reach_check_text(c, err) < 0 || take_over(l, c, err) < 0)
 		return -1;
 	plan(l, c);
-	if (l->n == 0 && c->socket_path == NULL) {
-		err_set(err, "nothing to listen on: set socketPath or port");
+	if (check_any(l, c, err) < 0)
 		return -1;
-	}
 	for (at = l->a; at < l->a + l->n; at++) {
 		at->failed = at->is_tls && !has_tls;
 		if (at->is_open || at->failed || open_one(at, err) == 0)
@@ -239,7 +252,7 @@ int sockets_open(
 	return 0;
 }
 
-static void remember_path(struct listeners *l, const struct conf *c)
+static void remember_path(struct listen_sockets *l, const struct conf *c)
 {
 	struct stat st;
 
@@ -250,10 +263,10 @@ static void remember_path(struct listeners *l, const struct conf *c)
 	l->path_ino = st.st_ino;
 }
 
-static int add_unix(struct listeners *l, const struct conf *c,
+static int add_unix(struct listen_sockets *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX])
 {
-	struct listener_at *at;
+	struct listen_socket *at;
 	int fd, rc = unix_open(c, u, &fd, err);
 
 	if (fd >= 0) {
@@ -265,7 +278,7 @@ static int add_unix(struct listeners *l, const struct conf *c,
 	return rc;
 }
 
-int sockets_open_unix(struct listeners *l, const struct conf *c,
+int sockets_open_unix(struct listen_sockets *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX])
 {
 	size_t i;
@@ -276,13 +289,12 @@ int sockets_open_unix(struct listeners *l, const struct conf *c,
 	for (i = 0; i < l->n; i++)
 		if (l->a[i].is_open)
 			return 0;
-	err_set(err, "no listener could be opened: the lines above say why");
-	return -1;
+	return fail_all(err);
 }
 
 /* --- serving --- */
 
-static void hand_over(struct listeners *l, struct listener_at *at)
+static void hand_over(struct listen_sockets *l, struct listen_socket *at)
 {
 	http_server_listen(
 	    l->server, at->fd, at->is_unix, at->is_tls ? l->tls : NULL);
@@ -290,9 +302,9 @@ static void hand_over(struct listeners *l, struct listener_at *at)
 }
 
 /* Opens and hands over what can be; true if there is something to wait for. */
-static bool serve_all(struct listeners *l)
+static bool serve_all(struct listen_sockets *l)
 {
-	struct listener_at *at;
+	struct listen_socket *at;
 	bool waits = false;
 	char err[ERR_MAX];
 
@@ -312,7 +324,7 @@ static bool serve_all(struct listeners *l)
 
 static void on_retry(void *arg)
 {
-	struct listeners *l = arg;
+	struct listen_sockets *l = arg;
 
 	if (!serve_all(l))
 		return;
@@ -322,7 +334,7 @@ static void on_retry(void *arg)
 	loop_timer_set(l->loop, &l->retry, l->pause_ms);
 }
 
-void sockets_serve(struct listeners *l, struct loop *loop,
+void sockets_serve(struct listen_sockets *l, struct loop *loop,
     struct http_server *server, struct tls_ctx *tls)
 {
 	l->loop = loop;
@@ -334,7 +346,7 @@ void sockets_serve(struct listeners *l, struct loop *loop,
 		loop_timer_set(loop, &l->retry, l->pause_ms);
 }
 
-void sockets_set_tls(struct listeners *l, struct tls_ctx *tls)
+void sockets_set_tls(struct listen_sockets *l, struct tls_ctx *tls)
 {
 	if (l->server == NULL)
 		return;
@@ -344,13 +356,13 @@ void sockets_set_tls(struct listeners *l, struct tls_ctx *tls)
 		loop_timer_set(l->loop, &l->retry, l->pause_ms);
 }
 
-void sockets_quiesce(struct listeners *l)
+void sockets_quiesce(struct listen_sockets *l)
 {
 	loop_timer_clear(l->loop, &l->retry);
 	l->server = NULL;
 }
 
-void sockets_close(struct listeners *l, const struct conf *c)
+void sockets_close(struct listen_sockets *l, const struct conf *c)
 {
 	struct stat st;
 
@@ -367,14 +379,20 @@ void sockets_close(struct listeners *l, const struct conf *c)
 
 /* --- what a start would find --- */
 
+/* Whose the listeners are that are there: a daemon that may have them runs, and
+ * has the Unix socket for sure. */
+struct now {
+	bool runs, has_socket;
+};
+
 /* Binds without listening, which does not disturb anybody.  0: it could listen
  * there, or does. */
-static int check_tcp(const struct conf *c, const struct listener_at *at,
-    bool runs, void (*warn)(const char *sentence))
+static int check_tcp(const struct conf *c, const struct listen_socket *at,
+    const struct now *now, void (*warn)(const char *sentence))
 {
 	char why[ERR_MAX], err[ERR_MAX];
 	int fd = io_bind_tcp(at->addr, at->port, why);
-	bool in_use;
+	bool may_be_ours = fd < 0 && errno == EADDRINUSE && now->runs;
 
 	if (fd >= 0) {
 		close(fd);
@@ -382,19 +400,15 @@ static int check_tcp(const struct conf *c, const struct listener_at *at,
 	}
 	if (is_lacking(at, errno))
 		return -1;
-	if ((errno == EADDRINUSE && runs) ||
+	if ((may_be_ours && now->has_socket) ||
 	    (errno == EACCES && c->user != NULL)) /* bound by root */
 		return 0;
-	in_use = errno == EADDRINUSE;
-	if (in_use)
-		err_set(err,
-		    "%s: %s: if that is not the running xapsd, `ss -ltnp` "
-		    "names the program",
-		    at->key, why);
-	else
-		err_set(err, "%s: %s%s", at->key, why, cure(errno));
+	err_set(err, "%s: %s%s", at->key, why,
+	    may_be_ours ? ": if that is not the running xapsd, `ss -ltnp` "
+			  "names the program"
+			: cure(errno));
 	warn(err);
-	return in_use ? 0 : -1;
+	return may_be_ours ? 0 : -1;
 }
 
 static void add_words(char line[ERR_MAX], const char *addr, int port)
@@ -409,31 +423,41 @@ static void add_words(char line[ERR_MAX], const char *addr, int port)
 		    n > 0 ? ", " : "", addr, port);
 }
 
-int daemon_check_listeners(const struct conf *c,
+/* err: what the start would say if that is another xapsd. */
+static void warn_of_socket(
+    void (*warn)(const char *sentence), const char err[ERR_MAX])
+{
+	char line[ERR_MAX];
+
+	if (access("/run/systemd/system", F_OK) == 0)
+		return; /* xapsd.socket */
+	err_set(
+	    line, "%s, unless a service manager holds it for this one", err);
+	warn(line);
+}
+
+int daemon_check_listeners(const struct conf *c, bool runs,
     void (*warn)(const char *sentence), char line[ERR_MAX])
 {
-	struct listeners l = { 0 };
+	struct listen_sockets l = { 0 };
 	char err[ERR_MAX];
-	bool runs = false;
+	struct now now = { .runs = runs };
 	size_t i;
 
 	line[0] = '\0';
 	plan(&l, c);
-	if (reach_check_text(c, err) < 0 ||
-	    (c->socket_path != NULL && unix_check(c, warn, &runs, err) < 0)) {
+	if (reach_check_text(c, err) < 0 || check_any(&l, c, err) < 0 ||
+	    (c->socket_path != NULL &&
+		unix_check(c, warn, &now.has_socket, err) < 0)) {
 		err_set(line, "%s", err);
 		return -1;
 	}
+	if (now.has_socket && !runs)
+		warn_of_socket(warn, err);
 	if (c->socket_path != NULL)
 		add_words(line, c->socket_path, 0);
 	for (i = 0; i < l.n; i++)
-		if (check_tcp(c, &l.a[i], runs, warn) == 0)
+		if (check_tcp(c, &l.a[i], &now, warn) == 0)
 			add_words(line, l.a[i].addr, l.a[i].port);
-	if (line[0] != '\0')
-		return 0;
-	if (l.n == 0)
-		err_set(line, "nothing to listen on: set socketPath or port");
-	else
-		err_set(line, "none of them could be opened now");
-	return -1;
+	return line[0] != '\0' ? 0 : fail_all(line);
 }

@@ -19,7 +19,7 @@ struct user;
 
 #define LISTENERS_MAX 16
 
-struct listener_at {
+struct listen_socket {
 	int fd; /* -1: not open, or the server's already */
 	bool is_open;
 	bool failed; /* it could not be opened at once, which was logged */
@@ -31,8 +31,8 @@ struct listener_at {
 	int port;
 };
 
-struct listeners {
-	struct listener_at a[LISTENERS_MAX];
+struct listen_sockets {
+	struct listen_socket a[LISTENERS_MAX];
 	size_t n;
 	bool own_path; /* the Unix socket's file is ours to remove: */
 	dev_t path_dev;
@@ -47,29 +47,29 @@ struct listeners {
 
 /* The same for the listeners that are there, under a configuration that was
  * read again. */
-int sockets_check_reload(
-    const struct listeners *l, const struct conf *fresh, char err[ERR_MAX]);
+int sockets_check_reload(const struct listen_sockets *l,
+    const struct conf *fresh, char err[ERR_MAX]);
 
 /* Takes what the service manager passes to us; of a kind (Unix, TCP, TLS) that
  * is among these none is opened by the configuration.  TCP and TLS then are
  * opened as far as possible.  -1 with err set: the configuration, or what was
  * passed to us, is wrong.  sockets_close() in any case. */
-int sockets_open(
-    struct listeners *l, const struct conf *c, bool has_tls, char err[ERR_MAX]);
+int sockets_open(struct listen_sockets *l, const struct conf *c, bool has_tls,
+    char err[ERR_MAX]);
 /* The Unix socket, with the user's rights.  -1 with err set, also if now
  * nothing at all is open. */
-int sockets_open_unix(struct listeners *l, const struct conf *c,
+int sockets_open_unix(struct listen_sockets *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX]);
 /* Gives them to the server, and tries the others again until they open.  tls
  * NULL: those with TLS wait for sockets_set_tls(). */
-void sockets_serve(struct listeners *l, struct loop *loop,
+void sockets_serve(struct listen_sockets *l, struct loop *loop,
     struct http_server *server, struct tls_ctx *tls);
 /* What newcomers to listeners with TLS get from now on. */
-void sockets_set_tls(struct listeners *l, struct tls_ctx *tls);
+void sockets_set_tls(struct listen_sockets *l, struct tls_ctx *tls);
 /* No more are opened. */
-void sockets_quiesce(struct listeners *l);
+void sockets_quiesce(struct listen_sockets *l);
 /* Those that were not given away; removes the Unix socket's file if it is
  * ours. */
-void sockets_close(struct listeners *l, const struct conf *c);
+void sockets_close(struct listen_sockets *l, const struct conf *c);
 
 #endif

@@ -2,7 +2,6 @@
 #include "daemon/unix.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
 #include <limits.h>
@@ -73,7 +72,7 @@ static int open_as_root(
 	snprintf(path, sizeof(path), "%s/%s", folder, slash + 1);
 	fd = io_listen_unix(path, c->socket_mode, err);
 	if (fd >= 0 &&
-	    io_give_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
+	    io_chown_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
 		log_warn("%s: cannot give it to %s: %s", path, u->name,
 		    strerror(errno));
 out:
@@ -81,11 +80,20 @@ out:
 	return fd;
 }
 
+static int fail_group(const struct conf *c, int code, char err[ERR_MAX])
+{
+	conf_blame(c, "socketGroup", err,
+	    "cannot give %s to group %s: %s: the daemon's user must be a "
+	    "member (usermod -aG)",
+	    c->socket_path, c->socket_group, strerror(code));
+	return -1;
+}
+
 /* The socket has this group already if root made it. */
 static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
 {
 	if (gid == (gid_t)-1 ||
-	    io_give_socket(c->socket_path, (uid_t)-1, gid) == 0)
+	    io_chown_socket(c->socket_path, (uid_t)-1, gid) == 0)
 		return 0;
 	if (c->socket_group == NULL) {
 		log_warn("%s: cannot give it to the group %s (%s): is the "
@@ -93,11 +101,7 @@ static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
 		    c->socket_path, SOCKET_GROUP, strerror(errno));
 		return 0;
 	}
-	conf_blame(c, "socketGroup", err,
-	    "cannot give %s to group %s: %s: the daemon's user must be a "
-	    "member (usermod -aG)",
-	    c->socket_path, c->socket_group, strerror(errno));
-	return -1;
+	return fail_group(c, errno, err);
 }
 
 int unix_open(
@@ -154,72 +158,53 @@ static int check_group(const struct conf *c, char err[ERR_MAX])
 	/* Root sets any, before it becomes the user. */
 	if (c->socket_group == NULL || c->user != NULL || is_member(gid))
 		return 0;
-	conf_blame(c, "socketGroup", err,
-	    "the user is not in the group %s, and could not give it the "
-	    "socket: usermod -aG %s %s",
-	    c->socket_group, c->socket_group, SERVICE_USER);
-	return -1;
+	return fail_group(c, EPERM, err);
 }
 
-/* The start makes one folder, not those above it, and not what a link leads to. */
-static bool can_make(const char *dir)
+/* Root makes socket and folder where the user may not, if both are root's. */
+static bool root_can(const char *path)
 {
-	char *copy = xstrdup(dir);
-	struct stat st;
-	bool ok = lstat(dir, &st) < 0 && access(dirname(copy), F_OK) == 0;
+	char *folder = user_roots_folder(path), *copy = xstrdup(path);
 
+	if (folder == NULL)
+		folder = user_roots_folder(dirname(copy));
+	free(folder);
 	free(copy);
-	return ok;
+	return folder != NULL;
 }
 
-static int check_folder(
-    const struct conf *c, void (*warn)(const char *sentence), char err[ERR_MAX])
+/* A service manager makes the folder (RuntimeDirectory=, tmpfiles). */
+static bool comes_with_the_start(const char *path)
 {
-	char *copy = xstrdup(c->socket_path);
-	char *roots =
-	    c->user != NULL ? user_roots_folder(c->socket_path) : NULL;
-	const char *dir = dirname(copy);
-	int rc = 0;
+	static const char *const places[] = { "/run/", "/var/run/" };
+	char *copy = xstrdup(path);
+	bool lacks = access(dirname(copy), F_OK) < 0 && errno == ENOENT;
+	size_t i;
 
-	if (access(dir, F_OK) < 0 && !can_make(dir)) {
-		conf_blame(c, "socketPath", err,
-		    "the folder %s does not exist, and the start cannot make "
-		    "it: make it, or change this",
-		    dir);
-		rc = -1;
-	} else if (access(dir, F_OK) < 0) {
-		err_set(err,
-		    "socketPath: the folder %s does not exist: the start makes "
-		    "it if the daemon may do so",
-		    dir);
-		warn(err);
-	} else if (roots == NULL &&
-		   faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) < 0) {
-		conf_blame(c, "socketPath", err,
-		    "the user may not make a socket in %s: %s", dir,
-		    strerror(errno));
-		rc = -1;
-	}
-	free(roots);
 	free(copy);
-	return rc;
+	for (i = 0; lacks && i < sizeof(places) / sizeof(places[0]); i++)
+		if (strncmp(path, places[i], strlen(places[i])) == 0)
+			return true;
+	return false;
 }
 
 int unix_check(const struct conf *c, void (*warn)(const char *sentence),
-    bool *exists_r, char err[ERR_MAX])
+    bool *lives_r, char err[ERR_MAX])
 {
-	struct stat st;
+	int code;
 
-	*exists_r = false;
+	*lives_r = false;
 	if (check_group(c, err) < 0)
 		return -1;
-	if (lstat(c->socket_path, &st) < 0)
-		return check_folder(c, warn, err);
-	*exists_r = S_ISSOCK(st.st_mode);
-	if (*exists_r)
+	if (io_check_unix(c->socket_path, err) == 0)
 		return 0;
-	conf_blame(c, "socketPath", err,
-	    "%s exists and is not a socket: remove it or change this",
-	    c->socket_path);
-	return -1;
+	code = errno;
+	*lives_r = code == 0;
+	if (*lives_r || ((code == EACCES || code == EPERM) && c->user != NULL &&
+			    root_can(c->socket_path)))
+		return 0;
+	if (!comes_with_the_start(c->socket_path))
+		return -1;
+	warn(err);
+	return 0;
 }

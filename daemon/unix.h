@@ -16,10 +16,10 @@ int unix_open(
     const struct conf *c, const struct user *u, int *fd_r, char err[ERR_MAX]);
 /* False with err set: there is no such group as socketGroup. */
 bool unix_has_group(const struct conf *c, char err[ERR_MAX]);
-/* Whether unix_open() would succeed, without opening anything.  *exists_r:
- * there is a socket already, so probably a daemon that has the ports, too.  0,
- * or -1 with err set; warn gets what a start would put up with. */
+/* Whether unix_open() would succeed, without opening anything.  *lives_r:
+ * somebody listens there: err says so in unix_open()'s words.  0, or -1 with err
+ * set; warn gets what a start would put up with. */
 int unix_check(const struct conf *c, void (*warn)(const char *sentence),
-    bool *exists_r, char err[ERR_MAX]);
+    bool *lives_r, char err[ERR_MAX]);
 
 #endif

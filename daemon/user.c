@@ -36,20 +36,6 @@ static int become(const char *name, uid_t uid, gid_t gid)
 		   : -1;
 }
 
-const char *daemon_become_user(const struct conf *c)
-{
-	const char *name = c->user != NULL ? c->user : SERVICE_USER;
-	const struct passwd *pw;
-
-	if (geteuid() != 0)
-		return NULL;
-	pw = getpwnam(name);
-	return pw != NULL && pw->pw_uid != 0 &&
-		       become(name, pw->pw_uid, pw->pw_gid) == 0
-		   ? name
-		   : NULL;
-}
-
 int daemon_become_owner(const char *path)
 {
 	char *copy = xstrdup(path);
@@ -113,6 +99,25 @@ int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX])
 	conf_blame(
 	    c, "user", err, "cannot become %s: %s", u->name, strerror(errno));
 	return -1;
+}
+
+int daemon_become_user(
+    const struct conf *c, const char **name_r, char err[ERR_MAX])
+{
+	struct conf service = { .user = (char[]){ SERVICE_USER } };
+	struct user u;
+	int rc;
+
+	*name_r = NULL;
+	if (user_find(&u, c, err) < 0)
+		return -1;
+	/* As the unit starts it. */
+	if (c->user == NULL && user_find(&u, &service, err) < 0)
+		return 0;
+	rc = user_drop(&u, c->user != NULL ? c : &service, err);
+	if (rc == 0 && u.drops)
+		*name_r = c->user != NULL ? c->user : SERVICE_USER;
+	return c->user != NULL ? rc : 0;
 }
 
 /* A sticky folder such as /tmp is fine: what is root's there stays. */

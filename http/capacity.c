@@ -41,14 +41,14 @@ static struct share *share_of(const struct http_conn *c)
  * silence must not be worth more than the patience of one that has. */
 struct link *http_capacity_list(const struct http_conn *c)
 {
-	switch ((enum conn_state)c->state) {
-	case CONN_IDLE:
+	switch ((enum http_conn_state)c->state) {
+	case HTTP_CONN_IDLE:
 		return c->fresh && !c->over_unix ? &share_of(c)->unfinished
 						 : &share_of(c)->idle;
-	case CONN_OPENING:
-	case CONN_HEAD:
-	case CONN_BODY:
-	case CONN_SENDING:
+	case HTTP_CONN_OPENING:
+	case HTTP_CONN_HEAD:
+	case HTTP_CONN_BODY:
+	case HTTP_CONN_SENDING:
 		return &share_of(c)->unfinished;
 	default:
 		return &c->s->busy;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/proxy.h"
 #include "io/resolve.h"
 #include "loop.h"
 #include "mem.h"
@@ -291,8 +292,10 @@ static void set_host(struct io_dialer *d, const char *host, int port)
 }
 
 void io_dialer_start(
-    struct io_dialer *d, const char *host, int port, int64_t budget_ms)
+    struct io_dialer *d, const struct io_target *to, int64_t budget_ms)
 {
+	const char *host = to->proxy ? to->proxy->host : to->host;
+	int port = to->proxy ? to->proxy->port : to->port;
 	struct addrinfo *addrs;
 	int64_t ms = budget_ms;
 
@@ -319,7 +322,7 @@ void io_dialer_stop(struct io_dialer *d)
 	end_round(d);
 }
 
-bool io_dialer_is_on(const struct io_dialer *d)
+bool io_dialer_is_running(const struct io_dialer *d)
 {
 	return d->state != DIAL_IDLE;
 }
@@ -348,7 +351,7 @@ void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
 	try_next(d);
 }
 
-void io_dialer_works(struct io_dialer *d, const struct io_addr *addr)
+void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 {
 	struct way *w = find_way(d->ways, d->n, addr);
 	ptrdiff_t i;

@@ -103,8 +103,70 @@ static int open_parent(const char *path)
 
 	if (fd < 0 && errno == ENOENT && mkdir(dir, 0755) == 0)
 		fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	else if (fd < 0 && errno == EEXIST)
+		errno = ENOENT; /* a link that leads nowhere */
 	free(copy);
 	return fd;
+}
+
+/* No socket can be made there. */
+static void fail_place(const char *path, int code, char err[ERR_MAX])
+{
+	char *copy = xstrdup(path);
+	const char *dir = dirname(copy);
+
+	if (code == ENOENT)
+		err_set(err,
+		    "cannot listen on %s: the folder %s does not exist, and "
+		    "the start cannot make it: make the folder %s, or set "
+		    "socketPath",
+		    path, dir, dir);
+	else if (code == EACCES || code == EPERM)
+		err_set(err,
+		    "cannot listen on %s: the user may not make a socket in "
+		    "%s: %s: give the folder to the user, or set socketPath",
+		    path, dir, strerror(code));
+	else
+		err_set(err, "cannot listen on %s: %s", path, strerror(code));
+	free(copy);
+}
+
+static int fail_exists(const char *path, char err[ERR_MAX])
+{
+	err_set(err,
+	    "cannot listen on %s: it exists and is not a socket; "
+	    "remove it or change socketPath",
+	    path);
+	errno = EEXIST;
+	return -1;
+}
+
+/* code 0: somebody listens on the socket there. */
+static int fail_socket(const char *path, int code, char err[ERR_MAX])
+{
+	if (code == 0)
+		err_set(err,
+		    "cannot listen on %s: another xapsd is running there",
+		    path);
+	else /* not for us to remove */
+		err_set(err, "cannot listen on %s: the socket there: %s", path,
+		    strerror(code));
+	errno = code;
+	return -1;
+}
+
+/* How a client of that type would fare with the socket there: 0 or errno. */
+static int try_connect(const struct sockaddr_un *sun, int type)
+{
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc, code;
+
+	if (fd < 0)
+		return ENOENT;
+	rc = connect(fd, (const struct sockaddr *)sun, sizeof(*sun));
+	code = rc == 0 ? 0 : errno;
+	close(fd);
+	return code;
 }
 
 /* Removes the socket file of a daemon that died; -1 if one lives. */
@@ -112,39 +174,19 @@ static int remove_stale(
     const char *path, const struct sockaddr_un *sun, char err[ERR_MAX])
 {
 	struct stat st;
-	int fd, rc, code;
+	int code;
 
 	if (lstat(sun->sun_path, &st) < 0)
 		return 0;
-	if (!S_ISSOCK(st.st_mode)) {
-		err_set(err,
-		    "cannot listen on %s: it exists and is not a socket; "
-		    "remove it or change socketPath",
-		    path);
-		errno = EEXIST;
-		return -1;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return 0;
-	rc = connect(fd, (const struct sockaddr *)sun, sizeof(*sun));
-	code = rc == 0 ? 0 : errno;
-	close(fd);
+	if (!S_ISSOCK(st.st_mode))
+		return fail_exists(path, err);
+	code = try_connect(sun, SOCK_STREAM);
 	if (code == ENOENT ||
 	    (code == ECONNREFUSED && unlink(sun->sun_path) == 0))
 		return 0;
 	if (code == ECONNREFUSED)
 		code = errno;
-	if (code == 0 || code == EAGAIN)
-		err_set(err,
-		    "cannot listen on %s: another xapsd is running "
-		    "there",
-		    path);
-	else /* not for us to remove */
-		err_set(err, "cannot listen on %s: the socket there: %s", path,
-		    strerror(code));
-	errno = code;
-	return -1;
+	return fail_socket(path, code == EAGAIN ? 0 : code, err);
 }
 
 /* In the working directory; -1 with err set, or with errno set and err "". */
@@ -181,7 +223,7 @@ static int bind_here(
 	return -1;
 }
 
-int io_give_socket(const char *path, uid_t uid, gid_t gid)
+int io_chown_socket(const char *path, uid_t uid, gid_t gid)
 {
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = -1, code;
 	struct stat st;
@@ -233,13 +275,88 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 	}
 	code = errno;
 	if (fd < 0 && err[0] == '\0')
-		err_set(err, "cannot listen on %s: %s", path, strerror(code));
+		fail_place(path, code, err);
 	if (dir >= 0)
 		close(dir);
 	if (here >= 0)
 		close(here);
 	errno = code;
 	return fd;
+}
+
+/* --- what io_listen_unix() would find --- */
+
+static int may(const char *path)
+{
+	return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS);
+}
+
+/* Whether the folder can be written to, or made. */
+static int may_use(const char *dir)
+{
+	struct stat st;
+	char *copy;
+	int rc = may(dir);
+
+	if (rc < 0 && errno == ENOENT && lstat(dir, &st) < 0) {
+		copy = xstrdup(dir);
+		rc = may(dirname(copy));
+		free(copy);
+	}
+	return rc;
+}
+
+/* In a sticky folder only who owns it or the file may remove that. */
+static int may_remove(const char *dir, const struct stat *file)
+{
+	uid_t uid = geteuid();
+	struct stat st;
+
+	if (uid == 0 || uid == file->st_uid || stat(dir, &st) < 0 ||
+	    (st.st_mode & S_ISVTX) == 0 || uid == st.st_uid)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+static int check_unix(const char *path, const char *dir, char err[ERR_MAX])
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct stat st;
+	int code;
+
+	err[0] = '\0';
+	if (path[strlen(path) - 1] == '/') {
+		errno = EISDIR;
+		return -1;
+	}
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? may_use(dir) : -1;
+	if (!S_ISSOCK(st.st_mode))
+		return fail_exists(path, err);
+	memcpy(sun.sun_path, path, strlen(path));
+	/* A listener of another type notices nothing of the attempt. */
+	code = try_connect(&sun, SOCK_DGRAM);
+	if (code == EPROTOTYPE)
+		return fail_socket(path, 0, err);
+	if (code == ECONNREFUSED) {
+		if (may(dir) == 0 && may_remove(dir, &st) == 0)
+			return 0;
+		code = errno;
+	}
+	return fail_socket(path, code, err);
+}
+
+int io_check_unix(const char *path, char err[ERR_MAX])
+{
+	char *copy = xstrdup(path);
+	int rc = check_unix(path, dirname(copy), err), code = errno;
+
+	free(copy);
+	if (rc < 0 && err[0] == '\0')
+		fail_place(path, code, err);
+	errno = code;
+	return rc;
 }
 
 /* --- accepting --- */

@@ -2,7 +2,7 @@
 #define XAPS_COMPAT_H
 
 /* Every difference between Dovecot 2.3 and 2.4, and nothing else.  The rest of
-   the plugin is written against what this file offers. */
+   the plugin does not depend on the version. */
 
 #include "lib.h"
 #include "array.h"
@@ -11,8 +11,8 @@
 #include "mail-user.h"
 #include "strnum.h"
 
-/* DOVECOT_PREREQ takes two arguments up to 2.3.17; the third number is unknown
-   to those versions, and 0 is good enough for us. */
+/* DOVECOT_PREREQ takes two arguments up to 2.3.17; those versions do not define
+   the third number, and 0 is good enough for us. */
 #ifndef DOVECOT_VERSION_MICRO
 #define DOVECOT_VERSION_MICRO 0
 #endif
@@ -66,7 +66,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 	return 0;
 }
 
-/* Only 2.3 has settings of any name. */
+/* Only 2.3 has settings of arbitrary names. */
 static inline const char *compat_plugin_setting(
     struct mail_user *user ATTR_UNUSED, const char *name ATTR_UNUSED)
 {
@@ -85,8 +85,8 @@ static inline const char *compat_plugin_setting(
 	return mail_user_plugin_getenv(user, name);
 }
 
-/* max_retries is one of the field's other plugin: ours tries for as long as it
-   makes sense. */
+/* max_retries is a setting of the field's other plugin.  It is accepted but has
+   no effect: ours retries for as long as that makes sense. */
 #define COMPAT_MAX_RETRIES 100
 
 static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
@@ -128,7 +128,8 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 	return 0;
 }
 
-/* Those of the first-generation plugin, where xaps_config has none. */
+/* Settings of the first-generation plugin, for what xaps_config does not
+   set. */
 static inline void compat_settings_get_old(
     struct mail_user *user, pool_t pool, struct compat_settings *set)
 {
@@ -165,7 +166,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 
 #endif
 
-/* event_find_field() has another name since 2.3.16. */
+/* event_find_field() was renamed in 2.3.16. */
 static inline bool compat_event_has_field(struct event *event, const char *key)
 {
 	const struct event_field *fields;
@@ -179,8 +180,8 @@ static inline bool compat_event_has_field(struct event *event, const char *key)
 	return FALSE;
 }
 
-/* All that HTTP clients are made of, so that one can be made when no user is
-   at hand any more. */
+/* Everything needed to create an HTTP client, so that one can be created when
+   the user is gone. */
 struct compat_http {
 	pool_t pool;
 	unsigned int timeout_msecs, connect_timeout_msecs;
@@ -292,7 +293,8 @@ static inline const char *compat_base_dir(struct mail_user *user)
 #endif
 }
 
-/* Each includer of these has included the header that they are about. */
+/* The following are defined only for files that include the respective
+   header. */
 
 #ifdef AUTH_MASTER_H
 /* As Dovecot looks up a user whose mailboxes are shared. */
@@ -345,8 +347,8 @@ static inline void compat_append_astring(string_t *dest, const char *src)
 #endif
 
 #ifdef MAIL_STORAGE_SERVICE_H
-/* The plugin push_notification is loaded, and has no driver for this user, as
-   the userdb may have it: who registers would wait in vain. */
+/* The plugin push_notification is loaded but has no driver for this user (the
+   userdb may say so): a registration would never lead to a push. */
 #ifdef XAPS_DOVECOT_2_4
 static inline bool compat_push_is_off(struct mail_user *user)
 {
@@ -383,8 +385,8 @@ static inline bool compat_push_is_off(struct mail_user *user)
 #endif
 
 #ifdef IMAP_CLIENT_H
-/* The administrator has given the whole list of capabilities, and we cannot add
-   ours to it. */
+/* The administrator has set the whole list of capabilities, so that ours cannot
+   be added. */
 static inline bool compat_capability_is_fixed(const struct client *client)
 {
 #ifdef XAPS_DOVECOT_2_4
@@ -397,7 +399,7 @@ static inline bool compat_capability_is_fixed(const struct client *client)
 #endif
 
 #ifdef IMAP_COMMANDS_UTIL_H
-/* Decodes the name as the client wrote it; NULL if that cannot be done. */
+/* Decodes the name as the client sent it; NULL if it is invalid. */
 static inline struct mail_namespace *compat_find_namespace(
     struct client_command_context *cmd, const char **name)
 {

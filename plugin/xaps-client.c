@@ -25,36 +25,36 @@
 #endif
 
 #define XAPS_TARGETS_MAX 8
-/* A mistake in a unit, such as 10000 seconds, shall not go unnoticed. */
+/* Rejects a mistake in the unit, such as 10000 seconds. */
 #define XAPS_TIMEOUT_MAX_MSECS (10 * 60 * 1000)
-/* In flight at once; the others wait.  More than one, so that an answer which
-   is late holds up nothing. */
+/* In flight at once; the others wait.  More than one, so that a late answer
+   does not block the rest. */
 #define XAPS_MAX_CONNECTIONS 4
-/* At the end of a process nothing can wait for its turn. */
+/* At the end of a process there is no time to queue. */
 #define XAPS_MAX_CONNECTIONS_FINISHING 64
-/* Long enough for a run of deliveries, short since every imap process may hold
-   a connection and xapsd takes 1024. */
+/* Long enough for a series of deliveries, but short: every imap process may
+   hold a connection, and xapsd takes 1024. */
 #define XAPS_IDLE_MSECS 10000
 /* Between attempts at the end of a process. */
 #define XAPS_FINISH_PAUSE_MSECS 100
-/* From then on one that waits does for equal ones, too. */
+/* A call that has waited for this long also stands for later, equal ones. */
 #define XAPS_MERGE_MSECS 1000
-/* What is away for longer is no restart: its administrator should know. */
-#define XAPS_NOTICE_MSECS 5000
+/* A daemon that is away for longer is not just restarting: log it. */
+#define XAPS_REPORT_AWAY_MSECS 5000
 
 /* A call is in the list of its state. */
 enum xaps_call_state {
 	XAPS_CALL_QUEUED, /* may be submitted */
-	XAPS_CALL_ACTIVE, /* until its answer has been handed over */
+	XAPS_CALL_ACTIVE, /* until its answer is delivered */
 	XAPS_CALL_PAUSED, /* to_next is when it is queued again */
 	XAPS_CALL_STATES
 };
 
-/* A request, from its submission until its answer has been handed over.
+/* A request, from its submission until its answer is delivered.
 
-   Each attempt has a connection to itself, so that nothing that goes wrong with
-   one can harm the next: a connection that hangs, a body without end.  Over TCP
-   an http_client whose call ended well is used again, with its connection. */
+   Each attempt has a connection of its own, so that a connection that hangs or
+   a body that never ends cannot harm the next one.  Over TCP an http_client
+   whose call succeeded is used again, with its connection. */
 struct xaps_call {
 	struct xaps_call *prev, *next;
 	struct xaps_client *client;
@@ -78,11 +78,12 @@ struct xaps_call {
 	struct io *io;
 	struct timeout *to_deadline; /* of the call */
 	struct timeout *to_body;     /* of the answer under way */
-	struct timeout *to_next;     /* next attempt, or hand over the answer */
+	struct timeout *to_next;     /* next attempt, or delivery of the
+				        answer */
 	string_t *body;
-	char *last_error; /* of the attempts before, with its status */
+	char *last_error; /* of the last attempt, with its status */
 	unsigned int last_status;
-	bool noticed, done;
+	bool reported, done;
 
 	struct xaps_answer answer;
 	xaps_answer_callback_t *callback;
@@ -108,8 +109,8 @@ struct xaps_client {
  * Settings
  */
 
-/* A field of the userdb, else (2.3) a setting of plugin { }; NULL if neither is
-   there or it is empty. */
+/* A userdb field or else (2.3) a plugin { } setting; NULL if it is missing or
+   empty. */
 static const char *xaps_user_field(struct mail_user *user, const char *name)
 {
 	const char *const *fields = user->userdb_fields, *value;
@@ -191,8 +192,9 @@ static bool xaps_has_scheme(const char *str)
 	       strncasecmp(str, "https://", 8) == 0;
 }
 
-/* A comma parts urls, but not in a password. */
-static bool xaps_comma_parts(const char *after)
+/* Whether a comma, which `after` follows, separates two urls rather than being
+   part of a password. */
+static bool xaps_comma_separates(const char *after)
 {
 	const char *at = strpbrk(after, "@ \t");
 	const char *scheme = strstr(after, "://");
@@ -207,7 +209,7 @@ static const char *xaps_next_url(const char **str)
 
 	start += strspn(start, ", \t");
 	for (p = start; *p != '\0' && *p != ' ' && *p != '\t'; p++) {
-		if (*p == ',' && xaps_comma_parts(p + 1))
+		if (*p == ',' && xaps_comma_separates(p + 1))
 			break;
 	}
 	*str = p;
@@ -257,7 +259,7 @@ static int xaps_settings_check(
 	return 0;
 }
 
-/* What the userdb says of this user: xaps=no, xaps=inbox. */
+/* The userdb's xaps=no or xaps=inbox. */
 static int xaps_settings_set_scope(
     struct xaps_settings *set, struct mail_user *user, const char **error_r)
 {
@@ -289,8 +291,8 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 	if (compat_settings_get(user, pool, &conf, error_r) < 0 ||
 	    xaps_settings_check(&conf, error_r) < 0)
 		return -1;
-	/* No TCP port unless it is asked for: while the daemon is away, another
-	   user of the machine could have it. */
+	/* No TCP port by default: while the daemon is away, another user of the
+	   machine could listen there. */
 	if (xaps_settings_set_targets(set, pool, conf.url, error_r) < 0 ||
 	    (set->targets_count == 0 &&
 		xaps_settings_set_targets(
@@ -340,13 +342,14 @@ static void xaps_call_add(struct xaps_call *call, enum xaps_call_state state)
 	call->state = state;
 }
 
-static void xaps_call_to(struct xaps_call *call, enum xaps_call_state state)
+static void xaps_call_set_state(
+    struct xaps_call *call, enum xaps_call_state state)
 {
 	xaps_call_remove(call);
 	xaps_call_add(call, state);
 }
 
-/* The attempt is over, and leaves nothing. */
+/* Frees everything that belongs to the current attempt. */
 static void xaps_call_drop_request(struct xaps_call *call)
 {
 	timeout_remove(&call->to_body);
@@ -377,12 +380,12 @@ static unsigned int xaps_call_age_msecs(const struct xaps_call *call)
 	return msecs < 0 ? 0 : (unsigned int)msecs;
 }
 
-/* To be tried again, from the first target on. */
+/* Queues it again, to begin with the first target. */
 static void xaps_call_queue(struct xaps_call *call)
 {
 	call->target = call->targets;
 	call->targets_left = call->targets_count;
-	xaps_call_to(call, XAPS_CALL_QUEUED);
+	xaps_call_set_state(call, XAPS_CALL_QUEUED);
 }
 
 static void xaps_call_finish_event(const struct xaps_call *call)
@@ -406,8 +409,9 @@ static bool xaps_call_has_target(const struct xaps_call *call, const char *name)
 	return FALSE;
 }
 
-/* The daemon has answered: no need to wait for the end of the pauses. */
-static void xaps_client_wake(struct xaps_client *client, const char *target)
+/* The daemon answers again: calls that pause are tried at once. */
+static void xaps_client_resume_paused(
+    struct xaps_client *client, const char *target)
 {
 	struct xaps_call *call, *next;
 
@@ -422,8 +426,8 @@ static void xaps_client_wake(struct xaps_client *client, const char *target)
 	}
 }
 
-/* The call is over; its owner may drop the client. */
-static void xaps_call_hand_over(struct xaps_call *call)
+/* Ends the call; its owner may deinit the client in the callback. */
+static void xaps_call_deliver(struct xaps_call *call)
 {
 	struct xaps_client *client = call->client;
 	xaps_answer_callback_t *callback = call->callback;
@@ -448,7 +452,7 @@ static void xaps_call_hand_over(struct xaps_call *call)
 	event_unref(&answer.event);
 	if (!client->deinitialized) {
 		if (answer.error == NULL)
-			xaps_client_wake(client, answer.name);
+			xaps_client_resume_paused(client, answer.name);
 		xaps_client_start_queued(client);
 	}
 	if (client->finishing && !client->stopped &&
@@ -461,13 +465,13 @@ static void xaps_call_done(struct xaps_call *call)
 {
 	T_BEGIN
 	{
-		xaps_call_hand_over(call);
+		xaps_call_deliver(call);
 	}
 	T_END;
 }
 
-/* Takes the call out of lib-http's hands; its owner learns it from the ioloop.
-   An error of NULL is success. */
+/* Ends the request; the owner is called from the ioloop.  error is NULL on
+   success. */
 static void xaps_call_end(struct xaps_call *call, const char *error)
 {
 	if (call->done)
@@ -488,7 +492,7 @@ static const char *xaps_call_no_answer(
 	    call->target->name, call->payload != NULL ? "whole " : "", msecs);
 }
 
-/* What the last attempt says, else that there was none. */
+/* The last attempt's error, or that none has ended yet. */
 static const char *xaps_call_last_error(
     struct xaps_call *call, unsigned int waited_msecs)
 {
@@ -500,7 +504,7 @@ static const char *xaps_call_last_error(
 	return xaps_call_no_answer(call, waited_msecs);
 }
 
-/* The daemon was away for as long as the call may wait. */
+/* The daemon was away for all of the call's patience. */
 static void xaps_call_expired(struct xaps_call *call)
 {
 	const char *error = xaps_call_last_error(call, call->patience_msecs);
@@ -511,14 +515,16 @@ static void xaps_call_expired(struct xaps_call *call)
 	xaps_call_end(call, error);
 }
 
-/* Who waits for a person to mend it is told while there is time. */
-static void xaps_call_notice(struct xaps_call *call)
+/* Reports once that the daemon is away, so that somebody can mend it before the
+   call expires. */
+static void xaps_call_report_away(struct xaps_call *call)
 {
 	struct xaps_answer answer = call->answer;
 
-	if (call->noticed || xaps_call_age_msecs(call) < XAPS_NOTICE_MSECS)
+	if (call->reported ||
+	    xaps_call_age_msecs(call) < XAPS_REPORT_AWAY_MSECS)
 		return;
-	call->noticed = TRUE;
+	call->reported = TRUE;
 	answer.waits = TRUE;
 	answer.name = call->target->name;
 	answer.body = "";
@@ -538,8 +544,9 @@ static void xaps_call_resume(struct xaps_call *call)
 	xaps_client_start_queued(call->client);
 }
 
-/* The next target at once; after the last one a pause, and all of them again.
-   From the ioloop, since lib-http may be on the stack where an attempt fails. */
+/* Tries the next target at once; after the last one there is a pause before all
+   are tried again.  Called from the ioloop, since lib-http may be on the stack
+   when an attempt fails. */
 static void xaps_call_next_attempt(struct xaps_call *call)
 {
 	struct xaps_client *client = call->client;
@@ -551,7 +558,8 @@ static void xaps_call_next_attempt(struct xaps_call *call)
 	if (call->http != NULL)
 		http_client_deinit(&call->http);
 	if (call->http_reused) {
-		/* A kept connection that the daemon has closed is no failure.*/
+		/* That the daemon has closed an idle connection is no
+		   failure. */
 		xaps_call_submit(call);
 		return;
 	}
@@ -560,16 +568,16 @@ static void xaps_call_next_attempt(struct xaps_call *call)
 		xaps_call_submit(call);
 		return;
 	}
-	xaps_call_notice(call);
+	xaps_call_report_away(call);
 	msecs = client->finishing ? XAPS_FINISH_PAUSE_MSECS : call->pause_msecs;
 	call->pause_msecs = I_MIN(call->pause_msecs * 2, call->pause_max_msecs);
-	xaps_call_to(call, XAPS_CALL_PAUSED);
+	xaps_call_set_state(call, XAPS_CALL_PAUSED);
 	call->to_next = timeout_add(msecs, xaps_call_resume, call);
 	xaps_client_start_queued(client);
 }
 
-/* The attempt has failed.  If the daemon is away, as opposed to not willing,
-   there are others. */
+/* The attempt has failed.  It is repeated only if the daemon is away, not if it
+   refuses the request. */
 static void xaps_call_fail(struct xaps_call *call, bool away, const char *error)
 {
 	if (call->done)
@@ -602,8 +610,8 @@ static void xaps_call_timed_out(struct xaps_call *call)
 	    error);
 }
 
-/* The body is complete: what does the answer mean? */
-static void xaps_call_judge(struct xaps_call *call)
+/* Evaluates the answer, whose body is complete. */
+static void xaps_call_evaluate(struct xaps_call *call)
 {
 	unsigned int status = call->answer.status;
 	const char *hint = "", *why;
@@ -618,7 +626,7 @@ static void xaps_call_judge(struct xaps_call *call)
 		hint = " (set user:password@ in the url)";
 	if (*why == '\0' || !xaps_is_clean(why))
 		why = "no reason given";
-	/* 502 and 504 are what a proxy says while the daemon is away. */
+	/* A proxy answers 502 or 504 while the daemon is away. */
 	xaps_call_fail(call, status >= 502 && status <= 504,
 	    t_strdup_printf("xapsd at %s answered %u: %s%s", call->target->name,
 		status, why, hint));
@@ -661,7 +669,7 @@ static void xaps_call_read(struct xaps_call *call)
 	else if (strlen(str_c(call->body)) != str_len(call->body))
 		xaps_call_bad_body(call, "with a NUL");
 	else
-		xaps_call_judge(call);
+		xaps_call_evaluate(call);
 }
 
 static void xaps_call_failed(
@@ -700,7 +708,7 @@ static void xaps_call_response(
 	}
 	call->http_reused = FALSE;
 	if (response->payload == NULL) {
-		xaps_call_judge(call);
+		xaps_call_evaluate(call);
 		return;
 	}
 	call->payload = response->payload;
@@ -734,7 +742,7 @@ static void xaps_call_submit_http(struct xaps_call *call)
 
 static void xaps_call_submit(struct xaps_call *call)
 {
-	/* The last way that is left may take its time. */
+	/* The last target that is left may take its time. */
 	bool patient = call->patience_msecs > 0 && call->targets_left == 1;
 
 	i_zero(&call->answer);
@@ -762,19 +770,20 @@ static void xaps_client_start_queued(struct xaps_client *client)
 	while ((call = client->calls[XAPS_CALL_QUEUED].head) != NULL &&
 	       client->calls[XAPS_CALL_ACTIVE].count < max &&
 	       !client->stopped) {
-		xaps_call_to(call, XAPS_CALL_ACTIVE);
+		xaps_call_set_state(call, XAPS_CALL_ACTIVE);
 		xaps_call_submit(call);
 	}
 }
 
-/* Not on its way, unlike what waits for its turn for a moment. */
+/* Held up by a failure, rather than waiting for its turn for a moment. */
 static bool xaps_call_is_stuck(const struct xaps_call *call)
 {
 	return call->last_error != NULL ||
 	       xaps_call_age_msecs(call) >= XAPS_MERGE_MSECS;
 }
 
-/* One that has not been sent yet, and says the same to the same. */
+/* A call that has not been sent yet, with the same request for the same
+   target. */
 static struct xaps_call *xaps_client_find_equal(struct xaps_client *client,
     const struct xaps_settings *set, const struct xaps_request *request)
 {
@@ -830,7 +839,7 @@ static struct xaps_call *xaps_call_create(
 	call->targets = call->target = xaps_targets_dup(pool, set);
 	call->targets_count = call->targets_left = set->targets_count;
 	call->posted = ioloop_timeval;
-	/* Where there is another way, it must not be too late for it. */
+	/* All targets share the time, so that each of them gets a try. */
 	call->timeout_msecs = I_MAX(set->timeout_msecs / set->targets_count, 1);
 	call->patience_msecs = request->patience_msecs;
 	call->pause_msecs = call->pause_min_msecs = request->pause_msecs;
@@ -875,8 +884,8 @@ void xaps_client_post(struct xaps_client *client,
  * Client
  */
 
-/* The resolver blocks; Dovecot's dns-client does not.  Where no name can be
-   unknown it is not needed, nor where it is not running. */
+/* Dovecot's dns-client looks up names without blocking, unlike the resolver. It
+   is only used for names that need a lookup. */
 static bool xaps_target_needs_dns(const struct xaps_target *target)
 {
 	const char *error;
@@ -920,7 +929,7 @@ struct xaps_client *xaps_client_init(struct mail_user *user,
 		return NULL;
 	}
 	http.timeout_msecs = set->timeout_msecs;
-	/* Who cannot be reached shall not look like one who hangs. */
+	/* Shorter, so that a daemon out of reach is not reported as hanging. */
 	http.connect_timeout_msecs =
 	    set->timeout_msecs - set->timeout_msecs / 10;
 	http.max_idle_time_msecs = XAPS_IDLE_MSECS;
@@ -982,8 +991,8 @@ static void xaps_call_switch_ioloop(struct xaps_call *call)
 		call->to_next = io_loop_move_timeout(&call->to_next);
 }
 
-/* No pause outlasts the process. */
-static void xaps_client_hurry(struct xaps_client *client)
+/* The process ends: moves everything to its last ioloop and ends all pauses. */
+static void xaps_client_end_pauses(struct xaps_client *client)
 {
 	struct xaps_call *call;
 	unsigned int i;
@@ -999,8 +1008,8 @@ static void xaps_client_hurry(struct xaps_client *client)
 	xaps_client_start_queued(client);
 }
 
-/* The time is over.  What the socket takes is with the daemon, though it may be
-   too busy to answer, or about to start. */
+/* The time is over.  What the socket takes reaches the daemon, even if that is
+   too busy to answer, or only about to start. */
 static void xaps_call_give_up(struct xaps_call *call, unsigned int msecs)
 {
 	const struct xaps_target *target = call->target;
@@ -1009,7 +1018,7 @@ static void xaps_call_give_up(struct xaps_call *call, unsigned int msecs)
 	if (!call->done && target->socket_path != NULL)
 		call->answer.left =
 		    (call->un != NULL && xaps_unix_is_sent(call->un)) ||
-		    xaps_unix_leave(
+		    xaps_unix_send_only(
 			target->socket_path, call->path, call->json);
 	if (call->answer.left)
 		call->answer.error = t_strdup_printf(
@@ -1019,7 +1028,7 @@ static void xaps_call_give_up(struct xaps_call *call, unsigned int msecs)
 	else if (!call->done)
 		call->answer.error =
 		    t_strdup(xaps_call_last_error(call, msecs));
-	xaps_call_hand_over(call);
+	xaps_call_deliver(call);
 }
 
 static void xaps_client_give_up(struct xaps_client *client, unsigned int msecs)
@@ -1052,7 +1061,7 @@ void xaps_client_finish(struct xaps_client **_client, unsigned int msecs)
 	ioloop = io_loop_create();
 	client->ioloop = ioloop;
 	to = timeout_add(msecs, xaps_client_expire, ioloop);
-	xaps_client_hurry(client);
+	xaps_client_end_pauses(client);
 	if (xaps_client_pending(client) > 0)
 		io_loop_run(ioloop);
 	timeout_remove(&to);

@@ -4,7 +4,7 @@
 /* Talks HTTP with xapsd, over its Unix socket or TCP.  Compiled into both
    modules; knows nothing of IMAP commands or push notifications. */
 
-/* Set in the event of a user whose settings the log complained of. */
+/* Set in the user's event once an error in the settings is logged. */
 #define XAPS_ERROR_FIELD "xaps_settings_error"
 
 #define XAPS_EXPORT __attribute__((visibility("default")))
@@ -12,14 +12,14 @@
 /* The longest topic, and how much of any answer's body is kept. */
 #define XAPS_BODY_MAX 255
 
-/* Requests that may wait in a process, 14 KB each with their users' events:
-   enough for what arrives while the daemon restarts. */
+/* Requests that may wait in a process, 14 KB each with its user's event: enough
+   while the daemon restarts. */
 #define XAPS_PENDING_MAX 1000
 
 struct mail_user;
 struct xaps_client;
 
-/* One way to the daemon. */
+/* One address of the daemon. */
 struct xaps_target {
 	const char *name;	 /* for messages: no password */
 	const char *url;	 /* ends without slash */
@@ -30,8 +30,8 @@ struct xaps_target {
 struct xaps_settings {
 	const struct xaps_target *targets; /* in the order of preference */
 	unsigned int targets_count;	   /* at least 1 */
-	const char *username;	 /* of the user, as the daemon shall know it */
-	const char *user_lookup; /* where that comes from; "": the login */
+	const char *username;	    /* of the user, as sent to the daemon */
+	const char *user_lookup;    /* where that comes from; "": the login */
 	unsigned int timeout_msecs; /* for one attempt */
 	unsigned int register_timeout_msecs;
 	bool off;	 /* no pushes for this user; the rest is not set */
@@ -41,48 +41,50 @@ struct xaps_settings {
 struct xaps_answer {
 	unsigned int status; /* of HTTP, or Dovecot's 9000 and up */
 	const char *name;    /* of the target */
-	const char *body;    /* what came of it, at most XAPS_BODY_MAX */
+	const char *body;    /* as received, at most XAPS_BODY_MAX */
 	const char *error;   /* NULL if status is 2xx and the body complete */
-	bool waits; /* not the end: the daemon is away, attempts go on */
-	bool left;  /* error is that the process ends before the answer */
+	bool waits;	     /* not final: the daemon is away, attempts go on */
+	bool left; /* the process ends before the answer: it is left in the
+		       daemon's socket */
 	struct event *event;
 };
 
-/* Always called from the ioloop, with no code of lib-http on the stack: it may
-   deinit the client, unless the answer waits. */
+/* Always called from the ioloop, never by lib-http: it may deinit the client,
+   unless answer->waits. */
 typedef void xaps_answer_callback_t(
     const struct xaps_answer *answer, void *context);
 
-/* What is asked, and how long it is worth trying while the daemon is away. */
+/* What to send, and for how long to retry while the daemon is away. */
 struct xaps_request {
 	const char *path, *json;
 	unsigned int patience_msecs;
 	unsigned int pause_msecs;     /* before the second attempt */
 	unsigned int pause_max_msecs; /* it doubles up to this */
-	bool mergeable;		/* one that waits does for an equal one, too */
-	struct event *event;	/* the request takes this reference */
-	const char *event_name; /* at the end */
+	bool mergeable;		      /* merged with an equal one that waits */
+	struct event *event;	      /* takes ownership of this reference */
+	const char *event_name;	      /* at the end */
 };
 
 /* Reads and checks the user's settings, allocated from pool. */
 int xaps_settings_get(struct mail_user *user, pool_t pool,
     const struct xaps_settings **set_r, const char **error_r);
 
-/* The user's name by the field, or as he is called; may be user->username. */
+/* The value of the user's field, else user->username itself. */
 const char *xaps_lookup_user(struct mail_user *user, const char *field);
 
-/* ioloop: where requests live, though the caller may be in another one. */
+/* ioloop: in which requests run; the caller may be in another one. */
 struct xaps_client *xaps_client_init(struct mail_user *user,
     const struct xaps_settings *set, struct ioloop *ioloop,
     const char **error_r);
 /* Drops what is under way without calling back. */
 void xaps_client_deinit(struct xaps_client **client);
-/* For the end of a process: waits for what is under way, leaves the rest in the
-   daemon's socket if it can, then deinits. */
+/* For the end of a process: waits up to msecs for what is under way, puts the
+   rest into the daemon's socket if possible, then deinits. */
 void xaps_client_finish(struct xaps_client **client, unsigned int msecs);
 unsigned int xaps_client_pending(const struct xaps_client *client);
 
-/* Sends.  The answer comes through callback, once, but for those that wait. */
+/* Sends a request.  The final answer comes through callback exactly once; an
+   answer with waits set may come before it. */
 void xaps_client_post(struct xaps_client *client,
     const struct xaps_settings *set, const struct xaps_request *request,
     xaps_answer_callback_t *callback, void *context);

@@ -1,4 +1,4 @@
-/* xaps-imap-plugin.c - the IMAP command by which a phone asks for pushes. */
+/* xaps-imap-plugin.c - the IMAP command with which a phone asks for pushes. */
 
 #include "imap-common.h"
 #include "hash.h"
@@ -27,12 +27,13 @@
 #define XAPS_MAILBOXES_MAX 1000
 #define XAPS_REQUEST_MAX 65536
 
-/* Of a field that goes to Dovecot's stats process. */
+/* Limit for a field that Dovecot's stats process receives. */
 #define XAPS_EVENT_MAILBOX_MAX 1000
 
 #define XAPS_IMAP_CONTEXT(obj) MODULE_CONTEXT(obj, xaps_imap_module)
 
-/* A phone that is told NO may ask again only after a day. */
+/* Between attempts.  They are worth it: a phone that gets NO may not ask again
+   for a day. */
 #define XAPS_REGISTER_PAUSE_MSECS 1000
 
 struct xaps_imap_client {
@@ -50,7 +51,7 @@ struct xaps_command {
 	ARRAY_TYPE(const_string) mailboxes;   /* as the client spelled them */
 	ARRAY(struct xaps_mailbox) canonical; /* in the same order */
 
-	const char *topic; /* once the daemon has said so */
+	const char *topic; /* once the daemon has answered */
 	bool answered;
 };
 
@@ -88,8 +89,8 @@ static struct command orig_logout;
  * Arguments
  */
 
-/* imap_arg_get_astring() takes NIL as the name "NIL", and a literal up to a NUL
-   in it. */
+/* Unlike imap_arg_get_astring() this rejects NIL, and literals that contain a
+   NUL. */
 static bool xaps_arg_get(const struct imap_arg *arg, const char **str_r)
 {
 	return arg->type != IMAP_ARG_NIL && imap_arg_get_astring(arg, str_r) &&
@@ -104,11 +105,11 @@ static const char *xaps_parse_names(struct xaps_command *ctx, const char *key,
 	for (; !IMAP_ARG_IS_EOL(args); args++) {
 		if (!xaps_arg_get(args, &name) || *name == '\0')
 			return t_strdup_printf("%s must be names", key);
-		/* A name that no mailbox can have does not exist. */
+		/* No mailbox can have such a name: skip it. */
 		if (strlen(name) > XAPS_MAILBOX_MAX || !xaps_is_clean(name) ||
 		    hash_table_lookup(seen, name) != NULL)
 			continue;
-		/* One more than the most is enough to say so. */
+		/* One more than the limit is enough to detect it. */
 		if (array_count(&ctx->mailboxes) > XAPS_MAILBOXES_MAX)
 			break;
 		name = p_strdup(ctx->cmd->pool, name);
@@ -118,7 +119,7 @@ static const char *xaps_parse_names(struct xaps_command *ctx, const char *key,
 	return NULL;
 }
 
-/* Returns the reason why not, or NULL. */
+/* Returns NULL or an error. */
 static const char *xaps_parse_list(
     struct xaps_command *ctx, const char *key, const struct imap_arg *args)
 {
@@ -208,7 +209,7 @@ static bool xaps_is_printable(const char *str)
 	return TRUE;
 }
 
-/* For the versions that we know. */
+/* For aps-version 1 and 2. Returns NULL or an error. */
 static const char *xaps_check_values(struct xaps_command *ctx)
 {
 	const char *inbox = "INBOX";
@@ -238,7 +239,8 @@ static const char *xaps_check_values(struct xaps_command *ctx)
 	return NULL;
 }
 
-/* Others neither are acknowledged nor registered. */
+/* Keeps only INBOX; the others are neither acknowledged nor registered. FALSE
+   if nothing is left. */
 static bool xaps_only_inbox(struct xaps_command *ctx)
 {
 	const char *const *names;
@@ -270,8 +272,8 @@ static void xaps_send_mailbox(struct xaps_command *ctx, const char *name)
 	client_send_line(ctx->cmd->client, str_c(line));
 }
 
-/* The phone builds its index of watched folders from the mailbox lines: they
-   come first. */
+/* The mailbox lines must come first: the phone builds its index of watched
+   folders from them. */
 static void xaps_send_reply(struct xaps_command *ctx)
 {
 	struct client *client = ctx->cmd->client;
@@ -299,8 +301,8 @@ static void xaps_send_reply(struct xaps_command *ctx)
 	o_stream_uncork(client->output);
 }
 
-/* What topics are made of.  Any other answer is from something that is not
-   xapsd, and could end our line. */
+/* Only characters of topics.  Any other answer is not from xapsd, and could
+   inject lines into our response. */
 static bool xaps_is_topic(const char *str)
 {
 	return *str != '\0' &&
@@ -333,8 +335,8 @@ static void xaps_command_answered(
 	ctx->answered = TRUE;
 
 	if (client->output_cmd_lock != NULL) {
-		/* Another command is in the middle of a literal: come back
-		   through xaps_command_continue() when it is out. */
+		/* Another command is in the middle of a literal:
+		   xaps_command_continue() is called when that is sent. */
 		cmd->state = CLIENT_COMMAND_STATE_WAIT_OUTPUT;
 		o_stream_set_flush_pending(client->output, TRUE);
 		return;
@@ -357,8 +359,8 @@ static bool xaps_command_continue(struct client_command_context *cmd)
 	return TRUE;
 }
 
-/* LOGOUT cuts off what is not answered yet.  So it waits in the way in which
-   Dovecot lets it wait for a FETCH. */
+/* LOGOUT would cut off commands that are not answered yet.  It waits for ours
+   just as Dovecot makes it wait for a FETCH. */
 static bool cmd_logout_after_answers(struct client_command_context *cmd)
 {
 	struct client_command_context *other = cmd->client->command_queue;
@@ -377,11 +379,11 @@ static bool cmd_logout_after_answers(struct client_command_context *cmd)
 }
 
 /*
- * Asking
+ * Registering
  */
 
-/* Exists, can be selected, the user may read it (ACLs), and there will be word
-   of its changes. */
+/* TRUE if it exists, can be selected, the user may read it (ACLs), and its
+   changes are reported. */
 static bool xaps_resolve_mailbox(
     struct xaps_command *ctx, const char *name, struct xaps_mailbox *mailbox_r)
 {
@@ -405,7 +407,8 @@ static bool xaps_resolve_mailbox(
 	return ret;
 }
 
-/* What is left of the client's list is acknowledged and registered. */
+/* Reduces the client's list to mailboxes that can be watched: these are
+   acknowledged and registered. */
 static void xaps_resolve_mailboxes(struct xaps_command *ctx)
 {
 	ARRAY_TYPE(const_string) wanted = ctx->mailboxes;
@@ -481,7 +484,7 @@ static const char *xaps_register_json(const struct xaps_command *ctx)
 	return str_c(json);
 }
 
-/* Only what is known by its spelling alone. */
+/* Keeps only mailboxes that need no canonical name. */
 static void xaps_keep_plain(struct xaps_command *ctx)
 {
 	const char *const *names;
@@ -535,8 +538,8 @@ static bool xaps_register(struct xaps_command *ctx)
 		xaps_send_no(cmd, "No pushes for this user.");
 		return TRUE;
 	}
-	/* A client of its own: what a daemon does wrong in one answer is gone
-	   with it, and nothing is shared by users. */
+	/* Each command has a client of its own: nothing is left over from a
+	   faulty answer, and nothing is shared between users. */
 	ctx->client =
 	    xaps_client_init(cmd->client->user, ctx->set, main_ioloop, &error);
 	if (ctx->client == NULL) {
@@ -560,8 +563,8 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
 	struct xaps_command *ctx;
 	const char *error;
 
-	/* FALSE is either an error, which has been answered, or there is more
-	   to come, and we are called again. */
+	/* FALSE: either an error, which has been answered, or more input is
+	   needed, and we are called again. */
 	if (!client_read_args(cmd, 0, 0, &args))
 		return FALSE;
 	if (xclient == NULL) {
@@ -600,7 +603,7 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
  * Plugin
  */
 
-/* One that does not list ours hides it. */
+/* A fixed imap_capability that does not list ours hides it. */
 static void xaps_check_capability(struct client *client)
 {
 	if (compat_capability_is_fixed(client) &&
@@ -620,7 +623,7 @@ static void xaps_imap_client_add(struct client *client)
 	const char *error;
 
 	if (xaps_settings_get(client->user, client->pool, &set, &error) < 0) {
-		/* The driver may have said so already. */
+		/* The driver may have logged it already. */
 		if (!compat_event_has_field(
 			client->user->event, XAPS_ERROR_FIELD))
 			e_error(client->user->event, "xaps: %s", error);

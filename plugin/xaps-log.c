@@ -1,4 +1,5 @@
-/* xaps-log.c - events of the modules, and how often an error is logged. */
+/* xaps-log.c - the modules' events, and a limit on how often an error is
+   logged. */
 
 #include "lib.h"
 #include "crc32.h"
@@ -12,7 +13,7 @@
 #include <sys/sem.h>
 
 #define XAPS_LOG_EVERY_SECS 60
-/* Kinds share these; a prime, so that statuses seldom collide. */
+/* Kinds are mapped to these; a prime, so that statuses rarely collide. */
 #define XAPS_LOG_SLOTS 31
 /* A semaphore's value is 32767 at most: seconds modulo 9 hours. */
 #define XAPS_LOG_CYCLE_SECS 32766
@@ -33,7 +34,8 @@ struct event *xaps_event_create(struct mail_user *user)
 	struct event *event = event_create(user->event);
 	struct event_category *category;
 
-	/* Both modules may be loaded, and 2.3.7 dies of two of one name. */
+	/* Both modules may be loaded; two categories of one name abort
+	   2.3.7. */
 	category = event_category_find_registered(event_category_xaps.name);
 	if (category == NULL)
 		category = &event_category_xaps;
@@ -42,12 +44,12 @@ struct event *xaps_event_create(struct mail_user *user)
 	return event;
 }
 
-/* Nearly all processes that log are new ones, of different system users, so
-   the time of the last line is kept where all may write: in semaphores of the
-   kernel, one for each slot and one as the lock.  What another local user can
-   do to them is to silence our errors, or to make us log each.
-   Returns -1 if that is not possible, else whether a line is due. */
-static int xaps_log_ask_others(unsigned int slot)
+/* Whether a line is due for all processes, -1 if unknown.  Most processes that
+   log are new ones of different system users, so the time of the last line is
+   kept where all of them may write: in SysV semaphores, one for each slot and
+   one as a lock.  All that another local user can do with them is to suppress
+   our errors or to have each logged. */
+static int xaps_log_check_shared(unsigned int slot)
 {
 	struct sembuf lock[] = { { XAPS_LOG_SLOTS, 0, IPC_NOWAIT },
 		{ XAPS_LOG_SLOTS, 1, IPC_NOWAIT | SEM_UNDO } };
@@ -81,7 +83,7 @@ bool xaps_log_is_due(unsigned int kind)
 	if (last[slot] != 0 && ioloop_time >= last[slot] &&
 	    ioloop_time < last[slot] + XAPS_LOG_EVERY_SECS)
 		return FALSE;
-	ret = xaps_log_ask_others(slot);
+	ret = xaps_log_check_shared(slot);
 	if (ret != 0)
 		last[slot] = ioloop_time;
 	return ret != 0;

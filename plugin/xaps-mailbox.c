@@ -1,4 +1,4 @@
-/* xaps-mailbox.c - whose mailbox is it, and what is it called there? */
+/* xaps-mailbox.c - the owner and the canonical name of a mailbox. */
 
 #include "lib.h"
 #include "auth-master.h"
@@ -14,7 +14,7 @@
 
 #define XAPS_OWNER_CONTEXT(obj) MODULE_CONTEXT(obj, xaps_owner_module)
 
-/* Kept with another user whose mailboxes are shared with ours. */
+/* Attached to another user whose mailboxes are shared with ours. */
 struct xaps_owner {
 	union mail_user_module_context module_ctx;
 	const char *name;
@@ -27,9 +27,9 @@ static MODULE_CONTEXT_DEFINE_INIT(
  * Owner
  */
 
-/* The name that the owner's own sessions have: his userdb entry may change it
-   or hold the field of user_lookup.  Where Dovecot needed no lookup for him we
-   do none without cause: auth logs an error if our uid may not. */
+/* The name that the owner's own sessions have: the userdb entry may change it
+   or hold the user_lookup field.  If Dovecot needed no lookup for the owner, we
+   avoid one as well, since auth logs an error if our uid is not allowed to. */
 static const char *xaps_owner_look_up(
     struct mail_user *owner, const struct xaps_settings *set)
 {
@@ -81,7 +81,8 @@ static const char *xaps_namespace_owner(
 		return set->username;
 	if (ns->owner != NULL)
 		return xaps_owner_name(ns->owner, set);
-	/* Public, or shared at one fixed place: all see it by this prefix. */
+	/* Public, or shared at one fixed place: all users have it under this
+	   prefix. */
 	if (len > 0 && ns->prefix[len - 1] == mail_namespace_get_sep(ns))
 		len--;
 	return t_strconcat("public:", t_strndup(ns->prefix, len), NULL);
@@ -91,7 +92,7 @@ static const char *xaps_namespace_owner(
  * Name
  */
 
-/* Where the namespace's mailboxes are, or "". */
+/* The path of the namespace's mailboxes, or "". */
 static const char *xaps_namespace_path(struct mail_namespace *ns)
 {
 	const char *path;
@@ -110,7 +111,8 @@ static bool xaps_same_place(struct mail_namespace *a, struct mail_namespace *b)
 	       strcmp(path, xaps_namespace_path(b)) == 0;
 }
 
-/* Of several namespaces with the same mailboxes, the one whose names count. */
+/* Of several namespaces with the same mailboxes, the one whose names are
+   canonical. */
 static struct mail_namespace *xaps_namespace_primary(struct mail_namespace *ns)
 {
 	struct mail_namespace *other, *best = NULL;
@@ -119,7 +121,7 @@ static struct mail_namespace *xaps_namespace_primary(struct mail_namespace *ns)
 		return ns->alias_for;
 	if ((ns->flags & NAMESPACE_FLAG_INBOX_USER) != 0)
 		return ns;
-	/* Configurations older than alias_for just repeat the location. */
+	/* Configurations from before alias_for just repeat the location. */
 	for (other = ns->user->namespaces; other != NULL; other = other->next) {
 		if (other->alias_for != NULL || !xaps_same_place(ns, other))
 			continue;
@@ -131,13 +133,13 @@ static struct mail_namespace *xaps_namespace_primary(struct mail_namespace *ns)
 	return best != NULL ? best : ns;
 }
 
-/* The part of path that is the same for all users, or NULL. */
+/* The path relative to the user's home, or NULL if it is not in there. */
 static const char *xaps_path_in_home(struct mail_user *user, const char *path)
 {
 	const char *home;
 	size_t len;
 
-	/* Not worth a lookup: Dovecot did it, or needed no home. */
+	/* Do not cause a lookup: Dovecot did it, or needed no home. */
 	if (!user->home_looked_up || mail_user_get_home(user, &home) <= 0)
 		return NULL;
 	len = strlen(home);
@@ -147,11 +149,11 @@ static const char *xaps_path_in_home(struct mail_user *user, const char *path)
 								 : NULL;
 }
 
-/* What precedes a mailbox's name in this namespace to make it the owner's name
-   for it.  In a second storage, it would else be mistaken for one of the same
-   name in the first.  The owner of a shared namespace is expected to have the
-   namespaces that our user has. */
-static const char *xaps_owners_prefix(struct mail_namespace *ns)
+/* The prefix that turns a mailbox's name in this namespace into the owner's
+   name for it.  Without it a mailbox in a second storage would be mistaken for
+   one of the same name in the first.  The owner of a shared namespace is
+   assumed to have the same namespaces as our user. */
+static const char *xaps_owner_prefix(struct mail_namespace *ns)
 {
 	struct mail_namespace *own;
 	const char *path, *own_path;
@@ -171,14 +173,14 @@ static const char *xaps_owners_prefix(struct mail_namespace *ns)
 		own_path =
 		    xaps_path_in_home(ns->user, xaps_namespace_path(own));
 		if (own_path != NULL && strcmp(path, own_path) == 0)
-			return xaps_owners_prefix(xaps_namespace_primary(own));
+			return xaps_owner_prefix(xaps_namespace_primary(own));
 	}
 	return "";
 }
 
-/* The storage's name for the mailbox is one for all namespaces and users, and
-   the mailbox_alias plugin's aliases share it.  The list turns it into UTF-8;
-   what is the namespace's in that is removed. */
+/* The storage's name for the mailbox is the same in all namespaces, for all
+   users and for the mailbox_alias plugin's aliases.  The list converts it to
+   UTF-8; the namespace's prefix and separator in that are removed. */
 static const char *xaps_mailbox_name(
     struct mailbox *box, struct mail_namespace *ns)
 {
@@ -191,7 +193,7 @@ static const char *xaps_mailbox_name(
 	vname = mailbox_list_get_vname(ns->list, box->name);
 	if (strncmp(vname, ns->prefix, ns->prefix_len) == 0)
 		vname += ns->prefix_len;
-	return t_strconcat(xaps_owners_prefix(ns),
+	return t_strconcat(xaps_owner_prefix(ns),
 	    t_str_replace(vname, mail_namespace_get_sep(ns), '/'), NULL);
 }
 
@@ -218,7 +220,7 @@ bool xaps_mailbox_get(struct mailbox *box, const struct xaps_settings *set,
 {
 	struct mail_namespace *ns;
 
-	/* A virtual mailbox changes with others, and nobody says so. */
+	/* A virtual mailbox changes with others, without an event. */
 	if (box->virtual_vfuncs != NULL)
 		return FALSE;
 	ns = xaps_namespace_primary(mailbox_get_namespace(box));

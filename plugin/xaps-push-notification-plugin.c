@@ -28,8 +28,8 @@ struct xaps_push_user {
 	const struct xaps_settings *set; /* NULL: not a user of ours */
 };
 
-/* MessageNew and MessageAppend come only if something is asked for.  The flags
-   are known without reading any of the mail. */
+/* MessageNew and MessageAppend are only sent if some field is requested.  The
+   flags are known without reading the mail. */
 static struct push_notification_event_messagenew_config config_new = {
 	.flags = PUSH_NOTIFICATION_MESSAGE_FLAGS,
 };
@@ -37,7 +37,7 @@ static struct push_notification_event_messageappend_config config_append = {
 	.flags = PUSH_NOTIFICATION_MESSAGE_FLAGS,
 };
 
-/* All that can change what a phone shows. */
+/* Events that can change what a phone shows. */
 static const struct xaps_event {
 	const char *name;
 	void *config;
@@ -57,7 +57,7 @@ struct xaps_push_txn {
 	bool any;
 };
 
-/* Of the process, since requests outlive the users that they are about. */
+/* One for the process, since requests outlive the users they are about. */
 static struct xaps_client *push_client;
 static struct ioloop *main_ioloop;
 static unsigned int longest_timeout_msecs;
@@ -72,10 +72,10 @@ static void xaps_push_answered(
 	struct event *event = answer->event;
 
 	if (answer->error == NULL || answer->status == 404) {
-		/* 404: the user has no devices, which is nothing wrong. */
+		/* 404: the user has no devices, which is normal. */
 		e_debug(event, "xaps: answer %u", answer->status);
 	} else if (answer->left) {
-		if (xaps_log_is_due(XAPS_LOG_LEFT))
+		if (xaps_log_is_due(XAPS_LOG_UNANSWERED))
 			e_warning(event, "xaps: %s", answer->error);
 		else
 			e_debug(event, "xaps: %s", answer->error);
@@ -87,7 +87,7 @@ static void xaps_push_answered(
 	}
 }
 
-/* Username is whose session it was. */
+/* username: of the session that made the change. */
 static const char *xaps_notify_json(const char *username,
     const struct xaps_mailbox *mailbox, const struct xaps_push_txn *txn)
 {
@@ -180,12 +180,12 @@ static int xaps_driver_init(COMPAT_DRIVER_INIT_ARGS)
 
 	puser->user = user;
 	*context = puser;
-	/* LMTP's own user for reading the incoming mail, and the owners of
+	/* LMTP's internal user for reading the incoming mail, and owners of
 	   shared mailboxes. */
 	if (user->autocreated)
 		return 0;
 	if (xaps_settings_get(user, pool, &puser->set, &error) < 0) {
-		/* Up to 2.3.15 it is logged outside our data stack frame. */
+		/* Up to 2.3.15 this is logged outside our data stack frame. */
 		*error_r = p_strdup(pool, error);
 		event_add_str(user->event, XAPS_ERROR_FIELD, "yes");
 		return -1;
@@ -202,7 +202,7 @@ static bool xaps_driver_begin_txn(struct push_notification_driver_txn *dtxn)
 
 	if (puser->set == NULL)
 		return FALSE;
-	/* Other users may watch what is not his own. */
+	/* A mailbox that is not the user's own may be watched by others. */
 	if (puser->set->inbox_only && !dtxn->ptxn->mbox->inbox_user &&
 	    mailbox_get_namespace(dtxn->ptxn->mbox)->owner == puser->user)
 		return FALSE;
@@ -231,7 +231,7 @@ static void xaps_driver_end_txn(
 {
 	const struct xaps_push_txn *txn = dtxn->context;
 
-	/* Also called when nothing has happened after all. */
+	/* Also called for transactions without any of our events. */
 	if (!success || !txn->any)
 		return;
 	T_BEGIN
@@ -241,8 +241,8 @@ static void xaps_driver_end_txn(
 	T_END;
 }
 
-/* No deinit and no cleanup: they run after every user, and what is under way
-   is waited for by nobody but the end of the process. */
+/* No deinit and no cleanup: they run after every user, while requests that are
+   under way are waited for only at the end of the process. */
 static const struct push_notification_driver xaps_driver = {
 	.name = "xaps",
 	.v = {

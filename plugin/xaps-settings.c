@@ -1,5 +1,5 @@
-/* xaps-settings.c - the settings of Dovecot 2.4: in both modules, and alone as
- * the module by which doveconf knows them. */
+/* xaps-settings.c - the settings for Dovecot 2.4: compiled into both modules,
+ * and alone into the module from which doveconf learns them. */
 
 #include "lib.h"
 #include "settings.h"
@@ -39,7 +39,7 @@ const struct setting_parser_info xaps_setting_parser_info = {
 };
 
 #ifdef XAPS_SETTINGS_MODULE
-/* What Dovecot's config process looks for. */
+/* The symbols that Dovecot's config process looks up. */
 void xaps_settings_init(struct module *module);
 void xaps_settings_deinit(void);
 

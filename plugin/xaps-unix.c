@@ -50,8 +50,8 @@ static void xaps_unix_refused(struct xaps_unix *un)
 	    un, HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED, t_strdup(un->error));
 }
 
-/* Sent, and still not read by the daemon: for Unix sockets SIOCOUTQ counts what
-   the other end has not taken. */
+/* TRUE while the daemon has not read the request: on Unix sockets SIOCOUTQ
+   counts bytes that the other end has not read. */
 static bool xaps_unix_is_unread(const struct xaps_unix *un)
 {
 	int unread;
@@ -65,7 +65,7 @@ static void xaps_unix_timeout(struct xaps_unix *un)
 {
 	bool was_unread = un->was_unread;
 
-	/* The timeout repeats itself, and begins when the request is read. */
+	/* The timeout repeats: it counts from when the request is read. */
 	un->was_unread = un->patient && xaps_unix_is_unread(un);
 	if (un->was_unread || was_unread)
 		return;
@@ -140,7 +140,7 @@ struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,
 	un->parser = http_response_parser_init(un->input, &limits, 0);
 	un->io = io_add_istream(un->input, xaps_unix_input, un);
 	un->to = timeout_add(timeout_msecs, xaps_unix_timeout, un);
-	/* A failure shows at the input. */
+	/* Failures are reported at the input. */
 	o_stream_set_no_error_handling(un->output, TRUE);
 	o_stream_nsend_str(un->output, xaps_unix_request(path, json));
 	return un;
@@ -152,7 +152,7 @@ bool xaps_unix_is_sent(const struct xaps_unix *un)
 	       o_stream_get_buffer_used_size(un->output) == 0;
 }
 
-bool xaps_unix_leave(
+bool xaps_unix_send_only(
     const char *socket_path, const char *path, const char *json)
 {
 	const char *request = xaps_unix_request(path, json);

@@ -137,7 +137,7 @@ static const char *find_obstacle(struct push_queue *q, const struct reg *r,
 
 	*mailbox_r = reg_match(r, mailbox);
 	if (*mailbox_r < 0) /* perhaps another owner's */
-		*mailbox_r = reg_spelled(r, mailbox);
+		*mailbox_r = reg_find_mailbox(r, mailbox);
 	if (trouble != NULL)
 		return trouble;
 	if (reg_suspended(r))

@@ -17,8 +17,10 @@ static const struct {
 	{ EDQUOT, "free space, its owner's quota is used up" },
 	{ EFBIG, "raise the limit on file sizes" },
 	{ EROFS, "mount its file system writable" },
-	{ EACCES, "file and directory must be writable for xapsd's user" },
-	{ EPERM, "file and directory must be writable for xapsd's user" },
+	{ EACCES, "xapsd's user may not read and write it: give file and "
+		  "directory to that user" },
+	{ EPERM, "xapsd's user may not read and write it: give file and "
+		 "directory to that user" },
 	{ ENOENT, "its directory must exist" },
 	{ EIO, "the disk may be failing" },
 	{ EISDIR, "databaseFile must name a file" },

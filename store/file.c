@@ -260,13 +260,18 @@ static int replace_in_place(struct store *s, const char *temp, int fd)
 	return error != 0 ? error : overwrite(s, fd);
 }
 
-int store_finish_copy(struct store *s, char err[ERR_MAX])
+int store_open_copy(const struct store *s)
 {
 	char copy[PATH_MAX];
-	int fd, error;
 
 	copy_name(s, copy);
-	fd = open(copy, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return open(copy, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int store_finish_copy(struct store *s, char err[ERR_MAX])
+{
+	int fd = store_open_copy(s), error;
+
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	error = fd < 0 ? errno : overwrite(s, fd);

@@ -1,7 +1,7 @@
 /* store/int.h - what the files of the store share.  Nobody else includes this.
  *
  * Calls go up this list only, to the files above the caller's:
- *   box      mailbox names of one registration
+ *   mailbox  the mailbox names of one registration
  *   reg      one registration in memory
  *   line     one registration as a line of the file
  *   table    all registrations, by user
@@ -39,7 +39,7 @@ enum reg_flag {
 struct reg {
 	struct reg *next; /* in its bucket, where a user's are neighbours */
 	void *data;
-	char *mailboxes; /* for box_read(): after the key, or allocated */
+	char *mailboxes; /* for mailbox_unpack(): after the key, or allocated */
 	struct watches *watches; /* NULL: no mailbox of another owner */
 	uint32_t hash;		 /* of the user */
 	uint32_t time_s;
@@ -140,34 +140,35 @@ struct store {
 	bool must_sync_dir;  /* a rename may not be durable */
 	bool lacks_newline;  /* the last line is whole but for that */
 	bool read_only;	     /* a view: nothing is ever written */
+	bool is_check;	     /* a view that speaks as the start does */
 	size_t n_bad;	     /* lines or accounts that could not be read */
 	bool frozen;	     /* lines that no other file has: never rewrite */
 	bool has_copy;	     /* <path>.copy is to be used, not the file */
 	bool in_place;	     /* another file cannot take its name */
 };
 
-/* --- box.c --- */
+/* --- mailbox.c --- */
 
 /* One mailbox name as the device spelled it, and what it means. */
-struct box {
+struct mailbox {
 	const char *name;
 	const char *owner;     /* NULL: the user */
 	const char *canonical; /* NULL: as spelled */
 };
 
 /* Unpacks the mailbox at p; returns where the next one is. */
-const char *box_read(const char *p, struct box *b);
-/* How many bytes boxes_pack() writes at most. */
-size_t boxes_size(const struct reg_spec *spec);
+const char *mailbox_unpack(const char *p, struct mailbox *b);
+/* How many bytes mailboxes_pack() writes at most. */
+size_t mailboxes_size(const struct reg_spec *spec);
 /* Packs the spec's mailboxes; returns the end. */
-char *boxes_pack(char *p, const struct reg_spec *spec);
-size_t boxes_len(const struct reg *r);
-bool boxes_same(const struct reg *a, const struct reg *b);
+char *mailboxes_pack(char *p, const struct reg_spec *spec);
+size_t mailboxes_len(const struct reg *r);
+bool mailboxes_same(const struct reg *a, const struct reg *b);
 /* The same mailboxes, in any order and each any number of times. */
-bool boxes_same_set(const struct reg *a, const struct reg *b);
+bool mailboxes_same_set(const struct reg *a, const struct reg *b);
 
 /* The other owners of them, of whom neighbours are counted once. */
-size_t boxes_owners(const struct reg *r);
+size_t mailboxes_owners(const struct reg *r);
 
 /* --- reg.c --- */
 
@@ -181,7 +182,7 @@ size_t reg_bytes(const struct reg *r);
 /* False if no registration has such a token. */
 bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES]);
 /* Of that account and packed token. */
-bool reg_is(const struct reg *r, const char *account, const char *packed,
+bool reg_has_key(const struct reg *r, const char *account, const char *packed,
     size_t digits);
 /* These need the hashes. */
 bool reg_same_user(const struct reg *a, const struct reg *b);
@@ -222,7 +223,7 @@ struct reader {
 /* Reads a line into in->rec.  NULL, or what is wrong with it. */
 const char *line_read(struct reader *in, const char *line, size_t len);
 /* A JSON array of strings into rec->spec.  NULL, or what is wrong. */
-const char *record_set_mailboxes(
+const char *line_set_mailboxes(
     struct record *rec, const struct json *j, const struct json_tok *array);
 /* True if it is one of our lines. */
 bool line_is_ours(const char *line, size_t len);
@@ -315,7 +316,9 @@ void store_forget(struct store *s, struct reg *r);
 /* Writes the file again as a whole; keep: the old one stays as <path>.orig. */
 int store_rewrite(struct store *s, bool keep, char err[ERR_MAX]);
 int store_sync_dir(struct store *s, char err[ERR_MAX]);
-/* Completes a rewrite that a power cut ended. */
+/* What a rewrite left that a power cut ended: a descriptor, or -1 with errno. */
+int store_open_copy(const struct store *s);
+/* Completes it. */
 int store_finish_copy(struct store *s, char err[ERR_MAX]);
 
 /* --- load.c --- */
@@ -328,7 +331,7 @@ int store_load(struct store *s, size_t skip, char err[ERR_MAX]);
 /* --- go.c --- */
 
 /* True if it is one JSON object with "Users", or an empty one, or null. */
-bool store_go_is(const char *text, size_t len);
+bool store_is_go(const char *text, size_t len);
 /* Takes it over: text is all of s->fd. */
 int store_go_load(
     struct store *s, const char *text, size_t len, char err[ERR_MAX]);

@@ -42,7 +42,7 @@ bool limit_count_ok(const struct store *s)
 	       store_count(s) < s->limits.registrations;
 }
 
-void store_full(const struct store *s, char err[ERR_MAX])
+void store_explain_full(const struct store *s, char err[ERR_MAX])
 {
 	if (!limit_count_ok(s))
 		err_set(err,

@@ -26,11 +26,11 @@ static void write_key(const struct reg *r, struct buf *b)
 static void write_canonical(const struct reg *r, struct buf *b)
 {
 	const char *p = r->mailboxes, *before = ",\"canonical\":[";
-	struct box box;
+	struct mailbox box;
 	size_t i, plain = 0;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (box.canonical == NULL) {
 			plain++;
 			continue;
@@ -57,13 +57,13 @@ static void write_canonical(const struct reg *r, struct buf *b)
 bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	size_t i;
 
 	write_key(r, b);
 	buf_add_str(b, ",\"mailboxes\":[");
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (i > 0)
 			buf_add_byte(b, ',');
 		json_write_str(b, box.name);
@@ -106,7 +106,7 @@ static const char *take_text(struct record *rec, const struct json *j,
 	return p;
 }
 
-const char *record_set_mailboxes(
+const char *line_set_mailboxes(
     struct record *rec, const struct json *j, const struct json_tok *array)
 {
 	const struct json_tok *t;
@@ -185,8 +185,7 @@ static const char *read_value(struct record *rec, const struct json *j)
 			       "text";
 		rec->spec.topic = rec->topic;
 	}
-	reason =
-	    record_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
+	reason = line_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
 	return reason != NULL
 		   ? reason
 		   : set_canonical(rec, j, json_get(j, j->toks, "canonical"));

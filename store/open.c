@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "mem.h"
@@ -86,9 +88,10 @@ static int refuse(
 	    i < N_KINDS ? kinds[i].what
 			: "neither a file of registrations nor the Go "
 			  "daemon's database",
-	    s->read_only ? "there is no registration in it that can be read"
-			 : "it is left as it is: set databaseFile, or move it "
-			   "away to begin without");
+	    s->read_only && !s->is_check
+		? "there is no registration in it that can be read"
+		: "it is left as it is: set databaseFile, or move it "
+		  "away to begin without");
 	return -1;
 }
 
@@ -96,7 +99,7 @@ static int read_text(struct store *s, const char *text, size_t len, char *err)
 {
 	size_t skip = store_bom_len(text, len), at = skip;
 
-	if (store_go_is(text, len))
+	if (store_is_go(text, len))
 		return store_go_load(s, text, len, err);
 	if (is_nothing(text + skip, len - skip) ||
 	    has_ours(text + skip, len - skip))
@@ -170,25 +173,58 @@ static void no_directory(char err[ERR_MAX], const char *path)
 	    path, n, end == NULL ? "." : path);
 }
 
+static int fail_open(const char *path, int code, char err[ERR_MAX])
+{
+	const char *end = strrchr(path, '/');
+	struct stat st;
+
+	if (code == ENOENT || code == ENOTDIR)
+		no_directory(err, path);
+	else if (end != NULL && lstat(path, &st) < 0 && errno == ENOENT)
+		err_set(err,
+		    "%s: cannot write to the folder %.*s: %s: give it to "
+		    "xapsd's user, or set databaseFile",
+		    path, end == path ? 1 : (int)(end - path), path,
+		    strerror(code));
+	else
+		disk_error(err, path, "", "open", code);
+	return -1;
+}
+
+static int check_kind(int fd, const char *path, char err[ERR_MAX])
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return 0;
+	err_set(err, "%s: not a regular file: set databaseFile", path);
+	return -1;
+}
+
+static int fail_locked(const char *path, char err[ERR_MAX])
+{
+	err_set(err,
+	    "%s: in use by another xapsd: stop that one first, or set "
+	    "databaseFile",
+	    path);
+	return -1;
+}
+
 /* 0: locked.  1: try again, the name leads elsewhere now. */
 static int lock(int fd, const char *path, char err[ERR_MAX])
 {
 	struct stat st, named;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		err_set(err, "%s: not a regular file: set databaseFile", path);
+	if (check_kind(fd, path, err) < 0)
 		return -1;
-	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			err_set(err,
-			    "%s: in use by another xapsd: stop that one first, "
-			    "or set databaseFile",
-			    path);
-		else
-			disk_error(err, path, "", "lock", errno);
+			return fail_locked(path, err);
+		disk_error(err, path, "", "lock", errno);
 		return -1;
 	}
+	if (fstat(fd, &st) < 0)
+		return 1;
 	return stat(path, &named) < 0 || st.st_ino != named.st_ino ||
 	       st.st_dev != named.st_dev;
 }
@@ -200,13 +236,8 @@ static int open_locked(const char *path, char err[ERR_MAX])
 	for (i = 0; i < OPEN_TRIES; i++) {
 		fd =
 		    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-		if (fd < 0) {
-			if (errno == ENOENT || errno == ENOTDIR)
-				no_directory(err, path);
-			else
-				disk_error(err, path, "", "open", errno);
-			return -1;
-		}
+		if (fd < 0)
+			return fail_open(path, errno, err);
 		rc = lock(fd, path, err);
 		if (rc == 0)
 			return fd;
@@ -241,28 +272,40 @@ static int read_file(struct store *s, char err[ERR_MAX])
 	return store_read(s, err);
 }
 
+/* Leaves space for suffixes. */
+static bool is_too_long(const char *path, char err[ERR_MAX])
+{
+	if (strlen(path) + 16 <= PATH_MAX)
+		return false;
+	err_set(err, "databaseFile: the name is too long");
+	return true;
+}
+
+/* A rename would replace a symbolic link, not what it leads to. */
+static int set_path(struct store *s, const char *path, char err[ERR_MAX])
+{
+	s->path = realpath(path, NULL);
+	if (s->path != NULL)
+		return is_too_long(s->path, err) ? -1 : 0;
+	disk_error(err, path, "", "find its real name", errno);
+	return -1;
+}
+
 struct store *store_open(const char *path, char err[ERR_MAX])
 {
 	char temp[PATH_MAX];
 	struct store *s;
 	int fd;
 
-	/* Leaves space for suffixes. */
-	if (strlen(path) + 16 > sizeof(temp)) {
-		err_set(err, "databaseFile: the name is too long");
+	if (is_too_long(path, err))
 		return NULL;
-	}
 	fd = open_locked(path, err);
 	if (fd < 0)
 		return NULL;
 	s = store_new();
 	s->fd = fd;
-	/* A rename would replace a symbolic link, not what it leads to. */
-	s->path = realpath(path, NULL);
-	if (s->path == NULL || strlen(s->path) + 16 > sizeof(temp)) {
-		disk_error(err, path, "", "find its real name", errno);
+	if (set_path(s, path, err) < 0)
 		goto fail;
-	}
 	snprintf(temp, sizeof(temp), "%s.new", s->path);
 	unlink(temp); /* of a rewrite that was cut short */
 	if (store_finish_copy(s, err) == 0 && read_file(s, err) == 0)
@@ -284,4 +327,116 @@ void store_close(struct store *s)
 		log_error("registrations: %s", err);
 	close(s->fd);
 	store_free(s);
+}
+
+/* --- what store_open() would find --- */
+
+/* Of the folder that the file is in: 0 or errno. */
+static int try_folder(const char *path)
+{
+	char *copy = xstrdup(path);
+	int rc = faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS);
+	int code = rc < 0 ? errno : 0;
+
+	free(copy);
+	return code;
+}
+
+/* What is read: the file, or the copy that replaces it. */
+static int open_content(struct store *s, char err[ERR_MAX])
+{
+	int fd = store_open_copy(s);
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0) {
+		disk_error(err, s->path, ".copy", "take it over", errno);
+		return -1;
+	}
+	close(s->fd);
+	s->fd = fd;
+	return 0;
+}
+
+static int check_content(struct store *s, bool *fixed_r, char err[ERR_MAX])
+{
+	int code = try_folder(s->path);
+	struct stat st;
+
+	*fixed_r = code != 0;
+	topic_read(s);
+	if (fstat(s->fd, &st) < 0 || st.st_size == 0)
+		return 0;
+	if (store_read(s, err) < 0)
+		return -1;
+	if (code == 0 || !s->must_rewrite)
+		return 0;
+	disk_error(err, s->path, ".new", "write", code);
+	return -1;
+}
+
+int store_check(struct store *s, const char *path, bool in_use,
+    struct store_found *found_r, char err[ERR_MAX])
+{
+	struct stat st;
+	int rc = -1, code;
+
+	*found_r = (struct store_found){ .missing = false };
+	s->is_check = true;
+	if (is_too_long(path, err))
+		return -1;
+	s->fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	code = s->fd < 0 ? errno : 0;
+	if (code == ENOENT && lstat(path, &st) < 0) {
+		found_r->missing = true;
+		code = try_folder(path);
+		return code != 0 ? fail_open(path, code, err) : 0;
+	}
+	if (code != 0)
+		return fail_open(path, code, err);
+	if (check_kind(s->fd, path, err) == 0 &&
+	    (!in_use || fail_locked(path, err) == 0) &&
+	    set_path(s, path, err) == 0 && open_content(s, err) == 0)
+		rc = check_content(s, &found_r->fixed, err);
+	found_r->bad = s->n_bad;
+	close(s->fd);
+	s->fd = -1;
+	return rc;
+}
+
+/* A line is like "1: FLOCK  ADVISORY  WRITE 711 fe:00:1311 0 EOF". */
+static pid_t read_holder(const char *line, const struct stat *st)
+{
+	const char *at = strstr(line, " FLOCK ");
+	unsigned long major_no, minor_no;
+	char *end;
+	long pid;
+
+	at = at != NULL ? strstr(at, " WRITE ") : NULL;
+	if (at == NULL)
+		return 0;
+	pid = strtol(at + strlen(" WRITE "), &end, 10);
+	major_no = strtoul(end, &end, 16);
+	minor_no = *end == ':' ? strtoul(end + 1, &end, 16) : 0;
+	return *end == ':' && strtoull(end + 1, NULL, 10) == st->st_ino &&
+		       major_no == major(st->st_dev) &&
+		       minor_no == minor(st->st_dev)
+		   ? (pid_t)pid
+		   : 0;
+}
+
+pid_t store_holder(const char *path)
+{
+	FILE *f = fopen("/proc/locks", "re");
+	struct stat st;
+	char line[256];
+	pid_t pid = 0;
+
+	if (f == NULL)
+		return -1;
+	if (stat(path, &st) == 0)
+		while (pid == 0 && fgets(line, sizeof(line), f) != NULL)
+			pid = read_holder(line, &st);
+	fclose(f);
+	return pid;
 }

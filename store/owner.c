@@ -84,18 +84,18 @@ static void remove_owner(struct store *s, struct owner *o)
 
 void owner_watch(struct store *s, struct reg *r)
 {
-	size_t max = boxes_owners(r), i;
+	size_t max = mailboxes_owners(r), i;
 	const char *p = r->mailboxes;
 	struct watch *w;
 	struct owner *o;
-	struct box box;
+	struct mailbox box;
 
 	if (max == 0)
 		return;
 	r->watches = xmalloc(sizeof(*r->watches) + max * sizeof(*w));
 	r->watches->n = 0;
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (box.owner == NULL)
 			continue;
 		o = find_or_add(s, box.owner);

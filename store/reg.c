@@ -107,7 +107,7 @@ struct reg *reg_new(const struct reg_spec *spec)
 	size_t user_len = strlen(spec->user), digits = strlen(spec->token);
 	size_t account_len = strlen(spec->account);
 	struct reg *r = xmalloc(sizeof(*r) + user_len + account_len + 2 +
-				token_len(digits) + boxes_size(spec));
+				token_len(digits) + mailboxes_size(spec));
 
 	memset(r, 0, sizeof(*r));
 	r->user_len = (uint8_t)user_len;
@@ -117,7 +117,7 @@ struct reg *reg_new(const struct reg_spec *spec)
 	text_hex_read(spec->token, digits, r->key + token_at(r));
 	r->mailboxes = r->key + key_len(r);
 	r->n_mailboxes = spec->n_mailboxes & 0x3ff;
-	boxes_pack(r->mailboxes, spec);
+	mailboxes_pack(r->mailboxes, spec);
 	if (spec->acked)
 		r->flags |= REG_ACKED;
 	if (spec->time_s <= 0)
@@ -142,7 +142,7 @@ void reg_free(struct reg *r)
 
 void reg_take_mailboxes(struct reg *r, const struct reg *from)
 {
-	size_t len = boxes_len(from);
+	size_t len = mailboxes_len(from);
 
 	free_mailboxes(r);
 	r->mailboxes = xmalloc(len);
@@ -175,7 +175,7 @@ bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES])
 	return digits <= REG_TOKEN_MAX && text_hex_read(token, digits, out);
 }
 
-bool reg_is(
+bool reg_has_key(
     const struct reg *r, const char *account, const char *packed, size_t digits)
 {
 	return r->digits == digits &&
@@ -208,8 +208,8 @@ bool reg_same_key(const struct reg *a, const struct reg *b)
 
 size_t reg_bytes(const struct reg *r)
 {
-	return sizeof(*r) + key_len(r) + boxes_len(r) +
-	       OWNER_BYTES * boxes_owners(r);
+	return sizeof(*r) + key_len(r) + mailboxes_len(r) +
+	       OWNER_BYTES * mailboxes_owners(r);
 }
 
 int64_t reg_time_s(const struct reg *r)

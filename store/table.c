@@ -189,7 +189,7 @@ struct reg *store_find(
 	if (!reg_pack_token(token, digits, packed))
 		return NULL;
 	r = store_first(s, user);
-	while (r != NULL && !reg_is(r, account, packed, digits))
+	while (r != NULL && !reg_has_key(r, account, packed, digits))
 		r = reg_next(r);
 	return r;
 }

@@ -18,7 +18,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
-from apple import free_port     # noqa: E402
+from ports import free_port     # noqa: E402
 from xapsd import Xapsd         # noqa: E402
 
 DEVICES = 1000          # known to the far end; loads use them in turn

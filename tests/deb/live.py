@@ -221,7 +221,7 @@ def register(numbers):
     for n in numbers:
         imap = imaplib.IMAP4("127.0.0.1", 143, walk.LIMIT_S)
         imap.login("alice", "secret")
-        status, said = imap._simple_command(
+        status, said = imap.xatom(
             "XAPPLEPUSHSERVICE", "aps-version", "2", "aps-account-id",
             walk.ACCOUNT, "aps-device-token", "%064x" % (0xabcdef + n),
             "aps-subtopic", "com.apple.mobilemail", "mailboxes", "(INBOX)")

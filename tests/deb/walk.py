@@ -1,5 +1,5 @@
 """The life of the packages in a bare Debian: walk.py ROOT, in namespaces of its
-own.  Follows the README's section on Debian.  There is no systemd running: the
+own.  Follows README's sections on Debian.  There is no systemd running: the
 daemon and Dovecot are started by hand, with the package's user and paths.
 live.py goes on with one."""
 
@@ -206,7 +206,7 @@ def use_it():
     expect("XAPPLEPUSHSERVICE" in imap.capabilities or
            b"XAPPLEPUSHSERVICE" in imap.capability()[1][0], "the capability")
     imaplib.Commands["XAPPLEPUSHSERVICE"] = ("AUTH",)
-    status, _ = imap._simple_command(
+    status, _ = imap.xatom(
         "XAPPLEPUSHSERVICE", "aps-version", "2", "aps-account-id", ACCOUNT,
         "aps-device-token", TOKEN, "aps-subtopic", "com.apple.mobilemail",
         "mailboxes", "(INBOX)")

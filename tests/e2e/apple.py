@@ -17,7 +17,6 @@ import concurrent.futures
 import dataclasses
 import json
 import os
-import random
 import re
 import socket
 import ssl
@@ -40,6 +39,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 import certs as certs_module
+from ports import bind_port, free_port  # noqa: F401
 
 PAYLOAD_MAX = 4096
 JWT_AGE_MAX_S = 3600
@@ -48,28 +48,6 @@ TOKEN = re.compile(r"[0-9a-f]{16,200}\Z")
 PUSH_TYPES = {"alert", "background", "location", "voip", "complication",
               "fileprovider", "mdm"}
 TIMEOUT_S = 20  # of every wait, unless said: wide, for valgrind and load
-
-
-def bind_port(host="127.0.0.1", port=0):
-    """A bound socket.  Free ports come from below the kernel's ephemeral
-    range, so that a port left for a moment is not given to a stranger."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(200):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, port or random.randrange(20000, 32000)))
-            return sock
-        except OSError:
-            sock.close()
-            if port:
-                raise
-    raise OSError("no free port on " + host)
-
-
-def free_port(host="127.0.0.1"):
-    with bind_port(host) as sock:
-        return sock.getsockname()[1]
 
 
 @dataclasses.dataclass

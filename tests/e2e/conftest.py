@@ -11,9 +11,8 @@ import pytest
 
 from apple import Apple
 from certs import Certs
-from xapsd import Xapsd
+from xapsd import ROOT, Xapsd
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOG_TAIL = 60  # lines shown of a failed test's daemons
 
 

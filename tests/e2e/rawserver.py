@@ -26,7 +26,8 @@ import hpack
 from hyperframe import frame as hf
 from hyperframe.exceptions import HyperframeError
 
-from apple import Watched, bind_port
+from apple import Watched
+from ports import bind_port
 
 (DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY,
  WINDOW_UPDATE, CONTINUATION) = range(10)

@@ -13,11 +13,9 @@ from h2.settings import SettingCodes
 
 from apple import Answer, Apple
 from certs import cert_pem, key_pem, write
+from phones import ACCOUNT, OTHER, TOKEN, token
 from xapsd import certificate, loopback_name, token_key
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
-OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
 LAST = "ffff" + "0123456789abcdef" * 3 + "fedcba987654"
 
 
@@ -25,13 +23,9 @@ def md5(name):
     return hashlib.md5(name.encode()).hexdigest()
 
 
-def token(n):
-    return "%064x" % (0xabc000000000 + n)
-
-
 def in_flight(xapsd):
     """What was sent and is not answered yet."""
-    return json.loads(xapsd.request("GET", "/status").body)["inFlight"]
+    return xapsd.status()["inFlight"]
 
 
 def mark(xapsd, user="marker", device=LAST):
@@ -56,7 +50,7 @@ def wait_gone(xapsd, device=TOKEN):
         lines = xapsd.database.read_text().splitlines(keepends=True)
         records = [json.loads(x) for x in lines if x.endswith("\n")]
         return any(r.get("gone") and r["token"] == device for r in records)
-    xapsd._wait_until(gone, "registration to go")
+    xapsd.wait_until(gone, "registration to go")
 
 
 # --- what a push is ---
@@ -206,7 +200,7 @@ def test_notify_statuses(xapsd):
     assert xapsd.notify("alice").status == 200
     assert xapsd.notify("alice", "Other").status == 204
     assert xapsd.notify("bob").status == 404
-    # what the README tells to look for when no push comes
+    # what docs/trouble.md tells to look for when no push comes
     xapsd.wait_log("notify: alice: no device watches Other")
     xapsd.wait_log("notify: bob: no device of this user")
 

@@ -16,7 +16,8 @@ import threading
 import pytest
 
 import certs as pki
-from apple import Answer, free_port
+from apple import Answer
+from ports import free_port
 from xapsd import Xapsd, certificate, executable, token_key
 
 
@@ -285,13 +286,14 @@ def test_offline(offline):
     ({"listenAddr": "nonsense", "port": 1}, "listeners", "not an IP address"),
     ({"socketPath": ""}, "listeners", "nothing to listen on"),
     ({"socketPath": "{workdir}/file"}, "listeners", "is not a socket"),
-    ({"socketPath": "{workdir}/no/such/sock"}, "listeners", "cannot make it"),
+    ({"socketPath": "{workdir}/no/such/sock"}, "listeners",
+     "make the folder"),
     ({"httpUser": "u", "httpPasswordFile": "none"}, "listeners",
      "No such file"),
     ({"httpUser": "u", "httpPasswordFile": "empty"}, "listeners", "is empty"),
     ({"databaseFile": "{workdir}/none/db"}, "database",
-     "cannot write to the folder"),
-    ({"databaseFile": "{workdir}"}, "database", "cannot be read"),
+     "does not exist: create it"),
+    ({"databaseFile": "{workdir}"}, "database", "must name a file"),
     ({"keyFileP8": "none.p8"}, "credentials", "No such file"),
     ({"keyFileKeyId": None}, "credentials", "keyFileKeyId"),
     ({"tlsCertfile": "file", "tlsKeyfile": "file"}, "TLS",

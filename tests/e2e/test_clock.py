@@ -12,10 +12,9 @@ import time
 import pytest
 
 import certs as pki
+from phones import ACCOUNT, TOKEN
 from xapsd import certificate, token_key
 
-ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
-TOKEN = "29180123" * 8
 LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 
 pytestmark = [

@@ -4,16 +4,15 @@ a power cut under each.  In the end nothing is lost: every registration is
 there, every change of every folder has been told to Apple."""
 
 import hashlib
-import os
 import time
 
 import pytest
 
 import certs as pki
 from apple import Apple
+from phones import ACCOUNT, token
 from test_clock import clock as wall_clock  # noqa: F401
-from test_clock import ACCOUNT, pytestmark  # noqa: F401
-from test_queue import token
+from test_clock import pytestmark  # noqa: F401
 from xapsd import certificate, token_key
 
 HOUR, DAY = 3600, 86400
@@ -205,8 +204,8 @@ def test_410_under_each_clock(start_xapsd, stern_apple, clock):
         stern_apple.script(token(n), Answer(
             410, "Unregistered", timestamp=now_ms + 5000))
         assert xapsd.notify("u%d" % n).status == 200
-        xapsd._wait_until(lambda: xapsd.notify("u%d" % n).status == 404,
-                          "u%d to go" % n)
+        xapsd.wait_until(lambda: xapsd.notify("u%d" % n).status == 404,
+                         "u%d to go" % n)
     xapsd.register("back", ACCOUNT, token(9))
     stern_apple.script(token(9), Answer(
         410, "Unregistered", timestamp=now_ms - 5000))

@@ -1,8 +1,7 @@
 """The keys in code, sample configuration and man page are the same."""
-import pathlib
 import re
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from xapsd import ROOT
 
 
 def code_keys():

@@ -4,9 +4,7 @@ bytes and memory of it.  Figures are in the report's properties (--junitxml)."""
 
 import contextlib
 import ctypes
-import json
 import os
-import pathlib
 import re
 import shutil
 import ssl
@@ -16,40 +14,27 @@ import time
 
 import pytest
 
-from apple import bind_port
 from certs import cert_pem, key_pem, write
-from rawserver import (LIMIT_S, MAX_CONCURRENT_STREAMS, PING, RawServer, frame,
+from phones import ACCOUNT, token
+from ports import bind_port
+from rawserver import (LIMIT_S, MAX_CONCURRENT_STREAMS, RawServer,
                        server_context)
-from xapsd import Xapsd, certificate, executable, token_key
+from xapsd import certificate, executable, is_instrumented, token_key
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
 STREAMS = 1000      # most that the daemon has open, whatever the peer allows
-
-
-def token(n):
-    return "%064x" % (0xc0ffee00000000 + n)
-
-
-def status(x):
-    return json.loads(x.request("GET", "/status").body)
 
 
 def settle(x, delivered):
     """Until so many are delivered and nothing waits."""
     def done():
-        s = status(x)
+        s = x.status()
         return s["queue"] == 0 and s["delivered"] == delivered and s
-    return x._wait_until(done, "%d deliveries" % delivered)
+    return x.wait_until(done, "%d deliveries" % delivered)
 
 
 def push(x, n=0):
     x.register("u%d" % n, ACCOUNT, token(n), keep=True)
     assert x.notify("u%d" % n, keep=True).status == 200
-
-
-def is_sanitized():
-    with open(executable(), "rb") as f:
-        return b"__asan_init" in f.read()
 
 
 @pytest.fixture
@@ -94,11 +79,11 @@ def test_session_resumption(certs, start_xapsd, record_property, version):
         again = new_connection(2)
         assert again.tls.session_reused
         assert new_connection(3).tls.session_reused
-        assert status(x)["resumed"] == 2
+        assert x.status()["resumed"] == 2
         server.context = context()      # other ticket keys: a full handshake
         assert not new_connection(4).tls.session_reused
         assert new_connection(5).tls.session_reused
-        assert status(x)["resumed"] == 3
+        assert x.status()["resumed"] == 3
         x.stop()
         record_property("full_handshake_bytes", full.handshake_bytes)
         record_property("resumed_handshake_bytes", again.handshake_bytes)
@@ -182,7 +167,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
         assert x.notify("u%d" % n, keep=True).status == 200
     assert full.wait(LIMIT_S * 2), raw._running[0].fault
     during_kib = x.rss_kib()
-    s = status(x)
+    s = x.status()
     assert s["inFlight"] == STREAMS and s["queue"] == STREAMS + more
     answer.set()
     raw.finish()
@@ -195,7 +180,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
         "peak": x.rss_peak_kib(), "answered": x.rss_kib(),
         "bytes per push": (during_kib - before_kib) * 1024 // (
             STREAMS + more)})
-    if not is_sanitized():
+    if not is_instrumented():
         # a stream 80, a request 56, a push about 300 bytes each; a waiting
         # body's copy 150; the output's 128 KiB; the tables' 12 KiB
         assert x.rss_peak_kib() - before_kib < 1024
@@ -208,11 +193,11 @@ def test_memory_of_a_connection(raw, start_xapsd, record_property):
     x = start_xapsd(apple=raw, retryMin="20ms", retryMax="100ms")
     push(x)
     x.wait_log("Connection refused", start=0)
-    without_kib, without_heap_kib = x.rss_kib(), x._status("RssAnon")
+    without_kib, without_heap_kib = x.rss_kib(), x.memory_kib("RssAnon")
     raw.back()
     settle(x, 1)
     with_kib = x.rss_kib()
-    heap_kib = x._status("RssAnon") - without_heap_kib
+    heap_kib = x.memory_kib("RssAnon") - without_heap_kib
     for n in range(2, 52):
         raw.drop()
         push(x)
@@ -223,7 +208,7 @@ def test_memory_of_a_connection(raw, start_xapsd, record_property):
                                 "of this not code": heap_kib,
                                 "after 50 more": after_kib})
     x.stop()
-    if not is_sanitized():
+    if not is_instrumented():
         # the allocator's holes; a connection leaked each time is 2 MiB
         assert after_kib - with_kib <= 256
 
@@ -269,7 +254,7 @@ def test_refused_for_a_while(raw, start_xapsd):
     def tries():
         return x.log().count("apns: connecting to")
 
-    x._wait_until(lambda: tries() >= 8, "8 attempts")
+    x.wait_until(lambda: tries() >= 8, "8 attempts")
     # the pauses, half of which may be jitter: 25 50 100 100 100 100 100
     assert time.monotonic() - start >= 0.5
     assert x.cpu_s() - cpu_s < 0.5
@@ -285,25 +270,8 @@ def test_idle_connection_sleeps(raw, start_xapsd):
     x = start_xapsd(apple=raw)
     push(x)
     settle(x, 1)
-
-    def woken():
-        text = pathlib.Path(
-            "/proc/%d/status" % x.process.pid).read_text()
-        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text,
-                             re.M)[1])
-
     x.request("GET", "/healthz")
-    seen = [woken()]
-
-    def quiet():
-        """A whole second without any: the last request's end may be late."""
-        seen.append(woken())
-        return len(seen) > 10 and seen[-1] == seen[-11]
-
-    end = time.monotonic() + LIMIT_S
-    while not quiet():
-        assert time.monotonic() < end, seen[-20:]
-        time.sleep(0.1)
+    x.wait_asleep()
     x.stop()
 
 

@@ -10,11 +10,9 @@ import time
 import pytest
 
 from apple import Answer
+from phones import ACCOUNT, OTHER, TOKEN
 from xapsd import Xapsd, executable
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
-OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
 
 GO = {"Users": {
     "alice": {"Accounts": {
@@ -23,10 +21,6 @@ GO = {"Users": {
     "bob": {"Accounts": {
         "B": {"DeviceToken": OTHER, "Mailboxes": ["INBOX"]},
         "bad": {"DeviceToken": "xyz", "Mailboxes": ["INBOX"]}}}}}
-
-
-def status(daemon):
-    return json.loads(daemon.request("GET", "/status").body)
 
 
 @pytest.fixture
@@ -175,7 +169,7 @@ def test_status(xapsd, apple):
     xapsd.register("alice", ACCOUNT, TOKEN)
     xapsd.notify("alice")
     apple.wait_for(1)
-    xapsd._wait_until(
+    xapsd.wait_until(
         lambda: json.loads(ok(xapsd, "status", "--json"))["delivered"] == 1,
         "delivery")
     text = ok(xapsd, "status")
@@ -186,7 +180,7 @@ def test_status(xapsd, apple):
     assert re.search(r"^Pushes +1 delivered", text, re.M)
     assert "token key, topic " + xapsd.certs.key_topic in text
     assert all(len(line) <= 100 for line in text.splitlines())
-    same = json.loads(xapsd.request("GET", "/status").body)
+    same = xapsd.status()
     assert set(same) == set(json.loads(ok(xapsd, "status", "--json")))
 
 
@@ -205,8 +199,7 @@ def test_metrics(start_xapsd, apple):
     daemon.notify("nobody")
     daemon.request("POST", "/notify", "{")
     apple.wait_for(1)
-    daemon._wait_until(lambda: json.loads(
-        daemon.request("GET", "/status").body)["delivered"], "delivery")
+    daemon.wait_until(lambda: daemon.status()["delivered"], "delivery")
     reply = daemon.request("GET", "/metrics", tcp=True)
     assert reply.headers["Content-Type"] == "text/plain; version=0.0.4"
     values = {}
@@ -234,7 +227,7 @@ def test_metrics(start_xapsd, apple):
         assert got["xapsd_" + name] == want, name
     assert got["xapsd_clients"] >= 1
     # of the same table as the status
-    status = json.loads(daemon.request("GET", "/status").body)
+    status = daemon.status()
     numbers = [k for k, v in status.items()
                if isinstance(v, int) and k not in ("apnsPort", "expires")]
     assert len(numbers) == len(got) - 1
@@ -310,11 +303,11 @@ def test_push_when_apple_is_away(start_xapsd, certs):
     assert "it stays queued" in done.stdout
     daemon.notify("nobody")
     # a user who does not wait for the end, and a daemon that ends before it
-    merged = status(daemon)["merged"]
+    merged = daemon.status()["merged"]
     p = subprocess.Popen(daemon.command("push", "alice"),
                          stdout=subprocess.DEVNULL)
-    daemon._wait_until(
-        lambda: status(daemon)["merged"] > merged, "test under way")
+    daemon.wait_until(
+        lambda: daemon.status()["merged"] > merged, "test under way")
     p.kill()
     p.wait()
     p = subprocess.Popen(daemon.command("push", "alice"), text=True,
@@ -324,8 +317,8 @@ def test_push_when_apple_is_away(start_xapsd, certs):
     daemon.register("bob", "B", OTHER)
     p = subprocess.Popen(daemon.command("push", "bob"),
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    daemon._wait_until(
-        lambda: status(daemon)["queue"] == 2, "test under way")
+    daemon.wait_until(
+        lambda: daemon.status()["queue"] == 2, "test under way")
     daemon.stop()
     p.communicate(timeout=30)
     assert p.returncode == 1
@@ -455,7 +448,7 @@ def test_import_mistakes(xapsd, workdir):
 def test_import_into_a_locked_file(start_xapsd, workdir):
     """A daemon without a Unix socket keeps its file for itself."""
     daemon = start_xapsd(tcp=True, wait=False, socketPath="")
-    daemon._wait_until(lambda: "started" in daemon.log(), "start")
+    daemon.wait_until(lambda: "started" in daemon.log(), "start")
     daemon.register("alice", ACCOUNT, TOKEN, tcp=True)
     go = workdir / "go.json"
     go.write_text(json.dumps(GO))

@@ -14,14 +14,11 @@ import time
 
 import pytest
 
-from apple import Answer, free_port
+from apple import Answer
+from phones import ACCOUNT, OTHER, TOKEN
+from ports import bind_port, free_port
 from test_line import Lines, register as register_line
-from xapsd import Xapsd, certificate, executable, loopback_name, token_key
-
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
-OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
-ROOT = os.geteuid() == 0
+from xapsd import Xapsd, certificate, executable, loopback_name
 
 
 class Manager:
@@ -45,7 +42,7 @@ class Manager:
 def run_in(daemon, env, pass_fds=(), before=None):
     """Starts the daemon's program with an environment of its own."""
     daemon.write_config()
-    daemon._log_start = daemon.log_size()
+    daemon.log_start = daemon.log_size()
     with open(daemon.log_path, "ab") as log:
         daemon.process = subprocess.Popen(
             daemon.command(*daemon.args), stdin=subprocess.DEVNULL,
@@ -88,7 +85,7 @@ def test_nobody_to_notify(workdir, certs, apple):
     daemon = run_in(make(workdir, certs, apple),
                     {"NOTIFY_SOCKET": str(workdir / "none")})
     daemon.wait_log(r"systemd: .*none: No such file")
-    daemon._wait_until(daemon._ready, "socket")
+    daemon.wait_until(daemon.is_ready, "socket")
     daemon.stop()
 
 
@@ -106,7 +103,7 @@ def hand_over(*socks):
 def start_activated(daemon, *socks, n=None, pid=None):
     """Through a shell that says its own pid, as it stays the same."""
     daemon.write_config()
-    daemon._log_start = daemon.log_size()
+    daemon.log_start = daemon.log_size()
     command = ("export LISTEN_PID=%s LISTEN_FDS=%d; exec %s" % (
         pid or "$$", len(socks) if n is None else n,
         " ".join(daemon.command())))
@@ -119,8 +116,12 @@ def start_activated(daemon, *socks, n=None, pid=None):
 
 
 def listening(family, address):
-    s = socket.socket(family)
-    s.bind(address)
+    """A path, or host and port; port 0: a free one."""
+    if family == socket.AF_UNIX:
+        s = socket.socket(family)
+        s.bind(address)
+    else:
+        s = bind_port(*address)
     s.listen()
     return s
 
@@ -168,7 +169,7 @@ def test_activation_of_one_kind_only(workdir, certs, apple):
         daemon.port = tcp.getsockname()[1]
         start_activated(daemon, tcp)
         try:
-            daemon._wait_until(
+            daemon.wait_until(
                 lambda: os.path.exists(daemon.socket_path), "socket")
             with socket.create_connection(("::1", daemon.port), 20) as s:
                 s.sendall(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -186,7 +187,7 @@ def test_activation_for_somebody_else(workdir, certs, apple):
         daemon = make(workdir, certs, apple)
         start_activated(daemon, unix, pid="1")
         try:
-            daemon._wait_until(daemon._ready, "its own socket")
+            daemon.wait_until(daemon.is_ready, "its own socket")
             daemon.stop()
         finally:
             daemon.kill()
@@ -246,8 +247,7 @@ def test_reload(start_xapsd, apple):
     daemon.wait_log(r"the configuration was read again", start=start)
     assert "next start" not in daemon.log(start)
     assert daemon.notify("alice", tcp=True).status == 200
-    daemon._wait_until(lambda: json.loads(
-        daemon.request("GET", "/status").body)["queue"] == 0, "empty queue")
+    daemon.wait_until(lambda: daemon.status()["queue"] == 0, "empty queue")
     start, n = daemon.log_size(), len(apple.pushes)
     daemon.notify("alice")
     apple.wait_for(n + 1)
@@ -277,13 +277,14 @@ def test_reload_of_a_bad_file(start_xapsd, apple, line, says):
 
 
 def test_reload_keeps_the_command_line(start_xapsd):
-    daemon = start_xapsd(args=["--delay", "5m"], loglevel="info")
-    start = rewrite(daemon, delay="1s")
+    daemon = start_xapsd(args=["--delay", "2s"], loglevel="info")
+    start = rewrite(daemon, delay="10ms")
     daemon.wait_log(r"read again", start=start)
     daemon.register("alice", ACCOUNT, TOKEN)
+    begun = time.monotonic()
     daemon.notify("alice", events=["FlagsSet"])
-    time.sleep(1.5)
-    assert json.loads(daemon.request("GET", "/status").body)["queue"] == 1
+    push, = daemon.apple.wait_for(1)
+    assert push.at - begun > 1.9
 
 
 def test_shorter_ttl_waits_three_days(start_xapsd):
@@ -309,7 +310,7 @@ def test_usr1_logs_the_status(start_xapsd):
 
 # --- privileges ---
 
-@pytest.mark.skipif(not ROOT, reason="needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_drops_privileges(start_xapsd, workdir, certs):
     nobody = pwd.getpwnam("nobody")
     folder = workdir / "x"
@@ -339,7 +340,7 @@ def test_drops_privileges(start_xapsd, workdir, certs):
     assert os.stat(daemon.socket_path).st_uid == nobody.pw_uid
 
 
-@pytest.mark.skipif(not ROOT, reason="needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_user_that_is_not_there(workdir, certs, apple):
     """A value that the configuration got wrong, by file, line and key."""
     done = make(workdir, certs, apple, user="nosuchuser").run()

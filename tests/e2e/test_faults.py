@@ -13,14 +13,12 @@ import time
 
 import pytest
 
-from apple import free_port
-from test_http import (NOTIFY, assert_closed, is_instrumented, post, raw,
-                       read_reply)
+from phones import ACCOUNT, TOKEN
+from ports import free_port
+from test_http import NOTIFY, assert_closed, post, raw, read_reply
 from test_line import notify as line_notify, register as line_register
-from xapsd import Xapsd
+from xapsd import Xapsd, is_instrumented
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
 # What the C library may keep of a crowd that has gone.
 GROWTH_KIB = 1024
 CROWD_KIB = 4096
@@ -34,12 +32,12 @@ def unharmed(daemon, growth=GROWTH_KIB):
     files, memory = daemon.open_files(), daemon.rss_kib()
     yield
     daemon.assert_alive()
-    daemon._wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
-    daemon._wait_until(lambda: daemon.open_files() <= files + 1,
-                       "descriptors given back (%d before)" % files)
+    daemon.wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
+    daemon.wait_until(lambda: daemon.open_files() <= files + 1,
+                      "descriptors given back (%d before)" % files)
     # buffers of connections go after a second
     if not is_instrumented():
-        daemon._wait_until(
+        daemon.wait_until(
             lambda: daemon.rss_kib() - memory < growth,
             "memory given back (%d KiB before)" % memory)
 
@@ -58,7 +56,7 @@ def doors(start_xapsd, certs):
     port = free_port()
     daemon = start_xapsd(tcp=True, tlsPort=port, tlsListenAddr="127.0.0.1",
                          tlsCertfile=certs.server, tlsKeyfile=certs.server)
-    daemon._wait_until(lambda: can_connect(port), "TLS port")
+    daemon.wait_until(lambda: can_connect(port), "TLS port")
     return daemon
 
 
@@ -184,7 +182,7 @@ def test_idle_ones_and_a_newcomer(start_xapsd):
             s.sendall(post(NOTIFY))
             assert read_reply(s)[0] == 404
             socks.append(s)
-        time.sleep(1.5)
+        daemon.wait_asleep()
         print("1,024 idle connections: %d descriptors, %d KiB" % (
             daemon.open_files() - files, daemon.rss_kib() - memory))
         assert abs(daemon.open_files() - files - 1024) <= 1
@@ -225,7 +223,7 @@ def test_few_descriptors(start_xapsd):
         assert daemon.cpu_s() - cpu < 1
         for s in socks:
             s.close()
-        daemon._wait_until(
+        daemon.wait_until(
             lambda: daemon.notify("nobody").status == 404, "answer")
         # the disk is reached, too
         daemon.register("alice", ACCOUNT, TOKEN)
@@ -255,11 +253,11 @@ def test_signal_storm(start_xapsd):
         finally:
             stop.set()
             thread.join()
-        daemon._drop_kept()
-        daemon._wait_until(lambda: daemon.notify("nobody").status == 404,
-                           "answer")
+        daemon.drop_kept()
+        daemon.wait_until(lambda: daemon.notify("nobody").status == 404,
+                          "answer")
         daemon.apple.wait(lambda: daemon.apple.open, "connection")
-        daemon._wait_until(lambda: '"apns":"connected"' in daemon.request(
+        daemon.wait_until(lambda: '"apns":"connected"' in daemon.request(
             "GET", "/status").body, "connection")
     assert len({r["user"] for r in daemon.records()}) == 20
 
@@ -382,7 +380,7 @@ def test_tls_with_password(start_xapsd, certs):
     daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
                          tlsCertfile=certs.server, tlsKeyfile=certs.server,
                          httpUser="me", httpPassword="secret")
-    daemon._wait_until(lambda: can_connect(port), "TLS port")
+    daemon.wait_until(lambda: can_connect(port), "TLS port")
     context = ssl.create_default_context(cafile=certs.ca)
 
     def ask(data):

@@ -15,14 +15,13 @@ import time
 
 import pytest
 
-from apple import free_port
 from certs import cert_pem, key_pem, write
-from test_http import NOTIFY, is_instrumented, post, raw, read_reply
+from phones import ACCOUNT, TOKEN
+from ports import free_port
+from test_http import NOTIFY, post, raw, read_reply
 from test_line import Lines, notify as line_notify, register as line_register
-from xapsd import executable
+from xapsd import executable, is_instrumented
 
-ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
-TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 REGISTER = ('{"ApsAccountId":"%s","ApsDeviceToken":"%s","ApsSubtopic":'
             '"com.apple.mobilemail","Username":"eve","Mailboxes":["INBOX"]}'
             % (ACCOUNT, TOKEN)).encode()
@@ -398,7 +397,7 @@ def test_tcp_does_not_shut_out_the_socket(start_xapsd, data):
     assert daemon.request("POST", "/admin/list", "{}").status == 200
     for s in socks:
         s.close()
-    daemon._wait_until(lambda: '"clients":1,' in daemon.request(
+    daemon.wait_until(lambda: '"clients":1,' in daemon.request(
         "GET", "/status").body, "end of all others")
 
 
@@ -525,8 +524,6 @@ def test_a_burst_of_good_handshakes(start_xapsd, certs):
         t.sendall(post(NOTIFY))
         assert read_reply(t)[0] == 404
         t.close()
-
-
 
 
 def test_half_bodies_have_a_ceiling(start_xapsd):

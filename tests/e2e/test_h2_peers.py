@@ -9,14 +9,10 @@ import socket
 import subprocess
 import time
 
-from apple import free_port
+from phones import ACCOUNT, token
+from ports import free_port
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
 DEVICES = 40
-
-
-def token(n):
-    return "%064x" % (0xfed000000000 + n)
 
 
 def wait_for(condition, what, limit_s=20):

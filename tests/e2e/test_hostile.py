@@ -9,7 +9,6 @@ daemon for its successors."""
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -24,11 +23,11 @@ import warnings
 import pytest
 
 from certs import CA, cert_pem, key_pem, write
+from phones import ACCOUNT
 from rawserver import *
 from rawserver import RawServer, Wrong, server_context
-from xapsd import Xapsd, executable
+from xapsd import Xapsd, is_instrumented
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
 
 CPU_MAX_S = 0.5
 # Wake-ups of one case: a handshake is about 10, a push 10, a pause 1; TLS in
@@ -1267,7 +1266,7 @@ class Rig:
         return devices
 
     def status(self):
-        return json.loads(self.xapsd.request("GET", "/status").body)
+        return self.xapsd.status()
 
     def settle(self, devices):
         """Until all of them are delivered and nothing waits."""
@@ -1279,7 +1278,7 @@ class Rig:
         def idle():
             status = self.status()
             return status["queue"] == 0 and status
-        return self.xapsd._wait_until(idle, "empty queue")
+        return self.xapsd.wait_until(idle, "empty queue")
 
     def close(self):
         self.stack.close()
@@ -1289,11 +1288,6 @@ class Rig:
 def wakeups(xapsd):
     text = pathlib.Path("/proc/%d/status" % xapsd.process.pid).read_text()
     return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1])
-
-
-def is_sanitized():
-    with open(executable(), "rb") as f:
-        return b"__asan_init" in f.read()
 
 
 @pytest.fixture(scope="module")
@@ -1361,7 +1355,7 @@ def play(rig, case):
         assert re.search(case.log, log), log
     if case.after:
         case.after(rig, log)
-    if not is_sanitized():
+    if not is_instrumented():
         used_s = x.cpu_s() - cpu_s
         assert used_s < CPU_MAX_S, "%.2f s of CPU time" % used_s
         assert x.rss_kib() <= rig.base_kib + GROWTH_MAX_KIB

@@ -10,7 +10,8 @@ import sys
 import hpack
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from xapsd import ROOT
+
 DUMP = pathlib.Path(os.environ.get("BUILD", ROOT / "build")) / "hpackdump"
 STORIES = ROOT.parent / "shared" / "data" / "hpack"
 

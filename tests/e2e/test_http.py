@@ -3,8 +3,6 @@ import base64
 import contextlib
 import http.client
 import json
-import os
-import pathlib
 import random
 import re
 import resource
@@ -15,11 +13,10 @@ import time
 
 import pytest
 
-from apple import free_port
-from xapsd import executable
+from phones import ACCOUNT, TOKEN
+from ports import free_port
+from xapsd import is_instrumented
 
-ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
-TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 NOTIFY = json.dumps({"Username": "nobody", "Mailbox": "INBOX",
                      "Events": ["MessageNew"]}).encode()
 
@@ -37,12 +34,6 @@ def post(body, *lines, path="/notify", version="1.1"):
     head = ["POST %s HTTP/%s" % (path, version), "Host: localhost",
             "Content-Length: %d" % len(body), *lines, "", ""]
     return "\r\n".join(head).encode() + body
-
-
-def is_instrumented():
-    """Under a sanitizer or valgrind, whose memory says nothing."""
-    return "XAPSD_WRAP" in os.environ or \
-        b"__asan_init" in pathlib.Path(executable()).read_bytes()
 
 
 def read_reply(s):
@@ -223,15 +214,15 @@ def test_nobody_is_idle(start_xapsd):
         s = raw(daemon)
         s.sendall(b"POST /notify HT")
         busy.append(s)
-    daemon._wait_until(lambda: daemon.log().count(" -> head") >= 4,
-                       "four requests begun")
+    daemon.wait_until(lambda: daemon.log().count(" -> head") >= 4,
+                      "four requests begun")
     with raw(daemon) as s:
         # on a slow machine one of them has taken a second, and goes instead
         ready, _, _ = select.select([s, *busy], [], [], 20)
         assert_refused(ready[0], 503)
     for s in busy:
         s.close()
-    daemon._wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
+    daemon.wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
 
 
 def test_garbage(xapsd):
@@ -250,7 +241,7 @@ def test_garbage(xapsd):
                 while s.recv(4096):
                     pass
     assert xapsd.notify("nobody").status == 404
-    xapsd._wait_until(lambda: xapsd.open_files() <= files + 1, "closed files")
+    xapsd.wait_until(lambda: xapsd.open_files() <= files + 1, "closed files")
 
 
 def test_out_of_descriptors(start_xapsd):
@@ -271,7 +262,7 @@ def test_out_of_descriptors(start_xapsd):
     assert daemon.cpu_s() - cpu < 1
     for s in socks:
         s.close()
-    daemon._wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
+    daemon.wait_until(lambda: daemon.notify("nobody").status == 404, "answer")
 
 
 def test_password_on_tcp_only(start_xapsd):

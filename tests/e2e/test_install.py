@@ -9,9 +9,8 @@ import subprocess
 
 import pytest
 
-from xapsd import executable
+from xapsd import ROOT, executable
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPOSURE_MAX = 2.0      # systemd-analyze's scale from 0 to 10
 
 DAEMON = {
@@ -21,8 +20,9 @@ DAEMON = {
     "{prefix}/lib/systemd/system/xapsd.socket": 0o644,
     "{prefix}/lib/sysusers.d/xapsd.conf": 0o644,
     "{prefix}/lib/tmpfiles.d/xapsd.conf": 0o644,
-    "{prefix}/share/doc/xapsd/README.md": 0o644,
-    "{prefix}/share/doc/xapsd/CHANGELOG.md": 0o644,
+    **{"{prefix}/share/doc/xapsd/%s" % p.relative_to(ROOT): 0o644 for p in
+       [*(ROOT / n for n in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+        *(ROOT / "docs").glob("*.md")]},
     "{prefix}/share/doc/xapsd/examples/xapsd.yaml": 0o644,
     "{prefix}/share/doc/xapsd/examples/90-xaps-2.3.conf": 0o644,
     "{prefix}/share/doc/xapsd/examples/90-xaps-2.4.conf": 0o644,
@@ -162,7 +162,7 @@ def test_who_may_read_what():
         "d /etc/xapsd 0750 root xapsd", "d /run/xapsd 0755 xapsd xapsd",
         "d /var/lib/xapsd 0700 xapsd xapsd"]
     # nowhere is a mail process asked into the daemon's own group
-    for path in ("README.md", "xapsd.8", "xapsd.yaml",
+    for path in (*(ROOT / "docs").glob("*.md"), "README.md", "xapsd.8", "xapsd.yaml",
                  "plugin/90-xaps-2.3.conf", "plugin/90-xaps-2.4.conf"):
         for line in (ROOT / path).read_text().splitlines():
             assert not re.search(r"^[ #]*mail_access_groups = xapsd$", line), (

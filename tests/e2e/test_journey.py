@@ -8,13 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
-from apple import Answer, free_port
+from apple import Answer
 from dovecot import version
+from phones import ACCOUNT, OTHER, TOKEN
+from ports import free_port
 from xapsd import certificate, loopback_name, token_key
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
-OTHER = "bbbb" + "0123456789abcdef" * 3 + "fedcba987654"
 # qemu before 8.1 hands its host's number of the error to a MIPS executable.
 REFUSED = ("refused|No error information"
            if "qemu-mips" in os.environ.get("XAPSD_WRAP", "") else "refused")
@@ -149,14 +148,14 @@ def test_phone_that_is_gone(xapsd, start_dovecot, apple, certs):
     apple.script(TOKEN, Answer(410, "Unregistered", timestamp=2 ** 42))
     dovecot.deliver("alice", mail())
     apple.wait_for(1)
-    xapsd._wait_until(lambda: xapsd.notify("alice").status == 404,
-                      "registration to go")
+    xapsd.wait_until(lambda: xapsd.notify("alice").status == 404,
+                     "registration to go")
 
 
 @pytest.mark.journey
 def test_over_tls_with_a_password(start_xapsd, start_dovecot, apple, certs,
                                   workdir):
-    """As the README says for Dovecot on another machine."""
+    """As docs/dovecot.md says for Dovecot on another machine."""
     port = free_port()
     xapsd = start_xapsd(
         tlsCertfile=certs.server, tlsKeyfile=certs.server, tlsPort=port,

@@ -1,11 +1,11 @@
 """jsoncheck over the part of JSONTestSuite beside the repository, if present."""
 import os
-import pathlib
 import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from xapsd import ROOT
+
 TOOL = ROOT / os.environ.get("BUILD", "build") / "jsoncheck"
 DATA = ROOT.parent / "shared" / "data" / "json"
 CASES = sorted(DATA.glob("*.json")) if DATA.is_dir() else []

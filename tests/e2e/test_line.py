@@ -4,10 +4,9 @@ import contextlib
 
 import pytest
 
+from phones import ACCOUNT, TOKEN
 from test_http import raw
 
-ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
-TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 REGISTER = (
     'REGISTER aps-account-id="%s"\taps-device-token="%s"\t'
     'aps-subtopic="com.apple.mobilemail"\tdovecot-username="%s"\t'

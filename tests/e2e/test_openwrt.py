@@ -5,7 +5,6 @@ import base64
 import copy
 import json
 import os
-import pathlib
 import re
 import shlex
 import shutil
@@ -15,9 +14,8 @@ import subprocess
 import pytest
 
 from apple import Apple
-from xapsd import Xapsd, executable, token_key
+from xapsd import ROOT, Xapsd, executable, token_key
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 STUB = ROOT / "tests/openwrt"
 PACKAGE = ROOT / "openwrt/xapsd"
 FILES = PACKAGE / "files"
@@ -597,10 +595,10 @@ def test_secrets_become_the_users_alone(router):
     assert stat.S_IMODE((outside / "http").stat().st_mode) == 0o640
 
 
-def test_as_the_readme_says(router, certs):
+def test_as_the_paper_says(router, certs):
     """Its options make a configuration with which Apple is reached."""
-    readme = (ROOT / "README.md").read_text()
-    options = dict(re.findall(r"^    uci set xapsd\.main\.(\w+)=(\S+)$", readme,
+    paper = (ROOT / "docs/openwrt.md").read_text()
+    options = dict(re.findall(r"^    uci set xapsd\.main\.(\w+)=(\S+)$", paper,
                               re.M))
     assert options.pop("enabled") == "1"
     shutil.copy(certs.p8, router.etc / options["keyFileP8"])

@@ -1,5 +1,5 @@
 """Dovecot's stock driver `ox` instead of ours, with the configurations that
-the README gives, as they are but for the port."""
+docs/ox.md gives, as they are but for the port."""
 
 import pathlib
 import re
@@ -8,17 +8,18 @@ import subprocess
 import pytest
 
 from dovecot import Dovecot, find_program, version
-from test_journey import ACCOUNT, TOKEN, mail, md5, register
+from phones import ACCOUNT, TOKEN
+from test_journey import mail, md5, register
 
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+PAPER = pathlib.Path(__file__).resolve().parents[2] / "docs/ox.md"
 DRIVER = {(2, 3): r"^ *push_notification_driver = ox:",
           (2, 4): r"^ *driver = ox$"}
 ENTRY = "/private/vendor/vendor.dovecot/http-notify"
 
 
-def readme_block(pattern):
-    """The indented block of the README that has such a line."""
-    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", README.read_text(),
+def block_of_paper(pattern):
+    """The indented block of the paper that has such a line."""
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAPER.read_text(),
                         re.M)
     block, = [b for b in blocks if re.search(pattern, b, re.M)]
     return block
@@ -26,11 +27,11 @@ def readme_block(pattern):
 
 @pytest.fixture
 def start(workdir, plugin_dir):
-    """A function that starts a Dovecot as the README says."""
+    """A function that starts a Dovecot as the paper says."""
     started = []
 
     def run(xapsd, ours=True):
-        conf = readme_block(DRIVER[version()[:2]])
+        conf = block_of_paper(DRIVER[version()[:2]])
         assert "localhost:11619" in conf
         conf = conf.replace("localhost:11619", "127.0.0.1:%d" % xapsd.port)
         if not ours:
@@ -80,10 +81,10 @@ def test_without_any_of_our_modules(start_xapsd, start, apple):
 
 
 def test_switched_on_by_doveadm(start_xapsd, start, apple, certs):
-    """As the README says, for a user who never logged in."""
+    """As the paper says, for a user who never logged in."""
     xapsd = start_xapsd(tcp=True)
     dovecot = start(xapsd)
-    command = readme_block(r"doveadm mailbox metadata set").strip()
+    command = block_of_paper(r"doveadm mailbox metadata set").strip()
     assert command.startswith("doveadm ") and ENTRY in command
     command = command.replace(
         "doveadm", "%s -c %s" % (find_program("doveadm"), dovecot.conf), 1)

@@ -1,12 +1,12 @@
 """The papers in the tree: headings, links between them, commands that exist."""
-import pathlib
 import re
 import shlex
 import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from xapsd import ROOT
+
 PAPERS = sorted(p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 

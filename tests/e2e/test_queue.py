@@ -2,12 +2,7 @@
 
 import time
 
-ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
-TOKEN = "29180123" * 8
-
-
-def token(n):
-    return "%064x" % (n + 1)
+from phones import ACCOUNT, TOKEN, token
 
 
 def test_waiting_while_apple_is_away(xapsd, apple):

@@ -12,11 +12,12 @@ import time
 
 import pytest
 
-from apple import free_port
 from dovecot import Dovecot, version, wait_for
 from fake_xapsd import held_socket
+from phones import ACCOUNT, token
+from ports import free_port
 from test_daemon import start_activated
-from test_plugin import ACCOUNT, MAIL, command, kind
+from test_plugin import MAIL, command, kind
 from xapsd import Xapsd
 
 FULL = __name__ == "__main__"
@@ -32,10 +33,6 @@ ONE_SHOT = "service lmtp {\n %s = 1\n}" % (
 LIVING = "service lmtp {\n %s\n}" % (
     "service_count = 0" if version() < (2, 4)
     else "restart_request_count = unlimited")
-
-
-def token(i):
-    return "%064x" % (0xabc0000000 + i)
 
 
 class Load:
@@ -101,7 +98,7 @@ def measure(workdir, plugin_dir, certs, apple, held, lmtp):
             x.start()
     start()
     try:
-        wait_for(x._ready, 30, "daemon")
+        wait_for(x.is_ready, 30, "daemon")
         for i in range(DELIVERIES):
             x.register(f"user{i}", ACCOUNT, token(i), keep=True)
         url = {"url": f"unix:{x.socket_path}"}

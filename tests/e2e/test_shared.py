@@ -6,7 +6,8 @@ import os
 import pytest
 
 from dovecot import INBOX, namespace
-from test_journey import OTHER, TOKEN, mail, md5, register
+from phones import OTHER, TOKEN
+from test_journey import mail, md5, register
 from test_names import ACL, alias_for, change_flag, public, shared, virtual
 
 MAIL = "Subject: x\r\n\r\nx\r\n"

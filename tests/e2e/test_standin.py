@@ -15,8 +15,8 @@ from h2.settings import SettingCodes
 
 import certs as certs_module
 from apple import Answer, Apple
+from phones import TOKEN
 
-TOKEN = "0123456789abcdef" * 4
 
 CLIENT = r"""
 const http2 = require("http2"), fs = require("fs");

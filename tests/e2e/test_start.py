@@ -16,12 +16,11 @@ import time
 
 import pytest
 
-from apple import free_port
+from phones import ACCOUNT, TOKEN
+from ports import free_port
 from test_daemon import (listening, make, rewrite, run_in, start_activated)
 from xapsd import Xapsd, executable
 
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -68,9 +67,7 @@ def test_port_of_another_program(start_xapsd):
     daemon.port = port
     assert daemon.notify("nobody", tcp=True).status == 404
     # once it is bound nothing is tried any more
-    start = daemon.log_size()
-    time.sleep(2.5)
-    assert "cannot listen" not in daemon.log(start)
+    daemon.wait_asleep(2.5)
 
 
 def test_one_family_is_taken(start_xapsd):
@@ -314,7 +311,7 @@ def test_reload_with_an_activated_public_listener(workdir, certs, apple,
             certs, tlsPort=port, httpUser="me", httpPassword="p"))
         ending(daemon)
         start_activated(daemon, given)
-        daemon._wait_until(daemon._ready, "socket")
+        daemon.wait_until(daemon.is_ready, "socket")
         assert ask_tls(certs, port) == 401
         refused(daemon, "0.0.0.0 port %d is open" % port, httpUser=None,
                 httpPassword=None)
@@ -365,7 +362,7 @@ def test_activated_mapped_loopback(workdir, certs, apple, ending):
         ending(daemon)
         daemon.port = given.getsockname()[1]
         start_activated(daemon, given)
-        daemon._wait_until(daemon._ready, "socket")
+        daemon.wait_until(daemon.is_ready, "socket")
         assert daemon.notify("nobody", tcp=True).status == 404
         daemon.stop()
 
@@ -488,9 +485,9 @@ def test_race_for_the_socket(workdir, certs):
             if os.path.islink(path):
                 os.unlink(path)
             run_in(daemon, {})
-            daemon._wait_until(
+            daemon.wait_until(
                 lambda: daemon.process.poll() is not None or
-                "started:" in daemon.log(daemon._log_start), "start or end")
+                "started:" in daemon.log(daemon.log_start), "start or end")
             daemon.kill()
     finally:
         done.set()
@@ -616,7 +613,7 @@ def test_soft_limit_is_raised(workdir, certs, apple, ending):
     daemon = make(workdir, certs, apple, maxConnections=300)
     ending(daemon)
     run_in(daemon, {}, before=limit(64, 4096))
-    daemon._wait_until(daemon._ready, "socket")
+    daemon.wait_until(daemon.is_ready, "socket")
     daemon.notify("nobody")
     limits = open("/proc/%d/limits" % daemon.process.pid).read()
     assert int(re.search(r"^Max open files\s+(\d+)", limits, re.M)[1]) >= 300
@@ -631,7 +628,7 @@ def test_fewer_descriptors_than_connections(workdir, certs, apple, ending,
     daemon = make(workdir, certs, apple, tcp=True)
     ending(daemon)
     run_in(daemon, {}, before=limit(hard, hard))
-    daemon._wait_until(daemon._ready, "socket")
+    daemon.wait_until(daemon.is_ready, "socket")
     said = re.findall(r"maxConnections: lowered from 1024 to \d+.*", daemon.log())
     assert len(said) == 1 and "LimitNOFILE" in said[0]
     daemon.register("alice", ACCOUNT, TOKEN)

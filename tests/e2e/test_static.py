@@ -12,13 +12,11 @@ import subprocess
 
 import pytest
 
+from phones import ACCOUNT, TOKEN
 from xapsd import Xapsd, executable
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("STATIC"), reason="of make check-static")
-
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
 
 
 class Jailed(Xapsd):

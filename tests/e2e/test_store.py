@@ -10,20 +10,11 @@ import time
 
 import pytest
 
-from xapsd import Failed, Xapsd, token_key
+from phones import ACCOUNT, TOKEN, token
+from xapsd import Xapsd
 
-ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
-TOKEN = "29180123" * 8
 NOW = int(time.time())
 WATCHED = ["INBOX", "Notes", "Sent Messages"]
-
-
-def token(i):
-    return "%064x" % (i + 1)
-
-
-def status(daemon):
-    return json.loads(daemon.request("GET", "/status").body)
 
 
 def line(user, account=ACCOUNT, token=TOKEN, when=NOW, **more):
@@ -67,10 +58,10 @@ def test_devices_of_a_user(start_xapsd):
         for i in range(3)) + line("bob", token=token(0)))
     daemon.start()
     daemon.register("alice", ACCOUNT, token(2))     # a renewal
-    assert status(daemon)["registrations"] == 4
+    assert daemon.status()["registrations"] == 4
     daemon.register("Alice", ACCOUNT, token(3))
     daemon.wait_log(r"warn .*alice: 00000000….* removed: .*maxDevices")
-    assert status(daemon)["registrations"] == 4
+    assert daemon.status()["registrations"] == 4
     listed = {r["token"] for r in json.loads(
         daemon.run("list", "--json", "alice").stdout)}
     assert listed == {token(0), token(2), token(3)}
@@ -91,7 +82,7 @@ def test_devices_are_bounded_in_time(start_xapsd):
     daemon = start_xapsd(loglevel="error")
     for i in range(3000):
         daemon.register("alice", "A%d" % i, token(i), keep=True)
-    assert status(daemon)["registrations"] == 50
+    assert daemon.status()["registrations"] == 50
     begun = time.monotonic()
     for _ in range(100):
         daemon.notify("alice", keep=True)
@@ -110,7 +101,7 @@ def test_registrations_in_all(start_xapsd):
     daemon.register("u0", ACCOUNT, token(0), ["INBOX", "Notes"])
     assert daemon.run("forget", "u1").returncode == 0
     daemon.register("u6", ACCOUNT, token(6))
-    assert status(daemon)["registrations"] == 5
+    assert daemon.status()["registrations"] == 5
 
 
 def test_bytes_in_all(start_xapsd):
@@ -144,7 +135,7 @@ def test_limits_of_names(start_xapsd):
     daemon.start()
     assert daemon.notify("v", "x999").status == 200
     assert daemon.notify("u" * 255, long).status == 200
-    assert status(daemon)["registrations"] == 2
+    assert daemon.status()["registrations"] == 2
 
 
 # --- what is written ---
@@ -227,9 +218,7 @@ def test_idle_while_nothing_waits(start_xapsd):
     daemon = start_xapsd()
     daemon.apple.wait_connected()
     daemon.register("alice", ACCOUNT, TOKEN)
-    cpu = daemon.cpu_s()
-    time.sleep(2)
-    assert daemon.cpu_s() - cpu < 0.05
+    daemon.wait_asleep(2)
 
 
 # --- files of people ---
@@ -368,10 +357,11 @@ def notify(daemon, user, mailbox, owner=None):
     return daemon.request("POST", "/notify", fields).status
 
 
-def woken(apple, start, n):
+def woken(daemon, start, n):
     """Device -> hashes of the pushes since."""
+    apple = daemon.apple
     apple.wait_for(start + n)
-    time.sleep(0.3)     # and no more
+    daemon.wait_until(lambda: daemon.status()["queue"] == 0, "empty queue")
     pushes = apple.pushes[start:]
     assert len(pushes) == n
     return {p.token: p.aps["m"] for p in pushes}
@@ -397,7 +387,7 @@ def test_shared_folders(start_xapsd, apple):
                 ("carol", "News", "public:Public", {1: "Public/News"})):
             start = len(apple.pushes)
             assert notify(daemon, who, box, owner) == 200
-            assert woken(apple, start, len(devices)) == {
+            assert woken(daemon, start, len(devices)) == {
                 token(i): [md5(name)] for i, name in devices.items()}, box
         assert notify(daemon, "bob", "Other", "alice") == 204
         assert notify(daemon, "bob", "shared/alice/INBOX") == 204
@@ -411,7 +401,7 @@ def test_shared_folders(start_xapsd, apple):
     register_shared(daemon, "bob", 1, {"INBOX": ("bob", "INBOX")})
     start = len(apple.pushes)
     assert notify(daemon, "alice", "INBOX") == 200
-    assert set(woken(apple, start, 1)) == {token(0)}
+    assert set(woken(daemon, start, 1)) == {token(0)}
     register_shared(daemon, "bob", 1, {"a": ("alice", "INBOX")})
     assert daemon.run("forget", "alice").returncode == 0
     assert notify(daemon, "alice", "INBOX") == 200
@@ -493,14 +483,14 @@ def test_topic_changes(start_xapsd, certs):
     daemon = start_xapsd()
     daemon.register("alice", ACCOUNT, token(0))
     daemon.register("bob", ACCOUNT, token(1))
-    assert status(daemon)["oldTopic"] == 0
+    assert daemon.status()["oldTopic"] == 0
     assert "topic" not in daemon.records()[0]
     old = daemon.config["keyFileTopic"]
     daemon.stop()
     daemon.config["keyFileTopic"] = new = "com.apple.mobilemail.push.com.new"
     daemon.start()
     for left in (2, 1, 0):
-        assert status(daemon)["oldTopic"] == left
+        assert daemon.status()["oldTopic"] == left
         states = daemon.run("list").stdout.count("old topic")
         assert states == left
         waiting = [r["user"] for r in json.loads(
@@ -509,7 +499,7 @@ def test_topic_changes(start_xapsd, certs):
         assert "%d with an old topic" % left in daemon.run("status").stdout
         daemon.stop()       # it is remembered
         daemon.start()
-        assert status(daemon)["oldTopic"] == left
+        assert daemon.status()["oldTopic"] == left
         if left:
             assert daemon.register(*{2: ("alice", ACCOUNT, token(0)),
                                      1: ("bob", ACCOUNT, token(1))}[
@@ -521,4 +511,4 @@ def test_topic_changes(start_xapsd, certs):
     daemon.reload() if hasattr(daemon, "reload") else \
         daemon.process.send_signal(1)
     daemon.wait_log("read again", start=start)
-    assert status(daemon)["oldTopic"] == 2
+    assert daemon.status()["oldTopic"] == 2

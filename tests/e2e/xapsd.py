@@ -20,7 +20,7 @@ import socket
 import subprocess
 import time
 
-from apple import free_port
+from ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_S = 30    # valgrind on a busy machine
@@ -60,6 +60,12 @@ def executable():
     return os.environ.get("XAPSD") or str(ROOT / "xapsd")
 
 
+def is_instrumented():
+    """Under a sanitizer or valgrind, whose memory and time say nothing."""
+    return "XAPSD_WRAP" in os.environ or \
+        b"__asan_init" in pathlib.Path(executable()).read_bytes()
+
+
 def loopback_name():
     """localhost, or its address where no /etc/hosts knows the name."""
     try:
@@ -97,7 +103,7 @@ class Xapsd:
         self.args = list(args)
         self.wait = wait
         self.process = None
-        self._log_start = 0
+        self.log_start = 0
         self._kept = {}
         self.config = {
             "loglevel": "debug",
@@ -132,7 +138,7 @@ class Xapsd:
         if not os.access(executable(), os.X_OK):
             raise Failed("there is no %s: run `make`" % executable())
         self.write_config()
-        self._log_start = self.log_size()
+        self.log_start = self.log_size()
         env = dict(os.environ)
         env.pop("NOTIFY_SOCKET", None)
         env.pop("JOURNAL_STREAM", None)
@@ -142,13 +148,13 @@ class Xapsd:
                 self.command(*self.args), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env=env, start_new_session=True)
         if self.wait:
-            self._wait_until(self._ready, "the daemon's socket", START_S)
+            self.wait_until(self.is_ready, "the daemon's socket", START_S)
         return self
 
-    def _ready(self):
+    def is_ready(self):
         if self.process.poll() is not None:
             raise Failed("xapsd ended at start with status %d:\n%s" % (
-                self.process.returncode, self.log(self._log_start)))
+                self.process.returncode, self.log(self.log_start)))
         try:
             with socket.socket(socket.AF_UNIX) as s:
                 s.connect(self.socket_path)
@@ -158,7 +164,7 @@ class Xapsd:
         except OSError:
             return False
 
-    def _wait_until(self, condition, what, timeout=TIMEOUT_S):
+    def wait_until(self, condition, what, timeout=TIMEOUT_S):
         end = time.monotonic() + timeout
         while True:
             value = condition()
@@ -166,8 +172,10 @@ class Xapsd:
                 return value
             if time.monotonic() > end:
                 raise Failed("no %s within %g s; the log:\n%s" % (
-                    what, timeout, self.log(self._log_start)[-3000:]))
+                    what, timeout, self.log(self.log_start)[-3000:]))
             time.sleep(POLL_S)
+
+    _wait_until = wait_until    # until no branch calls it
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -176,13 +184,13 @@ class Xapsd:
         if not self.alive():
             raise Failed("xapsd died with status %s:\n%s" % (
                 self.process and self.process.returncode,
-                self.log(self._log_start)[-3000:]))
+                self.log(self.log_start)[-3000:]))
 
     def stop(self, signo=signal.SIGTERM):
         """Ends it as an init system would; it must go willingly."""
         if self.process is None:
             return
-        self._drop_kept()
+        self.drop_kept()
         process, self.process = self.process, None
         died = process.poll()
         if died is None:
@@ -193,7 +201,7 @@ class Xapsd:
             process.kill()
             process.wait()
             raise Failed("xapsd did not end within %d s" % STOP_S) from None
-        log = self.log(self._log_start)
+        log = self.log(self.log_start)
         if died is not None:
             raise Failed("xapsd died with status %d:\n%s" % (died, log))
         if COMPLAINT.search(log):
@@ -209,7 +217,7 @@ class Xapsd:
         """As a power cut: SIGKILL, no questions."""
         process, self.process = self.process, None
         if process:
-            self._drop_kept()
+            self.drop_kept()
             process.kill()
             process.wait()
 
@@ -253,21 +261,40 @@ class Xapsd:
     def wait_log(self, pattern, timeout=TIMEOUT_S, start=None):
         """Waits for a match in the log since this start (or `start`, of
         log_size())."""
-        start = self._log_start if start is None else start
-        return self._wait_until(
+        start = self.log_start if start is None else start
+        return self.wait_until(
             lambda: re.search(pattern, self.log(start), re.M),
             "log line %r" % pattern, timeout)
 
     def rss_kib(self):
         """Resident memory, by /proc."""
-        return self._status("VmRSS")
+        return self.memory_kib("VmRSS")
 
     def rss_peak_kib(self):
-        return self._status("VmHWM")
+        return self.memory_kib("VmHWM")
 
-    def _status(self, field):
+    def memory_kib(self, field):
         text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
         return int(re.search(r"^%s:\s+(\d+) kB" % field, text, re.M)[1])
+
+    def switches(self):
+        """How often it has stopped running so far."""
+        text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
+        return sum(map(int, re.findall(r"^\w+_ctxt_switches:\s+(\d+)", text,
+                                       re.M)))
+
+    def wait_asleep(self, seconds=1):
+        """Until it has slept so long at a stretch: nothing woke it."""
+        seen, since = -1, 0
+
+        def asleep():
+            nonlocal seen, since
+            before, seen = seen, self.switches()
+            if seen != before:
+                since = time.monotonic()
+            return time.monotonic() - since >= seconds
+
+        self.wait_until(asleep, "%g s of sleep" % seconds)
 
     def cpu_s(self):
         """User and system time used so far."""
@@ -286,7 +313,7 @@ class Xapsd:
                 "127.0.0.1", self.port, timeout=TIMEOUT_S)
         return UnixHTTPConnection(self.socket_path, TIMEOUT_S)
 
-    def _drop_kept(self):
+    def drop_kept(self):
         for connection in self._kept.values():
             connection.close()
         self._kept.clear()
@@ -335,6 +362,9 @@ class Xapsd:
         return self.request(
             "POST", "/notify", {"Username": user, "Mailbox": mailbox,
                                 "Events": list(events)}, tcp=tcp, keep=keep)
+
+    def status(self):
+        return json.loads(self.request("GET", "/status").body)
 
     def records(self):
         """The lines of the registrations file."""

@@ -123,7 +123,7 @@ static void owner_step(unsigned what, int64_t *now_ms)
 	else if (what < 0xfe)
 		check_output();
 	else
-		h2_goodbye(h2);
+		h2_send_goaway(h2);
 }
 
 static void steps(const uint8_t *data, size_t size)

@@ -8,11 +8,17 @@
 
 #include <stdio.h>
 
-#include "../../apns.c"
+#include <string.h>
+
+#include "../../apns/dial.c"
+#include "../../buf.h"
+#include "../../conf.h"
+#include "../../cred.h"
+#include "../../tls.h"
 #include "../../h2/int.h"
 #include "with_loop.h"
 
-/* --- the stream and the credentials, as far as apns.c asks for them --- */
+/* --- the stream and the credentials, as far as apns asks for them --- */
 
 struct io {
 	struct buf in, out;
@@ -27,13 +33,13 @@ static struct io conns[CONNS_MAX];
 static size_t n_conns;
 
 struct io *io_connect(struct loop *loop, const struct io_addr *addr,
-    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg)
+    const struct io_target *to, struct tls_ctx *tls, io_cb *cb, void *arg)
 {
 	struct io *io = &conns[n_conns++];
 
 	(void)loop;
 	(void)addr;
-	(void)host;
+	(void)to;
 	(void)tls;
 	assert_true(n_conns <= CONNS_MAX);
 	*io = (struct io){ .cb = cb, .arg = arg };
@@ -46,7 +52,7 @@ struct io *io_connect(struct loop *loop, const struct io_addr *addr,
 struct io_dialer {
 	const struct io_dialer_ops *ops;
 	void *arg;
-	int works, failed;
+	int succeeded, failed;
 };
 
 static struct io_dialer dialer;
@@ -60,12 +66,11 @@ struct io_dialer *io_dialer_new(
 }
 
 void io_dialer_start(
-    struct io_dialer *d, const char *host, int port, int64_t budget_ms)
+    struct io_dialer *d, const struct io_target *to, int64_t budget_ms)
 {
 	static const struct io_addr addr = { .sa.sa_family = AF_INET };
 
-	(void)host;
-	(void)port;
+	(void)to;
 	(void)budget_ms;
 	d->ops->attempt(d->arg, &addr);
 }
@@ -80,7 +85,7 @@ void io_dialer_stop(struct io_dialer *d)
 	(void)d;
 }
 
-bool io_dialer_is_on(const struct io_dialer *d)
+bool io_dialer_is_running(const struct io_dialer *d)
 {
 	(void)d;
 	return false;
@@ -98,16 +103,16 @@ void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
 	d->failed++;
 }
 
-void io_dialer_works(struct io_dialer *d, const struct io_addr *addr)
+void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 {
 	(void)addr;
-	d->works++;
+	d->succeeded++;
 }
 
-bool io_is_connected(const struct io *io)
+enum io_stage io_stage(const struct io *io)
 {
 	(void)io;
-	return true;
+	return IO_STAGE_TLS;
 }
 
 static void io_end(struct io *io)
@@ -233,12 +238,12 @@ void cred_renew(struct cred *c)
 
 static char owners[4];
 static char answered[64]; /* "A200 " for each answer */
-static unsigned rooms;
+static unsigned capacities;
 
 static void on_capacity(void *arg)
 {
 	(void)arg;
-	rooms++;
+	capacities++;
 }
 
 static void on_answer(void *arg, void *owner, const struct apns_answer *an)
@@ -264,8 +269,8 @@ static enum apns_sent push(struct apns *a, char who)
 
 /* --- the server --- */
 
-static void say(struct io *io, enum frame_type type, uint8_t flags, uint32_t id,
-    const char *payload, size_t len)
+static void send_frame(struct io *io, enum frame_type type, uint8_t flags,
+    uint32_t id, const char *payload, size_t len)
 {
 	unsigned char head[FRAME_HEADER];
 
@@ -279,13 +284,13 @@ static void say(struct io *io, enum frame_type type, uint8_t flags, uint32_t id,
 static void come_up(struct io *io)
 {
 	io->cb(io, IO_OPEN, io->arg);
-	say(io, SETTINGS, 0, 0, NULL, 0);
+	send_frame(io, SETTINGS, 0, 0, NULL, 0);
 }
 
 /* 200 (RFC 7541 A: index 8) */
 static void answer(struct io *io, uint32_t id)
 {
-	say(io, HEADERS, F_END_STREAM | F_END_HEADERS, id, "\x88", 1);
+	send_frame(io, HEADERS, F_END_STREAM | F_END_HEADERS, id, "\x88", 1);
 }
 
 /* The stream of the last request that went out. */
@@ -311,7 +316,7 @@ static int setup(void **state)
 	loop_setup(state);
 	conf_init(&conf);
 	n_conns = 0;
-	rooms = 0;
+	capacities = 0;
 	answered[0] = '\0';
 	log_set_level(LOG_L_FATAL);
 	a = apns_new(l, &conf, NULL, &ops, NULL);
@@ -341,9 +346,9 @@ static void test_last_id(void **state)
 	/* without a pause, and the owner hears of it */
 	loop_once(l, 0);
 	assert_int_equal(n_conns, 2);
-	rooms = 0;
+	capacities = 0;
 	come_up(&conns[1]);
-	assert_int_equal(rooms, 1);
+	assert_int_equal(capacities, 1);
 	assert_int_equal(push(a, 'B'), APNS_SENT);
 	loop_once(l, 0);
 	assert_int_equal(last_id(&conns[1]), 1);
@@ -392,14 +397,14 @@ static void test_the_first_with_settings_wins(void **state)
 	assert_int_equal(n_conns, 2);
 	dialer.ops->attempt(dialer.arg, &addr);
 	dialer.ops->attempt(dialer.arg, &addr);
-	dialer.works = 0;
+	dialer.succeeded = 0;
 	conns[1].cb(&conns[1], IO_OPEN, conns[1].arg);
-	assert_int_equal(dialer.works, 0);
+	assert_int_equal(dialer.succeeded, 0);
 	conns[2].cb(&conns[2], IO_FAILED, conns[2].arg);
 	assert_int_equal(dialer.failed, 1);
 	assert_true(conns[2].finished);
 	come_up(&conns[3]);
-	assert_int_equal(dialer.works, 1);
+	assert_int_equal(dialer.succeeded, 1);
 	assert_int_equal(dialer.failed, 1);
 	assert_true(conns[1].finished);
 	assert_false(conns[3].finished);
@@ -420,7 +425,7 @@ static void test_no_use(void **state)
 		conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
 		assert_int_equal(dialer.failed, 0);
 		loop_timer_clear(l, &a->redial);
-		start_dialing(a);
+		apns_dial_start(a);
 		come_up(&conns[i + 1]);
 	}
 	conns[i].cb(&conns[i], IO_EOF, conns[i].arg);

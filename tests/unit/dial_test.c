@@ -140,7 +140,9 @@ static void forget_tries(void)
 static void start(const char *list)
 {
 	forget_tries();
-	io_dialer_start(d, "host", 443, BUDGET_MS);
+	const struct io_target to = { "host", 443, NULL };
+
+	io_dialer_start(d, &to, BUDGET_MS);
 	if (list != NULL)
 		resolved(list, NULL);
 }
@@ -172,7 +174,7 @@ static void expect_quiet(void)
 {
 	size_t i;
 
-	assert_false(io_dialer_is_on(d));
+	assert_false(io_dialer_is_running(d));
 	for (i = 0; i < TIMERS_MAX; i++)
 		assert_null(timers[i]);
 }
@@ -190,7 +192,7 @@ static void test_families_take_turns(void **state)
 	assert_string_equal(tried, "6a 4a");
 	pass(750);
 	assert_string_equal(tried, "6a 4a 6b 4b 6c");
-	io_dialer_works(d, &addrs[3]);
+	io_dialer_succeeded(d, &addrs[3]);
 	expect_quiet();
 	start("4a 6a 4a 6a 4b"); /* the same twice is one */
 	pass(BUDGET_MS - 1);
@@ -224,12 +226,12 @@ static void test_six_black_holes(void **state)
 	start("4a 4b 4c 4d 4e 4f 4g");
 	pass(1500);
 	assert_string_equal(tried, "4a 4b 4c 4d 4e 4f 4g");
-	io_dialer_works(d, &addrs[6]);
+	io_dialer_succeeded(d, &addrs[6]);
 	expect_quiet();
 	/* the next time at once */
 	start("4a 4b 4c 4d 4e 4f 4g");
 	assert_string_equal(tried, "4g");
-	io_dialer_works(d, &addrs[0]);
+	io_dialer_succeeded(d, &addrs[0]);
 	/* and when that fails, all the others follow */
 	start("4a 4b 4c 4d 4e 4f 4g");
 	io_dialer_failed(d, &addrs[0]);
@@ -277,7 +279,7 @@ static void test_hopeful(void **state)
 	hopeful = false;
 	pass(250);
 	assert_string_equal(tried, "4a 4b");
-	io_dialer_works(d, &addrs[1]);
+	io_dialer_succeeded(d, &addrs[1]);
 	expect_quiet();
 }
 
@@ -301,7 +303,7 @@ static void test_a_failed_one_is_not_the_first(void **state)
 	assert_string_equal(tried, "4a 4c 4b");
 	io_dialer_failed(d, &addrs[0]);
 	/* the good one is not good any more when it fails */
-	io_dialer_works(d, &addrs[2]);
+	io_dialer_succeeded(d, &addrs[2]);
 	start("4a 4b 4c");
 	assert_string_equal(tried, "4b");
 	io_dialer_failed(d, &addrs[0]);
@@ -318,9 +320,10 @@ static void test_another_host(void **state)
 	(void)state;
 	start("4a 4b");
 	pass(250);
-	io_dialer_works(d, &addrs[1]);
+	io_dialer_succeeded(d, &addrs[1]);
 	forget_tries();
-	io_dialer_start(d, "other", 443, BUDGET_MS);
+	io_dialer_start(
+	    d, &(struct io_target){ "other", 443, NULL }, BUDGET_MS);
 	resolved("4a 4b", NULL);
 	assert_string_equal(tried, "4a");
 	io_dialer_stop(d);
@@ -382,11 +385,11 @@ static void test_no_name_servers_any_more(void **state)
 	(void)state;
 	start("4a 4b");
 	pass(250);
-	io_dialer_works(d, &addrs[1]);
+	io_dialer_succeeded(d, &addrs[1]);
 	start(NULL);
 	resolved(NULL, "no name server answers");
 	assert_string_equal(tried, "4b");
-	io_dialer_works(d, &addrs[0]);
+	io_dialer_succeeded(d, &addrs[0]);
 	start(NULL);
 	pass(2999);
 	assert_string_equal(tried, "");

@@ -415,7 +415,7 @@ static void step_ping(unsigned n)
 static void step_bye(unsigned n)
 {
 	(void)n;
-	h2_goodbye(run->h);
+	h2_send_goaway(run->h);
 }
 
 static void step_close(unsigned n)

@@ -144,7 +144,7 @@ static void test_detect(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_int_equal(
-		    store_go_is(cases[i].text, strlen(cases[i].text)),
+		    store_is_go(cases[i].text, strlen(cases[i].text)),
 		    cases[i].is);
 }
 

@@ -384,7 +384,7 @@ static void test_end(void **state)
 	connect_duo(&d, "push.test");
 	shake_ok(&d);
 	assert_int_equal(tls_write(d.s, p, 3, &k), TLS_OK);
-	tls_bye(d.s);
+	tls_close_notify(d.s);
 	assert_int_equal(read_now(&d, d.c, p, 8, &k), TLS_OK);
 	assert_int_equal(read_now(&d, d.c, p, 8, &k), TLS_EOF);
 	says(tls_error(d.c), "the server closed TLS (close_notify)");
@@ -402,7 +402,7 @@ static void test_end(void **state)
 	assert_int_equal(tls_write(d.s, p, 3, &k), TLS_FAILED);
 	assert_int_equal(tls_read(d.s, p, 3, &k), TLS_FAILED);
 	assert_false(tls_pending(d.s));
-	tls_bye(d.s);
+	tls_close_notify(d.s);
 	hang_up(&d);
 	close_duo(&d);
 }
@@ -831,7 +831,7 @@ static enum tls_status visit(
 	}
 	snprintf(err, sizeof(err), "%s|%s", tls_error(t),
 	    tls_alpn(t) != NULL ? tls_alpn(t) : "no alpn");
-	tls_bye(t);
+	tls_close_notify(t);
 	tls_free(t);
 	close(fd);
 	return st;

@@ -1,4 +1,4 @@
-/* store/box.c - the mailboxes of a registration, packed into bytes: what they
+/* store/mailbox.c - the mailboxes of a registration, packed into bytes: what they
  * are, and which of them a delivery means. */
 #include "store/int.h"
 
@@ -14,7 +14,7 @@
  * canonical name, both with a NUL. */
 #define CANONICAL '\1'
 
-const char *box_read(const char *p, struct box *b)
+const char *mailbox_unpack(const char *p, struct mailbox *b)
 {
 	b->owner = b->canonical = NULL;
 	if (*p == CANONICAL) {
@@ -53,7 +53,7 @@ static char *pack(char *p, const struct reg_spec *spec, size_t i)
 	return stpcpy(p, name) + 1;
 }
 
-char *boxes_pack(char *p, const struct reg_spec *spec)
+char *mailboxes_pack(char *p, const struct reg_spec *spec)
 {
 	size_t i;
 
@@ -62,7 +62,7 @@ char *boxes_pack(char *p, const struct reg_spec *spec)
 	return p;
 }
 
-size_t boxes_size(const struct reg_spec *spec)
+size_t mailboxes_size(const struct reg_spec *spec)
 {
 	const struct reg_canonical *c = spec->canonical;
 	size_t i, len = 0;
@@ -77,25 +77,25 @@ size_t boxes_size(const struct reg_spec *spec)
 	return len;
 }
 
-size_t boxes_len(const struct reg *r)
+size_t mailboxes_len(const struct reg *r)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	size_t i;
 
 	for (i = 0; i < r->n_mailboxes; i++)
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 	return (size_t)(p - r->mailboxes);
 }
 
-size_t boxes_owners(const struct reg *r)
+size_t mailboxes_owners(const struct reg *r)
 {
 	const char *p = r->mailboxes, *last = NULL;
-	struct box box;
+	struct mailbox box;
 	size_t i, n = 0;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (box.owner != NULL &&
 		    (last == NULL || strcasecmp(box.owner, last) != 0)) {
 			last = box.owner;
@@ -119,11 +119,11 @@ static int compare_names(const char *a, const char *b)
 
 static int compare(const void *a, const void *b)
 {
-	struct box x, y;
+	struct mailbox x, y;
 	int c;
 
-	box_read(*(const char *const *)a, &x);
-	box_read(*(const char *const *)b, &y);
+	mailbox_unpack(*(const char *const *)a, &x);
+	mailbox_unpack(*(const char *const *)b, &y);
 	c = compare_names(x.name, y.name);
 	if (c == 0)
 		c = strcasecmp(x.owner != NULL ? x.owner : "",
@@ -139,11 +139,11 @@ static size_t sort(const struct reg *r, const char **out)
 {
 	const char *p = r->mailboxes;
 	size_t i, n = r->n_mailboxes, kept = 0;
-	struct box box;
+	struct mailbox box;
 
 	for (i = 0; i < n; i++) {
 		out[i] = p;
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 	}
 	if (n > 0)
 		qsort(out, n, sizeof(*out), compare);
@@ -153,15 +153,15 @@ static size_t sort(const struct reg *r, const char **out)
 	return kept;
 }
 
-bool boxes_same(const struct reg *a, const struct reg *b)
+bool mailboxes_same(const struct reg *a, const struct reg *b)
 {
-	size_t len = boxes_len(a);
+	size_t len = mailboxes_len(a);
 
-	return a->n_mailboxes == b->n_mailboxes && len == boxes_len(b) &&
+	return a->n_mailboxes == b->n_mailboxes && len == mailboxes_len(b) &&
 	       memcmp(a->mailboxes, b->mailboxes, len) == 0;
 }
 
-bool boxes_same_set(const struct reg *a, const struct reg *b)
+bool mailboxes_same_set(const struct reg *a, const struct reg *b)
 {
 	const char **x = xmalloc(2 * REG_MAILBOXES_MAX * sizeof(*x));
 	const char **y = x + REG_MAILBOXES_MAX;
@@ -174,104 +174,21 @@ bool boxes_same_set(const struct reg *a, const struct reg *b)
 	return same;
 }
 
-/* --- modified UTF-7 (RFC 3501 5.1.3) --- */
-
-struct name {
-	char *s; /* of REG_NAME_MAX bytes */
-	size_t len;
-	uint32_t high; /* the first half of a surrogate pair */
-};
-
-/* RFC 3501 5.1.3: a comma instead of the slash. */
-static int utf7_digit(char c)
-{
-	return c == '/' ? -1 : text_base64_digit(c == ',' ? '/' : c);
-}
-
-static bool name_add(struct name *n, uint32_t c)
-{
-	if (n->len > REG_NAME_MAX - TEXT_UTF8_MAX)
-		return false;
-	n->len += text_utf8_put(c, n->s + n->len);
-	return true;
-}
-
-/* One 16-bit unit of a run.  Printable ASCII must not be encoded. */
-static bool name_add_unit(struct name *n, uint32_t u)
-{
-	bool low = u >= 0xdc00 && u <= 0xdfff;
-	uint32_t high = n->high;
-
-	if (low != (high != 0))
-		return false;
-	n->high = 0;
-	if (low)
-		return name_add(
-		    n, 0x10000 + ((high - 0xd800) << 10) + (u - 0xdc00));
-	if (u >= 0xd800 && u <= 0xdbff) {
-		n->high = u;
-		return true;
-	}
-	return u >= 0x7f && name_add(n, u);
-}
-
-/* The run after '&'; returns what follows its '-', or NULL. */
-static const char *decode_run(struct name *n, const char *s)
-{
-	uint32_t bits = 0;
-	unsigned n_bits = 0;
-	int v;
-
-	for (; (v = utf7_digit(*s)) >= 0; s++) {
-		bits = (bits << 6 | (uint32_t)v) & 0x3fffff;
-		n_bits += 6;
-		if (n_bits < 16)
-			continue;
-		n_bits -= 16;
-		if (!name_add_unit(n, bits >> n_bits & 0xffff))
-			return NULL;
-	}
-	/* Padding is less than a digit and zero; a run that could have been
-	 * part of this one must have been. */
-	if (*s != '-' || n->high != 0 || n_bits >= 6 ||
-	    (bits & ((1u << n_bits) - 1)) != 0 || (s[1] == '&' && s[2] != '-'))
-		return NULL;
-	return s + 1;
-}
-
-int reg_decode_name(const char *s, char out[REG_NAME_MAX])
-{
-	struct name n = { .s = out };
-
-	while (s != NULL && *s != '\0') {
-		if (*s < 0x20 || *s > 0x7e)
-			return -1;
-		if (*s == '&' && s[1] != '-') {
-			s = decode_run(&n, s + 1);
-			continue;
-		}
-		if (!name_add(&n, (unsigned char)*s))
-			return -1;
-		s += *s == '&' ? 2 : 1;
-	}
-	return s != NULL ? (int)n.len : -1;
-}
-
 /* --- matching --- */
 
 static bool decodes_to(const char *spelled, const char *name)
 {
-	char utf8[REG_NAME_MAX];
+	char utf8[REG_UTF8_MAX];
 	int n;
 
 	if (strchr(spelled, '&') == NULL)
 		return false;
-	n = reg_decode_name(spelled, utf8);
+	n = text_utf7_read(spelled, utf8, sizeof(utf8));
 	return n >= 0 && (size_t)n == strlen(name) &&
 	       memcmp(utf8, name, (size_t)n) == 0;
 }
 
-static bool is_of(const struct box *b, const char *owner)
+static bool is_of(const struct mailbox *b, const char *owner)
 {
 	if (b->owner == NULL || owner == NULL)
 		return b->owner == owner;
@@ -282,11 +199,11 @@ int reg_match_next(
     const struct reg *r, const char *owner, const char *name, int after)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	int i;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (i <= after || !is_of(&box, owner))
 			continue;
 		if (box.canonical != NULL ? same_name(box.canonical, name)
@@ -297,20 +214,15 @@ int reg_match_next(
 	return -1;
 }
 
-int reg_match_foreign(const struct reg *r, const char *owner, const char *name)
-{
-	return reg_match_next(r, owner, name, -1);
-}
-
 /* As it is rather than decoded. */
 int reg_match(const struct reg *r, const char *name)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	int i;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (box.owner == NULL &&
 		    same_name(
 			box.canonical != NULL ? box.canonical : box.name, name))
@@ -319,14 +231,14 @@ int reg_match(const struct reg *r, const char *name)
 	return reg_match_next(r, NULL, name, -1);
 }
 
-int reg_spelled(const struct reg *r, const char *name)
+int reg_find_mailbox(const struct reg *r, const char *name)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 	int i;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 		if (same_name(box.name, name))
 			return i;
 	}
@@ -336,18 +248,18 @@ int reg_spelled(const struct reg *r, const char *name)
 const char *reg_mailbox(const struct reg *r, size_t i)
 {
 	const char *p = r->mailboxes;
-	struct box box;
+	struct mailbox box;
 
 	do
-		p = box_read(p, &box);
+		p = mailbox_unpack(p, &box);
 	while (i-- > 0);
 	return box.name;
 }
 
 const char *reg_mailbox_after(const char *name)
 {
-	struct box box;
+	struct mailbox box;
 
-	box_read(name + strlen(name) + 1, &box);
+	mailbox_unpack(name + strlen(name) + 1, &box);
 	return box.name;
 }

@@ -1,0 +1,477 @@
+/* apns/conn.c - one connection to Apple: TCP and TLS, HTTP/2, its timeouts. */
+#include "apns/int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "conf.h"
+#include "cred.h"
+#include "h2.h"
+#include "mem.h"
+#include "tls.h"
+
+/* APNs allows 1,000 concurrent streams; more would only wait there. */
+#define STREAMS_MAX 1000
+
+/* Bytes in the socket's buffer; the rest waits in h2, whose own ceiling notices a
+ * server that does not read. */
+#define OUT_STEP (64 * 1024)
+
+#define IDLE_PING_MS (10 * 60 * 1000)
+/* APNs answers within 100 ms: after OVERDUE_MS without an answer we send a PING,
+ * and after PONG_MS more without one we give the connection up.  Both are at most a
+ * third of pushTimeout, which is also the limit for opening a connection (TCP,
+ * TLS and the first SETTINGS together). */
+#define OVERDUE_MS 5000
+#define PONG_MS 10000
+
+/* Time for one address while others have not been tried yet. */
+#define OPENING_MS 5000
+
+static const char *const state_names[] = {
+	[APNS_CONN_OPENING] = "opening",
+	[APNS_CONN_SETTINGS] = "settings",
+	[APNS_CONN_UP] = "up",
+	[APNS_CONN_DRAINING] = "draining",
+	[APNS_CONN_CLOSED] = "closed",
+};
+
+static void apns_conn_set_state(struct apns_conn *c, enum apns_conn_state to)
+{
+	log_debug("apns: connection: %s -> %s", state_names[c->state],
+	    state_names[to]);
+	c->state = to;
+}
+
+bool apns_conn_is_opening(const struct apns_conn *c)
+{
+	return c->state == APNS_CONN_OPENING || c->state == APNS_CONN_SETTINGS;
+}
+
+uint32_t apns_capacity(const struct apns *a)
+{
+	return a->cur != NULL && a->cur->state == APNS_CONN_UP
+		   ? h2_capacity(a->cur->h2)
+		   : 0;
+}
+
+static void fail(struct apns_conn *c, const char *why)
+{
+	c->a->conn_ops->failed(c, why);
+}
+
+/* --- closing --- */
+
+static void apns_conn_free(void *p)
+{
+	struct apns_conn *c = p;
+
+	h2_free(c->h2);
+	free(c);
+}
+
+static bool unlink_from(struct apns_conn **p, const struct apns_conn *c)
+{
+	while (*p != NULL && *p != c)
+		p = &(*p)->next;
+	if (*p == NULL)
+		return false;
+	*p = c->next;
+	return true;
+}
+
+void apns_conn_unlink(struct apns_conn *c)
+{
+	if (c->a->cur == c)
+		c->a->cur = NULL;
+	else if (!unlink_from(&c->a->opening, c))
+		unlink_from(&c->a->draining, c);
+}
+
+void apns_conn_close(struct apns_conn *c)
+{
+	struct buf *rest = c->h2 != NULL ? h2_out(c->h2) : NULL;
+
+	apns_conn_set_state(c, APNS_CONN_CLOSED);
+	apns_conn_unlink(c);
+	loop_timer_clear(c->a->loop, &c->timer);
+	loop_task_cancel(c->a->loop, &c->flush);
+	if (c->h2 != NULL && rest->len > 0 && rest->len < OUT_STEP)
+		buf_add(io_out(c->io), buf_head(rest), rest->len);
+	io_finish(c->io);
+	c->io = NULL;
+	if (c->h2 != NULL)
+		h2_close(c->h2); /* ends all open requests */
+	assert(c->first == NULL);
+	loop_defer_free(c->a->loop, c, apns_conn_free);
+}
+
+void apns_conn_abandon(struct apns_conn *c)
+{
+	while (c->first != NULL)
+		apns_request_free(c->first);
+	if (c->h2 != NULL) {
+		h2_send_goaway(c->h2);
+		buf_add(
+		    io_out(c->io), buf_head(h2_out(c->h2)), h2_out(c->h2)->len);
+	}
+	apns_conn_unlink(c);
+	loop_timer_clear(c->a->loop, &c->timer);
+	loop_task_cancel(c->a->loop, &c->flush);
+	/* Only one attempt: the loop may not run any more. */
+	io_flush(c->io);
+	io_close(c->io);
+	apns_conn_free(c);
+}
+
+void apns_conn_drain(struct apns_conn *c)
+{
+	if (c->state != APNS_CONN_DRAINING)
+		apns_conn_set_state(c, APNS_CONN_DRAINING);
+	c->a->cur = NULL;
+	c->next = c->a->draining;
+	c->a->draining = c;
+	if (c->first == NULL)
+		apns_conn_close(c);
+}
+
+/* Replaces a connection that takes no more requests, and closes a draining one
+ * that has no more to wait for. */
+static void apns_conn_retire(struct apns_conn *c)
+{
+	struct apns *a = c->a;
+
+	if (a->cur == c && h2_is_finished(c->h2))
+		a->conn_ops->finished(c);
+	else if (c->state == APNS_CONN_DRAINING && c->first == NULL)
+		apns_conn_close(c);
+}
+
+/* --- time --- */
+
+static int64_t min64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t overdue_ms(const struct apns_conn *c)
+{
+	return min64(OVERDUE_MS, c->a->conf->push_timeout_ms / 3);
+}
+
+static int64_t pong_ms(const struct apns_conn *c)
+{
+	return min64(PONG_MS, c->a->conf->push_timeout_ms / 3);
+}
+
+/* When a PING should be sent. */
+static int64_t ping_due_ms(const struct apns_conn *c)
+{
+	int64_t due_ms = c->heard_ms + IDLE_PING_MS, sent_ms;
+
+	if (c->first != NULL) {
+		/* One PING for each request that is the oldest. */
+		sent_ms = c->first->sent_ms;
+		if (c->ping_sent_ms <= sent_ms)
+			due_ms = min64(due_ms, sent_ms + overdue_ms(c));
+	}
+	return due_ms;
+}
+
+/* When the timer has something to do, loop_now_ms() clock. */
+static int64_t apns_conn_due_ms(const struct apns_conn *c)
+{
+	int64_t timeout_ms = c->a->conf->push_timeout_ms, due_ms;
+
+	if (apns_conn_is_opening(c))
+		return c->opened_ms + min64(OPENING_MS, timeout_ms);
+	due_ms = h2_ping_outstanding(c->h2) ? c->ping_sent_ms + pong_ms(c)
+					    : ping_due_ms(c);
+	if (c->first != NULL)
+		due_ms = min64(due_ms, c->first->sent_ms + timeout_ms);
+	if (c->full_ms != 0 && c->state == APNS_CONN_UP)
+		due_ms = min64(due_ms, c->full_ms + timeout_ms);
+	return due_ms;
+}
+
+/* The timer is only ever set earlier: a busy connection sets it once, and checks
+ * again when it fires. */
+static void apns_conn_set_timer(struct apns_conn *c)
+{
+	int64_t due_ms = apns_conn_due_ms(c);
+
+	if (!loop_timer_is_set(&c->timer) || due_ms < c->timer.due_ms)
+		loop_timer_set(
+		    c->a->loop, &c->timer, due_ms - loop_now_ms(c->a->loop));
+}
+
+/* --- bytes --- */
+
+static void update_capacity(struct apns *a)
+{
+	struct apns_conn *c = a->cur;
+
+	a->had_capacity = apns_capacity(a) > 0;
+	if (c == NULL || c->state != APNS_CONN_UP)
+		return;
+	if (a->had_capacity) {
+		c->full_ms = 0;
+	} else if (c->full_ms == 0) {
+		c->full_ms = loop_now_ms(a->loop);
+		apns_conn_set_timer(c);
+	}
+}
+
+/* Calls the owner when requests can be sent again. */
+static void check_capacity(struct apns *a)
+{
+	bool had_capacity = a->had_capacity;
+
+	update_capacity(a);
+	if (a->had_capacity && !had_capacity)
+		a->ops->capacity(a->arg);
+}
+
+/* Moves h2's output to the socket; what does not fit follows on IO_DRAINED. */
+void apns_conn_flush(struct apns_conn *c)
+{
+	struct buf *from, *to = io_out(c->io);
+	size_t n;
+
+	while ((from = h2_out(c->h2))->len > 0 && to->len < OUT_STEP) {
+		n = OUT_STEP - to->len;
+		if (n > from->len)
+			n = from->len;
+		buf_add(to, buf_head(from), n);
+		buf_consume(from, n);
+	}
+	io_flush(c->io);
+	check_capacity(c->a);
+}
+
+static void on_flush(void *arg)
+{
+	apns_conn_flush(arg);
+}
+
+/* --- timeouts --- */
+
+static void give_up_overdue(struct apns_conn *c, int64_t now_ms)
+{
+	static const struct apns_answer lost = {
+		.outcome = APNS_LOST,
+		.retry_after_s = -1,
+	};
+	struct apns_request *r;
+
+	while ((r = c->first) != NULL &&
+	       now_ms - r->sent_ms >= c->a->conf->push_timeout_ms) {
+		h2_cancel(c->h2, r->id);
+		apns_request_end(r, &lost);
+	}
+	loop_task_queue(c->a->loop, &c->flush);
+}
+
+static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
+{
+	c->ping_sent_ms = now_ms;
+	h2_ping(c->h2);
+	apns_conn_flush(c);
+}
+
+void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX])
+{
+	int64_t ms = loop_now_ms(c->a->loop) - c->opened_ms;
+	const char *what = "no TLS connection";
+
+	if (c->state != APNS_CONN_OPENING)
+		what = "no HTTP/2 SETTINGS from the server";
+	else if (io_stage(c->io) == IO_STAGE_PROXY)
+		what = "no answer from the proxy";
+	else if (c->a->proxy != NULL && io_stage(c->io) == IO_STAGE_TCP)
+		what = "no connection to the proxy";
+	err_set(why, "%s within %lld s", what, (long long)(ms / 1000));
+}
+
+/* If there are no more addresses to try, it may use all of the time. */
+static void on_opening_timeout(struct apns_conn *c)
+{
+	char why[ERR_MAX];
+
+	if (!io_dialer_has_more(c->a->dialer))
+		return;
+	apns_conn_describe_timeout(c, why);
+	fail(c, why);
+}
+
+/* The server allows no stream or never opens the window: another connection may
+ * help.  All requests on this one have timed out by now. */
+static bool is_stuck(const struct apns_conn *c, int64_t now_ms)
+{
+	return c->full_ms != 0 && apns_capacity(c->a) == 0 &&
+	       now_ms - c->full_ms >= c->a->conf->push_timeout_ms;
+}
+
+static void on_timer(void *arg)
+{
+	struct apns_conn *c = arg;
+	int64_t now_ms = loop_now_ms(c->a->loop);
+
+	if (apns_conn_is_opening(c)) {
+		on_opening_timeout(c);
+		return;
+	}
+	if (h2_ping_outstanding(c->h2)) {
+		if (now_ms - c->ping_sent_ms >= pong_ms(c)) {
+			fail(c, "the server does not answer a PING");
+			return;
+		}
+	} else if (now_ms >= ping_due_ms(c)) {
+		apns_conn_ping(c, now_ms);
+	}
+	give_up_overdue(c, now_ms);
+	if (c->state == APNS_CONN_UP && is_stuck(c, now_ms)) {
+		fail(c, "the server lives but takes no request");
+		return;
+	}
+	apns_conn_retire(c);
+	if (c->state != APNS_CONN_CLOSED)
+		apns_conn_set_timer(c);
+}
+
+/* --- callbacks of h2 --- */
+
+static void on_ready(void *arg)
+{
+	struct apns_conn *c = arg;
+
+	apns_conn_set_state(c, APNS_CONN_UP);
+	c->a->conn_ops->ready(c);
+}
+
+static void on_goaway(
+    void *arg, uint32_t error, const unsigned char *debug, size_t debug_len)
+{
+	struct apns_conn *c = arg;
+	char name[H2_ERROR_NAME_MAX];
+
+	log_info("apns: the server closes the connection: %s %.*s",
+	    h2_error_name(error, name),
+	    (int)(debug_len < 200 ? debug_len : 200),
+	    debug_len > 0 ? (const char *)debug : "");
+	if (c->state == APNS_CONN_UP)
+		apns_conn_set_state(c, APNS_CONN_DRAINING);
+}
+
+/* Nothing to do: heard_ms is set by all that is received. */
+static void on_pong(void *arg)
+{
+	(void)arg;
+}
+
+static const struct h2_ops h2_ops = {
+	.ready = on_ready,
+	.header = apns_request_on_header,
+	.response = apns_request_on_response,
+	.goaway = on_goaway,
+	.pong = on_pong,
+};
+
+/* --- the stream --- */
+
+static void apns_conn_start_h2(struct apns_conn *c)
+{
+	const char *alpn = tls_alpn(io_tls(c->io));
+
+	if (alpn == NULL || strcmp(alpn, "h2") != 0) {
+		fail(c, "the server does not speak HTTP/2 (TLS ALPN "
+			"without h2): check apnsHost and apnsPort, or a "
+			"proxy on the way");
+		return;
+	}
+	c->h2 = h2_new(&h2_ops, c, STREAMS_MAX);
+	apns_conn_set_state(c, APNS_CONN_SETTINGS);
+	apns_conn_flush(c);
+}
+
+static void apns_conn_receive(struct apns_conn *c)
+{
+	struct buf *in = io_in(c->io);
+	int rc;
+
+	c->heard_ms = loop_now_ms(c->a->loop);
+	rc = h2_recv(c->h2, buf_head(in), in->len, c->heard_ms);
+	buf_consume(in, in->len);
+	if (rc < 0) {
+		fail(c, h2_error(c->h2));
+		return;
+	}
+	io_resume(c->io); /* it may have been full */
+	apns_conn_flush(c);
+	apns_conn_retire(c);
+}
+
+static void on_io(struct io *io, enum io_event event, void *arg)
+{
+	struct apns_conn *c = arg;
+
+	switch (event) {
+	case IO_OPEN:
+		apns_conn_start_h2(c);
+		break;
+	case IO_DATA:
+		apns_conn_receive(c);
+		break;
+	case IO_DRAINED:
+		apns_conn_flush(c);
+		break;
+	case IO_EOF:
+		fail(c,
+		    c->state == APNS_CONN_SETTINGS
+			? "the server closed the connection before its SETTINGS"
+			: "the server closed the connection");
+		break;
+	case IO_FAILED:
+		fail(c, io_error(io));
+		break;
+	case IO_TIMEOUT:
+		break;
+	}
+}
+
+void apns_conn_open(struct apns *a, const struct io_addr *addr)
+{
+	struct apns_conn *c = xcalloc(1, sizeof(*c));
+
+	c->a = a;
+	c->addr = *addr;
+	c->state = APNS_CONN_OPENING;
+	c->opened_ms = c->heard_ms = loop_now_ms(a->loop);
+	loop_timer_init(&c->timer, on_timer, c);
+	loop_task_init(&c->flush, on_flush, c);
+	c->next = a->opening;
+	a->opening = c;
+	c->io = io_connect(a->loop, addr, &a->to, cred_tls(a->cred), on_io, c);
+	io_set_limits(c->io, OUT_STEP, 2 * OUT_STEP);
+	log_debug("apns: trying %s", io_peer(c->io));
+	apns_conn_set_timer(c);
+}
+
+bool apns_conn_send(
+    struct apns_conn *c, size_t n, const void *payload, size_t len, void *owner)
+{
+	struct apns *a = c->a;
+	struct apns_request *r = apns_request_new(c, owner);
+
+	r->id = h2_request(c->h2, a->headers.list, n, payload, len, r);
+	if (r->id == 0) {
+		apns_request_free(r);
+		return false;
+	}
+	update_capacity(a);
+	loop_task_queue(a->loop, &c->flush);
+	apns_conn_set_timer(c);
+	return true;
+}
