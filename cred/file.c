@@ -107,7 +107,8 @@ int cred_file_read(const struct conf *conf, const char *key, const char *name,
 	struct stat st;
 	int fd, rc = -1;
 
-	*f = (struct cred_file){ .key = key, .path = conf_file_path(conf, name) };
+	*f = (struct cred_file){ .key = key,
+		.path = conf_file_path(conf, name) };
 	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd == -1) {
 		blame_open(conf, f, errno, err);

@@ -275,15 +275,18 @@ static const struct {
 void tls_explain_alert(
     const char *peer, int alert, bool has_cert, char err[ERR_MAX])
 {
-	char number[16];
 	const char *name;
 	size_t i = 0;
 
 	while (alerts[i].name != NULL && alerts[i].number != alert)
 		i++;
-	snprintf(number, sizeof(number), "%d", alert);
-	name = alerts[i].name != NULL ? alerts[i].name : number;
-	if (alerts[i].cert && has_cert)
+	name = alerts[i].name;
+	if (name == NULL)
+		err_set(err,
+		    "%s ended TLS with the alert %d, which TLS does not "
+		    "define: is it a TLS server?",
+		    peer, alert);
+	else if (alerts[i].cert && has_cert)
 		err_set(err, "%s refused our certificate: %s (%s)", peer, name,
 		    alerts[i].text);
 	else if (alerts[i].text != NULL && !alerts[i].cert)
