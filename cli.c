@@ -108,6 +108,11 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
+static bool takes_value(const struct option *o)
+{
+	return o->kind == TAKES_VALUE || o->kind == IGNORED_VALUE;
+}
+
 /* The option or key that may be meant, or NULL. */
 static const char *near_option(const char *name)
 {
@@ -126,11 +131,6 @@ static const char *near_option(const char *name)
 		}
 	}
 	return near;
-}
-
-static bool takes_value(const struct option *o)
-{
-	return o->kind == TAKES_VALUE || o->kind == IGNORED_VALUE;
 }
 
 /* The value of the option at argv[*i], which then is at the value. */

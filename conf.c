@@ -116,8 +116,8 @@ static const struct key {
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
 
-/* What the first generation called them on its command line, and, first, in
- * the file that it had in 2020. */
+/* The first generation's names on its command line; before them those in the
+ * file that it had in 2020. */
 #define N_OLD_KEYS 2
 static const struct {
 	char old[20];
@@ -710,17 +710,17 @@ bool conf_has_key(const char *key)
 	return key_find_option(key) != NULL;
 }
 
-const char *conf_near_key(const char *key)
-{
-	return near_key(key, strlen(key));
-}
-
 bool conf_is_given(const struct conf *c, const char *key)
 {
 	size_t i = (size_t)(key_find(key, strlen(key)) - keys);
 
 	return c->line[i] != 0 && c->line[i] != LINE_COMMAND &&
 	       !(c->empty >> i & 1);
+}
+
+const char *conf_near_key(const char *key)
+{
+	return near_key(key, strlen(key));
 }
 
 bool conf_holds_secret(const struct conf *c)

@@ -150,8 +150,8 @@ static void use_fd_limits(struct daemon *d, const struct fd_limits *lim)
 
 /* --- running --- */
 
-/* Ten changes of one registration an hour: a person who tries things out does
- * not come near it. */
+/* Changes of one registration that are written in an hour; a person who tries
+ * things out makes fewer. */
 #define CHANGES_AN_HOUR 10
 
 static void set_limits(struct daemon *d)

@@ -14,8 +14,8 @@
 
 /* --- what JSON and lines have in common --- */
 
-/* Takes a registration that passed check_registration(); completes the spec.  NULL
- * with err set if the store has no room. */
+/* Takes a registration that passed check_registration(); completes the spec.
+ * NULL with err set if the store is full. */
 static const struct reg *register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {

@@ -8,7 +8,7 @@
 #include "cred.h"
 #include "tls.h"
 
-/* All figures at one moment. */
+/* The values of all figures at one moment. */
 struct figures {
 	uint64_t uptime, healthy, connected, expires;
 	uint64_t registrations, old_topics, queue, in_flight, clients;
@@ -175,6 +175,20 @@ static void add_figure(struct buf *b, const struct figure *row, uint64_t value)
 		    b, "\"%s\":%s,", row->key, value != 0 ? "true" : "false");
 }
 
+static void add_warnings(struct buf *b, const struct cred *cred)
+{
+	const char *warning;
+	size_t i;
+
+	buf_add_str(b, "\"warnings\":[");
+	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++) {
+		if (i > 0)
+			buf_add_byte(b, ',');
+		json_write_str(b, warning);
+	}
+	buf_add_str(b, "],");
+}
+
 static void write_status(struct api *a, struct buf *b)
 {
 	const char *trouble = push_trouble(a->queue);
@@ -190,6 +204,7 @@ static void write_status(struct api *a, struct buf *b)
 	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
 	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
+	add_warnings(b, a->cred);
 	add_str(b, "apns", apns_states[st.state]);
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);

@@ -1,4 +1,4 @@
-/* ctl/check.c - `xapsd check`: is everything there for a push? */
+/* ctl/check.c - `xapsd check`: tests everything that a push needs. */
 #include "ctl.h"
 
 #include <fcntl.h>
@@ -201,7 +201,7 @@ static int check_listeners(struct check *c)
 
 /* --- database --- */
 
-/* What a start would put up with. */
+/* What a start would tolerate. */
 static void warn_of_database(
     const struct check *c, const struct store_found *found)
 {
@@ -253,8 +253,9 @@ static int check_cred(
     const char *step, const struct cred *cred, bool offline, char err[ERR_MAX])
 {
 	char line[ERR_MAX], date[LOG_DATE_MAX];
-	const char *topic;
+	const char *topic, *warning;
 	int64_t expires_s;
+	size_t i;
 
 	if (cred == NULL)
 		return print_step(step, false, err);
@@ -268,6 +269,11 @@ static int check_cred(
 		return print_step(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
 		    "certificateFileP12");
+	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++)
+		warn(warning);
+	if (cred_kind(cred) == CRED_CERTIFICATE &&
+	    cred_clock_warning((int64_t)time(NULL), err) != NULL)
+		warn(err);
 	topic = cred_topic(cred);
 	expires_s = cred_expires_s(cred);
 	err_set(line, "%s%s%s%s%s",

@@ -318,6 +318,24 @@ static void show_credentials(const struct json *j)
 	putchar('\n');
 }
 
+static void show_warnings(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "warnings"), *w;
+	char text[2 * ERR_MAX];
+	size_t i;
+
+	if (t == NULL || t->type != JSON_ARRAY)
+		return;
+	w = t + 1;
+	for (i = 0; i < t->size; i++, w = j->toks + w->next) {
+		if (json_string(j, w, text, sizeof(text)) < 0)
+			continue;
+		label("Warning");
+		ctl_cell(STYLE_BAD, text, 0);
+		putchar('\n');
+	}
+}
+
 static void show_apple(const struct json *j)
 {
 	char state[64], host[256], proxy[300], error[ERR_MAX];
@@ -354,6 +372,7 @@ void ctl_show_status(const struct json *j)
 	ctl_cell(healthy ? STYLE_GOOD : STYLE_BAD, healthy ? "ok" : problem, 0);
 	putchar('\n');
 	show_credentials(j);
+	show_warnings(j);
 	show_apple(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		show_counts(j, &counts[i]);
