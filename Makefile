@@ -76,7 +76,13 @@ $(LIB): $(LIB_OBJS)
 	$(SAY) AR $@
 	$(Q)rm -f $@ && $(AR) qcs $@ $^
 
-$(BUILD)/%.o: %.c Makefile
+# What the compiler would say of a missing one helps nobody.
+$(BUILD)/able:
+	@CC='$(CC)' CFLAGS='$(MBEDTLS_CFLAGS) $(CFLAGS)' \
+		sh tests/needs.sh compiler mbedtls
+	@mkdir -p $(@D) && touch $@
+
+$(BUILD)/%.o: %.c Makefile | $(BUILD)/able
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<

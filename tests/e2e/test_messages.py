@@ -20,6 +20,7 @@ from test_daemon import listening, make
 from test_start import nobodys, root, status_of
 from xapsd import Xapsd, executable
 
+TREE = pathlib.Path(__file__).resolve().parents[2]
 ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
 TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
 OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
@@ -455,7 +456,7 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
 
 def documented(command):
     """Members and their sentences in xapsd(8)'s section of that command."""
-    page = (pathlib.Path(__file__).parents[2] / "xapsd.8").read_text()
+    page = (TREE / "xapsd.8").read_text()
     section = page[page.index("\n.Ss JSON\n"):]
     start = section.index("\n.Cm %s" % command)
     lines = section[start:section.index("\n.El\n", start)]
@@ -552,3 +553,51 @@ def test_one_is_no_plural(start_xapsd):
     daemon.stop()
     daemon.start()
     daemon.wait_log("started: 1 registration$")
+
+
+# --- make ---
+
+def make_in(folder, hide=None, *args):
+    """A build beside the tree's, with a folder of the system empty."""
+    command = ["make", "-C", str(TREE), "BUILD=%s/b" % folder,
+               "PROG=%s/x" % folder, *args]
+    if hide:
+        if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+            pytest.skip("needs root, for a namespace")
+        command = ["unshare", "-m", "sh", "-c",
+                   'mount -t tmpfs none %s && exec "$@"' % hide, "sh",
+                   *command]
+    # none of the flags of the make that runs the tests
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    return subprocess.run(command, capture_output=True, text=True, env=env,
+                          timeout=100)
+
+
+@pytest.mark.parametrize("hide, args, says, packages", [
+    (None, ["CC=nosuchcc"], "There is no C compiler nosuchcc", ["gcc"]),
+    ("/usr/include", [], "finds no stdio.h", ["libc6-dev", "glibc-devel",
+                                              "musl-dev"]),
+    ("/usr/include/mbedtls", [], "mbedTLS's headers are missing",
+     ["libmbedtls-dev", "mbedtls-devel", "mbedtls-dev ", "pkg-config"]),
+    (None, ["plugin", "CC=nosuchcc"], "There is no C compiler nosuchcc",
+     ["gcc"]),
+    (None, ["plugin", "DOVECOT_CONFIG=", "DOVECOT_CFLAGS="],
+     "Dovecot's headers are missing", ["dovecot-dev", "dovecot-devel"]),
+], ids=["compiler", "libc", "mbedtls", "plugin-compiler", "plugin-dovecot"])
+def test_make_says_what_is_missing(workdir, hide, args, says, packages):
+    done = make_in(workdir, hide, *args)
+    assert done.returncode == 2
+    assert says in done.stderr, done.stderr
+    for package in packages:
+        assert package in done.stderr
+    assert "error:" not in done.stderr     # of the compiler
+    assert not (workdir / "x").exists()
+
+
+def test_words_of_errno_are_ours():
+    """The trouble tables hold with every libc: strerror() is in log.c only."""
+    for path in [*TREE.glob("*.c"), *TREE.glob("*/*.c")]:
+        if path.parent.name not in ("tests", "plugin", "static"):
+            found = re.search(r"(?<!\w)strerror\(|gai_strerror\(|\"%m",
+                              path.read_text())
+            assert found is None or path.name in ("log.c", "resolve.c"), path
