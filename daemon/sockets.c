@@ -99,7 +99,7 @@ static int take_one(
 	if (!is_listening(fd, &u, &len)) {
 		err_set(err,
 		    "socket activation: descriptor %d is not a listening "
-		    "stream socket",
+		    "stream socket: ListenStream= makes one",
 		    fd);
 		return -1;
 	}

@@ -346,6 +346,21 @@ def test_no_rights(start_xapsd, workdir, args):
     assert "sudo xapsd " + args[0] in done.stderr
 
 
+@root
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_no_rights_without_a_daemon(start_xapsd, workdir, command):
+    daemon = start_xapsd()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    daemon.stop()
+    daemon.database.chmod(0o600)
+    program = str(shutil.copy(executable(), workdir / "xapsd"))
+    done = as_nobody(daemon, command, program=program)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not running" in done.stderr
+    assert done.stderr.endswith(
+        "run this as root: sudo xapsd %s\n" % command), done.stderr
+
+
 # --- names ---
 
 @pytest.fixture
