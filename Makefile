@@ -47,7 +47,7 @@ SRCS = log.c mem.c buf.c text.c \
 	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/modules.c ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -107,10 +107,15 @@ CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
-.PHONY: install install-daemon install-plugin uninstall
-install: install-daemon
+.PHONY: install may-install install-daemon install-plugin uninstall
+install: may-install install-daemon
 	if test -e $(BUILD)/plugin/installable; then \
 		$(MAKE) --no-print-directory install-plugin; fi
+
+may-install:
+	@! test -e $(BUILD)/plugin/installable || \
+		$(MAKE) --no-print-directory -C plugin may-install \
+			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
 # The units name the paths of this installation.
 install-daemon: $(PROG)
@@ -142,6 +147,7 @@ install-plugin:
 
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
+	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) may-uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \

@@ -1,5 +1,5 @@
 /* ctl/check.c - `xapsd check`: is everything there for a push? */
-#include "ctl.h"
+#include "ctl/int.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -357,6 +357,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return EXIT_FAILED;
 	daemon_check_rights(conf, warn);
+	check_modules(warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);
