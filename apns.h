@@ -17,6 +17,7 @@ struct loop;
 
 /* Size of a reason with its NUL (the longest of Apple's has 30). */
 #define APNS_REASON_MAX 64
+#define APNS_NO_REASON "without a reason"
 
 enum apns_outcome {
 	APNS_ANSWERED,	  /* status and reason are Apple's */
@@ -27,7 +28,7 @@ enum apns_outcome {
 struct apns_answer {
 	enum apns_outcome outcome;
 	int status;		      /* if ANSWERED */
-	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if none */
+	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if it is good */
 	int64_t timestamp_ms;	      /* of a 410, wall clock; 0 if none */
 	int64_t retry_after_s;	      /* -1 if none */
 };
@@ -50,6 +51,8 @@ struct apns_status {
 	enum apns_state state;
 	const char *host;
 	int port;
+	const char *proxy;	/* host:port; "" if none */
+	bool past_proxy;	/* so far the last failed attempt came */
 	const char *peer;	/* address and port, if up; else "" */
 	const char *protocol;	/* TLS version, if up; else "" */
 	const char *last_error; /* of the last failed attempt; "" if none */
@@ -62,6 +65,9 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *ops, void *arg);
 /* No callback is called any more. */
 void apns_free(struct apns *a);
+/* What the text of the configuration alone shows (apnsProxy).  0, or -1 with err
+ * set; it must be 0 for apns_new() and apns_set_cred(). */
+int apns_check_text(const struct conf *conf, char err[ERR_MAX]);
 
 /* How many requests may be sent now. */
 uint32_t apns_capacity(const struct apns *a);
@@ -72,8 +78,9 @@ enum apns_sent {
 	APNS_NO_AUTH, /* err says why no JWT could be made */
 };
 
-/* Sends one push to a device; everything is copied.  token: lower-case hex.  It is
- * written together with others after the events at hand, or by apns_flush(). */
+/* Sends one push to a device; everything is copied.  token: lower-case hex.  It
+ * is written together with others at the end of the loop's round, or by
+ * apns_flush(). */
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
 

@@ -2,52 +2,48 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "conf.h"
 #include "mem.h"
-
-const char cli_help[] =
-    "Usage: xapsd [-c FILE] [-v] [--syslog] [--KEY VALUE ...]  runs the "
-    "daemon\n"
-    "       xapsd [-c FILE] COMMAND ...\n"
-    "\n"
-    "Wakes iPhones for new mail: takes registrations and notifications from\n"
-    "Dovecot's xaps plugins and pushes to Apple (APNs).\n"
-    "\n"
-    "  check [--offline]                can pushes be sent? step by step\n"
-    "  status [--json]                  the running daemon at a glance\n"
-    "  list [--json] [USER]             the registered devices\n"
-    "  push USER [MAILBOX]              send a test push, show Apple's answer\n"
-    "  forget USER [ACCOUNT [TOKEN]]    remove registrations\n"
-    "  export                           all of them, in the Go daemon's "
-    "format\n"
-    "  import FILE                      take over a Go daemon's, or another "
-    "xapsd's\n"
-    "  pass                             the Go daemon's password hash\n"
-    "\n"
-    "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"
-    "  -v, --verbose       log level debug; twice: trace\n"
-    "      --syslog        log to syslog instead of stderr\n"
-    "      --KEY VALUE     any key of the configuration\n"
-    "      --version, -h, --help\n"
-    "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.  See "
-    "xapsd(8).\n";
+#include "text.h"
 
 enum kind {
-	TAKES_NONE, /* counts in an int or sets a bool */
-	TAKES_COUNT,
+	TAKES_NONE,  /* sets a bool, */
+	TAKES_COUNT, /* adds to an int: Go's =true and =false may follow */
 	TAKES_VALUE,
+	/* of the first generation, without effect: see ignored */
+	IGNORED_NONE,
+	IGNORED_VALUE,
+};
+
+enum {
+	IGNORED_FEEDBACK,
+	IGNORED_REDIS,
+	IGNORED_GATEWAY,
+	N_IGNORED,
+};
+
+static const char *const ignored[] = {
+	[IGNORED_FEEDBACK] = "feedbackInterval: without effect: Apple's "
+			     "answers now say which phones are gone",
+	[IGNORED_REDIS] = "redis...: without effect: each xapsd hears from "
+			  "Apple which phones are gone",
+	[IGNORED_GATEWAY] =
+	    "apns-host, apns-port: without effect: Apple closed "
+	    "that gateway, apnsHost and apnsPort are for today's",
 };
 
 static const struct option {
 	const char *name;
 	enum kind kind;
-	size_t offset;
+	size_t offset; /* in struct cli, or the place in ignored */
 } options[] = {
 	{ "c", TAKES_VALUE, offsetof(struct cli, conf_path) },
 	{ "config", TAKES_VALUE, offsetof(struct cli, conf_path) },
@@ -58,11 +54,22 @@ static const struct option {
 	{ "syslog", TAKES_NONE, offsetof(struct cli, to_syslog) },
 	{ "json", TAKES_NONE, offsetof(struct cli, json) },
 	{ "offline", TAKES_NONE, offsetof(struct cli, offline) },
+	{ "debug", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
+	{ "V", TAKES_NONE, offsetof(struct cli, version) },
 	{ "pass", TAKES_NONE, offsetof(struct cli, pass) },
 	{ "help", TAKES_NONE, offsetof(struct cli, help) },
 	{ "h", TAKES_NONE, offsetof(struct cli, help) },
+	{ "feedbackInterval", IGNORED_VALUE, IGNORED_FEEDBACK },
+	{ "redisEnabled", IGNORED_NONE, IGNORED_REDIS },
+	{ "redisUrl", IGNORED_VALUE, IGNORED_REDIS },
+	{ "redisPassword", IGNORED_VALUE, IGNORED_REDIS },
+	{ "redisDb", IGNORED_VALUE, IGNORED_REDIS },
+	{ "apns-host", IGNORED_VALUE, IGNORED_GATEWAY },
+	{ "apns-port", IGNORED_VALUE, IGNORED_GATEWAY },
 };
+
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 /* One word "-name", "--name" or either with "=value". */
 struct word {
@@ -88,14 +95,41 @@ static bool split_word(const char *arg, struct word *w)
 	return true;
 }
 
+/* Words in either case, letters as they are: -v and -V. */
 static const struct option *find_option(const char *name)
 {
+	int (*compare)(const char *, const char *) =
+	    name[0] != '\0' && name[1] == '\0' ? strcmp : strcasecmp;
 	size_t i;
 
-	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if (strcasecmp(name, options[i].name) == 0)
+	for (i = 0; i < N_OPTIONS; i++)
+		if (compare(name, options[i].name) == 0)
 			return &options[i];
 	return NULL;
+}
+
+static bool takes_value(const struct option *o)
+{
+	return o->kind == TAKES_VALUE || o->kind == IGNORED_VALUE;
+}
+
+/* The option or key that may be meant, or NULL. */
+static const char *near_option(const char *name)
+{
+	size_t i, d, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
+	const char *near = conf_near_key(name);
+
+	if (near != NULL)
+		best = text_distance(name, len, near, strlen(near));
+	for (i = 0; i < N_OPTIONS; i++) {
+		d = text_distance(
+		    name, len, options[i].name, strlen(options[i].name));
+		if (d < best && options[i].name[1] != '\0') {
+			best = d;
+			near = options[i].name;
+		}
+	}
+	return near;
 }
 
 /* The value of the option at argv[*i], which then is at the value. */
@@ -110,24 +144,39 @@ static const char *take_value(
 	return NULL;
 }
 
+/* Go's strconv.ParseBool: 0 or 1, -1 if it is neither. */
+static int parse_bool(const char *s)
+{
+	static const char *const words[] = { "false", "true", "f", "t", "0",
+		"1" };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasecmp(s, words[i]) == 0)
+			return i & 1;
+	return -1;
+}
+
 static int set_option(struct cli *cli, const struct option *o,
     const struct word *w, int *i, char err[ERR_MAX])
 {
 	char *at = (char *)cli + o->offset;
 	const char *value;
+	int on = w->value == NULL ? 1 : parse_bool(w->value);
 
-	if (o->kind == TAKES_VALUE) {
+	if (takes_value(o)) {
 		value = take_value(cli, w, i, err);
 		if (value == NULL)
 			return -1;
-		memcpy(at, &value, sizeof(value));
-	} else if (w->value != NULL) {
+		if (o->kind == TAKES_VALUE)
+			memcpy(at, &value, sizeof(value));
+	} else if (on < 0) {
 		err_set(err, "option --%s takes no value", w->name);
 		return -1;
 	} else if (o->kind == TAKES_COUNT) {
-		++*(int *)(void *)at;
-	} else {
-		*(bool *)at = true;
+		*(int *)(void *)at += on;
+	} else if (o->kind == TAKES_NONE) {
+		*(bool *)at = on;
 	}
 	return 0;
 }
@@ -137,6 +186,7 @@ static int parse_option(
     struct cli *cli, const struct word *w, int *i, char err[ERR_MAX])
 {
 	const struct option *o = find_option(w->name);
+	const char *near;
 
 	if (o != NULL)
 		return set_option(cli, o, w, i, err);
@@ -145,7 +195,11 @@ static int parse_option(
 		return 0;
 	}
 	if (!conf_has_key(w->name)) {
-		err_set(err, "unknown option %s", cli->argv[*i]);
+		near = near_option(w->name);
+		err_set(err,
+		    near != NULL ? "unknown option %s; did you mean --%s?"
+				 : "unknown option %s",
+		    cli->argv[*i], near);
 		return -1;
 	}
 	cli->has_keys = true;
@@ -190,14 +244,17 @@ static int apply_keys(
 	const struct option *o;
 	const char *value;
 	struct word w;
+	unsigned said = 0;
 	int i;
 
 	for (i = 1; i < cli->rest; i++) {
 		split_word(cli->argv[i], &w);
 		o = find_option(w.name);
 		if (o != NULL) {
-			if (o->kind == TAKES_VALUE)
+			if (takes_value(o))
 				take_value(cli, &w, &i, err);
+			if (o->kind >= IGNORED_NONE)
+				said |= 1u << o->offset;
 			continue;
 		}
 		if (strcmp(w.name, "vv") == 0)
@@ -206,22 +263,43 @@ static int apply_keys(
 		if (conf_set(conf, w.name, value, err) < 0)
 			return -1;
 	}
+	for (i = 0; i < N_IGNORED; i++)
+		if (said >> i & 1)
+			log_warn("%s", ignored[i]);
 	return 0;
+}
+
+/* As the Go daemon looks for it, but in the folder that was given first. */
+static void find_conf(const struct cli *cli, char path_r[PATH_MAX])
+{
+	static const char *const ends[] = { ".yaml", ".yml", "" };
+	static const char etc[] = "/etc/xapsd";
+	const char *dirs[] = { cli->conf_dir != NULL ? cli->conf_dir : etc,
+		etc };
+	const char *name = cli->conf_name != NULL ? cli->conf_name : "xapsd";
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < 6; i++) {
+		snprintf(path_r, PATH_MAX, "%s/%s%s", dirs[i / 3], name,
+		    ends[i % 3]);
+		if (stat(path_r, &st) == 0 && S_ISREG(st.st_mode))
+			return;
+	}
+	snprintf(path_r, PATH_MAX, "%s/%s%s", dirs[0], name, ends[0]);
 }
 
 int cli_configure(const struct cli *cli, struct conf *conf, char err[ERR_MAX])
 {
 	const char *path = CONF_PATH_DEFAULT;
 	bool named = true;
-	char joined[1024];
+	char joined[PATH_MAX];
 
 	conf_init(conf);
 	if (cli->conf_path != NULL) {
 		path = cli->conf_path;
 	} else if (cli->conf_dir != NULL || cli->conf_name != NULL) {
-		snprintf(joined, sizeof(joined), "%s/%s.yaml",
-		    cli->conf_dir != NULL ? cli->conf_dir : "/etc/xapsd",
-		    cli->conf_name != NULL ? cli->conf_name : "xapsd");
+		find_conf(cli, joined);
 		path = joined;
 	} else {
 		named = false;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "io/proxy.h"
 #include "loop.h"
 #include "mem.h"
 #include "tls.h"
@@ -21,20 +22,21 @@
 /* Ceilings until the owner sets its own. */
 #define DEFAULT_MAX (64 * 1024)
 
-/* Asked from the kernel at once: a TLS record's worth. */
+/* Bytes read at once: a TLS record. */
 #define READ_CHUNK 16384
 /* First read of a small peer; keeps idle and one-request streams small. */
 #define READ_SMALL 1024
 
-/* Taken from one stream before the others get their turn. */
+/* Bytes read from one stream before the others get their turn. */
 #define READ_TURN (128 * 1024)
 
-/* io_finish(): how long and how much the peer may go on sending. */
+/* io_finish(): how long, and how many bytes, the peer may go on sending. */
 #define LINGER_MS 5000
 #define LINGER_MAX (256 * 1024)
 
 enum io_state {
 	IO_S_CONNECTING,
+	IO_S_PROXY, /* asked to connect us */
 	IO_S_HANDSHAKE,
 	IO_S_OPEN,
 	IO_S_FINISHING, /* writing the rest */
@@ -45,6 +47,7 @@ enum io_state {
 
 static const char *const state_names[] = {
 	[IO_S_CONNECTING] = "connecting",
+	[IO_S_PROXY] = "proxy",
 	[IO_S_HANDSHAKE] = "handshake",
 	[IO_S_OPEN] = "open",
 	[IO_S_FINISHING] = "finishing",
@@ -57,21 +60,23 @@ struct io {
 	struct loop *loop;
 	io_cb *cb;
 	void *arg;
-	enum io_state state; /* changed only by io_set_state() */
-	bool paused;	     /* by the owner */
-	bool stalled;	     /* and bytes have come since */
-	bool full;	     /* in is at its ceiling */
+	enum io_state state;   /* changed only by io_set_state() */
+	enum io_state reached; /* before it failed */
+	bool paused;	       /* by the owner */
+	bool stalled;	       /* and bytes have come since */
+	bool full;	       /* in is at its ceiling */
 	bool eof;
 	bool write_reads; /* TLS must read before that write goes on */
 	bool want_write;  /* TLS or a full socket buffer waits for it */
 	bool blocked; /* out could not be written whole: report IO_DRAINED */
 	struct loop_fd f;
 	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
-	struct loop_task kick;	 /* what must be reported from the loop */
+	struct loop_task kick;	 /* reports from the loop */
 	struct buf in, out;
 	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
 	size_t lingered;
-	struct loop_orphan orphan; /* once io_finish() has taken it */
+	struct loop_orphan orphan; /* after io_finish() */
+	struct io_tunnel *tunnel;  /* until the proxy has connected us */
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
 	char *err, *peer;
@@ -85,6 +90,8 @@ static void io_set_state(struct io *io, enum io_state to)
 	log_trace("io: %s: %s -> %s", io_peer(io), state_names[io->state],
 	    state_names[to]);
 	io->state = to;
+	if (to <= IO_S_OPEN)
+		io->reached = to;
 }
 
 static void close_fd(struct io *io)
@@ -106,6 +113,7 @@ static void io_free(void *p)
 
 	buf_free(&io->in);
 	buf_free(&io->out);
+	io_tunnel_free(io->tunnel);
 	free(io->err);
 	free(io->peer);
 	free(io->host);
@@ -175,6 +183,11 @@ static void update_interest(struct io *io)
 	case IO_S_CONNECTING:
 		events = LOOP_WRITE;
 		break;
+	case IO_S_PROXY:
+		events = LOOP_READ;
+		if (io->tunnel->sent < io->tunnel->len)
+			events |= LOOP_WRITE;
+		break;
 	case IO_S_HANDSHAKE:
 		events = io->want_write ? LOOP_WRITE : LOOP_READ;
 		break;
@@ -241,10 +254,10 @@ static void fail_stream(struct io *io)
 	if (io->tls != NULL)
 		fail(io, "%s", tls_error(io->tls));
 	else
-		fail(io, "connection lost: %s", strerror(errno));
+		fail(io, "connection lost: %s", err_words(errno));
 }
 
-/* Reads up to one turn into io->in.  Returns true if something came. */
+/* Reads up to one turn into io->in.  Returns true if anything was read. */
 static bool read_turn(struct io *io)
 {
 	size_t before = io->in.len, space, got;
@@ -264,7 +277,8 @@ static bool read_turn(struct io *io)
 		p = buf_reserve(&io->in, space);
 		st = raw_read(io, p, space, &got);
 		buf_added(&io->in, got);
-		/* A short read emptied the socket: spare the next. */
+		/* A short read has emptied the socket: another one would find
+		 * nothing. */
 		if (st == TLS_OK && got < space &&
 		    (io->tls == NULL || tls_drained(io->tls)))
 			break;
@@ -288,7 +302,7 @@ static void do_read(struct io *io)
 	got = read_turn(io);
 	if (io->in.len == 0)
 		buf_free(&io->in);
-	/* A failed stream still hands over what came before the failure. */
+	/* After a failure, what arrived before it is still reported. */
 	if (got && !report(io, IO_DATA))
 		return;
 	if (io->state == IO_S_OPEN && io->eof && !was_eof &&
@@ -390,7 +404,8 @@ static void describe_peer(struct io *io, const struct io_addr *a)
 	char addr[INET6_ADDRSTRLEN] = "?", text[INET6_ADDRSTRLEN + 32];
 
 	inet_ntop(a->sa.sa_family, bytes, addr, sizeof(addr));
-	snprintf(text, sizeof(text), "%s port %d", addr,
+	snprintf(text, sizeof(text), "%s%s port %d",
+	    io->tunnel != NULL ? "proxy " : "", addr,
 	    ntohs(ip4 ? a->in4.sin_port : a->in6.sin6_port));
 	io->peer = xstrdup(text);
 }
@@ -419,8 +434,62 @@ static int start_connect(struct io *io, const struct io_addr *a)
 
 static void fail_connect(struct io *io, int error)
 {
-	fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
-	    strerror(error));
+	if (io->tunnel != NULL)
+		fail(io, "cannot connect to the %s: %s", io_peer(io),
+		    err_words(error));
+	else
+		fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
+		    err_words(error));
+}
+
+/* Peeks, and takes only what is the proxy's: what follows is for TLS. */
+static enum io_tunnel_state read_tunnel(struct io *io, char err[ERR_MAX])
+{
+	enum io_tunnel_state st = IO_TUNNEL_MORE;
+	char p[512];
+	size_t used;
+	ssize_t r;
+
+	while (st == IO_TUNNEL_MORE) {
+		r = recv(io->f.fd, p, sizeof(p), MSG_PEEK);
+		if (r < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (r < 0) {
+			err_set(err, "it broke the connection: %s",
+			    err_words(errno));
+			return IO_TUNNEL_REFUSED;
+		}
+		st = io_tunnel_feed(io->tunnel, p, (size_t)r, &used, err);
+		recv(io->f.fd, p, used, 0);
+	}
+	return st;
+}
+
+static void tunnel_step(struct io *io)
+{
+	struct io_tunnel *t = io->tunnel;
+	char err[ERR_MAX];
+	ssize_t r;
+
+	if (t->sent < t->len) {
+		r = send(io->f.fd, t->request + t->sent, t->len - t->sent,
+		    MSG_NOSIGNAL);
+		if (r > 0) /* if not, reading says why */
+			t->sent += (size_t)r;
+	}
+	switch (read_tunnel(io, err)) {
+	case IO_TUNNEL_MORE:
+		update_interest(io);
+		break;
+	case IO_TUNNEL_REFUSED:
+		fail(io, "%s: %s", io_peer(io), err);
+		break;
+	case IO_TUNNEL_OPEN:
+		io_tunnel_free(t);
+		io->tunnel = NULL;
+		transport_up(io);
+		break;
+	}
 }
 
 static void connect_done(struct io *io)
@@ -432,8 +501,12 @@ static void connect_done(struct io *io)
 		soerr = errno;
 	if (soerr != 0)
 		fail_connect(io, soerr);
-	else
+	else if (io->tunnel == NULL) {
 		transport_up(io);
+	} else {
+		io_set_state(io, IO_S_PROXY);
+		tunnel_step(io);
+	}
 }
 
 /* --- finishing --- */
@@ -527,6 +600,9 @@ static void on_event(void *arg, unsigned events)
 	case IO_S_CONNECTING:
 		connect_done(io);
 		break;
+	case IO_S_PROXY:
+		tunnel_step(io);
+		break;
 	case IO_S_HANDSHAKE:
 		handshake_step(io);
 		break;
@@ -587,12 +663,14 @@ static struct io *io_new(
 }
 
 struct io *io_connect(struct loop *l, const struct io_addr *addr,
-    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg)
+    const struct io_target *to, struct tls_ctx *tls, io_cb *cb, void *arg)
 {
 	struct io *io = io_new(l, tls, cb, arg);
 
 	io->state = IO_S_CONNECTING;
-	io->host = xstrdup(host);
+	io->host = xstrdup(to->host);
+	if (to->proxy != NULL)
+		io->tunnel = io_tunnel_new(to->proxy, to->host, to->port);
 	describe_peer(io, addr);
 	if (start_connect(io, addr) < 0)
 		fail_connect(io, errno);
@@ -607,7 +685,7 @@ struct io *io_accept(
 	io->state = IO_S_CONNECTING;
 	if (loop_fd_add(l, &io->f, fd, 0, on_event, io) < 0) {
 		close(fd);
-		fail(io, "epoll: %s", strerror(errno));
+		fail(io, "epoll: %s", err_words(errno));
 	} else {
 		loop_task_queue(l, &io->kick);
 	}
@@ -632,8 +710,8 @@ void io_set_timeout(struct io *io, int64_t timeout_ms)
 		loop_timer_set(io->loop, &io->timer, timeout_ms);
 }
 
-/* The loop goes on watching until something comes: in most pauses nothing does,
- * which spares two system calls. */
+/* The loop keeps watching until bytes arrive: in most pauses none do, which
+ * saves two system calls. */
 void io_pause(struct io *io)
 {
 	io->paused = true;
@@ -662,9 +740,10 @@ struct buf *io_out(struct io *io)
 	return &io->out;
 }
 
-bool io_is_connected(const struct io *io)
+enum io_stage io_stage(const struct io *io)
 {
-	return io->state == IO_S_HANDSHAKE || io->state == IO_S_OPEN;
+	return io->reached < IO_S_HANDSHAKE ? (enum io_stage)io->reached
+					    : IO_STAGE_TLS;
 }
 
 const char *io_error(const struct io *io)

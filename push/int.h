@@ -85,7 +85,7 @@ void push_set_state(struct push *p, enum push_state to, int64_t ms);
 
 /* The registration's push, created if there is none. */
 struct push *push_get(struct push_queue *q, struct reg *r);
-/* Ends it and takes it off the registration. */
+/* Ends it and detaches it from the registration. */
 void push_release(struct push *p);
 /* The push in flight is done; goes on with what waits, if anything. */
 void push_finish(struct push *p);
@@ -93,13 +93,8 @@ void push_finish(struct push *p);
  * waits. */
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
 void push_add_hash(struct push *p, const unsigned char *hash);
-/* Appends `"<hex>",` for each from `from` to before `to`. */
-void push_write_hashes(
-    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to);
 /* Whether its pushes name mailboxes; if not, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
-/* The hash by which the device knows a mailbox that it registered as name. */
-void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN]);
 /* Logs a message about one registration. */
 void push_log(enum log_level level, const struct push *p, const char *what);
 /* Whether an event is older than pushExpiration. */
@@ -121,7 +116,7 @@ void push_renew_auth(struct push_queue *q);
 /* Wall clock minus monotonic clock: changes only when the wall clock is set (or
  * the machine slept). */
 int64_t push_clock_ms(const struct push_queue *q);
-/* Whether it has changed since it had this value. */
+/* Whether that has changed since it had this value. */
 bool push_clock_stepped(const struct push_queue *q, int64_t since_ms);
 /* If the clock was set, ends what the wrong time had caused. */
 void push_check_clock(struct push_queue *q);

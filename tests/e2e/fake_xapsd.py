@@ -7,14 +7,17 @@
 """
 import base64
 import collections
+import fcntl
 import json
 import os
 import re
 import socket
 import ssl
+import termios
 import threading
 
-from dovecot import wait_for
+from dovecot import WAIT_S, wait_for
+from ports import bind_port
 
 TOPIC = "com.apple.mail.XServer.12345678-1234-1234-1234-123456789012"
 
@@ -124,6 +127,7 @@ class FakeXapsd:
         self.tls = None
         self.conns = set()
         self.connections = 0
+        self.answered = 0       # requests that are done with
         if tls_cert is not None:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(tls_cert)
@@ -135,9 +139,7 @@ class FakeXapsd:
             self.sock = address
             self.path = address.getsockname()
         else:
-            self.sock = socket.socket()
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.sock.bind(address)
+            self.sock = bind_port(*address)
             self.port = self.sock.getsockname()[1]
             self.sock.listen(128)
         self.acceptor = self._spawn(self._accept)
@@ -187,11 +189,18 @@ class FakeXapsd:
             return [r for r in self.requests
                     if path in (None, r.path) and user in (None, r.user)]
 
-    def wait(self, count, path=None, user=None, limit_s=10):
+    def wait(self, count, path=None, user=None, limit_s=WAIT_S):
         """At least count requests, in the order in which they came."""
         return wait_for(
             lambda: len(r := self.of(path, user)) >= count and (r,),
             limit_s, f"{count} requests to {path} for {user}")[0]
+
+    def all_taken(self):
+        """Nothing is to be answered, and the other end has read all of it."""
+        with self.lock:
+            return self.answered == len(self.requests) and not any(
+                fcntl.ioctl(conn, termios.TIOCOUTQ, bytes(4)) != bytes(4)
+                for conn in self.conns)
 
     def _accept(self):
         while True:
@@ -238,7 +247,11 @@ class FakeXapsd:
             return True
         with self.lock:
             self.requests.append(request)
-        self.behaviours.get(request.user, ok)(conn, self, request)
+        try:
+            self.behaviours.get(request.user, ok)(conn, self, request)
+        finally:
+            with self.lock:
+                self.answered += 1
         return True
 
     def _authorized(self, head):

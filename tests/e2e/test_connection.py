@@ -5,7 +5,6 @@ bytes and memory of it.  Figures are in the report's properties (--junitxml)."""
 import contextlib
 import ctypes
 import os
-import pathlib
 import re
 import shutil
 import ssl
@@ -271,25 +270,8 @@ def test_idle_connection_sleeps(raw, start_xapsd):
     x = start_xapsd(apple=raw)
     push(x)
     settle(x, 1)
-
-    def woken():
-        text = pathlib.Path(
-            "/proc/%d/status" % x.process.pid).read_text()
-        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text,
-                             re.M)[1])
-
     x.request("GET", "/healthz")
-    seen = [woken()]
-
-    def quiet():
-        """A whole second without any: the last request's end may be late."""
-        seen.append(woken())
-        return len(seen) > 10 and seen[-1] == seen[-11]
-
-    end = time.monotonic() + LIMIT_S
-    while not quiet():
-        assert time.monotonic() < end, seen[-20:]
-        time.sleep(0.1)
+    x.wait_asleep()
     x.stop()
 
 

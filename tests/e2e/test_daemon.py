@@ -16,7 +16,7 @@ import pytest
 
 from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN
-from ports import free_port
+from ports import bind_port, free_port
 from test_line import Lines, register as register_line
 from xapsd import Xapsd, certificate, executable, loopback_name
 
@@ -116,8 +116,12 @@ def start_activated(daemon, *socks, n=None, pid=None):
 
 
 def listening(family, address):
-    s = socket.socket(family)
-    s.bind(address)
+    """A path, or host and port; port 0: a free one."""
+    if family == socket.AF_UNIX:
+        s = socket.socket(family)
+        s.bind(address)
+    else:
+        s = bind_port(*address)
     s.listen()
     return s
 
@@ -273,13 +277,14 @@ def test_reload_of_a_bad_file(start_xapsd, apple, line, says):
 
 
 def test_reload_keeps_the_command_line(start_xapsd):
-    daemon = start_xapsd(args=["--delay", "5m"], loglevel="info")
-    start = rewrite(daemon, delay="1s")
+    daemon = start_xapsd(args=["--delay", "2s"], loglevel="info")
+    start = rewrite(daemon, delay="10ms")
     daemon.wait_log(r"read again", start=start)
     daemon.register("alice", ACCOUNT, TOKEN)
+    begun = time.monotonic()
     daemon.notify("alice", events=["FlagsSet"])
-    time.sleep(1.5)
-    assert daemon.status()["queue"] == 1
+    push, = daemon.apple.wait_for(1)
+    assert push.at - begun > 1.9
 
 
 def test_shorter_ttl_waits_three_days(start_xapsd):

@@ -182,7 +182,7 @@ def test_idle_ones_and_a_newcomer(start_xapsd):
             s.sendall(post(NOTIFY))
             assert read_reply(s)[0] == 404
             socks.append(s)
-        time.sleep(1.5)
+        daemon.wait_asleep()
         print("1,024 idle connections: %d descriptors, %d KiB" % (
             daemon.open_files() - files, daemon.rss_kib() - memory))
         assert abs(daemon.open_files() - files - 1024) <= 1

@@ -14,7 +14,7 @@ import time
 import pytest
 
 import fake_xapsd as fx
-from dovecot import (PLUGIN_SOURCE, Dovecot, DovecotError, Imap,
+from dovecot import (LATE_S, PLUGIN_SOURCE, Dovecot, DovecotError, Imap,
                      dovecot_config, version, wait_for)
 from fake_xapsd import TOPIC, FakeXapsd
 from phones import ACCOUNT, TOKEN
@@ -25,7 +25,7 @@ FUZZ_N = int(os.environ.get("XAPS_FUZZ_N", "400"))
 IS_2_3 = version()[:2] == (2, 3)
 
 MAIL = "From: a@example.net\nSubject: Hello\n\nHello.\n"
-TIMEOUT_S = 0.5  # of the shared server
+TIMEOUT_S = 2   # of the shared server: what the stand-in's thread may take
 EVENTS = ["MessageNew", "MessageAppend", "MessageExpunge", "MessageRead",
           "MessageTrash", "FlagsSet", "FlagsClear"]
 COUNT = itertools.count(1)
@@ -276,7 +276,7 @@ def test_literals(server, user):
     words = re.findall(r"[()]|[^ ()]+", command("(INBOX)"))[1:]
     for plus in ("+", ""):
         with server.imap(user) as c:
-            c.send(f"x XAPPLEPUSHSERVICE")
+            c.send("x XAPPLEPUSHSERVICE")
             glue = " "
             for word in words:
                 if word in "()":
@@ -643,7 +643,7 @@ def test_register_refused(server, user, behaviour):
         untagged, tagged = c.cmd(command())
         took = time.monotonic() - start
         assert not untagged and kind(tagged) == "NO"
-        assert took < TIMEOUT_S + 0.5
+        assert took < TIMEOUT_S + LATE_S    # 10 s by default
         c.ok("NOOP")
         server.fake.behave(user, fx.ok)
         assert_ok(c.cmd(command()), "INBOX")
@@ -726,7 +726,7 @@ def test_answer_during_a_large_fetch(server, user):
         c.ok("SELECT INBOX")
         c.send(f"x {command()}\r\ny FETCH 1 BODY.PEEK[TEXT]\r\n")
         server.registered(user)
-        time.sleep(0.5)  # until the answer has come and waits
+        wait_for(server.fake.all_taken, what="answer, which waits")
         got = [c.result_line() for _ in range(5)]
     fetched = [g for g in got if g.startswith("* 1 FETCH")]
     assert len(fetched) == 1 and fetched[0].count(body) == 100000
@@ -1008,26 +1008,26 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
         for _ in range(ROUNDS):  # in turns, under the same load
             without.append(bare.deliver("alice", MAIL))
             with_plugin.append(server.dovecot.deliver("alice", MAIL))
-        added = statistics.median(with_plugin) - statistics.median(without)
-        assert added < 0.05, (without, with_plugin)
-        with server.imap("alice") as c:
-            assert f"* {ROUNDS} EXISTS" in c.ok("SELECT INBOX")
-            start = time.monotonic()
-            c.ok("STORE 1:* +FLAGS (\\Seen)")
-            c.append("INBOX", MAIL)
-            c.ok("LOGOUT")
-            assert time.monotonic() - start < 0.5
-        # dovecot-lda: at most the timeout, at its end.  On a busy machine
-        # three are allowed.
-        lda = 1
-        while server.dovecot.lda("alice", MAIL) > \
-                bare.lda("alice", MAIL) + 1.0 + 0.3:
-            lda += 1
-            assert lda <= 3
+        # a busy machine only adds: the least is what it takes, and a wait for
+        # the daemon, also in some rounds only, is a second
+        assert min(with_plugin) - min(without) < 0.05, (without, with_plugin)
+        assert statistics.median(with_plugin) < 0.5, (without, with_plugin)
+        took = []
+        for i, flag in enumerate(("Seen", "Flagged", "Answered")):
+            with server.imap("alice") as c:
+                assert f"* {ROUNDS + i} EXISTS" in c.ok("SELECT INBOX")
+                start = time.monotonic()
+                c.ok(f"STORE 1:* +FLAGS (\\{flag})")
+                c.append("INBOX", MAIL)
+                c.ok("LOGOUT")
+                took.append(time.monotonic() - start)
+        assert min(took) < 0.5, took
+        # dovecot-lda: at most the timeout, at its end
+        assert server.dovecot.lda("alice", MAIL) < 1 + LATE_S
         if behaviour is not fx.ok:
             server.dovecot.wait_log(r"Error: .*xaps: ")
         else:
-            count = ROUNDS + 2 + lda
+            count = ROUNDS + 2 * len(took) + 1
             assert len(server.notified("alice", count)) == count
             assert "xaps" not in server.dovecot.log()
 
@@ -1035,7 +1035,7 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
 def test_lda_waits_at_most_the_timeout(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
         server = own(fake, settings(fake, timeout_msecs=2000))
-        quick = min(server.dovecot.lda("alice", MAIL) for _ in range(2))
+        quick = min(server.dovecot.lda("alice", MAIL) for _ in range(3))
         assert quick < 1
         fake.behave("bob", fx.hang)
         took = min(server.dovecot.lda("bob", MAIL) for _ in range(3))
@@ -1149,9 +1149,9 @@ def test_full_backlog(own, work_dir):
         sock.bind(path)
         os.chmod(path, 0o666)
         sock.listen(0)
-        server = own(None, {"url": f"unix:{path}", "timeout_msecs": 300})
+        server = own(None, {"url": f"unix:{path}", "timeout_msecs": 5000})
         for _ in range(5):
-            assert server.dovecot.deliver("alice", MAIL) < 0.3
+            assert server.dovecot.deliver("alice", MAIL) < LATE_S
         with server.imap("alice") as c:
             assert kind(c.cmd(command())[1]) == "NO"
             assert "* 5 EXISTS" in c.ok("SELECT INBOX")

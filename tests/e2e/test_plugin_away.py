@@ -11,7 +11,7 @@ import time
 import pytest
 
 import fake_xapsd as fx
-from dovecot import version, wait_for
+from dovecot import LATE_S, version, wait_for
 from fake_xapsd import FakeXapsd, held_socket
 from test_plugin import (MAIL, assert_ok, check_valgrind, command, kind, lines,
                          own, private_run, settings, under_valgrind, work_dir)
@@ -26,6 +26,13 @@ ENDED = "Disconnected|Connection closed|Logged out"     # 2.3.13, the others
 
 def url(path):
     return {"url": f"unix:{path}"}
+
+
+def wait_sessions(server, n):
+    """Until n of alice's have ended; the processes that they were."""
+    pattern = rf"imap\(alice\)<(\d+)>.*(?:{ENDED})"
+    return wait_for(lambda: len(pids := re.findall(
+        pattern, server.dovecot.log())) >= n and pids, what="ends of sessions")
 
 
 def later(seconds, function):
@@ -79,9 +86,12 @@ def test_the_next_url_when_one_cannot_be_reached(own, work_dir, separator):
                 f"unix:{work_dir}/nobody", "http://127.0.0.1:%d" %
                 s.getsockname()[1], f"http://127.0.0.1:{fake.port}"))})
             with server.imap("alice") as c:
-                start = time.monotonic()
-                assert_ok(c.cmd(command()), "INBOX")
-                assert time.monotonic() - start < 0.9   # at once
+                took = []
+                for _ in range(3):
+                    start = time.monotonic()
+                    assert_ok(c.cmd(command()), "INBOX")
+                    took.append(time.monotonic() - start)
+                assert min(took) < 0.9      # at once, not a second later
             server.dovecot.deliver("alice", MAIL)
             server.notified("alice")
             server.dovecot.lda("alice", MAIL)
@@ -135,15 +145,15 @@ def test_register_waits_for_the_daemon(own, work_dir, way):
     server = own(None, {"url": target})
     with server.imap("alice") as c:
         c.send(f"x {command()}\r\n")
-        start = time.monotonic()
-        assert "* 0 EXISTS" in c.ok("SELECT INBOX")
-        c.append("INBOX", MAIL)
-        c.ok("NOOP")
-        assert time.monotonic() - start < 1
-        time.sleep(2.2)
+        got = c.ok("SELECT INBOX")
+        assert "* 0 EXISTS" in got
+        got += c.append("INBOX", MAIL)[0] + c.ok("NOOP")
+        assert not [g for g in got if g.startswith("x ")]   # still waits
+        time.sleep(2.2)     # as long as it is away
         with FakeXapsd(address) as fake:
+            start = time.monotonic()
             assert_ok(c.result("x"), "INBOX")
-            assert time.monotonic() - start < 4.5
+            assert time.monotonic() - start < 1 + LATE_S
             assert len(fake.of("/register")) == 1
         c.ok("NOOP")
     assert "Error" not in server.dovecot.log()
@@ -167,7 +177,8 @@ def test_register_is_tried_every_second(own, work_dir, behaviour):
         with server.imap("alice") as c:
             assert_ok(c.cmd(command()), "INBOX")
     assert len(times) == 4
-    assert all(0.95 < b - a < 1.6 for a, b in zip(times, times[1:]))
+    # one reading may be late
+    assert 3 - 0.5 < times[-1] - times[0] < 3 + LATE_S
 
 
 @pytest.mark.parametrize("away", ["nobody", "503"])
@@ -182,7 +193,7 @@ def test_register_gives_up(own, work_dir, away):
             start = time.monotonic()
             untagged, tagged = c.cmd(command())
             assert not untagged and kind(tagged) == "NO"
-            assert 2.4 < time.monotonic() - start < 3.2
+            assert 2.4 < time.monotonic() - start < 2.5 + LATE_S
             c.ok("NOOP")
         server.dovecot.wait_log(r"Error: .*xaps: .*tried for 2 s")
     assert len(re.findall("Error: ", server.dovecot.log())) == 1
@@ -193,16 +204,21 @@ def test_register_timeout_by_default(own, work_dir):
     with server.imap("alice") as c:
         start = time.monotonic()
         assert kind(c.cmd(command())[1]) == "NO"
-        assert REGISTER_S - 0.2 < time.monotonic() - start < REGISTER_S + 1.5
+        assert REGISTER_S - 0.1 < time.monotonic() - start < REGISTER_S + LATE_S
 
 
 def test_register_once_only(own, work_dir):
     """register timeout 0: no second attempt."""
-    server = own(None, {**url(work_dir / "x"), "register_timeout_msecs": 0})
-    with server.imap("alice") as c:
-        start = time.monotonic()
-        assert kind(c.cmd(command())[1]) == "NO"
-        assert time.monotonic() - start < 0.9
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        fake.behave("alice", fx.status(503))
+        server = own(fake, {**url(fake.path), "register_timeout_msecs": 0})
+        with server.imap("alice") as c:
+            assert kind(c.cmd(command())[1]) == "NO"
+            assert len(fake.of("/register")) == 1
+            fake.stop()
+            start = time.monotonic()
+            assert kind(c.cmd(command())[1]) == "NO"
+            assert time.monotonic() - start < LATE_S    # 10 s by default
 
 
 def test_register_is_not_late_while_nobody_reads(own, work_dir):
@@ -213,14 +229,15 @@ def test_register_is_not_late_while_nobody_reads(own, work_dir):
     with server.imap("alice") as c:
         c.send(f"x {command()}\r\n")
         c.ok("NOOP")
-        time.sleep(2)
+        time.sleep(2)       # as long as it takes to restart
         with FakeXapsd(sock) as fake:
             assert_ok(c.result("x"), "INBOX")
             assert len(fake.of("/register")) == 1   # and asked once
             fake.behave("alice", fx.hang)
             start = time.monotonic()
             assert kind(c.cmd(command())[1]) == "NO"
-            assert time.monotonic() - start < 0.9
+            assert time.monotonic() - start < 0.3 + LATE_S
+            assert len(fake.of("/register")) == 2
 
 
 def test_disconnect_while_the_daemon_is_away(own, work_dir):
@@ -230,10 +247,11 @@ def test_disconnect_while_the_daemon_is_away(own, work_dir):
         with server.imap("alice") as c:
             c.send(f"x {command()}\r\n")
             c.ok("NOOP")
-    wait_for(lambda: len(re.findall(ENDED, server.dovecot.log())) >=
-             3, what="disconnects")
+    pids = wait_sessions(server, 3)
     with FakeXapsd(path) as fake:
-        time.sleep(1.5)     # nobody asks for those who have gone
+        # whose process has ended asks no more
+        wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in pids),
+                 what="end of the sessions' processes")
         assert not fake.of("/register")
 
 
@@ -287,9 +305,7 @@ def test_disconnect_while_logout_waits(own, work_dir):
         for _ in range(3):
             with server.imap("alice") as c:
                 c.send(f"x {command()}\r\ny LOGOUT\r\n")
-        wait_for(lambda: len(re.findall(
-            ENDED, server.dovecot.log())) >= 3,
-            what="ends of sessions")
+        wait_sessions(server, 3)
 
 
 def test_logout_without_the_command(own, work_dir):
@@ -308,7 +324,7 @@ def test_notifications_wait_for_the_daemon(own, work_dir):
     users = [f"user{i}" for i in range(20)]
     for _ in range(3):
         server.dovecot.deliver(users, MAIL)
-    time.sleep(3)
+    time.sleep(3)       # as long as it is away
     with FakeXapsd(path) as server.fake:
         for user in users:
             server.notified(user)
@@ -343,7 +359,7 @@ def test_notification_is_given_up(own, work_dir):
     server.dovecot.deliver("alice", MAIL)
     server.dovecot.wait_log("Error: .*not notified: cannot reach xapsd .*"
                             r"\(attempts go on\)")
-    assert 4 < time.monotonic() - start < 9
+    assert 4 < time.monotonic() - start < 5 + LATE_S
     time.sleep(max(0, start + PATIENCE_S + 1 - time.monotonic()))
     with FakeXapsd(str(work_dir / "x")) as server.fake:
         server.dovecot.deliver("mark", MAIL)
@@ -358,7 +374,7 @@ def test_notification_is_not_late_while_nobody_reads(own, work_dir):
                  extra=ONE_LMTP)
     users = [f"user{i}" for i in range(20)]
     server.dovecot.deliver(users, MAIL)
-    time.sleep(2)
+    time.sleep(2)       # as long as it takes to restart
     with FakeXapsd(sock) as server.fake:
         for user in users:
             server.notified(user)
@@ -372,7 +388,7 @@ def test_64_at_once_over_a_full_socket(own, work_dir):
     server = own(None, url(work_dir / "x"), extra=ONE_LMTP)
     users = [f"user{i}" for i in range(64)]
     server.dovecot.deliver(users, MAIL)
-    time.sleep(1)
+    time.sleep(1)       # as long as it takes to restart
     with FakeXapsd(sock) as server.fake:
         for user in users:
             server.notified(user)
@@ -390,22 +406,37 @@ def test_64_processes_at_once(own, work_dir):
         assert len({r.user for r in fake.of("/notify")}) == 64
 
 
+def make_folders(dovecot, user, n):
+    """F0, F1, ...; quicker than by CREATE."""
+    home = dovecot.home / user
+    for folder in ("", *(f".F{i}" for i in range(n))):
+        for part in ("cur", "new", "tmp"):
+            (home / "Maildir" / folder / part).mkdir(parents=True)
+    subprocess.run(["chown", "-R", f"{dovecot.uid}:{dovecot.gid}", home],
+                   check=True)
+
+
 def test_more_than_may_wait(own, work_dir):
     """1,000 in a process; mail goes on."""
     path = str(work_dir / "x")
-    server = own(None, url(path), extra=ONE_LMTP)
-    users = [f"u{i}" for i in range(1050)]
-    start = time.monotonic()
-    for i in range(0, len(users), 150):
-        server.dovecot.deliver(users[i:i + 150], MAIL)
-    if time.monotonic() - start > PATIENCE_S - 8:
-        pytest.skip("this machine is too busy: the first are given up already")
-    server.dovecot.wait_log("too many notifications are waiting")
-    with FakeXapsd(path) as fake:
-        wait_for(lambda: len(fake.of("/notify")) >= 900, 20, "requests")
-        assert server.dovecot.deliver("mark", MAIL) < 1
-        fake.wait(1, "/notify", "mark", 20)
-        assert 900 <= len({r.user for r in fake.of("/notify")}) <= 1001
+    server = own(None, url(path))
+    make_folders(server.dovecot, "alice", 1050)
+    with server.imap("alice") as c:
+        start = time.monotonic()
+        for i in range(1050):
+            c.append(f"F{i}", MAIL)
+        if time.monotonic() - start > PATIENCE_S - 8:
+            pytest.skip("too busy here: the first are given up already")
+        server.dovecot.wait_log("too many notifications are waiting")
+        with FakeXapsd(path) as fake:
+            def told():
+                return {r.json["Mailbox"] for r in fake.of("/notify")}
+            wait_for(lambda: len(told()) >= 900, what="requests")
+            start = time.monotonic()
+            c.append("INBOX", MAIL)
+            assert time.monotonic() - start < LATE_S
+            wait_for(lambda: "INBOX" in told(), what="the last")
+            assert 900 <= len(told()) <= 1001
 
 
 @pytest.mark.parametrize("by", ["lda", "imap"])
@@ -415,7 +446,7 @@ def test_a_process_that_ends_leaves_its_request(own, work_dir, by):
     sock = held_socket(str(work_dir / "x"))
     server = own(None, {**url(work_dir / "x"), "timeout_msecs": 500})
     if by == "lda":
-        assert server.dovecot.lda("alice", MAIL) < 2
+        assert server.dovecot.lda("alice", MAIL) < 0.5 + LATE_S
     else:
         with server.imap("alice") as c:
             for i in range(100):
@@ -423,7 +454,6 @@ def test_a_process_that_ends_leaves_its_request(own, work_dir, by):
                 c.append(f"Folder{i}", MAIL)
             c.ok("LOGOUT")
     server.dovecot.wait_log("left in its socket")
-    time.sleep(0.5)
     with FakeXapsd(sock) as fake:
         wait_for(lambda: len({r.json["Mailbox"] for r in fake.of("/notify")})
                  == (1 if by == "lda" else 100), what="requests")
@@ -665,8 +695,8 @@ def test_valgrind_while_the_daemon_is_away(own, work_dir, way):
         c.append("INBOX", MAIL)
         with FakeXapsd(address) as fake:
             assert_ok(c.result("x"), "INBOX")
-            fake.wait(1, "/notify", "bob", 20)
-            fake.wait(1, "/notify", "alice", 20)
+            fake.wait(1, "/notify", "bob")
+            fake.wait(1, "/notify", "alice")
             answers = iter([fx.status(503), fx.close, fx.chunked])
             fake.behave("alice", lambda *a: next(answers, fx.ok)(*a))
             server.dovecot.deliver("alice", MAIL)

@@ -277,6 +277,25 @@ class Xapsd:
         text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
         return int(re.search(r"^%s:\s+(\d+) kB" % field, text, re.M)[1])
 
+    def switches(self):
+        """How often it has stopped running so far."""
+        text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
+        return sum(map(int, re.findall(r"^\w+_ctxt_switches:\s+(\d+)", text,
+                                       re.M)))
+
+    def wait_asleep(self, seconds=1):
+        """Until it has slept so long at a stretch: nothing woke it."""
+        seen, since = -1, 0
+
+        def asleep():
+            nonlocal seen, since
+            before, seen = seen, self.switches()
+            if seen != before:
+                since = time.monotonic()
+            return time.monotonic() - since >= seconds
+
+        self.wait_until(asleep, "%g s of sleep" % seconds)
+
     def cpu_s(self):
         """User and system time used so far."""
         text = pathlib.Path("/proc/%d/stat" % self.process.pid).read_text()
