@@ -189,6 +189,8 @@ check: deps
 
 # Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
 demo:
+	@echo 'This takes half a minute, and a minute or two more where packages' \
+		'are missing.'
 	@sh tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all plugin
 	@$(PYTHON) tests/demo.py
