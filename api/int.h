@@ -138,6 +138,7 @@ void api_handle_ox(struct api_request *rq, struct http_conn *conn);
 /* --- api/status.c --- */
 
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
+void api_handle_credentials(struct api_request *rq, struct http_conn *conn);
 void api_handle_status(struct api_request *rq, struct http_conn *conn);
 void api_handle_metrics(struct api_request *rq, struct http_conn *conn);
 
