@@ -48,6 +48,7 @@ SRCS = log.c mem.c buf.c text.c \
 	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
+	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a

@@ -1,4 +1,4 @@
-/* api.c - routes and access, and the parts of api together. */
+/* api.c - routes, and who may use them; the api object. */
 #include "api/int.h"
 
 #include <stdio.h>

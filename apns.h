@@ -92,8 +92,9 @@ enum apns_sent {
 	APNS_NO_AUTH, /* err says why no JWT could be made */
 };
 
-/* Sends one push to a device; everything is copied.  token: lower-case hex.  It is
- * written together with others after the events at hand, or by apns_flush(). */
+/* Sends one push to a device; everything is copied.  token: lower-case hex.  It
+ * is written together with others at the end of the loop's round, or by
+ * apns_flush(). */
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
 

@@ -31,7 +31,8 @@ struct cli {
 	bool has_keys; /* a key was given: the file may be missing */
 };
 
-/* Sorts the words.  0, or -1 with err set: a usage error. */
+/* Sorts the words into options and others.  0, or -1 with err set: a usage
+ * error. */
 int cli_parse(struct cli *cli, int argc, char **argv, char err[ERR_MAX]);
 
 /* Reads the file, then the options that are keys, and checks the whole.  conf

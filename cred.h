@@ -1,5 +1,5 @@
-/* cred.h - who we are at Apple: a token key (JWT) or a certificate; and the
- * certificate of our own TLS listener. */
+/* cred.h - our credentials at Apple, a token key (JWT) or a certificate; and
+ * the certificate of our own TLS listener. */
 #ifndef CRED_H
 #define CRED_H
 
@@ -23,21 +23,24 @@ enum cred_kind {
 	CRED_SERVER, /* of cred_load_server() */
 };
 
-/* Reads the files that the configuration names (those without '/' beside the
- * configuration file).  Without any: a cred of kind CRED_NONE.  NULL with err
+/* Reads the files that the configuration names (see
+ * conf_file_path()).  Without any: a cred of kind CRED_NONE.  NULL with err
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
-/* What the text of the configuration alone shows (half of a pair, no topic).
+/* Checks what the configuration's text alone shows (half of a pair, no topic).
  * 0, or -1 with err set. */
 int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Calls warn with one sentence if the configuration names credentials that are
+ * not used, or by the names that they had in 2020. */
+void cred_check_unused(const struct conf *conf, void (*warn)(const char *what));
 /* Of kind CRED_NONE, in place of credentials that cannot be read yet. */
 struct cred *cred_none(void);
 /* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's
  * context.  Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
-/* Connections of its cred_tls() may outlive it, of a client's only those that
- * are open, none in its handshake. */
+/* A server's connections may outlive it, a client's only once their handshake
+ * is done. */
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);
@@ -68,7 +71,8 @@ struct tls_ctx *cred_tls(const struct cred *c);
  * fails or the clock was never set.  Owned by the cred, valid until the next
  * call. */
 const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX]);
-/* The next cred_bearer() makes a new JWT (Apple said ExpiredProviderToken). */
+/* The next cred_bearer() makes a new JWT (Apple answered
+ * ExpiredProviderToken). */
 void cred_renew(struct cred *c);
 
 #endif

@@ -150,8 +150,8 @@ static void use_fd_limits(struct daemon *d, const struct fd_limits *lim)
 
 /* --- running --- */
 
-/* Ten changes of one registration an hour: a person who tries things out does
- * not come near it. */
+/* Changes of one registration that are written in an hour; a person who tries
+ * things out makes fewer. */
 #define CHANGES_AN_HOUR 10
 
 static void set_limits(struct daemon *d)
@@ -230,6 +230,11 @@ static int read_again(struct daemon *d, struct conf *fresh)
 	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
 
+static void warn(const char *what)
+{
+	log_warn("%s", what);
+}
+
 static void on_hup(void *arg, int signo)
 {
 	struct daemon *d = arg;
@@ -252,6 +257,7 @@ static void on_hup(void *arg, int signo)
 				 "only: %s",
 			    restart);
 		log_set_level(wanted_level(d));
+		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
 		lim = raise_fd_limit(&d->conf);
 		use_fd_limits(d, &lim);
@@ -281,9 +287,7 @@ static void log_start(const struct daemon *d)
 
 	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
 	    tls_version(), store_count(d->store));
-	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
-		log_warn("appleId: Apple closed this log-in in October 2024: "
-			 "use keyFileP8 or certificateFilePem instead");
+	daemon_check_moved(c, warn);
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
 }

@@ -1,4 +1,4 @@
-/* log.c - levels and destinations of what the daemon says. */
+/* log.c - levels and destinations of log lines. */
 #include "log.h"
 
 #include <stdarg.h>
@@ -56,6 +56,8 @@ int log_level_by_name(const char *name)
 			return i;
 	if (strcasecmp(name, "panic") == 0)
 		return LOG_L_FATAL;
+	if (strcasecmp(name, "warning") == 0)
+		return LOG_L_WARN;
 	return -1;
 }
 
@@ -75,7 +77,7 @@ static void write_stamped(enum log_level level, const char *line)
 	fprintf(stderr, "%s %-5s %s\n", stamp, levels[level].name, line);
 }
 
-/* Whatever the time is, a date comes out. */
+/* Gives a date for any time, if only a zero one. */
 static void break_down(int64_t time_s, bool local, struct tm *tm_r)
 {
 	time_t t = (time_t)time_s;
@@ -84,10 +86,10 @@ static void break_down(int64_t time_s, bool local, struct tm *tm_r)
 		memset(tm_r, 0, sizeof(*tm_r));
 }
 
-/* One datagram a line, as RFC 3164 4.1 has it and syslog(3) sends it: libc's
- * brings 4.6 KB along, and the user's language in the month's name.  The time
- * stamp is not optional: receivers (OpenWrt's logd) take the first 16 bytes for
- * it when the 16th is a space.  Without a syslog it says so on stderr. */
+/* One datagram a line (RFC 3164 4.1), as syslog(3) sends it, which would add
+ * 4.6 KB and write the month in the user's language.  The time stamp is not
+ * optional: receivers such as OpenWrt's logd take the first 16 bytes for it if
+ * the 16th is a space.  Without a syslog the line goes to stderr. */
 static void write_syslog(enum log_level level, const char *line)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";

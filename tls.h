@@ -76,7 +76,8 @@ bool tls_pending(const struct tls *t);
 bool tls_drained(const struct tls *t);
 /* Sends close_notify, if the socket accepts it at once. */
 void tls_close_notify(struct tls *t);
-/* Server side: the handshake has come so far that we sent something; NULL: no. */
+/* Server side: whether the handshake has come so far that we have sent
+ * anything; false for NULL. */
 bool tls_has_answered(const struct tls *t);
 /* Server side: is our certificate for this DNS name? */
 bool tls_has_cert_for(const struct tls *t, const char *host);

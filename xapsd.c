@@ -12,7 +12,7 @@
 #include "daemon.h"
 #include "tls.h"
 
-/* The machine that this is for, and how it is linked: the makefiles know. */
+/* The target machine and kind of linking, from the makefiles. */
 #ifndef XAPSD_BUILD
 #define XAPSD_BUILD "unknown machine"
 #endif

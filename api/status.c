@@ -8,7 +8,7 @@
 #include "cred.h"
 #include "tls.h"
 
-/* All figures at one moment. */
+/* The values of all figures at one moment. */
 struct figures {
 	uint64_t uptime, healthy, connected, expires, delivered_s;
 	uint64_t registrations, old_topics, suspended;

@@ -1,4 +1,4 @@
-/* ctl/check.c - `xapsd check`: is everything there for a push? */
+/* ctl/check.c - `xapsd check`: tests everything that a push needs. */
 #include "ctl.h"
 
 #include <fcntl.h>
@@ -151,7 +151,7 @@ static int check_listeners(struct check *c)
 
 /* --- database --- */
 
-/* What a start would put up with. */
+/* What a start would tolerate. */
 static void warn_of_database(
     const struct check *c, const struct store_found *found)
 {
@@ -373,6 +373,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return EXIT_FAILED;
 	daemon_check_rights(conf, warn);
+	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);

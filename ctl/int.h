@@ -19,7 +19,7 @@ struct store;
 
 enum ctl_asked {
 	CTL_ANSWERED,
-	CTL_NOT_RUNNING, /* nobody listens; err says what to do */
+	CTL_NOT_RUNNING, /* no daemon listens; err says what to do */
 	CTL_FAILED,
 };
 
@@ -46,7 +46,7 @@ void ctl_cell(enum ctl_style style, const char *text, int width);
 /* live: they are the daemon's, which says whose topic is an old one. */
 void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
     int64_t ttl_s, bool json);
-/* What /status said. */
+/* Prints the answer of /status. */
 void ctl_show_status(const struct json *j);
 
 /* A member of the object toks[at]; "" or 0 if it is not there. */

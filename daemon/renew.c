@@ -17,8 +17,8 @@
 
 #define DAY_S 86400
 
-/* What cannot be read yet is looked for with these pauses, as a file system
- * that is mounted over a folder sends no event. */
+/* Files that are missing are checked for with these pauses: mounting a file
+ * system over a folder causes no event. */
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 15000
 
@@ -33,7 +33,7 @@ struct renew {
 	const struct renew_ops *ops;
 	void *arg;
 	struct cred *cred;
-	char lack[ERR_MAX]; /* why cred only stands in for real ones, or "" */
+	char lack[ERR_MAX]; /* why cred is only a placeholder, or "" */
 	struct watch *watch;
 	size_t warned; /* the row of the last warning, N_WARN_DAYS none yet */
 

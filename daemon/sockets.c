@@ -19,8 +19,8 @@
 #include "io.h"
 #include "mem.h"
 
-/* Pauses between attempts to open what another program has, or what has no
- * address yet. */
+/* Pauses between attempts to open a port that is in use, or an address that
+ * does not exist yet. */
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 15000
 
@@ -301,7 +301,8 @@ static void hand_over(struct listen_sockets *l, struct listen_socket *at)
 	at->fd = -1;
 }
 
-/* Opens and hands over what can be; true if there is something to wait for. */
+/* Opens all that can be opened and passes it to the server; true if others are
+ * to be tried again. */
 static bool serve_all(struct listen_sockets *l)
 {
 	struct listen_socket *at;

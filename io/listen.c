@@ -18,11 +18,11 @@
 #include "loop.h"
 #include "mem.h"
 
-/* All IMAP processes come back at once after a restart; a full backlog of a
- * Unix socket answers EAGAIN. */
+/* After a restart all IMAP processes connect at once; connect() to a Unix
+ * socket with a full backlog fails with EAGAIN. */
 #define BACKLOG 1024
 
-/* Taken from the backlog before others get their turn. */
+/* Connections accepted before others get their turn. */
 #define ACCEPT_TURN 64
 
 /* Out of descriptors or memory: trying at once again would only spin. */
@@ -34,8 +34,8 @@ struct io_listener {
 	struct loop_fd f;
 	struct loop_timer pause;
 	bool held;
-	/* Clients get no descriptor from this number on (the kernel gives out
-	 * the lowest that is free): the rest is for Apple's connection and for
+	/* Clients get no descriptor from this number on (the kernel assigns the
+	 * lowest free one): the rest is for Apple's connection and for
 	 * files. */
 	int max_fd;
 	int64_t warned_ms; /* when the last warning was logged; 0 never */
@@ -141,21 +141,21 @@ static int fail_exists(const char *path, char err[ERR_MAX])
 	return -1;
 }
 
-/* code 0: somebody listens on the socket there. */
+/* code 0: a process listens on the socket there. */
 static int fail_socket(const char *path, int code, char err[ERR_MAX])
 {
 	if (code == 0)
 		err_set(err,
 		    "cannot listen on %s: another xapsd is running there",
 		    path);
-	else /* not for us to remove */
+	else /* not ours to remove */
 		err_set(err, "cannot listen on %s: the socket there: %s", path,
 		    strerror(code));
 	errno = code;
 	return -1;
 }
 
-/* How a client of that type would fare with the socket there: 0 or errno. */
+/* What connecting to the socket with that type gives: 0 or errno. */
 static int try_connect(const struct sockaddr_un *sun, int type)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -169,7 +169,7 @@ static int try_connect(const struct sockaddr_un *sun, int type)
 	return code;
 }
 
-/* Removes the socket file of a daemon that died; -1 if one lives. */
+/* Removes the socket file of a daemon that has died; -1 if it is in use. */
 static int remove_stale(
     const char *path, const struct sockaddr_un *sun, char err[ERR_MAX])
 {
@@ -245,8 +245,8 @@ int io_chown_socket(const char *path, uid_t uid, gid_t gid)
 	return rc;
 }
 
-/* Works within the folder as it is found now, whoever may exchange the names on
- * the way to it. */
+/* Opens the folder once and works inside it, so that nobody can replace a part
+ * of the path meanwhile. */
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 {
 	const struct sockaddr_un *sun = NULL;
@@ -306,7 +306,7 @@ static int may_use(const char *dir)
 	return rc;
 }
 
-/* In a sticky folder only who owns it or the file may remove that. */
+/* In a sticky folder only its owner or the file's may remove the file. */
 static int may_remove(const char *dir, const struct stat *file)
 {
 	uid_t uid = geteuid();
@@ -335,7 +335,7 @@ static int check_unix(const char *path, const char *dir, char err[ERR_MAX])
 	if (!S_ISSOCK(st.st_mode))
 		return fail_exists(path, err);
 	memcpy(sun.sun_path, path, strlen(path));
-	/* A listener of another type notices nothing of the attempt. */
+	/* A listener of another type does not notice the attempt. */
 	code = try_connect(&sun, SOCK_DGRAM);
 	if (code == EPROTOTYPE)
 		return fail_socket(path, 0, err);

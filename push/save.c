@@ -227,7 +227,8 @@ static void fix_old_hash(const struct reg *r, unsigned char *hash)
 	}
 }
 
-/* False if the line is malformed.  A registration that is gone is fine. */
+/* False if the line is malformed.  A registration that does not exist any more
+ * is skipped. */
 static bool load_line(struct push_queue *q, const struct json *j)
 {
 	const struct json_tok *list = json_get(j, j->toks, "hashes"), *t;
@@ -306,6 +307,7 @@ void push_load(struct push_queue *q, const char *path)
 		    "push: %s: %zu lines cannot be read: dropped", path, bad);
 	if (q->count > 0)
 		log_info("push: %zu pushes wait since the last stop", q->count);
-	/* If we crash, losing them is better than sending them again. */
+	/* Before they are sent: after a crash, losing them is better than
+	 * sending them twice. */
 	unlink(path);
 }

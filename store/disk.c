@@ -1,4 +1,4 @@
-/* store/disk.c - files, whatever is in them. */
+/* store/disk.c - file operations, independent of the format. */
 #include "store/int.h"
 
 #include <errno.h>

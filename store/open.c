@@ -1,6 +1,6 @@
-/* store/open.c - opens the database for the daemon: locks it, and finds out what it
- * is: our file or the Go daemon's, perhaps edited by a person, or something else,
- * which is left alone. */
+/* store/open.c - opens the database for the daemon: locks it, and finds out
+ * whether it is our file, the Go daemon's, or something else, which is left
+ * alone. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -210,7 +210,7 @@ static int fail_locked(const char *path, char err[ERR_MAX])
 	return -1;
 }
 
-/* 0: locked.  1: try again, the name leads elsewhere now. */
+/* 0: locked.  1: try again, the name refers to another file now. */
 static int lock(int fd, const char *path, char err[ERR_MAX])
 {
 	struct stat st, named;
@@ -342,7 +342,7 @@ static int try_folder(const char *path)
 	return code;
 }
 
-/* What is read: the file, or the copy that replaces it. */
+/* The file to be read, or the copy that replaces it. */
 static int open_content(struct store *s, char err[ERR_MAX])
 {
 	int fd = store_open_copy(s);

@@ -109,7 +109,7 @@ static void list_host_names(const mbedtls_x509_crt *crt, char *out, size_t size)
 		    n == 1 ? name : display_name(&crt->subject, name));
 }
 
-/* False if a fault of this rank or a more basic one is reported already. */
+/* False if a fault of this rank or a more basic one has been reported. */
 static bool raise_rank(struct tls_verify *v, enum rank rank)
 {
 	if ((int)rank <= v->rank)
