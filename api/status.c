@@ -292,5 +292,5 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 		    row->name, row->help, row->name, types[row->type],
 		    row->name, (unsigned long long)figure(&f, row));
 	}
-	reply_out(rq->api, conn, "text/plain; version=0.0.4; charset=utf-8");
+	reply_out(rq->api, conn, "text/plain; version=0.0.4");
 }
