@@ -211,7 +211,7 @@ def test_twice_in_a_session(server, user):
         server.fake.behave(user, fx.status(503))
         untagged, tagged = c.cmd(command())  # nothing is remembered
         assert not untagged and kind(tagged) == "NO"
-    assert len(server.registered(user, 3)) == 3
+    assert len(server.registered(user, 3)) >= 3     # it is tried again
 
 
 def test_two_accounts_in_one_process(own, work_dir):
@@ -574,7 +574,8 @@ def under_valgrind(work_dir):
     programs = dovecot_config()["dovecot_pkglibexecdir"]
     return "".join(
         f"service {name} {{\n vsz_limit = 64G\n executable = {valgrind} "
-        "--leak-check=full --keep-debuginfo=yes --trace-children=yes "
+        "--vgdb=no --leak-check=full --keep-debuginfo=yes "
+        "--trace-children=yes "
         f"--log-file={work_dir}/v/{name}.%p {programs}/{name}\n}}\n"
         for name in ("imap", "lmtp"))
 
