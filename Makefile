@@ -34,11 +34,12 @@ SRCS = log.c mem.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/resolve.c cred.c \
+	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c cred.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
-	http.c http/parse.c http/capacity.c \
+	http.c http/conn.c http/request.c http/reply.c http/state.c \
+	http/parse.c http/capacity.c \
 	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
 	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
@@ -47,6 +48,7 @@ SRCS = log.c mem.c buf.c text.c \
 	api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
+	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a

@@ -1,6 +1,7 @@
 /* apns.c - the connection to Apple, as its owner uses it. */
 #include "apns/int.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "conf.h"
@@ -14,19 +15,48 @@
 
 /* --- opening and closing --- */
 
-static void use_cred(struct apns *a, struct cred *cred)
+int apns_check_text(const struct conf *conf, char err[ERR_MAX])
+{
+	char why[ERR_MAX];
+	struct io_proxy *p;
+
+	if (conf->apns_proxy == NULL)
+		return 0;
+	p = io_proxy_new(conf->apns_proxy, why);
+	if (p == NULL)
+		conf_blame(conf, "apnsProxy", err, "%s", why);
+	io_proxy_free(p);
+	return p != NULL ? 0 : -1;
+}
+
+static void set_target(struct apns *a)
 {
 	const struct conf *conf = a->conf;
+	char err[ERR_MAX];
 
-	a->host = conf->apns_host != NULL ? conf->apns_host
-		  : conf->apns_sandbox	  ? SANDBOX_HOST
-					  : PRODUCTION_HOST;
-	a->port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT;
+	io_proxy_free(a->proxy);
+	a->proxy = NULL;
+	if (conf->apns_proxy != NULL) {
+		a->proxy = io_proxy_new(conf->apns_proxy, err);
+		assert(a->proxy != NULL); /* apns_check_text() */
+	}
+	a->to = (struct io_target){
+		.host = conf->apns_host != NULL ? conf->apns_host
+			: conf->apns_sandbox	? SANDBOX_HOST
+						: PRODUCTION_HOST,
+		.port = conf->apns_port != 0 ? conf->apns_port : DEFAULT_PORT,
+		.proxy = a->proxy,
+	};
+}
+
+static void use_cred(struct apns *a, struct cred *cred)
+{
+	set_target(a);
 	a->cred = cred;
 	a->failures = 0;
 	if (cred_kind(cred) == CRED_NONE)
 		return;
-	apns_headers_build(&a->headers, conf, cred, a->host, a->port);
+	apns_headers_build(&a->headers, a->conf, cred, a->to.host, a->to.port);
 	apns_dial_start(a);
 }
 
@@ -66,6 +96,7 @@ void apns_free(struct apns *a)
 		apns_conn_abandon(a->cur);
 	apns_requests_free_pool(a);
 	apns_dial_free(a);
+	io_proxy_free(a->proxy);
 	free(a);
 }
 
@@ -118,8 +149,10 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 		status_r->state = io_dialer_is_running(a->dialer)
 				      ? APNS_CONNECTING
 				      : APNS_WAITING;
-	status_r->host = a->host;
-	status_r->port = a->port;
+	status_r->host = a->to.host;
+	status_r->port = a->to.port;
+	status_r->proxy = a->proxy != NULL ? io_proxy_name(a->proxy) : "";
+	status_r->past_proxy = a->reason_stage > IO_STAGE_PROXY;
 	status_r->peer = status_r->state == APNS_UP ? io_peer(a->cur->io) : "";
 	status_r->protocol =
 	    status_r->state == APNS_UP ? tls_protocol(io_tls(a->cur->io)) : "";

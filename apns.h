@@ -50,6 +50,8 @@ struct apns_status {
 	enum apns_state state;
 	const char *host;
 	int port;
+	const char *proxy;	/* host:port; "" if none */
+	bool past_proxy;	/* so far the last failed attempt came */
 	const char *peer;	/* address and port, if up; else "" */
 	const char *protocol;	/* TLS version, if up; else "" */
 	const char *last_error; /* of the last failed attempt; "" if none */
@@ -62,6 +64,9 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *ops, void *arg);
 /* No callback is called any more. */
 void apns_free(struct apns *a);
+/* What the text of the configuration alone shows (apnsProxy).  0, or -1 with err
+ * set; it must be 0 for apns_new() and apns_set_cred(). */
+int apns_check_text(const struct conf *conf, char err[ERR_MAX]);
 
 /* How many requests may be sent now. */
 uint32_t apns_capacity(const struct apns *a);

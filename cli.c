@@ -2,11 +2,13 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "conf.h"
 #include "mem.h"
@@ -39,15 +41,35 @@ const char cli_help[] =
     "xapsd(8).\n";
 
 enum kind {
-	TAKES_NONE, /* counts in an int or sets a bool */
-	TAKES_COUNT,
+	TAKES_NONE,  /* sets a bool, */
+	TAKES_COUNT, /* adds to an int: Go's =true and =false may follow */
 	TAKES_VALUE,
+	/* of the first generation, without effect: see ignored */
+	IGNORED_NONE,
+	IGNORED_VALUE,
+};
+
+enum {
+	IGNORED_FEEDBACK,
+	IGNORED_REDIS,
+	IGNORED_GATEWAY,
+	N_IGNORED,
+};
+
+static const char *const ignored[] = {
+	[IGNORED_FEEDBACK] = "feedbackInterval: without effect: Apple's "
+			     "answers now say which phones are gone",
+	[IGNORED_REDIS] = "redis...: without effect: each xapsd hears from "
+			  "Apple which phones are gone",
+	[IGNORED_GATEWAY] =
+	    "apns-host, apns-port: without effect: Apple closed "
+	    "that gateway, apnsHost and apnsPort are for today's",
 };
 
 static const struct option {
 	const char *name;
 	enum kind kind;
-	size_t offset;
+	size_t offset; /* in struct cli, or the place in ignored */
 } options[] = {
 	{ "c", TAKES_VALUE, offsetof(struct cli, conf_path) },
 	{ "config", TAKES_VALUE, offsetof(struct cli, conf_path) },
@@ -58,10 +80,18 @@ static const struct option {
 	{ "syslog", TAKES_NONE, offsetof(struct cli, to_syslog) },
 	{ "json", TAKES_NONE, offsetof(struct cli, json) },
 	{ "offline", TAKES_NONE, offsetof(struct cli, offline) },
+	{ "debug", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
 	{ "pass", TAKES_NONE, offsetof(struct cli, pass) },
 	{ "help", TAKES_NONE, offsetof(struct cli, help) },
 	{ "h", TAKES_NONE, offsetof(struct cli, help) },
+	{ "feedbackInterval", IGNORED_VALUE, IGNORED_FEEDBACK },
+	{ "redisEnabled", IGNORED_NONE, IGNORED_REDIS },
+	{ "redisUrl", IGNORED_VALUE, IGNORED_REDIS },
+	{ "redisPassword", IGNORED_VALUE, IGNORED_REDIS },
+	{ "redisDb", IGNORED_VALUE, IGNORED_REDIS },
+	{ "apns-host", IGNORED_VALUE, IGNORED_GATEWAY },
+	{ "apns-port", IGNORED_VALUE, IGNORED_GATEWAY },
 };
 
 /* One word "-name", "--name" or either with "=value". */
@@ -98,6 +128,11 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
+static bool takes_value(const struct option *o)
+{
+	return o->kind == TAKES_VALUE || o->kind == IGNORED_VALUE;
+}
+
 /* The value of the option at argv[*i], which then is at the value. */
 static const char *take_value(
     const struct cli *cli, const struct word *w, int *i, char err[ERR_MAX])
@@ -110,24 +145,39 @@ static const char *take_value(
 	return NULL;
 }
 
+/* Go's strconv.ParseBool: 0 or 1, -1 if it is neither. */
+static int parse_bool(const char *s)
+{
+	static const char *const words[] = { "false", "true", "f", "t", "0",
+		"1" };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasecmp(s, words[i]) == 0)
+			return i & 1;
+	return -1;
+}
+
 static int set_option(struct cli *cli, const struct option *o,
     const struct word *w, int *i, char err[ERR_MAX])
 {
 	char *at = (char *)cli + o->offset;
 	const char *value;
+	int on = w->value == NULL ? 1 : parse_bool(w->value);
 
-	if (o->kind == TAKES_VALUE) {
+	if (takes_value(o)) {
 		value = take_value(cli, w, i, err);
 		if (value == NULL)
 			return -1;
-		memcpy(at, &value, sizeof(value));
-	} else if (w->value != NULL) {
+		if (o->kind == TAKES_VALUE)
+			memcpy(at, &value, sizeof(value));
+	} else if (on < 0) {
 		err_set(err, "option --%s takes no value", w->name);
 		return -1;
 	} else if (o->kind == TAKES_COUNT) {
-		++*(int *)(void *)at;
-	} else {
-		*(bool *)at = true;
+		*(int *)(void *)at += on;
+	} else if (o->kind == TAKES_NONE) {
+		*(bool *)at = on;
 	}
 	return 0;
 }
@@ -190,14 +240,17 @@ static int apply_keys(
 	const struct option *o;
 	const char *value;
 	struct word w;
+	unsigned said = 0;
 	int i;
 
 	for (i = 1; i < cli->rest; i++) {
 		split_word(cli->argv[i], &w);
 		o = find_option(w.name);
 		if (o != NULL) {
-			if (o->kind == TAKES_VALUE)
+			if (takes_value(o))
 				take_value(cli, &w, &i, err);
+			if (o->kind >= IGNORED_NONE)
+				said |= 1u << o->offset;
 			continue;
 		}
 		if (strcmp(w.name, "vv") == 0)
@@ -206,22 +259,43 @@ static int apply_keys(
 		if (conf_set(conf, w.name, value, err) < 0)
 			return -1;
 	}
+	for (i = 0; i < N_IGNORED; i++)
+		if (said >> i & 1)
+			log_warn("%s", ignored[i]);
 	return 0;
+}
+
+/* As the Go daemon looks for it, but in the folder that was given first. */
+static void find_conf(const struct cli *cli, char path_r[PATH_MAX])
+{
+	static const char *const ends[] = { ".yaml", ".yml", "" };
+	static const char etc[] = "/etc/xapsd";
+	const char *dirs[] = { cli->conf_dir != NULL ? cli->conf_dir : etc,
+		etc };
+	const char *name = cli->conf_name != NULL ? cli->conf_name : "xapsd";
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < 6; i++) {
+		snprintf(path_r, PATH_MAX, "%s/%s%s", dirs[i / 3], name,
+		    ends[i % 3]);
+		if (stat(path_r, &st) == 0 && S_ISREG(st.st_mode))
+			return;
+	}
+	snprintf(path_r, PATH_MAX, "%s/%s%s", dirs[0], name, ends[0]);
 }
 
 int cli_configure(const struct cli *cli, struct conf *conf, char err[ERR_MAX])
 {
 	const char *path = CONF_PATH_DEFAULT;
 	bool named = true;
-	char joined[1024];
+	char joined[PATH_MAX];
 
 	conf_init(conf);
 	if (cli->conf_path != NULL) {
 		path = cli->conf_path;
 	} else if (cli->conf_dir != NULL || cli->conf_name != NULL) {
-		snprintf(joined, sizeof(joined), "%s/%s.yaml",
-		    cli->conf_dir != NULL ? cli->conf_dir : "/etc/xapsd",
-		    cli->conf_name != NULL ? cli->conf_name : "xapsd");
+		find_conf(cli, joined);
 		path = joined;
 	} else {
 		named = false;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "conf/int.h"
 #include "mem.h"
@@ -22,6 +23,7 @@ enum key_type {
 	K_STR_NONE,    /* an empty value is none, not the default */
 	K_SECRET,      /* wiped, and never part of a message */
 	K_ADDR,	       /* brackets of an IPv6 address are taken off */
+	K_FILE,	       /* for conf_file_path() */
 	K_ENUM_STR,    /* char *, one of rule */
 	K_BOOL,	       /* one of rule, the odd ones are true */
 	K_ENUM_INDEX,  /* int, the place in rule */
@@ -53,7 +55,7 @@ static const struct key {
 		name, def, type, offsetof(struct conf, field), rule            \
 	}
 	ROW("loglevel", loglevel, K_LEVEL, "info",
-	    "trace debug info warn error fatal panic"),
+	    "trace debug info warn warning error fatal panic"),
 	ROW("databaseFile", database_file, K_STR,
 	    "/var/lib/xapsd/database.json", ""),
 	ROW("socketPath", socket_path, K_STR_NONE, "/run/xapsd/xapsd.sock", ""),
@@ -63,12 +65,12 @@ static const struct key {
 	ROW("port", port, K_INT, "11619", "0..65535"),
 	ROW("tlsListenAddr", tls_listen_addr, K_ADDR, "", ""),
 	ROW("tlsPort", tls_port, K_INT, "11620", "0..65535"),
-	ROW("tlsCertfile", tls_certfile, K_STR, "", ""),
-	ROW("tlsKeyfile", tls_keyfile, K_STR, "", ""),
+	ROW("tlsCertfile", tls_certfile, K_FILE, "", ""),
+	ROW("tlsKeyfile", tls_keyfile, K_FILE, "", ""),
 	/* RFC 7617 2: a colon ends the user name */
 	ROW("httpUser", http_user, K_STR, "", ":"),
 	ROW("httpPassword", http_password, K_SECRET, "", ""),
-	ROW("httpPasswordFile", http_password_file, K_STR, "", ""),
+	ROW("httpPasswordFile", http_password_file, K_FILE, "", ""),
 	ROW("httpHosts", http_hosts, K_STR, "", "/@,"),
 	ROW("allowInsecure", allow_insecure, K_BOOL, "no", YES_NO),
 	ROW("maxConnections", max_connections, K_INT, "1024", "1..65535"),
@@ -78,22 +80,23 @@ static const struct key {
 	ROW("delay", delay_s, K_S, "30s", "0..1h"),
 	ROW("checkInterval", check_interval_s, K_S, "20s", "0..365d"),
 	ROW("registrationTtl", registration_ttl_s, K_S, "30d", "1s..3650d"),
-	ROW("keyFileP8", key_file_p8, K_STR, "", ""),
+	ROW("keyFileP8", key_file_p8, K_FILE, "", ""),
 	ROW("keyFileKeyId", key_file_key_id, K_STR, "", ""),
 	ROW("keyFileTeamId", key_file_team_id, K_STR, "", ""),
 	ROW("keyFileTopic", key_file_topic, K_STR, "", ""),
-	ROW("certificateFilePem", certificate_file_pem, K_STR, "", ""),
-	ROW("certificateFilePemKey", certificate_file_pem_key, K_STR, "", ""),
-	ROW("certificateFileP12", certificate_file_p12, K_STR, "", ""),
+	ROW("certificateFilePem", certificate_file_pem, K_FILE, "", ""),
+	ROW("certificateFilePemKey", certificate_file_pem_key, K_FILE, "", ""),
+	ROW("certificateFileP12", certificate_file_p12, K_FILE, "", ""),
 	ROW("certificatePassword", certificate_password, K_SECRET, "", ""),
-	ROW("certificatePasswordFile", certificate_password_file, K_STR, "",
+	ROW("certificatePasswordFile", certificate_password_file, K_FILE, "",
 	    ""),
 	ROW("topic", topic, K_STR, "", ""),
 	ROW("apnsEnvironment", apns_sandbox, K_BOOL, "production",
 	    "production sandbox"),
 	ROW("apnsHost", apns_host, K_ADDR, "", ""),
 	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
-	ROW("apnsCaFile", apns_ca_file, K_STR, "", ""),
+	ROW("apnsProxy", apns_proxy, K_SECRET, "", ""),
+	ROW("apnsCaFile", apns_ca_file, K_FILE, "", ""),
 	ROW("pushType", push_type, K_ENUM_STR, "background", PUSH_TYPES),
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
@@ -112,11 +115,15 @@ static const struct key {
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
 
-/* What the first generation called them on its command line. */
+/* What the first generation called them on its command line, and, first, in
+ * the file that it had in 2020. */
+#define N_OLD_KEYS 2
 static const struct {
 	char old[20];
 	char name[NAME_MAX_LEN];
-} aliases[] = {
+} old_names[] = {
+	{ "certFile", "certificateFilePem" },
+	{ "keyFile", "certificateFilePemKey" },
 	{ "key", "certificateFilePemKey" },
 	{ "certificate", "certificateFilePem" },
 	{ "database", "databaseFile" },
@@ -124,6 +131,8 @@ static const struct {
 	{ "delayTime", "delay" },
 	{ "delayCheckInterval", "checkInterval" },
 };
+
+#define N_OLD (sizeof(old_names) / sizeof(old_names[0]))
 
 /* --- the table --- */
 
@@ -138,14 +147,29 @@ static const struct key *key_find(const char *name, size_t len)
 	return NULL;
 }
 
+/* Its place in old_names, N_OLD if it is none. */
+static size_t find_old(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < N_OLD; i++)
+		if (strncasecmp(old_names[i].old, name, len) == 0 &&
+		    old_names[i].old[len] == '\0')
+			break;
+	return i;
+}
+
+static const struct key *key_of_old(size_t i)
+{
+	return key_find(old_names[i].name, strlen(old_names[i].name));
+}
+
 static const struct key *key_find_option(const char *name)
 {
-	size_t i, len = strlen(name);
+	size_t len = strlen(name), old = find_old(name, len);
 
-	for (i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
-		if (strcasecmp(aliases[i].old, name) == 0)
-			return key_find(
-			    aliases[i].name, strlen(aliases[i].name));
+	if (old < N_OLD)
+		return key_of_old(old);
 	return len < NAME_MAX_LEN ? key_find(name, len) : NULL;
 }
 
@@ -182,19 +206,19 @@ static size_t distance(const char *a, size_t n, const char *b)
 static int fail_unknown(
     const struct conf_place *at, const char *name, size_t len)
 {
-	const struct key *near = NULL;
+	const char *near = NULL, *known;
 	size_t i, d, best = len / 3 + 1; /* farther is no misspelling */
 
-	for (i = 0; i < N_KEYS && len < 2 * NAME_MAX_LEN; i++) {
-		d = distance(name, len, keys[i].name);
+	for (i = 0; i < N_KEYS + N_OLD && len < 2 * NAME_MAX_LEN; i++) {
+		known = i < N_KEYS ? keys[i].name : old_names[i - N_KEYS].old;
+		d = distance(name, len, known);
 		if (d <= best && (near == NULL || d < best)) {
 			best = d;
-			near = &keys[i];
+			near = i < N_KEYS ? known : old_names[i - N_KEYS].name;
 		}
 	}
 	if (near != NULL)
-		return conf_fail(
-		    at, "no such key; did you mean %s?", near->name);
+		return conf_fail(at, "no such key; did you mean %s?", near);
 	return conf_fail(at, "no such key; xapsd(8) lists all keys");
 }
 
@@ -414,6 +438,7 @@ static int set_value(const struct conf_place *at, struct conf *c,
 	case K_STR_NONE:
 	case K_SECRET:
 	case K_ADDR:
+	case K_FILE:
 		return set_string(at, k, value, to);
 	case K_ENUM_STR:
 	case K_BOOL:
@@ -448,6 +473,8 @@ static int assign(const struct conf_place *at, struct conf *c,
 {
 	unset(c, k);
 	c->line[k - keys] = at->file ? (uint16_t)at->line : LINE_COMMAND;
+	c->empty &= ~(UINT64_C(1) << (k - keys));
+	c->empty |= (uint64_t)(value[0] == '\0') << (k - keys);
 	if (value[0] != '\0')
 		return set_value(at, c, k, value);
 	if (is_string(k) || *k->def != '\0') {
@@ -461,31 +488,70 @@ static int assign(const struct conf_place *at, struct conf *c,
 
 /* --- the file --- */
 
-/* seen: which keys the file has had so far. */
-static int read_pair(struct conf *c, struct yaml *y, int key_len, bool *seen)
+struct reading {
+	struct conf *c;
+	struct yaml y;
+	/* the line that had the key, and of 2020's keys; 0: none */
+	int line[N_KEYS], old_line[N_OLD_KEYS];
+	char *old[N_OLD_KEYS]; /* their values */
+};
+
+static int read_pair(struct reading *r, int key_len)
 {
+	struct yaml *y = &r->y;
 	const char *name = y->at.key, *value;
 	const struct key *k = key_find(name, (size_t)key_len);
+	size_t old = k == NULL ? find_old(name, (size_t)key_len) : N_OLD;
+	int *line;
 
-	if (k == NULL)
+	if (k == NULL && old >= N_OLD_KEYS)
 		return fail_unknown(&y->at, name, (size_t)key_len);
-	y->at.key = k->name;
+	y->at.key = k != NULL ? k->name : old_names[old].old;
 	y->at.key_len = NAME_MAX_LEN;
-	if (seen[k - keys])
+	line = k != NULL ? &r->line[k - keys] : &r->old_line[old];
+	if (*line != 0)
 		return conf_fail(&y->at,
-		    "is set in line %d already: remove one of them",
-		    c->line[k - keys]);
-	seen[k - keys] = true;
+		    "is set in line %d already: remove one of them", *line);
+	*line = y->at.line;
 	value = yaml_value(y);
-	return value != NULL ? assign(&y->at, c, k, value) : -1;
+	if (value == NULL)
+		return -1;
+	if (k != NULL)
+		return assign(&y->at, r->c, k, value);
+	return *value != '\0'
+		   ? set_string(&y->at, key_of_old(old), value, &r->old[old])
+		   : 0;
+}
+
+/* They count only if no newer key names a credential, as in their daemon. */
+static void take_old(struct reading *r)
+{
+	struct conf *c = r->c;
+	bool newer = c->key_file_p8 || c->certificate_file_pem ||
+		     c->certificate_file_pem_key || c->certificate_file_p12;
+	const struct key *k;
+	size_t i;
+
+	c->old_keys = CONF_OLD_NONE;
+	for (i = 0; i < N_OLD_KEYS; i++) {
+		if (r->old[i] == NULL)
+			continue;
+		c->old_keys = newer ? CONF_OLD_IGNORED : CONF_OLD_TAKEN;
+		if (newer) {
+			free(r->old[i]);
+			continue;
+		}
+		k = key_of_old(i);
+		*(char **)field(c, k) = r->old[i];
+		c->line[k - keys] = (uint16_t)r->old_line[i];
+	}
 }
 
 int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
     char err[ERR_MAX])
 {
 	struct conf_place at = { .file = name, .err = err };
-	bool seen[N_KEYS] = { false };
-	struct yaml y;
+	struct reading r = { .c = c };
 	char *copy;
 	int rc;
 
@@ -498,12 +564,13 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 	c->path = xstrdup(name);
 	copy = xmalloc(len + 1);
 	memcpy(copy, text, len);
-	yaml_open(&y, name, copy, len, err);
+	yaml_open(&r.y, name, copy, len, err);
 	do {
-		rc = yaml_key(&y);
+		rc = yaml_key(&r.y);
 		if (rc > 0)
-			rc = read_pair(c, &y, rc, seen) == 0 ? 1 : -1;
+			rc = read_pair(&r, rc) == 0 ? 1 : -1;
 	} while (rc > 0);
+	take_old(&r);
 	mem_wipe(copy, len);
 	free(copy);
 	return rc;
@@ -566,16 +633,36 @@ void conf_free(struct conf *c)
 	memset(c, 0, sizeof(*c));
 }
 
+/* The name of a file that is there is the shell's; others are beside the
+ * configuration file. */
+static const char *from_shell(const char *value, char path_r[PATH_MAX])
+{
+	size_t n;
+
+	if (value[0] == '\0' || access(value, F_OK) != 0 ||
+	    getcwd(path_r, PATH_MAX) == NULL)
+		return value;
+	n = strlen(path_r);
+	if (n + 1 + strlen(value) >= PATH_MAX)
+		return value;
+	path_r[n] = '/';
+	strcpy(path_r + n + 1, value);
+	return path_r;
+}
+
 int conf_set(
     struct conf *c, const char *key, const char *value, char err[ERR_MAX])
 {
 	const struct key *k = key_find_option(key);
 	struct conf_place at = { .key = key, .err = err };
+	char path[PATH_MAX];
 
 	at.key_len =
 	    strlen(key) > CONF_SHOWN_MAX ? CONF_SHOWN_MAX : (int)strlen(key);
 	if (k == NULL)
 		return fail_unknown(&at, key, strlen(key));
+	if (k->type == K_FILE && value[0] != '/')
+		value = from_shell(value, path);
 	return assign(&at, c, k, value);
 }
 
@@ -628,6 +715,7 @@ void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 	const char *word;
 	size_t len, n = 0;
 
+	c->old_keys = fresh->old_keys;
 	restart_r[0] = '\0';
 	for (k = keys; k < keys + N_KEYS; k++) {
 		if (word_index(fixed_keys, k->name, &word, &len) < 0) {
@@ -644,6 +732,14 @@ bool conf_has_key(const char *key)
 	return key_find_option(key) != NULL;
 }
 
+bool conf_is_given(const struct conf *c, const char *key)
+{
+	size_t i = (size_t)(key_find(key, strlen(key)) - keys);
+
+	return c->line[i] != 0 && c->line[i] != LINE_COMMAND &&
+	       !(c->empty >> i & 1);
+}
+
 bool conf_holds_secret(const struct conf *c)
 {
 	const char *secret;
@@ -652,6 +748,7 @@ bool conf_holds_secret(const struct conf *c)
 	for (i = 0; i < N_KEYS; i++) {
 		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
 		if (keys[i].type == K_SECRET && secret != NULL &&
+		    (secret != c->apns_proxy || strchr(secret, '@') != NULL) &&
 		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
 			return true;
 	}
@@ -726,7 +823,8 @@ char *conf_file_path(const struct conf *c, const char *name)
 	size_t dir = slash ? (size_t)(slash - c->path) + 1 : 0;
 	char *path;
 
-	if (strchr(name, '/') != NULL || dir == 0)
+	if (name[0] == '/' || strncmp(name, "./", 2) == 0 ||
+	    strncmp(name, "../", 3) == 0 || dir == 0)
 		return xstrdup(name);
 	path = xmalloc(dir + strlen(name) + 1);
 	memcpy(path, c->path, dir);

@@ -23,6 +23,13 @@ enum conf_hashes {
 	HASHES_NEVER,
 };
 
+/* certFile and keyFile, of the Go daemon's file in 2020 */
+enum conf_old {
+	CONF_OLD_NONE,
+	CONF_OLD_TAKEN,	  /* as certificateFilePem, certificateFilePemKey */
+	CONF_OLD_IGNORED, /* a newer key names a credential */
+};
+
 /* Strings are owned, NULL when unset.  Names are those of the keys. */
 struct conf {
 	char *path;   /* the file read, for names beside it */
@@ -52,6 +59,7 @@ struct conf {
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
+	char *apns_proxy;   /* a URL; NULL: none */
 	char *apns_ca_file; /* NULL: the built-in roots */
 	char *push_type;
 	int push_priority; /* 0: no header */
@@ -61,10 +69,12 @@ struct conf {
 	int mailbox_hashes; /* enum conf_hashes */
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
+	enum conf_old old_keys;
 
 	/* Where each row of the table was set, for conf_blame(): a line of the
 	 * file, 0 not at all, UINT16_MAX on the command line. */
 	uint16_t line[CONF_KEYS_MAX];
+	uint64_t empty; /* bits by row: set there, but to nothing */
 };
 
 /* Every field at its default. */
@@ -81,9 +91,10 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
     char err[ERR_MAX]);
 /* One key as if it were in the file, for the command line: call it after
  * conf_read(), the last one wins.  The value is taken as it is, without YAML's
- * quoting.  Besides the keys it knows the option names of the first generation
- * (key certificate database socket delayTime delayCheckInterval).  -1 with err
- * "option --key: what is wrong and what to do". */
+ * quoting; the name of a file that exists is the shell's, not one beside the
+ * configuration file.  Besides the keys it knows the option names of the first
+ * generation (key certificate database socket delayTime delayCheckInterval).
+ * -1 with err "option --key: what is wrong and what to do". */
 int conf_set(
     struct conf *c, const char *key, const char *value, char err[ERR_MAX]);
 /* Whether conf_set() knows this name. */
@@ -103,6 +114,8 @@ int conf_check(const struct conf *c, char err[ERR_MAX]);
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* Whether the file gives the key a value. */
+bool conf_is_given(const struct conf *c, const char *key);
 /* Whether the file itself holds a password. */
 bool conf_holds_secret(const struct conf *c);
 
@@ -111,8 +124,9 @@ bool conf_holds_secret(const struct conf *c);
 void conf_each_key(
     void (*cb)(void *arg, const char *key, const char *def), void *arg);
 
-/* The path of a file named in the configuration: as it is if it holds '/', else
- * beside the configuration file.  Caller frees. */
+/* The path of a file named in the configuration: below the folder of the
+ * configuration file, unless it begins with '/', "./" or "../".  Caller
+ * frees. */
 char *conf_file_path(const struct conf *c, const char *name);
 
 #endif

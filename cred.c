@@ -452,7 +452,7 @@ static void take_dates(struct cred *c)
 static int load_certificate(
     struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	bool pem = conf->certificate_file_pem != NULL;
+	bool pem = conf->certificate_file_p12 == NULL;
 	const char *key = pem ? "certificateFilePem" : "certificateFileP12";
 	char *password;
 	int rc;
@@ -473,9 +473,13 @@ static int load_certificate(
 	return check_environment(c, conf, key, err);
 }
 
-/* A key that says nothing without another one, or against another one. */
+/* A key that says nothing without another one, or against another one.  What
+ * the Go daemon ignores is left to cred_check_unused(). */
 static int check_choice(const struct conf *conf, char err[ERR_MAX])
 {
+	const char *pem_key = conf->certificate_file_p12 != NULL
+				  ? NULL
+				  : conf->certificate_file_pem_key;
 	const struct {
 		const char *a, *a_key, *b, *b_key;
 		bool together;
@@ -484,16 +488,8 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 		    "certificateFilePem", false },
 		{ conf->key_file_p8, "keyFileP8", conf->certificate_file_p12,
 		    "certificateFileP12", false },
-		{ conf->certificate_file_pem, "certificateFilePem",
-		    conf->certificate_file_p12, "certificateFileP12", false },
-		{ conf->certificate_file_pem_key, "certificateFilePemKey",
-		    conf->certificate_file_pem, "certificateFilePem", true },
-		{ conf->key_file_key_id, "keyFileKeyId", conf->key_file_p8,
-		    "keyFileP8", true },
-		{ conf->key_file_team_id, "keyFileTeamId", conf->key_file_p8,
-		    "keyFileP8", true },
-		{ conf->key_file_topic, "keyFileTopic", conf->key_file_p8,
-		    "keyFileP8", true },
+		{ pem_key, "certificateFilePemKey", conf->certificate_file_pem,
+		    "certificateFilePem", true },
 	};
 	size_t i;
 
@@ -506,7 +502,8 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 			    "%s is missing: set it too", rules[i].b_key);
 		else
 			conf_blame(conf, rules[i].b_key, err,
-			    "%s is set too: choose one and remove the other",
+			    "%s is set too: choose one and remove the other "
+			    "(the Go daemon took the certificate)",
 			    rules[i].a_key);
 		return -1;
 	}
@@ -516,6 +513,53 @@ static int check_choice(const struct conf *conf, char err[ERR_MAX])
 	conf_blame(conf, "certificatePasswordFile", err,
 	    "certificatePassword is set too: remove one of them");
 	return -1;
+}
+
+/* The names of the keys that are set, separated by commas; "" if none is. */
+static void list_set(size_t n, const char *const (*keys)[2], char out[ERR_MAX])
+{
+	size_t i, len = 0;
+
+	out[0] = '\0';
+	for (i = 0; i < n; i++)
+		if (keys[i][0] != NULL)
+			len += (size_t)snprintf(out + len, ERR_MAX - len,
+			    "%s%s", len > 0 ? ", " : "", keys[i][1]);
+}
+
+/* The Go daemon's sample has the names of a token key that is not there, and
+ * it takes the .p12 file where there is another certificate, too. */
+void cred_check_unused(const struct conf *conf, void (*warn)(const char *what))
+{
+	const char *const p12 = conf->certificate_file_p12;
+	const char *const keys[][2] = {
+		{ p12 ? conf->certificate_file_pem : NULL,
+		    "certificateFilePem" },
+		{ p12 ? conf->certificate_file_pem_key : NULL,
+		    "certificateFilePemKey" },
+		{ conf->key_file_p8 ? NULL : conf->key_file_key_id,
+		    "keyFileKeyId" },
+		{ conf->key_file_p8 ? NULL : conf->key_file_team_id,
+		    "keyFileTeamId" },
+		{ conf->key_file_p8 ? NULL : conf->key_file_topic,
+		    "keyFileTopic" },
+	};
+	char names[ERR_MAX], what[ERR_MAX];
+
+	list_set(sizeof(keys) / sizeof(keys[0]), keys, names);
+	if (names[0] != '\0') {
+		err_set(what, "%s: ignored, since %s: remove %s", names,
+		    p12 != NULL ? "certificateFileP12 is set"
+				: "there is no keyFileP8",
+		    strchr(names, ',') != NULL ? "them" : "it");
+		warn(what);
+	}
+	if (conf->old_keys == CONF_OLD_TAKEN)
+		warn("certFile, keyFile: taken as certificateFilePem and "
+		     "certificateFilePemKey: call them so");
+	else if (conf->old_keys == CONF_OLD_IGNORED)
+		warn("certFile, keyFile: ignored, since a newer key names the "
+		     "credential: remove them");
 }
 
 int cred_check_text(const struct conf *conf, char err[ERR_MAX])
@@ -728,10 +772,11 @@ void cred_renew(struct cred *c)
 void cred_each_file(
     const struct conf *conf, void (*cb)(void *arg, const char *path), void *arg)
 {
+	const bool pem = conf->certificate_file_p12 == NULL;
 	const char *const names[] = {
 		conf->key_file_p8,
-		conf->certificate_file_pem,
-		conf->certificate_file_pem_key,
+		pem ? conf->certificate_file_pem : NULL,
+		pem ? conf->certificate_file_pem_key : NULL,
 		conf->certificate_file_p12,
 		conf->certificate_password_file,
 		conf->apns_ca_file,

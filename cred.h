@@ -23,14 +23,17 @@ enum cred_kind {
 	CRED_SERVER, /* of cred_load_server() */
 };
 
-/* Reads the files that the configuration names (those without '/' beside the
- * configuration file).  Without any: a cred of kind CRED_NONE.  NULL with err
+/* Reads the files that the configuration names (see
+ * conf_beside()).  Without any: a cred of kind CRED_NONE.  NULL with err
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
 /* What the text of the configuration alone shows (half of a pair, no topic).
  * 0, or -1 with err set. */
 int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Calls warn with one sentence if the configuration names credentials that are
+ * not used, or by the names that they had in 2020. */
+void cred_check_unused(const struct conf *conf, void (*warn)(const char *what));
 /* Of kind CRED_NONE, in place of credentials that cannot be read yet. */
 struct cred *cred_none(void);
 /* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's

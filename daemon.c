@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "apns.h"
 #include "cli.h"
 #include "commit.h"
 #include "conf.h"
@@ -223,9 +224,15 @@ static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    daemon_read_password(fresh, d->err) < 0 ||
-	    reach_check_text(fresh, d->err) < 0)
+	    reach_check_text(fresh, d->err) < 0 ||
+	    apns_check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
+}
+
+static void warn(const char *what)
+{
+	log_warn("%s", what);
 }
 
 static void on_hup(void *arg, int signo)
@@ -250,6 +257,7 @@ static void on_hup(void *arg, int signo)
 				 "only: %s",
 			    restart);
 		log_set_level(wanted_level(d));
+		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
 		lim = raise_fd_limit(&d->conf);
 		use_fd_limits(d, &lim);
@@ -279,9 +287,7 @@ static void log_start(const struct daemon *d)
 
 	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
 	    tls_version(), store_count(d->store));
-	if (c->apple_id != NULL || c->apple_id_hashed_password != NULL)
-		log_warn("appleId: Apple closed this log-in in October 2024: "
-			 "use keyFileP8 or certificateFilePem instead");
+	daemon_check_moved(c, warn);
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
 }
@@ -418,7 +424,8 @@ static int start(struct daemon *d)
 	if (catch_signals(d) < 0)
 		return EXIT_FAILED;
 	if (reach_check_text(&d->conf, d->err) < 0 ||
-	    cred_check_text(&d->conf, d->err) < 0)
+	    cred_check_text(&d->conf, d->err) < 0 ||
+	    apns_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
 	lim = raise_fd_limit(&d->conf);

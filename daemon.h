@@ -29,6 +29,10 @@ int daemon_read_password(struct conf *c, char err[ERR_MAX]);
  * may read, with a sentence that says who and what to do. */
 void daemon_check_rights(
     const struct conf *c, void (*warn)(const char *sentence));
+/* Calls warn for each thing that another daemon's configuration meant and that
+ * it does not mean here. */
+void daemon_check_moved(
+    const struct conf *c, void (*warn)(const char *sentence));
 
 /* Makes root the daemon's user and nothing else, groups included, for good.
  * *name_r: its name; NULL: we are not root, or there is no user for it.  -1 with

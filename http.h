@@ -47,6 +47,7 @@ struct http_head {
 	uint64_t content_length;
 	bool keep_alive;
 	bool expect_continue;
+	bool dated;	    /* has a Date */
 	int status;	    /* on PARSE_BAD: 400, 417, 431, 501, 505 */
 	const char *reason; /* on PARSE_BAD: a static sentence */
 };
@@ -76,7 +77,8 @@ struct http_request {
 	size_t body_len;
 	bool over_unix; /* came over the Unix socket */
 	bool over_tls;
-	uid_t uid; /* of the peer of a Unix socket; HTTP_NOBODY if it is
+	bool dated; /* has a Date: few clients but Dovecot send one */
+	uid_t uid;  /* of the peer of a Unix socket; HTTP_NOBODY if it is
 			      * unknown */
 	const struct io *io; /* for its addresses and certificate */
 };

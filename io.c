@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "io/proxy.h"
 #include "loop.h"
 #include "mem.h"
 #include "tls.h"
@@ -35,6 +36,7 @@
 
 enum io_state {
 	IO_S_CONNECTING,
+	IO_S_PROXY, /* asked to connect us */
 	IO_S_HANDSHAKE,
 	IO_S_OPEN,
 	IO_S_FINISHING, /* writing the rest */
@@ -45,6 +47,7 @@ enum io_state {
 
 static const char *const state_names[] = {
 	[IO_S_CONNECTING] = "connecting",
+	[IO_S_PROXY] = "proxy",
 	[IO_S_HANDSHAKE] = "handshake",
 	[IO_S_OPEN] = "open",
 	[IO_S_FINISHING] = "finishing",
@@ -57,10 +60,11 @@ struct io {
 	struct loop *loop;
 	io_cb *cb;
 	void *arg;
-	enum io_state state; /* changed only by io_set_state() */
-	bool paused;	     /* by the owner */
-	bool stalled;	     /* and bytes have come since */
-	bool full;	     /* in is at its ceiling */
+	enum io_state state;   /* changed only by io_set_state() */
+	enum io_state reached; /* before it failed */
+	bool paused;	       /* by the owner */
+	bool stalled;	       /* and bytes have come since */
+	bool full;	       /* in is at its ceiling */
 	bool eof;
 	bool write_reads; /* TLS must read before that write goes on */
 	bool want_write;  /* TLS or a full socket buffer waits for it */
@@ -72,6 +76,7 @@ struct io {
 	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
 	size_t lingered;
 	struct loop_orphan orphan; /* once io_finish() has taken it */
+	struct io_tunnel *tunnel;  /* until the proxy has connected us */
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
 	char *err, *peer;
@@ -85,6 +90,8 @@ static void io_set_state(struct io *io, enum io_state to)
 	log_trace("io: %s: %s -> %s", io_peer(io), state_names[io->state],
 	    state_names[to]);
 	io->state = to;
+	if (to <= IO_S_OPEN)
+		io->reached = to;
 }
 
 static void close_fd(struct io *io)
@@ -106,6 +113,7 @@ static void io_free(void *p)
 
 	buf_free(&io->in);
 	buf_free(&io->out);
+	io_tunnel_free(io->tunnel);
 	free(io->err);
 	free(io->peer);
 	free(io->host);
@@ -174,6 +182,11 @@ static void update_interest(struct io *io)
 	switch (io->state) {
 	case IO_S_CONNECTING:
 		events = LOOP_WRITE;
+		break;
+	case IO_S_PROXY:
+		events = LOOP_READ;
+		if (io->tunnel->sent < io->tunnel->len)
+			events |= LOOP_WRITE;
 		break;
 	case IO_S_HANDSHAKE:
 		events = io->want_write ? LOOP_WRITE : LOOP_READ;
@@ -390,7 +403,8 @@ static void describe_peer(struct io *io, const struct io_addr *a)
 	char addr[INET6_ADDRSTRLEN] = "?", text[INET6_ADDRSTRLEN + 32];
 
 	inet_ntop(a->sa.sa_family, bytes, addr, sizeof(addr));
-	snprintf(text, sizeof(text), "%s port %d", addr,
+	snprintf(text, sizeof(text), "%s%s port %d",
+	    io->tunnel != NULL ? "proxy " : "", addr,
 	    ntohs(ip4 ? a->in4.sin_port : a->in6.sin6_port));
 	io->peer = xstrdup(text);
 }
@@ -419,8 +433,62 @@ static int start_connect(struct io *io, const struct io_addr *a)
 
 static void fail_connect(struct io *io, int error)
 {
-	fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
-	    strerror(error));
+	if (io->tunnel != NULL)
+		fail(io, "cannot connect to the %s: %s", io_peer(io),
+		    strerror(error));
+	else
+		fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
+		    strerror(error));
+}
+
+/* Peeks, and takes only what is the proxy's: what follows is for TLS. */
+static enum io_tunnel_state read_tunnel(struct io *io, char err[ERR_MAX])
+{
+	enum io_tunnel_state st = IO_TUNNEL_MORE;
+	char p[512];
+	size_t used;
+	ssize_t r;
+
+	while (st == IO_TUNNEL_MORE) {
+		r = recv(io->f.fd, p, sizeof(p), MSG_PEEK);
+		if (r < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (r < 0) {
+			err_set(err, "it broke the connection: %s",
+			    strerror(errno));
+			return IO_TUNNEL_REFUSED;
+		}
+		st = io_tunnel_feed(io->tunnel, p, (size_t)r, &used, err);
+		recv(io->f.fd, p, used, 0);
+	}
+	return st;
+}
+
+static void tunnel_step(struct io *io)
+{
+	struct io_tunnel *t = io->tunnel;
+	char err[ERR_MAX];
+	ssize_t r;
+
+	if (t->sent < t->len) {
+		r = send(io->f.fd, t->request + t->sent, t->len - t->sent,
+		    MSG_NOSIGNAL);
+		if (r > 0) /* if not, reading says why */
+			t->sent += (size_t)r;
+	}
+	switch (read_tunnel(io, err)) {
+	case IO_TUNNEL_MORE:
+		update_interest(io);
+		break;
+	case IO_TUNNEL_REFUSED:
+		fail(io, "%s: %s", io_peer(io), err);
+		break;
+	case IO_TUNNEL_OPEN:
+		io_tunnel_free(t);
+		io->tunnel = NULL;
+		transport_up(io);
+		break;
+	}
 }
 
 static void connect_done(struct io *io)
@@ -432,8 +500,12 @@ static void connect_done(struct io *io)
 		soerr = errno;
 	if (soerr != 0)
 		fail_connect(io, soerr);
-	else
+	else if (io->tunnel == NULL) {
 		transport_up(io);
+	} else {
+		io_set_state(io, IO_S_PROXY);
+		tunnel_step(io);
+	}
 }
 
 /* --- finishing --- */
@@ -527,6 +599,9 @@ static void on_event(void *arg, unsigned events)
 	case IO_S_CONNECTING:
 		connect_done(io);
 		break;
+	case IO_S_PROXY:
+		tunnel_step(io);
+		break;
 	case IO_S_HANDSHAKE:
 		handshake_step(io);
 		break;
@@ -587,12 +662,14 @@ static struct io *io_new(
 }
 
 struct io *io_connect(struct loop *l, const struct io_addr *addr,
-    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg)
+    const struct io_target *to, struct tls_ctx *tls, io_cb *cb, void *arg)
 {
 	struct io *io = io_new(l, tls, cb, arg);
 
 	io->state = IO_S_CONNECTING;
-	io->host = xstrdup(host);
+	io->host = xstrdup(to->host);
+	if (to->proxy != NULL)
+		io->tunnel = io_tunnel_new(to->proxy, to->host, to->port);
 	describe_peer(io, addr);
 	if (start_connect(io, addr) < 0)
 		fail_connect(io, errno);
@@ -662,9 +739,10 @@ struct buf *io_out(struct io *io)
 	return &io->out;
 }
 
-bool io_is_connected(const struct io *io)
+enum io_stage io_stage(const struct io *io)
 {
-	return io->state == IO_S_HANDSHAKE || io->state == IO_S_OPEN;
+	return io->reached < IO_S_HANDSHAKE ? (enum io_stage)io->reached
+					    : IO_STAGE_TLS;
 }
 
 const char *io_error(const struct io *io)

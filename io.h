@@ -43,12 +43,37 @@ struct io_addr {
 	};
 };
 
-/* Connects to one address of host, which is for TLS's name check and for
- * messages.  tls NULL: plain.  Never fails at once: IO_FAILED follows. */
+/* An HTTP proxy that connects us to others by CONNECT (RFC 9110 9.3.6), with
+ * Basic authentication if its URL has a user: "http://[user[:password]@]host:port",
+ * user and password percent-encoded.  NULL with err: what is wrong and what to
+ * do, without the URL, which may hold a password. */
+struct io_proxy;
+struct io_proxy *io_proxy_new(const char *url, char err[ERR_MAX]);
+void io_proxy_free(struct io_proxy *p);
+/* host:port as in the URL. */
+const char *io_proxy_name(const struct io_proxy *p);
+
+/* Whom to reach, and how. */
+struct io_target {
+	const char *host; /* name or address; brackets allowed for dialling */
+	int port;
+	const struct io_proxy *proxy; /* NULL: directly.  Else host is not
+				       * looked up here: the proxy does it. */
+};
+
+/* Connects to one of the target's (or its proxy's) addresses.  The target's host
+ * is for TLS's name check, for messages, and for the proxy; all of it is
+ * borrowed for the call only.  tls NULL: plain.  Never fails at once: IO_FAILED
+ * follows. */
 struct io *io_connect(struct loop *l, const struct io_addr *addr,
-    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg);
-/* Connecting has come as far as TLS. */
-bool io_is_connected(const struct io *io);
+    const struct io_target *to, struct tls_ctx *tls, io_cb *cb, void *arg);
+/* How far connecting has come, also of a stream that has failed. */
+enum io_stage {
+	IO_STAGE_TCP,
+	IO_STAGE_PROXY,
+	IO_STAGE_TLS, /* or open */
+};
+enum io_stage io_stage(const struct io *io);
 /* An accepted socket; the fd is the io's from now on. */
 struct io *io_accept(
     struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
@@ -74,7 +99,8 @@ struct buf *io_out(struct io *io);
 void io_flush(struct io *io);
 
 const char *io_error(const struct io *io);
-/* Where it is connected to: "17.188.1.2 port 443", or the Unix socket. */
+/* Where it is connected to: "17.188.1.2 port 443", or "proxy 10.1.2.3 port
+ * 3128", or the Unix socket. */
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
@@ -116,10 +142,10 @@ struct io_dialer_ops {
 struct io_dialer *io_dialer_new(
     struct loop *l, const struct io_dialer_ops *ops, void *arg);
 void io_dialer_free(struct io_dialer *d);
-/* Begins a round for a name or address (brackets allowed).  budget_ms: for the
- * lookup, and as long again for the attempts. */
+/* Begins a round for the target, or its proxy if it has one; borrowed for the call
+ * only.  budget_ms: for the lookup, and as long again for the attempts. */
 void io_dialer_start(
-    struct io_dialer *d, const char *host, int port, int64_t budget_ms);
+    struct io_dialer *d, const struct io_target *to, int64_t budget_ms);
 /* Ends a round without a verdict on what is under way. */
 void io_dialer_stop(struct io_dialer *d);
 bool io_dialer_is_running(const struct io_dialer *d);

@@ -6,6 +6,7 @@
 #include "json.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "buf.h"
 #include "text.h"
@@ -512,8 +513,8 @@ static bool escaped_key_is(const char *s, const char *end, const char *k)
 
 	while (s < end) {
 		n = decode_one(&s, end, c);
-		/* strncmp() stops at k's NUL: no decoded byte equals it. */
-		if (n == 0 || strncmp(k, c, n) != 0)
+		/* It stops at k's NUL: no decoded byte equals that. */
+		if (n == 0 || strncasecmp(k, c, n) != 0)
 			return false;
 		k += n;
 	}
@@ -535,7 +536,7 @@ const struct json_tok *json_get(
 		s = j->text + t->start;
 		raw = t->end - t->start;
 		/* An escape is longer than its character. */
-		if (raw == len ? memcmp(s, k, len) == 0
+		if (raw == len ? strncasecmp(s, k, len) == 0
 			       : raw > len && memchr(s, '\\', raw) != NULL &&
 				     escaped_key_is(s, s + raw, k))
 			found = t + 1;

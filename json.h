@@ -51,7 +51,8 @@ int json_parse(const char *text, size_t len, struct json_tok *toks,
     size_t max_toks, struct json_err *err_r);
 
 /* The value of a key in the object obj, or NULL, also if obj is NULL or no
- * object.  Keys are compared decoded; the last of equal ones counts. */
+ * object.  Keys are compared decoded and in any case, as Go's encoding/json
+ * takes them; the last of equal ones counts. */
 const struct json_tok *json_get(
     const struct json *j, const struct json_tok *obj, const char *key);
 

@@ -56,6 +56,8 @@ int log_level_by_name(const char *name)
 			return i;
 	if (strcasecmp(name, "panic") == 0)
 		return LOG_L_FATAL;
+	if (strcasecmp(name, "warning") == 0)
+		return LOG_L_WARN;
 	return -1;
 }
 

@@ -109,7 +109,7 @@ static void build_payload(struct push_queue *q, const struct push *p)
 	json_write_str(b, reg_account(p->reg));
 	if (push_names_mailboxes(q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
-		push_write_hashes(b, &p->flight, 0, p->flight.n);
+		push_hashes_write(b, &p->flight, 0, p->flight.n);
 		b->len--; /* the last comma */
 		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
 	}

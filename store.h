@@ -29,6 +29,8 @@
 #define REG_TOKEN_MAX 200
 #define REG_MAILBOX_MAX 1024 /* bytes of one name */
 #define REG_MAILBOXES_MAX 1000
+#define REG_UTF8_MAX                                                           \
+	(2 * REG_MAILBOX_MAX) /* a name decoded from modified UTF-7 */
 #define REG_OWNER_MAX 255
 #define REG_CANONICAL_MAX 2048 /* UTF-8 may be longer than modified UTF-7 */
 /* All names of one registration, each with its NUL, and canonical ones with
@@ -253,10 +255,6 @@ int reg_match_next(
     const struct reg *r, const char *owner, const char *name, int after);
 /* Index of the mailbox that the device spelled so, or -1. */
 int reg_find_mailbox(const struct reg *r, const char *name);
-/* Decodes modified UTF-7.  Returns the length of the UTF-8 (out is not
- * terminated), or -1 if name is not valid. */
-#define REG_NAME_MAX (2 * REG_MAILBOX_MAX)
-int reg_decode_name(const char *name, char out[REG_NAME_MAX]);
 
 /* Suspended until the device registers again: store_put() clears it. */
 void reg_suspend(struct reg *r);

@@ -1,4 +1,4 @@
-/* text.c - hex digits, Base64 and UTF-8. */
+/* text.c - hex digits, Base64, UTF-8 and modified UTF-7. */
 #include "text.h"
 
 #include <string.h>
@@ -144,4 +144,87 @@ size_t text_utf8_put(uint32_t c, char out[TEXT_UTF8_MAX])
 	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
 	out[3] = (char)(0x80 | (c & 0x3f));
 	return 4;
+}
+
+/* --- modified UTF-7 (RFC 3501 5.1.3) --- */
+
+struct utf7 {
+	char *out;
+	size_t len, size;
+	uint32_t high; /* the first half of a surrogate pair */
+};
+
+/* A comma takes the place of the slash. */
+static int utf7_digit(char c)
+{
+	return c == '/' ? -1 : text_base64_digit(c == ',' ? '/' : c);
+}
+
+static bool utf7_add(struct utf7 *u7, uint32_t c)
+{
+	if (u7->size - u7->len < TEXT_UTF8_MAX)
+		return false;
+	u7->len += text_utf8_put(c, u7->out + u7->len);
+	return true;
+}
+
+/* One 16-bit unit of a run.  Printable ASCII must not be encoded. */
+static bool utf7_add_unit(struct utf7 *u7, uint32_t u)
+{
+	bool low = u >= 0xdc00 && u <= 0xdfff;
+	uint32_t high = u7->high;
+
+	if (low != (high != 0))
+		return false;
+	u7->high = 0;
+	if (low)
+		return utf7_add(
+		    u7, 0x10000 + ((high - 0xd800) << 10) + (u - 0xdc00));
+	if (u >= 0xd800 && u <= 0xdbff) {
+		u7->high = u;
+		return true;
+	}
+	return u >= 0x7f && utf7_add(u7, u);
+}
+
+/* The run after '&'; returns what follows its '-', or NULL. */
+static const char *utf7_read_run(struct utf7 *u7, const char *s)
+{
+	uint32_t bits = 0;
+	unsigned n_bits = 0;
+	int v;
+
+	for (; (v = utf7_digit(*s)) >= 0; s++) {
+		bits = (bits << 6 | (uint32_t)v) & 0x3fffff;
+		n_bits += 6;
+		if (n_bits < 16)
+			continue;
+		n_bits -= 16;
+		if (!utf7_add_unit(u7, bits >> n_bits & 0xffff))
+			return NULL;
+	}
+	/* Padding is less than a digit and zero; a run that could have been
+	 * part of this one must have been. */
+	if (*s != '-' || u7->high != 0 || n_bits >= 6 ||
+	    (bits & ((1u << n_bits) - 1)) != 0 || (s[1] == '&' && s[2] != '-'))
+		return NULL;
+	return s + 1;
+}
+
+int text_utf7_read(const char *s, char *out, size_t size)
+{
+	struct utf7 u7 = { .out = out, .size = size };
+
+	while (s != NULL && *s != '\0') {
+		if (*s < 0x20 || *s > 0x7e)
+			return -1;
+		if (*s == '&' && s[1] != '-') {
+			s = utf7_read_run(&u7, s + 1);
+			continue;
+		}
+		if (!utf7_add(&u7, (unsigned char)*s))
+			return -1;
+		s += *s == '&' ? 2 : 1;
+	}
+	return s != NULL ? (int)u7.len : -1;
 }

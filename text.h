@@ -1,4 +1,4 @@
-/* text.h - hex digits, Base64 and UTF-8. */
+/* text.h - hex digits, Base64, UTF-8 and modified UTF-7. */
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -39,5 +39,9 @@ bool text_utf8_ok(const char *s, size_t n);
 
 /* Writes the character c (up to U+10FFFF, no surrogate); returns its length. */
 size_t text_utf8_put(uint32_t c, char out[TEXT_UTF8_MAX]);
+
+/* Decodes modified UTF-7 (RFC 3501 5.1.3).  Returns the length of the UTF-8, which
+ * is not terminated; -1: s is not valid, or size too small. */
+int text_utf7_read(const char *s, char *out, size_t size);
 
 #endif

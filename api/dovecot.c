@@ -135,6 +135,38 @@ static int decode_registration(
 	return -1;
 }
 
+/* The older HTTP plugin asserts that the topic has more characters, and takes
+ * its IMAP process with it. */
+#define ASSERTED_TOPIC_LEN 50
+#define PLUGIN_LOGGED_MS (60 * 60 * 1000)
+
+/* It never sends MailboxesAcknowledged, and Dovecot's HTTP client always sends
+ * a Date, which other clients do not. */
+static bool would_abort(const struct api_request *rq)
+{
+	return rq->req->dated &&
+	       strlen(cred_topic(rq->api->cred)) <= ASSERTED_TOPIC_LEN &&
+	       json_get(&rq->j, rq->j.toks, "MailboxesAcknowledged") == NULL;
+}
+
+static void refuse_plugin(
+    struct api *a, const char *user, struct http_conn *conn)
+{
+	static const char why[] =
+	    "this plugin would abort Dovecot's imap process, since the topic "
+	    "has no more than 50 characters: install xapsd's own "
+	    "(dovecot-xaps, or make install-plugin)";
+	int64_t now_ms = loop_now_ms(a->loop);
+
+	if (a->plugin_logged_ms == 0 ||
+	    now_ms - a->plugin_logged_ms >= PLUGIN_LOGGED_MS) {
+		log_error("register: %s: %s", user, why);
+		a->plugin_logged_ms = now_ms;
+	}
+	a->counters.refused++;
+	api_reply_text(conn, 503, why);
+}
+
 void api_handle_register(struct api_request *rq, struct http_conn *conn)
 {
 	struct reg_text text;
@@ -144,6 +176,10 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 
 	if (decode_registration(rq, &text, &spec) < 0) {
 		api_reply_text(conn, 400, rq->err);
+		return;
+	}
+	if (would_abort(rq)) {
+		refuse_plugin(rq->api, spec.user, conn);
 		return;
 	}
 	r = register_device(rq->api, &spec, err);

@@ -71,6 +71,7 @@ struct api {
 	char *authorization; /* "Basic …"; NULL: not required */
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];
 	int64_t refusal_logged_ms; /* a foreign request; 0: never */
+	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
 };
 
 /* One HTTP request; err: the text of a 400 or 403. */

@@ -183,6 +183,7 @@ static void write_status(struct api *a, struct buf *b)
 	add_str(b, "apns", apns_states[st.state]);
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);
+	add_str(b, "apnsProxy", st.proxy);
 	add_str(b, "apnsError", st.last_error);
 	for (i = 0; i < N_ROWS; i++)
 		add_num(b, rows[i].key, figure(&f, &rows[i]));

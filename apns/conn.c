@@ -284,12 +284,15 @@ static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
 void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX])
 {
 	int64_t ms = loop_now_ms(c->a->loop) - c->opened_ms;
+	const char *what = "no TLS connection";
 
-	err_set(why, "%s within %lld s",
-	    c->state == APNS_CONN_OPENING
-		? "no TLS connection"
-		: "no HTTP/2 SETTINGS from the server",
-	    (long long)(ms / 1000));
+	if (c->state != APNS_CONN_OPENING)
+		what = "no HTTP/2 SETTINGS from the server";
+	else if (io_stage(c->io) == IO_STAGE_PROXY)
+		what = "no answer from the proxy";
+	else if (c->a->proxy != NULL && io_stage(c->io) == IO_STAGE_TCP)
+		what = "no connection to the proxy";
+	err_set(why, "%s within %lld s", what, (long long)(ms / 1000));
 }
 
 /* If there are no more addresses to try, it may use all of the time. */
@@ -450,7 +453,7 @@ void apns_conn_open(struct apns *a, const struct io_addr *addr)
 	loop_task_init(&c->flush, on_flush, c);
 	c->next = a->opening;
 	a->opening = c;
-	c->io = io_connect(a->loop, addr, a->host, cred_tls(a->cred), on_io, c);
+	c->io = io_connect(a->loop, addr, &a->to, cred_tls(a->cred), on_io, c);
 	io_set_limits(c->io, OUT_STEP, 2 * OUT_STEP);
 	log_debug("apns: trying %s", io_peer(c->io));
 	apns_conn_set_timer(c);

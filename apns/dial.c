@@ -57,7 +57,8 @@ static void log_failure(struct apns *a, const char *why)
 		err_set(when, "in %lld.%lld s", (long long)(ms / 1000),
 		    (long long)(ms % 1000 / 100));
 	log_at(again ? LOG_L_DEBUG : LOG_L_WARN,
-	    "apns: %s port %d: %s; next try %s", a->host, a->port, why, when);
+	    "apns: %s port %d: %s; next try %s", a->to.host, a->to.port, why,
+	    when);
 	if (!again) {
 		free(a->last_error);
 		a->last_error = xstrdup(why);
@@ -70,9 +71,7 @@ static void log_failure(struct apns *a, const char *why)
 static void note_failure(struct apns_conn *c, const char *why)
 {
 	struct apns *a = c->a;
-	int stage = c->state == APNS_CONN_SETTINGS ? 3
-		    : io_is_connected(c->io)	   ? 2
-						   : 1;
+	int stage = io_stage(c->io) + (c->state == APNS_CONN_SETTINGS);
 
 	log_debug("apns: %s: %s", io_peer(c->io), why);
 	if (stage < a->reason_stage)
@@ -107,7 +106,7 @@ static bool is_hopeful(void *arg)
 	const struct apns_conn *c;
 
 	for (c = a->opening; c != NULL; c = c->next)
-		if (io_is_connected(c->io) &&
+		if (io_stage(c->io) > IO_STAGE_TCP &&
 		    loop_now_ms(a->loop) - c->opened_ms < HOPEFUL_MS)
 			return true;
 	return false;
@@ -151,7 +150,7 @@ static void on_ready(struct apns_conn *c)
 	a->connections++;
 	if (tls_resumed(tls))
 		a->resumed++;
-	log_info("apns: connected to %s (%s, %s%s)", a->host, io_peer(c->io),
+	log_info("apns: connected to %s (%s, %s%s)", a->to.host, io_peer(c->io),
 	    tls_protocol(tls), tls_resumed(tls) ? ", resumed" : "");
 	free(a->last_error);
 	a->last_error = NULL;
@@ -195,11 +194,13 @@ static const struct apns_conn_ops conn_ops = {
 
 void apns_dial_start(struct apns *a)
 {
-	log_debug("apns: connecting to %s port %d", a->host, a->port);
+	log_debug("apns: connecting to %s port %d%s%s", a->to.host, a->to.port,
+	    a->proxy != NULL ? " through the proxy " : "",
+	    a->proxy != NULL ? io_proxy_name(a->proxy) : "");
 	free(a->reason);
 	a->reason = NULL;
 	a->reason_stage = 0;
-	io_dialer_start(a->dialer, a->host, a->port, a->conf->push_timeout_ms);
+	io_dialer_start(a->dialer, &a->to, a->conf->push_timeout_ms);
 }
 
 static void on_redial(void *arg)

@@ -65,8 +65,8 @@ struct apns {
 	struct cred *cred;
 	const struct apns_ops *ops;
 	void *arg;
-	const char *host;
-	int port;
+	struct io_target to;
+	struct io_proxy *proxy; /* to.proxy; NULL: none */
 	const struct apns_conn_ops *conn_ops;
 	struct io_dialer *dialer;
 	struct apns_conn *opening; /* by address, latest first */
@@ -124,7 +124,7 @@ void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX]);
 
 void apns_dial_init(struct apns *a);
 void apns_dial_free(struct apns *a);
-/* Opens a new connection to apns.host. */
+/* Opens a new connection to apns.to. */
 void apns_dial_start(struct apns *a);
 /* Gives up connections that are not up yet, and the next attempt. */
 void apns_dial_stop(struct apns *a);

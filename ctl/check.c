@@ -60,7 +60,8 @@ static int check_conf(const struct conf *conf)
 	const char *user;
 	char line[ERR_MAX];
 
-	if (daemon_become_user(conf, &user, line) < 0)
+	if (apns_check_text(conf, line) < 0 ||
+	    daemon_become_user(conf, &user, line) < 0)
 		return print_step("configuration", false, line);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
 	    user != NULL ? user : "");
@@ -290,6 +291,26 @@ static int check_answer(const struct check *c)
 	return print_step("Apple", false, line);
 }
 
+/* With a proxy there is a step more: how far did it get? */
+static int print_connection(const struct apns_status *st, bool up)
+{
+	char line[ERR_MAX];
+
+	if (*st->proxy != '\0' && (up || st->past_proxy))
+		print_step("proxy", true, st->proxy);
+	else if (*st->proxy != '\0') {
+		err_set(line, "%s: %s", st->proxy, st->last_error);
+		return print_step("proxy", false, line);
+	}
+	if (up)
+		err_set(line, "%s (%s), %s, HTTP/2", st->host, st->peer,
+		    st->protocol);
+	else
+		err_set(
+		    line, "%s port %d: %s", st->host, st->port, st->last_error);
+	return print_step("connection", up, line);
+}
+
 /* Runs until there is an answer, or a connection that failed. */
 static int ask(struct check *c)
 {
@@ -306,15 +327,10 @@ static int ask(struct check *c)
 		apns_get_status(c->apns, &st);
 		if (!up && st.state == APNS_UP) {
 			up = true;
-			err_set(line, "%s (%s), %s, HTTP/2", st.host, st.peer,
-			    st.protocol);
-			print_step("connection", true, line);
+			print_connection(&st, true);
 		}
-		if (!up && *st.last_error != '\0') {
-			err_set(line, "%s port %d: %s", st.host, st.port,
-			    st.last_error);
-			return print_step("connection", false, line);
-		}
+		if (!up && *st.last_error != '\0')
+			return print_connection(&st, false);
 		if (up && !c->answered && st.state != APNS_UP) {
 			err_set(line, "no answer: %s", st.last_error);
 			return print_step("Apple", false, line);
@@ -357,6 +373,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return EXIT_FAILED;
 	daemon_check_rights(conf, warn);
+	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);

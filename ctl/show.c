@@ -306,16 +306,19 @@ static void show_credentials(const struct json *j)
 
 static void show_apple(const struct json *j)
 {
-	char state[64], host[256], error[ERR_MAX];
+	char state[64], host[256], proxy[300], error[ERR_MAX];
 
 	label("Apple");
 	ctl_str(j, j->toks, "apns", state, sizeof(state));
 	ctl_str(j, j->toks, "apnsHost", host, sizeof(host));
+	ctl_str(j, j->toks, "apnsProxy", proxy, sizeof(proxy));
 	ctl_str(j, j->toks, "apnsError", error, sizeof(error));
 	ctl_cell(
 	    strcmp(state, "connected") == 0 ? STYLE_GOOD : STYLE_BAD, state, 0);
 	printf(
 	    ", %s port %lld", host, (long long)ctl_num(j, j->toks, "apnsPort"));
+	if (proxy[0] != '\0')
+		printf(", through the proxy %s", proxy);
 	if (strcmp(state, "connected") != 0 && error[0] != '\0')
 		printf(": %s", error);
 	putchar('\n');

@@ -1,5 +1,8 @@
-/* http/int.h - a connection and the server, for the files of http.  Nobody else
- * includes this. */
+/* http/int.h - what the files of http share.  Nobody else includes this.
+ *
+ * A file calls only those to the right of it:
+ *   http.c -> conn.c -> request.c -> reply.c -> state.c -> capacity.c
+ *                       request.c -> parse.c */
 #ifndef HTTP_INT_H
 #define HTTP_INT_H
 
@@ -7,9 +10,13 @@
 
 #include "loop.h"
 
+struct io_listener;
+
 /* A newcomer for whom there is no place waits a moment for another's end, which
  * the kernel may have ready for us already. */
 #define SURPLUS_MS 100
+
+#define HTTP_IDLE_MS (10 * 60 * 1000) /* between requests */
 
 enum http_conn_state {
 	HTTP_CONN_OPENING, /* TLS handshake, or waiting for a place */
@@ -140,6 +147,42 @@ static inline void link_append(struct link *list, struct link *l)
 	list->prev->next = l;
 	list->prev = l;
 }
+
+/* --- http/state.c --- */
+
+/* The only function that changes it. */
+void http_conn_set_state(struct http_conn *c, enum http_conn_state to);
+void http_conn_set_timer(struct http_conn *c, enum timer_for what, int64_t ms);
+/* Frees it; its io is gone. */
+void http_conn_free(struct http_conn *c);
+void http_conn_close(struct http_conn *c);
+/* Closes so that what was written arrives even if the peer still sends: closing
+ * over unread bytes would be a reset, which may overtake the answer. */
+void http_conn_linger(struct http_conn *c);
+
+/* --- http/reply.c --- */
+
+/* These append to io_out(). */
+void http_compose(struct http_conn *c, int status, const char *type,
+    const char *extra, const void *body, size_t len);
+void http_compose_line(struct http_conn *c, const char *text);
+/* Answers what we do not pass to the handler; the connection ends. */
+void http_conn_refuse(struct http_conn *c, int status, const char *reason);
+/* Ends it for another one. */
+void http_conn_give_way(struct http_conn *c, const char *why);
+
+/* --- http/request.c --- */
+
+/* Reads a request, as far as it has come, and calls the handler when it is
+ * complete.  False: nothing has come. */
+bool http_read_request(struct http_conn *c);
+
+/* --- http/conn.c --- */
+
+/* The listener's callback: one more connection. */
+void http_conn_accept(struct io_listener *li, int fd, void *arg);
+/* The callback of http_server.place. */
+void http_conn_admit_waiting(void *arg);
 
 /* --- http/capacity.c: counts and chooses, but ends nobody --- */
 

@@ -62,12 +62,13 @@ static inline bool has_class(char c, unsigned class)
 /* The headers that we use. */
 enum known {
 	H_HOST,
-	H_CONNECTION, /* the only one that may come twice */
+	H_CONNECTION, /* may come twice */
 	H_LENGTH,
 	H_ENCODING,
 	H_EXPECT,
 	H_AUTHORIZATION,
 	H_ORIGIN,
+	H_DATE, /* may, too */
 };
 
 static const struct {
@@ -81,6 +82,7 @@ static const struct {
 	[H_EXPECT] = { "expect", 6 },
 	[H_AUTHORIZATION] = { "authorization", 13 },
 	[H_ORIGIN] = { "origin", 6 },
+	[H_DATE] = { "date", 4 },
 };
 
 #define N_KNOWN (sizeof(known_headers) / sizeof(known_headers[0]))
@@ -281,7 +283,7 @@ static int parse_host(struct scan *s, struct http_str v)
 
 static int take_known(struct scan *s, enum known id, struct http_str v)
 {
-	if (s->seen & 1u << id && id != H_CONNECTION)
+	if (s->seen & 1u << id && id != H_CONNECTION && id != H_DATE)
 		return bad(s, 400,
 		    id == H_HOST     ? "Host is repeated"
 		    : id == H_LENGTH ? "Content-Length is repeated"
@@ -311,6 +313,9 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 		return 0;
 	case H_ORIGIN:
 		s->h->origin = v;
+		return 0;
+	case H_DATE:
+		s->h->dated = true;
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/proxy.h"
 #include "io/resolve.h"
 #include "loop.h"
 #include "mem.h"
@@ -291,8 +292,10 @@ static void set_host(struct io_dialer *d, const char *host, int port)
 }
 
 void io_dialer_start(
-    struct io_dialer *d, const char *host, int port, int64_t budget_ms)
+    struct io_dialer *d, const struct io_target *to, int64_t budget_ms)
 {
+	const char *host = to->proxy ? to->proxy->host : to->host;
+	int port = to->proxy ? to->proxy->port : to->port;
 	struct addrinfo *addrs;
 	int64_t ms = budget_ms;
 

@@ -1,4 +1,4 @@
-/* push/hashes.c - small sets of MD5 hashes.
+/* push/hashes.c - the hashes by which devices know their mailboxes, in small sets.
  *
  * Two or more are followed by an index: open addressing, half empty, each slot a
  * position counted from 1.  MD5 is its own hash; names that were chosen to
@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "mem.h"
+#include "store.h"
+#include "text.h"
+#include "tls.h"
 
 #define CAP_MIN 8 /* a power of two, as every cap is */
 
@@ -102,4 +106,42 @@ void push_hashes_merge(struct push_hashes *to, struct push_hashes *from)
 	for (i = 0; i < from->n; i++)
 		push_hashes_add(to, push_hashes_at(from, i));
 	push_hashes_clear(from);
+}
+
+void push_hashes_write(
+    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to)
+{
+	char item[HASH_LEN * 2 + 3] = "\"";
+
+	item[sizeof(item) - 2] = '"';
+	item[sizeof(item) - 1] = ',';
+	for (; from < to; from++) {
+		text_hex_write(push_hashes_at(s, from), HASH_LEN, item + 1);
+		buf_add(b, item, sizeof(item));
+	}
+}
+
+/* --- the hash of a name --- */
+
+/* iOS decodes the name from modified UTF-7 and hashes it as UTF-8; a name that is
+ * not modified UTF-7 (from a session with UTF8=ACCEPT) is hashed as it is.  INBOX
+ * is by far the most frequent: its MD5 is a constant. */
+void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
+{
+	char utf8[REG_UTF8_MAX];
+	int n;
+	static const unsigned char inbox[HASH_LEN] = { 0x7e, 0x33, 0x42, 0x9f,
+		0x65, 0x6f, 0x1e, 0x6e, 0x9d, 0x79, 0xb2, 0x9c, 0x3f, 0x82,
+		0xc5, 0x7e };
+
+	if (strcmp(name, "INBOX") == 0) {
+		memcpy(hash, inbox, HASH_LEN);
+		return;
+	}
+	n = strchr(name, '&') != NULL ? text_utf7_read(name, utf8, sizeof(utf8))
+				      : -1;
+	if (n >= 0)
+		tls_md5(utf8, (size_t)n, hash);
+	else
+		tls_md5(name, strlen(name), hash);
 }

@@ -1,8 +1,10 @@
-/* push/hashes.h - small sets of MD5 hashes: the mailboxes that one push names. */
+/* push/hashes.h - the MD5 hashes by which a push names mailboxes, in small sets. */
 #ifndef PUSH_HASHES_H
 #define PUSH_HASHES_H
 
 #include <stdbool.h>
+
+struct buf;
 
 #define HASH_LEN 16
 
@@ -26,5 +28,11 @@ void push_hashes_take(
     struct push_hashes *to, struct push_hashes *from, unsigned max);
 /* Moves all of from into to. */
 void push_hashes_merge(struct push_hashes *to, struct push_hashes *from);
+/* Appends `"<hex>",` for each from `from` to before `to`. */
+void push_hashes_write(
+    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to);
+
+/* The hash by which the device knows a mailbox that it registered as name. */
+void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN]);
 
 #endif

@@ -93,13 +93,8 @@ void push_finish(struct push *p);
  * waits. */
 void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
 void push_add_hash(struct push *p, const unsigned char *hash);
-/* Appends `"<hex>",` for each from `from` to before `to`. */
-void push_write_hashes(
-    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to);
 /* Whether its pushes name mailboxes; if not, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
-/* The hash by which the device knows a mailbox that it registered as name. */
-void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN]);
 /* Logs a message about one registration. */
 void push_log(enum log_level level, const struct push *p, const char *what);
 /* Whether an event is older than pushExpiration. */

@@ -7,8 +7,6 @@
 #include "conf.h"
 #include "mem.h"
 #include "store.h"
-#include "text.h"
-#include "tls.h"
 
 /* Hashes that wait for one registration: it watches no more mailboxes.  Above it
  * those of an earlier list are removed, as the device does not know them any
@@ -130,28 +128,6 @@ static void on_timer(void *arg)
 
 /* --- what waits --- */
 
-/* iOS decodes the name from modified UTF-7 and hashes it as UTF-8; a name that is
- * not modified UTF-7 (from a session with UTF8=ACCEPT) is hashed as it is.  INBOX
- * is by far the most frequent: its MD5 is a constant. */
-void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
-{
-	char utf8[REG_NAME_MAX];
-	int n;
-	static const unsigned char inbox[HASH_LEN] = { 0x7e, 0x33, 0x42, 0x9f,
-		0x65, 0x6f, 0x1e, 0x6e, 0x9d, 0x79, 0xb2, 0x9c, 0x3f, 0x82,
-		0xc5, 0x7e };
-
-	if (strcmp(name, "INBOX") == 0) {
-		memcpy(hash, inbox, HASH_LEN);
-		return;
-	}
-	n = strchr(name, '&') != NULL ? reg_decode_name(name, utf8) : -1;
-	if (n >= 0)
-		tls_md5(utf8, (size_t)n, hash);
-	else
-		tls_md5(name, strlen(name), hash);
-}
-
 /* Removes what the registration does not watch any more. */
 static void prune_waiting(struct push *p)
 {
@@ -206,19 +182,6 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 		return false;
 	default:
 		return reg_acked(r);
-	}
-}
-
-void push_write_hashes(
-    struct buf *b, const struct push_hashes *s, unsigned from, unsigned to)
-{
-	char item[HASH_LEN * 2 + 3] = "\"";
-
-	item[sizeof(item) - 2] = '"';
-	item[sizeof(item) - 1] = ',';
-	for (; from < to; from++) {
-		text_hex_write(push_hashes_at(s, from), HASH_LEN, item + 1);
-		buf_add(b, item, sizeof(item));
 	}
 }
 

@@ -78,7 +78,7 @@ static void save_line(struct saver *s, struct reg *r,
 	json_write_str(b, reg_account(r));
 	buf_add_fmt(b, ",\"token\":\"%s\",\"age\":%lld,\"hashes\":[",
 	    reg_token(r, tok), (long long)age_s);
-	push_write_hashes(b, set, from, to);
+	push_hashes_write(b, set, from, to);
 	b->len--; /* the last comma */
 	buf_add_str(b, "]}\n");
 	if (!b->failed)

@@ -88,7 +88,7 @@ static bool parse_time(const char *s, int64_t *t_r)
 	return true;
 }
 
-/* --- keys, in any case as encoding/json takes them --- */
+/* --- keys, in any case --- */
 
 /* The next member of an object; *key is NULL at first. */
 static bool next_member(const struct json *j, const struct json_tok *obj,
@@ -107,18 +107,6 @@ static bool key_is(
 
 	return json_string(j, key, text, sizeof(text)) >= 0 &&
 	       strcasecmp(text, name) == 0;
-}
-
-/* The last of equal ones counts. */
-static const struct json_tok *get(
-    const struct json *j, const struct json_tok *obj, const char *name)
-{
-	const struct json_tok *key = NULL, *found = NULL;
-
-	while (next_member(j, obj, &key))
-		if (key_is(j, key, name))
-			found = key + 1;
-	return found;
 }
 
 /* --- import --- */
@@ -161,17 +149,17 @@ static const char *read_account(
 	};
 	if (json_string(j, name, rec->account, sizeof(rec->account)) < 0)
 		return "account id is too long or not valid text";
-	if (json_string(j, get(j, value, "DeviceToken"), rec->token,
+	if (json_string(j, json_get(j, value, "DeviceToken"), rec->token,
 		sizeof(rec->token)) < 0)
 		return "DeviceToken is missing, not a string, or too long";
-	boxes = get(j, value, "Mailboxes");
+	boxes = json_get(j, value, "Mailboxes");
 	if (boxes != NULL && boxes->type != JSON_NULL) {
 		reason = line_set_mailboxes(rec, j, boxes);
 		if (reason != NULL)
 			return reason;
 	}
-	reason =
-	    read_time(m, get(j, value, "RegistrationTime"), &rec->spec.time_s);
+	reason = read_time(
+	    m, json_get(j, value, "RegistrationTime"), &rec->spec.time_s);
 	return reason != NULL ? reason : reg_spec_check(&rec->spec);
 }
 
@@ -294,8 +282,8 @@ bool store_is_go(const char *text, size_t len)
 	struct json j = { text, len, NULL };
 	struct json_err e;
 	struct json_tok *toks = tokens(&j, &e);
-	bool is =
-	    toks != NULL && (is_empty(&j) || get(&j, toks, "Users") != NULL);
+	bool is = toks != NULL &&
+		  (is_empty(&j) || json_get(&j, toks, "Users") != NULL);
 
 	free(toks);
 	return is;
@@ -380,9 +368,28 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 		buf_add_str(out, i > 0 ? "," : "");
 		json_write_str(out, box.name);
 	}
-	log_date(reg_time_s(r), LOG_DATE_SECOND, false, when);
-	when[LOG_DATE_DAY] = 'T';
-	buf_add_fmt(out, "],\"RegistrationTime\":\"%sZ\"}", when);
+	buf_add_str(out, "]");
+	/* Without one it is never too old for the Go daemon. */
+	if (reg_time_s(r) != REG_TIME_UNKNOWN) {
+		log_date(reg_time_s(r), LOG_DATE_SECOND, false, when);
+		when[LOG_DATE_DAY] = 'T';
+		buf_add_fmt(out, ",\"RegistrationTime\":\"%sZ\"", when);
+	}
+	buf_add_str(out, "}");
+}
+
+/* The Go daemon looks users up in lower case. */
+static void export_name(struct buf *out, const char *user)
+{
+	char name[REG_USER_MAX + 1];
+	size_t i;
+
+	for (i = 0; user[i] != '\0' && i < REG_USER_MAX; i++)
+		name[i] = user[i] >= 'A' && user[i] <= 'Z'
+			      ? (char)(user[i] | 0x20)
+			      : user[i];
+	name[i] = '\0';
+	json_write_str(out, name);
 }
 
 struct export
@@ -412,7 +419,7 @@ static int export_user(struct export *e)
 		return 0;
 	qsort(e->regs, e->n, sizeof(*e->regs), compare_regs);
 	buf_add_str(e->out, e->first_user ? "" : ",");
-	json_write_str(e->out, reg_user(e->regs[0]));
+	export_name(e->out, reg_user(e->regs[0]));
 	buf_add_str(e->out, ":{\"Accounts\":{");
 	for (i = 0; i < e->n; i++) {
 		if (i + 1 < e->n && strcmp(reg_account(e->regs[i]),

@@ -174,99 +174,16 @@ bool mailboxes_same_set(const struct reg *a, const struct reg *b)
 	return same;
 }
 
-/* --- modified UTF-7 (RFC 3501 5.1.3) --- */
-
-struct name {
-	char *s; /* of REG_NAME_MAX bytes */
-	size_t len;
-	uint32_t high; /* the first half of a surrogate pair */
-};
-
-/* RFC 3501 5.1.3: a comma instead of the slash. */
-static int utf7_digit(char c)
-{
-	return c == '/' ? -1 : text_base64_digit(c == ',' ? '/' : c);
-}
-
-static bool name_add(struct name *n, uint32_t c)
-{
-	if (n->len > REG_NAME_MAX - TEXT_UTF8_MAX)
-		return false;
-	n->len += text_utf8_put(c, n->s + n->len);
-	return true;
-}
-
-/* One 16-bit unit of a run.  Printable ASCII must not be encoded. */
-static bool name_add_unit(struct name *n, uint32_t u)
-{
-	bool low = u >= 0xdc00 && u <= 0xdfff;
-	uint32_t high = n->high;
-
-	if (low != (high != 0))
-		return false;
-	n->high = 0;
-	if (low)
-		return name_add(
-		    n, 0x10000 + ((high - 0xd800) << 10) + (u - 0xdc00));
-	if (u >= 0xd800 && u <= 0xdbff) {
-		n->high = u;
-		return true;
-	}
-	return u >= 0x7f && name_add(n, u);
-}
-
-/* The run after '&'; returns what follows its '-', or NULL. */
-static const char *decode_run(struct name *n, const char *s)
-{
-	uint32_t bits = 0;
-	unsigned n_bits = 0;
-	int v;
-
-	for (; (v = utf7_digit(*s)) >= 0; s++) {
-		bits = (bits << 6 | (uint32_t)v) & 0x3fffff;
-		n_bits += 6;
-		if (n_bits < 16)
-			continue;
-		n_bits -= 16;
-		if (!name_add_unit(n, bits >> n_bits & 0xffff))
-			return NULL;
-	}
-	/* Padding is less than a digit and zero; a run that could have been
-	 * part of this one must have been. */
-	if (*s != '-' || n->high != 0 || n_bits >= 6 ||
-	    (bits & ((1u << n_bits) - 1)) != 0 || (s[1] == '&' && s[2] != '-'))
-		return NULL;
-	return s + 1;
-}
-
-int reg_decode_name(const char *s, char out[REG_NAME_MAX])
-{
-	struct name n = { .s = out };
-
-	while (s != NULL && *s != '\0') {
-		if (*s < 0x20 || *s > 0x7e)
-			return -1;
-		if (*s == '&' && s[1] != '-') {
-			s = decode_run(&n, s + 1);
-			continue;
-		}
-		if (!name_add(&n, (unsigned char)*s))
-			return -1;
-		s += *s == '&' ? 2 : 1;
-	}
-	return s != NULL ? (int)n.len : -1;
-}
-
 /* --- matching --- */
 
 static bool decodes_to(const char *spelled, const char *name)
 {
-	char utf8[REG_NAME_MAX];
+	char utf8[REG_UTF8_MAX];
 	int n;
 
 	if (strchr(spelled, '&') == NULL)
 		return false;
-	n = reg_decode_name(spelled, utf8);
+	n = text_utf7_read(spelled, utf8, sizeof(utf8));
 	return n >= 0 && (size_t)n == strlen(name) &&
 	       memcmp(utf8, name, (size_t)n) == 0;
 }

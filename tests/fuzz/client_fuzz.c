@@ -86,7 +86,7 @@ const struct push_counters *push_get_counters(const struct push_queue *q)
 void push_get_apns(const struct push_queue *q, struct apns_status *st)
 {
 	(void)q;
-	st->host = st->last_error = "";
+	st->host = st->proxy = st->last_error = "";
 }
 
 enum push_result push_notify(

@@ -33,13 +33,13 @@ static struct io conns[CONNS_MAX];
 static size_t n_conns;
 
 struct io *io_connect(struct loop *loop, const struct io_addr *addr,
-    const char *host, struct tls_ctx *tls, io_cb *cb, void *arg)
+    const struct io_target *to, struct tls_ctx *tls, io_cb *cb, void *arg)
 {
 	struct io *io = &conns[n_conns++];
 
 	(void)loop;
 	(void)addr;
-	(void)host;
+	(void)to;
 	(void)tls;
 	assert_true(n_conns <= CONNS_MAX);
 	*io = (struct io){ .cb = cb, .arg = arg };
@@ -66,12 +66,11 @@ struct io_dialer *io_dialer_new(
 }
 
 void io_dialer_start(
-    struct io_dialer *d, const char *host, int port, int64_t budget_ms)
+    struct io_dialer *d, const struct io_target *to, int64_t budget_ms)
 {
 	static const struct io_addr addr = { .sa.sa_family = AF_INET };
 
-	(void)host;
-	(void)port;
+	(void)to;
 	(void)budget_ms;
 	d->ops->attempt(d->arg, &addr);
 }
@@ -110,10 +109,10 @@ void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 	d->succeeded++;
 }
 
-bool io_is_connected(const struct io *io)
+enum io_stage io_stage(const struct io *io)
 {
 	(void)io;
-	return true;
+	return IO_STAGE_TLS;
 }
 
 static void io_end(struct io *io)

@@ -471,6 +471,51 @@ static void each_key(void **state)
 	conf_free(&fresh);
 }
 
+/* certFile and keyFile, of the Go daemon in 2020. */
+static void old_keys(void **state)
+{
+	struct conf c;
+
+	(void)state;
+	good(&c, "keyfile: k.pem\ncertFile: 'c.pem'\nloglevel: warning\n");
+	assert_int_equal(c.old_keys, CONF_OLD_TAKEN);
+	assert_string_equal(c.certificate_file_pem, "c.pem");
+	assert_string_equal(c.certificate_file_pem_key, "k.pem");
+	assert_null(c.tls_certfile);
+	assert_int_equal(c.loglevel, LOG_L_WARN);
+	conf_free(&c);
+	good(&c, "certFile:\nkeyFile: ''\n");
+	assert_int_equal(c.old_keys, CONF_OLD_NONE);
+	conf_free(&c);
+	good(&c, "certFile: c.pem\ncertificateFileP12: new.p12\n");
+	assert_int_equal(c.old_keys, CONF_OLD_IGNORED);
+	assert_null(c.certificate_file_pem);
+	conf_free(&c);
+	bad("certFile: a\n\nCERTFILE: b\n",
+	    FILE_NAME ":3: certFile: ", "in line 1 already");
+	bad("keyFile: [a]\n", FILE_NAME ":1: keyFile: ", "quotes");
+	bad("key_file: a\n",
+	    FILE_NAME ":1: key_file: ", "did you mean certificateFilePemKey?");
+	/* of the command line only */
+	bad("certificate: a\n",
+	    FILE_NAME ":1: certificate: ", "did you mean certificateFilePem?");
+}
+
+static void given(void **state)
+{
+	struct conf c;
+
+	(void)state;
+	good(&c, "port: 1\nlistenAddr:\ndelay: ''\n");
+	assert_true(conf_is_given(&c, "port"));
+	assert_false(conf_is_given(&c, "listenAddr"));
+	assert_false(conf_is_given(&c, "delay"));
+	assert_false(conf_is_given(&c, "tlsPort"));
+	assert_int_equal(conf_set(&c, "tlsPort", "2", err), 0);
+	assert_false(conf_is_given(&c, "tlsPort"));
+	conf_free(&c);
+}
+
 static void beside(void **state)
 {
 	struct conf c;
@@ -481,8 +526,14 @@ static void beside(void **state)
 	p = conf_file_path(&c, "key.p8");
 	assert_string_equal(p, "/etc/x/key.p8");
 	free(p);
+	p = conf_file_path(&c, "keys/key.p8");
+	assert_string_equal(p, "/etc/x/keys/key.p8");
+	free(p);
 	p = conf_file_path(&c, "./key.p8");
 	assert_string_equal(p, "./key.p8");
+	free(p);
+	p = conf_file_path(&c, "../key.p8");
+	assert_string_equal(p, "../key.p8");
 	free(p);
 	conf_free(&c);
 	conf_init(&c);
@@ -597,6 +648,8 @@ int main(void)
 		cmocka_unit_test(checks),
 		cmocka_unit_test(blame),
 		cmocka_unit_test(each_key),
+		cmocka_unit_test(old_keys),
+		cmocka_unit_test(given),
 		cmocka_unit_test(beside),
 		cmocka_unit_test(files),
 		cmocka_unit_test(sample),

@@ -199,8 +199,6 @@ static void test_token_key_mistakes(void **state)
 	refuses(P8, "xapsd.yaml|keyFileKeyId|missing");
 	refuses(P8 "keyFileKeyId: ABCDE12345\n", "keyFileTeamId|missing");
 	refuses(P8 IDS, "keyFileTopic|missing|com.apple.mobilemail.push");
-	refuses(IDS, "keyFileKeyId|keyFileP8 is missing");
-	refuses(P8_TOPIC, "keyFileTopic|keyFileP8 is missing");
 	refuses(P8 P8_TOPIC "keyFileKeyId: 'AB\"CD'\nkeyFileTeamId: "
 			    "TEAM567890\n",
 	    "keyFileKeyId|letters and digits");
@@ -260,10 +258,60 @@ static void test_choose_one(void **state)
 	    "certificateFilePem|keyFileP8|choose one");
 	refuses(P8 IDS P8_TOPIC "certificateFileP12: a.p12\n",
 	    "certificateFileP12|keyFileP8|choose one");
-	refuses("certificateFilePem: both.pem\ncertificateFileP12: a.p12\n",
-	    "choose one");
 	refuses("certificateFilePemKey: rsa.key\n",
 	    "certificateFilePemKey|certificateFilePem is missing");
+}
+
+static char unused[ERR_MAX * 2];
+
+static void on_unused(const char *what)
+{
+	assert_true(strlen(unused) + strlen(what) + 2 < sizeof(unused));
+	strcat(strcat(unused, what), "|");
+}
+
+/* As parsed: what cred_check_unused() says of it. */
+static void unused_is(const char *text, const char *want)
+{
+	struct conf c;
+
+	conf_init(&c);
+	assert_int_equal(conf_parse(&c, "f", text, strlen(text), err), 0);
+	unused[0] = '\0';
+	cred_check_unused(&c, on_unused);
+	conf_free(&c);
+	assert_string_equal(unused, want);
+}
+
+/* The Go daemon ignores them. */
+static void test_unused(void **state)
+{
+	struct cred *c;
+
+	(void)state;
+	c = load_ok(IDS P8_TOPIC);
+	assert_int_equal(cred_kind(c), CRED_NONE);
+	cred_free(c);
+	unused_is(P8 IDS P8_TOPIC, "");
+	unused_is("certificateFilePem: x\ncertificateFilePemKey: x\n", "");
+	unused_is("certificateFileP12: x\n", "");
+	unused_is(IDS P8_TOPIC,
+	    "keyFileKeyId, keyFileTeamId, keyFileTopic: ignored, since there "
+	    "is no keyFileP8: remove them|");
+	unused_is("certificateFilePem: x\nkeyFileP8:\n" P8_TOPIC,
+	    "keyFileTopic: ignored, since there is no keyFileP8: remove it|");
+	unused_is("certificateFilePem: x\ncertificateFileP12: y\n",
+	    "certificateFilePem: ignored, since certificateFileP12 is set: "
+	    "remove it|");
+	unused_is("certificateFilePemKey: x\ncertificateFileP12: y\n" IDS,
+	    "certificateFilePemKey, keyFileKeyId, keyFileTeamId: ignored, "
+	    "since certificateFileP12 is set: remove them|");
+	unused_is("certFile: x\nkeyFile: y\n",
+	    "certFile, keyFile: taken as certificateFilePem and "
+	    "certificateFilePemKey: call them so|");
+	unused_is("certFile: x\nkeyFile:\ncertificateFilePem: y\n",
+	    "certFile, keyFile: ignored, since a newer key names the "
+	    "credential: remove them|");
 }
 
 /* --- certificates --- */
@@ -515,8 +563,6 @@ static void test_p12_mistakes(void **state)
 	refuses("certificateFileP12: rsa.cer\n", "not PKCS#12");
 	refuses("certificateFileP12: empty\n", "not PKCS#12");
 	refuses("certificateFileP12: none\n", "No such file");
-	refuses("certificateFileP12: modern.p12\nkeyFileTopic: x\n",
-	    "keyFileP8 is missing");
 }
 
 /* Every cut and every changed byte is refused or read, without harm. */
@@ -737,6 +783,7 @@ int main(void)
 		cmocka_unit_test(test_token_key_mistakes),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_choose_one),
+		cmocka_unit_test(test_unused),
 		cmocka_unit_test(test_certificate),
 		cmocka_unit_test(test_encrypted),
 		cmocka_unit_test(test_certificate_mistakes),

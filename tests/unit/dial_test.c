@@ -140,7 +140,9 @@ static void forget_tries(void)
 static void start(const char *list)
 {
 	forget_tries();
-	io_dialer_start(d, "host", 443, BUDGET_MS);
+	const struct io_target to = { "host", 443, NULL };
+
+	io_dialer_start(d, &to, BUDGET_MS);
 	if (list != NULL)
 		resolved(list, NULL);
 }
@@ -320,7 +322,8 @@ static void test_another_host(void **state)
 	pass(250);
 	io_dialer_succeeded(d, &addrs[1]);
 	forget_tries();
-	io_dialer_start(d, "other", 443, BUDGET_MS);
+	io_dialer_start(
+	    d, &(struct io_target){ "other", 443, NULL }, BUDGET_MS);
 	resolved("4a 4b", NULL);
 	assert_string_equal(tried, "4a");
 	io_dialer_stop(d);

@@ -325,6 +325,8 @@ static struct io_addr loopback(int port)
 	return a;
 }
 
+static const struct io_target nobody = { "localhost", 1, NULL };
+
 static void test_connect(void **state)
 {
 	struct seen s = { 0 };
@@ -337,7 +339,7 @@ static void test_connect(void **state)
 	fd = tcp_listener(&port);
 	addr = loopback(port);
 	li = io_listen(l, fd, on_accept, &got);
-	io = io_connect(l, &addr, "localhost", NULL, on_io, &s);
+	io = io_connect(l, &addr, &nobody, NULL, on_io, &s);
 	buf_add_str(io_out(io), "early"); /* sent once it is open */
 	UNTIL(s.open == 1 && got >= 0);
 	assert_non_null(strstr(io_peer(io), "127.0.0.1 port "));
@@ -355,7 +357,7 @@ static void test_connect_refused(void **state)
 
 	(void)state;
 	close(fd);
-	io = io_connect(l, &addr, "localhost", NULL, on_io, &s);
+	io = io_connect(l, &addr, &nobody, NULL, on_io, &s);
 	assert_int_equal(s.failed, 0); /* told from the loop */
 	UNTIL(s.failed == 1);
 #ifdef __mips__ /* qemu before 8.1 hands out its host's number of the error */
@@ -382,7 +384,7 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 
 	t->attempts++;
 	io_close(t->io);
-	t->io = io_connect(l, addr, "localhost", NULL, on_io, &t->seen);
+	t->io = io_connect(l, addr, &nobody, NULL, on_io, &t->seen);
 }
 
 static bool is_hopeful(void *arg)
@@ -403,6 +405,13 @@ static const struct io_dialer_ops dialer_ops = { .attempt = on_attempt,
 	.is_hopeful = is_hopeful,
 	.exhausted = on_exhausted };
 
+static void start(struct dialed *t, const char *host, int port)
+{
+	const struct io_target to = { host, port, NULL };
+
+	io_dialer_start(t->d, &to, 5000);
+}
+
 static void dials(const char *host)
 {
 	struct dialed t = { 0 };
@@ -411,7 +420,7 @@ static void dials(const char *host)
 	struct io_addr addr = loopback(port);
 
 	t.d = io_dialer_new(l, &dialer_ops, &t);
-	io_dialer_start(t.d, host, port, 5000);
+	start(&t, host, port);
 	UNTIL(t.attempts == 1);
 	if (strcmp(host, "localhost") != 0)
 		UNTIL(t.seen.open == 1);
@@ -441,7 +450,7 @@ static void test_dial_brackets(void **state)
 
 	(void)state;
 	t.d = io_dialer_new(l, &dialer_ops, &t);
-	io_dialer_start(t.d, "[::1]", 1, 5000);
+	start(&t, "[::1]", 1);
 	UNTIL(t.attempts == 1);
 	assert_string_equal(io_peer(t.io), "::1 port 1");
 	io_close(t.io);
@@ -454,7 +463,7 @@ static void test_dial_unknown_name(void **state)
 
 	(void)state;
 	t.d = io_dialer_new(l, &dialer_ops, &t);
-	io_dialer_start(t.d, "no-such-host.invalid", 443, 5000);
+	start(&t, "no-such-host.invalid", 443);
 	loop_once(l, 0); /* the loop goes on meanwhile */
 	assert_int_equal(t.exhausted, 0);
 	UNTIL(t.exhausted == 1);
@@ -468,7 +477,7 @@ static void test_dial_stopped_while_resolving(void **state)
 
 	(void)state;
 	t.d = io_dialer_new(l, &dialer_ops, &t);
-	io_dialer_start(t.d, "no-such-host.invalid", 443, 5000);
+	start(&t, "no-such-host.invalid", 443);
 	io_dialer_stop(t.d);
 	loop_once(l, 20);
 	io_dialer_free(t.d);

@@ -481,7 +481,7 @@ static void test_hash_of_the_decoded_name(void **state)
 /* The longest name, all of it encoded. */
 static void test_hash_of_the_longest_name(void **state)
 {
-	char name[REG_MAILBOX_MAX + 1] = "", utf8[REG_NAME_MAX] = "";
+	char name[REG_MAILBOX_MAX + 1] = "", utf8[REG_UTF8_MAX] = "";
 	const char *const box = name;
 	unsigned char md5[16];
 	char hex[33] = "";

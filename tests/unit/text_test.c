@@ -1,4 +1,4 @@
-/* text_test.c - hex digits, Base64. */
+/* text_test.c - hex digits, Base64, modified UTF-7. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -82,12 +82,26 @@ static void hex(void **state)
 	assert_int_equal(text_hex_digit('\xff'), -1);
 }
 
+/* Which names are valid is tested by store_test. */
+static void utf7(void **state)
+{
+	char out[8];
+
+	(void)state;
+	assert_int_equal(text_utf7_read("a&APw-", out, sizeof(out)), 3);
+	assert_memory_equal(out, "a\xc3\xbc", 3);
+	assert_int_equal(text_utf7_read("&-&2D3eAA-", out, 5), 5);
+	assert_int_equal(text_utf7_read("&-&2D3eAA-", out, 4), -1);
+	assert_int_equal(text_utf7_read("&APw", out, sizeof(out)), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(base64),
 		cmocka_unit_test(base64_digits),
 		cmocka_unit_test(hex),
+		cmocka_unit_test(utf7),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
