@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 import certs as pki
-from apple import free_port
+from ports import free_port
 from xapsd import Failed, Xapsd, executable
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")

@@ -17,7 +17,8 @@ import time
 
 import pytest
 
-from apple import Answer, Apple, bind_port, free_port
+from apple import Answer, Apple
+from ports import bind_port, free_port
 from proxies import FakeProxy, Squid, Tinyproxy
 from test_check import check, failed        # noqa: F401
 from test_connection import CLONE_NEWNET, push, settle
