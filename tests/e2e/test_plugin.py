@@ -49,7 +49,7 @@ class folder:
     """Short, for sockets' paths, and open to mail users."""
 
     def __enter__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="xaps-", dir="/tmp"))
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="xaps-"))
         self.path.chmod(0o755)
         return self.path
 
