@@ -17,6 +17,7 @@ struct loop;
 
 /* Size of a reason with its NUL (the longest of Apple's has 30). */
 #define APNS_REASON_MAX 64
+#define APNS_NO_REASON "without a reason"
 
 enum apns_outcome {
 	APNS_ANSWERED,	  /* status and reason are Apple's */
@@ -27,7 +28,7 @@ enum apns_outcome {
 struct apns_answer {
 	enum apns_outcome outcome;
 	int status;		      /* if ANSWERED */
-	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if none */
+	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if it is good */
 	int64_t timestamp_ms;	      /* of a 410, wall clock; 0 if none */
 	int64_t retry_after_s;	      /* -1 if none */
 };
@@ -77,8 +78,9 @@ enum apns_sent {
 	APNS_NO_AUTH, /* err says why no JWT could be made */
 };
 
-/* Sends one push to a device; everything is copied.  token: lower-case hex.  It is
- * written together with others after the events at hand, or by apns_flush(). */
+/* Sends one push to a device; everything is copied.  token: lower-case hex.  It
+ * is written together with others at the end of the loop's round, or by
+ * apns_flush(). */
 enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX]);
 

@@ -35,8 +35,8 @@ static inline unsigned char *buf_head(const struct buf *b)
 	return b->mem + b->off;
 }
 
-/* Makes room for n more bytes and returns where they go (then buf_added(b, k)
- * with k <= n), or NULL if they would not fit. */
+/* Reserves space for n more bytes and returns where to write them (then call
+ * buf_added(b, k) with k <= n), or NULL if they would not fit. */
 unsigned char *buf_reserve(struct buf *b, size_t n);
 void buf_added(struct buf *b, size_t n);
 

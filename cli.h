@@ -25,21 +25,19 @@ struct cli {
 	int verbose;
 	bool to_syslog;
 	bool version, help;
-	bool json;     /* of list and status */
+	bool json;     /* of check, list and status */
 	bool offline;  /* of check */
 	bool pass;     /* the Go daemon's -pass */
 	bool has_keys; /* a key was given: the file may be missing */
 };
 
-/* Sorts the words.  0, or -1 with err set: a usage error. */
+/* Sorts the words into options and others.  0, or -1 with err set: a usage
+ * error. */
 int cli_parse(struct cli *cli, int argc, char **argv, char err[ERR_MAX]);
 
 /* Reads the file, then the options that are keys, and checks the whole.  conf
  * is initialised here; conf_free() it in any case.  -1 with err set, and errno
  * as conf_read() sets it. */
 int cli_configure(const struct cli *cli, struct conf *conf, char err[ERR_MAX]);
-
-/* Text of --help, one screen. */
-extern const char cli_help[];
 
 #endif

@@ -1,4 +1,4 @@
-/* clock.h - what is known about the wall clock before it is set. */
+/* clock.h - tells whether the wall clock has been set. */
 #ifndef CLOCK_H
 #define CLOCK_H
 

@@ -13,7 +13,7 @@
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS (5 * 60 * 1000)
 
-/* How long a registration that changes all the time waits for the disk. */
+/* How long a registration that changes too often is held back. */
 #define HOLD_MS (60 * 60 * 1000)
 
 struct commit {
@@ -80,7 +80,7 @@ void commit_wait(
 	loop_task_queue(c->loop, &c->task);
 }
 
-/* What is not on disk is tried again as long as there is any. */
+/* Retries as long as something is not on disk. */
 static void set_retry(struct commit *c, bool failed)
 {
 	if (!failed) {
@@ -96,7 +96,7 @@ static void set_retry(struct commit *c, bool failed)
 	}
 }
 
-/* Who begins to wait meanwhile waits for the next write. */
+/* A waiter that is added meanwhile waits for the next write. */
 static void call_waiters(struct commit *c, const char *err)
 {
 	struct commit_waiter *w = c->first, *next;

@@ -1,6 +1,6 @@
-/* commit.h - group commit: when changes of the store go to disk, and who waits
- * for it.  One fsync serves everybody who waits.  While the disk refuses, it is
- * tried again after growing pauses. */
+/* commit.h - group commit: writes the store's changes to disk and reports to
+ * those who wait for that.  One fsync serves all of them.  While writing fails,
+ * it is repeated after growing pauses. */
 #ifndef COMMIT_H
 #define COMMIT_H
 
@@ -10,16 +10,16 @@ struct commit;
 struct loop;
 struct store;
 
-/* Both are borrowed.  Takes the store's on_dirty: whatever is queued there, by
- * whomever, is written after the events at hand. */
+/* Both are borrowed.  Sets the store's on_dirty: whatever is queued there is
+ * written at the end of the loop's round. */
 struct commit *commit_new(struct loop *l, struct store *store);
-/* Nobody may wait any more: call commit_sync() before. */
+/* No waiter may be left: call commit_sync() before. */
 void commit_free(struct commit *c);
 
 /* Called once; err is NULL if all that was queued in the store is on disk. */
 typedef void commit_done_cb(void *arg, const char *err);
 
-/* A place in the list of those who wait, for commit_wait() only. */
+/* An entry in the list of waiters, for commit_wait() only. */
 struct commit_waiter {
 	struct commit_waiter *next;
 	commit_done_cb *done;

@@ -1,5 +1,5 @@
-/* cred.h - who we are at Apple: a token key (JWT) or a certificate; and the
- * certificate of our own TLS listener. */
+/* cred.h - our credentials at Apple, a token key (JWT) or a certificate; and
+ * the certificate of our own TLS listener. */
 #ifndef CRED_H
 #define CRED_H
 
@@ -24,11 +24,11 @@ enum cred_kind {
 };
 
 /* Reads the files that the configuration names (see
- * conf_beside()).  Without any: a cred of kind CRED_NONE.  NULL with err
+ * conf_file_path()).  Without any: a cred of kind CRED_NONE.  NULL with err
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
-/* What the text of the configuration alone shows (half of a pair, no topic).
+/* Checks what the configuration's text alone shows (half of a pair, no topic).
  * 0, or -1 with err set. */
 int cred_check_text(const struct conf *conf, char err[ERR_MAX]);
 /* Calls warn with one sentence if the configuration names credentials that are
@@ -39,8 +39,8 @@ struct cred *cred_none(void);
 /* As cred_load() for tlsCertfile and tlsKeyfile; cred_tls() is the server's
  * context.  Both must be set. */
 struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
-/* Connections of its cred_tls() may outlive it, of a client's only those that
- * are open, none in its handshake. */
+/* A server's connections may outlive it, a client's only once their handshake
+ * is done. */
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);
@@ -48,6 +48,14 @@ enum cred_kind cred_kind(const struct cred *c);
 const char *cred_topic(const struct cred *c);
 /* notAfter of the certificate, seconds since 1970; 0 for a token key. */
 int64_t cred_expires_s(const struct cred *c);
+/* The i-th thing, from 0, that looks wrong with credentials that were accepted,
+ * such as a topic that is not Mail's; NULL: no more. */
+const char *cred_warning(const struct cred *c, size_t i);
+/* The first warning from now on: newer ones were refused, and why; "": none. */
+void cred_set_refused(struct cred *c, const char *why);
+bool cred_is_refused(const struct cred *c);
+/* A clock that was not set yet; NULL: it was.  Written to out. */
+const char *cred_clock_warning(int64_t now_s, char out[ERR_MAX]);
 /* 0, or -1 with err saying that the certificate is past its date or not valid
  * yet.  With a clock that was never set it is not judged, but no JWT can be
  * made. */
@@ -71,7 +79,8 @@ struct tls_ctx *cred_tls(const struct cred *c);
  * fails or the clock was never set.  Owned by the cred, valid until the next
  * call. */
 const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX]);
-/* The next cred_bearer() makes a new JWT (Apple said ExpiredProviderToken). */
+/* The next cred_bearer() makes a new JWT (Apple answered
+ * ExpiredProviderToken). */
 void cred_renew(struct cred *c);
 
 #endif

@@ -26,7 +26,7 @@ int daemon_check_listeners(const struct conf *c, bool runs,
  * set. */
 int daemon_read_password(struct conf *c, char err[ERR_MAX]);
 /* Calls warn for each secret file (and the database) that others than its owner
- * may read, with a sentence that says who and what to do. */
+ * may read, with a sentence that names them and what to do. */
 void daemon_check_rights(
     const struct conf *c, void (*warn)(const char *sentence));
 /* Calls warn for each thing that another daemon's configuration meant and that

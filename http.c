@@ -35,7 +35,7 @@ void http_server_set_max(
     struct http_server *s, size_t max_connections, size_t extra_fds)
 {
 	s->max = max_connections;
-	/* Two kinds of newcomers, and the refused of LINGER_MS. */
+	/* Shared by surplus connections of two kinds and those that linger. */
 	s->surplus_max = extra_fds / 8 > 0 ? extra_fds / 8 : 1;
 }
 
@@ -83,8 +83,8 @@ static void stop_listening(struct http_server *s)
 	}
 }
 
-/* A request that has arrived is answered: closing would reset the connection,
- * and the client could not know whether we have seen it. */
+/* A request that has arrived is still answered: closing would reset the
+ * connection, and the client could not know whether we have read it. */
 static void quiesce_share(struct share *sh)
 {
 	struct link *l, *next;

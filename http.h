@@ -56,10 +56,10 @@ struct http_head {
  * The pieces in head_r point into the input (or to static text). */
 int http_parse_head(const char *in, size_t len, struct http_head *head_r);
 
-/* State of a chunked body; zero it before the first call. */
+/* The decoder's state; zero it before the first call. */
 struct http_chunked {
 	int state;
-	uint64_t left;	 /* of the chunk at hand */
+	uint64_t left;	 /* of the current chunk */
 	size_t line_len; /* bytes of extensions and trailers: 4 KiB at most */
 };
 
@@ -90,16 +90,16 @@ struct http_request {
 typedef void http_handler(
     struct http_conn *conn, const struct http_request *req, void *arg);
 
-/* At most max_connections, a quarter of which TCP and TLS cannot take.  When
- * all are taken the longest-idle one goes for a newcomer, else the one whose
- * peer has been busy longest with a handshake, with sending a request or with
- * reading an answer; those that wait for us stay. */
+/* At most max_connections are open, a quarter of which is reserved for the Unix
+ * socket.  When all are in use, the longest-idle one is closed for a new one,
+ * or else the one whose peer has taken longest for a handshake, for sending a
+ * request or for reading an answer; never one that waits for our answer. */
 struct http_server *http_server_new(
     struct loop *l, size_t max_connections, http_handler *handler, void *arg);
 /* Descriptors that may be open beyond max_connections: clients that are being
- * refused, and those that wait for a place. */
+ * refused, or that wait for a free connection. */
 #define HTTP_EXTRA_FDS 400
-/* A lower one applies to newcomers. */
+/* A lower limit only affects new connections. */
 void http_server_set_max(
     struct http_server *s, size_t max_connections, size_t extra_fds);
 /* Clients get no descriptor from this number on. */
@@ -127,9 +127,10 @@ void http_server_set_lines(
 /* text is one line without its end. */
 void http_reply_line(struct http_conn *conn, const char *text);
 
-/* No new connections, and no requests but those that have arrived. */
+/* Stops accepting connections and requests; those that have arrived are
+ * answered. */
 void http_server_quiesce(struct http_server *s);
-/* A request has no reply yet, or was not read yet. */
+/* Whether a request has no reply yet, or was not read yet. */
 bool http_server_busy(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
 /* Ends all connections.  No http_reply() may follow. */

@@ -22,15 +22,15 @@
 /* Ceilings until the owner sets its own. */
 #define DEFAULT_MAX (64 * 1024)
 
-/* Asked from the kernel at once: a TLS record's worth. */
+/* Bytes read at once: a TLS record. */
 #define READ_CHUNK 16384
 /* First read of a small peer; keeps idle and one-request streams small. */
 #define READ_SMALL 1024
 
-/* Taken from one stream before the others get their turn. */
+/* Bytes read from one stream before the others get their turn. */
 #define READ_TURN (128 * 1024)
 
-/* io_finish(): how long and how much the peer may go on sending. */
+/* io_finish(): how long, and how many bytes, the peer may go on sending. */
 #define LINGER_MS 5000
 #define LINGER_MAX (256 * 1024)
 
@@ -71,11 +71,11 @@ struct io {
 	bool blocked; /* out could not be written whole: report IO_DRAINED */
 	struct loop_fd f;
 	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
-	struct loop_task kick;	 /* what must be reported from the loop */
+	struct loop_task kick;	 /* reports from the loop */
 	struct buf in, out;
 	size_t retry_len; /* mbedTLS wants an unfinished write repeated */
 	size_t lingered;
-	struct loop_orphan orphan; /* once io_finish() has taken it */
+	struct loop_orphan orphan; /* after io_finish() */
 	struct io_tunnel *tunnel;  /* until the proxy has connected us */
 	struct tls_ctx *tls_ctx;
 	struct tls *tls;
@@ -254,10 +254,10 @@ static void fail_stream(struct io *io)
 	if (io->tls != NULL)
 		fail(io, "%s", tls_error(io->tls));
 	else
-		fail(io, "connection lost: %s", strerror(errno));
+		fail(io, "connection lost: %s", err_words(errno));
 }
 
-/* Reads up to one turn into io->in.  Returns true if something came. */
+/* Reads up to one turn into io->in.  Returns true if anything was read. */
 static bool read_turn(struct io *io)
 {
 	size_t before = io->in.len, space, got;
@@ -277,7 +277,8 @@ static bool read_turn(struct io *io)
 		p = buf_reserve(&io->in, space);
 		st = raw_read(io, p, space, &got);
 		buf_added(&io->in, got);
-		/* A short read emptied the socket: spare the next. */
+		/* A short read has emptied the socket: another one would find
+		 * nothing. */
 		if (st == TLS_OK && got < space &&
 		    (io->tls == NULL || tls_drained(io->tls)))
 			break;
@@ -301,7 +302,7 @@ static void do_read(struct io *io)
 	got = read_turn(io);
 	if (io->in.len == 0)
 		buf_free(&io->in);
-	/* A failed stream still hands over what came before the failure. */
+	/* After a failure, what arrived before it is still reported. */
 	if (got && !report(io, IO_DATA))
 		return;
 	if (io->state == IO_S_OPEN && io->eof && !was_eof &&
@@ -435,10 +436,10 @@ static void fail_connect(struct io *io, int error)
 {
 	if (io->tunnel != NULL)
 		fail(io, "cannot connect to the %s: %s", io_peer(io),
-		    strerror(error));
+		    err_words(error));
 	else
 		fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
-		    strerror(error));
+		    err_words(error));
 }
 
 /* Peeks, and takes only what is the proxy's: what follows is for TLS. */
@@ -455,7 +456,7 @@ static enum io_tunnel_state read_tunnel(struct io *io, char err[ERR_MAX])
 			break;
 		if (r < 0) {
 			err_set(err, "it broke the connection: %s",
-			    strerror(errno));
+			    err_words(errno));
 			return IO_TUNNEL_REFUSED;
 		}
 		st = io_tunnel_feed(io->tunnel, p, (size_t)r, &used, err);
@@ -684,7 +685,7 @@ struct io *io_accept(
 	io->state = IO_S_CONNECTING;
 	if (loop_fd_add(l, &io->f, fd, 0, on_event, io) < 0) {
 		close(fd);
-		fail(io, "epoll: %s", strerror(errno));
+		fail(io, "epoll: %s", err_words(errno));
 	} else {
 		loop_task_queue(l, &io->kick);
 	}
@@ -709,8 +710,8 @@ void io_set_timeout(struct io *io, int64_t timeout_ms)
 		loop_timer_set(io->loop, &io->timer, timeout_ms);
 }
 
-/* The loop goes on watching until something comes: in most pauses nothing does,
- * which spares two system calls. */
+/* The loop keeps watching until bytes arrive: in most pauses none do, which
+ * saves two system calls. */
 void io_pause(struct io *io)
 {
 	io->paused = true;

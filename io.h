@@ -74,10 +74,10 @@ enum io_stage {
 	IO_STAGE_TLS, /* or open */
 };
 enum io_stage io_stage(const struct io *io);
-/* An accepted socket; the fd is the io's from now on. */
+/* For an accepted socket; takes ownership of the fd. */
 struct io *io_accept(
     struct loop *l, int fd, struct tls_ctx *tls, io_cb *cb, void *arg);
-/* Gone at once, no event follows; NULL is fine. */
+/* Closes at once, no event follows; NULL is fine. */
 void io_close(struct io *io);
 /* Writes what is left (for at most 5 s, and until loop_free()), then closes; no
  * event follows. */
@@ -89,7 +89,7 @@ void io_finish(struct io *io);
 void io_set_limits(struct io *io, size_t in_max, size_t out_max);
 /* Replaces the running timeout; -1 clears it. */
 void io_set_timeout(struct io *io, int64_t timeout_ms);
-/* Stops reading (back-pressure, or while an answer is awaited) and goes on. */
+/* Stop reading (back-pressure, or while an answer is awaited), and continue. */
 void io_pause(struct io *io);
 void io_resume(struct io *io);
 
@@ -104,52 +104,53 @@ const char *io_error(const struct io *io);
 const char *io_peer(const struct io *io);
 /* NULL if plain. */
 const struct tls *io_tls(const struct io *io);
-/* The kernel has something for us to read. */
+/* Whether the kernel has bytes to be read. */
 bool io_has_input(const struct io *io);
 /* Of a TCP connection; IPv4 as ::ffff:1.2.3.4. */
 struct io_address {
 	unsigned char ip[16];
 	int port;
 };
-/* Our own end's address, or the peer's; false if it has none. */
+/* Our own address, or the peer's; false if there is none. */
 bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r);
 /* An address as people write it, without brackets; false if it is none.  *ip_r
  * as above. */
 bool io_parse_ip(const char *text, unsigned char ip_r[16]);
 /* Returns out. */
 const char *io_format_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
-/* Gives the buffers' memory back while they are empty (idle connections). */
+/* Frees the buffers' memory if they are empty (idle connections). */
 void io_trim(struct io *io);
 
 /* The addresses of a host, in rounds of overlapping attempts (RFC 8305):
  * families take turns, 250 ms apart or as soon as one fails, 8 under way at
- * once, at most 16 in a round.  Only the owner knows what works, TCP and TLS
- * may not be enough: the last address that did is tried first, one that failed
- * since then last.  Nothing runs between rounds but a lookup that has not
- * ended. */
+ * once, at most 16 in a round.  The owner decides what works, as TCP and TLS
+ * may not be enough: the last address that worked is tried first, those that
+ * have failed since then last.  Between rounds nothing runs except a lookup
+ * that has not ended yet. */
 struct io_dialer;
 struct io_dialer_ops {
-	/* Is to be tried now; each ends with io_dialer_failed() or
-	 * io_dialer_succeeded(), never within this call. */
+	/* Tries an address; each attempt ends with io_dialer_failed() or
+	 * io_dialer_succeeded(), but never within this call. */
 	void (*attempt)(void *arg, const struct io_addr *addr);
-	/* One of the attempts has got so far that the next would be a waste. */
+	/* Whether an attempt has got so far that another one would be a
+	 * waste. */
 	bool (*is_hopeful)(void *arg);
-	/* The round is over without success.  why: no address was found; NULL:
-	 * no attempt is left, or those under way have had their time. */
+	/* The round is over without success.  why: the reason why no address
+	 * was found; NULL: all attempts have failed or timed out. */
 	void (*exhausted)(void *arg, const char *why);
 };
 
 struct io_dialer *io_dialer_new(
     struct loop *l, const struct io_dialer_ops *ops, void *arg);
 void io_dialer_free(struct io_dialer *d);
-/* Begins a round for the target, or its proxy if it has one; borrowed for the call
- * only.  budget_ms: for the lookup, and as long again for the attempts. */
+/* Begins a round for the target, or its proxy if it has one; borrowed for the
+ * call only.  budget_ms: time for the lookup, and as much for the attempts. */
 void io_dialer_start(
     struct io_dialer *d, const struct io_target *to, int64_t budget_ms);
-/* Ends a round without a verdict on what is under way. */
+/* Ends a round without a result for the attempts under way. */
 void io_dialer_stop(struct io_dialer *d);
 bool io_dialer_is_running(const struct io_dialer *d);
-/* Addresses wait for their turn. */
+/* Whether some addresses have not been tried yet. */
 bool io_dialer_has_more(const struct io_dialer *d);
 void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr);
 /* Ends the round. */
@@ -161,14 +162,15 @@ typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 
 /* A bound and listening socket, non-blocking, close-on-exec; -1 with err and
  * errno set.  The Unix one replaces a stale socket file, but neither one that
- * a daemon listens on nor another file; its file is made with the mode.
+ * a daemon listens on (EADDRINUSE) nor another file; its file is made with the
+ * mode.
  * io_bind_tcp() does not listen: does the address exist, is the port free? */
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX]);
-/* What io_listen_unix() would find, for a path that is short enough.  Changes
- * nothing, and whoever listens there does not notice.  0, or -1 with err and errno
- * set: 0 if somebody listens there. */
+/* Checks whether io_listen_unix() would succeed, for a path that is short
+ * enough.  Changes nothing, and a process that listens there does not notice.
+ * 0, or -1 with err and errno set; errno is 0 if a process listens there. */
 int io_check_unix(const char *path, char err[ERR_MAX]);
 /* Gives our own socket file to another user or group (-1: as it is).  Follows
  * no link and touches no other kind of file.  0, or -1 with errno set. */
@@ -181,7 +183,7 @@ struct io_listener *io_listen(
 /* Accepted descriptors from this number on are closed again, so that clients
  * cannot take the last ones. */
 void io_listener_set_max_fd(struct io_listener *li, int n);
-/* Newcomers wait in the kernel from now on, or no longer. */
+/* While held, new connections wait in the kernel. */
 void io_listener_hold(struct io_listener *li, bool hold);
 void io_listener_free(struct io_listener *li);
 

@@ -1,6 +1,7 @@
-/* log.c - levels and destinations of what the daemon says. */
+/* log.c - levels and destinations of log lines. */
 #include "log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static void write_stamped(enum log_level level, const char *line)
 	fprintf(stderr, "%s %-5s %s\n", stamp, levels[level].name, line);
 }
 
-/* Whatever the time is, a date comes out. */
+/* Gives a date for any time, if only a zero one. */
 static void break_down(int64_t time_s, bool local, struct tm *tm_r)
 {
 	time_t t = (time_t)time_s;
@@ -86,10 +87,10 @@ static void break_down(int64_t time_s, bool local, struct tm *tm_r)
 		memset(tm_r, 0, sizeof(*tm_r));
 }
 
-/* One datagram a line, as RFC 3164 4.1 has it and syslog(3) sends it: libc's
- * brings 4.6 KB along, and the user's language in the month's name.  The time
- * stamp is not optional: receivers (OpenWrt's logd) take the first 16 bytes for
- * it when the 16th is a space.  Without a syslog it says so on stderr. */
+/* One datagram a line (RFC 3164 4.1), as syslog(3) sends it, which would add
+ * 4.6 KB and write the month in the user's language.  The time stamp is not
+ * optional: receivers such as OpenWrt's logd take the first 16 bytes for it if
+ * the 16th is a space.  Without a syslog the line goes to stderr. */
 static void write_syslog(enum log_level level, const char *line)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -160,4 +161,36 @@ void err_set(char err[ERR_MAX], const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err, ERR_MAX, fmt, ap);
 	va_end(ap);
+}
+
+const char *err_words(int error)
+{
+	/* Where musl's differ: glibc's, which people know and search for. */
+	static const struct {
+		int error;
+		char words[34];
+	} own[] = {
+		{ EADDRINUSE, "Address already in use" },
+		{ EADDRNOTAVAIL, "Cannot assign requested address" },
+		{ EBUSY, "Device or resource busy" },
+		{ ECONNABORTED, "Software caused connection abort" },
+		{ EDQUOT, "Disk quota exceeded" },
+		{ EHOSTUNREACH, "No route to host" },
+		{ EIO, "Input/output error" },
+		{ ELOOP, "Too many levels of symbolic links" },
+		{ EMFILE, "Too many open files" },
+		{ EMSGSIZE, "Message too long" },
+		{ ENAMETOOLONG, "File name too long" },
+		{ ENETUNREACH, "Network is unreachable" },
+		{ ENOMEM, "Cannot allocate memory" },
+		{ ENOTSUP, "Operation not supported" },
+		{ ETIMEDOUT, "Connection timed out" },
+		{ EXDEV, "Invalid cross-device link" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (own[i].error == error)
+			return own[i].words;
+	return strerror(error);
 }

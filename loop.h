@@ -42,8 +42,7 @@ struct loop_task {
 	void *arg;
 };
 
-/* What its owner has left to itself, and what ends with the loop at the
- * latest. */
+/* Something without an owner, which ends with the loop at the latest. */
 struct loop_orphan {
 	struct loop_orphan *next, **at;
 	void (*end)(void *arg);
@@ -52,7 +51,7 @@ struct loop_orphan {
 
 /* NULL with err set on failure. */
 struct loop *loop_new(char err[ERR_MAX]);
-/* Ends what was left to it first. */
+/* Ends adopted orphans first. */
 void loop_free(struct loop *l);
 
 /* Runs until loop_stop(). */

@@ -44,7 +44,8 @@ static bool notify_watchers(
 	int i;
 
 	while ((r = store_watcher(q->store, owner, &w)) != NULL) {
-		/* Without names a phone would look into its own INBOX. */
+		/* Without names in the push a phone would check its own
+		 * INBOX. */
 		if (reg_suspended(r) || !push_names_mailboxes(q, r))
 			continue;
 		i = reg_match_next(r, owner, mailbox, -1);
@@ -70,7 +71,7 @@ enum push_result push_notify(
 			result = PUSH_NO_MAILBOX;
 		if (reg_suspended(r))
 			continue;
-		/* Without names the phone only checks INBOX. */
+		/* Without names in the push the phone only checks INBOX. */
 		if (!push_names_mailboxes(q, r) &&
 		    strcasecmp(mailbox, "INBOX") != 0)
 			continue;

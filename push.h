@@ -26,8 +26,8 @@ enum push_result {
 	PUSH_NO_USER,	 /* no devices for this user */
 };
 
-/* Everything is borrowed.  Opens Apple's connection if there are credentials;
- * takes the store's on_drop. */
+/* Everything is borrowed.  Connects to Apple if there are credentials; sets the
+ * store's on_drop. */
 struct push_queue *push_new(struct loop *l, const struct conf *conf,
     struct store *store, struct cred *cred);
 /* Drops what waits or is in flight. */

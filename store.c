@@ -1,4 +1,4 @@
-/* store.c - registrations are put and dropped, and wait for the file. */
+/* store.c - puts and drops registrations, and keeps what the file lacks. */
 #include "store.h"
 
 #include <stdlib.h>
@@ -120,7 +120,7 @@ static void set_mailboxes(
 	s->bytes += reg_bytes(r);
 }
 
-/* Under a clock that was not set the old time stays. */
+/* While the clock is not set, the old time stays. */
 static void set_time(struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
@@ -151,8 +151,8 @@ struct reg *store_replace(
 		set_mailboxes(s, r, new);
 	topic_use(s, r, new->topic);
 	set_time(r, new);
-	/* The one renewed last is the first of its user: of those with the same
-	 * time, the last one makes room. */
+	/* The registration renewed last comes first in its user's list: of
+	 * those with the same time, the last one is dropped first. */
 	table_remove(&s->table, r);
 	table_add(&s->table, r);
 	r->flags &= (uint8_t) ~(REG_ACKED | REG_SUSPENDED);
@@ -172,7 +172,7 @@ static void evict(struct store *s, struct reg *r)
 	store_drop(s, r);
 }
 
-/* Makes room for `new`, which replaces r (NULL: nothing). */
+/* Drops what has to go for `new`, which replaces r (NULL: nothing). */
 static bool make_room(struct store *s, const struct reg *new, struct reg *r)
 {
 	struct reg *surplus;
@@ -189,7 +189,7 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	struct reg *new = reg_new(spec), *r = table_find(&s->table, new);
 	bool changed;
 
-	/* A request that names no topic changes none. */
+	/* A request without a topic leaves it as it is. */
 	if (spec->topic != NULL)
 		new->topic = topic_index(s, spec->topic);
 	else if (r != NULL)
@@ -286,7 +286,7 @@ static bool is_over(struct store *s, struct reg *r)
 
 	if (s->mono_s < s->grace_s || r->flags & REG_UNSTAMPED)
 		return false;
-	/* Written under a clock that ran ahead: its time begins now. */
+	/* Written while the clock was ahead: counts from now. */
 	if (r->time_s > s->wall_s + DAY_S) {
 		r->time_s = (uint32_t)s->wall_s;
 		mark_dirty(s, r);
@@ -320,7 +320,7 @@ static int release(void *arg, struct reg *r)
 
 	if (r->flags & REG_HELD) {
 		r->flags &= (uint8_t)~REG_HELD;
-		/* So that an hour later it is still held. */
+		/* One write less, so that it is still held an hour later. */
 		r->changes = (2 * s->limits.changes) & 0x3f;
 		mark_dirty(s, r);
 	}

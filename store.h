@@ -48,7 +48,7 @@ struct reg;
 /* The clock was not set when the device registered. */
 #define REG_TIME_UNKNOWN INT64_MIN
 
-/* Which mailbox the device means by a name. */
+/* The mailbox that the device means by a name. */
 struct reg_canonical {
 	const char *owner;   /* NULL: the user */
 	const char *mailbox; /* UTF-8; NULL: the user's own, as spelled */
@@ -80,6 +80,8 @@ bool reg_text_ok(const char *s, size_t max);
  * last line and bad lines are moved to <path>.bad with a warning.  NULL with err
  * set on failure, also if the file is of another kind. */
 struct store *store_open(const char *path, char err[ERR_MAX]);
+/* True with err set as store_open() would, if another process has opened it. */
+bool store_in_use(const char *path, char err[ERR_MAX]);
 /* Syncs and frees everything; s may be NULL. */
 void store_close(struct store *s);
 
@@ -142,8 +144,7 @@ const char *store_old_topic(const struct store *s, const struct reg *r);
 
 /* True if something queued is not on disk yet. */
 bool store_is_dirty(const struct store *s);
-/* True if this registration is on disk as it is, or will be written later on
- * purpose. */
+/* True if this registration is on disk as it is, or deliberately held back. */
 bool store_is_durable(const struct store *s, const struct reg *r);
 /* Calls cb when something is queued, perhaps several times before the next
  * store_sync(). */
@@ -178,6 +179,15 @@ int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg);
 
+/* Both look at every registration. */
+/* The users whose names are most like this one, which has no device: with a domain
+ * or without, of another domain, misspelled.  Best first; returns how many. */
+#define STORE_SIMILAR_MAX 3
+size_t store_similar(
+    struct store *s, const char *user, const char *names_r[STORE_SIMILAR_MAX]);
+/* One whose name is the same but for the domain, or NULL. */
+const char *store_namesake(struct store *s, const char *user);
+
 /* --- import and export --- */
 
 /* The Go daemon's database.json:
@@ -188,8 +198,8 @@ struct store_import {
 	size_t taken, older, skipped;
 };
 
-/* Puts all that are newer than what is here; now_s is the time of those without
- * one.  Those that break the limits are skipped, with warnings.  -1 with err
+/* Puts all that are newer than ours; now_s is the time of those without one.
+ * Those that break the limits are skipped, with warnings.  -1 with err
  * "line:column: what is wrong" and nothing put. */
 int store_import_go(struct store *s, const char *text, size_t len,
     int64_t now_s, struct store_import *result_r, char err[ERR_MAX]);
@@ -199,8 +209,8 @@ int store_import_go(struct store *s, const char *text, size_t len,
 int store_export_go(
     struct store *s, struct buf *out, int (*flush)(void *arg), void *arg);
 
-/* Puts one line of the file's format if it is newer than what is here.  NULL, or
- * what is wrong with it. */
+/* Puts one line of the file's format if it is newer than ours.  NULL, or what
+ * is wrong with it. */
 const char *store_put_line(
     struct store *s, const char *line, size_t len, bool *newer_r);
 /* Appends the registration's line; topic may be NULL.  False if b is full. */
@@ -217,9 +227,9 @@ int store_view_read(
     struct store *s, const char *path, size_t *bad_r, char err[ERR_MAX]);
 void store_view_free(struct store *s);
 
-/* What store_open() would find in a database, whose errors it has. */
+/* What store_open() would find; errors are the same as its. */
 struct store_found {
-	bool missing; /* a new one is to be made */
+	bool missing; /* there is none yet */
 	bool fixed;   /* its folder cannot be written to */
 	size_t bad;   /* lines or accounts that cannot be read */
 };
@@ -227,7 +237,7 @@ struct store_found {
  * xapsd has it.  0, or -1 with err set. */
 int store_check(struct store *s, const char *path, bool in_use,
     struct store_found *found_r, char err[ERR_MAX]);
-/* The process that has it open, 0 if there is none, -1 if there is no telling. */
+/* The process that has it open, 0 if there is none, -1 if that is unknown. */
 pid_t store_holder(const char *path);
 
 /* --- one registration --- */
@@ -241,7 +251,7 @@ int64_t reg_time_s(const struct reg *r);
 bool reg_time_known(const struct reg *r);
 bool reg_acked(const struct reg *r);
 size_t reg_n_mailboxes(const struct reg *r);
-/* The i-th name as the device sent it. */
+/* The i-th name as the device spelled it. */
 const char *reg_mailbox(const struct reg *r, size_t i);
 /* The name after that one, which must not be the last. */
 const char *reg_mailbox_after(const char *name);

@@ -14,8 +14,8 @@
 
 /* --- what JSON and lines have in common --- */
 
-/* Takes a registration that passed check_registration(); completes the spec.  NULL
- * with err set if the store has no room. */
+/* Takes a registration that passed check_registration(); completes the spec.
+ * NULL with err set if the store is full. */
 static const struct reg *register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
@@ -63,6 +63,7 @@ static enum push_result notify_mailbox(struct api *a, const char *user,
 	case PUSH_NO_USER:
 		a->counters.unknown++;
 		log_debug("notify: %s: no device of this user", user);
+		api_note_unknown(a, owner);
 		break;
 	}
 	return result;

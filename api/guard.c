@@ -62,7 +62,7 @@ static struct api_login_failures *find_login_failures(
 	return unused;
 }
 
-/* If the table is full, other addresses are not logged. */
+/* While the table is full, other addresses are not logged. */
 void api_log_wrong_password(struct api *a, const struct http_request *req)
 {
 	int64_t now_ms = loop_now_ms(a->loop);
@@ -73,7 +73,7 @@ void api_log_wrong_password(struct api *a, const struct http_request *req)
 	if (req->authorization.len == 0 ||
 	    !io_get_address(req->io, true, &from))
 		return;
-	/* Whoever has one address of an IPv6 network can use all. */
+	/* A client with one address of an IPv6 network can use all of it. */
 	if (!is_v4(from.ip))
 		memset(from.ip + 8, 0, 8);
 	k = find_login_failures(a, from.ip, now_ms);

@@ -16,11 +16,11 @@ struct tls_ctx;
 
 /* What the owner does with them.  Not called before renew_start(). */
 struct renew_ops {
-	/* Others for Apple from now on; the old ones are freed afterwards. */
+	/* New credentials for Apple; the old ones are freed afterwards. */
 	void (*set_cred)(void *arg, struct cred *cred);
 	/* Why there are still none; "": there are. */
 	void (*set_lack)(void *arg, const char *why);
-	/* Another certificate for new connections to the TLS listener. */
+	/* A new certificate for new connections to the TLS listener. */
 	void (*set_tls)(void *arg, struct tls_ctx *tls);
 };
 
@@ -28,7 +28,7 @@ struct renew_ops {
  * missed.  conf and ops are borrowed. */
 struct renew *renew_new(struct loop *l, const struct conf *conf,
     const struct renew_ops *ops, void *arg);
-/* After whatever uses its credentials. */
+/* To be called after all users of its credentials are freed. */
 void renew_free(struct renew *r);
 
 /* The first time: the TLS listener's, and those for Apple.  -1 with err set.  A
@@ -42,7 +42,7 @@ const char *renew_lack(const struct renew *r);
 /* NULL: there is no TLS listener, or its files cannot be read yet. */
 struct tls_ctx *renew_tls(const struct renew *r);
 
-/* Logs what there is, and begins to wait for what is missing. */
+/* Logs the credentials, and begins to wait for missing files. */
 void renew_start(struct renew *r);
 
 /* Reads the files that conf names now.  Bad ones are refused with an error in

@@ -16,9 +16,9 @@ int unix_open(
     const struct conf *c, const struct user *u, int *fd_r, char err[ERR_MAX]);
 /* False with err set: there is no such group as socketGroup. */
 bool unix_has_group(const struct conf *c, char err[ERR_MAX]);
-/* Whether unix_open() would succeed, without opening anything.  *lives_r:
- * somebody listens there: err says so in unix_open()'s words.  0, or -1 with err
- * set; warn gets what a start would put up with. */
+/* Checks whether unix_open() would succeed, without opening anything.
+ * *lives_r: a process listens there; err has unix_open()'s message.  0, or -1
+ * with err set; warn is called for what a start would tolerate. */
 int unix_check(const struct conf *c, void (*warn)(const char *sentence),
     bool *lives_r, char err[ERR_MAX]);
 

@@ -1,11 +1,12 @@
-/* daemon/watch.c - reports when one of a few files becomes another one.
+/* daemon/watch.c - reports when one of a few files changes or is replaced.
  *
  * certbot replaces links to files, Kubernetes a link to a folder, an
  * administrator renames folders: so everything on the path of a file is
- * watched.  A folder reports its own move or removal; a name in a folder is
- * watched where it is a link, the file itself, or missing (so that what goes
- * on in /tmp wakes nobody).  An event is only a hint: what counts is whether
- * the path leads to another file than before. */
+ * watched. A folder reports its own move or removal; names in a folder are
+ * watched only where the path's next part is a link, the file itself, or
+ * missing (so that activity in /tmp does not wake us).  An event is only a
+ * hint: what counts is whether the path leads to a different file than
+ * before. */
 #include "daemon/watch.h"
 
 #include <assert.h>
@@ -23,8 +24,8 @@
 #include "loop.h"
 #include "mem.h"
 
-/* Certificate and key are often copied one after the other; but changes that
- * never end are not waited for. */
+/* Certificate and key are often copied one after the other, so wait for both,
+ * but not for endless changes. */
 #define SETTLE_MS 1000
 #define SETTLE_MAX_MS 10000
 
@@ -67,7 +68,7 @@ struct watch {
 		struct identity is;
 	} files[WATCH_FILES_MAX];
 	size_t n;
-	bool warned; /* of what no other folder will change */
+	bool warned; /* about a folder that cannot be watched */
 	struct step *steps;
 	size_t n_steps;
 };
@@ -76,12 +77,12 @@ struct watch {
 
 static void warn_unwatched(struct watch *w, const char *dir, const char *name)
 {
-	/* A folder that we may only pass through cannot be watched: seldom
-	 * does anything change there. */
+	/* A folder that we may only pass through cannot be watched, but rarely
+	 * changes. */
 	log_at(errno == EACCES || w->warned ? LOG_L_DEBUG : LOG_L_WARN,
 	    "inotify: %s: %s: a change of %s there is noticed at SIGHUP, or "
 	    "once a day",
-	    dir, strerror(errno), name);
+	    dir, err_words(errno), name);
 	w->warned = w->warned || errno != EACCES;
 }
 
@@ -106,13 +107,13 @@ static bool add_step(
 	return true;
 }
 
-/* Where we are (no links in it), and what is still to be walked. */
+/* Where we are (without links), and the rest of the path. */
 struct path {
 	char at[PATH_MAX], rest[PATH_MAX];
 	int links;
 };
 
-/* Takes the next name off the rest; false at the end. */
+/* Removes the next name from the rest; false at the end. */
 static bool next_name(struct path *y, char name[NAME_MAX + 1])
 {
 	char *p = y->rest + strspn(y->rest, "/");
@@ -138,7 +139,7 @@ static bool append(char path[PATH_MAX], const char *name)
 	return true;
 }
 
-/* Goes on where the link at `full` leads. */
+/* Continues at the target of the link at `full`. */
 static bool follow(struct path *y, const char *full)
 {
 	char target[PATH_MAX];
@@ -156,8 +157,8 @@ static bool follow(struct path *y, const char *full)
 	return true;
 }
 
-/* One name further; false at the end.  Everything is watched before it is
- * looked at for good: no change falls between. */
+/* Goes on by one name; false at the end.  A name is watched before it is
+ * examined, so that no change in between is missed. */
 static bool go(struct watch *w, struct path *y, const char *name)
 {
 	char full[PATH_MAX];
@@ -236,7 +237,7 @@ static void close_inotify(struct watch *w)
 		free(w->steps[--w->n_steps].name);
 }
 
-/* Walks all paths again and reports if one leads to another file. */
+/* Walks all paths again; reports if one leads to another file. */
 static void walk_again(struct watch *w)
 {
 	struct identity is;
@@ -319,7 +320,7 @@ static void open_inotify(struct watch *w)
 		return;
 	log_warn("inotify: %s: changed keys and certificates are noticed at "
 		 "SIGHUP, or once a day",
-	    strerror(errno));
+	    err_words(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -169,13 +169,13 @@ struct stream *h2_stream_find(const struct h2 *h, uint32_t id);
 /* With the next id; the caller checked that there is one. */
 struct stream *h2_stream_open(struct h2 *h, void *owner);
 /* Ends a request, with its answer or without.  The stream is removed before the
- * owner is told, since the owner may open the next one in that callback. */
+ * owner is called, since the owner may open the next one in that callback. */
 void h2_stream_finish(struct h2 *h, struct stream *s, enum h2_outcome outcome,
     uint32_t error, const char *reason);
 /* The same for every request with an id above last. */
 void h2_finish_above(
     struct h2 *h, uint32_t last, enum h2_outcome outcome, const char *reason);
-/* Ends a request without telling its owner. */
+/* Ends a request without calling its owner. */
 void h2_stream_drop(struct h2 *h, struct stream *s);
 void h2_streams_free(struct h2 *h);
 

@@ -1,5 +1,5 @@
-/* http/capacity.c - who may be connected, and who must go for whom.  It counts
- * and chooses; http.c acts. */
+/* http/capacity.c - how many clients may be connected, and which one is closed
+ * for another.  It counts and chooses; conn.c acts. */
 #include "http/int.h"
 
 #include <stdlib.h>
@@ -9,24 +9,24 @@
 #include "mem.h"
 #include "tls.h"
 
-/* One in so many connections is kept for the Unix socket. */
+/* One connection in this many is reserved for the Unix socket. */
 #define RESERVED_PART 4
 
-/* What is unfinished for so long is no ordinary request, which takes
- * milliseconds.  It gives way to anybody. */
+/* A request that is unfinished for this long is not an ordinary one, which
+ * takes milliseconds.  It may be ended for any new client. */
 #define SLOW_MS 1000
 
-/* A handshake takes 38 KB before we know whom we talk to: 5 MB for all.  One
- * whose peer is silent gives way to the next: soon if not even the ClientHello
- * has come, which a client sends at once; else after a long round trip.  Until
- * then newcomers wait in the kernel. */
+/* A handshake takes 38 KB before we know who the client is: 5 MB for all.  One
+ * whose peer is silent is ended for the next one: soon if not even the
+ * ClientHello has come, which a client sends at once; else after a long round
+ * trip.  Until then new connections wait in the kernel. */
 #define HANDSHAKES_MAX 128
 #define HELLO_MS 200
 #define HANDSHAKE_MS 1000
 
-/* Bytes of incomplete requests, of those that wait for their turn and of
- * answers that were not read yet, of all connections: 128 whole bodies.
- * Without this limit 1,024 clients could use 140 MB. */
+/* Limit, for all connections together, of incomplete requests, requests that
+ * wait for their turn, and answers that were not read yet: 128 whole bodies.
+ * Without it 1,024 clients could use 140 MB. */
 #define WEIGHT_MAX (8 * 1024 * 1024)
 #define HEAVY 4096 /* ordinary requests are smaller */
 
@@ -37,8 +37,8 @@ static struct share *share_of(const struct http_conn *c)
 	return &c->s->shares[c->over_unix ? UNIX : TCP];
 }
 
-/* A TCP client that has not sent a request yet does not count as idle: its
- * silence must not be worth more than the patience of one that has. */
+/* A TCP client that has not sent a request yet does not count as idle:
+ * otherwise silent connections could displace working ones. */
 struct link *http_capacity_list(const struct http_conn *c)
 {
 	switch ((enum http_conn_state)c->state) {
@@ -85,8 +85,8 @@ static void peer_put(struct http_server *s, struct peer *p)
 	free(p);
 }
 
-/* This user has more than half of all connections: one more ends only the
- * user's own. */
+/* True if this local user has more than half of all connections: another one
+ * may then displace only the user's own. */
 static bool is_hog(const struct http_conn *c)
 {
 	return c->peer != NULL && c->peer->n > c->s->max / 2;
@@ -104,7 +104,8 @@ static void warn_full(struct http_server *s, const char *what)
 	log_warn("http: %s: the client that takes longest is cut off", what);
 }
 
-/* The oldest of a list, of this user if one is given; no surplus one. */
+/* The oldest of a list (of that user's, if one is given), except surplus
+ * ones. */
 static struct http_conn *oldest(const struct link *list, const struct peer *of)
 {
 	struct http_conn *c;
@@ -118,8 +119,8 @@ static struct http_conn *oldest(const struct link *list, const struct peer *of)
 	return NULL;
 }
 
-/* The longest-idle one.  One that came or was answered just now is not idle
- * yet: its next request may be on the way. */
+/* The longest-idle connection.  One that was opened or answered just now is not
+ * idle yet: its next request may be on the way. */
 static struct http_conn *find_idle(
     const struct http_conn *newcomer, bool tcp, bool unix_too)
 {
@@ -137,7 +138,7 @@ static struct http_conn *find_idle(
 									 : NULL;
 }
 
-/* Whether what the peer does not finish may end for a newcomer. */
+/* Whether a connection whose peer is slow may be ended for a new one. */
 static bool may_end(const struct http_conn *c, const struct http_conn *newcomer)
 {
 	int64_t age_ms;
@@ -152,8 +153,8 @@ static bool may_end(const struct http_conn *c, const struct http_conn *newcomer)
 	return age_ms >= SURPLUS_MS;
 }
 
-/* The longest one: of the other kind, which has more than its share, or else of
- * the newcomer's own. */
+/* The longest-unfinished connection: of the other kind, which has more than its
+ * share, or else of the new one's kind. */
 static struct http_conn *find_unfinished(
     const struct http_conn *newcomer, bool tcp, bool unix_too)
 {
@@ -185,8 +186,9 @@ bool http_capacity_has_place(const struct http_conn *newcomer)
 	       (newcomer->over_unix || s->shares[TCP].n < tcp_max(s));
 }
 
-/* The longest-idle one goes, or else the longest unfinished one; of TCP's own
- * if that has its share, of a user's own if that user has most. */
+/* The longest-idle connection, or else the longest-unfinished one.  If TCP has
+ * its full share, a new TCP connection displaces only TCP's; if a local user
+ * has most connections, only that user's. */
 struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
 {
 	struct http_server *s = newcomer->s;
@@ -200,9 +202,9 @@ struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
 	return find_unfinished(newcomer, tcp, unix_too);
 }
 
-/* Newcomers wait in the kernel while those that wait here, or the handshakes
- * under way, are enough.  Not those of the Unix socket: a user who floods it
- * must not make others wait. */
+/* New TCP connections wait in the kernel while enough of them wait here, or
+ * enough handshakes are under way.  The Unix socket is never held: a user who
+ * floods it must not make others wait. */
 static void hold_listeners(struct http_server *s)
 {
 	bool full = s->shares[TCP].n_surplus >= s->surplus_max;
@@ -280,9 +282,8 @@ struct http_conn *http_capacity_weigh(struct http_conn *c, size_t bytes)
 
 /* --- TLS handshakes under way --- */
 
-/* The handshake that has waited longest for its peer beyond the limit, or will
- * be the first to, in *left_ms_r.  If bytes wait to be read, it is we who are
- * slow. */
+/* The handshake whose time limit ends first, and how much is left of it.  One
+ * with bytes to be read does not count: there we are the slow side. */
 static struct http_conn *find_silent(
     const struct http_server *s, int64_t *left_ms_r)
 {

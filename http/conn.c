@@ -1,5 +1,4 @@
-/* http/conn.c - a connection: comes in, is read and answered step by step, and
- * ends.
+/* http/conn.c - a connection: accepted, read and answered step by step, closed.
  *
  * It reads one request at a time into io_in(), where it stays until the handler
  * has seen it; a chunked body is decoded in place after its head.  While an
@@ -22,16 +21,16 @@
 /* Answers are ours: the peer cannot make them grow (exports are large). */
 #define OUT_MAX (SIZE_MAX / 4)
 
-/* Pipelined answers that may wait for the peer to take them. */
+/* Bytes of pipelined answers that may wait for the peer to read them. */
 #define OUT_BATCH (64 * 1024)
 
-/* How many requests of one connection are served before the others' turn: who
- * pipelines must not make them wait. */
+/* How many requests of one connection are served before it is the others' turn:
+ * a client that pipelines must not make them wait. */
 #define REQUESTS_TURN 4
 
 /* --- one step --- */
 
-/* The answer is in io_out(): what next? */
+/* The answer is in io_out(): sends it, and goes on or closes. */
 static void after_reply(struct http_conn *c)
 {
 	const struct buf *out = io_out(c->io);
@@ -54,7 +53,7 @@ static bool is_reading(const struct http_conn *c)
 	       c->state == HTTP_CONN_BODY;
 }
 
-/* One request if it is there; false if nothing more can be done now. */
+/* Serves one request; false if no other one can be served now. */
 static bool serve_request(struct http_conn *c)
 {
 	if (!http_read_request(c))
@@ -87,7 +86,8 @@ static void http_conn_finish_step(struct http_conn *c, bool more)
 	}
 }
 
-/* Answers are ours, but how many of them wait is the peer's doing. */
+/* The size of answers is ours to choose, but the peer decides how many of them
+ * wait. */
 static size_t weight(const struct http_conn *c)
 {
 	size_t out = io_out(c->io)->len;
@@ -128,7 +128,7 @@ static void on_resume(void *arg)
 
 /* --- answers --- */
 
-/* The answer to a request is complete in io_out(), or nobody wants it. */
+/* The answer to a request is complete in io_out(), or the peer is gone. */
 static void http_conn_replied(struct http_conn *c)
 {
 	if (c->state == HTTP_CONN_GONE) {
@@ -142,13 +142,13 @@ static void http_conn_replied(struct http_conn *c)
 		on_resume(c);
 		return;
 	}
-	/* Not now: the caller may be in the middle of many answers and the
-	 * next request would call it back. */
+	/* Not at once: the caller may be in the middle of many answers, and the
+	 * next request would call it recursively. */
 	io_flush(c->io);
 	loop_task_queue(c->s->loop, &c->resume);
 }
 
-/* The end of waiting; true if there is a peer to compose for. */
+/* The handler has answered; true if the peer is still there. */
 static bool take_reply(struct http_conn *c)
 {
 	assert(c->state == HTTP_CONN_WAITING || c->state == HTTP_CONN_GONE);
@@ -187,7 +187,7 @@ static bool make_place(const struct http_conn *newcomer)
 	return victim != NULL;
 }
 
-/* A newcomer may send requests from now on. */
+/* From now on the new connection may send requests. */
 static void http_conn_admit(struct http_conn *c)
 {
 	http_capacity_admit(c);

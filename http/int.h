@@ -12,26 +12,26 @@
 
 struct io_listener;
 
-/* A newcomer for whom there is no place waits a moment for another's end, which
- * the kernel may have ready for us already. */
+/* How long a new connection beyond the limit waits for another one to end,
+ * which the kernel may already have reported. */
 #define SURPLUS_MS 100
 
 #define HTTP_IDLE_MS (10 * 60 * 1000) /* between requests */
 
 enum http_conn_state {
-	HTTP_CONN_OPENING, /* TLS handshake, or waiting for a place */
+	HTTP_CONN_OPENING, /* TLS handshake, or waiting for capacity */
 	HTTP_CONN_IDLE,
 	HTTP_CONN_HEAD,	   /* the head is incomplete */
 	HTTP_CONN_BODY,	   /* the body is incomplete */
 	HTTP_CONN_WAITING, /* for http_reply() */
-	HTTP_CONN_GONE,	   /* the same, but nobody will read it */
+	HTTP_CONN_GONE,	   /* the same, but the peer is gone */
 	HTTP_CONN_REPLIED, /* the answer is in io_out() */
-	HTTP_CONN_SENDING, /* until the peer has taken it */
+	HTTP_CONN_SENDING, /* until the peer has read it */
 	HTTP_CONN_DEAD,	   /* freed by the loop's sweep */
 };
 
-/* What io's timeout is set for.  It is left running from request to request: on
- * a busy connection nothing is set at all. */
+/* What io's timeout is set for.  It keeps running from one request to the next,
+ * so that a busy connection does not set it at all. */
 enum timer_for {
 	TIMER_NONE,
 	TIMER_REQUEST, /* also the handshake */
@@ -49,10 +49,10 @@ struct http_conn {
 	struct http_server *s;
 	struct io *io;		 /* NULL when gone */
 	struct loop_task resume; /* after a late answer */
-	int64_t since_ms;	 /* when it came into that list */
+	int64_t since_ms;	 /* when it was put into that list */
 	size_t sending;		 /* bytes not taken when the timer was set */
-	size_t weight; /* what it has in memory; http_capacity_weigh() */
-	/* the request at hand */
+	size_t weight; /* bytes in memory, see http_capacity_weigh() */
+	/* the current request */
 	size_t head_len, body_len, content_length;
 	struct http_chunked chunked;
 	unsigned char
@@ -62,9 +62,9 @@ struct http_conn {
 	bool over_unix, over_tls;
 	uid_t uid;	   /* of a Unix socket's peer */
 	struct peer *peer; /* the same, counted; NULL over TCP */
-	bool fresh;	   /* has not asked anything yet */
+	bool fresh;	   /* has not sent a request yet */
 	bool handshake;	   /* TLS, not done yet */
-	bool surplus;	   /* there was no place */
+	bool surplus;	   /* beyond the limit: waits for capacity */
 	bool eof;	   /* the peer sends no more */
 	bool close;	   /* after this answer */
 	bool http10, is_head, is_line;
@@ -83,8 +83,9 @@ struct peer {
 /* The connections of one kind. */
 struct share {
 	struct link idle;	/* longest-idle first */
-	struct link unfinished; /* handshakes, requests and answers that the
-				 * peer has to go on with, longest first */
+	struct link unfinished; /* whose peer has to go on with a handshake, a
+				 * request or reading an answer, longest
+				 * first */
 	size_t n, n_surplus;
 };
 
@@ -111,18 +112,19 @@ struct http_server {
 	struct listener *listeners;
 	struct peer *peers;
 	struct share shares[N_SHARES]; /* by http_conn.over_unix */
-	struct link busy;	       /* it is our turn, or nobody's */
+	struct link busy;	       /* waiting for us, or gone */
 	int max_fd; /* of clients; io_listener_set_max_fd() */
 	size_t max, n_waiting, weight;
-	/* newcomers who wait for a place, of TCP and of the Unix socket each, and
-	 * the refused who linger from one second: from what http.h calls extra */
+	/* limit for new connections that wait for capacity, of TCP and of the
+	 * Unix socket each, and for refused ones that linger in one second:
+	 * part of what http.h calls extra */
 	size_t surplus_max;
-	struct loop_task place; /* for a surplus one */
+	struct loop_task place; /* admits surplus ones */
 	size_t n_handshakes;
-	struct loop_timer handshakes; /* the oldest must give way then */
-	bool no_handshakes;	      /* TLS listeners wait */
+	struct loop_timer handshakes; /* when the oldest may be ended */
+	bool no_handshakes;	      /* TLS listeners are held */
 	int64_t warned_ms;	      /* 0 never */
-	int64_t linger_s;	      /* the second that n_lingers is of */
+	int64_t linger_s;	      /* the second that n_lingers counts */
 	unsigned n_lingers;
 	bool quiet;
 };
@@ -168,7 +170,7 @@ void http_compose(struct http_conn *c, int status, const char *type,
 void http_compose_line(struct http_conn *c, const char *text);
 /* Answers what we do not pass to the handler; the connection ends. */
 void http_conn_refuse(struct http_conn *c, int status, const char *reason);
-/* Ends it for another one. */
+/* Ends it in favour of another one. */
 void http_conn_give_way(struct http_conn *c, const char *why);
 
 /* --- http/request.c --- */
@@ -188,32 +190,33 @@ void http_conn_admit_waiting(void *arg);
 
 void http_capacity_init(struct http_server *s);
 void http_capacity_end(struct http_server *s);
-/* Where a connection of its state belongs. */
+/* The list in which a connection of its state belongs. */
 struct link *http_capacity_list(const struct http_conn *c);
 
-/* A newcomer: its user, who is counted until http_capacity_leave(); */
+/* For a new connection: counts its user until http_capacity_leave(); */
 struct peer *http_capacity_peer(struct http_server *s, uid_t uid);
-/* whether there is a place for it; */
+/* whether it is within the limits; */
 bool http_capacity_has_place(const struct http_conn *newcomer);
-/* who must end for it if not, NULL for nobody; */
+/* if not, which connection is to be ended for it, or NULL; */
 struct http_conn *http_capacity_victim(const struct http_conn *newcomer);
-/* and counting it, as a surplus one if it has no place.  False: there are too
- * many of those, it must go. */
+/* counts it, as a surplus one if it is beyond the limits.  False: there are too
+ * many of those. */
 bool http_capacity_enter(struct http_conn *c);
-/* It has a place: no surplus one any more. */
+/* It is within the limits now: no surplus connection any more. */
 void http_capacity_admit(struct http_conn *c);
-/* A surplus one that there is a place for now, NULL for none. */
+/* A surplus connection that is within the limits now, or NULL. */
 struct http_conn *http_capacity_next(const struct http_server *s);
 void http_capacity_leave(struct http_conn *c);
 
-/* A TLS handshake that must end for the next one, NULL for none. */
+/* The TLS handshake that is to be ended for the next one, or NULL. */
 struct http_conn *http_capacity_silent(const struct http_server *s);
-/* A connection's handshake begins, if it has one, and is done. */
+/* To be called when a connection's handshake begins and when it is done; plain
+ * connections do nothing. */
 void http_capacity_handshake_begins(struct http_conn *c);
 void http_capacity_handshake_done(struct http_conn *c);
 
-/* A connection has so many bytes in memory now.  Another one that must end for
- * it, NULL for none; ask again then. */
+/* Sets how many bytes a connection has in memory.  Returns another one that is
+ * to be ended for it, or NULL; call it again after that. */
 struct http_conn *http_capacity_weigh(struct http_conn *c, size_t bytes);
 
 #endif

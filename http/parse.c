@@ -1,9 +1,9 @@
 /* http/parse.c - HTTP/1 request heads and chunked bodies, without I/O.
  *
  * Strict where leniency would let two readers see different messages (RFC 9112
- * 11.2): no folding, no space before a colon, one length.  The one leniency is
- * that of section 2.2: a bare LF ends a line of the head (people type requests
- * into nc), but not one of a chunked body. */
+ * 11.2): no folding, no space before a colon, one length.  The only exception
+ * is that of section 2.2: a bare LF ends a line of the head (people type
+ * requests into nc), but not one of a chunked body. */
 #include "http.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 
 #include "text.h"
 
-/* What a byte may be part of. */
+/* Classes of bytes. */
 #define TOKEN 1u  /* methods, field names: RFC 9110 5.6.2 */
 #define TARGET 2u /* visible, and no '#' */
 #define VALUE 4u  /* field values: RFC 9110 5.5 */
@@ -92,7 +92,7 @@ struct scan {
 	const char *p, *end;
 	struct http_head *h;
 	unsigned seen;	  /* bits by enum known */
-	bool close, keep; /* said by Connection */
+	bool close, keep; /* from the Connection header */
 };
 
 static int bad(struct scan *s, int status, const char *reason)
@@ -238,7 +238,7 @@ static int parse_length(struct scan *s, struct http_str v)
 	for (i = 0; i < v.len; i++) {
 		if (v.p[i] < '0' || v.p[i] > '9')
 			break;
-		/* Too large for us long before it could overflow. */
+		/* It is over our limit long before it could overflow. */
 		if (n < UINT64_MAX / 16)
 			n = n * 10 + (uint64_t)(v.p[i] - '0');
 	}
@@ -271,7 +271,7 @@ static int parse_host(struct scan *s, struct http_str v)
 {
 	size_t i;
 
-	/* RFC 9112 3.2.2: the target's counts */
+	/* RFC 9112 3.2.2: the target's host takes precedence */
 	if (s->h->host.p == NULL)
 		s->h->host = v;
 
@@ -359,7 +359,7 @@ static int parse_header(struct scan *s)
 	return take_header(s, name, value);
 }
 
-/* What the headers mean together. */
+/* Evaluates the headers as a whole. */
 static int conclude(struct scan *s)
 {
 	struct http_head *h = s->h;
@@ -414,8 +414,8 @@ int http_parse_head(const char *in, size_t len, struct http_head *head_r)
 
 /* --- chunked bodies, RFC 9112 7.1 --- */
 
-/* Bytes of extensions, trailers and leading zeros in one body, which are all
- * dropped: nobody needs more. */
+/* Limit of extensions, trailers and leading zeros in one body, which are all
+ * discarded. */
 #define CHUNK_EXTRA_MAX 4096
 
 enum chunk_state {

@@ -46,7 +46,7 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	const unsigned char *before = buf_head(in);
 	struct http_head again;
 
-	/* The NUL's place, which IN_MAX has. */
+	/* Space for the NUL, which IN_MAX includes. */
 	if (in->len == c->head_len + c->body_len &&
 	    buf_reserve(in, 1) == NULL) {
 		http_conn_refuse(c, 413, "the request is too long");
@@ -66,7 +66,7 @@ static void dispatch(struct http_conn *c, const struct http_head *head)
 	buf_consume(in, c->head_len + c->body_len);
 }
 
-/* Decodes what came of a chunked body; true when it is complete. */
+/* Decodes what has arrived of a chunked body; true when it is complete. */
 static bool read_chunks(struct http_conn *c)
 {
 	struct buf *in = io_in(c->io);
@@ -92,7 +92,8 @@ static bool read_chunks(struct http_conn *c)
 	return done;
 }
 
-/* RFC 9110 10.1.1: only if the peer really waits for it. */
+/* RFC 9110 10.1.1: only if the peer really waits for it, that is, has not sent
+ * any of the body. */
 static void send_continue(struct http_conn *c)
 {
 	if (c->expect && io_in(c->io)->len == c->head_len)
@@ -151,9 +152,10 @@ static void read_head(struct http_conn *c)
 	read_body(c, &head);
 }
 
-/* The first-generation plugin's words; as HTTP methods they would be followed
- * by a path or an address.  Not asked after an HTTP request over TCP: that may
- * be a web page's, whose next bytes must not be taken for this protocol. */
+/* The first-generation plugin's commands; as HTTP methods they would be
+ * followed by a path or an address.  Not checked after an HTTP request over
+ * TCP, which may come from a web page: its next bytes must not be taken for
+ * this protocol. */
 static bool starts_line(const struct buf *in)
 {
 	static const char words[][10] = { "NOTIFY ", "REGISTER " };
@@ -204,8 +206,8 @@ static void read_line(struct http_conn *c)
 	buf_consume(in, c->head_len);
 }
 
-/* Old clients send an empty line after a body (RFC 9112 2.2): it does not begin
- * a request, nor the time limit of one. */
+/* Old clients send an empty line after a body (RFC 9112 2.2): it starts neither
+ * a request nor its time limit. */
 static void skip_empty_lines(struct buf *in)
 {
 	while (in->len >= 2 && memcmp(buf_head(in), "\r\n", 2) == 0)

@@ -8,7 +8,7 @@
 #include "log.h"
 
 #define REQUEST_MS 10000 /* to complete a request once begun */
-#define SENDING_MS 10000 /* for the peer to take any of an answer */
+#define SENDING_MS 10000 /* for the peer to read any of an answer */
 
 static const char *const state_names[] = {
 	[HTTP_CONN_OPENING] = "opening",
@@ -37,7 +37,8 @@ void http_conn_set_state(struct http_conn *c, enum http_conn_state to)
 		log_trace("http: %p: %s -> %s", (void *)c,
 		    state_names[c->state], state_names[to]);
 	c->state = (unsigned char)to;
-	/* A request that goes on with its body did not begin with it. */
+	/* since_ms stays while the list does: from a request's head to its
+	 * body. */
 	if (http_capacity_list(c) != from) {
 		link_remove(&c->link);
 		link_append(http_capacity_list(c), &c->link);

@@ -1,4 +1,5 @@
-/* io/dial.c - which of a host's addresses is tried when (RFC 8305). */
+/* io/dial.c - in which order and when a host's addresses are tried (RFC
+ * 8305). */
 #include "io.h"
 
 #include <netdb.h>
@@ -13,19 +14,20 @@
 /* RFC 8305 5, "Connection Attempt Delay". */
 #define ATTEMPT_DELAY_MS 250
 
-/* Attempts under way at once: a descriptor each, and TLS's memory if the peer
- * takes TCP. */
+/* Attempts at once: each has a descriptor, and memory for TLS once TCP is
+ * connected. */
 #define ATTEMPTS_MAX 8
 
-/* Remembered of one host, and tried in one round. */
+/* Addresses remembered for one host, and tried in one round. */
 #define WAYS_MAX 16
-/* Looked at of what the resolver found. */
+/* Addresses of the resolver's that are considered. */
 #define FOUND_MAX 64
 
-/* Name servers may take so long where an address is known that has worked. */
+/* How long name servers may take if an address is known that has worked. */
 #define PATIENCE_MS 3000
 
-/* What they said too late for one round is good for the next. */
+/* An answer that is too late for one round may be used this long for the
+ * next. */
 #define LATE_MAX_MS (10 * 60 * 1000)
 
 struct way {
@@ -47,8 +49,8 @@ struct io_dialer {
 	int port;
 	int64_t budget_ms;
 	enum dial_state state;
-	struct resolve *resolve; /* may go on when a round is over */
-	struct addrinfo *late;	 /* what it found then, and when */
+	struct resolve *resolve; /* may still run when a round is over */
+	struct addrinfo *late;	 /* its result then, and when */
 	int64_t late_ms;
 	struct loop_timer next_due, deadline;
 	struct way ways[WAYS_MAX]; /* in the order of this round */
@@ -122,7 +124,8 @@ static size_t interleave(const struct addrinfo *ai, struct way found[FOUND_MAX])
 	return n;
 }
 
-/* The last good one, what has not failed, and what has, long ago first. */
+/* Order: the last address that worked, those that have not failed, then the
+ * others, the least recent failure first. */
 static unsigned rank(const struct io_dialer *d, const struct way *w)
 {
 	if (d->has_good && same_addr(&d->good, &w->addr))
@@ -136,7 +139,7 @@ static void sort_ways(struct io_dialer *d, const struct addrinfo *addrs)
 	const struct way *old;
 	size_t n = interleave(addrs, found), i, k;
 
-	/* Where all have failed another one is the first this time. */
+	/* If all have failed, another one is the first this time. */
 	if (d->n > 0 && d->ways[0].failed != 0)
 		d->ways[0].failed = ++d->failures;
 	for (i = 0; i < n; i++) {
@@ -202,7 +205,7 @@ static void begin(struct io_dialer *d)
 	try_next(d);
 }
 
-/* The one that has worked, whatever name servers say. */
+/* Tries the address that has worked, whatever the name servers do. */
 static void begin_with_good(struct io_dialer *d)
 {
 	struct way *w = find_way(d->ways, d->n, &d->good), first;
@@ -275,7 +278,7 @@ struct io_dialer *io_dialer_new(
 	return d;
 }
 
-/* Another host: nothing that is known of the last one is of use. */
+/* Forgets what is known about another host. */
 static void set_host(struct io_dialer *d, const char *host, int port)
 {
 	if (d->host != NULL && strcmp(d->host, host) == 0 && d->port == port)
@@ -362,7 +365,7 @@ void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 	if (w == NULL)
 		return;
 	w->failed = 0;
-	/* These had more time, the first one most. */
+	/* These were tried earlier, so had more time, the first one most. */
 	for (i = w - d->ways; i-- > 0;)
 		mark_failed(d, &d->ways[i]);
 }

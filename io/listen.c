@@ -18,11 +18,11 @@
 #include "loop.h"
 #include "mem.h"
 
-/* All IMAP processes come back at once after a restart; a full backlog of a
- * Unix socket answers EAGAIN. */
+/* After a restart all IMAP processes connect at once; connect() to a Unix
+ * socket with a full backlog fails with EAGAIN. */
 #define BACKLOG 1024
 
-/* Taken from the backlog before others get their turn. */
+/* Connections accepted before others get their turn. */
 #define ACCEPT_TURN 64
 
 /* Out of descriptors or memory: trying at once again would only spin. */
@@ -34,8 +34,8 @@ struct io_listener {
 	struct loop_fd f;
 	struct loop_timer pause;
 	bool held;
-	/* Clients get no descriptor from this number on (the kernel gives out
-	 * the lowest that is free): the rest is for Apple's connection and for
+	/* Clients get no descriptor from this number on (the kernel assigns the
+	 * lowest free one): the rest is for Apple's connection and for
 	 * files. */
 	int max_fd;
 	int64_t warned_ms; /* when the last warning was logged; 0 never */
@@ -48,8 +48,8 @@ struct io_listener {
 static int fail_bind(
     const char *addr, int port, int fd, int code, char err[ERR_MAX])
 {
-	err_set(
-	    err, "cannot listen on %s port %d: %s", addr, port, strerror(code));
+	err_set(err, "cannot listen on %s port %d: %s", addr, port,
+	    err_words(code));
 	if (fd >= 0)
 		close(fd);
 	errno = code; /* the caller may forgive EAFNOSUPPORT */
@@ -115,7 +115,7 @@ static void fail_place(const char *path, int code, char err[ERR_MAX])
 	char *copy = xstrdup(path);
 	const char *dir = dirname(copy);
 
-	if (code == ENOENT)
+	if (code == ENOENT || (access(dir, F_OK) < 0 && errno == ENOENT))
 		err_set(err,
 		    "cannot listen on %s: the folder %s does not exist, and "
 		    "the start cannot make it: make the folder %s, or set "
@@ -125,9 +125,12 @@ static void fail_place(const char *path, int code, char err[ERR_MAX])
 		err_set(err,
 		    "cannot listen on %s: the user may not make a socket in "
 		    "%s: %s: give the folder to the user, or set socketPath",
-		    path, dir, strerror(code));
+		    path, dir, err_words(code));
 	else
-		err_set(err, "cannot listen on %s: %s", path, strerror(code));
+		err_set(err,
+		    "cannot listen on %s: %s: see to the folder %s, or set "
+		    "socketPath",
+		    path, err_words(code), dir);
 	free(copy);
 }
 
@@ -141,21 +144,22 @@ static int fail_exists(const char *path, char err[ERR_MAX])
 	return -1;
 }
 
-/* code 0: somebody listens on the socket there. */
+/* code 0: a process listens on the socket there. */
 static int fail_socket(const char *path, int code, char err[ERR_MAX])
 {
 	if (code == 0)
 		err_set(err,
-		    "cannot listen on %s: another xapsd is running there",
+		    "cannot listen on %s: another xapsd is running there: "
+		    "" ERR_SECOND,
 		    path);
-	else /* not for us to remove */
+	else /* not ours to remove */
 		err_set(err, "cannot listen on %s: the socket there: %s", path,
-		    strerror(code));
+		    err_words(code));
 	errno = code;
 	return -1;
 }
 
-/* How a client of that type would fare with the socket there: 0 or errno. */
+/* What connecting to the socket with that type gives: 0 or errno. */
 static int try_connect(const struct sockaddr_un *sun, int type)
 {
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -169,7 +173,7 @@ static int try_connect(const struct sockaddr_un *sun, int type)
 	return code;
 }
 
-/* Removes the socket file of a daemon that died; -1 if one lives. */
+/* Removes the socket file of a daemon that has died; -1 if it is in use. */
 static int remove_stale(
     const char *path, const struct sockaddr_un *sun, char err[ERR_MAX])
 {
@@ -212,7 +216,7 @@ static int bind_here(
 	 * no default ACL can widen it. */
 	old = umask(~(mode_t)mode & 0777);
 	if (fchmod(fd, (mode_t)mode) < 0)
-		log_debug("fchmod: %s", strerror(errno));
+		log_debug("fchmod: %s", err_words(errno));
 	rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 	umask(old);
 	if (rc == 0 && listen(fd, BACKLOG) == 0)
@@ -245,8 +249,8 @@ int io_chown_socket(const char *path, uid_t uid, gid_t gid)
 	return rc;
 }
 
-/* Works within the folder as it is found now, whoever may exchange the names on
- * the way to it. */
+/* Opens the folder once and works inside it, so that nobody can replace a part
+ * of the path meanwhile. */
 int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 {
 	const struct sockaddr_un *sun = NULL;
@@ -270,7 +274,7 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 		code = errno;
 		if (fchdir(here) < 0)
 			log_warn("cannot go back to the working directory: %s",
-			    strerror(errno));
+			    err_words(errno));
 		errno = code;
 	}
 	code = errno;
@@ -306,7 +310,7 @@ static int may_use(const char *dir)
 	return rc;
 }
 
-/* In a sticky folder only who owns it or the file may remove that. */
+/* In a sticky folder only its owner or the file's may remove the file. */
 static int may_remove(const char *dir, const struct stat *file)
 {
 	uid_t uid = geteuid();
@@ -335,7 +339,7 @@ static int check_unix(const char *path, const char *dir, char err[ERR_MAX])
 	if (!S_ISSOCK(st.st_mode))
 		return fail_exists(path, err);
 	memcpy(sun.sun_path, path, strlen(path));
-	/* A listener of another type notices nothing of the attempt. */
+	/* A listener of another type does not notice the attempt. */
 	code = try_connect(&sun, SOCK_DGRAM);
 	if (code == EPROTOTYPE)
 		return fail_socket(path, 0, err);
@@ -373,7 +377,7 @@ static void pause_accepting(struct io_listener *li, int why)
 	if (li->warned_ms == 0 || now_ms - li->warned_ms >= ACCEPT_WARN_MS) {
 		log_warn("accept: %s: new clients wait; raise the limit of "
 			 "open files or lower maxConnections",
-		    strerror(why));
+		    err_words(why));
 		li->warned_ms = now_ms;
 	}
 	loop_fd_mod(li->loop, &li->f, 0);
@@ -436,7 +440,7 @@ struct io_listener *io_listen(
 	li->arg = arg;
 	loop_timer_init(&li->pause, on_pause_over, li);
 	if (loop_fd_add(l, &li->f, fd, LOOP_READ, on_readable, li) < 0)
-		log_error("listen: epoll: %s", strerror(errno));
+		log_error("listen: epoll: %s", err_words(errno));
 	return li;
 }
 

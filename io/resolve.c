@@ -23,7 +23,7 @@
 struct resolve {
 	atomic_int refs; /* the loop's and the thread's */
 	struct loop *loop;
-	struct loop_fd f; /* the eventfd, as long as the loop cares */
+	struct loop_fd f; /* the eventfd, while the loop waits for it */
 	int done_fd;	  /* an eventfd: the thread is done; -1 without one */
 	struct loop_task now; /* no thread was needed or possible */
 	resolve_cb *cb;
@@ -72,8 +72,8 @@ static void *thread_main(void *arg)
 	const uint64_t one = 1;
 
 	look_up(r, AI_ADDRCONFIG);
-	/* A machine with nothing but loopback has no configured addresses.
-	 * Silent name servers will not speak for a second question. */
+	/* On a machine with nothing but loopback, AI_ADDRCONFIG finds nothing.
+	 * If no name server has answered, a second query is pointless. */
 	if (r->rc != 0 && r->rc != EAI_AGAIN)
 		look_up(r, 0);
 	if (write(r->done_fd, &one, sizeof(one)) < 0)
@@ -82,19 +82,22 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Not gai_strerror()'s "Try again" and the like, which help nobody. */
+/* Instead of gai_strerror()'s "Try again" and the like, which do not help and
+ * differ from libc to libc. */
 static const char *explain(const struct resolve *r)
 {
 	switch (r->rc) {
 	case EAI_SYSTEM:
-		return strerror(r->saved_errno);
+		return err_words(r->saved_errno);
 	case EAI_NONAME:
 	case EAI_NODATA:
 		return "there is no such name";
 	case EAI_AGAIN:
 		break;
+	case EAI_MEMORY:
+		return err_words(ENOMEM);
 	default:
-		return gai_strerror(r->rc);
+		return "the name servers report a failure";
 	}
 	if (access(RESOLV_CONF, F_OK) < 0)
 		return "no name server answers, and there is no " RESOLV_CONF
@@ -102,7 +105,7 @@ static const char *explain(const struct resolve *r)
 	return "no name server answers, see " RESOLV_CONF;
 }
 
-/* Hands the answer over; the handle is gone afterwards. */
+/* Reports the result and frees the handle. */
 static void finish(struct resolve *r)
 {
 	struct addrinfo *addrs = r->addrs;

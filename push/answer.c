@@ -12,10 +12,10 @@
 /* Apple allows a new JWT every 20 minutes. */
 #define RENEW_MIN_MS (20 * 60 * 1000)
 
-/* A larger Retry-After is taken for a mistake of the server's. */
+/* A larger Retry-After is treated as a mistake of the server's. */
 #define RETRY_AFTER_MAX_S (60 * 60)
 
-/* Difference between clocks that says nothing. */
+/* Differences between clocks below this are ignored. */
 #define CLOCK_SLACK_S (60 * 60)
 
 /* Merges the failed push with what waits, to be sent ms from now. */
@@ -157,7 +157,7 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 	push_finish(p);
 }
 
-/* If our clock is a day behind every push has expired already. */
+/* If our clock is a day late, every push has expired already. */
 static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 {
 	struct push_queue *q = p->q;
@@ -236,7 +236,7 @@ static const struct answer *find_answer(const struct apns_answer *an)
 	return row;
 }
 
-/* The first time it is sent again at once, later after pauses. */
+/* Sends it again at once the first time, later after pauses. */
 static void act_unprocessed(struct push *p, const struct apns_answer *an)
 {
 	if (p->tries++ == 0)

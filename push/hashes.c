@@ -1,8 +1,8 @@
 /* push/hashes.c - the hashes by which devices know their mailboxes, in small sets.
  *
- * Two or more are followed by an index: open addressing, half empty, each slot a
- * position counted from 1.  MD5 is its own hash; names that were chosen to
- * collide cost a walk along the set, which is bounded. */
+ * Two or more are followed by an index: open addressing, half empty, each slot
+ * a position counted from 1.  MD5 needs no further hashing; names that were
+ * chosen to collide cost a walk along the set, which is bounded. */
 #include "push/hashes.h"
 
 #include <stdint.h>

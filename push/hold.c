@@ -9,7 +9,7 @@
 #include "apns.h"
 #include "cred.h"
 
-/* Pauses after Apple refused our credentials, which somebody has to correct. */
+/* Pauses after Apple refused our credentials: somebody has to correct them. */
 #define HOLD_MIN_MS (60 * 1000)
 #define HOLD_MAX_MS (60 * 60 * 1000)
 

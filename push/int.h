@@ -85,7 +85,7 @@ void push_set_state(struct push *p, enum push_state to, int64_t ms);
 
 /* The registration's push, created if there is none. */
 struct push *push_get(struct push_queue *q, struct reg *r);
-/* Ends it and takes it off the registration. */
+/* Ends it and detaches it from the registration. */
 void push_release(struct push *p);
 /* The push in flight is done; goes on with what waits, if anything. */
 void push_finish(struct push *p);
@@ -116,7 +116,7 @@ void push_renew_auth(struct push_queue *q);
 /* Wall clock minus monotonic clock: changes only when the wall clock is set (or
  * the machine slept). */
 int64_t push_clock_ms(const struct push_queue *q);
-/* Whether it has changed since it had this value. */
+/* Whether that has changed since it had this value. */
 bool push_clock_stepped(const struct push_queue *q, int64_t since_ms);
 /* If the clock was set, ends what the wrong time had caused. */
 void push_check_clock(struct push_queue *q);

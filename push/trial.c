@@ -8,7 +8,7 @@
 #include "mem.h"
 #include "store.h"
 
-/* Somebody is waiting at a terminal. */
+/* A person waits at a terminal. */
 #define TRIAL_MS 15000
 
 struct push_trial {
@@ -164,7 +164,7 @@ static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 	t->probes = pr;
 	p->probe = pr;
 	p->probe_sent = false;
-	/* A pause after a failure ends: somebody wants the result now. */
+	/* Ends a pause after a failure: a person waits for the result. */
 	if (p->state == PUSH_PAUSED)
 		push_set_state(p, PUSH_READY, 0);
 	push_add(t->q, r, (size_t)mailbox, true);

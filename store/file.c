@@ -18,14 +18,14 @@
 #include "buf.h"
 
 #define FLUSH_AT 65536	   /* bytes gathered for one write */
-#define REWRITE_FROM 65536 /* a smaller file is not worth it */
+#define REWRITE_FROM 65536 /* smaller files are not rewritten */
 #define BLOATED_FROM (1024 * 1024)
 #define ORIGINALS_MAX 100 /* .orig, .orig.1 and so on */
 #define DIRTY_KEPT 1024	  /* entries kept allocated between writes */
 
 /* --- writing lines --- */
 
-/* Gathers lines; the first error stays. */
+/* Gathers lines for writing; keeps the first error. */
 struct sink {
 	int fd;
 	int error;
@@ -71,7 +71,7 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 
 /* --- appending --- */
 
-/* After what was queued is on disk: the file has `size` bytes. */
+/* What was queued is on disk now, and the file has `size` bytes. */
 
 static void mark_written(struct store *s, uint64_t size)
 {
@@ -106,8 +106,8 @@ int store_sync_dir(struct store *s, char err[ERR_MAX])
 	return error != 0 ? -1 : 0;
 }
 
-/* If the key was put again, then only its new line is written, so that no crash
- * can come between the two. */
+/* If the key was put again, only its new line is written: a crash between the
+ * two lines would lose it. */
 static void append_gone(struct store *s, struct sink *k, const struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1];
@@ -148,7 +148,7 @@ static int append(struct store *s, char err[ERR_MAX])
 	buf_free(&k.buf);
 	if (k.error == 0 && fdatasync(s->fd) < 0) {
 		k.error = errno;
-		/* What the disk has is unknown now, and another sync may
+		/* It is unknown what is on disk now: another fsync() may
 		 * succeed without having written it. */
 		s->must_rewrite = true;
 	}
@@ -199,7 +199,8 @@ static int keep_original(struct store *s)
 			snprintf(path, sizeof(path), "%s.orig.%d", s->path, i);
 		if (!s->in_place && link(s->path, path) == 0)
 			return 0;
-		/* Linked already, by a start that was cut short here. */
+		/* Already linked by an earlier start that was interrupted
+		 * here. */
 		if (lstat(path, &st) == 0) {
 			if (st.st_ino == mine.st_ino &&
 			    st.st_dev == mine.st_dev && !s->in_place)
@@ -377,7 +378,7 @@ int store_rewrite(struct store *s, bool keep, char err[ERR_MAX])
 
 /* --- syncing --- */
 
-/* Is the file still ours and as we left it? */
+/* Checks that the file is still ours, and as we left it. */
 static int check_file(struct store *s, char err[ERR_MAX])
 {
 	struct stat st, named;
@@ -396,7 +397,7 @@ static int check_file(struct store *s, char err[ERR_MAX])
 		err_set(err,
 		    "%s: %s: moved away, or its file system is not mounted: "
 		    "put it back",
-		    s->path, strerror(errno));
+		    s->path, err_words(errno));
 		return -1;
 	}
 	if (st.st_ino != named.st_ino || st.st_dev != named.st_dev) {
@@ -427,8 +428,8 @@ static bool is_mostly_dead(const struct store *s)
 	       s->size >= s->rewrite_at;
 }
 
-/* If rewriting fails, for lack of rights or space, but appending works, then the
- * file may grow to eight times what counts. */
+/* If rewriting fails, for lack of permission or space, but appending works, the
+ * file may grow to eight times its live lines. */
 static bool is_bloated(const struct store *s)
 {
 	return s->size > BLOATED_FROM && s->size > 8 * s->live;

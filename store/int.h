@@ -6,6 +6,7 @@
  *   line     one registration as a line of the file
  *   table    all registrations, by user
  *   owner    and by the owner of the mailboxes that they watch
+ *   similar  and users whose names are like another one
  *   disk     files, whatever is in them
  *   topic    the topic in the answer to each device
  *   limit    how many, how often, how long: decides only
@@ -31,13 +32,13 @@ enum reg_flag {
 	REG_DIRTY = 4,	    /* its line is to be written */
 	REG_ON_DISK = 8,    /* a line of this key may be in the file */
 	REG_UNSTAMPED = 16, /* renewed while the clock was not set */
-	REG_HELD = 32,	    /* changes all the time: see store_release() */
+	REG_HELD = 32,	    /* changes too often: see store_release() */
 };
 
-/* Small, for a router has a hundred thousand of them.  Times are unsigned 32 bits
- * (until 2106). */
+/* Kept small: there may be a hundred thousand of them on a router.  Times are
+ * unsigned 32 bits (until 2106). */
 struct reg {
-	struct reg *next; /* in its bucket, where a user's are neighbours */
+	struct reg *next; /* in its bucket, a user's one after the other */
 	void *data;
 	char *mailboxes; /* for mailbox_unpack(): after the key, or allocated */
 	struct watches *watches; /* NULL: no mailbox of another owner */
@@ -70,7 +71,7 @@ struct table {
 	uint64_t seed[2];
 };
 
-/* Whose mailboxes others watch. */
+/* An owner of mailboxes that other users watch. */
 struct owner {
 	struct owner *next; /* in its bucket */
 	struct watch *first;
@@ -116,8 +117,8 @@ struct store {
 	void (*on_dirty)(void *arg);
 	void *on_dirty_arg;
 
-	/* What the file lacks.  A dropped registration that has a line in the
-	 * file is its own removal record, linked by next. */
+	/* Lines that the file lacks.  A dropped registration that has a line in
+	 * the file serves as its own removal record, linked by next. */
 	struct dirty *dirty;
 	size_t n_dirty, cap_dirty;
 	struct reg *gone;
@@ -138,18 +139,18 @@ struct store {
 	bool must_rewrite;   /* what the file contains is not reliable */
 	bool must_cut;	     /* bytes after `size` could not be cut off */
 	bool must_sync_dir;  /* a rename may not be durable */
-	bool lacks_newline;  /* the last line is whole but for that */
+	bool lacks_newline;  /* the last line is complete except for that */
 	bool read_only;	     /* a view: nothing is ever written */
 	bool is_check;	     /* a view that speaks as the start does */
 	size_t n_bad;	     /* lines or accounts that could not be read */
 	bool frozen;	     /* lines that no other file has: never rewrite */
 	bool has_copy;	     /* <path>.copy is to be used, not the file */
-	bool in_place;	     /* another file cannot take its name */
+	bool in_place;	     /* the file cannot be replaced, only overwritten */
 };
 
 /* --- mailbox.c --- */
 
-/* One mailbox name as the device spelled it, and what it means. */
+/* A mailbox: its name as the device spelled it, and what that means. */
 struct mailbox {
 	const char *name;
 	const char *owner;     /* NULL: the user */
@@ -167,7 +168,7 @@ bool mailboxes_same(const struct reg *a, const struct reg *b);
 /* The same mailboxes, in any order and each any number of times. */
 bool mailboxes_same_set(const struct reg *a, const struct reg *b);
 
-/* The other owners of them, of whom neighbours are counted once. */
+/* How many other owners they have; consecutive equal ones count once. */
 size_t mailboxes_owners(const struct reg *r);
 
 /* --- reg.c --- */
@@ -177,11 +178,11 @@ struct reg *reg_new(const struct reg_spec *spec);
 void reg_free(struct reg *r);
 /* r has the mailboxes of `from` from now on; its watches are not touched. */
 void reg_take_mailboxes(struct reg *r, const struct reg *from);
-/* What it is counted as for maxRegistrations. */
+/* The bytes that it counts for maxRegistrations. */
 size_t reg_bytes(const struct reg *r);
 /* False if no registration has such a token. */
 bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES]);
-/* Of that account and packed token. */
+/* Whether it has this account and packed token. */
 bool reg_has_key(const struct reg *r, const char *account, const char *packed,
     size_t digits);
 /* These need the hashes. */
@@ -227,9 +228,9 @@ const char *line_set_mailboxes(
     struct record *rec, const struct json *j, const struct json_tok *array);
 /* True if it is one of our lines. */
 bool line_is_ours(const char *line, size_t len);
-/* True if it is the beginning of one as we write them. */
+/* True if it is the beginning of such a line as we write it. */
 bool line_is_torn(const char *line, size_t len);
-/* Appends the line of its removal. */
+/* Appends the line for its removal. */
 bool reg_write_gone(const struct reg *r, struct buf *b);
 
 /* --- table.c --- */
@@ -257,10 +258,10 @@ void disk_error(char err[ERR_MAX], const char *path, const char *suffix,
 int disk_write(int fd, const void *p, size_t n);
 /* Makes the names in the path's directory durable. */
 int disk_sync_dir(const char *path);
-/* So that what root writes belongs to whom the old file or the directory does. */
+/* Gives what root writes to the owner of the old file, or of the directory. */
 void disk_give_like(int fd, int like);
 void disk_give_like_dir(int fd, const char *path);
-/* All of one file is added to the other and synced. */
+/* Appends all of one file to the other, and syncs. */
 int disk_copy(int from, int to);
 
 /* --- topic.c --- */
@@ -270,19 +271,21 @@ uint8_t topic_index(struct store *s, const char *name);
 /* Adds change, 1 or -1, to the number of registrations with r's topic. */
 void topic_count(struct store *s, const struct reg *r, int change);
 void topic_use(struct store *s, struct reg *r, uint8_t topic);
-/* What its line has to name, or NULL. */
+/* The topic that its line has to name, or NULL. */
 const char *topic_in_line(const struct store *s, const struct reg *r);
 void topic_read(struct store *s);
 void topic_free_all(struct store *s);
 
 /* --- limit.c --- */
 
-/* True if the bytes do for `new` in the place of r (NULL: nothing). */
+/* True if there are enough bytes left for `new` in place of r (NULL:
+ * nothing). */
 bool limit_bytes_ok(
     const struct store *s, const struct reg *new, const struct reg *r);
 /* True if there may be one more. */
 bool limit_count_ok(const struct store *s);
-/* A device of the user's, other than r, that has to go for `new`, or NULL. */
+/* A device of the user's, other than r, that has to be dropped for `new`, or
+ * NULL. */
 struct reg *limit_surplus(
     struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
@@ -290,7 +293,8 @@ bool limit_has_place(struct store *s, const struct reg_spec *spec);
 /* True if its device came back with another account, and not with this one for
  * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);
-/* Whether one that was put is written; changed: more than the time. */
+/* Whether a registration that was put is written now; changed: more than its
+ * time. */
 enum limit_write {
 	WRITE_NOT,
 	WRITE_NOW,
@@ -316,7 +320,8 @@ void store_forget(struct store *s, struct reg *r);
 /* Writes the file again as a whole; keep: the old one stays as <path>.orig. */
 int store_rewrite(struct store *s, bool keep, char err[ERR_MAX]);
 int store_sync_dir(struct store *s, char err[ERR_MAX]);
-/* What a rewrite left that a power cut ended: a descriptor, or -1 with errno. */
+/* The copy that an interrupted rewrite has left: a descriptor, or -1 with
+ * errno. */
 int store_open_copy(const struct store *s);
 /* Completes it. */
 int store_finish_copy(struct store *s, char err[ERR_MAX]);

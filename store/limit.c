@@ -1,12 +1,12 @@
-/* store/limit.c - how many, how often and how long: what keeps memory, flash and
- * the file within bounds.  It decides; store.c acts. */
+/* store/limit.c - limits: how many registrations, how often and how long.  They
+ * bound memory, flash wear and the file.  It decides; store.c acts. */
 #include "store/int.h"
 
 #include <string.h>
 
-/* A renewal that changes only the time is written at most once a day, for flash
- * memory wears; more often with a short registrationTtl, since after a start only
- * the times in the file are known. */
+/* A renewal that changes only the time is written at most once a day, since
+ * flash memory wears out; more often with a short registrationTtl, since after
+ * a start only the times in the file are known. */
 #define RENEWAL_WRITE_S 86400
 
 #define HOUR_S 3600
@@ -56,8 +56,9 @@ void store_explain_full(const struct store *s, char err[ERR_MAX])
 		    (unsigned long long)s->bytes / 1024, STORE_BYTES_EACH);
 }
 
-/* One without a time was renewed after the clock was lost, so it is newer.  Of the
- * same time is the one further back in the user's list. */
+/* A registration without a time was renewed after the clock was lost, so it is
+ * newer.  Of two with the same time, the one further back in the user's list is
+ * older. */
 static bool is_older(const struct reg *a, const struct reg *b)
 {
 	if ((a->flags ^ b->flags) & REG_UNSTAMPED)
@@ -159,7 +160,7 @@ enum limit_write limit_write(const struct store *s, struct reg *r, bool changed)
 		due = ttl_s / 4 > 0 ? ttl_s / 4 : 1;
 	if (changed && is_restless(s, r))
 		return WRITE_HELD;
-	/* A clock that went back by a day counts, too. */
+	/* Also if the clock went back by a day. */
 	return changed || !(r->flags & REG_ON_DISK) || since >= due ||
 		       since <= -due
 		   ? WRITE_NOW

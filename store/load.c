@@ -86,7 +86,7 @@ static void bad_begin(struct loader *l, const char *reason)
 	}
 }
 
-/* Removes the torn line, after it was kept in <path>.bad. */
+/* Cuts off the torn line, which was copied to <path>.bad. */
 static int cut_off(struct loader *l, char err[ERR_MAX])
 {
 	struct store *s = l->s;
@@ -120,14 +120,15 @@ static void freeze(struct loader *l)
 
 static void report_bad(const struct loader *l)
 {
-	log_warn("%s: %zu bad line(s)%s, the first is line %zu: %s", l->s->path,
-	    l->bad_n,
+	log_warn("%s: %zu bad line%s%s, the first is line %zu: %s", l->s->path,
+	    l->bad_n, LOG_S(l->bad_n),
 	    l->s->frozen ? ""
 			 : ", moved to the file of that name with .bad added",
 	    l->bad_line, l->bad_reason);
 }
 
-/* Makes sure that the bad lines are kept before the file loses them. */
+/* Makes sure that the bad lines are in <path>.bad before they are removed from
+ * the file. */
 static int bad_finish(struct loader *l, char err[ERR_MAX])
 {
 	struct store *s = l->s;
@@ -180,7 +181,7 @@ static void take_line(struct loader *l, const char *line, size_t n)
 	bad_write(l, "\n", 1);
 }
 
-/* A part, in the buffer, of a line that is longer than any of ours. */
+/* Moves a part of a line that is longer than any of ours. */
 static void take_piece(struct loader *l, size_t n, bool last)
 {
 	if (!l->too_long) {
@@ -223,8 +224,8 @@ static void take_lines(struct loader *l)
 	}
 }
 
-/* What follows the last newline: a line that lacks only that, a torn one, or
- * anything. */
+/* Handles what follows the last newline: a line that lacks only its newline, a
+ * torn one, or anything else. */
 static void take_tail(struct loader *l)
 {
 	struct store *s = l->s;

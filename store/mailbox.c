@@ -1,5 +1,5 @@
-/* store/mailbox.c - the mailboxes of a registration, packed into bytes: what they
- * are, and which of them a delivery means. */
+/* store/mailbox.c - the mailboxes of a registration, packed into bytes; which
+ * of them a delivery is about. */
 #include "store/int.h"
 
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static char *pack(char *p, const struct reg_spec *spec, size_t i)
 		mailbox = spec->canonical[i].mailbox;
 		if (owner == NULL || strcasecmp(owner, spec->user) == 0)
 			owner = "";
-		/* An '&' may be just that, or begin modified UTF-7. */
+		/* An '&' may be a plain one, or begin modified UTF-7. */
 		if (*owner != '\0' || !same_name(mailbox, name) ||
 		    strchr(name, '&') != NULL) {
 			*p++ = CANONICAL;
@@ -214,7 +214,7 @@ int reg_match_next(
 	return -1;
 }
 
-/* As it is rather than decoded. */
+/* Prefers a name that is equal as it is to one that is equal when decoded. */
 int reg_match(const struct reg *r, const char *name)
 {
 	const char *p = r->mailboxes;

@@ -1,6 +1,6 @@
-/* store/open.c - opens the database for the daemon: locks it, and finds out what it
- * is: our file or the Go daemon's, perhaps edited by a person, or something else,
- * which is left alone. */
+/* store/open.c - opens the database for the daemon: locks it, and finds out
+ * whether it is our file, the Go daemon's, or something else, which is left
+ * alone. */
 #include "store/int.h"
 
 #include <errno.h>
@@ -185,7 +185,7 @@ static int fail_open(const char *path, int code, char err[ERR_MAX])
 		    "%s: cannot write to the folder %.*s: %s: give it to "
 		    "xapsd's user, or set databaseFile",
 		    path, end == path ? 1 : (int)(end - path), path,
-		    strerror(code));
+		    err_words(code));
 	else
 		disk_error(err, path, "", "open", code);
 	return -1;
@@ -203,14 +203,11 @@ static int check_kind(int fd, const char *path, char err[ERR_MAX])
 
 static int fail_locked(const char *path, char err[ERR_MAX])
 {
-	err_set(err,
-	    "%s: in use by another xapsd: stop that one first, or set "
-	    "databaseFile",
-	    path);
+	err_set(err, "%s: in use by another xapsd: " ERR_SECOND, path);
 	return -1;
 }
 
-/* 0: locked.  1: try again, the name leads elsewhere now. */
+/* 0: locked.  1: try again, the name refers to another file now. */
 static int lock(int fd, const char *path, char err[ERR_MAX])
 {
 	struct stat st, named;
@@ -316,6 +313,19 @@ fail:
 	return NULL;
 }
 
+bool store_in_use(const char *path, char err[ERR_MAX])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is =
+	    fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	if (is)
+		fail_locked(path, err);
+	return is;
+}
+
 void store_close(struct store *s)
 {
 	char err[ERR_MAX];
@@ -342,7 +352,7 @@ static int try_folder(const char *path)
 	return code;
 }
 
-/* What is read: the file, or the copy that replaces it. */
+/* The file to be read, or the copy that replaces it. */
 static int open_content(struct store *s, char err[ERR_MAX])
 {
 	int fd = store_open_copy(s);

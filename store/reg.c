@@ -164,7 +164,7 @@ const char *reg_account(const struct reg *r)
 
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
 {
-	/* Of an odd number the last one is cut off again. */
+	/* If the number is odd, the last digit is cut off again. */
 	text_hex_write(r->key + token_at(r), token_len(r->digits), out);
 	out[r->digits] = '\0';
 	return out;
@@ -188,7 +188,7 @@ bool reg_same_user(const struct reg *a, const struct reg *b)
 	return a->hash == b->hash && strcasecmp(a->key, b->key) == 0;
 }
 
-/* Tokens differ most, and early. */
+/* The token first: it nearly always differs. */
 bool reg_same_device(const struct reg *a, const struct reg *b)
 {
 	return a->digits == b->digits &&

@@ -10,7 +10,7 @@
 
 #define BUCKETS_FIRST 64 /* a power of two */
 
-/* --- hashing: SipHash-1-3, for whoever has an account may choose names --- */
+/* --- hashing: SipHash-1-3, since users may choose names --- */
 
 struct sip {
 	uint64_t v0, v1, v2, v3;
@@ -215,8 +215,8 @@ size_t store_count(const struct store *s)
 	return s->table.n;
 }
 
-/* A table that grows moves nothing to a lower bucket, and none ever shrinks: what
- * was not shown yet is at the cursor or above. */
+/* A growing table moves nothing to a lower bucket, and tables never shrink:
+ * what was not shown yet is at the cursor or above. */
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg)
 {

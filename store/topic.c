@@ -22,7 +22,7 @@ uint8_t topic_index(struct store *s, const char *name)
 		if (i > 0 && i != s->topic && t[i].n == 0 && unused == 0)
 			unused = i;
 	}
-	/* More at once than anybody has: taken as not known. */
+	/* More topics than anybody has: the rest are not remembered. */
 	if (unused == 0)
 		return 0;
 	free(t[unused].name);
@@ -115,7 +115,7 @@ static int move_to_first(void *arg, struct reg *r)
 	return 0;
 }
 
-/* Lines need not name it from now on: no valid line relies on the old one. */
+/* From now on lines need not name it: no valid line relies on the old one. */
 static void set_first(struct store *s, const char *topic)
 {
 	if (s->path == NULL || !write_topic(s, topic))

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from apple import Answer, Apple
+from apple import Apple
 from ports import bind_port, free_port
 from proxies import FakeProxy, Squid, Tinyproxy
 from test_check import check, failed        # noqa: F401
