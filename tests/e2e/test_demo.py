@@ -60,7 +60,8 @@ def test_demo(workdir, plugin_dir):
     took = re.search(r"to the push at Apple: ([0-9.]+) ms", out)
     assert took and 0 < float(took[1])
     if not os.environ.get("XAPSD_WRAP"):
-        assert float(took[1]) < 1000    # 100 on a machine that is not busy
+        # 100 on a machine that is not busy; a delay would be 30 s
+        assert float(took[1]) < 2000
     assert "POST /3/device/" in out and "aps-topic" in out
 
 
