@@ -423,8 +423,8 @@ static void test_more_mailboxes_than_fit(void **state)
 	expect_named(0, boxes, REG_MAILBOXES_MAX);
 }
 
-/* A device that changes its list again and again while Apple is away: what it
- * does not know any more makes room, what it knows is not lost. */
+/* A device that keeps changing its list while Apple is away: mailboxes that it
+ * does not know any more are dropped, those that it knows are not lost. */
 static void test_lists_that_alternate(void **state)
 {
 	const char *const *boxes = NULL;
@@ -578,8 +578,8 @@ static void test_410_of_a_stamp_from_the_future(void **state)
 	assert_int_equal(store_count(store), 0);
 }
 
-/* The device came back while the push was under way: it goes out once more,
- * and only what Apple says to that counts. */
+/* The device registers while the push is under way: it is sent once more, and
+ * only the answer to that counts. */
 static void renewed_since(int status, const char *reason)
 {
 	add_reg("alice", TOK_A, true, 100);
@@ -955,7 +955,7 @@ static void test_answer_after_forget(void **state)
 	expect_counts(2, 1);
 }
 
-/* NTP sets the clock while Apple refuses what it made of our JWT. */
+/* NTP sets the clock while Apple refuses our JWT for its time. */
 static void test_clock_step_ends_a_hold(void **state)
 {
 	(void)state;
@@ -1283,7 +1283,7 @@ static void test_long_records_are_kept(void **state)
 	expect_named(5, boxes, 1);
 }
 
-/* The disk is full: what fits is kept, and said. */
+/* The disk is full: what fits is kept, and the rest is reported. */
 static void test_no_room_for_the_queue(void **state)
 {
 	char *end;
