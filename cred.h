@@ -24,7 +24,7 @@ enum cred_kind {
 };
 
 /* Reads the files that the configuration names (see
- * conf_beside()).  Without any: a cred of kind CRED_NONE.  NULL with err
+ * conf_file_path()).  Without any: a cred of kind CRED_NONE.  NULL with err
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from apple import bind_port, free_port
+from ports import bind_port, free_port
 
 LIMIT_S = 30
 

@@ -46,10 +46,10 @@ class Mover(Xapsd):
     def write_config(self):
         pass
 
-    def _ready(self):
+    def is_ready(self):
         port, self.port = self.port, 0  # not on 127.0.0.1
         try:
-            return super()._ready()
+            return super().is_ready()
         finally:
             self.port = port
 
@@ -619,3 +619,15 @@ def test_the_way_back(start_xapsd):
     daemon.database.write_text(json.dumps(json.loads(done.stdout), indent=2))
     daemon.start()
     daemon.wait_log("took over 3 registrations of the Go daemon, skipped 0")
+
+
+# --- what proxies on the way to Apple ask for ---
+
+def test_pushes_say_their_length(xapsd, apple):
+    """lighttpd answers 411 to a request without."""
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"], acked=True)
+    xapsd.register("bob", "b" * 200, 64 * "b", ["INBOX"])
+    for n, user in enumerate(("alice", "bob", "alice")):
+        assert xapsd.notify(user).status == 200
+        push = apple.wait_for(n + 1)[n]
+        assert int(push.headers["content-length"]) == len(push.body), push

@@ -17,10 +17,11 @@ import time
 
 import pytest
 
-from apple import Answer, Apple, bind_port, free_port
+from apple import Apple
+from ports import bind_port, free_port
 from proxies import FakeProxy, Squid, Tinyproxy
 from test_check import check, failed        # noqa: F401
-from test_connection import CLONE_NEWNET, push, settle, status
+from test_connection import CLONE_NEWNET, push, settle
 from xapsd import Xapsd
 
 SECRET = "s3cret"
@@ -68,7 +69,7 @@ def test_push_through_it(kind, workdir, start_xapsd, apple):
         settle(x, 1)
         x.wait_log(r"connected to \S+ \(proxy 127\.0\.0\.1 port %d, TLS"
                    % proxy.port)
-        s = status(x)
+        s = x.status()
         assert s["apnsProxy"] == proxy.shown and s["apns"] == "connected"
         assert re.search(r"^Apple .*through the proxy %s$" % re.escape(
             proxy.shown), x.run("status").stdout, re.M)
@@ -96,7 +97,7 @@ def test_wrong_password_then_reload(kind, workdir, start_xapsd, apple):
         x.wait_log(r"warn\w* .*proxy 127\.0\.0\.1 port \d+: it refuses user or "
                    r"password of apnsProxy \(40[17]\)")
         push(x)
-        assert "refuses" in status(x)["apnsError"]
+        assert "refuses" in x.status()["apnsError"]
         x.wait_log("(?s)(connecting to.*){3}")
         assert len(re.findall(r"warn\w* .*refuses", x.log())) == 1
         assert apple.connections == 0
@@ -143,7 +144,7 @@ def test_reload_takes_it_and_leaves_it(workdir, start_xapsd, apple):
             apple.wait_connected(n + 2)
             push(x, n)
             settle(x, n + 1)
-            assert status(x)["apnsProxy"] == (proxy.shown if url else "")
+            assert x.status()["apnsProxy"] == (proxy.shown if url else "")
 
 
 def test_bad_reload_keeps_the_old(start_xapsd, apple):
