@@ -158,7 +158,7 @@ static void sort_ways(struct io_dialer *d, const struct addrinfo *addrs)
 
 /* --- a round --- */
 
-static void end_round(struct io_dialer *d)
+void io_dialer_stop(struct io_dialer *d)
 {
 	d->state = DIAL_IDLE;
 	d->open = 0;
@@ -168,7 +168,7 @@ static void end_round(struct io_dialer *d)
 
 static void give_up(struct io_dialer *d, const char *why)
 {
-	end_round(d);
+	io_dialer_stop(d);
 	d->ops->exhausted(d->arg, why);
 }
 
@@ -302,7 +302,7 @@ void io_dialer_start(
 	struct addrinfo *addrs;
 	int64_t ms = budget_ms;
 
-	end_round(d);
+	io_dialer_stop(d);
 	set_host(d, host, port);
 	d->budget_ms = budget_ms;
 	addrs = d->late;
@@ -318,11 +318,6 @@ void io_dialer_start(
 	loop_timer_set(d->loop, &d->deadline, ms);
 	if (d->resolve == NULL)
 		d->resolve = resolve_start(d->loop, host, port, on_resolved, d);
-}
-
-void io_dialer_stop(struct io_dialer *d)
-{
-	end_round(d);
 }
 
 bool io_dialer_is_running(const struct io_dialer *d)
@@ -359,7 +354,7 @@ void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 	struct way *w = find_way(d->ways, d->n, addr);
 	ptrdiff_t i;
 
-	end_round(d);
+	io_dialer_stop(d);
 	d->good = *addr;
 	d->has_good = true;
 	if (w == NULL)
@@ -374,7 +369,7 @@ void io_dialer_free(struct io_dialer *d)
 {
 	if (d == NULL)
 		return;
-	end_round(d);
+	io_dialer_stop(d);
 	resolve_cancel(d->resolve);
 	resolve_free_addrs(d->late);
 	free(d->host);
