@@ -1107,6 +1107,21 @@ static void restart(void)
 	run_tasks();
 }
 
+/* databaseFile may be relative. */
+static void test_kept_in_the_working_directory(void **state)
+{
+	char err[ERR_MAX], *old = getcwd(NULL, 0);
+
+	(void)state;
+	assert_int_equal(chdir(dir), 0);
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", false);
+	assert_int_equal(push_save(queue, "waiting", err), 0);
+	assert_int_equal(unlink("waiting"), 0);
+	assert_int_equal(chdir(old), 0);
+	free(old);
+}
+
 static void test_kept_over_a_restart(void **state)
 {
 	(void)state;
@@ -1377,6 +1392,7 @@ int main(void)
 		T(test_dropped_while_in_flight),
 		T(test_queue_is_bounded),
 		T(test_kept_over_a_restart),
+		T(test_kept_in_the_working_directory),
 		T(test_nothing_to_keep),
 		T(test_damaged_queue_file),
 		T(test_too_old_to_send),

@@ -103,7 +103,7 @@ static int fault_link(const char *a, const char *b)
 #define rename fault_rename
 #define link fault_link
 #define unlink fault_unlink
-#include "../../store/disk.c"
+#include "../../disk.c"
 #include "../../store/topic.c"
 #include "../../store/file.c"
 #include "../../store/load.c"
