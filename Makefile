@@ -33,7 +33,7 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 SRCS = log.c mem.c disk.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
-	tls/what.c tls/csr.c tls/roots.c \
+	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
 	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
