@@ -275,7 +275,7 @@ bool limit_count_ok(const struct store *s);
 struct reg *limit_surplus(
     struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
-bool limit_has_place(struct store *s, const struct reg_spec *spec);
+bool limit_admits(struct store *s, const struct reg_spec *spec);
 /* True if its device came back with another account, and not with this one for
  * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);
