@@ -52,8 +52,8 @@ SRCS = log.c mem.c disk.c buf.c text.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/pass.c \
-	xapsd.c
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
+	ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -113,10 +113,15 @@ CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
-.PHONY: install install-daemon install-plugin uninstall
-install: install-daemon
+.PHONY: install may-install install-daemon install-plugin uninstall
+install: may-install install-daemon
 	if test -e $(BUILD)/plugin/installable; then \
 		$(MAKE) --no-print-directory install-plugin; fi
+
+may-install:
+	@! test -e $(BUILD)/plugin/installable || \
+		$(MAKE) --no-print-directory -C plugin may-install \
+			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
 # The units name the paths of this installation.
 install-daemon: $(PROG)
@@ -148,6 +153,7 @@ install-plugin:
 
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
+	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) may-uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
@@ -183,6 +189,8 @@ check: deps
 
 # Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
 demo:
+	@echo 'This takes half a minute, and a minute or two more where packages' \
+		'are missing.'
 	@sh tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all plugin
 	@$(PYTHON) tests/demo.py

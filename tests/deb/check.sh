@@ -72,6 +72,8 @@ tar -C "$root" -xf "$work/base.tar"
 sh tests/deb/build.sh "$work/old" "$old"
 put "$root/tmp"
 unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/walk.py "$root"
+unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/lockout.py "$root" \
+	"$work/debs"
 
 # What tests/deps.sh does to a machine that has a Dovecot.
 empty

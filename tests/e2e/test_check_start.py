@@ -408,7 +408,7 @@ def bad_files(workdir, certs):
 @pytest.mark.parametrize("identity, config, words", [
     (None, {"keyFileP8": "garbage"}, "keyFileP8"),
     (None, {"keyFileP8": "{d}"}, "is not a file"),
-    (None, {"keyFileP8": "other.key"}, "another kind of key"),
+    (None, {"keyFileP8": "other.key"}, "keyFileP8"),
     ({"certificateFilePem": "garbage"}, {}, "certificateFilePem"),
     ({"certificateFilePem": "no-uid.pem"}, {}, "has no UID"),
     ({"certificateFileP12": "garbage"}, {}, "certificateFileP12"),
