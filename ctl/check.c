@@ -211,7 +211,7 @@ static void warn_of_database(
 	if (found->fixed) {
 		err_set(line,
 		    "databaseFile: the user cannot write to the folder of %s, "
-		    "where the file is written anew when it has grown",
+		    "where the file is rewritten when it has grown",
 		    path);
 		warn(line);
 	}

@@ -60,7 +60,7 @@ def remove_cgroups():
 
 
 class Meanwhile:
-    """Does a thing again and again beside what is going on; it must work."""
+    """Repeats a thing in the background; it must work every time."""
 
     def __init__(self, what, thing):
         self.what, self.thing = what, thing

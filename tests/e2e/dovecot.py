@@ -52,7 +52,7 @@ def wait_for(condition, limit_s=WAIT_S, what="condition"):
 
 
 def dovecot_config():
-    """What the installed Dovecot says of itself: dovecot_pkglibdir, ..."""
+    """The installed dovecot-config: dovecot_pkglibdir, ..."""
     for path in ("/usr/lib/dovecot/dovecot-config",
                  "/usr/lib64/dovecot/dovecot-config",
                  "/usr/local/lib/dovecot/dovecot-config"):

@@ -1,4 +1,4 @@
-"""An HTTP/2 server that says, byte for byte, what a test wants.
+"""An HTTP/2 server that sends, byte for byte, what a test wants.
 
     with RawServer(context) as server:
         def script(c):                  # one connection, in a thread of its own
@@ -387,7 +387,7 @@ class Connection:
         self.send(window_update(0, self.unreturned))
         self.unreturned = 0
 
-    # --- what scripts say ---
+    # --- for scripts: sending ---
 
     def open(self, *pairs):
         """TLS and SETTINGS."""
@@ -438,7 +438,7 @@ class Connection:
         except (OSError, ssl.SSLError):
             pass
 
-    # --- what scripts wait for ---
+    # --- for scripts: waiting ---
 
     def until(self, condition, what):
         """Takes frames in until condition() is true; its value."""
@@ -487,7 +487,7 @@ class Connection:
             raise Wrong("RST_STREAM with %d, not %d" % (got, code))
 
     def wait_end(self):
-        """Until the daemon has closed; whatever it says before."""
+        """Waits until the daemon has closed; anything may come before."""
         end = time.monotonic() + LIMIT_S
         try:
             while True:
@@ -508,7 +508,7 @@ class Connection:
                 self.goodbye, code, self.frames[-20:]))
 
     def expect_end(self):
-        """Closed, and no protocol error told."""
+        """Closed, without a protocol error."""
         self.wait_end()
         if self.goodbye not in (None, NO_ERROR):
             raise Wrong("GOAWAY with %d" % self.goodbye)
@@ -622,7 +622,7 @@ class RawServer(Watched):
             c.thread.join(10)
 
     def forget(self):
-        """What went before concerns nobody."""
+        """Forgets what happened before."""
         with self._change:
             self._planned.clear()
             self.connections = [

@@ -75,8 +75,8 @@ class Server:
 
     def settled(self, user, count=0):
         """All that was sent for the user before now, without the mark that
-        this puts behind it.  It comes from another process and may overtake
-        the others, so that those that shall come are waited for first."""
+        this adds at the end. The mark comes from another process and may
+        overtake others, so wait for expected ones first."""
         self.fake.wait(count, "/notify", user)
         self.dovecot.deliver(f"{user}+mark", MAIL)
         wait_for(lambda: any(r.json["Mailbox"] == "mark" for r in
@@ -547,7 +547,7 @@ def fuzz(server, user, count):
             c.send(f"{tag} XAPPLEPUSHSERVICE ".encode() + args + b"\r\n")
             while not (line := c.readline()).startswith(tag + " "):
                 # A literal's head at the end: it gets what it asks for.
-                # Other tags are words behind a literal that was refused.
+                # Other tags are words after a literal that was refused.
                 m = re.search(rb"\{(\d+)\}$", args)
                 if m and line.startswith("+"):
                     c.send(b"x" * int(m[1]) + b"\r\n")
@@ -703,7 +703,7 @@ def test_pipelined_commands_are_answered_meanwhile(server, user):
 
 
 def test_many_at_once(server, user):
-    """More than Dovecot runs in parallel, then others behind them."""
+    """More than Dovecot runs in parallel, then others after them."""
     server.fake.behave(user, fx.slow(0.2))
     with server.imap(user) as c:
         for i in range(10):
@@ -769,7 +769,7 @@ def test_idle_while_waiting(server, user):
         assert c.result("y")[1].startswith("y OK")
 
 
-# --- driver: what is told ---
+# --- driver: what is reported ---
 
 def test_lmtp(server, user):
     server.dovecot.deliver(user, MAIL)
@@ -1057,7 +1057,7 @@ def test_one_log_line_says_what_to_do(own, work_dir):
 
 
 def test_daemon_comes_back(own, work_dir):
-    """No pause that outlasts the daemon's: the next mail is told."""
+    """No pause longer than the daemon's: the next mail is reported."""
     path = str(work_dir / "x")
     with FakeXapsd(path) as fake:
         server = own(fake, extra="service lmtp {\n process_limit = 1\n}")

@@ -22,7 +22,7 @@
 #include "../../io.h"
 #include "with_loop.h"
 
-/* What the owner of a stream was told. */
+/* Events that the owner of a stream received. */
 struct seen {
 	int open, data, drained, eof, timeout, failed;
 	int fd; /* of accepted() */
@@ -358,7 +358,7 @@ static void test_connect_refused(void **state)
 	(void)state;
 	close(fd);
 	io = io_connect(l, &addr, &nobody, NULL, on_io, &s);
-	assert_int_equal(s.failed, 0); /* told from the loop */
+	assert_int_equal(s.failed, 0); /* reported from the loop */
 	UNTIL(s.failed == 1);
 #ifdef __mips__ /* qemu before 8.1 hands out its host's number of the error */
 	if (strstr(s.err, strerror(111)) != NULL)
