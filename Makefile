@@ -32,11 +32,14 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c mem.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
+	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
+	tls/what.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c cred.c \
+	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
+	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
-	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
+	store/owner.c store/similar.c store/disk.c store/topic.c store/limit.c \
+	store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
@@ -45,11 +48,12 @@ SRCS = log.c mem.c buf.c text.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
-	api/status.c api/admin.c \
+	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/pass.c \
+	xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 

@@ -96,6 +96,8 @@ void apns_request_on_response(
 		c->answered = true;
 		c->a->failures = 0;
 		apns_read_body(&an, res->body, res->body_len);
+		if (an.status != 200 && an.reason[0] == '\0')
+			strcpy(an.reason, APNS_NO_REASON);
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;
