@@ -77,6 +77,8 @@ def test_commands_exist():
     known = set(re.findall(r'^\t\{ "(\w+)", ', source, re.M))
     assert "check" in known
     for paper in PAPERS:
+        if paper.name == "CHANGELOG.md":
+            continue    # history, and what is a mistake
         text = paper.read_text()
         shown = re.findall(r"^    (?:sudo )?xapsd (?:-c \S+ )?([a-z]+)\b",
                            text, re.M)
