@@ -145,9 +145,10 @@ def config_keys():
 
 
 def other_names():
-    """Words like xapsd.yaml's that are none: fields of requests and answers."""
+    """Words like xapsd.yaml's that are none: fields of requests and answers,
+    other daemons' keys."""
     names = set()
-    for path in (*ROOT.glob("api/*.c"), *ROOT.glob("ctl/*.c"),
+    for path in (ROOT / "conf.c", *ROOT.glob("api/*.c"), *ROOT.glob("ctl/*.c"),
                  *ROOT.glob("store/*.c")):
         names |= set(re.findall(r'"(\w+)"', path.read_text()))
     return names
