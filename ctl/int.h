@@ -33,7 +33,13 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 /* --- ctl/modules.c --- */
 
 /* Calls warn if Dovecot would load another plugin of the kind beside ours. */
-void check_modules(void (*warn)(const char *sentence));
+void modules_check(void (*warn)(const char *sentence));
+
+/* --- ctl/running.c --- */
+
+struct daemon_now;
+/* The daemon of this configuration, and its ports if we are root. */
+void running_find(const struct conf *c, struct daemon_now *now);
 
 /* --- ctl/show.c --- */
 
