@@ -173,8 +173,9 @@ deb:
 
 # They are installed, used, upgraded and purged in a Debian of their own; by
 # root only.  That Debian is kept in build/deb-root.
-check-deb: deb
-	@sh tests/deps.sh build check-deb
+check-deb:
+	@sh tests/deps.sh build deb check-deb
+	@sh tests/deb/build.sh build/deb
 	@PYTHON=$(PYTHON) sh tests/deb/check.sh build/deb build/deb-root
 
 # --- tests: each installs the Debian packages that it lacks ---
