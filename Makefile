@@ -32,11 +32,14 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 SRCS = log.c mem.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
+	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
+	tls/what.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c cred.c \
+	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
+	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
-	store/owner.c store/disk.c store/topic.c store/limit.c store/file.c \
+	store/owner.c store/similar.c store/disk.c store/topic.c store/limit.c \
+	store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
@@ -45,11 +48,12 @@ SRCS = log.c mem.c buf.c text.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
-	api/status.c api/admin.c \
+	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
+	ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -109,10 +113,15 @@ CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
-.PHONY: install install-daemon install-plugin uninstall
-install: install-daemon
+.PHONY: install may-install install-daemon install-plugin uninstall
+install: may-install install-daemon
 	if test -e $(BUILD)/plugin/installable; then \
 		$(MAKE) --no-print-directory install-plugin; fi
+
+may-install:
+	@! test -e $(BUILD)/plugin/installable || \
+		$(MAKE) --no-print-directory -C plugin may-install \
+			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
 # The units name the paths of this installation.
 install-daemon: $(PROG)
@@ -144,6 +153,7 @@ install-plugin:
 
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
+	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) may-uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
@@ -179,6 +189,8 @@ check: deps
 
 # Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
 demo:
+	@echo 'This takes half a minute, and a minute or two more where packages' \
+		'are missing.'
 	@sh tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all plugin
 	@$(PYTHON) tests/demo.py

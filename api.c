@@ -216,6 +216,7 @@ void api_free(struct api *a)
 		return;
 	wipe_password(a);
 	api_trials_free(a);
+	api_unknown_free(a);
 	free(a->toks);
 	buf_free(&a->names);
 	buf_free(&a->out);

@@ -17,6 +17,7 @@ struct loop;
 
 /* Size of a reason with its NUL (the longest of Apple's has 30). */
 #define APNS_REASON_MAX 64
+#define APNS_NO_REASON "without a reason"
 
 enum apns_outcome {
 	APNS_ANSWERED,	  /* status and reason are Apple's */
@@ -27,7 +28,7 @@ enum apns_outcome {
 struct apns_answer {
 	enum apns_outcome outcome;
 	int status;		      /* if ANSWERED */
-	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if none */
+	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if it is good */
 	int64_t timestamp_ms;	      /* of a 410, wall clock; 0 if none */
 	int64_t retry_after_s;	      /* -1 if none */
 };

@@ -12,33 +12,7 @@
 
 #include "conf.h"
 #include "mem.h"
-
-const char cli_help[] =
-    "Usage: xapsd [-c FILE] [-v] [--syslog] [--KEY VALUE ...]  runs the "
-    "daemon\n"
-    "       xapsd [-c FILE] COMMAND ...\n"
-    "\n"
-    "Wakes iPhones for new mail: takes registrations and notifications from\n"
-    "Dovecot's xaps plugins and pushes to Apple (APNs).\n"
-    "\n"
-    "  check [--offline]                can pushes be sent? step by step\n"
-    "  status [--json]                  the running daemon at a glance\n"
-    "  list [--json] [USER]             the registered devices\n"
-    "  push USER [MAILBOX]              send a test push, show Apple's answer\n"
-    "  forget USER [ACCOUNT [TOKEN]]    remove registrations\n"
-    "  export                           all of them, in the Go daemon's "
-    "format\n"
-    "  import FILE                      take over a Go daemon's, or another "
-    "xapsd's\n"
-    "  pass                             the Go daemon's password hash\n"
-    "\n"
-    "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"
-    "  -v, --verbose       log level debug; twice: trace\n"
-    "      --syslog        log to syslog instead of stderr\n"
-    "      --KEY VALUE     any key of the configuration\n"
-    "      --version, -h, --help\n"
-    "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.  See "
-    "xapsd(8).\n";
+#include "text.h"
 
 enum kind {
 	TAKES_NONE,  /* sets a bool, */
@@ -82,6 +56,7 @@ static const struct option {
 	{ "offline", TAKES_NONE, offsetof(struct cli, offline) },
 	{ "debug", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
+	{ "V", TAKES_NONE, offsetof(struct cli, version) },
 	{ "pass", TAKES_NONE, offsetof(struct cli, pass) },
 	{ "help", TAKES_NONE, offsetof(struct cli, help) },
 	{ "h", TAKES_NONE, offsetof(struct cli, help) },
@@ -93,6 +68,8 @@ static const struct option {
 	{ "apns-host", IGNORED_VALUE, IGNORED_GATEWAY },
 	{ "apns-port", IGNORED_VALUE, IGNORED_GATEWAY },
 };
+
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 /* One word "-name", "--name" or either with "=value". */
 struct word {
@@ -118,12 +95,15 @@ static bool split_word(const char *arg, struct word *w)
 	return true;
 }
 
+/* Words in either case, letters as they are: -v and -V. */
 static const struct option *find_option(const char *name)
 {
+	int (*compare)(const char *, const char *) =
+	    name[0] != '\0' && name[1] == '\0' ? strcmp : strcasecmp;
 	size_t i;
 
-	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if (strcasecmp(name, options[i].name) == 0)
+	for (i = 0; i < N_OPTIONS; i++)
+		if (compare(name, options[i].name) == 0)
 			return &options[i];
 	return NULL;
 }
@@ -131,6 +111,26 @@ static const struct option *find_option(const char *name)
 static bool takes_value(const struct option *o)
 {
 	return o->kind == TAKES_VALUE || o->kind == IGNORED_VALUE;
+}
+
+/* The option or key that may be meant, or NULL. */
+static const char *near_option(const char *name)
+{
+	size_t i, d, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
+	const char *near = conf_near_key(name);
+
+	if (near != NULL)
+		best = text_distance(name, len, near, strlen(near));
+	for (i = 0; i < N_OPTIONS; i++) {
+		d = text_distance(
+		    name, len, options[i].name, strlen(options[i].name));
+		if (d < best && options[i].name[1] != '\0' &&
+		    options[i].kind < IGNORED_NONE) {
+			best = d;
+			near = options[i].name;
+		}
+	}
+	return near;
 }
 
 /* The value of the option at argv[*i], which then is at the value. */
@@ -187,6 +187,7 @@ static int parse_option(
     struct cli *cli, const struct word *w, int *i, char err[ERR_MAX])
 {
 	const struct option *o = find_option(w->name);
+	const char *near;
 
 	if (o != NULL)
 		return set_option(cli, o, w, i, err);
@@ -195,7 +196,11 @@ static int parse_option(
 		return 0;
 	}
 	if (!conf_has_key(w->name)) {
-		err_set(err, "unknown option %s", cli->argv[*i]);
+		near = near_option(w->name);
+		err_set(err,
+		    near != NULL ? "unknown option %s; did you mean --%s?"
+				 : "unknown option %s",
+		    cli->argv[*i], near);
 		return -1;
 	}
 	cli->has_keys = true;

@@ -25,7 +25,7 @@ struct cli {
 	int verbose;
 	bool to_syslog;
 	bool version, help;
-	bool json;     /* of list and status */
+	bool json;     /* of check, list and status */
 	bool offline;  /* of check */
 	bool pass;     /* the Go daemon's -pass */
 	bool has_keys; /* a key was given: the file may be missing */
@@ -39,8 +39,5 @@ int cli_parse(struct cli *cli, int argc, char **argv, char err[ERR_MAX]);
  * is initialised here; conf_free() it in any case.  -1 with err set, and errno
  * as conf_read() sets it. */
 int cli_configure(const struct cli *cli, struct conf *conf, char err[ERR_MAX]);
-
-/* Text of --help, one screen. */
-extern const char cli_help[];
 
 #endif

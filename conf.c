@@ -12,6 +12,7 @@
 
 #include "conf/int.h"
 #include "mem.h"
+#include "text.h"
 
 /* Bytes: a whole sample is 6 KB, and line numbers fit in 16 bits. */
 #define FILE_MAX 65535
@@ -173,51 +174,27 @@ static const struct key *key_find_option(const char *name)
 	return len < NAME_MAX_LEN ? key_find(name, len) : NULL;
 }
 
-static unsigned char lower(char c)
+static const char *near_key(const char *name, size_t len)
 {
-	return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-}
+	size_t i, d, best = TEXT_TYPOS_MAX(len) + 1;
+	const char *near = NULL, *known;
 
-/* Levenshtein's distance, case ignored; key names are short. */
-static size_t distance(const char *a, size_t n, const char *b)
-{
-	size_t row[NAME_MAX_LEN], i, j, diagonal, above;
-	size_t m = strlen(b);
-
-	for (j = 0; j <= m; j++)
-		row[j] = j;
-	for (i = 1; i <= n; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (j = 1; j <= m; j++) {
-			above = row[j];
-			row[j] =
-			    diagonal + (lower(a[i - 1]) != lower(b[j - 1]));
-			if (above + 1 < row[j])
-				row[j] = above + 1;
-			if (row[j - 1] + 1 < row[j])
-				row[j] = row[j - 1] + 1;
-			diagonal = above;
+	for (i = 0; i < N_KEYS + N_OLD && len < 2 * NAME_MAX_LEN; i++) {
+		known = i < N_KEYS ? keys[i].name : old_names[i - N_KEYS].old;
+		d = text_distance(name, len, known, strlen(known));
+		if (d < best) {
+			best = d;
+			near = i < N_KEYS ? known : old_names[i - N_KEYS].name;
 		}
 	}
-	return row[m];
+	return near;
 }
 
 static int fail_unknown(
     const struct conf_place *at, const char *name, size_t len)
 {
-	const char *near = NULL, *known;
-	size_t i, d, best = len / 3 + 1; /* beyond this it is not a
-					  * misspelling */
+	const char *near = near_key(name, len);
 
-	for (i = 0; i < N_KEYS + N_OLD && len < 2 * NAME_MAX_LEN; i++) {
-		known = i < N_KEYS ? keys[i].name : old_names[i - N_KEYS].old;
-		d = distance(name, len, known);
-		if (d <= best && (near == NULL || d < best)) {
-			best = d;
-			near = i < N_KEYS ? known : old_names[i - N_KEYS].name;
-		}
-	}
 	if (near != NULL)
 		return conf_fail(at, "no such key; did you mean %s?", near);
 	return conf_fail(at, "no such key; xapsd(8) lists all keys");
@@ -579,7 +556,7 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 
 static int fail_read(const struct conf_place *at, int code)
 {
-	conf_fail(at, "cannot be read: %s%s", strerror(code),
+	conf_fail(at, "cannot be read: %s%s", err_words(code),
 	    code == EACCES   ? " (the user xapsd must be able to: chown xapsd "
 			       "it && chmod 600 it)"
 	    : code == ENOENT ? " (-c FILE names another)"
@@ -739,6 +716,11 @@ bool conf_is_given(const struct conf *c, const char *key)
 
 	return c->line[i] != 0 && c->line[i] != LINE_COMMAND &&
 	       !(c->empty >> i & 1);
+}
+
+const char *conf_near_key(const char *key)
+{
+	return near_key(key, strlen(key));
 }
 
 bool conf_holds_secret(const struct conf *c)

@@ -99,6 +99,8 @@ int conf_set(
     struct conf *c, const char *key, const char *value, char err[ERR_MAX]);
 /* Whether conf_set() knows this name. */
 bool conf_has_key(const char *key);
+/* The key that this name may be a misspelling of, or NULL. */
+const char *conf_near_key(const char *key);
 
 /* Takes from fresh (read again) every key that may change while the daemon
  * runs; the old values are left in fresh.  restart_r: the names of the others

@@ -37,12 +37,21 @@ static const char *argument(const struct cli *cli, int i)
 }
 
 /* A refusal's one line of text. */
-static int fail_answer(struct buf *body, int status)
+static void take_refusal(const struct buf *body, char err[ERR_MAX])
 {
 	const char *text = (const char *)buf_head(body);
+	size_t len = strcspn(text, "\n");
+
+	err_set(err, "%.*s", (int)len, text);
+	if (len == 0)
+		err_set(err, "the daemon refuses without a reason");
+}
+
+static int fail_answer(const struct buf *body)
+{
 	char why[ERR_MAX];
 
-	err_set(why, "%.*s (%d)", (int)strcspn(text, "\n"), text, status);
+	take_refusal(body, why);
 	return fail(why);
 }
 
@@ -113,8 +122,8 @@ static int take_page(struct store *s, const struct buf *page, size_t *next_r)
 	return fail("the daemon's answer is incomplete");
 }
 
-static enum ctl_asked ask_regs(const struct conf *conf, const char *user,
-    struct store *s, char err[ERR_MAX])
+static enum ctl_asked ask_regs(const struct conf *conf, const char *command,
+    const char *user, struct store *s, char err[ERR_MAX])
 {
 	struct buf body = BUF_INIT(4096), page = BUF_INIT(CTL_ANSWER_MAX);
 	enum ctl_asked asked;
@@ -127,12 +136,10 @@ static enum ctl_asked ask_regs(const struct conf *conf, const char *user,
 		add_member(&body, "user", user);
 		buf_add_fmt(
 		    &body, "%s\"from\":%zu}", body.len > 1 ? "," : "", next);
-		asked =
-		    ctl_ask(conf, "/admin/list", &body, &status, &page, err);
+		asked = ctl_ask(
+		    conf, command, "/admin/list", &body, &status, &page, err);
 		if (asked == CTL_ANSWERED && status != 200) {
-			err_set(err, "%.*s (%d)",
-			    (int)strcspn((char *)buf_head(&page), "\n"),
-			    (char *)buf_head(&page), status);
+			take_refusal(&page, err);
 			asked = CTL_FAILED;
 		}
 		if (asked == CTL_ANSWERED && take_page(s, &page, &next) != 0) {
@@ -188,14 +195,14 @@ static void free_regs(struct regs *regs)
 }
 
 /* From the daemon, or from its file if none runs; an exit status. */
-static int load_regs(
-    const struct conf *conf, const char *user, struct regs *regs)
+static int load_regs(const struct conf *conf, const char *command,
+    const char *user, struct regs *regs)
 {
 	char err[ERR_MAX], why[ERR_MAX];
 	size_t bad;
 
 	*regs = (struct regs){ .store = store_view_new() };
-	switch (ask_regs(conf, user, regs->store, why)) {
+	switch (ask_regs(conf, command, user, regs->store, why)) {
 	case CTL_FAILED:
 		return fail(why);
 	case CTL_NOT_RUNNING:
@@ -215,20 +222,47 @@ static int load_regs(
 	return EXIT_DONE;
 }
 
+/* why, and whose name is like that of the user who has no device. */
+static int fail_user(const struct conf *conf, const char *command,
+    const char *user, const char *why)
+{
+	struct store *all = store_view_new();
+	const char *names[STORE_SIMILAR_MAX];
+	char err[ERR_MAX];
+	size_t n, i, bad;
+
+	if (ask_regs(conf, command, NULL, all, err) == CTL_NOT_RUNNING)
+		store_view_read(all, conf->database_file, &bad, err);
+	fprintf(stderr, "xapsd: %s", why);
+	n = store_first(all, user) == NULL ? store_similar(all, user, names)
+					   : 0;
+	if (store_first(all, user) != NULL)
+		fprintf(stderr, "; xapsd list %s shows those that are", user);
+	else if (n == 0)
+		fputs("; xapsd list shows who has one", stderr);
+	for (i = 0; i < n; i++)
+		fprintf(stderr, "%s%s",
+		    i == 0	 ? "; did you mean "
+		    : i == n - 1 ? " or "
+				 : ", ",
+		    names[i]);
+	fputs(n > 0 ? "?\n" : "\n", stderr);
+	store_view_free(all);
+	return EXIT_FAILED;
+}
+
 int ctl_list(const struct conf *conf, const struct cli *cli)
 {
 	const char *user = argument(cli, 0);
+	char why[ERR_MAX];
 	struct regs regs;
-	int rc = load_regs(conf, user, &regs);
+	int rc = load_regs(conf, "list", user, &regs);
 
-	if (rc == EXIT_DONE && regs.n == 0 && !cli->json) {
-		fprintf(stderr,
-		    user != NULL ? "xapsd: no device is "
-				   "registered for %s\n"
-				 : "xapsd: no device is "
-				   "registered yet\n",
-		    user);
-		rc = user != NULL ? EXIT_FAILED : EXIT_DONE;
+	if (rc == EXIT_DONE && regs.n == 0 && !cli->json && user != NULL) {
+		err_set(why, "no device is registered for %s", user);
+		rc = fail_user(conf, "list", user, why);
+	} else if (rc == EXIT_DONE && regs.n == 0 && !cli->json) {
+		fputs("xapsd: no device is registered yet\n", stderr);
 	} else if (rc == EXIT_DONE) {
 		ctl_show_regs(regs.live ? regs.store : NULL, regs.list, regs.n,
 		    conf->registration_ttl_s, cli->json);
@@ -264,14 +298,14 @@ static void warn_left_out(const struct regs *regs)
 		fprintf(stderr,
 		    "xapsd: %zu registration%s left out: this format holds "
 		    "one device of an account, the newest\n",
-		    n, CTL_S(n));
+		    n, LOG_S(n));
 }
 
 int ctl_export(const struct conf *conf, const struct cli *cli)
 {
 	struct buf out = BUF_INIT(CTL_ANSWER_MAX);
 	struct regs regs;
-	int rc = load_regs(conf, NULL, &regs);
+	int rc = load_regs(conf, "export", NULL, &regs);
 
 	(void)cli;
 	if (rc == EXIT_DONE) {
@@ -306,11 +340,11 @@ static int send_batch(struct import *m)
 
 	if (m->batch.len == 0)
 		return 0;
-	if (ctl_ask(m->conf, "/admin/import", &m->batch, &status, &m->answer,
-		m->err) != CTL_ANSWERED)
+	if (ctl_ask(m->conf, "import", "/admin/import", &m->batch, &status,
+		&m->answer, m->err) != CTL_ANSWERED)
 		return fail(m->err);
 	if (status != 200)
-		return fail_answer(&m->answer, status);
+		return fail_answer(&m->answer);
 	if (parse(&m->answer, &j) != 0)
 		return EXIT_FAILED;
 	m->taken += (size_t)ctl_num(&j, j.toks, "taken");
@@ -362,8 +396,8 @@ static int import_begin(struct import *m)
 
 	buf_init(&m->batch, HTTP_BODY_MAX);
 	buf_init(&m->answer, CTL_ANSWER_MAX);
-	switch (
-	    ctl_ask(m->conf, "/healthz", NULL, &status, &m->answer, m->err)) {
+	switch (ctl_ask(
+	    m->conf, "import", "/healthz", NULL, &status, &m->answer, m->err)) {
 	case CTL_ANSWERED:
 		return 0;
 	case CTL_FAILED:
@@ -387,7 +421,7 @@ static int import_end(struct import *m)
 		rc = store_sync(m->target, m->err) < 0 ? fail(m->err) : 0;
 	if (rc != 0)
 		return rc;
-	printf("%zu registration%s taken over", m->taken, CTL_S(m->taken));
+	printf("%zu registration%s taken over", m->taken, LOG_S(m->taken));
 	if (m->older > 0)
 		printf(", %zu not newer than what is here", m->older);
 	if (m->left_out > 0)
@@ -427,19 +461,27 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 
 /* --- questions of one answer --- */
 
-/* body NULL: GET.  show prints the answer and returns an exit status. */
+/* body NULL: GET.  user: the answer may be that there is nothing of this one
+ * (404).  show prints the answer and returns an exit status. */
 static int ask_and_show(const struct conf *conf, const char *path,
-    const struct buf *body, bool raw, int (*show)(const struct json *j))
+    const struct buf *body, const char *user, bool raw,
+    int (*show)(const struct json *j))
 {
+	const char *command = strrchr(path, '/') + 1;
 	struct buf answer = BUF_INIT(CTL_ANSWER_MAX);
-	char err[ERR_MAX];
+	char err[ERR_MAX], why[ERR_MAX];
 	struct json j;
 	int status, rc;
 
-	if (ctl_ask(conf, path, body, &status, &answer, err) != CTL_ANSWERED) {
+	if (ctl_ask(conf, command, path, body, &status, &answer, err) !=
+	    CTL_ANSWERED) {
 		rc = fail(err);
+	} else if (status == 404 && user != NULL) {
+		take_refusal(&answer, why);
+		err_set(err, "%s: %s", user, why);
+		rc = fail_user(conf, command, user, err);
 	} else if (status != 200) {
-		rc = fail_answer(&answer, status);
+		rc = fail_answer(&answer);
 	} else if (raw) {
 		fwrite(buf_head(&answer), 1, answer.len, stdout);
 		rc = done();
@@ -462,14 +504,15 @@ static int show_status(const struct json *j)
 
 int ctl_status(const struct conf *conf, const struct cli *cli)
 {
-	return ask_and_show(conf, "/status", NULL, cli->json, show_status);
+	return ask_and_show(
+	    conf, "/status", NULL, NULL, cli->json, show_status);
 }
 
 static int show_forgotten(const struct json *j)
 {
 	long long n = (long long)ctl_num(j, j->toks, "forgotten");
 
-	printf("%lld registration%s removed\n", n, CTL_S(n));
+	printf("%lld registration%s removed\n", n, LOG_S(n));
 	return done();
 }
 
@@ -484,7 +527,8 @@ int ctl_forget(const struct conf *conf, const struct cli *cli)
 	if (argument(cli, 1) != NULL)
 		add_member(&body, "token", argument(cli, 2));
 	buf_add_byte(&body, '}');
-	rc = ask_and_show(conf, "/admin/forget", &body, false, show_forgotten);
+	rc = ask_and_show(conf, "/admin/forget", &body, argument(cli, 0), false,
+	    show_forgotten);
 	buf_free(&body);
 	return rc;
 }
@@ -530,7 +574,8 @@ int ctl_push(const struct conf *conf, const struct cli *cli)
 	add_member(&body, "user", argument(cli, 0));
 	add_member(&body, "mailbox", argument(cli, 1));
 	buf_add_byte(&body, '}');
-	rc = ask_and_show(conf, "/admin/push", &body, false, show_pushed);
+	rc = ask_and_show(
+	    conf, "/admin/push", &body, argument(cli, 0), false, show_pushed);
 	buf_free(&body);
 	return rc;
 }

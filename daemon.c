@@ -174,10 +174,10 @@ static void on_expire(void *arg)
 	store_clock(d->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
 	n = store_expire(d->store);
 	if (n > 0)
-		log_info("store: %zu registrations were not renewed within "
+		log_info("store: %zu registration%s %s not renewed within "
 			 "registrationTtl, or replaced by another account of "
 			 "the same device: dropped",
-		    n);
+		    n, LOG_S(n), n == 1 ? "was" : "were");
 	renew_check(d->renew);
 	loop_timer_set(
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
@@ -284,10 +284,16 @@ static void log_start(const struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	const char *trouble = push_trouble(d->queue);
+	size_t n = store_count(d->store);
 
-	log_info("xapsd %s (%s) started: %zu registrations", XAPSD_VERSION,
-	    tls_version(), store_count(d->store));
+	log_info("xapsd %s (%s) started: %zu registration%s", XAPSD_VERSION,
+	    tls_version(), n, LOG_S(n));
 	daemon_check_moved(c, warn);
+	if (geteuid() == 0 && c->user == NULL)
+		log_warn("user: is not set, so this runs as root, which it "
+			 "does not need: make a user (useradd --system xapsd), "
+			 "give it the folder of databaseFile and the files of "
+			 "keys, and set user: xapsd");
 	if (trouble != NULL)
 		log_error("no pushes: %s", trouble);
 }
@@ -364,7 +370,7 @@ static int catch_signals(struct daemon *d)
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (loop_signal(d->loop, rows[i].signo, rows[i].cb, d) < 0) {
-			err_set(d->err, "signals: %s", strerror(errno));
+			err_set(d->err, "signals: %s", err_words(errno));
 			return -1;
 		}
 	return 0;
@@ -378,12 +384,17 @@ static int open_and_drop(struct daemon *d)
 	if (daemon_read_password(&d->conf, d->err) < 0 ||
 	    renew_load_server(d->renew, d->err) < 0)
 		return EXIT_FAILED;
-	if (sockets_open(&d->listeners, &d->conf, renew_tls(d->renew) != NULL,
-		d->err) < 0)
+	if (sockets_plan(&d->listeners, &d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	if (sockets_open_unix(&d->listeners, &d->conf, &d->user, d->err) < 0)
 		return unix_has_group(&d->conf, d->err) ? EXIT_FAILED
 							: EXIT_CONFIG;
+	if (sockets_open_tcp(
+		&d->listeners, renew_tls(d->renew) != NULL, d->err) < 0) {
+		/* A second daemon ends alike, whatever it finds first. */
+		store_in_use(d->conf.database_file, d->err);
+		return EXIT_FAILED;
+	}
 	if (user_drop(&d->user, &d->conf, d->err) < 0)
 		return EXIT_FAILED;
 	harden();

@@ -106,10 +106,10 @@ void h2_close(struct h2 *h);
 /* Why h2_recv() returned -1: the RFC's name of the error, and a sentence. */
 const char *h2_error(const struct h2 *h);
 
-#define H2_ERROR_NAME_MAX sizeof("code 0xffffffff")
+#define H2_ERROR_NAME_MAX sizeof("unknown error (0xffffffff)")
 
-/* The name of an error code (RFC 9113 7); if it has none, writes "code 0x…" to
- * buf and returns that. */
+/* The name of an error code (RFC 9113 7); if it has none, writes one with the
+ * number to buf and returns that. */
 const char *h2_error_name(uint32_t code, char buf[H2_ERROR_NAME_MAX]);
 
 #endif

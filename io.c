@@ -254,7 +254,7 @@ static void fail_stream(struct io *io)
 	if (io->tls != NULL)
 		fail(io, "%s", tls_error(io->tls));
 	else
-		fail(io, "connection lost: %s", strerror(errno));
+		fail(io, "connection lost: %s", err_words(errno));
 }
 
 /* Reads up to one turn into io->in.  Returns true if anything was read. */
@@ -436,10 +436,10 @@ static void fail_connect(struct io *io, int error)
 {
 	if (io->tunnel != NULL)
 		fail(io, "cannot connect to the %s: %s", io_peer(io),
-		    strerror(error));
+		    err_words(error));
 	else
 		fail(io, "cannot connect to %s (%s): %s", io->host, io_peer(io),
-		    strerror(error));
+		    err_words(error));
 }
 
 /* Peeks, and takes only what is the proxy's: what follows is for TLS. */
@@ -456,7 +456,7 @@ static enum io_tunnel_state read_tunnel(struct io *io, char err[ERR_MAX])
 			break;
 		if (r < 0) {
 			err_set(err, "it broke the connection: %s",
-			    strerror(errno));
+			    err_words(errno));
 			return IO_TUNNEL_REFUSED;
 		}
 		st = io_tunnel_feed(io->tunnel, p, (size_t)r, &used, err);
@@ -685,7 +685,7 @@ struct io *io_accept(
 	io->state = IO_S_CONNECTING;
 	if (loop_fd_add(l, &io->f, fd, 0, on_event, io) < 0) {
 		close(fd);
-		fail(io, "epoll: %s", strerror(errno));
+		fail(io, "epoll: %s", err_words(errno));
 	} else {
 		loop_task_queue(l, &io->kick);
 	}

@@ -162,7 +162,8 @@ typedef void io_accept_cb(struct io_listener *li, int fd, void *arg);
 
 /* A bound and listening socket, non-blocking, close-on-exec; -1 with err and
  * errno set.  The Unix one replaces a stale socket file, but neither one that
- * a daemon listens on nor another file; its file is made with the mode.
+ * a daemon listens on (EADDRINUSE) nor another file; its file is made with the
+ * mode.
  * io_bind_tcp() does not listen: does the address exist, is the port free? */
 int io_listen_tcp(const char *addr, int port, char err[ERR_MAX]);
 int io_bind_tcp(const char *addr, int port, char err[ERR_MAX]);

@@ -1,6 +1,7 @@
 /* log.c - levels and destinations of log lines. */
 #include "log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -160,4 +161,36 @@ void err_set(char err[ERR_MAX], const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err, ERR_MAX, fmt, ap);
 	va_end(ap);
+}
+
+const char *err_words(int error)
+{
+	/* Where musl's differ: glibc's, which people know and search for. */
+	static const struct {
+		int error;
+		char words[34];
+	} own[] = {
+		{ EADDRINUSE, "Address already in use" },
+		{ EADDRNOTAVAIL, "Cannot assign requested address" },
+		{ EBUSY, "Device or resource busy" },
+		{ ECONNABORTED, "Software caused connection abort" },
+		{ EDQUOT, "Disk quota exceeded" },
+		{ EHOSTUNREACH, "No route to host" },
+		{ EIO, "Input/output error" },
+		{ ELOOP, "Too many levels of symbolic links" },
+		{ EMFILE, "Too many open files" },
+		{ EMSGSIZE, "Message too long" },
+		{ ENAMETOOLONG, "File name too long" },
+		{ ENETUNREACH, "Network is unreachable" },
+		{ ENOMEM, "Cannot allocate memory" },
+		{ ENOTSUP, "Operation not supported" },
+		{ ETIMEDOUT, "Connection timed out" },
+		{ EXDEV, "Invalid cross-device link" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (own[i].error == error)
+			return own[i].words;
+	return strerror(error);
 }

@@ -67,5 +67,16 @@ const char *log_date(int64_t time_s, enum log_date precision, bool local,
 /* Writes an error sentence; what does not fit is cut off. */
 void err_set(char err[ERR_MAX], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* What errno means, in the same words with every libc, as README's tables of
+ * messages have them.  Nobody else calls strerror. */
+const char *err_words(int error);
+
+/* What to do about a second daemon, whatever of the first one's it finds. */
+#define ERR_SECOND                                                             \
+	"stop that one first (systemctl stop xapsd.socket xapsd), or give "    \
+	"this one a socketPath, port and databaseFile of its own"
+
+/* The plural's ending. */
+#define LOG_S(n) ((n) == 1 ? "" : "s")
 
 #endif

@@ -62,7 +62,7 @@ struct loop *loop_new(char err[ERR_MAX])
 
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epfd < 0) {
-		err_set(err, "epoll: %s", strerror(errno));
+		err_set(err, "epoll: %s", err_words(errno));
 		free(l);
 		return NULL;
 	}

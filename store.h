@@ -80,6 +80,8 @@ bool reg_text_ok(const char *s, size_t max);
  * last line and bad lines are moved to <path>.bad with a warning.  NULL with err
  * set on failure, also if the file is of another kind. */
 struct store *store_open(const char *path, char err[ERR_MAX]);
+/* True with err set as store_open() would, if another process has opened it. */
+bool store_in_use(const char *path, char err[ERR_MAX]);
 /* Syncs and frees everything; s may be NULL. */
 void store_close(struct store *s);
 
@@ -178,6 +180,15 @@ int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
  * least once, seldom twice. */
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg);
+
+/* Both look at every registration. */
+/* The users whose names are most like this one, which has no device: with a domain
+ * or without, of another domain, misspelled.  Best first; returns how many. */
+#define STORE_SIMILAR_MAX 3
+size_t store_similar(
+    struct store *s, const char *user, const char *names_r[STORE_SIMILAR_MAX]);
+/* One whose name is the same but for the domain, or NULL. */
+const char *store_namesake(struct store *s, const char *user);
 
 /* --- import and export --- */
 

@@ -1,4 +1,4 @@
-/* text.c - hex digits, Base64, UTF-8 and modified UTF-7. */
+/* text.c - hex digits, Base64, UTF-8, modified UTF-7 and misspelled words. */
 #include "text.h"
 
 #include <string.h>
@@ -227,4 +227,47 @@ int text_utf7_read(const char *s, char *out, size_t size)
 		s += *s == '&' ? 2 : 1;
 	}
 	return s != NULL ? (int)u7.len : -1;
+}
+
+/* --- misspelled words --- */
+
+static unsigned char lower(char c)
+{
+	return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
+static unsigned char min3(unsigned a, unsigned b, unsigned c)
+{
+	a = a < b ? a : b;
+	return (unsigned char)(a < c ? a : c);
+}
+
+/* "Optimal string alignment", of which only the last three rows are kept. */
+size_t text_distance(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	unsigned char rows[3][TEXT_WORD_MAX + 1], *before, *above, *row;
+	size_t i, j;
+	bool same;
+
+	a_len = a_len < TEXT_WORD_MAX ? a_len : TEXT_WORD_MAX;
+	b_len = b_len < TEXT_WORD_MAX ? b_len : TEXT_WORD_MAX;
+	for (j = 0; j <= b_len; j++)
+		rows[0][j] = (unsigned char)j;
+	for (i = 1; i <= a_len; i++) {
+		before = rows[(i + 1) % 3];
+		above = rows[(i + 2) % 3];
+		row = rows[i % 3];
+		row[0] = (unsigned char)i;
+		for (j = 1; j <= b_len; j++) {
+			same = lower(a[i - 1]) == lower(b[j - 1]);
+			row[j] = min3(above[j] + 1U, row[j - 1] + 1U,
+			    above[j - 1] + (same ? 0U : 1U));
+			if (i > 1 && j > 1 &&
+			    lower(a[i - 1]) == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == lower(b[j - 1]) &&
+			    before[j - 2] + 1 < row[j])
+				row[j] = (unsigned char)(before[j - 2] + 1);
+		}
+	}
+	return rows[a_len % 3][b_len];
 }

@@ -1,4 +1,4 @@
-/* text.h - hex digits, Base64, UTF-8 and modified UTF-7. */
+/* text.h - hex digits, Base64, UTF-8, modified UTF-7 and misspelled words. */
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -43,5 +43,13 @@ size_t text_utf8_put(uint32_t c, char out[TEXT_UTF8_MAX]);
 /* Decodes modified UTF-7 (RFC 3501 5.1.3).  Returns the length of the UTF-8, which
  * is not terminated; -1: s is not valid, or size too small. */
 int text_utf7_read(const char *s, char *out, size_t size);
+
+/* How many letters to add, leave out, exchange or swap with their neighbour make
+ * one word of the other; ASCII letters in either case are the same.  Of words
+ * longer than TEXT_WORD_MAX only so many bytes count. */
+#define TEXT_WORD_MAX 255
+size_t text_distance(const char *a, size_t a_len, const char *b, size_t b_len);
+/* More than this is another word, not a misspelled one of that length. */
+#define TEXT_TYPOS_MAX(len) ((len) / 3 + 1)
 
 #endif

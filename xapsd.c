@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "ctl.h"
 #include "daemon.h"
+#include "text.h"
 #include "tls.h"
 
 /* The target machine and kind of linking, from the makefiles. */
@@ -22,27 +23,57 @@
 #define COMPILER "gcc " __VERSION__
 #endif
 
+#define JSON_HELP "  --json      for programs: the form is in xapsd(8)\n"
+
 static const struct command {
 	const char *name, *args;
 	unsigned char min, max; /* arguments */
 	bool json;
 	int (*run)(const struct conf *conf, const struct cli *cli);
+	const char *summary; /* in --help */
+	const char *more;    /* in its own --help */
 } commands[] = {
-	{ "check", "[--offline]", 0, 0, false, ctl_check },
-	{ "list", "[--json] [USER]", 0, 1, true, ctl_list },
-	{ "status", "[--json]", 0, 0, true, ctl_status },
-	{ "push", "USER [MAILBOX]", 1, 2, false, ctl_push },
-	{ "forget", "USER [ACCOUNT [TOKEN]]", 1, 3, false, ctl_forget },
-	{ "export", "", 0, 0, false, ctl_export },
-	{ "import", "FILE", 1, 1, false, ctl_import },
-	{ "pass", "", 0, 0, false, NULL },
+	{ "check", "[--offline] [--json]", 0, 0, true, ctl_check,
+	    "can pushes be sent? step by step",
+	    "A line for each step, with what to do about what is wrong.\n"
+	    "\n"
+	    "  --offline   without the network\n" JSON_HELP },
+	{ "status", "[--json]", 0, 0, true, ctl_status,
+	    "the running daemon at a glance", JSON_HELP },
+	{ "list", "[--json] [USER]", 0, 1, true, ctl_list,
+	    "the registered devices",
+	    "Tokens and accounts are shown by their first 8 characters.\n"
+	    "\n" JSON_HELP },
+	{ "push", "USER [MAILBOX]", 1, 2, false, ctl_push,
+	    "send a test push, show Apple's answer",
+	    "To each device of the user that watches the mailbox (INBOX).\n" },
+	{ "forget", "USER [ACCOUNT [TOKEN]]", 1, 3, false, ctl_forget,
+	    "remove registrations",
+	    "The first 8 characters of account and token are enough.\n"
+	    "A phone that still has the account comes back within a day.\n" },
+	{ "export", "", 0, 0, false, ctl_export,
+	    "print all, in the Go daemon's format",
+	    "One device of each account, the newest.\n" },
+	{ "import", "FILE", 1, 1, false, ctl_import,
+	    "take over a Go daemon's, or another xapsd's",
+	    "Its database; what is newer here stays.\n" },
+	{ "csr", "FILE", 1, 1, false, ctl_csr,
+	    "make a key and Apple's certificate request",
+	    "push.csr is the request then, push.key its key.\n" },
+	{ "pass", "", 0, 0, false, NULL, "the Go daemon's password hash",
+	    NULL },
+	{ "help", "[COMMAND]", 0, 1, false, NULL, "this, or about a command",
+	    NULL },
+	{ "version", "", 0, 0, false, NULL, NULL, NULL },
 };
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct command *find_command(const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (i = 0; i < N_COMMANDS; i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
@@ -50,9 +81,97 @@ static const struct command *find_command(const char *name)
 
 static int usage(const char *what)
 {
-	fprintf(stderr, "xapsd: %s; try xapsd --help\n", what);
+	bool asks = what[strlen(what) - 1] == '?';
+
+	fprintf(
+	    stderr, "xapsd: %s%s\n", what, asks ? "" : "; try xapsd --help");
 	return EXIT_USAGE;
 }
+
+static int unknown_command(const char *name)
+{
+	size_t i, d, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
+	const char *near = NULL;
+	char what[ERR_MAX];
+
+	for (i = 0; i < N_COMMANDS; i++) {
+		d = text_distance(
+		    name, len, commands[i].name, strlen(commands[i].name));
+		if (d < best) {
+			best = d;
+			near = commands[i].name;
+		}
+	}
+	err_set(what,
+	    near != NULL ? "unknown command %s; did you mean %s?"
+			 : "unknown command %s",
+	    name, near);
+	return usage(what);
+}
+
+/* --- help and version --- */
+
+static int printed(void)
+{
+	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int help(void)
+{
+	char what[64];
+	size_t i;
+
+	fputs("Usage: xapsd [-c FILE] [-v] [--syslog] [--KEY VALUE ...]  runs "
+	      "the daemon\n"
+	      "       xapsd [-c FILE] COMMAND ...\n"
+	      "\n"
+	      "Wakes iPhones for new mail: takes registrations and "
+	      "notifications from\n"
+	      "Dovecot's xaps plugins and pushes to Apple (APNs).\n"
+	      "\n",
+	    stdout);
+	for (i = 0; i < N_COMMANDS; i++) {
+		if (commands[i].summary == NULL)
+			continue;
+		snprintf(what, sizeof(what), "%s %s", commands[i].name,
+		    commands[i].args);
+		printf("  %-30s %s\n", what, commands[i].summary);
+	}
+	fputs("\n"
+	      "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"
+	      "  -v, --verbose       log level debug; twice: trace\n"
+	      "      --syslog        log to syslog instead of stderr\n"
+	      "      --KEY VALUE     any key of the configuration\n"
+	      "  -V, --version, -h, --help\n"
+	      "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.  See "
+	      "xapsd(8).\n",
+	    stdout);
+	return printed();
+}
+
+static int help_command(const char *name)
+{
+	const struct command *c = find_command(name);
+
+	if (c == NULL)
+		return unknown_command(name);
+	if (c->summary == NULL)
+		return help();
+	printf("Usage: xapsd [-c FILE] %s%s%s\n%s: %s\n", c->name,
+	    *c->args != '\0' ? " " : "", c->args, c->name, c->summary);
+	if (c->more != NULL)
+		printf("\n%s", c->more);
+	return printed();
+}
+
+static int version(void)
+{
+	printf("xapsd %s, %s\n%s; %s\n", XAPSD_VERSION, tls_version(),
+	    tls_features, XAPSD_BUILD ", " COMPILER);
+	return printed();
+}
+
+/* --- the daemon and the commands --- */
 
 /* Whether the command's words and options fit it. */
 static bool fits(const struct command *c, const struct cli *cli)
@@ -95,6 +214,8 @@ static int run_command(const struct command *c, const struct cli *cli)
 
 	if (c->run == NULL)
 		return ctl_pass();
+	if (c->run == ctl_csr)
+		return ctl_csr(NULL, cli);
 	log_set_level(cli->verbose > 1	  ? LOG_L_TRACE
 		      : cli->verbose == 1 ? LOG_L_DEBUG
 					  : LOG_L_WARN);
@@ -102,10 +223,14 @@ static int run_command(const struct command *c, const struct cli *cli)
 	if (cli_configure(cli, &conf, err) == 0) {
 		rc = c->run(&conf, cli);
 	} else {
-		fprintf(stderr, "xapsd: %s%s\n", err,
-		    errno == EACCES && geteuid() != 0
-			? "; or run this as root (sudo)"
-			: "");
+		if (c->run == ctl_check && cli->json)
+			ctl_check_refused(err);
+		fprintf(stderr, "xapsd: %s", err);
+		if (errno == EACCES && geteuid() != 0)
+			fprintf(stderr,
+			    "; or run this as root (sudo): sudo xapsd %s",
+			    c->name);
+		fputc('\n', stderr);
 		rc = EXIT_CONFIG;
 	}
 	conf_free(&conf);
@@ -118,10 +243,8 @@ static int run_named(const struct cli *cli)
 	const struct command *c = find_command(name);
 	char what[ERR_MAX];
 
-	if (c == NULL) {
-		err_set(what, "unknown command %s", name);
-		return usage(what);
-	}
+	if (c == NULL)
+		return unknown_command(name);
 	if (!cli->pass && !fits(c, cli)) {
 		err_set(what, "usage: xapsd %s%s%s", c->name,
 		    *c->args != '\0' ? " " : "", c->args);
@@ -133,24 +256,25 @@ static int run_named(const struct cli *cli)
 int main(int argc, char **argv)
 {
 	char err[ERR_MAX];
+	const char *word;
 	struct cli cli;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (cli_parse(&cli, argc, argv, err) < 0)
 		return usage(err);
-	if (cli.help || cli.version) {
-		if (cli.help)
-			fputs(cli_help, stdout);
-		else
-			printf("xapsd %s, %s\n%s; %s\n", XAPSD_VERSION,
-			    tls_version(), tls_features,
-			    XAPSD_BUILD ", " COMPILER);
-		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	word = cli.rest < cli.argc ? argv[cli.rest] : NULL;
+	if (word != NULL && strcmp(word, "help") == 0 && !cli.help) {
+		cli.help = true;
+		word = cli.rest + 1 < cli.argc ? argv[cli.rest + 1] : NULL;
 	}
-	if (cli.pass || cli.rest < argc)
+	if (cli.help)
+		return word != NULL ? help_command(word) : help();
+	if (cli.version || (word != NULL && strcmp(word, "version") == 0))
+		return version();
+	if (cli.pass || word != NULL)
 		return run_named(&cli);
 	if (cli.json)
-		return usage("--json is for list and status");
+		return usage("--json is for check, list and status");
 	if (cli.offline)
 		return usage("--offline is for check");
 	return run_daemon(&cli);

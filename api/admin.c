@@ -183,8 +183,9 @@ void api_handle_import(struct api_request *rq, struct http_conn *conn)
 		else
 			older++;
 	}
-	log_info("import: %zu registrations taken over, %zu are newer here",
-	    taken, older);
+	log_info("import: %zu registration%s taken over, %zu not newer than "
+		 "what is here",
+	    taken, LOG_S(taken), older);
 	api_reply_durable(rq->api, conn, API_REPLY_JSON,
 	    make_json("{\"taken\":%zu,\"older\":%zu}\n", taken, older));
 }

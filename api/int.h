@@ -1,7 +1,8 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> dovecot.c, admin.c, status.c -> body.c, guard.c, line.c, reply.c */
+ *   api.c -> dovecot.c, admin.c, status.c -> body.c, guard.c, line.c, reply.c,
+ *   unknown.c */
 #ifndef API_INT_H
 #define API_INT_H
 
@@ -47,6 +48,9 @@ struct api_login_failures {
 	unsigned n;	  /* since it was logged */
 };
 
+/* Names logged since start: they show a fault of the set-up, which concerns all. */
+#define API_NAMESAKES_MAX 32
+
 #define API_LOGIN_FAILURES 32 /* also the most log lines in a minute */
 
 struct api {
@@ -72,6 +76,11 @@ struct api {
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];
 	int64_t refusal_logged_ms; /* a foreign request; 0: never */
 	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
+	/* of unknown.c */
+	char *namesakes[API_NAMESAKES_MAX]; /* logged; owned */
+	size_t n_namesakes;
+	int64_t search_ms; /* beginning of a minute; 0: never */
+	size_t search_visits;
 };
 
 /* One HTTP request; err: the text of a 400 or 403. */
@@ -135,6 +144,13 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);
+
+/* --- api/unknown.c --- */
+
+/* Logs it, once for each name and seldom enough to cost nothing, if somebody with
+ * the same name but for the domain has a device. */
+void api_note_unknown(struct api *a, const char *user);
+void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */
 

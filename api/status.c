@@ -21,6 +21,7 @@ struct figures {
 
 enum metric_type {
 	GAUGE,
+	FLAG, /* true or false in /status, a gauge of 1 or 0 in /metrics */
 	COUNTER,
 	TIMESTAMP, /* a gauge that is left out while it is 0 */
 };
@@ -37,9 +38,9 @@ static const struct figure {
 		key, name, help, offsetof(struct figures, field), type         \
 	}
 	ROW("uptime", uptime, GAUGE, "uptime_seconds", "Time since start."),
-	ROW("healthy", healthy, GAUGE, "healthy",
+	ROW("healthy", healthy, FLAG, "healthy",
 	    "1 if pushes can be sent, as /healthz says."),
-	ROW("connected", connected, GAUGE, "apns_connected",
+	ROW("connected", connected, FLAG, "apns_connected",
 	    "1 if the connection to Apple is up."),
 	ROW("expires", expires, TIMESTAMP,
 	    "certificate_expiry_timestamp_seconds",
@@ -63,7 +64,7 @@ static const struct figure {
 	    "Pushes that Apple has not answered yet."),
 	ROW("clients", clients, GAUGE, "clients",
 	    "Connections of Dovecot's processes and others."),
-	ROW("storeFailing", store_failing, GAUGE, "store_failing",
+	ROW("storeFailing", store_failing, FLAG, "store_failing",
 	    "1 if registrations could not be written to disk."),
 	ROW("connections", connections, COUNTER, "apns_connections_total",
 	    "Connections to Apple that were opened."),
@@ -187,6 +188,29 @@ static void add_num(struct buf *b, const char *key, uint64_t value)
 	buf_add_fmt(b, "\"%s\":%llu,", key, (unsigned long long)value);
 }
 
+static void add_figure(struct buf *b, const struct figure *row, uint64_t value)
+{
+	if (row->type != FLAG)
+		add_num(b, row->key, value);
+	else
+		buf_add_fmt(
+		    b, "\"%s\":%s,", row->key, value != 0 ? "true" : "false");
+}
+
+static void add_warnings(struct buf *b, const struct cred *cred)
+{
+	const char *warning;
+	size_t i;
+
+	buf_add_str(b, "\"warnings\":[");
+	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++) {
+		if (i > 0)
+			buf_add_byte(b, ',');
+		json_write_str(b, warning);
+	}
+	buf_add_str(b, "],");
+}
+
 static void write_status(struct api *a, struct buf *b)
 {
 	struct apns_status st;
@@ -200,9 +224,10 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
 	add_str(b, "tls", tls_version());
-	add_str(b, "health", trouble == NULL ? "ok" : trouble);
+	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
 	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
+	add_warnings(b, a->cred);
 	add_str(b, "apns", apns_states[st.state]);
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);
@@ -210,7 +235,7 @@ static void write_status(struct api *a, struct buf *b)
 	add_str(b, "apnsError", st.last_error);
 	for (i = 0; i < N_ROWS; i++)
 		if (rows[i].key != NULL)
-			add_num(b, rows[i].key, figure(&f, &rows[i]));
+			add_figure(b, &rows[i], figure(&f, &rows[i]));
 	if (!b->failed)
 		b->len--; /* the last comma */
 	buf_add_str(b, "}\n");
@@ -264,6 +289,7 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 {
 	static const char *const types[] = {
 		[GAUGE] = "gauge",
+		[FLAG] = "gauge",
 		[COUNTER] = "counter",
 		[TIMESTAMP] = "gauge",
 	};

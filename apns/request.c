@@ -111,6 +111,8 @@ void apns_request_on_response(
 		note_latency(
 		    &c->a->latency, loop_now_ms(c->a->loop) - r->sent_ms);
 		apns_read_body(&an, res->body, res->body_len);
+		if (an.status != 200 && an.reason[0] == '\0')
+			strcpy(an.reason, APNS_NO_REASON);
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;

@@ -1,5 +1,5 @@
 /* ctl/check.c - `xapsd check`: tests everything that a push needs. */
-#include "ctl.h"
+#include "ctl/int.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "apns.h"
+#include "buf.h"
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
+#include "json.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
@@ -37,9 +39,37 @@ struct check {
 	char err[ERR_MAX];
 };
 
+/* How this run prints, for warn() has no other argument. */
+static enum {
+	AS_LINES,
+	AS_JSON,      /* nothing so far */
+	AS_JSON_MORE, /* after a comma */
+} form;
+
+/* step NULL: a warning.  See xapsd(8). */
+static void print_json(const char *step, const char *result, const char *what)
+{
+	struct buf b = BUF_INIT(8 * ERR_MAX);
+
+	buf_add_str(&b, form == AS_JSON ? "{\"steps\":[\n" : ",\n");
+	buf_add_str(&b, "{\"step\":");
+	if (step != NULL)
+		json_write_str(&b, step);
+	else
+		buf_add_str(&b, "null");
+	buf_add_fmt(&b, ",\"result\":\"%s\",\"text\":", result);
+	json_write_str(&b, what);
+	printf("%.*s}", (int)b.len, (const char *)buf_head(&b));
+	buf_free(&b);
+	form = AS_JSON_MORE;
+}
+
 static int print_step(const char *step, bool ok, const char *what)
 {
-	printf("%-14s %-7s %s\n", step, ok ? "ok" : "FAILED", what);
+	if (form == AS_LINES)
+		printf("%-14s %-7s %s\n", step, ok ? "ok" : "FAILED", what);
+	else
+		print_json(step, ok ? "ok" : "failed", what);
 	fflush(stdout);
 	return ok ? 0 : -1;
 }
@@ -47,8 +77,28 @@ static int print_step(const char *step, bool ok, const char *what)
 /* What a start would tolerate: not one of the steps. */
 static void warn(const char *what)
 {
+	if (form != AS_LINES) {
+		print_json(NULL, "warning", what);
+		return;
+	}
 	fflush(stdout);
 	fprintf(stderr, "%-14s %-7s %s\n", "", "warning", what);
+}
+
+/* rc 0: all is well.  The exit status. */
+static int finish(int rc)
+{
+	if (form != AS_LINES)
+		printf("\n],\"ok\":%s}\n", rc == 0 ? "true" : "false");
+	return fflush(stdout) == 0 && !ferror(stdout) && rc == 0 ? EXIT_DONE
+								 : EXIT_FAILED;
+}
+
+void ctl_check_refused(const char *why)
+{
+	form = AS_JSON;
+	print_step("configuration", false, why);
+	finish(-1);
 }
 
 /* --- configuration --- */
@@ -167,9 +217,10 @@ static void warn_of_database(
 	}
 	if (found->bad > 0) {
 		err_set(line,
-		    "databaseFile: %zu lines of %s cannot be read: a start "
-		    "keeps them aside",
-		    found->bad, path);
+		    "databaseFile: %zu line%s of %s cannot be read: a start "
+		    "keeps %s aside",
+		    found->bad, LOG_S(found->bad), path,
+		    found->bad == 1 ? "it" : "them");
 		warn(line);
 	}
 }
@@ -186,7 +237,7 @@ static int check_database(struct check *c)
 		err_set(c->err, "%s, which the start will make", path);
 	else if (rc == 0)
 		err_set(c->err, "%s, %zu registration%s", path, store_count(s),
-		    store_count(s) == 1 ? "" : "s");
+		    LOG_S(store_count(s)));
 	store_view_free(s);
 	print_step("database", rc == 0, c->err);
 	if (rc == 0)
@@ -202,8 +253,9 @@ static int check_cred(
     const char *step, const struct cred *cred, bool offline, char err[ERR_MAX])
 {
 	char line[ERR_MAX], date[LOG_DATE_MAX];
-	const char *topic;
+	const char *topic, *warning;
 	int64_t expires_s;
+	size_t i;
 
 	if (cred == NULL)
 		return print_step(step, false, err);
@@ -217,6 +269,11 @@ static int check_cred(
 		return print_step(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
 		    "certificateFileP12");
+	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++)
+		warn(warning);
+	if (cred_kind(cred) == CRED_CERTIFICATE &&
+	    cred_clock_warning((int64_t)time(NULL), err) != NULL)
+		warn(err);
 	topic = cred_topic(cred);
 	expires_s = cred_expires_s(cred);
 	err_set(line, "%s%s%s%s%s",
@@ -370,14 +427,16 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below report it */
+	form = cli->json ? AS_JSON : AS_LINES;
 	if (check_conf(conf) < 0)
-		return EXIT_FAILED;
+		return finish(-1);
 	daemon_check_rights(conf, warn);
+	check_modules(warn);
 	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);
-		return EXIT_FAILED;
+		return finish(-1);
 	}
 	find_daemon(&c);
 	rc = check_start(&c, cli->offline, &cred);
@@ -390,5 +449,5 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	cred_free(cred);
 	loop_free(c.loop);
 	tls_exit();
-	return rc == 0 ? EXIT_DONE : EXIT_FAILED;
+	return finish(rc);
 }

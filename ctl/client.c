@@ -18,29 +18,30 @@
 #define CHUNK 65536
 
 static enum ctl_asked fail_unreachable(
-    const char *path, int code, char err[ERR_MAX])
+    const char *path, const char *command, int code, char err[ERR_MAX])
 {
 	switch (code) {
 	case ENOENT:
 	case ECONNREFUSED:
 		err_set(err,
 		    "xapsd is not running: nobody answers at %s (socketPath); "
-		    "start it first",
+		    "start it first (systemctl start xapsd)",
 		    path);
 		return CTL_NOT_RUNNING;
 	case EACCES:
 	case EPERM:
-		err_set(
-		    err, "you may not use %s: run this as root (sudo)", path);
+		err_set(err,
+		    "you may not use %s: run this as root: sudo xapsd %s", path,
+		    command);
 		return CTL_FAILED;
 	default:
-		err_set(err, "%s: %s", path, strerror(code));
+		err_set(err, "%s: %s", path, err_words(code));
 		return CTL_FAILED;
 	}
 }
 
 static enum ctl_asked dial(
-    const struct conf *conf, int *fd_r, char err[ERR_MAX])
+    const struct conf *conf, const char *command, int *fd_r, char err[ERR_MAX])
 {
 	const struct timeval limit = { .tv_sec = ANSWER_S };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -59,14 +60,14 @@ static enum ctl_asked dial(
 	strcpy(addr.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail_unreachable(path, errno, err);
+		return fail_unreachable(path, command, errno, err);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		const int code = errno;
 
 		close(fd);
-		return fail_unreachable(path, code, err);
+		return fail_unreachable(path, command, code, err);
 	}
 	*fd_r = fd;
 	return CTL_ANSWERED;
@@ -153,8 +154,8 @@ static int split_answer(struct buf *in)
 	return status;
 }
 
-enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
-    const struct buf *body, int *status_r, struct buf *body_r,
+enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
+    const char *path, const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX])
 {
 	enum ctl_asked asked;
@@ -165,7 +166,7 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
 		err_set(err, "what you ask is too long");
 		return CTL_FAILED;
 	}
-	asked = dial(conf, &fd, err);
+	asked = dial(conf, command, &fd, err);
 	if (asked != CTL_ANSWERED)
 		return asked;
 	/* A daemon that refuses answers before it has read all. */
@@ -173,7 +174,7 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
 	    receive(fd, body_r) < 0) {
 		err_set(err, "%s: %s", conf->socket_path,
 		    errno == EAGAIN ? "xapsd does not answer"
-				    : strerror(errno));
+				    : err_words(errno));
 		asked = CTL_FAILED;
 	} else {
 		*status_r = split_answer(body_r);

@@ -23,12 +23,17 @@ enum ctl_asked {
 	CTL_FAILED,
 };
 
-/* One request to the daemon, GET without a body.  The answer's body lands in
- * body_r (emptied first), followed by a NUL. */
-enum ctl_asked ctl_ask(const struct conf *conf, const char *path,
-    const struct buf *body, int *status_r, struct buf *body_r,
+/* One request to the daemon, GET without a body, for the subcommand of that name.
+ * The answer's body lands in body_r (emptied first), followed by a NUL. */
+enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
+    const char *path, const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX]);
 #define CTL_ANSWER_MAX (16u * 1024 * 1024) /* a page of list is 4 MiB */
+
+/* --- ctl/modules.c --- */
+
+/* Calls warn if Dovecot would load another plugin of the kind beside ours. */
+void check_modules(void (*warn)(const char *sentence));
 
 /* --- ctl/show.c --- */
 
@@ -54,8 +59,5 @@ const char *ctl_str(const struct json *j, const struct json_tok *obj,
     const char *key, char *out, size_t size);
 int64_t ctl_num(
     const struct json *j, const struct json_tok *obj, const char *key);
-
-/* "1 device", "2 devices" */
-#define CTL_S(n) ((n) == 1 ? "" : "s")
 
 #endif

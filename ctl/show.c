@@ -271,15 +271,29 @@ static const struct counts {
 	{ "Clients", { { "clients", "" } } },
 };
 
+static bool flag(const struct json *j, const char *key)
+{
+	const struct json_tok *t = json_get(j, j->toks, key);
+
+	return t != NULL && t->type == JSON_TRUE;
+}
+
 static void show_counts(const struct json *j, const struct counts *row)
 {
-	size_t i;
+	const char *words;
+	int64_t n;
+	size_t i, len;
 
 	label(row->label);
-	for (i = 0; i < 4 && row->n[i].key != NULL; i++)
-		printf("%s%lld%s", i > 0 ? ", " : "",
-		    (long long)ctl_num(j, j->toks, row->n[i].key),
-		    row->n[i].words);
+	for (i = 0; i < 4 && row->n[i].key != NULL; i++) {
+		n = ctl_num(j, j->toks, row->n[i].key);
+		words = row->n[i].words;
+		len = strlen(words);
+		if (n == 1 && len > 0 && words[len - 1] == 's')
+			len--; /* the plural's */
+		printf("%s%lld%.*s", i > 0 ? ", " : "", (long long)n, (int)len,
+		    words);
+	}
 	putchar('\n');
 }
 
@@ -318,6 +332,24 @@ static void show_credentials(const struct json *j)
 	putchar('\n');
 }
 
+static void show_warnings(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "warnings"), *w;
+	char text[2 * ERR_MAX];
+	size_t i;
+
+	if (t == NULL || t->type != JSON_ARRAY)
+		return;
+	w = t + 1;
+	for (i = 0; i < t->size; i++, w = j->toks + w->next) {
+		if (json_string(j, w, text, sizeof(text)) < 0)
+			continue;
+		label("Warning");
+		ctl_cell(STYLE_BAD, text, 0);
+		putchar('\n');
+	}
+}
+
 static void show_apple(const struct json *j)
 {
 	char state[64], host[256], proxy[300], error[ERR_MAX];
@@ -340,24 +372,26 @@ static void show_apple(const struct json *j)
 
 void ctl_show_status(const struct json *j)
 {
-	char version[64], tls[64], health[ERR_MAX], age[16];
+	char version[64], tls[64], problem[ERR_MAX], age[16];
+	bool healthy = flag(j, "healthy");
 	size_t i;
 
 	ctl_str(j, j->toks, "version", version, sizeof(version));
 	ctl_str(j, j->toks, "tls", tls, sizeof(tls));
-	ctl_str(j, j->toks, "health", health, sizeof(health));
+	ctl_str(j, j->toks, "problem", problem, sizeof(problem));
 	format_age(ctl_num(j, j->toks, "uptime"), age);
 	label("Version");
 	printf("xapsd %s, %s, up for %s\n", version, tls, age);
 	label("Health");
-	ctl_cell(strcmp(health, "ok") == 0 ? STYLE_GOOD : STYLE_BAD, health, 0);
+	ctl_cell(healthy ? STYLE_GOOD : STYLE_BAD, healthy ? "ok" : problem, 0);
 	putchar('\n');
 	show_credentials(j);
+	show_warnings(j);
 	show_apple(j);
 	show_pushes(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		show_counts(j, &counts[i]);
-	if (ctl_num(j, j->toks, "storeFailing") != 0) {
+	if (flag(j, "storeFailing")) {
 		label("Disk");
 		ctl_cell(STYLE_BAD,
 		    "registrations cannot be written: see the log", 0);

@@ -189,16 +189,30 @@ static int fail_all(char err[ERR_MAX])
 	return -1;
 }
 
-static const char *cure(int error)
+static const char *cure(const struct listen_socket *at, int error)
 {
+	static const char no_ipv6[] =
+	    ": this machine has no IPv6: write 127.0.0.1 or localhost";
+
 	switch (error) {
 	case EADDRINUSE:
-		return ": another program has it, perhaps another daemon of "
-		       "this kind: `ss -ltnp` names it";
+		return ": another program has it, perhaps an old daemon: ss "
+		       "-ltnp names it";
+	case EAFNOSUPPORT:
+		return no_ipv6;
 	case EADDRNOTAVAIL:
-		return ": this machine does not have this address, or not yet";
+		/* It is there as soon as there is IPv6. */
+		if (strcmp(at->addr, "::1") == 0)
+			return no_ipv6;
+		return ": this machine does not have this address, or not yet: "
+		       "ip addr shows those that it has";
 	case EACCES:
-		return ": ports below 1024 take root's rights at the start";
+		if (at->port < 1024)
+			return ": ports below 1024 need root's rights: start "
+			       "it as root with user set, or take a port from "
+			       "1024 on";
+		return ": does a security module (SELinux, AppArmor) forbid "
+		       "it?";
 	default:
 		return "";
 	}
@@ -225,21 +239,25 @@ static int open_one(struct listen_socket *at, char err[ERR_MAX])
 	if (at->is_open)
 		return 0;
 	at->failed = true;
-	err_set(err, "%s: %s%s", at->key, why, cure(code));
+	err_set(err, "%s: %s%s", at->key, why, cure(at, code));
 	errno = code;
 	return -1;
 }
 
-int sockets_open(struct listen_sockets *l, const struct conf *c, bool has_tls,
-    char err[ERR_MAX])
+int sockets_plan(
+    struct listen_sockets *l, const struct conf *c, char err[ERR_MAX])
 {
-	struct listen_socket *at;
-
 	if (reach_check_text(c, err) < 0 || take_over(l, c, err) < 0)
 		return -1;
 	plan(l, c);
-	if (check_any(l, c, err) < 0)
-		return -1;
+	return check_any(l, c, err);
+}
+
+int sockets_open_tcp(struct listen_sockets *l, bool has_tls, char err[ERR_MAX])
+{
+	struct listen_socket *at;
+	size_t n = 0;
+
 	for (at = l->a; at < l->a + l->n; at++) {
 		at->failed = at->is_tls && !has_tls;
 		if (at->is_open || at->failed || open_one(at, err) == 0)
@@ -249,7 +267,9 @@ int sockets_open(struct listen_sockets *l, const struct conf *c, bool has_tls,
 		else
 			log_error("%s; it is tried again until it works", err);
 	}
-	return 0;
+	for (at = l->a; at < l->a + l->n; at++)
+		n += at->is_open;
+	return n > 0 ? 0 : fail_all(err);
 }
 
 static void remember_path(struct listen_sockets *l, const struct conf *c)
@@ -263,12 +283,15 @@ static void remember_path(struct listen_sockets *l, const struct conf *c)
 	l->path_ino = st.st_ino;
 }
 
-static int add_unix(struct listen_sockets *l, const struct conf *c,
+int sockets_open_unix(struct listen_sockets *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX])
 {
 	struct listen_socket *at;
-	int fd, rc = unix_open(c, u, &fd, err);
+	int fd, rc;
 
+	if (c->socket_path == NULL || has_kind(l, true, false))
+		return 0;
+	rc = unix_open(c, u, &fd, err);
 	if (fd >= 0) {
 		at = add_listener(l, "socketPath", c->socket_path, 0, false);
 		at->fd = fd;
@@ -276,20 +299,6 @@ static int add_unix(struct listen_sockets *l, const struct conf *c,
 		remember_path(l, c);
 	}
 	return rc;
-}
-
-int sockets_open_unix(struct listen_sockets *l, const struct conf *c,
-    const struct user *u, char err[ERR_MAX])
-{
-	size_t i;
-
-	if (c->socket_path != NULL && !has_kind(l, true, false) &&
-	    add_unix(l, c, u, err) < 0)
-		return -1;
-	for (i = 0; i < l->n; i++)
-		if (l->a[i].is_open)
-			return 0;
-	return fail_all(err);
 }
 
 /* --- serving --- */
@@ -405,9 +414,9 @@ static int check_tcp(const struct conf *c, const struct listen_socket *at,
 	    (errno == EACCES && c->user != NULL)) /* bound by root */
 		return 0;
 	err_set(err, "%s: %s%s", at->key, why,
-	    may_be_ours ? ": if that is not the running xapsd, `ss -ltnp` "
+	    may_be_ours ? ": if that is not the running xapsd, ss -ltnp "
 			  "names the program"
-			: cure(errno));
+			: cure(at, errno));
 	warn(err);
 	return may_be_ours ? 0 : -1;
 }

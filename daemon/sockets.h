@@ -52,15 +52,18 @@ int sockets_check_reload(const struct listen_sockets *l,
     const struct conf *fresh, char err[ERR_MAX]);
 
 /* Takes over the sockets that the service manager passes; of the kinds (Unix,
- * TCP, TLS) among these, none is opened by the configuration.  Then opens TCP
- * and TLS listeners as far as possible.  -1 with err set: the configuration, or
- * what was passed to us, is wrong.  sockets_close() in any case. */
-int sockets_open(struct listen_sockets *l, const struct conf *c, bool has_tls,
-    char err[ERR_MAX]);
-/* The Unix socket, with the user's rights.  -1 with err set, also if now
- * nothing at all is open. */
+ * TCP, TLS) among these, none is opened by the configuration.  -1 with err set:
+ * the configuration, or what was passed to us, is wrong.  sockets_close() in any
+ * case. */
+int sockets_plan(
+    struct listen_sockets *l, const struct conf *c, char err[ERR_MAX]);
+/* The Unix socket, with the user's rights.  -1 with err set. */
 int sockets_open_unix(struct listen_sockets *l, const struct conf *c,
     const struct user *u, char err[ERR_MAX]);
+/* TCP and TLS, as far as possible; after that one, so that a second daemon does
+ * not complain of ports first.  -1 with err set if now nothing at all is
+ * open. */
+int sockets_open_tcp(struct listen_sockets *l, bool has_tls, char err[ERR_MAX]);
 /* Gives them to the server, and tries the others again until they open.  tls
  * NULL: those with TLS wait for sockets_set_tls(). */
 void sockets_serve(struct listen_sockets *l, struct loop *loop,

@@ -30,7 +30,7 @@ void systemd_notify(const char *state)
 	    sendto(fd, state, strlen(state), MSG_NOSIGNAL,
 		(const struct sockaddr *)&addr,
 		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warn("systemd: %s: %s", path, strerror(errno));
+		log_warn("systemd: %s: %s", path, err_words(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -26,10 +26,12 @@ static bool find_group(const struct conf *c, gid_t *gid_r, char err[ERR_MAX])
 	const struct group *g = getgrnam(name);
 
 	*gid_r = g != NULL ? g->gr_gid : (gid_t)-1;
-	if (g != NULL || c->socket_group == NULL)
+	if (g != NULL || c->socket_group == NULL || user_number(name, gid_r))
 		return true;
 	conf_blame(c, "socketGroup", err,
-	    "there is no group %s: make one, or leave this out", name);
+	    "there is no group %s: make one (groupadd --system %s), or leave "
+	    "this out",
+	    name, name);
 	return false;
 }
 
@@ -53,7 +55,7 @@ static void make_folder(const struct user *u, const char *path)
 	if (n > 0 && n < (int)sizeof(real) && mkdir(real, 0755) == 0 &&
 	    lchown(real, u->uid, u->gid) < 0)
 		log_warn("%s: cannot give it to %s: %s", real, u->name,
-		    strerror(errno));
+		    err_words(errno));
 out:
 	free(folder);
 }
@@ -74,7 +76,7 @@ static int open_as_root(
 	if (fd >= 0 &&
 	    io_chown_socket(path, u->uid, gid != (gid_t)-1 ? gid : u->gid) < 0)
 		log_warn("%s: cannot give it to %s: %s", path, u->name,
-		    strerror(errno));
+		    err_words(errno));
 out:
 	free(folder);
 	return fd;
@@ -82,23 +84,30 @@ out:
 
 static int fail_group(const struct conf *c, int code, char err[ERR_MAX])
 {
+	char name[USER_NAME_MAX];
+
 	conf_blame(c, "socketGroup", err,
 	    "cannot give %s to group %s: %s: the daemon's user must be a "
-	    "member (usermod -aG)",
-	    c->socket_path, c->socket_group, strerror(code));
+	    "member: usermod -aG %s %s, then restart",
+	    c->socket_path, c->socket_group, err_words(code), c->socket_group,
+	    user_current(name));
 	return -1;
 }
 
 /* The socket has this group already if root made it. */
 static int give_to_group(const struct conf *c, gid_t gid, char err[ERR_MAX])
 {
+	char name[USER_NAME_MAX];
+
 	if (gid == (gid_t)-1 ||
 	    io_chown_socket(c->socket_path, (uid_t)-1, gid) == 0)
 		return 0;
 	if (c->socket_group == NULL) {
-		log_warn("%s: cannot give it to the group %s (%s): is the "
-			 "user a member?",
-		    c->socket_path, SOCKET_GROUP, strerror(errno));
+		log_warn("%s: cannot give it to the group %s: %s: Dovecot may "
+			 "not be able to use it: usermod -aG %s %s, then "
+			 "restart",
+		    c->socket_path, SOCKET_GROUP, err_words(errno),
+		    SOCKET_GROUP, user_current(name));
 		return 0;
 	}
 	return fail_group(c, errno, err);

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <grp.h>
 #include <libgen.h>
+#include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,14 +28,22 @@ static bool is_dropped(uid_t uid, gid_t gid)
 }
 
 /* name NULL: a user without one has no other groups. */
+static int set_groups(const char *name, gid_t gid)
+{
+	return name != NULL ? initgroups(name, gid) : setgroups(0, NULL);
+}
+
 static int become(const char *name, uid_t uid, gid_t gid)
 {
-	int rc = name != NULL ? initgroups(name, gid) : setgroups(0, NULL);
-
-	return rc == 0 && setgid(gid) == 0 && setuid(uid) == 0 &&
-		       is_dropped(uid, gid)
+	return set_groups(name, gid) == 0 && setgid(gid) == 0 &&
+		       setuid(uid) == 0 && is_dropped(uid, gid)
 		   ? 0
 		   : -1;
+}
+
+static int become_user(const struct user *u)
+{
+	return become(u->is_named ? u->name : NULL, u->uid, u->gid);
 }
 
 int daemon_become_owner(const char *path)
@@ -52,24 +62,60 @@ int daemon_become_owner(const char *path)
 	return rc;
 }
 
+bool user_number(const char *text, unsigned *id_r)
+{
+	char *end;
+	unsigned long n;
+
+	if (*text < '0' || *text > '9' || strlen(text) > 10)
+		return false;
+	n = strtoul(text, &end, 10);
+	*id_r = (unsigned)n;
+	return *end == '\0' && n < UINT_MAX; /* -1 is no id */
+}
+
+/* A number need not be in /etc/passwd: a container has none.  Its group then has
+ * the same number. */
+static bool look_up(struct user *u, const char *name)
+{
+	const struct passwd *pw = getpwnam(name);
+	unsigned id;
+
+	if (pw == NULL && !user_number(name, &id))
+		return false;
+	if (pw == NULL)
+		pw = getpwuid(id);
+	u->is_named = pw != NULL;
+	u->uid = pw != NULL ? pw->pw_uid : id;
+	u->gid = pw != NULL ? pw->pw_gid : id;
+	snprintf(
+	    u->name, sizeof(u->name), "%s", pw != NULL ? pw->pw_name : name);
+	return true;
+}
+
+const char *user_current(char out[USER_NAME_MAX])
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	snprintf(out, USER_NAME_MAX, "%u", (unsigned)geteuid());
+	if (pw != NULL)
+		snprintf(out, USER_NAME_MAX, "%s", pw->pw_name);
+	return out;
+}
+
 int user_find(struct user *u, const struct conf *c, char err[ERR_MAX])
 {
-	const struct passwd *pw;
-
 	*u = (struct user){ .uid = geteuid(), .gid = getegid() };
 	if (c->user == NULL || geteuid() != 0)
 		return 0;
-	pw = getpwnam(c->user);
-	if (pw == NULL) {
+	if (!look_up(u, c->user)) {
 		conf_blame(c, "user", err,
-		    "there is no user %s: make one, or leave this out",
-		    c->user);
+		    "there is no user %s: make one (useradd --system %s), or "
+		    "leave this out",
+		    c->user, c->user);
 		return -1;
 	}
-	u->drops = pw->pw_uid != 0;
-	u->uid = pw->pw_uid;
-	u->gid = pw->pw_gid;
-	u->name = c->user;
+	u->drops = u->uid != 0;
 	return 0;
 }
 
@@ -77,11 +123,11 @@ void user_enter(const struct user *u, gid_t gid)
 {
 	if (geteuid() != 0)
 		return;
-	if (u->drops && initgroups(u->name, u->gid) < 0)
-		log_warn("user %s: initgroups: %s", u->name, strerror(errno));
+	if (u->drops && set_groups(u->is_named ? u->name : NULL, u->gid) < 0)
+		log_warn("user %s: initgroups: %s", u->name, err_words(errno));
 	if (setegid(gid != (gid_t)-1 ? gid : u->gid) < 0 ||
 	    (u->drops && seteuid(u->uid) < 0))
-		log_warn("user: %s", strerror(errno));
+		log_warn("user: %s", err_words(errno));
 }
 
 void user_leave(const struct user *u)
@@ -89,15 +135,18 @@ void user_leave(const struct user *u)
 	if (getuid() != 0)
 		return;
 	if ((u->drops && seteuid(0) < 0) || setegid(getgid()) < 0)
-		log_warn("user: %s", strerror(errno));
+		log_warn("user: %s", err_words(errno));
 }
 
 int user_drop(const struct user *u, const struct conf *c, char err[ERR_MAX])
 {
-	if (!u->drops || become(u->name, u->uid, u->gid) == 0)
+	if (!u->drops || become_user(u) == 0)
 		return 0;
-	conf_blame(
-	    c, "user", err, "cannot become %s: %s", u->name, strerror(errno));
+	conf_blame(c, "user", err,
+	    "cannot become %s: %s: root needs the capabilities SETUID and "
+	    "SETGID for that (cap_add of a container), or start it as that "
+	    "user and leave this out",
+	    u->name, err_words(errno));
 	return -1;
 }
 

@@ -14,12 +14,20 @@ struct conf;
 #define SERVICE_USER "xapsd"
 #define SOCKET_GROUP "xapsd-mail"
 
+#define USER_NAME_MAX 64 /* with its NUL; Linux's tools allow 32 characters */
+
 struct user {
 	bool drops; /* we are root and become this user: */
 	uid_t uid;
 	gid_t gid;
-	const char *name; /* the configuration's; valid if drops */
+	char name[USER_NAME_MAX]; /* its number if it has none */
+	bool is_named;		  /* its groups are known */
 };
+
+/* True if text is the number of a user or a group. */
+bool user_number(const char *text, unsigned *id_r);
+/* The name of who we are, or the number; returns out. */
+const char *user_current(char out[USER_NAME_MAX]);
 
 /* The user that the configuration names, or whoever we are.  -1 with err set:
  * there is no such user. */

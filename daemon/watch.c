@@ -82,7 +82,7 @@ static void warn_unwatched(struct watch *w, const char *dir, const char *name)
 	log_at(errno == EACCES || w->warned ? LOG_L_DEBUG : LOG_L_WARN,
 	    "inotify: %s: %s: a change of %s there is noticed at SIGHUP, or "
 	    "once a day",
-	    dir, strerror(errno), name);
+	    dir, err_words(errno), name);
 	w->warned = w->warned || errno != EACCES;
 }
 
@@ -320,7 +320,7 @@ static void open_inotify(struct watch *w)
 		return;
 	log_warn("inotify: %s: changed keys and certificates are noticed at "
 		 "SIGHUP, or once a day",
-	    strerror(errno));
+	    err_words(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -48,8 +48,8 @@ struct io_listener {
 static int fail_bind(
     const char *addr, int port, int fd, int code, char err[ERR_MAX])
 {
-	err_set(
-	    err, "cannot listen on %s port %d: %s", addr, port, strerror(code));
+	err_set(err, "cannot listen on %s port %d: %s", addr, port,
+	    err_words(code));
 	if (fd >= 0)
 		close(fd);
 	errno = code; /* the caller may forgive EAFNOSUPPORT */
@@ -115,7 +115,7 @@ static void fail_place(const char *path, int code, char err[ERR_MAX])
 	char *copy = xstrdup(path);
 	const char *dir = dirname(copy);
 
-	if (code == ENOENT)
+	if (code == ENOENT || (access(dir, F_OK) < 0 && errno == ENOENT))
 		err_set(err,
 		    "cannot listen on %s: the folder %s does not exist, and "
 		    "the start cannot make it: make the folder %s, or set "
@@ -125,9 +125,12 @@ static void fail_place(const char *path, int code, char err[ERR_MAX])
 		err_set(err,
 		    "cannot listen on %s: the user may not make a socket in "
 		    "%s: %s: give the folder to the user, or set socketPath",
-		    path, dir, strerror(code));
+		    path, dir, err_words(code));
 	else
-		err_set(err, "cannot listen on %s: %s", path, strerror(code));
+		err_set(err,
+		    "cannot listen on %s: %s: see to the folder %s, or set "
+		    "socketPath",
+		    path, err_words(code), dir);
 	free(copy);
 }
 
@@ -146,11 +149,12 @@ static int fail_socket(const char *path, int code, char err[ERR_MAX])
 {
 	if (code == 0)
 		err_set(err,
-		    "cannot listen on %s: another xapsd is running there",
+		    "cannot listen on %s: another xapsd is running there: "
+		    "" ERR_SECOND,
 		    path);
 	else /* not ours to remove */
 		err_set(err, "cannot listen on %s: the socket there: %s", path,
-		    strerror(code));
+		    err_words(code));
 	errno = code;
 	return -1;
 }
@@ -212,7 +216,7 @@ static int bind_here(
 	 * no default ACL can widen it. */
 	old = umask(~(mode_t)mode & 0777);
 	if (fchmod(fd, (mode_t)mode) < 0)
-		log_debug("fchmod: %s", strerror(errno));
+		log_debug("fchmod: %s", err_words(errno));
 	rc = bind(fd, (const struct sockaddr *)&sun, sizeof(sun));
 	umask(old);
 	if (rc == 0 && listen(fd, BACKLOG) == 0)
@@ -270,7 +274,7 @@ int io_listen_unix(const char *path, unsigned mode, char err[ERR_MAX])
 		code = errno;
 		if (fchdir(here) < 0)
 			log_warn("cannot go back to the working directory: %s",
-			    strerror(errno));
+			    err_words(errno));
 		errno = code;
 	}
 	code = errno;
@@ -373,7 +377,7 @@ static void pause_accepting(struct io_listener *li, int why)
 	if (li->warned_ms == 0 || now_ms - li->warned_ms >= ACCEPT_WARN_MS) {
 		log_warn("accept: %s: new clients wait; raise the limit of "
 			 "open files or lower maxConnections",
-		    strerror(why));
+		    err_words(why));
 		li->warned_ms = now_ms;
 	}
 	loop_fd_mod(li->loop, &li->f, 0);
@@ -436,7 +440,7 @@ struct io_listener *io_listen(
 	li->arg = arg;
 	loop_timer_init(&li->pause, on_pause_over, li);
 	if (loop_fd_add(l, &li->f, fd, LOOP_READ, on_readable, li) < 0)
-		log_error("listen: epoll: %s", strerror(errno));
+		log_error("listen: epoll: %s", err_words(errno));
 	return li;
 }
 

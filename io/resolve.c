@@ -82,19 +82,22 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Instead of gai_strerror()'s "Try again" and the like, which do not help. */
+/* Instead of gai_strerror()'s "Try again" and the like, which do not help and
+ * differ from libc to libc. */
 static const char *explain(const struct resolve *r)
 {
 	switch (r->rc) {
 	case EAI_SYSTEM:
-		return strerror(r->saved_errno);
+		return err_words(r->saved_errno);
 	case EAI_NONAME:
 	case EAI_NODATA:
 		return "there is no such name";
 	case EAI_AGAIN:
 		break;
+	case EAI_MEMORY:
+		return err_words(ENOMEM);
 	default:
-		return gai_strerror(r->rc);
+		return "the name servers report a failure";
 	}
 	if (access(RESOLV_CONF, F_OK) < 0)
 		return "no name server answers, and there is no " RESOLV_CONF

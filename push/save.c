@@ -32,6 +32,8 @@
 /* Size of one write. */
 #define CHUNK_BYTES (16 * 1024)
 
+#define PUSH_ES(n) ((n) == 1 ? "" : "es")
+
 struct saver {
 	struct push_queue *q;
 	int fd;
@@ -164,17 +166,16 @@ int push_save(struct push_queue *q, const char *path, char err[ERR_MAX])
 	}
 	snprintf(aside, sizeof(aside), "%s.new", path);
 	if (write_all(&s, aside, path) < 0) {
-		err_set(err, "cannot keep %zu waiting pushes in %s: %s",
-		    q->count, path, strerror(errno));
+		err_set(err, "cannot keep %zu waiting push%s in %s: %s",
+		    q->count, PUSH_ES(q->count), path, err_words(errno));
 		unlink(aside);
 	} else if (s.error != 0) {
-		err_set(err,
-		    "only %zu of %zu waiting pushes are kept in %s: %s", s.kept,
-		    s.n, path, strerror(s.error));
+		err_set(err, "only %zu of %zu waiting push%s kept in %s: %s",
+		    s.kept, s.n, PUSH_ES(s.n), path, err_words(s.error));
 	} else {
-		log_info("push: %zu waiting pushes are kept in %s for the next "
+		log_info("push: %zu waiting push%s kept in %s for the next "
 			 "start",
-		    s.n, path);
+		    s.n, PUSH_ES(s.n), path);
 		rc = 0;
 	}
 	buf_free(&s.lines);
@@ -295,7 +296,7 @@ void push_load(struct push_queue *q, const char *path)
 	if (f == NULL) {
 		if (errno != ENOENT)
 			log_warn(
-			    "push: cannot read %s: %s", path, strerror(errno));
+			    "push: cannot read %s: %s", path, err_words(errno));
 		return;
 	}
 	line = xmalloc(LINE_MAX_BYTES);
@@ -303,10 +304,11 @@ void push_load(struct push_queue *q, const char *path)
 	fclose(f);
 	free(line);
 	if (bad > 0)
-		log_warn(
-		    "push: %s: %zu lines cannot be read: dropped", path, bad);
+		log_warn("push: %s: %zu line%s cannot be read: dropped", path,
+		    bad, LOG_S(bad));
 	if (q->count > 0)
-		log_info("push: %zu pushes wait since the last stop", q->count);
+		log_info("push: %zu push%s waiting since the last stop",
+		    q->count, PUSH_ES(q->count));
 	/* Before they are sent: after a crash, losing them is better than
 	 * sending them twice. */
 	unlink(path);

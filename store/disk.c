@@ -36,10 +36,10 @@ void disk_error(char err[ERR_MAX], const char *path, const char *suffix,
 			break;
 	if (i < sizeof(cures) / sizeof(*cures))
 		err_set(err, "%s%s: %s: %s: %s", path, suffix, what,
-		    strerror(error), cures[i].cure);
+		    err_words(error), cures[i].cure);
 	else
 		err_set(
-		    err, "%s%s: %s: %s", path, suffix, what, strerror(error));
+		    err, "%s%s: %s: %s", path, suffix, what, err_words(error));
 }
 
 int disk_write(int fd, const void *p, size_t n)
@@ -93,7 +93,7 @@ void disk_give_like(int fd, int like)
 	if (fstat(like, &st) == 0 && fstat(fd, &own) == 0 &&
 	    (own.st_uid != st.st_uid || own.st_gid != st.st_gid) &&
 	    fchown(fd, st.st_uid, st.st_gid) < 0)
-		log_debug("fchown: %s", strerror(errno));
+		log_debug("fchown: %s", err_words(errno));
 }
 
 void disk_give_like_dir(int fd, const char *path)

@@ -397,7 +397,7 @@ static int check_file(struct store *s, char err[ERR_MAX])
 		err_set(err,
 		    "%s: %s: moved away, or its file system is not mounted: "
 		    "put it back",
-		    s->path, strerror(errno));
+		    s->path, err_words(errno));
 		return -1;
 	}
 	if (st.st_ino != named.st_ino || st.st_dev != named.st_dev) {

@@ -333,9 +333,9 @@ int store_go_load(
 	}
 	if (store_rewrite(s, true, err) < 0)
 		return -1;
-	log_info("%s: took over %zu registrations of the Go daemon, skipped "
+	log_info("%s: took over %zu registration%s of the Go daemon, skipped "
 		 "%zu; the original is kept with .orig added to its name",
-	    s->path, result.taken, result.skipped);
+	    s->path, result.taken, LOG_S(result.taken), result.skipped);
 	return 0;
 }
 

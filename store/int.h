@@ -6,6 +6,7 @@
  *   line     one registration as a line of the file
  *   table    all registrations, by user
  *   owner    and by the owner of the mailboxes that they watch
+ *   similar  and users whose names are like another one
  *   disk     files, whatever is in them
  *   topic    the topic in the answer to each device
  *   limit    how many, how often, how long: decides only

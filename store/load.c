@@ -120,8 +120,8 @@ static void freeze(struct loader *l)
 
 static void report_bad(const struct loader *l)
 {
-	log_warn("%s: %zu bad line(s)%s, the first is line %zu: %s", l->s->path,
-	    l->bad_n,
+	log_warn("%s: %zu bad line%s%s, the first is line %zu: %s", l->s->path,
+	    l->bad_n, LOG_S(l->bad_n),
 	    l->s->frozen ? ""
 			 : ", moved to the file of that name with .bad added",
 	    l->bad_line, l->bad_reason);

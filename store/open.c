@@ -185,7 +185,7 @@ static int fail_open(const char *path, int code, char err[ERR_MAX])
 		    "%s: cannot write to the folder %.*s: %s: give it to "
 		    "xapsd's user, or set databaseFile",
 		    path, end == path ? 1 : (int)(end - path), path,
-		    strerror(code));
+		    err_words(code));
 	else
 		disk_error(err, path, "", "open", code);
 	return -1;
@@ -203,10 +203,7 @@ static int check_kind(int fd, const char *path, char err[ERR_MAX])
 
 static int fail_locked(const char *path, char err[ERR_MAX])
 {
-	err_set(err,
-	    "%s: in use by another xapsd: stop that one first, or set "
-	    "databaseFile",
-	    path);
+	err_set(err, "%s: in use by another xapsd: " ERR_SECOND, path);
 	return -1;
 }
 
@@ -314,6 +311,19 @@ fail:
 	close(s->fd);
 	store_free(s);
 	return NULL;
+}
+
+bool store_in_use(const char *path, char err[ERR_MAX])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is =
+	    fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	if (is)
+		fail_locked(path, err);
+	return is;
 }
 
 void store_close(struct store *s)

@@ -30,7 +30,7 @@ int store_view_read(
 	n = s->fd < 0 ? -1 : pread(s->fd, &first, 1, 0);
 	if (n < 0) {
 		code = errno;
-		err_set(err, "%s: cannot be read: %s", path, strerror(code));
+		err_set(err, "%s: cannot be read: %s", path, err_words(code));
 	} else {
 		rc = n > 0 ? store_read(s, err) : 0;
 	}

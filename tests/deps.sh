@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that a target lacks: deps.sh GROUP ...
-# As root or through sudo; elsewhere it names them and stops.
+# As root or through sudo; elsewhere it names them and stops.  This may be
+# somebody's mail server: nothing that is installed is upgraded, downgraded or
+# removed, no service is started, none that is new stays enabled.
 set -eu
 
 packages() {
@@ -33,45 +35,232 @@ packages() {
 	esac
 }
 
+stop() {
+	printf '%s\n' "$@" >&2
+	exit 1
+}
+
+version() {	# of an installed package
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null |
+		sed -n 's/^installed //p' | head -n 1
+}
+
+has_header() {
+	echo "#include <$1>" | ${CC:-cc} -E -x c - >/dev/null 2>&1
+}
+
+# Where there is no dpkg to ask: the part of a package that is used.
+has_part() {
+	case $1 in
+	libc6-dev) has_header stdio.h ;;
+	libmbedtls-dev) has_header mbedtls/ssl.h ;;
+	libcmocka-dev) has_header stdarg.h && has_header cmocka.h ;;
+	libnghttp2-dev) has_header nghttp2/nghttp2.h ;;
+	dovecot-dev)
+		for f in "${DOVECOT_PREFIX:-/usr}"/lib*/dovecot/dovecot-config \
+			"${DOVECOT_PREFIX:-/usr}"/lib/*/dovecot/dovecot-config \
+			/usr/local/lib/dovecot/dovecot-config; do
+			[ ! -e "$f" ] || return 0
+		done
+		return 1 ;;
+	dovecot-*) command -v dovecot >/dev/null ;;
+	python3-pytest-*) part=${1#python3-}
+		${PYTHON:-python3} -c "import $(echo "$part" | tr - _)" \
+			2>/dev/null ;;
+	python3-*) ${PYTHON:-python3} -c "import ${1#python3-}" 2>/dev/null ;;
+	nodejs) command -v node >/dev/null ;;
+	nghttp2-client) command -v nghttp >/dev/null ;;
+	nghttp2-server) command -v nghttpd >/dev/null ;;
+	iproute2) command -v ip >/dev/null ;;
+	gcc) command -v "${CC:-cc}" >/dev/null ;;
+	binutils) command -v readelf >/dev/null ;;
+	*) command -v "$1" >/dev/null ;;
+	esac
+}
+
+has() {
+	if command -v dpkg-query >/dev/null; then
+		[ -n "$(version "$1")" ]
+	else
+		has_part "$1"
+	fi
+}
+
+# One at a time: they share policy-rc.d.
+exec 9<"$0"
+! command -v flock >/dev/null || flock 9
+
 missing=
 for group in "$@"; do
-	for p in $(packages "$group"); do
-		dpkg-query -W -f '${Status}' "$p" 2>/dev/null |
-			grep -q 'ok installed' || missing="$missing $p"
+	list=$(packages "$group")
+	for p in $list; do
+		case " $missing " in *" $p "*) continue ;; esac
+		has "$p" || missing="$missing $p"
 	done
 done
 [ -n "$missing" ] || exit 0
 
-if ! command -v apt-get >/dev/null; then
-	echo "This needs the equivalents of these Debian packages:$missing" >&2
-	exit 1
-fi
+command -v apt-get >/dev/null || stop \
+	"This needs the equivalents of these Debian packages:$missing"
 sudo=
 if [ "$(id -u)" != 0 ]; then
 	sudo=sudo
-	if ! command -v sudo >/dev/null; then
-		echo "Run as root, or install:$missing" >&2
-		exit 1
-	fi
+	command -v sudo >/dev/null || stop "Run as root, or install:$missing"
 fi
-echo "Installing:$missing"
-# Dovecot's packages would start the system's Dovecot: not wanted by a test.
-policy=/usr/sbin/policy-rc.d
-made=
-if ! [ -e $policy ]; then
-	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
-	$sudo chmod 755 $policy
-	made=yes
-fi
-trap '[ -z "$made" ] || $sudo rm -f $policy' EXIT
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -q >/dev/null 2>&1 || true
-# shellcheck disable=SC2086
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
-	--no-install-recommends $missing >/tmp/xapsd-deps.$$ 2>&1 || {
-	tail -20 /tmp/xapsd-deps.$$ >&2
-	rm -f /tmp/xapsd-deps.$$
-	echo "Could not install:$missing" >&2
-	exit 1
+
+# --- a Dovecot that somebody uses ---
+
+suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null) || :
+chroot_words="Or do it in a chroot:
+    debootstrap ${suite:-stable} /srv/xapsd && cp -r . /srv/xapsd/root/xapsd
+    chroot /srv/xapsd sh -c 'apt-get install -y make && make -C /root/xapsd …'"
+
+is_running() {
+	pid=$(cat /run/dovecot/master.pid 2>/dev/null) && [ -e "/proc/$pid" ]
 }
-rm -f /tmp/xapsd-deps.$$
+
+core=$(version dovecot-core)
+other=$(command -v dovecot || ls /usr/local/sbin/dovecot 2>/dev/null || :)
+wanted=
+protocols=
+for p in $missing; do
+	case $p in
+	dovecot-*)
+		[ -n "$core" ] || [ -z "$other" ] || stop \
+			"The Dovecot in $other is not Debian's. This needs the \
+packages$missing, which could get in its way: nothing was installed." \
+			"$chroot_words"
+		wanted="$wanted $p${core:+=$core}" ;;
+	*) wanted="$wanted $p" ;;
+	esac
+	case $p in dovecot-*d) protocols="$protocols $p" ;; esac
+done
+if [ -n "$core" ] && [ -n "$protocols" ] && is_running; then
+	stop "This needs$protocols, which would add protocols to your running \
+Dovecot: nothing was installed." \
+		"If you want them:  apt-get install$protocols" "$chroot_words"
+fi
+
+# --- what apt would do ---
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+
+plan() {
+	LC_ALL=C apt-get -s -q --no-install-recommends \
+		-o Dir::Etc::Preferences="$work/pins" install "$@" \
+		>"$work/plan" 2>"$work/errors"
+}
+
+# Of what is installed: "package from to", to - if it is removed.
+changes() {
+	sed -n 's/^Inst \([^ ]*\) \[\([^]]*\)\] (\([^ ]*\) .*/\1 \2 \3/p
+		s/^Remv \([^ ]*\) \[\([^]]*\)\].*/\1 \2 -/p' "$work/plan"
+}
+
+is_harmless() {
+	plan "$@" && [ -z "$(changes)" ]
+}
+
+# All that is installed stays as it is, and what is of one source with it fits.
+pin_all() {
+	dpkg-query -W -f '${db:Status-Status} ${source:Package} ${Version}\n' |
+		sed -n 's/^installed //p' | sort -u |
+		while read -r source at; do
+			printf 'Package: src:%s\nPin: version %s\nPin-Priority: 1001\n\n' \
+				"$source" "$at"
+		done >>"$work/pins"
+}
+
+refuse() {
+	# What apt would do if it were asked for nothing more.
+	if [ -z "$(changes)" ]; then
+		: >"$work/pins"
+		# shellcheck disable=SC2086
+		plan $missing || :
+	fi
+	changes >"$work/changes"
+	[ -s "$work/changes" ] || stop "$(grep '^E:\|^ ' "$work/errors" "$work/plan" |
+		sed 's/^[^:]*://')" "Could not install:$missing"
+	sed 's/^dovecot-core \(.*\) \([^-].*\)/This would upgrade your running Dovecot from \1 to \2./
+		/^dovecot-[^ ]* .* [^-]/d
+		s/^\([^ ]*\) \([^ ]*\) -$/This would remove \1 \2./
+		s/^\([^ ]*\) \([^ ]*\) \([^ ]*\)$/This would upgrade \1 from \2 to \3./' \
+		"$work/changes" >&2
+	upgrades=$(sed -n 's/^\([^ ]*\) .* [^-].*/\1/p' "$work/changes")
+	stop "It is needed for the packages$missing. Nothing was installed." \
+		"${upgrades:+Do that first, when it suits you:
+    ${sudo:+sudo }apt-get install --only-upgrade $(echo "$upgrades" | paste -s -d ' ' -)}" \
+		"$chroot_words"
+}
+
+echo "Looking up what this lacks:$missing"
+cat /etc/apt/preferences >"$work/pins" 2>/dev/null || :
+$sudo apt-get update -q >/dev/null 2>&1 || :
+# shellcheck disable=SC2086
+is_harmless $wanted || { pin_all; is_harmless $wanted; } || refuse
+
+# --- installing ---
+
+policy=/usr/sbin/policy-rc.d
+mark="# of xapsd's tests/deps.sh, which removes it"
+
+put_policy() {
+	! grep -qsFx "$mark" $policy || $sudo rm -f $policy
+	[ ! -e $policy ] || $sudo mv $policy $policy.xapsd
+	printf '#!/bin/sh\n%s\nexit 101\n' "$mark" | $sudo tee $policy >/dev/null
+	$sudo chmod 755 $policy
+}
+
+take_policy() {
+	! grep -qsFx "$mark" $policy || $sudo rm -f $policy
+	[ ! -e $policy.xapsd ] || $sudo mv $policy.xapsd $policy
+	rm -rf "$work"
+}
+
+# shellcheck disable=SC2012	# no odd names there
+enabled() {
+	ls -d /etc/systemd/system/*.wants/* /etc/systemd/system/*.requires/* \
+		/etc/rc[S2-5].d/S* 2>/dev/null | sort
+}
+
+disable_new() {
+	enabled >"$work/after"
+	comm -13 "$work/before" "$work/after" | while read -r link; do
+		name=$(basename "$link")
+		case $link in
+		/etc/rc*) $sudo update-rc.d "${name#S??}" disable ;;
+		*) $sudo systemctl disable "$name" || $sudo rm -f "$link" ;;
+		esac </dev/null >/dev/null 2>&1
+		[ ! -L "$link" ] || $sudo rm -f "$link"
+		case $link in
+		/etc/rc*) ;;
+		*) echo "$name is new here: switched off again" ;;
+		esac
+	done
+}
+
+dots() {
+	awk '/^(Unpacking|Setting up) / { printf "."; fflush(); n++ }
+		END { if (n) print "" }'
+}
+
+new=$(sed -n 's/^Inst \([^ ]*\) .*/\1/p' "$work/plan")
+echo "Installing $(echo "$new" | wc -l) packages; none that is here changes:"
+echo "$new" | paste -s -d ' ' - | fold -s -w 76 | sed 's/^/  /'
+enabled >"$work/before"
+trap take_policy EXIT
+put_policy
+: >"$work/log"
+# shellcheck disable=SC2086
+{ $sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C \
+	NEEDRESTART_SUSPEND=1 apt-get install -q -y \
+	--no-install-recommends --no-remove -o DPkg::Lock::Timeout=120 \
+	-o Dpkg::Use-Pty=0 -o Dir::Etc::Preferences="$work/pins" $wanted \
+	2>&1 </dev/null || echo "status $?"; } | tee "$work/log" | dots
+disable_new
+! grep -q '^status ' "$work/log" || {
+	tail -n 20 "$work/log" >&2
+	stop "Could not install:$missing"
+}

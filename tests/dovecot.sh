@@ -162,6 +162,8 @@ mirror=${MIRROR-$(mirror)}
 eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
 export http_proxy
 
+echo "Building and testing with the Dovecot of $*, which takes minutes, more the" \
+	"first time; what happens is in $dir/SUITE.log"
 pids=
 for suite in "$@"; do
 	(one "$suite") >"$dir/$suite.log" 2>&1 9>&- &

@@ -50,16 +50,19 @@ put() {
 }
 
 empty
-if ! [ -e "$work/base.tar" ]; then
+if ! [ -e "$work/base.tar" ] || ! [ -e "$work/debs" ]; then
 	uri=$(mirror)
 	[ -n "$uri" ] || { echo "check-deb: apt knows no Debian" >&2; exit 1; }
-	echo "Making a bare $suite from $uri"
+	echo "Making a bare $suite from $uri, which takes a minute or two"
 	debootstrap --variant=minbase --include=systemd,dovecot-imapd,\
 dovecot-lmtpd,libmbedtls14,libmbedx509-1,libmbedcrypto7 \
 		"$suite" "$root" "$uri" >"$work/log" 2>&1 || {
 		tail -n 20 "$work/log" >&2
 		exit 1
 	}
+	rm -rf "$work/debs"
+	mkdir "$work/debs"
+	mv "$root"/var/cache/apt/archives/dovecot-*.deb "$work/debs"
 	rm -rf "$root"/var/cache/apt/archives/*.deb
 	tar -C "$root" -cf "$work/base.tar.new" .
 	mv "$work/base.tar.new" "$work/base.tar"
@@ -69,8 +72,16 @@ tar -C "$root" -xf "$work/base.tar"
 sh tests/deb/build.sh "$work/old" "$old"
 put "$root/tmp"
 unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/walk.py "$root"
+unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/lockout.py "$root" \
+	"$work/debs"
 
-# The same under a systemd that runs.
+# What tests/deps.sh does to a machine that has a Dovecot.
+empty
+tar -C "$root" -xf "$work/base.tar"
+unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/deps.py "$root" \
+	"$work/debs"
+
+# The packages under a systemd that runs.
 empty
 tar -C "$root" -xf "$work/base.tar"
 put "$root/root/debs"

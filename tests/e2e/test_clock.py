@@ -129,7 +129,7 @@ def test_expiry(start_xapsd, all_clocks):
     assert users(xapsd) == {"alice", "bob"}
     all_clocks("+11d")
     look(xapsd)
-    xapsd.wait_log("1 registrations were not renewed")
+    xapsd.wait_log("1 registration was not renewed")
     assert users(xapsd) == {"bob"}
     xapsd.stop()
     all_clocks("+50d")      # off for long: nobody could be told anything

@@ -582,7 +582,7 @@ def test_not_xapsd_behind_the_socket(ended):
                     c.sendall(said)
         thread = threading.Thread(target=serve)
         thread.start()
-        for says in ("is not xapsd",) * 4 + ("not understood", "why (500)"):
+        for says in ("is not xapsd",) * 4 + ("not understood", "xapsd: why\n"):
             done = ended.run("status")
             assert (done.returncode, says in done.stderr) == (1, True), (
                 done.stderr)

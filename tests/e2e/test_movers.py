@@ -99,7 +99,9 @@ def pushes(daemon, apple, topic):
 
 
 def warnings(daemon):
-    return [line for line in daemon.log().splitlines() if " warn " in line]
+    """But for that of tests, which run as root."""
+    return [line for line in daemon.log().splitlines()
+            if " warn " in line and "so this runs as root" not in line]
 
 
 @pytest.mark.parametrize("level", ["info", "warning", "WARN", "warn"])
@@ -535,7 +537,7 @@ def test_go_database(start_xapsd, era, shape):
     text = SHAPES[shape](DATABASES[era])
     daemon.database.write_bytes(text.encode())
     daemon.start()
-    daemon.wait_log(r"took over %d registrations of the Go daemon, skipped 0"
+    daemon.wait_log(r"took over %d registrations? of the Go daemon, skipped 0"
                     % (2 if era == "2018" else 1))
     assert daemon.notify("alice").status == 200
     assert "bad line" not in daemon.log()
@@ -550,7 +552,7 @@ def test_go_database_of_any_name(workdir, certs, name):
     daemon = make(workdir, certs, databaseFile=str(workdir / name))
     (workdir / name).write_text(json.dumps(DATABASES["first"]))
     with daemon:
-        daemon.wait_log("took over 1 registrations")
+        daemon.wait_log("took over 1 registration of")
     assert (workdir / (name + ".orig")).exists()
 
 

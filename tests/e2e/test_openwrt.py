@@ -155,6 +155,37 @@ def test_stage(tmp_path):
     assert out.startswith("xapsd ")
 
 
+def test_removal_locks_nobody_out(tmp_path, shell):
+    """The sample goes aside with the plugin and comes back with it."""
+    text = (PACKAGE / "Makefile").read_text()
+
+    def script(name, root=str(tmp_path)):
+        body = re.search(r"^define Package/dovecot-xaps-plugin/%s\n(.*?)^endef"
+                         % name, text, re.M | re.S)[1].replace("$$", "$")
+        return subprocess.run(
+            [*shell, "-c", body.replace("/etc/dovecot", str(conf.parents[1]))
+             if not root else body], capture_output=True, text=True, check=True,
+            env={"PATH": "%s:%s" % (tmp_path, os.environ["PATH"]),
+                 "IPKG_INSTROOT": root}).stderr
+    conf = tmp_path / "etc/dovecot/conf.d/90-xaps.conf"
+    aside = conf.with_name(conf.name + ".disabled-by-xaps-plugin")
+    conf.parent.mkdir(parents=True)
+    assert script("prerm") == script("postinst") == ""  # nothing is there
+    conf.write_text("mine\n")
+    for root in str(tmp_path), "":
+        script("prerm", root)
+        assert (conf.exists(), aside.read_text()) == (False, "mine\n")
+        script("postinst", root)
+        assert (conf.read_text(), aside.exists()) == ("mine\n", False)
+    # lines elsewhere
+    doveconf = tmp_path / "doveconf"
+    doveconf.write_text("#!/bin/sh\necho mail_plugins = xaps_imap\n")
+    doveconf.chmod(0o755)
+    (conf.parents[1] / "local.conf").write_text("mail_plugins = xaps_imap\n")
+    said = script("prerm", "")
+    assert "nobody can log in" in said and "local.conf:1:" in said
+
+
 def test_the_feed_has_one_package():
     """OpenWrt's scripts/feeds looks for Makefiles that define packages, five
     levels deep: ours is found, and no other of this tree is taken for one."""

@@ -115,7 +115,8 @@ static const struct h2_case {
 	CASE("8.7: REFUSED_STREAM", "R 0 1 =7",
 	    "unprocessed 1 REFUSED_STREAM, the server refused the stream\n"),
 	CASE("7: an unknown error code", "R 0 1 =4660",
-	    "lost 1 code 0x1234, the server reset the stream\n"),
+	    "lost 1 unknown error (0x1234), the server reset the "
+	    "stream\n"),
 	CASE("5.4.2: a reset with NO_ERROR is no answer", "H 4 1 88;R 0 1 =0",
 	    "lost 1 NO_ERROR, the server reset the stream\n"),
 	CASE("6.8: GOAWAY in two steps",

@@ -617,8 +617,9 @@ static void test_error_names(void **state)
 	(void)state;
 	assert_string_equal(error_name(0), "NO_ERROR");
 	assert_string_equal(error_name(0xd), "HTTP_1_1_REQUIRED");
-	assert_string_equal(error_name(0xe), "code 0xe");
-	assert_string_equal(error_name(UINT32_MAX), "code 0xffffffff");
+	assert_string_equal(error_name(0xe), "unknown error (0xe)");
+	assert_string_equal(
+	    error_name(UINT32_MAX), "unknown error (0xffffffff)");
 }
 
 #define N_CASES (sizeof(cases) / sizeof(*cases))

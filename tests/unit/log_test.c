@@ -133,6 +133,38 @@ static void line_feeds_are_shown(void **state)
 	assert_non_null(strstr(sent, ": a?<3>Nov"));
 }
 
+/* With every libc the words that README's tables have. */
+static void errors_in_known_words(void **state)
+{
+	static const struct {
+		int error;
+		const char *words;
+	} rows[] = {
+		{ EACCES, "Permission denied" },
+		{ EADDRINUSE, "Address already in use" },
+		{ EADDRNOTAVAIL, "Cannot assign requested address" },
+		{ ECONNREFUSED, "Connection refused" },
+		{ ECONNRESET, "Connection reset by peer" },
+		{ EDQUOT, "Disk quota exceeded" },
+		{ EHOSTUNREACH, "No route to host" },
+		{ EIO, "Input/output error" },
+		{ EMFILE, "Too many open files" },
+		{ ENAMETOOLONG, "File name too long" },
+		{ ENETUNREACH, "Network is unreachable" },
+		{ ENOENT, "No such file or directory" },
+		{ ENOSPC, "No space left on device" },
+		{ EPERM, "Operation not permitted" },
+		{ EROFS, "Read-only file system" },
+		{ ETIMEDOUT, "Connection timed out" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_string_equal(err_words(rows[i].error), rows[i].words);
+	assert_string_equal(err_words(EISDIR), strerror(EISDIR));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +172,7 @@ int main(void)
 		cmocka_unit_test(tag_survives_logd),
 		cmocka_unit_test(long_lines_are_cut),
 		cmocka_unit_test(line_feeds_are_shown),
+		cmocka_unit_test(errors_in_known_words),
 	};
 
 	destination = LOG_D_SYSLOG;

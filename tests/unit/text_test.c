@@ -95,6 +95,42 @@ static void utf7(void **state)
 	assert_int_equal(text_utf7_read("&APw", out, sizeof(out)), -1);
 }
 
+static void distance(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		size_t d;
+	} rows[] = {
+		{ "", "", 0 },
+		{ "", "abc", 3 },
+		{ "abc", "", 3 },
+		{ "list", "LIST", 0 },
+		{ "lsit", "list", 1 },
+		{ "ls", "list", 2 },
+		{ "alcie", "alice", 1 },
+		{ "kitten", "sitting", 3 },
+		{ "ca", "abc", 3 },
+		{ "pussh", "push", 1 },
+	};
+	char x[600], y[600];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *a = rows[i].a, *b = rows[i].b;
+
+		assert_int_equal(
+		    text_distance(a, strlen(a), b, strlen(b)), rows[i].d);
+		assert_int_equal(
+		    text_distance(b, strlen(b), a, strlen(a)), rows[i].d);
+	}
+	memset(x, 'x', sizeof(x));
+	memset(y, 'y', sizeof(y));
+	assert_int_equal(
+	    text_distance(x, sizeof(x), y, sizeof(y)), TEXT_WORD_MAX);
+	assert_int_equal(text_distance(x, sizeof(x), y, 0), TEXT_WORD_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -102,6 +138,7 @@ int main(void)
 		cmocka_unit_test(base64_digits),
 		cmocka_unit_test(hex),
 		cmocka_unit_test(utf7),
+		cmocka_unit_test(distance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

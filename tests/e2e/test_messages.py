@@ -1,0 +1,554 @@
+"""What goes wrong is said with what to do about it: at the start, on the
+command line, in the log and by make."""
+
+import ctypes
+import getpass
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from apple import free_port
+from test_daemon import listening, make
+from test_start import nobodys, root, status_of
+from xapsd import Xapsd, executable
+
+ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
+TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
+OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
+
+
+def as_nobody(daemon, *args, program=None):
+    """A run as a user without rights; the configuration is readable to it."""
+    daemon.write_config()
+    daemon.folder.parent.chmod(0o755)
+    command = daemon.command(*args)
+    if program:
+        command[command.index(executable())] = program
+    return subprocess.run(
+        ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+         *command], capture_output=True, text=True, timeout=60)
+
+
+def namespace(daemon, setup, *flags):
+    """The daemon runs in a namespace of its own, after a shell's lines."""
+    if subprocess.run(["unshare", *flags, "true"], check=False).returncode:
+        pytest.skip("needs root, for a namespace")
+    command = daemon.command
+    daemon.command = lambda *a: [
+        "unshare", *flags, "sh", "-c", setup + ' && exec "$@"', "sh",
+        *command(*a)]
+
+
+# --- the Unix socket ---
+
+@root
+def test_no_folder_for_the_socket(workdir, certs):
+    """As after a boot, when /run is empty: the user may not make it."""
+    daemon, _ = nobodys(workdir, certs, user=None)
+    run = workdir / "run"
+    run.mkdir(mode=0o755)
+    daemon.config["socketPath"] = str(run / "xapsd" / "xapsd.sock")
+    done = as_nobody(daemon)
+    assert done.returncode == 1
+    assert ("cannot listen on %s/xapsd/xapsd.sock: the folder %s/xapsd does not "
+            "exist, and the start cannot make it: make the folder %s/xapsd, or "
+            "set socketPath" % (run, run, run)) in done.stderr
+
+
+def test_no_folder_at_all(workdir, certs, apple):
+    code, said = status_of(make(workdir, certs, apple,
+                                socketPath="/nonexistent/x/y/s"))
+    assert code == 1
+    assert "make the folder /nonexistent/x/y, or set socketPath" in said
+
+
+@root
+def test_folder_of_the_socket_is_not_ours(workdir, certs):
+    daemon, _ = nobodys(workdir, certs, user=None)
+    run = workdir / "run"
+    run.mkdir(mode=0o755)
+    daemon.config["socketPath"] = str(run / "xapsd.sock")
+    done = as_nobody(daemon)
+    assert done.returncode == 1
+    assert ("the user may not make a socket in %s: Permission denied: give the "
+            "folder to the user, or set socketPath" % run) in done.stderr
+
+
+def test_a_file_in_place_of_the_folder(workdir, certs, apple):
+    (workdir / "file").write_text("")
+    code, said = status_of(make(workdir, certs, apple,
+                                socketPath=str(workdir / "file" / "s")))
+    assert code == 1
+    assert "cannot listen on" in said and "Not a directory" in said
+    assert "or set socketPath" in said
+
+
+@root
+def test_group_that_cannot_be_given(workdir, certs):
+    daemon, _ = nobodys(workdir, certs, socketGroup="games", user=None)
+    done = as_nobody(daemon)
+    assert done.returncode == 1
+    assert re.search(r"socketGroup: cannot give \S+ to group games: Operation "
+                     r"not permitted: the daemon's user must be a member: "
+                     r"usermod -aG games nobody, then restart", done.stderr)
+
+
+# --- ports and addresses ---
+
+def test_port_in_use(start_xapsd):
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        daemon = start_xapsd(port=port)
+        daemon.wait_log(
+            r"error listenAddr: cannot listen on 127\.0\.0\.1 port %d: Address "
+            r"already in use: another program has it, perhaps an old daemon: "
+            r"ss -ltnp names it; it is tried again until it works" % port)
+
+
+@root
+def test_low_port(workdir, certs):
+    daemon, _ = nobodys(workdir, certs, user=None, port=81, socketPath="")
+    namespace(daemon, "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024 && "
+              "ip link set lo up", "-n")
+    inner = daemon.command
+    daemon.command = lambda *a: [
+        *inner()[:-3], "setpriv", "--reuid=nobody", "--regid=nogroup",
+        "--clear-groups", *inner()[-3:]]
+    workdir.chmod(0o755)
+    done = daemon.run()
+    assert done.returncode == 1
+    assert re.search(r"port 81: Permission denied: ports below 1024 need "
+                     r"root's rights: .*or take a port from 1024 on",
+                     done.stderr), done.stderr
+
+
+def test_foreign_address(start_xapsd):
+    daemon = start_xapsd(listenAddr="192.0.2.1", port=4711,
+                         allowInsecure="yes")
+    daemon.wait_log(
+        r"error listenAddr: cannot listen on 192\.0\.2\.1 port 4711: Cannot "
+        r"assign requested address: this machine does not have this address, "
+        r"or not yet: ip addr shows those that it has")
+
+
+def without_ipv6():
+    """A seccomp filter: socket(AF_INET6) is EAFNOSUPPORT, as in a kernel
+    without IPv6."""
+    nr = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+    rows = [(0x20, 0, 0, 0), (0x15, 0, 3, nr), (0x20, 0, 0, 16),
+            (0x15, 0, 1, socket.AF_INET6), (0x06, 0, 0, 0x00050000 | 97),
+            (0x06, 0, 0, 0x7fff0000)]
+    code = b"".join(struct.pack("HBBI", *row) for row in rows)
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HxxxxxxQ", len(rows), ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(38, 1, 0, 0, 0)
+    assert libc.prctl(22, 2, ctypes.create_string_buffer(program)) == 0
+
+
+@root
+@pytest.mark.parametrize("how", ["off", "unknown"])
+def test_ipv6_loopback_without_ipv6(workdir, certs, how):
+    daemon = make(workdir, certs, None, listenAddr="[::1]", port=4711,
+                  socketPath="")
+    if how == "off":
+        namespace(daemon, "ip link set lo up && "
+                  "sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "-n")
+    daemon.write_config()
+    done = subprocess.run(
+        daemon.command(), capture_output=True, text=True, timeout=30,
+        preexec_fn=without_ipv6 if how == "unknown" else None)
+    assert done.returncode == 1
+    assert ("this machine has no IPv6: write 127.0.0.1 or localhost"
+            ) in done.stderr
+
+
+# --- users ---
+
+@root
+@pytest.mark.parametrize("number", ["12345", "65534"])
+def test_user_by_number(workdir, certs, number):
+    """As in a container, whose /etc/passwd does not have it."""
+    daemon, _ = nobodys(workdir, certs, user=number)
+    uid = int(number)
+    for path in (daemon.folder, *daemon.folder.iterdir()):
+        os.chown(path, uid, uid)
+    with daemon:
+        assert daemon.notify("nobody").status == 404
+        text = open("/proc/%d/status" % daemon.process.pid).read()
+        assert re.search(r"^Uid:\t%s\t%s\t%s" % ((number,) * 3), text, re.M)
+        assert re.search(r"^Groups:\t(65534)? *$", text, re.M), text
+        assert os.stat(daemon.socket_path).st_uid == uid
+        done = daemon.run("check", "--offline")
+        assert done.returncode == 0, done.stdout
+        assert "as user " + number in done.stdout
+    assert os.stat(daemon.database).st_uid == uid
+
+
+@pytest.mark.parametrize("number", ["4294967295", "99999999999", "12x", "-1"])
+def test_no_user_by_such_a_number(workdir, certs, apple, number):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    code, said = status_of(make(workdir, certs, apple, user=number))
+    assert code == 78
+    assert "there is no user %s: make one (useradd --system" % number in said
+
+
+@root
+def test_group_by_number(workdir, certs):
+    daemon, who = nobodys(workdir, certs, socketGroup="4242")
+    with daemon:
+        assert os.stat(daemon.socket_path).st_gid == 4242
+
+
+@root
+def test_root_without_a_user(workdir, certs):
+    daemon, _ = nobodys(workdir, certs)
+    for user, warned in ((None, True), ("nobody", False), ("root", False)):
+        daemon.config["user"] = user
+        with daemon:
+            daemon.wait_log("started: ")
+            said = re.findall(r"warn  user: is not set, so this runs as root.*"
+                              r"set user: xapsd", daemon.log(daemon.log_start))
+            assert bool(said) == warned, user
+
+
+@root
+def test_root_that_cannot_become_a_user(workdir, certs):
+    daemon, _ = nobodys(workdir, certs)
+    daemon.write_config()
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-setuid,-setgid", *daemon.command()],
+        capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "user: cannot become nobody: " in done.stderr
+    assert "capabilities SETUID and SETGID" in done.stderr
+
+
+# --- a second instance ---
+
+SECOND = re.compile(
+    r"another xapsd( is running there)?: stop that one first .*, or give this "
+    r"one a socketPath, port and databaseFile of its own")
+
+
+@pytest.mark.parametrize("shared", [
+    ["socketPath", "databaseFile", "port"], ["databaseFile"], ["socketPath"],
+    ["databaseFile", "port"], ["no socket"]], ids="-".join)
+def test_second_instance(start_xapsd, workdir, certs, shared):
+    """The same end, whichever of the first one's it finds first."""
+    lone = {"socketPath": ""} if shared == ["no socket"] else {}
+    first = start_xapsd(tcp=True, wait=not lone, **lone)
+    first.wait_log("started: ")
+    (workdir / "b").mkdir()
+    second = Xapsd(workdir / "b", certs)
+    if lone:
+        shared = ["socketPath", "databaseFile", "port"]
+    for key in shared:
+        second.config[key] = first.config[key]
+    done = second.run()
+    assert done.returncode == 1 and SECOND.search(done.stderr), done.stderr
+    assert done.stderr.count("fatal") == 1
+    first.assert_alive()
+
+
+# --- the command line ---
+
+def run(*args):
+    return subprocess.run([executable(), *args], capture_output=True,
+                          text=True, timeout=60)
+
+
+def help_rows():
+    return re.findall(r"^  ([a-z]+)\b", run("--help").stdout, re.M)
+
+
+def test_help_and_version_in_every_form():
+    version = run("--version")
+    assert version.returncode == 0 and version.stdout.startswith("xapsd ")
+    for word in ("-V", "--V", "-version", "version"):
+        assert run(word).stdout == version.stdout, word
+    text = run("--help").stdout
+    for word in ("-h", "--h", "-help", "help", "--HELP"):
+        assert (run(word).stdout, run(word).returncode) == (text, 0), word
+    # -v is another one
+    assert run("-v", "help").stdout == text
+    assert run("list", "-V").stdout == version.stdout
+
+
+def test_each_command_has_its_help():
+    commands = help_rows()
+    assert {"check", "list", "help"} <= set(commands)
+    seen = set()
+    for name in commands:
+        texts = {run(*args).stdout for args in (
+            [name, "--help"], [name, "-h"], ["-help", name], ["help", name])}
+        if name != "help":
+            assert len(texts) == 1, name
+        text = run("help", name).stdout
+        assert text.startswith("Usage: xapsd [-c FILE] %s" % name)
+        assert all(len(line) <= 80 for line in text.splitlines())
+        seen.add(text)
+    assert len(seen) == len(commands)
+
+
+@pytest.mark.parametrize("args, says", [
+    (["lsit"], "unknown command lsit; did you mean list?"),
+    (["List"], "unknown command List; did you mean list?"),
+    (["pussh", "alice"], "unknown command pussh; did you mean push?"),
+    (["help", "stauts"], "unknown command stauts; did you mean status?"),
+    (["forgt", "--help"], "unknown command forgt; did you mean forget?"),
+    (["frobnicate"], "unknown command frobnicate; try xapsd --help"),
+    ([""], "unknown command ; try xapsd --help"),
+    (["list", "--jsno"], "unknown option --jsno; did you mean --json?"),
+    (["-vresion"], "unknown option -vresion; did you mean --version?"),
+    (["--databasFile=x"], "unknown option --databasFile=x; did you mean "
+     "--databaseFile?"),
+    (["--frobnicate"], "unknown option --frobnicate; try"),
+], ids=lambda v: "-".join(v) if isinstance(v, list) else "")
+def test_misspelled(args, says):
+    done = run(*args)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.startswith("xapsd: " + says), done.stderr
+
+
+@root
+@pytest.mark.parametrize("args", [
+    ["list"], ["status"], ["push", "alice"], ["forget", "alice"], ["export"],
+    ["import", "database.json"]], ids=lambda a: a[0])
+def test_no_rights(start_xapsd, workdir, args):
+    daemon = start_xapsd(socketMode="0600")
+    daemon.register("alice", ACCOUNT, TOKEN)
+    program = str(shutil.copy(executable(), workdir / "xapsd"))
+    daemon.database.chmod(0o644)
+    if args[0] == "import":
+        args = ["import", str(daemon.database)]
+    done = as_nobody(daemon, *args, program=program)
+    assert done.returncode == 1
+    assert ("you may not use %s: run this as root: sudo xapsd %s\n" % (
+        daemon.socket_path, args[0])) in done.stderr
+    daemon.write_config()
+    daemon.config_path.chmod(0o600)
+    done = subprocess.run(
+        ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+         program, "-c", str(daemon.config_path), *args],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78
+    assert "sudo xapsd " + args[0] in done.stderr
+
+
+# --- names ---
+
+@pytest.fixture
+def named(start_xapsd):
+    daemon = start_xapsd()
+    for i, user in enumerate(["alice@example.org", "bob", "carol@a.example",
+                              "carol@b.example", "Dörte"]):
+        daemon.register(user, "A%d" % i, "%064x" % i)
+    return daemon
+
+
+@pytest.mark.parametrize("typed, meant", [
+    ("alice", "alice@example.org"),
+    ("alice@mail.example.org", "alice@example.org"),
+    ("Alice", "alice@example.org"),
+    ("alcie@example.org", "alice@example.org"),
+    ("alice.example.org", "alice@example.org"),
+    ("EXAMPLE\\alice", "alice@example.org"),
+    ("bob@example.org", "bob"),
+    ("bop", "bob"),
+    ("DÖRTE", "Dörte"),
+    ("carol", "carol@a.example or carol@b.example"),
+    ("frederick", None),
+])
+def test_similar_users(named, typed, meant):
+    for command in ("push", "list", "forget"):
+        done = named.run(command, typed)
+        assert (done.returncode, done.stdout) == (1, ""), command
+        if meant is None:
+            assert "did you mean" not in done.stderr
+            assert "; xapsd list shows who has one" in done.stderr
+            continue
+        said = re.search(r"did you mean (.*)\?$", done.stderr)[1]
+        assert set(said.split(" or ")) == set(meant.split(" or ")), command
+        assert typed in done.stderr
+    assert len(named.records()) == 5    # nothing was forgotten
+
+
+def test_similar_users_without_a_daemon(named):
+    named.stop()
+    done = named.run("list", "alice")
+    assert done.returncode == 1
+    assert "did you mean alice@example.org?" in done.stderr
+
+
+def test_forget_what_a_user_does_not_have(named):
+    done = named.run("forget", "bob", "nosuchaccount")
+    assert done.returncode == 1
+    assert "bob: there is no such registration; xapsd list bob shows" in (
+        done.stderr)
+    assert "(404)" not in done.stderr
+
+
+HINT = r"info  notify: %s has no device, but %s has: .*user_lookup"
+
+
+def test_unknown_user_with_a_known_name(named):
+    """Once for each, at its first notification after the other registered."""
+    for _ in range(3):
+        assert named.notify("alice").status == 404
+        assert named.notify("bob@example.org").status == 404
+        assert named.notify("frederick@example.org").status == 404
+        assert named.notify("bob").status == 200
+    named.register("frederick", "F", OTHER)
+    named.notify("Frederick@Example.org")
+    named.notify("frederick@example.org")
+    log = named.log()
+    for user, other in (("alice", "alice@example.org"),
+                        ("bob@example.org", "bob"),
+                        ("(?i:frederick@example.org)", "frederick")):
+        assert len(re.findall(HINT % (user, other), log)) == 1, user
+    assert len(re.findall(HINT % (".*", ".*"), log)) == 3
+
+
+def test_known_names_are_bounded(named):
+    """Neither lines nor memory grow with what is sent."""
+    for i in range(200):
+        named.notify("bob@%d.example" % i, keep=True)
+    lines = re.findall(HINT % (".*", ".*"), named.log())
+    assert len(lines) == 32
+    assert "(more such names are not logged)" in named.log()
+
+
+def test_unknown_names_cost_nothing(start_xapsd, workdir):
+    """With many registrations only a few searches a minute."""
+    folder = workdir / "x"
+    folder.mkdir()
+    n = 50000
+    with open(folder / "database.json", "w") as f:
+        for i in range(n):
+            f.write('{"user":"user%d@example.org","account":"A","token":"%064x"'
+                    ',"mailboxes":["INBOX"],"acked":true,"time":4000000000}\n'
+                    % (i, i))
+    daemon = start_xapsd(folder=folder, loglevel="info")
+    daemon.notify("warm", keep=True)
+
+    def cost(name):
+        before = daemon.cpu_s()
+        for i in range(2000):
+            daemon.notify(name % i, keep=True)
+        return daemon.cpu_s() - before
+    known = cost("user%d@example.org")
+    assert cost("nobody%d") < known + 0.2
+    assert not re.search(HINT % (".*", ".*"), daemon.log())
+
+
+# --- JSON for programs ---
+
+def documented(command):
+    """Members and their sentences in xapsd(8)'s section of that command."""
+    page = (pathlib.Path(__file__).parents[2] / "xapsd.8").read_text()
+    section = page[page.index("\n.Ss JSON\n"):]
+    start = section.index("\n.Cm %s" % command)
+    lines = section[start:section.index("\n.El\n", start)]
+    return {name for row in re.findall(r"^\.It Li (.*)$", lines, re.M)
+            for name in row.split(" , ")}
+
+
+def test_list_json_is_documented(start_xapsd, certs):
+    daemon = start_xapsd()
+    daemon.register("alice", ACCOUNT, TOKEN, ["INBOX", "Lists"], Canonical=[
+        {"owner": "alice", "mailbox": "INBOX"},
+        {"owner": "bob", "mailbox": "Lists"}])
+    start = daemon.log_size()
+    daemon.config["keyFileTopic"] = "com.apple.mobilemail.push.other"
+    daemon.write_config()
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_log("Token key for topic .*other", start=start)
+    row, = json.loads(daemon.run("list", "--json").stdout)
+    assert set(row) == documented("list")
+    types = {"user": str, "account": str, "token": str, "mailboxes": list,
+             "canonical": list, "acked": bool, "suspended": bool, "time": int,
+             "oldTopic": str}
+    assert {k: type(v) for k, v in row.items()} == types
+    assert row["canonical"] == [None, ["bob", "Lists"]]
+
+
+def test_status_json_is_documented(start_xapsd):
+    daemon = start_xapsd()
+    daemon.apple.wait_connected()
+    told = json.loads(daemon.run("status", "--json").stdout)
+    assert set(told) <= documented("status")
+    flags = {"healthy": True, "connected": True, "storeFailing": False}
+    for key, value in told.items():
+        assert type(value) is (bool if key in flags else type(value)), key
+        assert isinstance(
+            value, list if key == "warnings" else (bool, int, str)), key
+        assert key in flags or not isinstance(value, bool), key
+    assert {key: told[key] for key in flags} == flags
+    assert told["problem"] == "" and "health" not in told
+
+
+def test_status_json_of_an_unhealthy_daemon(start_xapsd):
+    daemon = start_xapsd(identity={})
+    told = json.loads(daemon.run("status", "--json").stdout)
+    assert told["healthy"] is False
+    assert told["problem"] == daemon.request("GET", "/healthz").body.strip()
+    assert told["problem"] in daemon.run("status").stdout
+    metrics = daemon.request("GET", "/metrics").body
+    assert "\nxapsd_healthy 0\n" in metrics
+
+
+def test_check_json(start_xapsd, workdir, certs, apple):
+    daemon = start_xapsd(user=getpass.getuser())
+    lines = daemon.run("check").stdout.splitlines()
+    done = daemon.run("check", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["ok"]) == (0, "", True)
+    assert [(s["step"], s["result"]) for s in told["steps"]] == [
+        (line.split()[0], line.split()[1]) for line in lines]
+    for step, line in zip(told["steps"], lines):
+        assert set(step) == {"step", "result", "text"}
+        assert line.endswith(step["text"]) or "port" in line
+    assert set(told) == documented("check")
+
+
+def test_check_json_of_what_is_wrong(start_xapsd, workdir):
+    daemon = start_xapsd(httpUser="u", httpPassword='p"', user="root")
+    daemon.config["keyFileP8"] = "none\\.p8"
+    done = daemon.run("check", "--json", "--offline")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, told["ok"]) == (1, "", False)
+    results = [(s["step"], s["result"]) for s in told["steps"]]
+    assert results[0] == ("configuration", "ok")
+    assert (None, "warning") in results     # the password in a readable file
+    assert results[-1] == ("credentials", "failed")
+    assert "none\\.p8" in told["steps"][-1]["text"]
+
+
+def test_check_json_of_no_configuration(workdir):
+    (workdir / "x.yaml").write_text("porto: 1\n")
+    done = run("-c", str(workdir / "x.yaml"), "check", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["ok"]) == (78, False)
+    step, = told["steps"]
+    assert (step["step"], step["result"]) == ("configuration", "failed")
+    assert "x.yaml:1: porto: no such key; did you mean port?" in step["text"]
+
+
+def test_one_is_no_plural(start_xapsd):
+    daemon = start_xapsd()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    text = daemon.run("status").stdout
+    assert re.search(r"^Asked +1 registration, 0 notifications,", text, re.M)
+    daemon.stop()
+    daemon.start()
+    daemon.wait_log("started: 1 registration$")
