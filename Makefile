@@ -30,15 +30,15 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
-SRCS = log.c mem.c buf.c text.c \
+SRCS = log.c mem.c disk.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
-	tls/what.c tls/csr.c tls/roots.c \
+	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
 	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
-	store/owner.c store/similar.c store/disk.c store/topic.c store/limit.c \
+	store/owner.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
@@ -208,7 +208,7 @@ asan:
 valgrind:
 	@sh tests/deps.sh build check valgrind
 	@$(MAKE) --no-print-directory all plugin
-	@XAPSD_WRAP="valgrind -q --leak-check=full --error-exitcode=99 \
+	@XAPSD_WRAP="valgrind -q --vgdb=no --leak-check=full --error-exitcode=99 \
 		--errors-for-leak-kinds=definite,indirect,possible" \
 		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e \
 		-m 'journey or valgrind'

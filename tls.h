@@ -3,7 +3,7 @@
  *
  * tls.c: connections; tls/verify.c: checks the peer's certificate and explains
  * failures; tls/key.c: keys, certificates, signatures, digests;
- * tls/what.c: recognises files; tls/csr.c: makes requests for certificates;
+ * tls/der.c: recognises files; tls/csr.c: makes requests for certificates;
  * tls/p12.c: PKCS#12 files; tls/pbe.c: decryption with a password; tls/roots.c:
  * built-in CA certificates. */
 #ifndef TLS_H
@@ -92,22 +92,22 @@ const char *tls_protocol(const struct tls *t);
 bool tls_resumed(const struct tls *t);
 
 /* What a file holds. */
-enum tls_what {
-	TLS_W_UNKNOWN,
-	TLS_W_CERT,
-	TLS_W_REQUEST, /* for a certificate */
-	TLS_W_KEY,     /* private: PKCS#8, ... */
-	TLS_W_ENCRYPTED_KEY,
-	TLS_W_EC_KEY,
-	TLS_W_RSA_KEY,
-	TLS_W_PUBLIC_KEY,
-	TLS_W_P12,
-	TLS_W_PKCS7, /* certificates without keys, a signed profile */
+enum tls_der_kind {
+	TLS_DER_UNKNOWN,
+	TLS_DER_CERT,
+	TLS_DER_REQUEST, /* for a certificate */
+	TLS_DER_KEY,	 /* private: PKCS#8, ... */
+	TLS_DER_ENCRYPTED_KEY,
+	TLS_DER_EC_KEY,
+	TLS_DER_RSA_KEY,
+	TLS_DER_PUBLIC_KEY,
+	TLS_DER_P12,
+	TLS_DER_PKCS7, /* certificates without keys, a signed profile */
 };
 
 /* By the form of the DER structure that data begins with; no more is checked.
  * *len_r (or NULL): its bytes, unchanged if it is no whole one. */
-enum tls_what tls_what_is(const void *der, size_t len, size_t *len_r);
+enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r);
 #define TLS_KEY_P256 "an EC key on P-256"
 /* Of a private key: that, or "an RSA key". */
 const char *tls_key_words(const void *der, size_t len);

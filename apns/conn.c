@@ -373,18 +373,11 @@ static void on_goaway(
 		apns_conn_set_state(c, APNS_CONN_DRAINING);
 }
 
-/* Nothing to do: heard_ms is set by all that is received. */
-static void on_pong(void *arg)
-{
-	(void)arg;
-}
-
 static const struct h2_ops h2_ops = {
 	.ready = on_ready,
 	.header = apns_request_on_header,
 	.response = apns_request_on_response,
 	.goaway = on_goaway,
-	.pong = on_pong,
 };
 
 /* --- the stream --- */

@@ -24,20 +24,20 @@ struct reader {
 	bool is_p12;	 /* der is all there is to return */
 };
 
-/* By tls_what_is(); NULL: not handed on. */
+/* By tls_der_kind(); NULL: not handed on. */
 static const struct {
 	unsigned holds;
 	const char *label;
 } kinds[] = {
-	[TLS_W_CERT] = { HOLDS_CERT, "CERTIFICATE" },
-	[TLS_W_REQUEST] = { HOLDS_REQUEST, NULL },
-	[TLS_W_KEY] = { HOLDS_KEY, "PRIVATE KEY" },
-	[TLS_W_ENCRYPTED_KEY] = { HOLDS_KEY, "ENCRYPTED PRIVATE KEY" },
-	[TLS_W_EC_KEY] = { HOLDS_KEY, "EC PRIVATE KEY" },
-	[TLS_W_RSA_KEY] = { HOLDS_KEY, "RSA PRIVATE KEY" },
-	[TLS_W_PUBLIC_KEY] = { HOLDS_PUBLIC, NULL },
-	[TLS_W_P12] = { HOLDS_P12, NULL },
-	[TLS_W_PKCS7] = { HOLDS_PKCS7, NULL },
+	[TLS_DER_CERT] = { HOLDS_CERT, "CERTIFICATE" },
+	[TLS_DER_REQUEST] = { HOLDS_REQUEST, NULL },
+	[TLS_DER_KEY] = { HOLDS_KEY, "PRIVATE KEY" },
+	[TLS_DER_ENCRYPTED_KEY] = { HOLDS_KEY, "ENCRYPTED PRIVATE KEY" },
+	[TLS_DER_EC_KEY] = { HOLDS_KEY, "EC PRIVATE KEY" },
+	[TLS_DER_RSA_KEY] = { HOLDS_KEY, "RSA PRIVATE KEY" },
+	[TLS_DER_PUBLIC_KEY] = { HOLDS_PUBLIC, NULL },
+	[TLS_DER_P12] = { HOLDS_P12, NULL },
+	[TLS_DER_PKCS7] = { HOLDS_PKCS7, NULL },
 };
 
 /* For what cannot be recognised: damaged, or encrypted in the old way.  The
@@ -132,7 +132,7 @@ static void add_pem(struct reader *r, const char *label, const char *headers)
  * "".  False if it is neither known. */
 static bool take_der(struct reader *r, const char *label, const char *headers)
 {
-	enum tls_what what = tls_what_is(r->der, r->der_len, &r->der_len);
+	enum tls_der_kind what = tls_der_kind(r->der, r->der_len, &r->der_len);
 	unsigned holds = kinds[what].holds;
 	size_t i;
 
@@ -142,7 +142,7 @@ static bool take_der(struct reader *r, const char *label, const char *headers)
 		if (strstr(label, labels[i].word) != NULL)
 			holds = labels[i].holds;
 	r->holds |= holds;
-	r->is_p12 = what == TLS_W_P12;
+	r->is_p12 = what == TLS_DER_P12;
 	if ((holds & HOLDS_KEY) != 0)
 		r->key = tls_key_words(r->der, r->der_len);
 	if (label != NULL && (holds & (HOLDS_CERT | HOLDS_KEY)) != 0)

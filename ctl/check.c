@@ -211,7 +211,7 @@ static void warn_of_database(
 	if (found->fixed) {
 		err_set(line,
 		    "databaseFile: the user cannot write to the folder of %s, "
-		    "where the file is written anew when it has grown",
+		    "where the file is rewritten when it has grown",
 		    path);
 		warn(line);
 	}
@@ -431,7 +431,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return finish(-1);
 	daemon_check_rights(conf, warn);
-	check_modules(warn);
+	modules_check(warn);
 	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {

@@ -1,4 +1,4 @@
-/* apns_test.c - what no server can be made to do in a test's time: the end of a
+/* apns_test.c - what a real server cannot do in a test's time: the end of a
  * connection's stream ids (RFC 9113 5.1.1). */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -56,7 +56,7 @@ static struct cred *load_ok(const char *text)
 	return cred;
 }
 
-/* The error must hold each of the words (parted by '|'). */
+/* The error must contain each of the words (separated by '|'). */
 static void refuses(const char *text, const char *words)
 {
 	char copy[256], *w;
@@ -705,8 +705,8 @@ static void test_p12_empty_password(void **state)
 	}
 }
 
-/* A file with 2,000 iterations shall have over ten million, for which openssl
- * would take long: two bytes more for them, two less for the salt. */
+/* Turns 2,000 iterations into over ten million, for which openssl would take
+ * long: two bytes more for them, two less for the salt. */
 static void make_slow(const char *name)
 {
 	static const unsigned char few[] = { 0x02, 0x02, 0x07, 0xd0 };

@@ -425,8 +425,8 @@ static void test_more_mailboxes_than_fit(void **state)
 	expect_named(0, boxes, REG_MAILBOXES_MAX);
 }
 
-/* A device that changes its list again and again while Apple is away: what it
- * does not know any more makes room, what it knows is not lost. */
+/* A device that keeps changing its list while Apple is away: mailboxes that it
+ * does not know any more are dropped, those that it knows are not lost. */
 static void test_lists_that_alternate(void **state)
 {
 	const char *const *boxes = NULL;
@@ -580,8 +580,8 @@ static void test_410_of_a_stamp_from_the_future(void **state)
 	assert_int_equal(store_count(store), 0);
 }
 
-/* The device came back while the push was under way: it goes out once more,
- * and only what Apple says to that counts. */
+/* The device registers while the push is under way: it is sent once more, and
+ * only the answer to that counts. */
 static void renewed_since(int status, const char *reason)
 {
 	add_reg("alice", TOK_A, true, 100);
@@ -1018,7 +1018,7 @@ static void test_answer_after_forget(void **state)
 	expect_counts(2, 1);
 }
 
-/* NTP sets the clock while Apple refuses what it made of our JWT. */
+/* NTP sets the clock while Apple refuses our JWT for its time. */
 static void test_clock_step_ends_a_hold(void **state)
 {
 	(void)state;
@@ -1168,6 +1168,21 @@ static void restart(void)
 	push_load(queue, saved);
 	assert_int_equal(access(saved, F_OK), -1);
 	run_tasks();
+}
+
+/* databaseFile may be relative. */
+static void test_kept_in_the_working_directory(void **state)
+{
+	char err[ERR_MAX], *old = getcwd(NULL, 0);
+
+	(void)state;
+	assert_int_equal(chdir(dir), 0);
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", false);
+	assert_int_equal(push_save(queue, "waiting", err), 0);
+	assert_int_equal(unlink("waiting"), 0);
+	assert_int_equal(chdir(old), 0);
+	free(old);
 }
 
 static void test_kept_over_a_restart(void **state)
@@ -1346,7 +1361,7 @@ static void test_long_records_are_kept(void **state)
 	expect_named(5, boxes, 1);
 }
 
-/* The disk is full: what fits is kept, and said. */
+/* The disk is full: what fits is kept, and the rest is reported. */
 static void test_no_room_for_the_queue(void **state)
 {
 	char *end;
@@ -1442,6 +1457,7 @@ int main(void)
 		T(test_dropped_while_in_flight),
 		T(test_queue_is_bounded),
 		T(test_kept_over_a_restart),
+		T(test_kept_in_the_working_directory),
 		T(test_nothing_to_keep),
 		T(test_damaged_queue_file),
 		T(test_too_old_to_send),

@@ -407,7 +407,7 @@ static void test_end(void **state)
 	close_duo(&d);
 }
 
-/* Open connections live on without what they were made from. */
+/* Open connections outlive the objects that they were made from. */
 static void test_outlives(void **state)
 {
 	struct duo d;

@@ -1,4 +1,4 @@
-/* tls/what.c - recognises what a DER structure is, by its form alone: enough to
+/* tls/der.c - recognises what a DER structure is, by its form alone: enough to
  * tell somebody that a file is a certificate and no key. */
 #include "tls/mbed.h"
 
@@ -40,21 +40,21 @@ static void write_shape(
  * element. */
 static const struct {
 	const char *outer, *inner;
-	enum tls_what what;
+	enum tls_der_kind what;
 } shapes[] = {
-	{ "ssb", "c", TLS_W_CERT },	    /* RFC 5280 4.1 */
-	{ "ssb", "isss", TLS_W_CERT },	    /* version 1 */
-	{ "ssb", "iss", TLS_W_REQUEST },    /* RFC 2986 4 */
-	{ "iso", "", TLS_W_KEY },	    /* RFC 5958 2 */
-	{ "so", "O", TLS_W_ENCRYPTED_KEY }, /* RFC 5958 3 */
-	{ "io", "", TLS_W_EC_KEY },	    /* RFC 5915 3 */
-	{ "iiii", "", TLS_W_RSA_KEY },	    /* RFC 8017 A.1.2 */
-	{ "sb", "O", TLS_W_PUBLIC_KEY },    /* RFC 5280 4.1 */
-	{ "is", "", TLS_W_P12 },	    /* RFC 7292 4 */
-	{ "Oc", "", TLS_W_PKCS7 },	    /* RFC 5652 3 */
+	{ "ssb", "c", TLS_DER_CERT },	      /* RFC 5280 4.1 */
+	{ "ssb", "isss", TLS_DER_CERT },      /* version 1 */
+	{ "ssb", "iss", TLS_DER_REQUEST },    /* RFC 2986 4 */
+	{ "iso", "", TLS_DER_KEY },	      /* RFC 5958 2 */
+	{ "so", "O", TLS_DER_ENCRYPTED_KEY }, /* RFC 5958 3 */
+	{ "io", "", TLS_DER_EC_KEY },	      /* RFC 5915 3 */
+	{ "iiii", "", TLS_DER_RSA_KEY },      /* RFC 8017 A.1.2 */
+	{ "sb", "O", TLS_DER_PUBLIC_KEY },    /* RFC 5280 4.1 */
+	{ "is", "", TLS_DER_P12 },	      /* RFC 7292 4 */
+	{ "Oc", "", TLS_DER_PKCS7 },	      /* RFC 5652 3 */
 };
 
-enum tls_what tls_what_is(const void *der, size_t len, size_t *len_r)
+enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r)
 {
 	/* mbedTLS writes nothing; its asn1 functions have no const. */
 	unsigned char *p = (unsigned char *)(uintptr_t)der, *end = p + len;
@@ -63,7 +63,7 @@ enum tls_what tls_what_is(const void *der, size_t len, size_t *len_r)
 	size_t n, i;
 
 	if (mbedtls_asn1_get_tag(&p, end, &n, TLS_ASN1_SEQ) != 0)
-		return TLS_W_UNKNOWN;
+		return TLS_DER_UNKNOWN;
 	end = p + n;
 	if (len_r != NULL)
 		*len_r = (size_t)(end - (const unsigned char *)der);
@@ -77,7 +77,7 @@ enum tls_what tls_what_is(const void *der, size_t len, size_t *len_r)
 		    strncmp(inner, shapes[i].inner, strlen(shapes[i].inner)) ==
 			0)
 			return shapes[i].what;
-	return TLS_W_UNKNOWN;
+	return TLS_DER_UNKNOWN;
 }
 
 /* DER of the OID with its tag, within a key. */
@@ -100,7 +100,7 @@ const char *tls_key_words(const void *der, size_t len)
 {
 	size_t i;
 
-	if (tls_what_is(der, len, NULL) == TLS_W_RSA_KEY)
+	if (tls_der_kind(der, len, NULL) == TLS_DER_RSA_KEY)
 		return key_kinds[0].words;
 	for (i = 0; i < sizeof(key_kinds) / sizeof(key_kinds[0]); i++)
 		if (memmem(der, len, key_kinds[i].oid,
