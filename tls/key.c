@@ -12,6 +12,7 @@
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
 #define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
+#define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED"
 
 int tls_rng(void *unused, unsigned char *p, size_t n)
 {
@@ -140,6 +141,10 @@ struct tls_key *tls_key_parse(
 		    password != NULL ? strlen(password) : 0 PK_RNG);
 	if (ret == 0)
 		return k;
+	/* What a wrong password makes of it looks like a key once in 500. */
+	if (password != NULL && ret != MBEDTLS_ERR_PEM_UNKNOWN_ENC_ALG &&
+	    strstr(text, PEM_OLD_ENCRYPTED) != NULL)
+		ret = MBEDTLS_ERR_PK_PASSWORD_MISMATCH;
 	explain_key(ret, text, err);
 	tls_key_free(k);
 	return NULL;
