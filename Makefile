@@ -208,7 +208,7 @@ asan:
 valgrind:
 	@sh tests/deps.sh build check valgrind
 	@$(MAKE) --no-print-directory all plugin
-	@XAPSD_WRAP="valgrind -q --leak-check=full --error-exitcode=99 \
+	@XAPSD_WRAP="valgrind -q --vgdb=no --leak-check=full --error-exitcode=99 \
 		--errors-for-leak-kinds=definite,indirect,possible" \
 		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e \
 		-m 'journey or valgrind'

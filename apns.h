@@ -38,6 +38,17 @@ struct apns_ops {
 	void (*capacity)(void *arg);
 	/* The end of a request, exactly once.  May call apns_send(). */
 	void (*answer)(void *arg, void *owner, const struct apns_answer *a);
+	/* An attempt to connect has failed, or the connection; may be NULL. */
+	void (*failed)(void *arg);
+};
+
+/* How long Apple's answers took: a count for each of the limits and one for what
+ * is beyond them, and the sum. */
+#define APNS_N_LATENCIES 9
+extern const unsigned short apns_latency_limits_ms[APNS_N_LATENCIES - 1];
+struct apns_latency {
+	uint64_t n[APNS_N_LATENCIES];
+	uint64_t sum_ms;
 };
 
 enum apns_state {
@@ -56,8 +67,12 @@ struct apns_status {
 	const char *peer;	/* address and port, if up; else "" */
 	const char *protocol;	/* TLS version, if up; else "" */
 	const char *last_error; /* of the last failed attempt; "" if none */
-	uint64_t connections;	/* opened since start */
-	uint64_t resumed;	/* of these, with TLS session resumption */
+	/* How long there has been no connection of use; 0: there is one.  One
+	 * that ends before Apple has answered anything is of no use. */
+	int64_t down_ms;
+	uint64_t connections; /* opened since start */
+	uint64_t resumed;     /* of these, with TLS session resumption */
+	struct apns_latency latency;
 };
 
 /* conf and cred are borrowed.  Starts connecting at once. */

@@ -30,6 +30,9 @@
 /* Time for one address while others have not been tried yet. */
 #define OPENING_MS 5000
 
+/* A connection that lasted so long does not count as a failure. */
+#define GOOD_MS 60000
+
 static const char *const state_names[] = {
 	[APNS_CONN_OPENING] = "opening",
 	[APNS_CONN_SETTINGS] = "settings",
@@ -279,6 +282,11 @@ static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
 	c->ping_sent_ms = now_ms;
 	h2_ping(c->h2);
 	apns_conn_flush(c);
+}
+
+bool apns_conn_is_useful(const struct apns_conn *c)
+{
+	return c->answered || loop_now_ms(c->a->loop) - c->opened_ms > GOOD_MS;
 }
 
 void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX])

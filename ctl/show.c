@@ -257,7 +257,7 @@ static const struct counts {
 	{ "Registrations",
 	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
 		{ "forgotten", " reported gone by Apple since start" },
-		{ "suspended", " suspended" } } },
+		{ "suspendedNow", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
 	{ "Pushes",
 	    { { "delivered", " delivered" }, { "merged", " merged" },
@@ -295,6 +295,20 @@ static void show_counts(const struct json *j, const struct counts *row)
 		    words);
 	}
 	putchar('\n');
+}
+
+static void show_pushes(const struct json *j)
+{
+	int64_t last_s = ctl_num(j, j->toks, "lastSuccess");
+	char age[16];
+
+	label("Last push");
+	if (last_s > 0) {
+		format_age((int64_t)time(NULL) - last_s, age);
+		printf("taken by Apple %s ago\n", age);
+	} else {
+		puts("none since start");
+	}
 }
 
 static void show_credentials(const struct json *j)
@@ -374,6 +388,7 @@ void ctl_show_status(const struct json *j)
 	show_credentials(j);
 	show_warnings(j);
 	show_apple(j);
+	show_pushes(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		show_counts(j, &counts[i]);
 	if (flag(j, "storeFailing")) {

@@ -124,7 +124,8 @@ struct store {
 	struct reg *gone;
 
 	struct store_limits limits;
-	uint64_t bytes; /* sum of reg_bytes() */
+	uint64_t bytes;	  /* sum of reg_bytes() */
+	size_t suspended; /* registrations with REG_SUSPENDED */
 	int64_t wall_s, mono_s;
 	int64_t grace_s;   /* nothing expires before this, by mono_s */
 	bool has_clock;	   /* store_clock() was called */

@@ -311,7 +311,7 @@ const char *store_put_line(
 				reason = "maxRegistrations allows no more";
 		}
 		if (*newer_r && r != NULL && in->rec.suspended)
-			reg_suspend(r);
+			store_suspend(s, r);
 	}
 	free(in);
 	return reason;

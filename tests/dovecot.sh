@@ -147,6 +147,7 @@ test_root() {
 		/tree/tests/e2e/test_plugin.py \
 		/tree/tests/e2e/test_plugin_away.py /tree/tests/e2e/test_names.py \
 		/tree/tests/e2e/test_shared.py /tree/tests/e2e/test_ox.py \
+		/tree/tests/e2e/test_deliverers.py \
 		/tree/tests/e2e/test_journey.py
 }
 

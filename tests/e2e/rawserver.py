@@ -543,8 +543,7 @@ class RawServer(Watched):
         self._stopping = False
 
     def __enter__(self):
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._start()
         return self
 
     def __exit__(self, *exc):
@@ -554,6 +553,10 @@ class RawServer(Watched):
         self.drop()
         for c in self.connections:
             c.thread.join(10)
+
+    def _start(self):
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _unlisten(self):
         try:
@@ -599,16 +602,12 @@ class RawServer(Watched):
     def finish(self):
         """Waits until every planned script has passed."""
         def over():
-            for c in self._running:
-                if c.fault:
-                    return True
-            return len([c for c in self._running if c.passed]) >= (
-                self._expected)
+            passed = [c for c in self._running if c.passed]
+            return self.fault() or len(passed) >= self._expected
         self.wait(over, "end of the scripts (%d of %d connections came)" % (
             len(self._running), self._expected), 3 * LIMIT_S)
-        for c in self._running:
-            if c.fault:
-                raise c.fault
+        if self.fault():
+            raise self.fault()
 
     def drop(self):
         """Ends every open connection without a word."""
@@ -639,8 +638,12 @@ class RawServer(Watched):
         self._unlisten()
         self._thread.join(10)
 
-    def back(self):
-        self.sock = bind_port(self.host, self.port)
+    def back(self, bound=None):
+        """bound: a socket, where the server is in another namespace."""
+        self.sock = bound or bind_port(self.host, self.port)
         self.sock.listen(128)
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._start()
+
+    def fault(self):
+        """Of a planned connection, the first; None so far."""
+        return next((c.fault for c in self._running if c.fault), None)

@@ -311,11 +311,8 @@ def test_the_failed_one_is_not_first(net, start):
               x.log(at).split("connecting to")[1:3]]
     assert rounds[0][0] == GOOD     # it was good until then
     assert rounds[1][0] != GOOD
-    server.sock = net.bound(GOOD, server.port)
-    server.sock.listen(128)
-    server._thread = threading.Thread(target=server._accept, daemon=True)
-    server._thread.start()
     at = x.log_size()
+    server.back(net.bound(GOOD, server.port))
     x.wait_log("apns: connected to", start=at, timeout=30)
 
 

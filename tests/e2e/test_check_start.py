@@ -15,12 +15,12 @@ import subprocess
 import pytest
 
 import certs as pki
-from apple import free_port
+from phones import TOKEN
+from ports import free_port
 from xapsd import Failed, Xapsd, executable
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
 GO = '{"Users":{"a":{"Accounts":{"A1":{"DeviceToken":"%s","Mailboxes":[]}}}}}'
-TOKEN = "29" * 32
 
 
 class Both:

@@ -165,7 +165,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
     before_kib = x.rss_kib()
     for n in range(STREAMS + more):
         assert x.notify("u%d" % n, keep=True).status == 200
-    assert full.wait(LIMIT_S * 2), raw._running[0].fault
+    assert full.wait(LIMIT_S * 2), raw.fault()
     during_kib = x.rss_kib()
     s = x.status()
     assert s["inFlight"] == STREAMS and s["queue"] == STREAMS + more

@@ -16,11 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 import certs as pki
+from phones import ACCOUNT, TOKEN
 from test_renew import put
 from xapsd import Xapsd, executable, token_key
 
-ACCOUNT = "0715A1B2-C3D4-4E5F-8061-728394A5B6C7"
-TOKEN = "29180123" * 8
 IDS = {"keyFileKeyId": pki.KEY_ID, "keyFileTeamId": pki.TEAM_ID,
        "keyFileTopic": pki.KEY_TOPIC}
 

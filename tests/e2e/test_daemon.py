@@ -277,14 +277,14 @@ def test_reload_of_a_bad_file(start_xapsd, apple, line, says):
 
 
 def test_reload_keeps_the_command_line(start_xapsd):
-    daemon = start_xapsd(args=["--delay", "2s"], loglevel="info")
-    start = rewrite(daemon, delay="10ms")
+    daemon = start_xapsd(args=["--delay", "3s"], loglevel="info")
+    start = rewrite(daemon, delay="1s")
     daemon.wait_log(r"read again", start=start)
     daemon.register("alice", ACCOUNT, TOKEN)
     begun = time.monotonic()
     daemon.notify("alice", events=["FlagsSet"])
     push, = daemon.apple.wait_for(1)
-    assert push.at - begun > 1.9
+    assert push.at - begun > 2.9
 
 
 def test_shorter_ttl_waits_three_days(start_xapsd):

@@ -459,6 +459,9 @@ def client_hello():
     return out.read()
 
 
+HANDSHAKE_S = 1     # in which a good client answers (http/capacity.c)
+
+
 @pytest.mark.parametrize("hello", [
     b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     client_hello()], ids=["nothing", "one-byte", "half", "whole-hello"])
@@ -501,25 +504,36 @@ def test_a_burst_of_good_handshakes(start_xapsd, certs):
                          tlsCertfile=certs.server, tlsKeyfile=certs.server)
     daemon.wait_log("started")
     context = ssl.create_default_context(cafile=certs.ca)
-    socks = []
-    for _ in range(160):
+
+    def begin():
+        at = time.monotonic()
         s = socket.create_connection(("127.0.0.1", port), 20)
         t = context.wrap_socket(s, server_hostname="localhost",
                                 do_handshake_on_connect=False)
         t.setblocking(False)
         with contextlib.suppress(ssl.SSLWantReadError):
             t.do_handshake()    # says hello at once, as a client does
-        socks.append(t)
-    todo, end = set(socks), time.monotonic() + 60
+        todo[t] = at
+
+    todo, done = {}, []
+    for _ in range(160):
+        begin()
+    end = time.monotonic() + 60
     while todo and time.monotonic() < end:
-        for t in list(todo):
+        for t, at in list(todo.items()):
             try:
                 t.do_handshake()
-                todo.discard(t)
+                done.append(t)
+                del todo[t]
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 pass
+            except (ssl.SSLError, OSError):
+                # on a busy machine we may be slower than a client is given
+                assert time.monotonic() - at > HANDSHAKE_S
+                del todo[t]
+                begin()
     assert not todo
-    for t in socks:
+    for t in done:
         t.setblocking(True)
         t.sendall(post(NOTIFY))
         assert read_reply(t)[0] == 404

@@ -15,14 +15,10 @@ import subprocess
 
 import pytest
 
-from apple import free_port
+from phones import ACCOUNT, OTHER, TOKEN
 from test_daemon import listening, make
 from test_start import nobodys, root, status_of
 from xapsd import Xapsd, executable
-
-ACCOUNT = "0715A2B4-6A2E-4A2B-9F0C-1D2E3F405162"
-TOKEN = "2918" + "0123456789abcdef" * 3 + "fedcba987654"
-OTHER = "aaaa" + "0123456789abcdef" * 3 + "fedcba987654"
 
 
 def as_nobody(daemon, *args, program=None):

@@ -11,12 +11,11 @@ import subprocess
 
 import pytest
 
-from apple import free_port
+from phones import ACCOUNT, TOKEN
+from ports import free_port
 from test_line import Lines, register as register_line
 from xapsd import Xapsd, executable, loopback_name
 
-ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
-TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 PASSWORDLESS = ("openssl", "pkcs12", "-export", "-passout", "pass:")
 
 

@@ -49,7 +49,7 @@ class folder:
     """Short, for sockets' paths, and open to mail users."""
 
     def __enter__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="xaps-", dir="/tmp"))
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="xaps-"))
         self.path.chmod(0o755)
         return self.path
 
@@ -211,7 +211,7 @@ def test_twice_in_a_session(server, user):
         server.fake.behave(user, fx.status(503))
         untagged, tagged = c.cmd(command())  # nothing is remembered
         assert not untagged and kind(tagged) == "NO"
-    assert len(server.registered(user, 3)) == 3
+    assert len(server.registered(user, 3)) >= 3     # it is tried again
 
 
 def test_two_accounts_in_one_process(own, work_dir):
@@ -574,7 +574,8 @@ def under_valgrind(work_dir):
     programs = dovecot_config()["dovecot_pkglibexecdir"]
     return "".join(
         f"service {name} {{\n vsz_limit = 64G\n executable = {valgrind} "
-        "--leak-check=full --keep-debuginfo=yes --trace-children=yes "
+        "--vgdb=no --leak-check=full --keep-debuginfo=yes "
+        "--trace-children=yes "
         f"--log-file={work_dir}/v/{name}.%p {programs}/{name}\n}}\n"
         for name in ("imap", "lmtp"))
 
@@ -1034,12 +1035,12 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
 
 def test_lda_waits_at_most_the_timeout(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, settings(fake, timeout_msecs=2000))
+        server = own(fake, settings(fake, timeout_msecs=1500))
         quick = min(server.dovecot.lda("alice", MAIL) for _ in range(3))
         assert quick < 1
         fake.behave("bob", fx.hang)
         took = min(server.dovecot.lda("bob", MAIL) for _ in range(3))
-        assert 1.9 < took < 2.6
+        assert 1.4 < took < 2.1
 
 
 def test_one_log_line_says_what_to_do(own, work_dir):
@@ -1149,7 +1150,8 @@ def test_full_backlog(own, work_dir):
         sock.bind(path)
         os.chmod(path, 0o666)
         sock.listen(0)
-        server = own(None, {"url": f"unix:{path}", "timeout_msecs": 5000})
+        server = own(None, {"url": f"unix:{path}", "timeout_msecs": 3000,
+                            "register_timeout_msecs": 500})
         for _ in range(5):
             assert server.dovecot.deliver("alice", MAIL) < LATE_S
         with server.imap("alice") as c:
@@ -1242,7 +1244,8 @@ def test_https(own, work_dir, certificate):
 
 def test_https_with_unknown_ca(own, work_dir, certificate):
     with FakeXapsd(("127.0.0.1", 0), tls_cert=certificate[1]) as fake:
-        server = own(fake, {"url": f"https://localhost:{fake.port}"})
+        server = own(fake, {"url": f"https://localhost:{fake.port}",
+                            "register_timeout_msecs": 500})
         with server.imap("alice") as c:
             assert kind(c.cmd(command())[1]) == "NO"
         server.dovecot.deliver("alice", MAIL)
@@ -1254,7 +1257,7 @@ def test_socket_without_permission(own, work_dir):
     if os.getuid() != 0:
         pytest.skip("root only: the mail user is another one")
     with FakeXapsd(str(work_dir / "x"), mode=0o600) as fake:
-        server = own(fake)
+        server = own(fake, settings(fake, register_timeout_msecs=500))
         with server.imap("alice") as c:
             assert kind(c.cmd(command())[1]) == "NO"
         server.dovecot.wait_log("Error: .*xaps: .*Permission denied")

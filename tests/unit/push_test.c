@@ -40,6 +40,7 @@ static const struct apns_ops *ops;
 static void *ops_arg;
 static unsigned renewed;
 static bool no_auth, dated;
+static int64_t down_ms;
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *o, void *arg)
@@ -97,7 +98,8 @@ void apns_renew_auth(struct apns *a)
 void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
 	(void)a;
-	memset(status_r, 0, sizeof(*status_r));
+	*status_r =
+	    (struct apns_status){ .down_ms = down_ms, .last_error = "refused" };
 }
 
 enum cred_kind cred_kind(const struct cred *c)
@@ -839,6 +841,67 @@ static void test_bad_certificate_holds(void **state)
 	holds(400, "BadCertificateEnvironment");
 }
 
+static bool is_ill(const char *words)
+{
+	const char *health = push_health(queue);
+
+	if (health != NULL && strstr(health, words) == NULL)
+		fail_msg("%s", health);
+	return health != NULL;
+}
+
+static void test_health_without_connection(void **state)
+{
+	static const char words[] = "not connected to Apple for 5 min: refused";
+
+	(void)state;
+	down_ms = 300000;
+	capacity = 0;
+	add_reg("alice", TOK_A, true, 100);
+	assert_false(is_ill("")); /* nothing waits */
+	notify("alice", "INBOX", false);
+	assert_true(is_ill(words));
+	assert_null(push_trouble(queue)); /* the credentials are good */
+	down_ms = 299999;
+	assert_false(is_ill(""));
+	down_ms = 300000;
+	assert_true(is_ill(words));
+	store_drop(store, store_first(store, "alice"));
+	assert_false(is_ill(""));
+	down_ms = 0;
+}
+
+/* Connected, but no push is taken. */
+static void test_health_without_success(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	lose(n++, APNS_LOST);
+	assert_false(is_ill(""));
+	pass(299999);
+	while (n < n_sent)
+		answer(n++, 503, "Shutdown");
+	assert_false(is_ill(""));
+	pass(1);
+	assert_true(is_ill("taken no push for 5 min: 503 Shutdown"));
+	pass(2 * 60 * 1000);
+	assert_true(n_sent > n);
+	assert_true(is_ill("taken no push for 7 min: 503 Shutdown"));
+	/* also an answer that refuses it is one */
+	answer(n, 400, "BadDeviceToken");
+	assert_false(is_ill(""));
+	/* the next one begins anew, a day later */
+	pass(86400 * 1000);
+	add_reg("bob", TOK_B, true, 100);
+	notify("bob", "INBOX", true);
+	assert_false(is_ill(""));
+	lose(n_sent - 1, APNS_UNPROCESSED);
+	assert_false(is_ill(""));
+}
+
 static void test_no_auth_holds(void **state)
 {
 	(void)state;
@@ -1374,6 +1437,8 @@ int main(void)
 		T(test_403_holds),
 		T(test_topic_disallowed_holds),
 		T(test_bad_certificate_holds),
+		T(test_health_without_connection),
+		T(test_health_without_success),
 		T(test_no_auth_holds),
 		T(test_new_credentials_end_a_hold),
 		T(test_late_403),

@@ -122,7 +122,7 @@ static void test_renewal(void **state)
 
 	(void)state;
 	reg_set_data(r, &here);
-	reg_suspend(r);
+	store_suspend(s, r);
 	assert_true(reg_suspended(r));
 	memset(far, 'x', 255);
 	far[255] = '\0';
