@@ -59,7 +59,8 @@ static const struct {
 	{ MBEDTLS_ERR_PK_PASSWORD_MISMATCH, "" },
 	{ MBEDTLS_ERR_PEM_PASSWORD_MISMATCH, "" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_PK_ALG,
-	    "holds a key that is neither RSA nor EC" },
+	    "holds a key that is neither RSA nor EC: take the one that the "
+	    "certificate was requested with" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
 	    "holds an EC key on a curve that TLS does not use: use P-256" },
 	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
