@@ -11,6 +11,7 @@
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
+#define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED" /* RFC 1421 4.6.1.1 */
 #define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
 
 int tls_rng(void *unused, unsigned char *p, size_t n)
@@ -81,7 +82,10 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 			err_set(err, "%s", key_faults[i].text);
 			return;
 		}
-	if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
+	/* One wrong password in 512 gives what looks like a key at first. */
+	if (strstr(text, PEM_OLD_ENCRYPTED) != NULL)
+		*err = '\0';
+	else if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
 		err_set(err, "holds no private key (no PEM part \"BEGIN … "
 			     "PRIVATE KEY\")");
 	else
