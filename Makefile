@@ -30,13 +30,15 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
-SRCS = log.c mem.c buf.c text.c \
+SRCS = log.c mem.c disk.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c tls/roots.c \
+	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
+	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c cred.c \
+	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
+	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
-	store/owner.c store/similar.c store/disk.c store/topic.c store/limit.c \
+	store/owner.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
 	store/load.c store/go.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
@@ -50,7 +52,8 @@ SRCS = log.c mem.c buf.c text.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/pass.c xapsd.c
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
+	ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -110,10 +113,15 @@ CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
-.PHONY: install install-daemon install-plugin uninstall
-install: install-daemon
+.PHONY: install may-install install-daemon install-plugin uninstall
+install: may-install install-daemon
 	if test -e $(BUILD)/plugin/installable; then \
 		$(MAKE) --no-print-directory install-plugin; fi
+
+may-install:
+	@! test -e $(BUILD)/plugin/installable || \
+		$(MAKE) --no-print-directory -C plugin may-install \
+			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
 # The units name the paths of this installation.
 install-daemon: $(PROG)
@@ -145,6 +153,7 @@ install-plugin:
 
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
+	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) may-uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
@@ -180,6 +189,8 @@ check: deps
 
 # Prints the journey of one mail, with a real Dovecot and a stand-in for Apple.
 demo:
+	@echo 'This takes half a minute, and a minute or two more where packages' \
+		'are missing.'
 	@sh tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all plugin
 	@$(PYTHON) tests/demo.py
@@ -197,7 +208,7 @@ asan:
 valgrind:
 	@sh tests/deps.sh build check valgrind
 	@$(MAKE) --no-print-directory all plugin
-	@XAPSD_WRAP="valgrind -q --leak-check=full --error-exitcode=99 \
+	@XAPSD_WRAP="valgrind -q --vgdb=no --leak-check=full --error-exitcode=99 \
 		--errors-for-leak-kinds=definite,indirect,possible" \
 		$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e \
 		-m 'journey or valgrind'

@@ -45,6 +45,7 @@ static const struct route {
 	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
 	    api_handle_ox },
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
+	{ "/healthz/credentials", M_GET, R_OPEN, api_handle_credentials },
 	{ "/status", M_GET, 0, api_handle_status },
 	{ "/metrics", M_GET, 0, api_handle_metrics },
 	{ "/admin/list", M_POST, R_ADMIN | R_JSON, api_handle_list },

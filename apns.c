@@ -60,10 +60,27 @@ static void use_cred(struct apns *a, struct cred *cred)
 	apns_dial_start(a);
 }
 
+/* A stream that has just failed has no TLS any more, and will be reported. */
+static bool is_up(const struct apns *a)
+{
+	return a->cur != NULL && a->cur->state == APNS_CONN_UP &&
+	       io_tls(a->cur->io) != NULL;
+}
+
+/* See struct apns_status. */
+static int64_t down_ms(const struct apns *a)
+{
+	if (is_up(a) && (a->failures <= 1 || apns_conn_is_useful(a->cur)))
+		return 0;
+	return loop_now_ms(a->loop) - a->down_ms;
+}
+
 void apns_set_cred(struct apns *a, struct cred *cred)
 {
 	struct apns_conn *c = a->cur;
 
+	if (down_ms(a) == 0 || cred_kind(a->cred) == CRED_NONE)
+		a->down_ms = loop_now_ms(a->loop);
 	apns_dial_stop(a);
 	if (c != NULL)
 		apns_conn_drain(c);
@@ -79,6 +96,7 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 	a->conf = conf;
 	a->ops = ops;
 	a->arg = arg;
+	a->down_ms = loop_now_ms(l);
 	apns_dial_init(a);
 	use_cred(a, cred);
 	return a;
@@ -140,11 +158,12 @@ void apns_renew_auth(struct apns *a)
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
+	bool up = is_up(a);
+
 	if (cred_kind(a->cred) == CRED_NONE)
 		status_r->state = APNS_OFF;
-	else if (a->cur != NULL)
-		status_r->state =
-		    a->cur->state == APNS_CONN_UP ? APNS_UP : APNS_WAITING;
+	else if (up)
+		status_r->state = APNS_UP;
 	else
 		status_r->state = io_dialer_is_running(a->dialer)
 				      ? APNS_CONNECTING
@@ -153,10 +172,11 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 	status_r->port = a->to.port;
 	status_r->proxy = a->proxy != NULL ? io_proxy_name(a->proxy) : "";
 	status_r->past_proxy = a->reason_stage > IO_STAGE_PROXY;
-	status_r->peer = status_r->state == APNS_UP ? io_peer(a->cur->io) : "";
-	status_r->protocol =
-	    status_r->state == APNS_UP ? tls_protocol(io_tls(a->cur->io)) : "";
+	status_r->peer = up ? io_peer(a->cur->io) : "";
+	status_r->protocol = up ? tls_protocol(io_tls(a->cur->io)) : "";
 	status_r->last_error = a->last_error != NULL ? a->last_error : "";
 	status_r->connections = a->connections;
 	status_r->resumed = a->resumed;
+	status_r->down_ms = down_ms(a);
+	status_r->latency = a->latency;
 }

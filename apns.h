@@ -17,6 +17,7 @@ struct loop;
 
 /* Size of a reason with its NUL (the longest of Apple's has 30). */
 #define APNS_REASON_MAX 64
+#define APNS_NO_REASON "without a reason"
 
 enum apns_outcome {
 	APNS_ANSWERED,	  /* status and reason are Apple's */
@@ -27,7 +28,7 @@ enum apns_outcome {
 struct apns_answer {
 	enum apns_outcome outcome;
 	int status;		      /* if ANSWERED */
-	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if none */
+	char reason[APNS_REASON_MAX]; /* "BadDeviceToken"; "" if it is good */
 	int64_t timestamp_ms;	      /* of a 410, wall clock; 0 if none */
 	int64_t retry_after_s;	      /* -1 if none */
 };
@@ -37,6 +38,17 @@ struct apns_ops {
 	void (*capacity)(void *arg);
 	/* The end of a request, exactly once.  May call apns_send(). */
 	void (*answer)(void *arg, void *owner, const struct apns_answer *a);
+	/* An attempt to connect has failed, or the connection; may be NULL. */
+	void (*failed)(void *arg);
+};
+
+/* How long Apple's answers took: a count for each of the limits and one for what
+ * is beyond them, and the sum. */
+#define APNS_N_LATENCIES 9
+extern const unsigned short apns_latency_limits_ms[APNS_N_LATENCIES - 1];
+struct apns_latency {
+	uint64_t n[APNS_N_LATENCIES];
+	uint64_t sum_ms;
 };
 
 enum apns_state {
@@ -55,8 +67,12 @@ struct apns_status {
 	const char *peer;	/* address and port, if up; else "" */
 	const char *protocol;	/* TLS version, if up; else "" */
 	const char *last_error; /* of the last failed attempt; "" if none */
-	uint64_t connections;	/* opened since start */
-	uint64_t resumed;	/* of these, with TLS session resumption */
+	/* How long there has been no connection of use; 0: there is one.  One
+	 * that ends before Apple has answered anything is of no use. */
+	int64_t down_ms;
+	uint64_t connections; /* opened since start */
+	uint64_t resumed;     /* of these, with TLS session resumption */
+	struct apns_latency latency;
 };
 
 /* conf and cred are borrowed.  Starts connecting at once. */

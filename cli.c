@@ -124,7 +124,8 @@ static const char *near_option(const char *name)
 	for (i = 0; i < N_OPTIONS; i++) {
 		d = text_distance(
 		    name, len, options[i].name, strlen(options[i].name));
-		if (d < best && options[i].name[1] != '\0') {
+		if (d < best && options[i].name[1] != '\0' &&
+		    options[i].kind < IGNORED_NONE) {
 			best = d;
 			near = options[i].name;
 		}

@@ -48,6 +48,14 @@ enum cred_kind cred_kind(const struct cred *c);
 const char *cred_topic(const struct cred *c);
 /* notAfter of the certificate, seconds since 1970; 0 for a token key. */
 int64_t cred_expires_s(const struct cred *c);
+/* The i-th thing, from 0, that looks wrong with credentials that were accepted,
+ * such as a topic that is not Mail's; NULL: no more. */
+const char *cred_warning(const struct cred *c, size_t i);
+/* The first warning from now on: newer ones were refused, and why; "": none. */
+void cred_set_refused(struct cred *c, const char *why);
+bool cred_is_refused(const struct cred *c);
+/* A clock that was not set yet; NULL: it was.  Written to out. */
+const char *cred_clock_warning(int64_t now_s, char out[ERR_MAX]);
 /* 0, or -1 with err saying that the certificate is past its date or not valid
  * yet.  With a clock that was never set it is not judged, but no JWT can be
  * made. */

@@ -19,6 +19,10 @@ int ctl_check(const struct conf *conf, const struct cli *cli);
 /* Prints as JSON that the configuration is not even taken. */
 void ctl_check_refused(const char *why);
 
+/* Makes a key and a request for a certificate; needs no configuration: conf may
+ * be NULL. */
+int ctl_csr(const struct conf *conf, const struct cli *cli);
+
 /* Asks for a line without echo, prints its SHA-256 in hex: the Go daemon's
  * password hash. */
 int ctl_pass(void);

@@ -262,10 +262,8 @@ static int recv_ping(struct h2 *h, struct frame *f)
 		return 0;
 	}
 	if (h->ping_outstanding &&
-	    memcmp(f->p, h->pings, sizeof(h->pings)) == 0) {
+	    memcmp(f->p, h->pings, sizeof(h->pings)) == 0)
 		h->ping_outstanding = false;
-		h->ops->pong(h->arg);
-	}
 	return 0;
 }
 

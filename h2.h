@@ -58,8 +58,6 @@ struct h2_ops {
 	 * has no NUL.  May come twice: first a warning, then the end. */
 	void (*goaway)(void *arg, uint32_t error, const unsigned char *debug,
 	    size_t debug_len);
-	/* The answer to h2_ping(). */
-	void (*pong)(void *arg);
 };
 
 /* Queues the preface and our SETTINGS.  max_streams: our own limit of requests
@@ -92,7 +90,7 @@ uint32_t h2_request(struct h2 *h, const struct hpack_header *headers, size_t n,
 /* Abandons a request (RST_STREAM CANCEL); response() is not called for it. */
 void h2_cancel(struct h2 *h, uint32_t id);
 
-/* Sends a PING, unless one is outstanding; pong() reports its answer. */
+/* Sends a PING, unless one is outstanding: not answered yet. */
 void h2_ping(struct h2 *h);
 bool h2_ping_outstanding(const struct h2 *h);
 
@@ -106,10 +104,10 @@ void h2_close(struct h2 *h);
 /* Why h2_recv() returned -1: the RFC's name of the error, and a sentence. */
 const char *h2_error(const struct h2 *h);
 
-#define H2_ERROR_NAME_MAX sizeof("code 0xffffffff")
+#define H2_ERROR_NAME_MAX sizeof("unknown error (0xffffffff)")
 
-/* The name of an error code (RFC 9113 7); if it has none, writes "code 0x…" to
- * buf and returns that. */
+/* The name of an error code (RFC 9113 7); if it has none, writes one with the
+ * number to buf and returns that. */
 const char *h2_error_name(uint32_t code, char buf[H2_ERROR_NAME_MAX]);
 
 #endif

@@ -20,7 +20,7 @@ struct http_server *http_server_new(
 	s->handler = handler;
 	s->arg = arg;
 	http_capacity_init(s);
-	loop_task_init(&s->place, http_conn_admit_waiting, s);
+	loop_task_init(&s->admit, http_conn_admit_waiting, s);
 	return s;
 }
 
@@ -162,6 +162,6 @@ void http_server_free(struct http_server *s)
 		close_all(&s->shares[i].unfinished);
 	}
 	http_capacity_end(s);
-	loop_task_cancel(s->loop, &s->place);
+	loop_task_cancel(s->loop, &s->admit);
 	loop_defer_free(s->loop, s, free);
 }

@@ -202,6 +202,7 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 	p->in_flight = false;
 	q->in_flight--;
 	push_probe_answered(p, an);
+	push_note_answer(q, an);
 	loop_task_queue(q->loop, &q->pump);
 	if (p->reg == NULL)
 		release_orphan(p);
@@ -230,9 +231,16 @@ static void on_drop(void *arg, struct reg *r)
 	p->q->orphans = p;
 }
 
+/* For the log: nobody may ask. */
+static void on_apns_failed(void *arg)
+{
+	push_health(arg);
+}
+
 static const struct apns_ops apns_ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
+	.failed = on_apns_failed,
 };
 
 struct push_queue *push_new(struct loop *l, const struct conf *conf,

@@ -79,9 +79,14 @@ bool push_is_busy(const struct push_queue *q);
 size_t push_count(const struct push_queue *q);
 size_t push_in_flight(const struct push_queue *q);
 
-/* NULL if pushes can be sent, else the reason (credentials missing, refused,
- * expired).  Valid until the next call. */
+/* NULL if the credentials are good as far as we know, else the reason (missing,
+ * refused, expired).  Valid until the next call, also of push_health(). */
 const char *push_trouble(struct push_queue *q);
+/* NULL if pushes can be sent, else the reason: the above, or pushes have waited
+ * for Apple for minutes.  Judged now; a change is logged, once. */
+const char *push_health(struct push_queue *q);
+/* When Apple took the last push, seconds since 1970; 0: none yet. */
+int64_t push_last_delivery_s(const struct push_queue *q);
 
 /* Since start. */
 struct push_counters {

@@ -155,6 +155,7 @@ struct reg *store_replace(
 	 * those with the same time, the last one is dropped first. */
 	table_remove(&s->table, r);
 	table_add(&s->table, r);
+	s->suspended -= reg_suspended(r);
 	r->flags &= (uint8_t) ~(REG_ACKED | REG_SUSPENDED);
 	r->flags |= new->flags &REG_ACKED;
 	reg_free(new);
@@ -213,6 +214,17 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	return r;
 }
 
+void store_suspend(struct store *s, struct reg *r)
+{
+	s->suspended += !reg_suspended(r);
+	r->flags |= REG_SUSPENDED;
+}
+
+size_t store_suspended(const struct store *s)
+{
+	return s->suspended;
+}
+
 /* --- dropping --- */
 
 /* Takes r out of all tables and lists. */
@@ -223,6 +235,7 @@ static void detach(struct store *s, struct reg *r)
 	table_remove(&s->table, r);
 	owner_unwatch(s, r);
 	topic_count(s, r, -1);
+	s->suspended -= reg_suspended(r);
 	s->bytes -= reg_bytes(r);
 	if (r->flags & REG_DIRTY)
 		unmark_dirty(s, r);

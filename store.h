@@ -137,6 +137,8 @@ void store_release(struct store *s);
 void store_set_topic(struct store *s, const char *topic);
 /* How many have another topic: they ignore pushes until they register again. */
 size_t store_old_topics(const struct store *s);
+/* Registrations that are suspended. */
+size_t store_suspended(const struct store *s);
 /* The registration's topic if it is another one, else NULL. */
 const char *store_old_topic(const struct store *s, const struct reg *r);
 
@@ -267,7 +269,8 @@ int reg_match_next(
 int reg_find_mailbox(const struct reg *r, const char *name);
 
 /* Suspended until the device registers again: store_put() clears it. */
-void reg_suspend(struct reg *r);
+/* Until it is renewed. */
+void store_suspend(struct store *s, struct reg *r);
 bool reg_suspended(const struct reg *r);
 
 /* A pointer for the push queue's use. */

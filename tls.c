@@ -60,8 +60,10 @@ int tls_init(char err[ERR_MAX])
 	psa_status_t status = psa_crypto_init();
 
 	if (status != PSA_SUCCESS) {
-		err_set(
-		    err, "TLS: cannot start mbedTLS's PSA (%d)", (int)status);
+		err_set(err,
+		    "TLS: cannot start mbedTLS (internal error %d of its PSA): "
+		    "is there memory left?",
+		    (int)status);
 		return -1;
 	}
 #endif
@@ -166,7 +168,9 @@ static struct tls_ctx *ctx_new(
 	if (ret == 0 && cert != NULL)
 		ret = mbedtls_ssl_conf_own_cert(&c->conf, &cert->crt, &key->pk);
 	if (ret != 0) {
-		err_set(err, "TLS: cannot be set up (mbedTLS error -0x%04x)",
+		err_set(err,
+		    "TLS: cannot be set up (internal error -0x%04x of "
+		    "mbedTLS): is there memory left?",
 		    (unsigned)-ret);
 		tls_ctx_free(c);
 		return NULL;
@@ -195,9 +199,8 @@ static int add_roots(
 		ret = mbedtls_x509_crt_parse_der_nocopy(ca, p, len);
 		if (ret != 0) {
 			err_set(err,
-			    "holds a CA certificate that cannot be read "
-			    "(mbedTLS error -0x%04x)",
-			    (unsigned)-ret);
+			    "holds a CA certificate that cannot be read: it is "
+			    "damaged, or of a kind that xapsd does not know");
 			return -1;
 		}
 		for (last = ca; last->next != NULL;)

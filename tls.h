@@ -3,6 +3,7 @@
  *
  * tls.c: connections; tls/verify.c: checks the peer's certificate and explains
  * failures; tls/key.c: keys, certificates, signatures, digests;
+ * tls/der.c: recognises files; tls/csr.c: makes requests for certificates;
  * tls/p12.c: PKCS#12 files; tls/pbe.c: decryption with a password; tls/roots.c:
  * built-in CA certificates. */
 #ifndef TLS_H
@@ -90,16 +91,42 @@ const char *tls_protocol(const struct tls *t);
 /* Client side: an earlier session was resumed. */
 bool tls_resumed(const struct tls *t);
 
+/* What a file holds. */
+enum tls_der_kind {
+	TLS_DER_UNKNOWN,
+	TLS_DER_CERT,
+	TLS_DER_REQUEST, /* for a certificate */
+	TLS_DER_KEY,	 /* private: PKCS#8, ... */
+	TLS_DER_ENCRYPTED_KEY,
+	TLS_DER_EC_KEY,
+	TLS_DER_RSA_KEY,
+	TLS_DER_PUBLIC_KEY,
+	TLS_DER_P12,
+	TLS_DER_PKCS7, /* certificates without keys, a signed profile */
+};
+
+/* By the form of the DER structure that data begins with; no more is checked.
+ * *len_r (or NULL): its bytes, unchanged if it is no whole one. */
+enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r);
+#define TLS_KEY_P256 "an EC key on P-256"
+/* Of a private key: that, or "an RSA key". */
+const char *tls_key_words(const void *der, size_t len);
+
 /* Keys and certificates are parsed from PEM or DER; text[len] has to be NUL.
  * NULL with err set on failure: a predicate that follows the file's name
- * ("holds no certificate ..."). */
+ * ("holds no certificate ..."); err is "" if the password is wrong or lacks. */
 struct tls_key *tls_key_parse(
     const char *text, size_t len, const char *password, char err[ERR_MAX]);
+
+/* Of several certificates that fit the highest becomes the leaf. */
+typedef int64_t tls_cert_rank(const struct tls_cert *c);
+
 /* Reads a PKCS#12 file: its certificates, and the key that belongs to one of
  * them, which becomes the leaf.  0, or -1 with err set as above.  Does not
  * change the data. */
 int tls_p12_parse(unsigned char *data, size_t len, const char *password,
-    struct tls_cert **cert_r, struct tls_key **key_r, char err[ERR_MAX]);
+    tls_cert_rank *rank, struct tls_cert **cert_r, struct tls_key **key_r,
+    char err[ERR_MAX]);
 void tls_key_free(struct tls_key *k);
 bool tls_key_is_p256(const struct tls_key *k);
 struct tls_cert *tls_cert_parse(
@@ -107,14 +134,22 @@ struct tls_cert *tls_cert_parse(
 void tls_cert_free(struct tls_cert *c);
 /* Does one of the certificates belong to the key?  It becomes the leaf,
  * whatever its place in the file was. */
-bool tls_cert_matches(struct tls_cert *c, const struct tls_key *k);
+bool tls_cert_matches(
+    struct tls_cert *c, const struct tls_key *k, tls_cert_rank *rank);
+/* How many more there were in the text that could not be read. */
+int tls_cert_unread(const struct tls_cert *c);
 /* The leaf's notBefore and notAfter, in seconds since 1970. */
 int64_t tls_cert_not_before(const struct tls_cert *c);
 int64_t tls_cert_not_after(const struct tls_cert *c);
-/* Copies the last attribute of the leaf's subject with this OID (DER bytes).
- * Returns its length, or -1 if there is none or it does not fit. */
+/* Copies the n-th attribute, from 0, of the leaf's subject with this OID (DER
+ * bytes).  Returns its length, 0 if it does not fit, or -1 if there is none. */
 int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
-    size_t oid_len, char *out, size_t out_size);
+    size_t oid_len, size_t n, char *out, size_t out_size);
+/* The leaf's common name, or organisation, in printable form. */
+#define TLS_NAME_MAX 80
+const char *tls_cert_name(const struct tls_cert *c, char out[TLS_NAME_MAX]);
+/* May the leaf be shown to a server? */
+bool tls_cert_is_client(const struct tls_cert *c);
 /* Does the leaf have an extension with this OID (DER bytes)? */
 bool tls_cert_has_ext(
     const struct tls_cert *c, const unsigned char *oid, size_t oid_len);
@@ -123,6 +158,12 @@ bool tls_cert_has_ext(
  * s, big-endian.  0, or -1 with err set. */
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
     unsigned char sig_r[64], char err[ERR_MAX]);
+
+/* Makes an RSA key of 2048 bits and a request for a certificate of this common
+ * name, both PEM; the caller wipes and frees them.  Takes a second, a minute on
+ * a slow router.  0, or -1 with err set. */
+int tls_csr_make(
+    const char *name, char **key_r, char **request_r, char err[ERR_MAX]);
 
 void tls_md5(const void *data, size_t len, unsigned char out[16]);
 void tls_sha256(const void *data, size_t len, unsigned char out[32]);

@@ -57,6 +57,9 @@ static const struct command {
 	{ "import", "FILE", 1, 1, false, ctl_import,
 	    "take over a Go daemon's, or another xapsd's",
 	    "Its database; what is newer here stays.\n" },
+	{ "csr", "FILE", 1, 1, false, ctl_csr,
+	    "make a key and Apple's certificate request",
+	    "push.csr is the request then, push.key its key.\n" },
 	{ "pass", "", 0, 0, false, NULL, "the Go daemon's password hash",
 	    NULL },
 	{ "help", "[COMMAND]", 0, 1, false, NULL, "this, or about a command",
@@ -211,6 +214,8 @@ static int run_command(const struct command *c, const struct cli *cli)
 
 	if (c->run == NULL)
 		return ctl_pass();
+	if (c->run == ctl_csr)
+		return ctl_csr(NULL, cli);
 	log_set_level(cli->verbose > 1	  ? LOG_L_TRACE
 		      : cli->verbose == 1 ? LOG_L_DEBUG
 					  : LOG_L_WARN);

@@ -155,6 +155,7 @@ void api_unknown_free(struct api *a);
 /* --- api/status.c --- */
 
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
+void api_handle_credentials(struct api_request *rq, struct http_conn *conn);
 void api_handle_status(struct api_request *rq, struct http_conn *conn);
 void api_handle_metrics(struct api_request *rq, struct http_conn *conn);
 

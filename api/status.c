@@ -10,8 +10,9 @@
 
 /* The values of all figures at one moment. */
 struct figures {
-	uint64_t uptime, healthy, connected, expires;
-	uint64_t registrations, old_topics, queue, in_flight, clients;
+	uint64_t uptime, healthy, connected, expires, delivered_s;
+	uint64_t registrations, old_topics, suspended;
+	uint64_t queue, in_flight, clients;
 	uint64_t store_failing;
 	uint64_t connections, resumed;
 	struct push_counters push;
@@ -26,7 +27,7 @@ enum metric_type {
 };
 
 static const struct figure {
-	const char *key;  /* in /status */
+	const char *key;  /* in /status; NULL: not there */
 	const char *name; /* in /metrics, after xapsd_ */
 	const char *help;
 	unsigned short at;
@@ -41,12 +42,21 @@ static const struct figure {
 	    "1 if pushes can be sent, as /healthz says."),
 	ROW("connected", connected, FLAG, "apns_connected",
 	    "1 if the connection to Apple is up."),
-	ROW("expires", expires, TIMESTAMP, "certificate_expiry_seconds",
+	ROW("expires", expires, TIMESTAMP,
+	    "certificate_expiry_timestamp_seconds",
 	    "When the certificate expires, in seconds since 1970."),
+	ROW(NULL, expires, TIMESTAMP, "certificate_expiry_seconds",
+	    "Old name of the one above; goes with version 0.3.0."),
+	ROW("lastSuccess", delivered_s, TIMESTAMP,
+	    "last_push_success_timestamp_seconds",
+	    "When Apple accepted the last push, in seconds since 1970."),
 	ROW("registrations", registrations, GAUGE, "registrations",
 	    "Registrations of devices."),
 	ROW("oldTopic", old_topics, GAUGE, "registrations_old_topic",
 	    "Of these, devices with another topic: they ignore "
+	    "pushes until they register again."),
+	ROW("suspendedNow", suspended, GAUGE, "suspended_registrations",
+	    "Of these, devices whose token Apple has refused: they get no "
 	    "pushes until they register again."),
 	ROW("queue", queue, GAUGE, "queue_length",
 	    "Devices with a push that waits or is in flight."),
@@ -104,11 +114,13 @@ static void collect_figures(
 	*f = (struct figures){
 		.uptime =
 		    (uint64_t)(loop_now_ms(a->loop) - a->started_ms) / 1000,
-		.healthy = push_trouble(a->queue) == NULL,
+		.healthy = push_health(a->queue) == NULL,
 		.connected = st->state == APNS_UP,
 		.expires = (uint64_t)cred_expires_s(a->cred),
 		.registrations = store_count(a->store),
+		.delivered_s = (uint64_t)push_last_delivery_s(a->queue),
 		.old_topics = store_old_topics(a->store),
+		.suspended = store_suspended(a->store),
 		.queue = push_count(a->queue),
 		.in_flight = push_in_flight(a->queue),
 		.clients =
@@ -131,12 +143,22 @@ static void reply_out(struct api *a, struct http_conn *conn, const char *type)
 		    conn, 200, type, NULL, buf_head(&a->out), a->out.len);
 }
 
-void api_handle_healthz(struct api_request *rq, struct http_conn *conn)
+static void reply_verdict(struct http_conn *conn, const char *trouble)
 {
-	const char *trouble = push_trouble(rq->api->queue);
-
 	api_reply_text(conn, trouble == NULL ? 200 : 503,
 	    trouble == NULL ? "ok" : trouble);
+}
+
+void api_handle_healthz(struct api_request *rq, struct http_conn *conn)
+{
+	reply_verdict(conn, push_health(rq->api->queue));
+}
+
+/* For load balancers: Apple's servers, or the way there, are the same for all
+ * nodes. */
+void api_handle_credentials(struct api_request *rq, struct http_conn *conn)
+{
+	reply_verdict(conn, push_trouble(rq->api->queue));
 }
 
 /* --- /status and the log --- */
@@ -175,14 +197,29 @@ static void add_figure(struct buf *b, const struct figure *row, uint64_t value)
 		    b, "\"%s\":%s,", row->key, value != 0 ? "true" : "false");
 }
 
+static void add_warnings(struct buf *b, const struct cred *cred)
+{
+	const char *warning;
+	size_t i;
+
+	buf_add_str(b, "\"warnings\":[");
+	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++) {
+		if (i > 0)
+			buf_add_byte(b, ',');
+		json_write_str(b, warning);
+	}
+	buf_add_str(b, "],");
+}
+
 static void write_status(struct api *a, struct buf *b)
 {
-	const char *trouble = push_trouble(a->queue);
 	struct apns_status st;
+	const char *trouble;
 	struct figures f;
 	size_t i;
 
 	collect_figures(a, &f, &st);
+	trouble = push_health(a->queue);
 	buf_reset(b);
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
@@ -190,13 +227,15 @@ static void write_status(struct api *a, struct buf *b)
 	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
 	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
+	add_warnings(b, a->cred);
 	add_str(b, "apns", apns_states[st.state]);
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);
 	add_str(b, "apnsProxy", st.proxy);
 	add_str(b, "apnsError", st.last_error);
 	for (i = 0; i < N_ROWS; i++)
-		add_figure(b, &rows[i], figure(&f, &rows[i]));
+		if (rows[i].key != NULL)
+			add_figure(b, &rows[i], figure(&f, &rows[i]));
 	if (!b->failed)
 		b->len--; /* the last comma */
 	buf_add_str(b, "}\n");
@@ -222,6 +261,30 @@ void api_log_status(struct api *a)
 
 /* --- /metrics: Prometheus' text format 0.0.4 --- */
 
+static void write_latency(struct buf *b, const struct apns_latency *l)
+{
+	unsigned long long n = 0;
+	unsigned i, ms;
+
+	buf_add_str(b, "# HELP xapsd_apns_answer_seconds How long Apple's "
+		       "answers to pushes took.\n"
+		       "# TYPE xapsd_apns_answer_seconds histogram\n");
+	for (i = 0; i < APNS_N_LATENCIES - 1; i++) {
+		n += l->n[i];
+		ms = apns_latency_limits_ms[i];
+		buf_add_fmt(b,
+		    "xapsd_apns_answer_seconds_bucket{le=\"%u.%02u\"} %llu\n",
+		    ms / 1000, ms % 1000 / 10, n);
+	}
+	n += l->n[i];
+	buf_add_fmt(b,
+	    "xapsd_apns_answer_seconds_bucket{le=\"+Inf\"} %llu\n"
+	    "xapsd_apns_answer_seconds_sum %llu.%03llu\n"
+	    "xapsd_apns_answer_seconds_count %llu\n",
+	    n, (unsigned long long)l->sum_ms / 1000,
+	    (unsigned long long)l->sum_ms % 1000, n);
+}
+
 void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 {
 	static const char *const types[] = {
@@ -238,10 +301,15 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 	collect_figures(rq->api, &f, &st);
 	buf_reset(b);
 	buf_add_fmt(b,
-	    "# HELP xapsd_info Versions, as labels.\n"
+	    "# HELP xapsd_build_info Versions, as labels.\n"
+	    "# TYPE xapsd_build_info gauge\n"
+	    "xapsd_build_info{version=\"%s\",tls=\"%s\"} 1\n"
+	    "# HELP xapsd_info Old name of the one above; goes with version "
+	    "0.3.0.\n"
 	    "# TYPE xapsd_info gauge\n"
 	    "xapsd_info{version=\"%s\",tls=\"%s\"} 1\n",
-	    XAPSD_VERSION, tls_version());
+	    XAPSD_VERSION, tls_version(), XAPSD_VERSION, tls_version());
+	write_latency(b, &st.latency);
 	for (row = rows; row < rows + N_ROWS; row++) {
 		if (row->type == TIMESTAMP && figure(&f, row) == 0)
 			continue;

@@ -30,6 +30,9 @@
 /* Time for one address while others have not been tried yet. */
 #define OPENING_MS 5000
 
+/* A connection that lasted so long does not count as a failure. */
+#define GOOD_MS 60000
+
 static const char *const state_names[] = {
 	[APNS_CONN_OPENING] = "opening",
 	[APNS_CONN_SETTINGS] = "settings",
@@ -281,6 +284,11 @@ static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
 	apns_conn_flush(c);
 }
 
+bool apns_conn_is_useful(const struct apns_conn *c)
+{
+	return c->answered || loop_now_ms(c->a->loop) - c->opened_ms > GOOD_MS;
+}
+
 void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX])
 {
 	int64_t ms = loop_now_ms(c->a->loop) - c->opened_ms;
@@ -365,18 +373,11 @@ static void on_goaway(
 		apns_conn_set_state(c, APNS_CONN_DRAINING);
 }
 
-/* Nothing to do: heard_ms is set by all that is received. */
-static void on_pong(void *arg)
-{
-	(void)arg;
-}
-
 static const struct h2_ops h2_ops = {
 	.ready = on_ready,
 	.header = apns_request_on_header,
 	.response = apns_request_on_response,
 	.goaway = on_goaway,
-	.pong = on_pong,
 };
 
 /* --- the stream --- */

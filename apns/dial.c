@@ -19,20 +19,17 @@
  * preferred. */
 #define USELESS_MAX 4
 
-/* A connection that lasted so long does not count as a failure. */
-#define GOOD_MS 60000
-
 /* --- pauses --- */
 
 /* lost: the connection that broke; NULL if none could be opened. */
 static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 {
-	if (lost != NULL &&
-	    (lost->answered ||
-		loop_now_ms(a->loop) - lost->opened_ms > GOOD_MS))
+	if (lost != NULL && apns_conn_is_useful(lost)) {
 		a->failures = 0;
-	else
+		a->down_ms = loop_now_ms(a->loop);
+	} else {
 		a->failures++;
+	}
 	if (lost != NULL && a->failures > USELESS_MAX)
 		io_dialer_failed(a->dialer, &lost->addr);
 	/* No pause after the first loss of a working connection. */
@@ -63,6 +60,8 @@ static void log_failure(struct apns *a, const char *why)
 		free(a->last_error);
 		a->last_error = xstrdup(why);
 	}
+	if (a->ops->failed != NULL)
+		a->ops->failed(a->arg);
 }
 
 /* --- attempts --- */

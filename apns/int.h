@@ -77,11 +77,13 @@ struct apns {
 	int reason_stage;
 	struct loop_timer redial;
 	unsigned failures;  /* useless connections in a row */
+	int64_t down_ms;    /* the last useful one ended then */
 	bool had_capacity;  /* at the last check */
 	bool no_expiration; /* leave out apns-expiration */
 	struct apns_request *free_requests;
 	char *last_error;
 	uint64_t connections, resumed;
+	struct apns_latency latency;
 	struct apns_headers headers;
 };
 
@@ -117,6 +119,8 @@ void apns_conn_drain(struct apns_conn *c);
 void apns_conn_close(struct apns_conn *c);
 /* Closes it without callbacks; frees it at once. */
 void apns_conn_abandon(struct apns_conn *c);
+/* It was answered, or has lasted long enough to count as good. */
+bool apns_conn_is_useful(const struct apns_conn *c);
 /* Why one that is still opening took too long. */
 void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX]);
 

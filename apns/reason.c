@@ -34,6 +34,9 @@ void apns_read_body(
 static const struct {
 	const char *reason, *words;
 } reasons[] = {
+	{ APNS_NO_REASON,
+	    "Apple gives one: is it another server that answers (apnsHost, or "
+	    "something in between)?" },
 	{ "BadCertificate", "the certificate is not one for APNs" },
 	{ "BadCertificateEnvironment",
 	    "the certificate is for the other environment: set "
@@ -53,7 +56,8 @@ static const struct {
 	{ "Forbidden", "Apple forbids it for this certificate or key" },
 	{ "InvalidProviderToken",
 	    "key, key id and team id do not belong together: check "
-	    "keyFileP8, keyFileKeyId and keyFileTeamId" },
+	    "keyFileP8, keyFileKeyId and keyFileTeamId (are the two ids "
+	    "exchanged?)" },
 	{ "MissingProviderToken",
 	    "Apple wants a certificate or a token key for this topic" },
 	{ "MissingTopic", "set topic, or keyFileTopic" },

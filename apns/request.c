@@ -82,6 +82,19 @@ void apns_request_on_header(void *arg, void *owner, const char *name,
 	r->retry_after_s = s;
 }
 
+const unsigned short apns_latency_limits_ms[APNS_N_LATENCIES - 1] = { 50, 100,
+	200, 500, 1000, 2000, 5000, 10000 };
+
+static void note_latency(struct apns_latency *l, int64_t ms)
+{
+	size_t i = 0;
+
+	while (i < APNS_N_LATENCIES - 1 && ms > apns_latency_limits_ms[i])
+		i++;
+	l->n[i]++;
+	l->sum_ms += (uint64_t)ms;
+}
+
 void apns_request_on_response(
     void *arg, void *owner, const struct h2_response *res)
 {
@@ -95,7 +108,11 @@ void apns_request_on_response(
 		an.status = res->status;
 		c->answered = true;
 		c->a->failures = 0;
+		note_latency(
+		    &c->a->latency, loop_now_ms(c->a->loop) - r->sent_ms);
 		apns_read_body(&an, res->body, res->body_len);
+		if (an.status != 200 && an.reason[0] == '\0')
+			strcpy(an.reason, APNS_NO_REASON);
 		break;
 	case H2_UNPROCESSED:
 		an.outcome = APNS_UNPROCESSED;

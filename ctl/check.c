@@ -1,5 +1,5 @@
 /* ctl/check.c - `xapsd check`: tests everything that a push needs. */
-#include "ctl.h"
+#include "ctl/int.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -211,7 +211,7 @@ static void warn_of_database(
 	if (found->fixed) {
 		err_set(line,
 		    "databaseFile: the user cannot write to the folder of %s, "
-		    "where the file is written anew when it has grown",
+		    "where the file is rewritten when it has grown",
 		    path);
 		warn(line);
 	}
@@ -253,8 +253,9 @@ static int check_cred(
     const char *step, const struct cred *cred, bool offline, char err[ERR_MAX])
 {
 	char line[ERR_MAX], date[LOG_DATE_MAX];
-	const char *topic;
+	const char *topic, *warning;
 	int64_t expires_s;
+	size_t i;
 
 	if (cred == NULL)
 		return print_step(step, false, err);
@@ -268,6 +269,11 @@ static int check_cred(
 		return print_step(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
 		    "certificateFileP12");
+	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++)
+		warn(warning);
+	if (cred_kind(cred) == CRED_CERTIFICATE &&
+	    cred_clock_warning((int64_t)time(NULL), err) != NULL)
+		warn(err);
 	topic = cred_topic(cred);
 	expires_s = cred_expires_s(cred);
 	err_set(line, "%s%s%s%s%s",
@@ -425,6 +431,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return finish(-1);
 	daemon_check_rights(conf, warn);
+	check_modules(warn);
 	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {

@@ -30,6 +30,11 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
     char err[ERR_MAX]);
 #define CTL_ANSWER_MAX (16u * 1024 * 1024) /* a page of list is 4 MiB */
 
+/* --- ctl/modules.c --- */
+
+/* Calls warn if Dovecot would load another plugin of the kind beside ours. */
+void check_modules(void (*warn)(const char *sentence));
+
 /* --- ctl/show.c --- */
 
 enum ctl_style {

@@ -257,7 +257,7 @@ static const struct counts {
 	{ "Registrations",
 	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
 		{ "forgotten", " reported gone by Apple since start" },
-		{ "suspended", " suspended" } } },
+		{ "suspendedNow", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
 	{ "Pushes",
 	    { { "delivered", " delivered" }, { "merged", " merged" },
@@ -297,6 +297,20 @@ static void show_counts(const struct json *j, const struct counts *row)
 	putchar('\n');
 }
 
+static void show_pushes(const struct json *j)
+{
+	int64_t last_s = ctl_num(j, j->toks, "lastSuccess");
+	char age[16];
+
+	label("Last push");
+	if (last_s > 0) {
+		format_age((int64_t)time(NULL) - last_s, age);
+		printf("taken by Apple %s ago\n", age);
+	} else {
+		puts("none since start");
+	}
+}
+
 static void show_credentials(const struct json *j)
 {
 	int64_t expires_s = ctl_num(j, j->toks, "expires");
@@ -316,6 +330,24 @@ static void show_credentials(const struct json *j)
 			printf(", expired on %s", date);
 	}
 	putchar('\n');
+}
+
+static void show_warnings(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "warnings"), *w;
+	char text[2 * ERR_MAX];
+	size_t i;
+
+	if (t == NULL || t->type != JSON_ARRAY)
+		return;
+	w = t + 1;
+	for (i = 0; i < t->size; i++, w = j->toks + w->next) {
+		if (json_string(j, w, text, sizeof(text)) < 0)
+			continue;
+		label("Warning");
+		ctl_cell(STYLE_BAD, text, 0);
+		putchar('\n');
+	}
 }
 
 static void show_apple(const struct json *j)
@@ -354,7 +386,9 @@ void ctl_show_status(const struct json *j)
 	ctl_cell(healthy ? STYLE_GOOD : STYLE_BAD, healthy ? "ok" : problem, 0);
 	putchar('\n');
 	show_credentials(j);
+	show_warnings(j);
 	show_apple(j);
+	show_pushes(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		show_counts(j, &counts[i]);
 	if (flag(j, "storeFailing")) {

@@ -126,13 +126,16 @@ static const char *utc(int64_t time_s, char out[LOG_DATE_MAX])
 static void log_cred(const struct renew *r)
 {
 	char date[LOG_DATE_MAX];
+	const char *warning;
+	size_t i;
 
 	if (cred_kind(r->cred) == CRED_TOKEN_KEY)
 		log_info("Token key for topic %s", cred_topic(r->cred));
-	if (cred_kind(r->cred) != CRED_CERTIFICATE)
-		return;
-	log_info("Certificate valid until %s UTC, topic %s",
-	    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
+	if (cred_kind(r->cred) == CRED_CERTIFICATE)
+		log_info("Certificate valid until %s UTC, topic %s",
+		    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
+	for (i = 0; (warning = cred_warning(r->cred, i)) != NULL; i++)
+		log_warn("%s", warning);
 }
 
 /* The row of the smallest of warn_days that is not past, N_WARN_DAYS if
@@ -188,6 +191,9 @@ void renew_check(struct renew *r)
 {
 	watch_check(r->watch);
 	watch_check(r->server_watch);
+	/* Perhaps they are valid now; else it is said once more. */
+	if (cred_is_refused(r->cred))
+		renew_reload(r);
 	warn_of_both(r);
 }
 
@@ -207,6 +213,34 @@ static void use_cred(struct renew *r, struct cred *fresh)
 	cred_free(old);
 }
 
+/* Newer ones that are no good yet do not replace ones that are. */
+static bool is_better(
+    const struct cred *old, const struct cred *fresh, char err[ERR_MAX])
+{
+	int64_t now_s = (int64_t)time(NULL);
+	char old_err[ERR_MAX];
+
+	return cred_kind(old) == CRED_NONE ||
+	       cred_check_time(fresh, now_s, err) == 0 ||
+	       cred_check_time(old, now_s, old_err) != 0;
+}
+
+static void refuse(struct renew *r, const char *why)
+{
+	bool lacks = r->lack[0] != '\0';
+	char words[ERR_MAX];
+
+	err_set(words, "%s: %s", why,
+	    lacks ? "still no pushes" : "not used, the old credentials stay");
+	log_error("%s", words);
+	if (lacks) {
+		err_set(r->lack, "%s", why);
+		r->ops->set_lack(r->arg, why);
+	} else {
+		cred_set_refused(r->cred, words);
+	}
+}
+
 bool renew_reload(struct renew *r)
 {
 	bool lacks = r->lack[0] != '\0';
@@ -216,14 +250,12 @@ bool renew_reload(struct renew *r)
 	watch_files(r);
 	daemon_check_rights(r->conf, warn_rights);
 	fresh = cred_load(r->conf, err);
+	if (fresh != NULL && !lacks && !is_better(r->cred, fresh, err)) {
+		cred_free(fresh);
+		fresh = NULL;
+	}
 	if (fresh == NULL) {
-		log_error("%s: %s", err,
-		    lacks ? "still no pushes"
-			  : "not used, the old credentials stay");
-		if (lacks) {
-			err_set(r->lack, "%s", err);
-			r->ops->set_lack(r->arg, err);
-		}
+		refuse(r, err);
 		return false;
 	}
 	use_cred(r, fresh);
@@ -331,6 +363,10 @@ int renew_load(struct renew *r, char err[ERR_MAX])
 
 void renew_start(struct renew *r)
 {
+	char err[ERR_MAX];
+
+	if (cred_clock_warning((int64_t)time(NULL), err) != NULL)
+		log_warn("%s", err);
 	log_cred(r);
 	if (r->server_cred != NULL)
 		log_server_cred(r);

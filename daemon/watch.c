@@ -127,7 +127,7 @@ static bool next_name(struct path *y, char name[NAME_MAX + 1])
 	return true;
 }
 
-static bool append(char path[PATH_MAX], const char *name)
+static bool append_name(char path[PATH_MAX], const char *name)
 {
 	size_t at = strlen(path), n = strlen(name);
 
@@ -140,7 +140,7 @@ static bool append(char path[PATH_MAX], const char *name)
 }
 
 /* Continues at the target of the link at `full`. */
-static bool follow(struct path *y, const char *full)
+static bool follow_link(struct path *y, const char *full)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlink(full, target, sizeof(target) - 1);
@@ -159,13 +159,13 @@ static bool follow(struct path *y, const char *full)
 
 /* Goes on by one name; false at the end.  A name is watched before it is
  * examined, so that no change in between is missed. */
-static bool go(struct watch *w, struct path *y, const char *name)
+static bool walk_step(struct watch *w, struct path *y, const char *name)
 {
 	char full[PATH_MAX];
 	struct stat st;
 
 	strcpy(full, y->at);
-	if (!append(full, name))
+	if (!append_name(full, name))
 		return false;
 	if (lstat(full, &st) < 0 || !S_ISDIR(st.st_mode) ||
 	    !add_step(w, full, "", SELF_EVENTS)) {
@@ -178,7 +178,7 @@ static bool go(struct watch *w, struct path *y, const char *name)
 		}
 	}
 	if (S_ISLNK(st.st_mode))
-		return follow(y, full);
+		return follow_link(y, full);
 	strcpy(y->at, full);
 	return true;
 }
@@ -198,7 +198,7 @@ static void walk(struct watch *w, const char *path)
 		if (strcmp(name, "..") == 0) {
 			slash = strrchr(y.at, '/');
 			slash[slash == y.at] = '\0';
-		} else if (!go(w, &y, name)) {
+		} else if (!walk_step(w, &y, name)) {
 			return;
 		}
 	}

@@ -32,7 +32,7 @@ const char *h2_error_name(uint32_t code, char buf[H2_ERROR_NAME_MAX])
 {
 	if (code < sizeof(code_names) / sizeof(*code_names))
 		return code_names[code];
-	snprintf(buf, H2_ERROR_NAME_MAX, "code 0x%x", code);
+	snprintf(buf, H2_ERROR_NAME_MAX, "unknown error (0x%x)", code);
 	return buf;
 }
 

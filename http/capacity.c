@@ -87,7 +87,7 @@ static void peer_put(struct http_server *s, struct peer *p)
 
 /* True if this local user has more than half of all connections: another one
  * may then displace only the user's own. */
-static bool is_hog(const struct http_conn *c)
+static bool has_most_connections(const struct http_conn *c)
 {
 	return c->peer != NULL && c->peer->n > c->s->max / 2;
 }
@@ -106,7 +106,8 @@ static void warn_full(struct http_server *s, const char *what)
 
 /* The oldest of a list (of that user's, if one is given), except surplus
  * ones. */
-static struct http_conn *oldest(const struct link *list, const struct peer *of)
+static struct http_conn *find_oldest(
+    const struct link *list, const struct peer *of)
 {
 	struct http_conn *c;
 	struct link *l;
@@ -124,14 +125,15 @@ static struct http_conn *oldest(const struct link *list, const struct peer *of)
 static struct http_conn *find_idle(
     const struct http_conn *newcomer, bool tcp, bool unix_too)
 {
-	const struct peer *of = is_hog(newcomer) ? newcomer->peer : NULL;
+	const struct peer *of =
+	    has_most_connections(newcomer) ? newcomer->peer : NULL;
 	struct share *shares = newcomer->s->shares;
 	struct http_conn *c = NULL, *u = NULL;
 
 	if (tcp)
-		c = oldest(&shares[TCP].idle, NULL);
+		c = find_oldest(&shares[TCP].idle, NULL);
 	if (unix_too)
-		u = oldest(&shares[UNIX].idle, of);
+		u = find_oldest(&shares[UNIX].idle, of);
 	if (c == NULL || (u != NULL && u->since_ms < c->since_ms))
 		c = u;
 	return c != NULL && c->since_ms < loop_now_ms(newcomer->s->loop) ? c
@@ -149,7 +151,8 @@ static bool may_end(const struct http_conn *c, const struct http_conn *newcomer)
 	if (age_ms >= SLOW_MS)
 		return true;
 	if (c->over_unix && newcomer->over_unix)
-		return is_hog(c) && !is_hog(newcomer);
+		return has_most_connections(c) &&
+		       !has_most_connections(newcomer);
 	return age_ms >= SURPLUS_MS;
 }
 
@@ -158,14 +161,15 @@ static bool may_end(const struct http_conn *c, const struct http_conn *newcomer)
 static struct http_conn *find_unfinished(
     const struct http_conn *newcomer, bool tcp, bool unix_too)
 {
-	const struct peer *of = is_hog(newcomer) ? newcomer->peer : NULL;
+	const struct peer *of =
+	    has_most_connections(newcomer) ? newcomer->peer : NULL;
 	struct share *shares = newcomer->s->shares;
 	struct http_conn *c = NULL, *u = NULL;
 
 	if (tcp)
-		c = oldest(&shares[TCP].unfinished, NULL);
+		c = find_oldest(&shares[TCP].unfinished, NULL);
 	if (unix_too)
-		u = oldest(&shares[UNIX].unfinished, of);
+		u = find_oldest(&shares[UNIX].unfinished, of);
 	if (newcomer->over_unix)
 		return may_end(c, newcomer)   ? c
 		       : may_end(u, newcomer) ? u
@@ -178,7 +182,7 @@ static size_t tcp_max(const struct http_server *s)
 	return s->max - s->max / RESERVED_PART;
 }
 
-bool http_capacity_has_place(const struct http_conn *newcomer)
+bool http_capacity_allows(const struct http_conn *newcomer)
 {
 	const struct http_server *s = newcomer->s;
 
@@ -192,7 +196,7 @@ bool http_capacity_has_place(const struct http_conn *newcomer)
 struct http_conn *http_capacity_victim(const struct http_conn *newcomer)
 {
 	struct http_server *s = newcomer->s;
-	bool tcp = !is_hog(newcomer);
+	bool tcp = !has_most_connections(newcomer);
 	bool unix_too = newcomer->over_unix || s->shares[TCP].n < tcp_max(s);
 	struct http_conn *c = find_idle(newcomer, tcp, unix_too);
 
@@ -233,7 +237,7 @@ static struct http_conn *first_waiting(const struct share *share)
 
 	for (l = share->unfinished.next; l != &share->unfinished; l = l->next) {
 		c = (struct http_conn *)l;
-		if (c->timer == TIMER_SURPLUS && http_capacity_has_place(c))
+		if (c->timer == TIMER_SURPLUS && http_capacity_allows(c))
 			return c;
 	}
 	return NULL;
@@ -248,7 +252,7 @@ struct http_conn *http_capacity_next(const struct http_server *s)
 
 /* --- memory --- */
 
-static struct http_conn *oldest_heavy(
+static struct http_conn *find_oldest_heavy(
     const struct share *share, const struct http_conn *but)
 {
 	struct http_conn *c;
@@ -272,9 +276,9 @@ struct http_conn *http_capacity_weigh(struct http_conn *c, size_t bytes)
 	c->weight = bytes;
 	if (s->weight <= WEIGHT_MAX)
 		return NULL;
-	other = oldest_heavy(&s->shares[TCP], c);
+	other = find_oldest_heavy(&s->shares[TCP], c);
 	if (other == NULL)
-		other = oldest_heavy(&s->shares[UNIX], c);
+		other = find_oldest_heavy(&s->shares[UNIX], c);
 	if (other != NULL)
 		warn_full(s, "too many large requests at once");
 	return other;
@@ -348,7 +352,7 @@ void http_capacity_handshake_done(struct http_conn *c)
 
 /* --- coming and going --- */
 
-static void forget(struct http_conn *c)
+static void uncount(struct http_conn *c)
 {
 	if (c->surplus)
 		share_of(c)->n_surplus--;
@@ -378,7 +382,7 @@ bool http_capacity_enter(struct http_conn *c)
 		return true;
 	}
 	if (++share->n_surplus > c->s->surplus_max) {
-		forget(c);
+		uncount(c);
 		return false;
 	}
 	hold_listeners(c->s);
@@ -391,9 +395,9 @@ void http_capacity_leave(struct http_conn *c)
 
 	http_capacity_handshake_done(c);
 	c->s->weight -= c->weight;
-	forget(c);
+	uncount(c);
 	if (s->shares[TCP].n_surplus + s->shares[UNIX].n_surplus > 0)
-		loop_task_queue(s->loop, &s->place);
+		loop_task_queue(s->loop, &s->admit);
 	hold_listeners(s);
 }
 

@@ -175,11 +175,11 @@ void http_reply_line(struct http_conn *c, const char *text)
 
 /* --- coming in --- */
 
-static bool make_place(const struct http_conn *newcomer)
+static bool make_capacity(const struct http_conn *newcomer)
 {
 	struct http_conn *victim;
 
-	if (http_capacity_has_place(newcomer))
+	if (http_capacity_allows(newcomer))
 		return true;
 	victim = http_capacity_victim(newcomer);
 	if (victim != NULL)
@@ -198,7 +198,7 @@ static void http_conn_admit(struct http_conn *c)
 static void on_open(struct http_conn *c)
 {
 	http_capacity_handshake_done(c);
-	if (!c->surplus || make_place(c))
+	if (!c->surplus || make_capacity(c))
 		http_conn_admit(c);
 	else
 		http_conn_set_timer(c, TIMER_SURPLUS, SURPLUS_MS);
@@ -206,7 +206,7 @@ static void on_open(struct http_conn *c)
 
 static void on_surplus_timeout(struct http_conn *c)
 {
-	if (make_place(c))
+	if (make_capacity(c))
 		http_conn_admit(c);
 	else
 		http_conn_refuse(c, 503, "too many connections");
@@ -350,7 +350,7 @@ void http_conn_accept(struct io_listener *li, int fd, void *arg)
 	silent = c->over_tls ? http_capacity_silent(c->s) : NULL;
 	if (silent != NULL)
 		http_conn_close(silent);
-	c->surplus = !make_place(c);
+	c->surplus = !make_capacity(c);
 	if (!http_capacity_enter(c)) {
 		close(fd);
 		free(c);

@@ -119,7 +119,7 @@ struct http_server {
 	 * Unix socket each, and for refused ones that linger in one second:
 	 * part of what http.h calls extra */
 	size_t surplus_max;
-	struct loop_task place; /* admits surplus ones */
+	struct loop_task admit; /* admits surplus ones */
 	size_t n_handshakes;
 	struct loop_timer handshakes; /* when the oldest may be ended */
 	bool no_handshakes;	      /* TLS listeners are held */
@@ -183,7 +183,7 @@ bool http_read_request(struct http_conn *c);
 
 /* The listener's callback: one more connection. */
 void http_conn_accept(struct io_listener *li, int fd, void *arg);
-/* The callback of http_server.place. */
+/* The callback of http_server.admit. */
 void http_conn_admit_waiting(void *arg);
 
 /* --- http/capacity.c: counts and chooses, but ends nobody --- */
@@ -196,7 +196,7 @@ struct link *http_capacity_list(const struct http_conn *c);
 /* For a new connection: counts its user until http_capacity_leave(); */
 struct peer *http_capacity_peer(struct http_server *s, uid_t uid);
 /* whether it is within the limits; */
-bool http_capacity_has_place(const struct http_conn *newcomer);
+bool http_capacity_allows(const struct http_conn *newcomer);
 /* if not, which connection is to be ended for it, or NULL; */
 struct http_conn *http_capacity_victim(const struct http_conn *newcomer);
 /* counts it, as a surplus one if it is beyond the limits.  False: there are too

@@ -19,7 +19,7 @@
 #define ATTEMPTS_MAX 8
 
 /* Addresses remembered for one host, and tried in one round. */
-#define WAYS_MAX 16
+#define CANDIDATES_MAX 16
 /* Addresses of the resolver's that are considered. */
 #define FOUND_MAX 64
 
@@ -30,7 +30,7 @@
  * next. */
 #define LATE_MAX_MS (10 * 60 * 1000)
 
-struct way {
+struct candidate {
 	struct io_addr addr;
 	unsigned failed; /* counts up with each failure; 0: none yet */
 };
@@ -53,10 +53,10 @@ struct io_dialer {
 	struct addrinfo *late;	 /* its result then, and when */
 	int64_t late_ms;
 	struct loop_timer next_due, deadline;
-	struct way ways[WAYS_MAX]; /* in the order of this round */
-	size_t n, next;		   /* the next to be tried */
-	size_t open;		   /* attempts under way */
-	struct io_addr good;	   /* the last one that worked */
+	struct candidate list[CANDIDATES_MAX]; /* in the order of this round */
+	size_t n, next;			       /* the next to be tried */
+	size_t open;			       /* attempts under way */
+	struct io_addr good;		       /* the last one that worked */
 	bool has_good;
 	unsigned failures;
 };
@@ -72,13 +72,14 @@ static bool same_addr(const struct io_addr *a, const struct io_addr *b)
 	       a->in6.sin6_scope_id == b->in6.sin6_scope_id;
 }
 
-static struct way *find_way(struct way *ways, size_t n, const struct io_addr *a)
+static struct candidate *find_candidate(
+    struct candidate *list, size_t n, const struct io_addr *a)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (same_addr(&ways[i].addr, a))
-			return &ways[i];
+		if (same_addr(&list[i].addr, a))
+			return &list[i];
 	return NULL;
 }
 
@@ -104,7 +105,8 @@ static const struct addrinfo *of_family(
 }
 
 /* The resolver's order (RFC 6724), but the families take turns. */
-static size_t interleave(const struct addrinfo *ai, struct way found[FOUND_MAX])
+static size_t interleave(
+    const struct addrinfo *ai, struct candidate found[FOUND_MAX])
 {
 	const struct addrinfo *turn[2] = { ai, NULL };
 	int first = ai->ai_family;
@@ -117,8 +119,8 @@ static size_t interleave(const struct addrinfo *ai, struct way found[FOUND_MAX])
 		if (turn[who] == NULL)
 			continue;
 		if (take_addr(turn[who], &addr) &&
-		    find_way(found, n, &addr) == NULL)
-			found[n++] = (struct way){ .addr = addr };
+		    find_candidate(found, n, &addr) == NULL)
+			found[n++] = (struct candidate){ .addr = addr };
 		turn[who] = of_family(turn[who]->ai_next, first, who == 1);
 	}
 	return n;
@@ -126,39 +128,40 @@ static size_t interleave(const struct addrinfo *ai, struct way found[FOUND_MAX])
 
 /* Order: the last address that worked, those that have not failed, then the
  * others, the least recent failure first. */
-static unsigned rank(const struct io_dialer *d, const struct way *w)
+static unsigned rank_of(const struct io_dialer *d, const struct candidate *w)
 {
 	if (d->has_good && same_addr(&d->good, &w->addr))
 		return 0;
 	return w->failed == 0 ? 1 : 1 + w->failed;
 }
 
-static void sort_ways(struct io_dialer *d, const struct addrinfo *addrs)
+static void sort_candidates(struct io_dialer *d, const struct addrinfo *addrs)
 {
-	struct way found[FOUND_MAX], w;
-	const struct way *old;
+	struct candidate found[FOUND_MAX], w;
+	const struct candidate *old;
 	size_t n = interleave(addrs, found), i, k;
 
 	/* If all have failed, another one is the first this time. */
-	if (d->n > 0 && d->ways[0].failed != 0)
-		d->ways[0].failed = ++d->failures;
+	if (d->n > 0 && d->list[0].failed != 0)
+		d->list[0].failed = ++d->failures;
 	for (i = 0; i < n; i++) {
-		old = find_way(d->ways, d->n, &found[i].addr);
+		old = find_candidate(d->list, d->n, &found[i].addr);
 		found[i].failed = old != NULL ? old->failed : 0;
 	}
 	for (i = 1; i < n; i++) {
 		w = found[i];
-		for (k = i; k > 0 && rank(d, &found[k - 1]) > rank(d, &w); k--)
+		for (k = i; k > 0 && rank_of(d, &found[k - 1]) > rank_of(d, &w);
+		     k--)
 			found[k] = found[k - 1];
 		found[k] = w;
 	}
-	d->n = n < WAYS_MAX ? n : WAYS_MAX;
-	memcpy(d->ways, found, d->n * sizeof(found[0]));
+	d->n = n < CANDIDATES_MAX ? n : CANDIDATES_MAX;
+	memcpy(d->list, found, d->n * sizeof(found[0]));
 }
 
 /* --- a round --- */
 
-static void end_round(struct io_dialer *d)
+void io_dialer_stop(struct io_dialer *d)
 {
 	d->state = DIAL_IDLE;
 	d->open = 0;
@@ -168,7 +171,7 @@ static void end_round(struct io_dialer *d)
 
 static void give_up(struct io_dialer *d, const char *why)
 {
-	end_round(d);
+	io_dialer_stop(d);
 	d->ops->exhausted(d->arg, why);
 }
 
@@ -177,7 +180,7 @@ static void try_next(struct io_dialer *d)
 	struct io_addr addr;
 
 	if (d->next < d->n && d->open < ATTEMPTS_MAX) {
-		addr = d->ways[d->next++].addr;
+		addr = d->list[d->next++].addr;
 		d->open++;
 		if (d->next < d->n)
 			loop_timer_set(d->loop, &d->next_due, ATTEMPT_DELAY_MS);
@@ -197,7 +200,7 @@ static void on_next_due(void *arg)
 		try_next(d);
 }
 
-static void begin(struct io_dialer *d)
+static void start_trying(struct io_dialer *d)
 {
 	d->state = DIAL_TRYING;
 	d->next = 0;
@@ -206,23 +209,23 @@ static void begin(struct io_dialer *d)
 }
 
 /* Tries the address that has worked, whatever the name servers do. */
-static void begin_with_good(struct io_dialer *d)
+static void try_last_good(struct io_dialer *d)
 {
-	struct way *w = find_way(d->ways, d->n, &d->good), first;
+	struct candidate *w = find_candidate(d->list, d->n, &d->good), first;
 
 	log_debug("dial: no answer from name servers: the last address that "
 		  "worked is tried");
-	first = w != NULL ? *w : (struct way){ .addr = d->good };
-	d->ways[0] = first;
+	first = w != NULL ? *w : (struct candidate){ .addr = d->good };
+	d->list[0] = first;
 	d->n = 1;
-	begin(d);
+	start_trying(d);
 }
 
-static void use(struct io_dialer *d, struct addrinfo *addrs)
+static void use_addrs(struct io_dialer *d, struct addrinfo *addrs)
 {
-	sort_ways(d, addrs);
+	sort_candidates(d, addrs);
 	resolve_free_addrs(addrs);
-	begin(d);
+	start_trying(d);
 }
 
 static void on_resolved(void *arg, struct addrinfo *addrs, const char *why)
@@ -236,9 +239,9 @@ static void on_resolved(void *arg, struct addrinfo *addrs, const char *why)
 		d->late = addrs;
 		d->late_ms = loop_now_ms(d->loop);
 	} else if (addrs != NULL) {
-		use(d, addrs);
+		use_addrs(d, addrs);
 	} else if (d->has_good) {
-		begin_with_good(d);
+		try_last_good(d);
 	} else {
 		err_set(err, "cannot find the address of %s: %s", d->host, why);
 		give_up(d, err);
@@ -253,7 +256,7 @@ static void on_deadline(void *arg)
 	if (d->state == DIAL_TRYING) {
 		give_up(d, NULL);
 	} else if (d->has_good) {
-		begin_with_good(d);
+		try_last_good(d);
 	} else {
 		err_set(err,
 		    "cannot find the address of %s: no answer from the name "
@@ -302,13 +305,13 @@ void io_dialer_start(
 	struct addrinfo *addrs;
 	int64_t ms = budget_ms;
 
-	end_round(d);
+	io_dialer_stop(d);
 	set_host(d, host, port);
 	d->budget_ms = budget_ms;
 	addrs = d->late;
 	d->late = NULL;
 	if (addrs != NULL && loop_now_ms(d->loop) - d->late_ms <= LATE_MAX_MS) {
-		use(d, addrs);
+		use_addrs(d, addrs);
 		return;
 	}
 	resolve_free_addrs(addrs);
@@ -318,11 +321,6 @@ void io_dialer_start(
 	loop_timer_set(d->loop, &d->deadline, ms);
 	if (d->resolve == NULL)
 		d->resolve = resolve_start(d->loop, host, port, on_resolved, d);
-}
-
-void io_dialer_stop(struct io_dialer *d)
-{
-	end_round(d);
 }
 
 bool io_dialer_is_running(const struct io_dialer *d)
@@ -335,7 +333,7 @@ bool io_dialer_has_more(const struct io_dialer *d)
 	return d->state == DIAL_TRYING && d->next < d->n;
 }
 
-static void mark_failed(struct io_dialer *d, struct way *w)
+static void mark_failed(struct io_dialer *d, struct candidate *w)
 {
 	w->failed = ++d->failures;
 	if (d->has_good && same_addr(&d->good, &w->addr))
@@ -344,7 +342,7 @@ static void mark_failed(struct io_dialer *d, struct way *w)
 
 void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
 {
-	struct way *w = find_way(d->ways, d->n, addr);
+	struct candidate *w = find_candidate(d->list, d->n, addr);
 
 	if (w != NULL)
 		mark_failed(d, w);
@@ -356,25 +354,25 @@ void io_dialer_failed(struct io_dialer *d, const struct io_addr *addr)
 
 void io_dialer_succeeded(struct io_dialer *d, const struct io_addr *addr)
 {
-	struct way *w = find_way(d->ways, d->n, addr);
+	struct candidate *w = find_candidate(d->list, d->n, addr);
 	ptrdiff_t i;
 
-	end_round(d);
+	io_dialer_stop(d);
 	d->good = *addr;
 	d->has_good = true;
 	if (w == NULL)
 		return;
 	w->failed = 0;
 	/* These were tried earlier, so had more time, the first one most. */
-	for (i = w - d->ways; i-- > 0;)
-		mark_failed(d, &d->ways[i]);
+	for (i = w - d->list; i-- > 0;)
+		mark_failed(d, &d->list[i]);
 }
 
 void io_dialer_free(struct io_dialer *d)
 {
 	if (d == NULL)
 		return;
-	end_round(d);
+	io_dialer_stop(d);
 	resolve_cancel(d->resolve);
 	resolve_free_addrs(d->late);
 	free(d->host);

@@ -35,7 +35,7 @@ struct resolve {
 	struct addrinfo *addrs;
 };
 
-static void unref(struct resolve *r)
+static void release(struct resolve *r)
 {
 	if (atomic_fetch_sub(&r->refs, 1) != 1)
 		return;
@@ -78,7 +78,7 @@ static void *thread_main(void *arg)
 		look_up(r, 0);
 	if (write(r->done_fd, &one, sizeof(one)) < 0)
 		r->saved_errno = errno;
-	unref(r);
+	release(r);
 	return NULL;
 }
 
@@ -147,7 +147,7 @@ static int start_thread(struct resolve *r)
 	return rc;
 }
 
-static int watch(struct resolve *r)
+static int add_done_fd(struct resolve *r)
 {
 	r->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->done_fd < 0 ||
@@ -186,7 +186,7 @@ struct resolve *resolve_start(
 		loop_task_queue(l, &r->now);
 		return r;
 	}
-	rc = watch(r);
+	rc = add_done_fd(r);
 	if (rc == 0) {
 		atomic_fetch_add(&r->refs, 1);
 		rc = start_thread(r);
@@ -207,5 +207,5 @@ void resolve_cancel(struct resolve *r)
 		return;
 	loop_task_cancel(r->loop, &r->now);
 	loop_fd_del(r->loop, &r->f);
-	unref(r); /* the thread may still hold the other reference */
+	release(r); /* the thread may still hold the other reference */
 }

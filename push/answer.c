@@ -96,7 +96,7 @@ static void act_suspend(struct push *p, const struct apns_answer *an)
 	    an->status, an->reason);
 	push_log(LOG_L_WARN, p, what);
 	p->q->counters.suspended++;
-	reg_suspend(p->reg);
+	store_suspend(p->q->store, p->reg);
 	push_hashes_clear(&p->wait);
 	push_finish(p);
 }

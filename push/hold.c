@@ -2,6 +2,7 @@
  * sending pauses and is tried again later. */
 #include "push/int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,10 @@
  * either. */
 #define HOLD_CHECK_MS (60 * 1000)
 #define STEP_MS (60 * 1000)
+
+/* Pushes wait and Apple takes none for so long: trouble.  Restarts of a router,
+ * and of Apple's servers, are over before. */
+#define STALL_MS (5 * 60 * 1000)
 
 int64_t push_clock_ms(const struct push_queue *q)
 {
@@ -102,6 +107,29 @@ void push_check_clock(struct push_queue *q)
 	}
 }
 
+/* --- health --- */
+
+void push_note_answer(struct push_queue *q, const struct apns_answer *an)
+{
+	bool taken = an->outcome == APNS_ANSWERED && an->status < 500;
+
+	if (taken && an->status == 200)
+		q->delivered_s = (int64_t)time(NULL);
+	if (taken) {
+		q->fail_ms = 0;
+	} else {
+		if (q->fail_ms == 0)
+			q->fail_ms = loop_now_ms(q->loop);
+		if (an->outcome == APNS_ANSWERED)
+			snprintf(q->fail_why, sizeof(q->fail_why), "%d %s",
+			    an->status, an->reason);
+		else
+			strcpy(q->fail_why, "no answer");
+	}
+	if (!taken || q->stalled)
+		push_health(q);
+}
+
 const char *push_trouble(struct push_queue *q)
 {
 	if (cred_kind(q->cred) == CRED_NONE)
@@ -109,7 +137,49 @@ const char *push_trouble(struct push_queue *q)
 			   ? q->cred_error
 			   : "no credentials: set keyFileP8, "
 			     "certificateFilePem or certificateFileP12";
-	if (cred_check_time(q->cred, (int64_t)time(NULL), q->date_trouble) < 0)
-		return q->date_trouble;
+	if (cred_check_time(q->cred, (int64_t)time(NULL), q->health) < 0)
+		return q->health;
 	return q->hold_ms != 0 ? q->trouble : NULL;
+}
+
+/* Without a timer: nothing has to happen when the time is over. */
+static bool is_stalled(struct push_queue *q)
+{
+	struct apns_status st = { 0 };
+	int64_t ms;
+
+	if (q->count == 0)
+		return false;
+	apns_get_status(q->apns, &st);
+	if (st.down_ms >= STALL_MS) {
+		err_set(q->health, "not connected to Apple for %d min%s%s",
+		    (int)(st.down_ms / 60000),
+		    *st.last_error != '\0' ? ": " : "", st.last_error);
+		return true;
+	}
+	ms = q->fail_ms == 0 ? 0 : loop_now_ms(q->loop) - q->fail_ms;
+	err_set(q->health, "Apple has taken no push for %d min: %s",
+	    (int)(ms / 60000), q->fail_why);
+	return ms >= STALL_MS;
+}
+
+const char *push_health(struct push_queue *q)
+{
+	const char *trouble = push_trouble(q);
+	bool stalled;
+
+	if (trouble != NULL)
+		return trouble;
+	stalled = is_stalled(q);
+	if (stalled && !q->stalled)
+		log_error("push: %s: pushes wait", q->health);
+	else if (!stalled && q->stalled)
+		log_info("push: no push waits for Apple any more");
+	q->stalled = stalled;
+	return stalled ? q->health : NULL;
+}
+
+int64_t push_last_delivery_s(const struct push_queue *q)
+{
+	return q->delivered_s;
 }

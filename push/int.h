@@ -8,12 +8,11 @@
 
 #include "push.h"
 
+#include "apns.h"
 #include "buf.h"
 #include "push/hashes.h"
 #include "loop.h"
 
-struct apns;
-struct apns_answer;
 struct reg;
 
 enum push_state {
@@ -59,7 +58,12 @@ struct push_queue {
 	int64_t hold_until_ms; /* its end */
 	int64_t hold_clock_ms; /* push_clock_ms() at its start */
 	bool probing;	       /* one at a time until Apple accepts one */
-	char trouble[ERR_MAX], date_trouble[ERR_MAX];
+	char trouble[ERR_MAX], health[ERR_MAX]; /* health: the last verdict */
+	/* Apple has taken no push since then, as far as we know; 0: it has */
+	int64_t fail_ms;
+	char fail_why[APNS_REASON_MAX + 8];
+	bool stalled; /* push_health() has logged that pushes do not get out */
+	int64_t delivered_s;	  /* wall clock, of the last one */
 	char cred_error[ERR_MAX]; /* see push_set_cred_error() */
 	/* Incremented when the credentials, the JWT or the use of
 	 * apns-expiration change. */
@@ -118,6 +122,8 @@ void push_renew_auth(struct push_queue *q);
 int64_t push_clock_ms(const struct push_queue *q);
 /* Whether that has changed since it had this value. */
 bool push_clock_stepped(const struct push_queue *q, int64_t since_ms);
+/* An answer that says that Apple takes pushes, or one that does not. */
+void push_note_answer(struct push_queue *q, const struct apns_answer *an);
 /* If the clock was set, ends what the wrong time had caused. */
 void push_check_clock(struct push_queue *q);
 

@@ -108,7 +108,8 @@ void push_release(struct push *p)
 		reg_set_data(p->reg, NULL);
 	p->next = q->pool;
 	q->pool = p;
-	q->count--;
+	if (--q->count == 0)
+		q->fail_ms = 0; /* nobody waits for Apple to mend */
 }
 
 void push_finish(struct push *p)

@@ -10,13 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "conf.h"
+#include "disk.h"
 #include "json.h"
 #include "mem.h"
 #include "store.h"
@@ -49,19 +49,12 @@ struct saver {
 static void flush_lines(struct saver *s)
 {
 	struct buf *b = &s->lines;
-	size_t len = b->len;
-	ssize_t done;
 
-	while (b->len > 0 && s->error == 0) {
-		done = write(s->fd, buf_head(b), b->len);
-		if (done >= 0)
-			buf_consume(b, (size_t)done);
-		else if (errno != EINTR)
-			s->error = errno;
-	}
+	if (s->error == 0)
+		s->error = disk_write(s->fd, buf_head(b), b->len);
 	if (s->error != 0)
 		return;
-	s->size += (off_t)len;
+	s->size += (off_t)b->len;
 	s->kept = s->n;
 	buf_reset(b);
 }
@@ -116,18 +109,6 @@ static int save_reg(void *arg, struct reg *r)
 	return 0;
 }
 
-static int sync_folder(const char *path)
-{
-	char *copy = xstrdup(path);
-	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = fd < 0 ? -1 : fsync(fd);
-
-	if (fd >= 0)
-		close(fd);
-	free(copy);
-	return rc;
-}
-
 /* Writes a new file and renames it: with everything, or, if error is set, with
  * what fitted.  -1 with errno: nothing is kept. */
 static int write_all(struct saver *s, const char *aside, const char *path)
@@ -146,7 +127,8 @@ static int write_all(struct saver *s, const char *aside, const char *path)
 		rc = fsync(s->fd);
 	if (close(s->fd) < 0 || rc < 0 || rename(aside, path) < 0)
 		return -1;
-	return sync_folder(path);
+	errno = disk_sync_dir(path);
+	return errno == 0 ? 0 : -1;
 }
 
 int push_save(struct push_queue *q, const char *path, char err[ERR_MAX])

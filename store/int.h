@@ -7,7 +7,6 @@
  *   table    all registrations, by user
  *   owner    and by the owner of the mailboxes that they watch
  *   similar  and users whose names are like another one
- *   disk     files, whatever is in them
  *   topic    the topic in the answer to each device
  *   limit    how many, how often, how long: decides only
  *   ../store what is put and dropped, and what the file still lacks
@@ -19,6 +18,7 @@
 #ifndef STORE_INT_H
 #define STORE_INT_H
 
+#include "disk.h"
 #include "json.h"
 #include "store.h"
 
@@ -124,7 +124,8 @@ struct store {
 	struct reg *gone;
 
 	struct store_limits limits;
-	uint64_t bytes; /* sum of reg_bytes() */
+	uint64_t bytes;	  /* sum of reg_bytes() */
+	size_t suspended; /* registrations with REG_SUSPENDED */
 	int64_t wall_s, mono_s;
 	int64_t grace_s;   /* nothing expires before this, by mono_s */
 	bool has_clock;	   /* store_clock() was called */
@@ -250,20 +251,6 @@ void table_remove(struct table *t, struct reg *r);
 void owner_watch(struct store *s, struct reg *r);
 void owner_unwatch(struct store *s, struct reg *r);
 
-/* --- disk.c: functions without err return 0 or errno --- */
-
-/* What failed and what to do about it; suffix follows the path. */
-void disk_error(char err[ERR_MAX], const char *path, const char *suffix,
-    const char *what, int error);
-int disk_write(int fd, const void *p, size_t n);
-/* Makes the names in the path's directory durable. */
-int disk_sync_dir(const char *path);
-/* Gives what root writes to the owner of the old file, or of the directory. */
-void disk_give_like(int fd, int like);
-void disk_give_like_dir(int fd, const char *path);
-/* Appends all of one file to the other, and syncs. */
-int disk_copy(int from, int to);
-
 /* --- topic.c --- */
 
 /* Its index in store.topics. */
@@ -289,7 +276,7 @@ bool limit_count_ok(const struct store *s);
 struct reg *limit_surplus(
     struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
-bool limit_has_place(struct store *s, const struct reg_spec *spec);
+bool limit_admits(struct store *s, const struct reg_spec *spec);
 /* True if its device came back with another account, and not with this one for
  * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);

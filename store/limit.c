@@ -86,7 +86,7 @@ struct reg *limit_surplus(
 	return n > s->limits.devices ? oldest : NULL;
 }
 
-bool limit_has_place(struct store *s, const struct reg_spec *spec)
+bool limit_admits(struct store *s, const struct reg_spec *spec)
 {
 	const struct reg *r = store_first(s, spec->user);
 	size_t newer = 0;
@@ -99,7 +99,7 @@ bool limit_has_place(struct store *s, const struct reg_spec *spec)
 /* --- how long --- */
 
 /* Hours modulo 255, 1 to 255. */
-static uint8_t hour(const struct store *s)
+static uint8_t hour_of(const struct store *s)
 {
 	return (uint8_t)(s->mono_s / HOUR_S % 255 + 1);
 }
@@ -117,7 +117,7 @@ static bool has_newer_account(struct store *s, const struct reg *r)
 
 bool limit_is_replaced(struct store *s, struct reg *r)
 {
-	uint8_t now = hour(s);
+	uint8_t now = hour_of(s);
 
 	if (!has_newer_account(s, r))
 		r->replaced = 0;
@@ -132,7 +132,7 @@ bool limit_is_replaced(struct store *s, struct reg *r)
 
 /* True if it changes more often than it may be written: `changes` counts the
  * writes, less what is allowed for the time since the last one. */
-static bool is_restless(const struct store *s, struct reg *r)
+static bool changes_too_often(const struct store *s, struct reg *r)
 {
 	unsigned max = s->limits.changes, level = r->changes;
 	int64_t since = (int64_t)r->time_s - r->written_s, less;
@@ -158,7 +158,7 @@ enum limit_write limit_write(const struct store *s, struct reg *r, bool changed)
 
 	if (ttl_s > 0 && ttl_s / 4 < due)
 		due = ttl_s / 4 > 0 ? ttl_s / 4 : 1;
-	if (changed && is_restless(s, r))
+	if (changed && changes_too_often(s, r))
 		return WRITE_HELD;
 	/* Also if the clock went back by a day. */
 	return changed || !(r->flags & REG_ON_DISK) || since >= due ||

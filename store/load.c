@@ -303,7 +303,7 @@ const char *store_put_line(
 		reason = "a removal";
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
-		*newer_r = r == NULL ? limit_has_place(s, spec)
+		*newer_r = r == NULL ? limit_admits(s, spec)
 				     : reg_time_s(r) < spec->time_s;
 		if (*newer_r) {
 			r = store_put(s, spec);
@@ -311,7 +311,7 @@ const char *store_put_line(
 				reason = "maxRegistrations allows no more";
 		}
 		if (*newer_r && r != NULL && in->rec.suspended)
-			reg_suspend(r);
+			store_suspend(s, r);
 	}
 	free(in);
 	return reason;

@@ -232,11 +232,6 @@ size_t reg_n_mailboxes(const struct reg *r)
 	return r->n_mailboxes;
 }
 
-void reg_suspend(struct reg *r)
-{
-	r->flags |= REG_SUSPENDED;
-}
-
 bool reg_suspended(const struct reg *r)
 {
 	return r->flags & REG_SUSPENDED;

@@ -105,7 +105,7 @@ def start_xapsd(stack, folder, tell, certs, apple):
                                        delay="30s", retryMin="1s"))
     tell.say("xapsd", "%s runs, with a token key, on the Unix socket %s" % (
         os.path.relpath(executable()), daemon.socket_path))
-    connection = apple.wait_connected(timeout=10)
+    connection = apple.wait_connected()
     tell.say("xapsd", "has opened its one connection to Apple (%s, ALPN %s)"
              % (connection.tls.version(), connection.alpn))
     return daemon
@@ -157,7 +157,7 @@ def deliver(tell, dovecot, apple):
              % USER)
     answer_s = dovecot.deliver(USER, MAIL)
     dot_at = time.monotonic() - answer_s
-    push, = apple.wait_for(1, timeout=10)
+    push, = apple.wait_for(1)
     events = [
         (dot_at, "sender", "the mail's final dot is sent"),
         (dot_at + answer_s, "Dovecot", "250: the mail is in the mailbox"),

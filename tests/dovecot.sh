@@ -147,6 +147,7 @@ test_root() {
 		/tree/tests/e2e/test_plugin.py \
 		/tree/tests/e2e/test_plugin_away.py /tree/tests/e2e/test_names.py \
 		/tree/tests/e2e/test_shared.py /tree/tests/e2e/test_ox.py \
+		/tree/tests/e2e/test_deliverers.py \
 		/tree/tests/e2e/test_journey.py
 }
 
@@ -162,6 +163,8 @@ mirror=${MIRROR-$(mirror)}
 eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
 export http_proxy
 
+echo "Building and testing with the Dovecot of $*, which takes minutes, more the" \
+	"first time; what happens is in $dir/SUITE.log"
 pids=
 for suite in "$@"; do
 	(one "$suite") >"$dir/$suite.log" 2>&1 9>&- &

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 bad=0
 
 # Lowest first.
-modules='clock log mem buf text json loop conf tls h2 io cred store http apns
+modules='clock log mem disk buf text json loop conf tls h2 io cred store http apns
 	commit push api cli daemon ctl xapsd'
 
 place() {
@@ -74,6 +74,23 @@ defined() {
 		open && /;[ \t]*$/ { open = 0 }
 		open && /^{/ { print name; open = 0 }' "$1"
 }
+
+# A stranger finds a function by its name: it begins with the module or the file;
+# reg_ is the store's, some of mem and log are short because everybody calls them.
+for f in $(git ls-files -co --exclude-standard '*.c' |
+	grep -v -e ^plugin/ -e ^tests/ -e ^static/); do
+	file=${f##*/}
+	for name in $(defined "$f"); do
+		case $f:$name in
+		*:"$(module "$f")"_* | *:"${file%.c}"* | store/*:reg_* | \
+			mem.c:x* | log.c:err_* | xapsd.c:main | \
+			tls/*:mbedtls_psa_external_*) ;;
+		*)
+			echo "$f: $name() begins neither with the module nor the file"
+			bad=1 ;;
+		esac
+	done
+done
 
 # Calls between the files of a module go one way: tsort finds those that do not.
 for m in $modules; do

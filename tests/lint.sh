@@ -26,7 +26,7 @@ done
 scripts=$(git ls-files '*.sh' .ci/run)
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
-shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/xapsd.p* || bad=1
+shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
 
 if [ -e xapsd.8 ]; then
 	mandoc -Tlint -Wwarning xapsd.8 || bad=1

@@ -10,24 +10,25 @@ cache=$1
 shift
 passed=0
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+trap 'rm -f "$out" "$out.rc"' EXIT
+trap 'exit 130' INT TERM HUP
 rm -rf "$cache"
 
 number() {	# before the word $1 in pytest's last line
 	tail -n 1 "$out" | sed -n "s/^\(.*[^0-9]\)\{0,1\}\([0-9]\{1,\}\) $1.*/\2/p"
 }
 
+# Dots as they come: -u, as this may be a pipe.
 run() {
-	"$PYTHON" -m pytest -o cache_dir="$cache" -q --timeout 120 "$@" \
-		>"$out" 2>&1
-	rc=$?
-	cat "$out"
+	{ "$PYTHON" -u -m pytest -o cache_dir="$cache" -q --timeout 120 "$@" \
+		2>&1; echo $? >"$out.rc"; } | tee "$out"
+	rc=$(cat "$out.rc" 2>/dev/null || echo 1)
 	p=$(number passed)
 	f=$(number failed)
 	e=$(number error)
 	passed=$((passed + ${p:-0}))
 	failed=$((${f:-0} + ${e:-0}))
-	[ $rc -eq 0 ] || [ $failed -gt 0 ] || failed=1
+	[ "$rc" -eq 0 ] || [ $failed -gt 0 ] || failed=1
 }
 
 run "$@"

@@ -6,7 +6,10 @@ set -u
 passed=0
 failed=0
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+TMPDIR=$(mktemp -d)	# must be empty in the end
+trap 'rm -rf "$out" "$TMPDIR"' EXIT
+chmod 755 "$TMPDIR"	# Dovecot's mail users enter it
+export TMPDIR
 
 count() {	# sum of the numbers that the sed script $1 prints
 	sed -n "$1" "$out" | awk '{ n += $1 } END { print n + 0 }'
@@ -32,6 +35,13 @@ if [ "$PYTHON" != : ]; then
 	[ "$p" -gt 0 ] || [ "$f" -gt 0 ] || f=1	# did not end
 	passed=$((passed + p))
 	failed=$((failed + f))
+fi
+
+rm -rf "$TMPDIR"/pytest-of-*	# the last ones are kept by pytest
+left=$(ls -A "$TMPDIR")
+if [ -n "$left" ]; then
+	echo "the tests have left behind: $left"
+	failed=$((failed + 1))
 fi
 
 echo "$passed passed, $failed failed"

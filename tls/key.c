@@ -48,26 +48,24 @@ psa_status_t mbedtls_psa_external_get_random(
 
 /* --- private keys --- */
 
-/* mbedTLS has several codes for one fault of a key, by version and format. */
+/* mbedTLS has several codes for one fault of a key, by version and format.  "":
+ * the password, which the caller knows more about. */
 static const struct {
 	int code;
 	const char *text;
 } key_faults[] = {
-	{ MBEDTLS_ERR_PK_PASSWORD_REQUIRED,
-	    "holds an encrypted key: set certificatePassword or "
-	    "certificatePasswordFile" },
-	{ MBEDTLS_ERR_PEM_PASSWORD_REQUIRED,
-	    "holds an encrypted key: set certificatePassword or "
-	    "certificatePasswordFile" },
-	{ MBEDTLS_ERR_PK_PASSWORD_MISMATCH,
-	    "holds a key that certificatePassword does not open" },
-	{ MBEDTLS_ERR_PEM_PASSWORD_MISMATCH,
-	    "holds a key that certificatePassword does not open" },
+	{ MBEDTLS_ERR_PK_PASSWORD_REQUIRED, "" },
+	{ MBEDTLS_ERR_PEM_PASSWORD_REQUIRED, "" },
+	{ MBEDTLS_ERR_PK_PASSWORD_MISMATCH, "" },
+	{ MBEDTLS_ERR_PEM_PASSWORD_MISMATCH, "" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_PK_ALG,
 	    "holds a key that is neither RSA nor EC" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
 	    "holds an EC key on a curve that TLS does not use: use P-256" },
 	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
+	    "holds a key in an encryption that xapsd does not know: "
+	    "convert it with \"openssl pkey -aes256 -in … -out …\"" },
+	{ MBEDTLS_ERR_PEM_UNKNOWN_ENC_ALG,
 	    "holds a key in an encryption that xapsd does not know: "
 	    "convert it with \"openssl pkey -aes256 -in … -out …\"" },
 	{ 0, NULL },
@@ -87,7 +85,8 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 			     "PRIVATE KEY\")");
 	else
 		err_set(err,
-		    "holds a damaged private key (mbedTLS error -0x%04x)",
+		    "holds a damaged private key (-0x%04x of mbedTLS): take "
+		    "a fresh copy of the file",
 		    (unsigned)-ret);
 }
 
@@ -176,18 +175,19 @@ struct tls_cert *tls_cert_parse(const char *text, size_t len, char err[ERR_MAX])
 		ret = mbedtls_x509_crt_parse(&c->crt, p, len + 1);
 	else
 		ret = mbedtls_x509_crt_parse_der(&c->crt, p, len);
-	if (ret == 0)
+	/* One that cannot be read may be a CA that is not needed. */
+	if (ret >= 0 && c->crt.version != 0) {
+		c->unread = ret;
 		return c;
+	}
 	if (!pem && text[0] != 0x30)
 		err_set(err, "holds no certificate (no PEM part \"BEGIN "
 			     "CERTIFICATE\")");
-	else if (ret > 0)
-		err_set(err, "holds a certificate that cannot be read");
 	else
 		err_set(err,
-		    "holds a certificate that cannot be read (mbedTLS error "
-		    "-0x%04x)",
-		    (unsigned)-ret);
+		    "holds a certificate that cannot be read: it is damaged, "
+		    "or of a kind that xapsd does not know; take a fresh copy "
+		    "of the file");
 	tls_cert_free(c);
 	return NULL;
 }
@@ -212,16 +212,31 @@ static void swap(mbedtls_x509_crt *a, mbedtls_x509_crt *b)
 	b->next = b_next;
 }
 
-bool tls_cert_matches(struct tls_cert *c, const struct tls_key *k)
+bool tls_cert_matches(
+    struct tls_cert *c, const struct tls_key *k, tls_cert_rank *rank)
 {
-	mbedtls_x509_crt *crt;
+	mbedtls_x509_crt *crt, *best = NULL;
+	int64_t most = 0, n;
 
-	for (crt = &c->crt; crt != NULL; crt = crt->next)
-		if (mbedtls_pk_check_pair(&crt->pk, &k->pk PK_RNG) == 0) {
-			swap(&c->crt, crt);
-			return true;
+	for (crt = &c->crt; crt != NULL; crt = crt->next) {
+		if (mbedtls_pk_check_pair(&crt->pk, &k->pk PK_RNG) != 0)
+			continue;
+		swap(&c->crt, crt);
+		n = rank != NULL ? rank(c) : 0;
+		swap(&c->crt, crt);
+		if (best == NULL || n > most) {
+			best = crt;
+			most = n;
 		}
-	return false;
+	}
+	if (best != NULL)
+		swap(&c->crt, best);
+	return best != NULL;
+}
+
+int tls_cert_unread(const struct tls_cert *c)
+{
+	return c->unread;
 }
 
 /* Seconds since 1970, without timegm(): time_t may have 32 bits. */
@@ -258,16 +273,26 @@ const mbedtls_x509_name *tls_name_find(
 }
 
 int tls_cert_subject(const struct tls_cert *c, const unsigned char *oid,
-    size_t oid_len, char *out, size_t out_size)
+    size_t oid_len, size_t n, char *out, size_t out_size)
 {
-	const mbedtls_x509_name *n =
-	    tls_name_find(&c->crt.subject, oid, oid_len);
+	const mbedtls_x509_name *a = &c->crt.subject;
 
-	if (n == NULL || n->val.len >= out_size)
+	for (; a != NULL; a = a->next)
+		if (tls_oid_is(&a->oid, oid, oid_len) && n-- == 0)
+			break;
+	if (a == NULL)
 		return -1;
-	memcpy(out, n->val.p, n->val.len);
-	out[n->val.len] = '\0';
-	return (int)n->val.len;
+	n = a->val.len < out_size ? a->val.len : 0;
+	memcpy(out, a->val.p, n);
+	out[n] = '\0';
+	return (int)n;
+}
+
+bool tls_cert_is_client(const struct tls_cert *c)
+{
+	return mbedtls_x509_crt_check_extended_key_usage(&c->crt,
+		   MBEDTLS_OID_CLIENT_AUTH,
+		   strlen(MBEDTLS_OID_CLIENT_AUTH)) == 0;
 }
 
 /* Extensions ::= SEQUENCE OF SEQUENCE { OID, ... } (RFC 5280 4.1). */
@@ -338,6 +363,9 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 	mbedtls_mpi_free(&s);
 	if (ret == 0)
 		return 0;
-	err_set(err, "cannot sign (mbedTLS error -0x%04x)", (unsigned)-ret);
+	err_set(err,
+	    "cannot sign a JWT (internal error -0x%04x of mbedTLS): is the "
+	    "key in order, and is there memory left?",
+	    (unsigned)-ret);
 	return -1;
 }

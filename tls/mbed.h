@@ -6,6 +6,7 @@
 #include <mbedtls/version.h>
 
 #include <mbedtls/asn1.h>
+#include <mbedtls/asn1write.h>
 #include <mbedtls/cipher.h>
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/error.h>
@@ -15,6 +16,7 @@
 #include <mbedtls/pem.h>
 #include <mbedtls/pkcs5.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/rsa.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
 #if defined(MBEDTLS_SSL_TICKET_C)
@@ -41,6 +43,7 @@ struct tls_key {
 
 struct tls_cert {
 	mbedtls_x509_crt crt;
+	int unread; /* certificates in the text that mbedTLS cannot read */
 };
 
 /* What the verify callback compares with, and what it finds. */

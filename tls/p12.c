@@ -287,13 +287,11 @@ static void p12_init(struct p12 *f, const struct tls_password *pw)
 	mbedtls_x509_crt_init(&f->cert->crt);
 }
 
-static void explain_p12(
-    enum tls_pbe_status st, const char *password, char err[ERR_MAX])
+static void explain_p12(enum tls_pbe_status st, char err[ERR_MAX])
 {
 	static const char *const text[] = {
 		[TLS_PBE_OK] = "",
-		[TLS_PBE_WRONG] = "is encrypted with another password: "
-				  "certificatePassword is wrong",
+		[TLS_PBE_WRONG] = "", /* the caller knows more about it */
 		[TLS_PBE_BAD] = "is damaged or not PKCS#12 in DER",
 		[TLS_PBE_UNKNOWN] =
 		    "uses an encryption that xapsd does not know: convert it "
@@ -301,27 +299,33 @@ static void explain_p12(
 		    "set certificateFilePem: push.pem",
 	};
 
-	if (st == TLS_PBE_WRONG && password == NULL)
-		err_set(err, "needs its password: set certificatePassword or "
-			     "certificatePasswordFile");
-	else
-		err_set(err, "%s", text[st]);
+	err_set(err, "%s", text[st]);
 }
 
-/* Finds the key with its certificate among several keys and CAs. */
-static int take_pair(struct p12 *f, struct tls_cert **cert_r,
-    struct tls_key **key_r, char err[ERR_MAX])
+/* Finds the key with the highest certificate among several keys and CAs. */
+static int take_pair(struct p12 *f, tls_cert_rank *rank,
+    struct tls_cert **cert_r, struct tls_key **key_r, char err[ERR_MAX])
 {
-	size_t i;
+	size_t i, best = KEYS_MAX;
+	int64_t most = 0, n;
 
-	for (i = 0; f->n_certs > 0 && i < f->n_keys; i++)
-		if (tls_cert_matches(f->cert, f->keys[i])) {
-			*cert_r = f->cert;
-			*key_r = f->keys[i];
-			f->cert = NULL;
-			f->keys[i] = NULL;
-			return 0;
+	for (i = 0; f->n_certs > 0 && i < f->n_keys; i++) {
+		if (!tls_cert_matches(f->cert, f->keys[i], rank))
+			continue;
+		n = rank != NULL ? rank(f->cert) : 0;
+		if (best == KEYS_MAX || n > most) {
+			best = i;
+			most = n;
 		}
+	}
+	if (best < KEYS_MAX) {
+		tls_cert_matches(f->cert, f->keys[best], rank);
+		*cert_r = f->cert;
+		*key_r = f->keys[best];
+		f->cert = NULL;
+		f->keys[best] = NULL;
+		return 0;
+	}
 	if (f->n_keys == 0)
 		err_set(err, "holds no private key: export the certificate "
 			     "together with its key (in Keychain, expand the "
@@ -336,7 +340,8 @@ static int take_pair(struct p12 *f, struct tls_cert **cert_r,
 }
 
 int tls_p12_parse(unsigned char *data, size_t len, const char *password,
-    struct tls_cert **cert_r, struct tls_key **key_r, char err[ERR_MAX])
+    tls_cert_rank *rank, struct tls_cert **cert_r, struct tls_key **key_r,
+    char err[ERR_MAX])
 {
 	enum tls_pbe_status st = TLS_PBE_WRONG;
 	struct p12 f = { .pw = NULL };
@@ -352,9 +357,9 @@ int tls_p12_parse(unsigned char *data, size_t len, const char *password,
 		tls_password_free(&pw);
 	}
 	if (st == TLS_PBE_OK)
-		rc = take_pair(&f, cert_r, key_r, err);
+		rc = take_pair(&f, rank, cert_r, key_r, err);
 	else
-		explain_p12(st, password, err);
+		explain_p12(st, err);
 	p12_free(&f);
 	return rc;
 }

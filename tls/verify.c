@@ -18,14 +18,13 @@ enum rank {
 	RANK_TRUST,
 };
 
-#define NAME_MAX_SHOWN 80 /* bytes of a certificate's name in a message */
 #define SAN_DNS (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2) /* RFC 5280 4.2.1.6 */
 #define SAN_IP (MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7)
 
 /* Copies bytes of a peer; control characters become '?'. */
 static void copy_printable(char *out, const mbedtls_x509_buf *b)
 {
-	size_t i, n = b->len < NAME_MAX_SHOWN ? b->len : NAME_MAX_SHOWN - 1;
+	size_t i, n = b->len < TLS_NAME_MAX ? b->len : TLS_NAME_MAX - 1;
 
 	for (i = 0; i < n; i++)
 		out[i] =
@@ -35,7 +34,7 @@ static void copy_printable(char *out, const mbedtls_x509_buf *b)
 
 /* The name for people: the common name, else the organisation. */
 static const char *display_name(
-    const mbedtls_x509_name *name, char out[NAME_MAX_SHOWN])
+    const mbedtls_x509_name *name, char out[TLS_NAME_MAX])
 {
 	const mbedtls_x509_name *n;
 
@@ -47,6 +46,11 @@ static const char *display_name(
 		return "(no name)";
 	copy_printable(out, &n->val);
 	return out;
+}
+
+const char *tls_cert_name(const struct tls_cert *c, char out[TLS_NAME_MAX])
+{
+	return display_name(&c->crt.subject, out);
 }
 
 static bool has_ip(const mbedtls_x509_crt *crt, const struct tls_verify *v)
@@ -96,7 +100,7 @@ bool tls_cert_is_for(const mbedtls_x509_crt *crt, const char *host)
 static void list_host_names(const mbedtls_x509_crt *crt, char *out, size_t size)
 {
 	const mbedtls_x509_sequence *s = &crt->subject_alt_names;
-	char name[NAME_MAX_SHOWN];
+	char name[TLS_NAME_MAX];
 	int n = 0;
 
 	for (; s != NULL; s = s->next)
@@ -121,7 +125,7 @@ static bool raise_rank(struct tls_verify *v, enum rank rank)
 static void explain_trust(
     const struct tls_verify *v, const mbedtls_x509_crt *crt, int depth)
 {
-	char subject[NAME_MAX_SHOWN], issuer[NAME_MAX_SHOWN];
+	char subject[TLS_NAME_MAX], issuer[TLS_NAME_MAX];
 	bool self = crt->subject_raw.len == crt->issuer_raw.len &&
 		    memcmp(crt->subject_raw.p, crt->issuer_raw.p,
 			crt->subject_raw.len) == 0;
@@ -152,7 +156,7 @@ static void explain_time(
 {
 	const mbedtls_x509_time *t =
 	    expired ? &crt->valid_to : &crt->valid_from;
-	char subject[NAME_MAX_SHOWN], today[LOG_DATE_MAX];
+	char subject[TLS_NAME_MAX], today[LOG_DATE_MAX];
 
 	err_set(v->err,
 	    "the server's certificate \"%s\" %s %04d-%02d-%02d, and this "
@@ -165,7 +169,7 @@ static void explain_time(
 static void explain_name(
     const struct tls_verify *v, const mbedtls_x509_crt *crt)
 {
-	char names[NAME_MAX_SHOWN + 32];
+	char names[TLS_NAME_MAX + 32];
 
 	list_host_names(crt, names, sizeof(names));
 	err_set(v->err,
@@ -192,7 +196,7 @@ static const struct {
 static void explain_other(
     const struct tls_verify *v, const mbedtls_x509_crt *crt, uint32_t flags)
 {
-	char subject[NAME_MAX_SHOWN];
+	char subject[TLS_NAME_MAX];
 	size_t i = 0;
 
 	while ((other_faults[i].flag & flags) == 0)
@@ -271,15 +275,18 @@ static const struct {
 void tls_explain_alert(
     const char *peer, int alert, bool has_cert, char err[ERR_MAX])
 {
-	char number[16];
 	const char *name;
 	size_t i = 0;
 
 	while (alerts[i].name != NULL && alerts[i].number != alert)
 		i++;
-	snprintf(number, sizeof(number), "%d", alert);
-	name = alerts[i].name != NULL ? alerts[i].name : number;
-	if (alerts[i].cert && has_cert)
+	name = alerts[i].name;
+	if (name == NULL)
+		err_set(err,
+		    "%s ended TLS with the alert %d, which TLS does not "
+		    "define: is it a TLS server?",
+		    peer, alert);
+	else if (alerts[i].cert && has_cert)
 		err_set(err, "%s refused our certificate: %s (%s)", peer, name,
 		    alerts[i].text);
 	else if (alerts[i].text != NULL && !alerts[i].cert)
@@ -319,6 +326,8 @@ void tls_explain(const char *peer, int code, char err[ERR_MAX])
 			err_set(err, "%s %s", peer, failures[i].text);
 			return;
 		}
-	err_set(err, "%s broke the TLS protocol (mbedTLS error -0x%04x)", peer,
-	    (unsigned)-code);
+	err_set(err,
+	    "%s broke the TLS protocol (internal error -0x%04x of mbedTLS): "
+	    "does something in between, such as a firewall, change it?",
+	    peer, (unsigned)-code);
 }

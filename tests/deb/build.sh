@@ -27,6 +27,8 @@ head -n 1 "$dir/xapsd/debian/changelog" | grep -q "^xapsd ($version) " || {
 		"$version" >&2
 	exit 1
 }
+echo "Building the Debian packages${commit:+ of $commit} into $dir, which takes a" \
+	"minute"
 (cd "$dir/xapsd" && dpkg-buildpackage -b -us -uc) >"$dir/log" 2>&1 || {
 	tail -n 30 "$dir/log" >&2
 	exit 1

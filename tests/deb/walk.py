@@ -136,7 +136,7 @@ def configure(install_key):
         f.write("keyFileP8: AuthKey_ABCDE12345.p8\n"
                 "keyFileKeyId: ABCDE12345\nkeyFileTeamId: TEAM123456\n"
                 "keyFileTopic: com.apple.mobilemail.push.com.example\n"
-                # nobody: there is no network here
+                # none: there is no network here
                 "apnsHost: 127.0.0.1\napnsPort: 1\n")
     shutil.copy(ROOT / "usr/share/doc/dovecot-xaps/examples/90-xaps.conf", SNIPPET)
     run("sed", "-i", "s/^#mail_access/mail_access/",
@@ -222,7 +222,7 @@ def use_it():
 
 
 def mail_from_a_link(path):
-    """What a user gets who has a link to a file in his Maildir."""
+    """The answer to a user with a link to a file in the Maildir."""
     folder = ROOT / "home/alice/Maildir/cur"
     link = folder / "1.link:2,"
     link.symlink_to(path)

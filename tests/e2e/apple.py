@@ -52,7 +52,7 @@ TIMEOUT_S = 20  # of every wait, unless said: wide, for valgrind and load
 
 @dataclasses.dataclass
 class Answer:
-    """What is said to one request.  body None: Apple's JSON of the reason."""
+    """The answer to one request.  body None: Apple's JSON with the reason."""
     status: int = 200
     reason: str = None
     headers: tuple = ()         # more (name, value) pairs

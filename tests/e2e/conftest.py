@@ -25,7 +25,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test shows what its daemons said."""
+    """A failed test shows the logs of its daemons."""
     outcome = yield
     report = outcome.get_result()
     if not report.failed:

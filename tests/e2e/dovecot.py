@@ -29,7 +29,7 @@ from ports import free_port
 PASSWORD = "secret"
 MAIL_UID = 10000  # when started as root; Dovecot does no mail as root
 START_S = 30
-STOP_S = 10
+STOP_S = 30     # valgrind on a busy machine
 WAIT_S = 30     # how long a failure takes to be one
 LATE_S = 2      # what a busy machine may add: what is wrong takes longer
 PR_SET_CHILD_SUBREAPER = 36
@@ -52,7 +52,7 @@ def wait_for(condition, limit_s=WAIT_S, what="condition"):
 
 
 def dovecot_config():
-    """What the installed Dovecot says of itself: dovecot_pkglibdir, ..."""
+    """The installed dovecot-config: dovecot_pkglibdir, ..."""
     for path in ("/usr/lib/dovecot/dovecot-config",
                  "/usr/lib64/dovecot/dovecot-config",
                  "/usr/local/lib/dovecot/dovecot-config"):
@@ -336,11 +336,13 @@ class Dovecot:
         for _ in range(20):
             self.imap_port = free_port()
             self.write_config()
+            begin = self.log_size()
             try:
                 self._start_once()
                 return
             except OSError:  # somebody else took the port meanwhile
                 self.stop()
+                self.stops[-1] = (begin, self.log_size())
         raise DovecotError("no free port")
 
     def stop(self):
@@ -349,17 +351,19 @@ class Dovecot:
             return
         start = self.log_size()
         process.terminate()
-        try:
+        try:  # and what the master leaves behind, all in our own group
             process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        try:  # what the master has left behind, all in our own group
             wait_for(lambda: self._group_ended(process.pid), STOP_S)
-        except TimeoutError:
+        except (subprocess.TimeoutExpired, TimeoutError):
             os.killpg(process.pid, signal.SIGKILL)
-        self.stops.append((start, self.log_size()))
-        # The plugin's semaphores, see xaps-log.c.
+            process.wait()
+            raise DovecotError(f"not ended within {STOP_S} s") from None
+        finally:
+            self.stops.append((start, self.log_size()))
+            self._remove_semaphores()
+
+    def _remove_semaphores(self):
+        """The plugin's, see xaps-log.c."""
         key = zlib.crc32(f"{self.dir}/base".encode()) & 0x7fffffff | 1
         if shutil.which("ipcrm"):
             subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
@@ -389,7 +393,8 @@ class Dovecot:
     def trouble(self, start=0):
         """The log's lines of crashes and leaks; start as from log_size().
         A process that Dovecot starts in the moment when it is told to stop
-        finds the socket of its configuration closed: Fatal, but no fault."""
+        finds the socket of its configuration closed: Fatal, but no fault; nor
+        is a port in use, for which another one is taken."""
         crash = ("Panic|backtrace|killed with|leaked|not unref|"
                  "core dump(?!s disabled)")
         log, lines = self.log(), []

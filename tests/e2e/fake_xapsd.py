@@ -24,7 +24,7 @@ TOPIC = "com.apple.mail.XServer.12345678-1234-1234-1234-123456789012"
 Request = collections.namedtuple("Request", "path user json head")
 
 
-# --- behaviours: what is done with a request on its connection ---
+# --- behaviours: how a request is answered ---
 
 class CloseConnection(Exception):
     pass

@@ -1,19 +1,27 @@
 """Free TCP ports."""
-import itertools
-import os
+import collections
 import random
 import socket
 
 # Below the kernel's ephemeral range, so that a port left for a moment is not
-# given to a stranger.  Each worker of pytest-xdist has its own share and goes
-# through it in turn: no port is given twice while a test may use it.
-SHARES = 16
-SHARE = 12000 // SHARES
-FIRST = 20000 + SHARE * (int(os.environ.get(
-    "PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % SHARES)
-PORTS = itertools.cycle(range(FIRST, FIRST + SHARE))
-for _ in range(random.randrange(SHARE)):
-    next(PORTS)
+# given to a stranger.
+PORTS = range(20000, 32000)
+# A port is given to one test only, of all that run side by side in this network:
+# whoever has the Unix socket of its number.  So many are kept for the last ones.
+CLAIMS = collections.deque(maxlen=64)
+
+
+def claim_port():
+    while True:
+        port = random.choice(PORTS)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind("\0xapsd-test-port-%d" % port)
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
 
 
 def bind_port(host="127.0.0.1", port=0):
@@ -23,7 +31,7 @@ def bind_port(host="127.0.0.1", port=0):
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((host, port or next(PORTS)))
+            sock.bind((host, port or claim_port()))
             return sock
         except OSError:
             sock.close()

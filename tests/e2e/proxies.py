@@ -1,5 +1,5 @@
-"""HTTP proxies for tests: Debian's tinyproxy and squid, and one that says what
-a script wants.
+"""HTTP proxies for tests: Debian's tinyproxy and squid, and one that sends
+what a script wants.
 
     with Tinyproxy(folder, login=("user", "password")) as proxy:
         ... proxy.url("user:password") ..."""

@@ -1,4 +1,4 @@
-"""An HTTP/2 server that says, byte for byte, what a test wants.
+"""An HTTP/2 server that sends, byte for byte, what a test wants.
 
     with RawServer(context) as server:
         def script(c):                  # one connection, in a thread of its own
@@ -387,7 +387,7 @@ class Connection:
         self.send(window_update(0, self.unreturned))
         self.unreturned = 0
 
-    # --- what scripts say ---
+    # --- for scripts: sending ---
 
     def open(self, *pairs):
         """TLS and SETTINGS."""
@@ -438,7 +438,7 @@ class Connection:
         except (OSError, ssl.SSLError):
             pass
 
-    # --- what scripts wait for ---
+    # --- for scripts: waiting ---
 
     def until(self, condition, what):
         """Takes frames in until condition() is true; its value."""
@@ -487,7 +487,7 @@ class Connection:
             raise Wrong("RST_STREAM with %d, not %d" % (got, code))
 
     def wait_end(self):
-        """Until the daemon has closed; whatever it says before."""
+        """Waits until the daemon has closed; anything may come before."""
         end = time.monotonic() + LIMIT_S
         try:
             while True:
@@ -508,7 +508,7 @@ class Connection:
                 self.goodbye, code, self.frames[-20:]))
 
     def expect_end(self):
-        """Closed, and no protocol error told."""
+        """Closed, without a protocol error."""
         self.wait_end()
         if self.goodbye not in (None, NO_ERROR):
             raise Wrong("GOAWAY with %d" % self.goodbye)
@@ -543,8 +543,7 @@ class RawServer(Watched):
         self._stopping = False
 
     def __enter__(self):
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._start()
         return self
 
     def __exit__(self, *exc):
@@ -554,6 +553,10 @@ class RawServer(Watched):
         self.drop()
         for c in self.connections:
             c.thread.join(10)
+
+    def _start(self):
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def _unlisten(self):
         try:
@@ -599,16 +602,12 @@ class RawServer(Watched):
     def finish(self):
         """Waits until every planned script has passed."""
         def over():
-            for c in self._running:
-                if c.fault:
-                    return True
-            return len([c for c in self._running if c.passed]) >= (
-                self._expected)
+            passed = [c for c in self._running if c.passed]
+            return self.fault() or len(passed) >= self._expected
         self.wait(over, "end of the scripts (%d of %d connections came)" % (
             len(self._running), self._expected), 3 * LIMIT_S)
-        for c in self._running:
-            if c.fault:
-                raise c.fault
+        if self.fault():
+            raise self.fault()
 
     def drop(self):
         """Ends every open connection without a word."""
@@ -623,7 +622,7 @@ class RawServer(Watched):
             c.thread.join(10)
 
     def forget(self):
-        """What went before concerns nobody."""
+        """Forgets what happened before."""
         with self._change:
             self._planned.clear()
             self.connections = [
@@ -639,8 +638,12 @@ class RawServer(Watched):
         self._unlisten()
         self._thread.join(10)
 
-    def back(self):
-        self.sock = bind_port(self.host, self.port)
+    def back(self, bound=None):
+        """bound: a socket, where the server is in another namespace."""
+        self.sock = bound or bind_port(self.host, self.port)
         self.sock.listen(128)
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self._start()
+
+    def fault(self):
+        """Of a planned connection, the first; None so far."""
+        return next((c.fault for c in self._running if c.fault), None)

@@ -1,4 +1,4 @@
-"""Many ways to Apple, few of which lead there (RFC 8305).  A network namespace
+"""Many addresses of Apple's, few of which work (RFC 8305).  A network namespace
 with its own addresses, names and name servers; only what speaks HTTP/2 over TLS
 counts as Apple."""
 
@@ -93,7 +93,7 @@ class Net:
         pass
 
     def tarpit(self, address, port):
-        """Takes TCP and says nothing."""
+        """Accepts TCP and sends nothing."""
         self.listening(address, port, 100)
 
     def black_hole(self, address, port):
@@ -109,7 +109,7 @@ class Net:
         self.inside(fill)
 
     def speaking(self, text):
-        """A server that says this, whoever comes."""
+        """A server that sends this to every client."""
         def make(address, port):
             s = self.listening(address, port, 100)
 
@@ -293,7 +293,7 @@ def test_the_last_good_one_is_first(net, start):
         server.drop()
         x.wait_log("apns: connected to", start=at)
         assert tries(x, at) == [GOOD]
-    # the abandoned ones leave nothing behind
+    # nothing is left of the abandoned ones
     x.wait_until(lambda: x.open_files() <= files, "descriptors given back")
     x.wait_until(lambda: threads(x) == 1, "no thread left")
 
@@ -311,11 +311,8 @@ def test_the_failed_one_is_not_first(net, start):
               x.log(at).split("connecting to")[1:3]]
     assert rounds[0][0] == GOOD     # it was good until then
     assert rounds[1][0] != GOOD
-    server.sock = net.bound(GOOD, server.port)
-    server.sock.listen(128)
-    server._thread = threading.Thread(target=server._accept, daemon=True)
-    server._thread.start()
     at = x.log_size()
+    server.back(net.bound(GOOD, server.port))
     x.wait_log("apns: connected to", start=at, timeout=30)
 
 
@@ -340,7 +337,7 @@ def test_a_good_one_that_is_no_use(net, start, context):
 
 
 def test_nobody_anywhere(net, start):
-    """Said once, in little time of the processor, without a leak."""
+    """Logged once, with little CPU time, without a leak."""
     x, _ = start(*v4(*[net.black_hole] * 10), pushTimeout="1s",
                  retryMin="100ms", retryMax="200ms")
     x.wait_log("(?s)(connecting to.*){3}", timeout=30)

@@ -45,7 +45,7 @@ def assert_only(xapsd, n, device=TOKEN):
 
 
 def wait_gone(xapsd, device=TOKEN):
-    """Until the file says that the registration is gone."""
+    """Waits until the file has the removal of the registration."""
     def gone():
         lines = xapsd.database.read_text().splitlines(keepends=True)
         records = [json.loads(x) for x in lines if x.endswith("\n")]
@@ -53,7 +53,7 @@ def wait_gone(xapsd, device=TOKEN):
     xapsd.wait_until(gone, "registration to go")
 
 
-# --- what a push is ---
+# --- the contents of a push ---
 
 @pytest.mark.parametrize("identity", [token_key, certificate])
 def test_push(start_xapsd, apple, certs, identity):
@@ -412,7 +412,7 @@ def test_burst_while_apple_is_slow(xapsd, apple):
     assert_only(xapsd, 2)
 
 
-# --- what Apple says ---
+# --- Apple's answers ---
 
 def test_410_drops(xapsd, apple):
     xapsd.register("alice", ACCOUNT, TOKEN)
@@ -563,7 +563,7 @@ def test_expired_jwt_is_renewed(xapsd, apple):
 
 
 def test_refused_credentials_hold_the_pushes(xapsd, apple):
-    """Said once, nothing dropped, Apple not hammered."""
+    """Logged once, nothing dropped, Apple not flooded."""
     for n in range(5):
         xapsd.register("u%d" % n, ACCOUNT, token(n))
     apple.script(None, lambda push: Answer(403, "InvalidProviderToken"))
@@ -775,7 +775,7 @@ def test_sigterm_waits_for_what_is_under_way(xapsd, apple):
     push, = apple.wait_for(1)
     xapsd.process.send_signal(signal.SIGTERM)
     xapsd.wait_log("stopping: SIGTERM")
-    # it says goodbye only when the answer is there
+    # GOAWAY comes only after the answer
     assert push.connection.said_goodbye is None
     apple.release()
     assert xapsd.process.wait(20) == 0
@@ -817,7 +817,7 @@ def test_sigterm_saves_what_cannot_be_sent(xapsd, apple):
 
 
 def test_without_credentials(start_xapsd):
-    """It runs and says so, in the log and to the phone."""
+    """It runs, and reports it in the log and to the phone."""
     xapsd = start_xapsd(identity={})
     reply = xapsd.post_register("alice", ACCOUNT, TOKEN)
     assert reply.status == 503 and reply.body.strip()

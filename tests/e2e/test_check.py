@@ -317,7 +317,7 @@ def test_offline_text_of_the_configuration(offline):
 
 
 def test_offline_what_is_waited_for(offline):
-    """A start would go on without it: told, and no fault."""
+    """A start would go on without it: a warning, not a fault."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()
@@ -413,7 +413,7 @@ def test_offline_looks_as_the_daemon_user(workdir, certs):
     (workdir / "d" / "db").write_text("")
     (workdir / "d" / "db").chmod(0o600)
     failed(check(), "database", "may not read and write")
-    # nothing is left behind, by root or by anybody
+    # nothing is left, neither root's nor anybody's
     assert os.listdir(workdir / "d") == ["db"]
 
 

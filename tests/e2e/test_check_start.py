@@ -15,12 +15,12 @@ import subprocess
 import pytest
 
 import certs as pki
-from apple import free_port
+from phones import TOKEN
+from ports import free_port
 from xapsd import Failed, Xapsd, executable
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
 GO = '{"Users":{"a":{"Accounts":{"A1":{"DeviceToken":"%s","Mailboxes":[]}}}}}'
-TOKEN = "29" * 32
 
 
 class Both:
@@ -408,7 +408,7 @@ def bad_files(workdir, certs):
 @pytest.mark.parametrize("identity, config, words", [
     (None, {"keyFileP8": "garbage"}, "keyFileP8"),
     (None, {"keyFileP8": "{d}"}, "is not a file"),
-    (None, {"keyFileP8": "other.key"}, "another kind of key"),
+    (None, {"keyFileP8": "other.key"}, "keyFileP8"),
     ({"certificateFilePem": "garbage"}, {}, "certificateFilePem"),
     ({"certificateFilePem": "no-uid.pem"}, {}, "has no UID"),
     ({"certificateFileP12": "garbage"}, {}, "certificateFileP12"),

@@ -1,4 +1,4 @@
-"""A router's clock stands at some year until NTP sets it.  (libfaketime gives
+"""A router's clock is at some year until NTP sets it.  (libfaketime gives
 the daemon a clock of the test's, without touching the monotonic one.)"""
 
 import datetime

@@ -1,7 +1,7 @@
 """One daemon through all that clocks do: not set at boot (1970), 60 days ahead,
 back, a day late, an hour either way; with registrations, pushes, restarts and
 a power cut under each.  In the end nothing is lost: every registration is
-there, every change of every folder has been told to Apple."""
+there, every change of every folder has been pushed."""
 
 import hashlib
 import time
@@ -42,7 +42,7 @@ def clock(wall_clock):
 
 @pytest.fixture
 def stern_apple(certs):
-    """It refuses what wrong clocks make: that is no failure of the test."""
+    """It refuses what wrong clocks cause, which is not a failure."""
     with Apple(certs) as service:
         yield service
         assert service.errors == []
@@ -120,7 +120,7 @@ def test_no_push_is_lost(start_xapsd, stern_apple, clock, identity):
     soak.register(0)
     for at, (name, offset) in enumerate(PHASES, 1):
         soak.phase(at, name, offset, clock)
-    # and no more than that: what was delivered is not told again
+    # and no more than that: nothing is pushed twice
     assert stern_apple.resets == []
     assert "dropped" not in xapsd.log()
     # Apple is not bothered with JWTs either
@@ -150,7 +150,7 @@ def test_queue_over_a_restart_under_a_wrong_clock(
 
 def test_warned_again_after_a_clock_that_ran_ahead(
         start_xapsd, stern_apple, certs, workdir, clock):
-    """What was said too early is said again when it is true."""
+    """A warning that came too early is repeated at the right time."""
     key, cert = certs.issuer.client(certs.cert_topic, days=40)
     pki.write(workdir / "c.pem", pki.cert_pem(cert), pki.key_pem(key))
     clock(0)
@@ -164,7 +164,7 @@ def test_warned_again_after_a_clock_that_ran_ahead(
         xapsd.wait_log(r"warn .*expires on", start=start)
 
 
-# --- what the store has a part in (SPEC 4) ---
+# --- where the store is involved (SPEC 4) ---
 
 @pytest.mark.timeout(600)
 def test_no_registration_is_lost(start_xapsd, stern_apple, clock):

@@ -1,5 +1,5 @@
 """What holding one connection for months costs and withstands: sessions that
-resume, peers that die without a word, a thousand pushes under way, and the
+resume, peers that vanish silently, a thousand pushes under way, and the
 bytes and memory of it.  Figures are in the report's properties (--junitxml)."""
 
 import contextlib
@@ -95,7 +95,7 @@ def test_session_resumption(certs, start_xapsd, record_property, version):
 
 @pytest.mark.parametrize("identity", [token_key, certificate])
 def test_bytes_per_push(raw, start_xapsd, record_property, identity):
-    """RFC 7541 at work: what every request repeats costs a byte each."""
+    """RFC 7541: a header that every request repeats costs a byte."""
     x = start_xapsd(apple=raw, identity=identity)
     spent = []
 
@@ -165,7 +165,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
     before_kib = x.rss_kib()
     for n in range(STREAMS + more):
         assert x.notify("u%d" % n, keep=True).status == 200
-    assert full.wait(LIMIT_S * 2), raw._running[0].fault
+    assert full.wait(LIMIT_S * 2), raw.fault()
     during_kib = x.rss_kib()
     s = x.status()
     assert s["inFlight"] == STREAMS and s["queue"] == STREAMS + more
@@ -188,7 +188,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
 
 
 def test_memory_of_a_connection(raw, start_xapsd, record_property):
-    """Many in turn leave nothing behind."""
+    """After many in turn nothing is left."""
     raw.away()
     x = start_xapsd(apple=raw, retryMin="20ms", retryMax="100ms")
     push(x)
@@ -213,7 +213,7 @@ def test_memory_of_a_connection(raw, start_xapsd, record_property):
         assert after_kib - with_kib <= 256
 
 
-# --- nobody there ---
+# --- no server ---
 
 
 def test_window_never_given_back(raw, start_xapsd):
@@ -244,7 +244,7 @@ def test_window_never_given_back(raw, start_xapsd):
 
 
 def test_refused_for_a_while(raw, start_xapsd):
-    """Tried with growing pauses, said once, delivered when it is back."""
+    """Tried with growing pauses, logged once, delivered when it is back."""
     raw.away()
     x = start_xapsd(apple=raw, retryMin="50ms", retryMax="200ms")
     for n in range(20):

@@ -206,7 +206,7 @@ def test_idle_ones_and_a_newcomer(start_xapsd):
 # --- the machine ---
 
 def test_few_descriptors(start_xapsd):
-    """Started with 40: neither dies nor spins, and serves who comes in turn."""
+    """Started with 40: neither dies nor spins, and serves all in turn."""
     daemon = start_xapsd(maxConnections=30)
     daemon.apple.wait_connected()
     with unharmed(daemon):
@@ -343,7 +343,7 @@ def test_port_in_use(workdir, certs):
 ], ids=["plain", "plain6", "password-in-the-clear", "tls-without-password",
         "tls-and-password", "allowed", "loopback"])
 def test_exposure(workdir, certs, config, status):
-    """Others can reach it: with TLS and password only, unless told so."""
+    """Others can reach it: with TLS and password only, unless allowed."""
     (workdir / "x").mkdir()
     if "tlsListenAddr" in config:
         config = {**config, "tlsCertfile": certs.server, "tlsPort": free_port(),
@@ -363,7 +363,7 @@ def test_exposure(workdir, certs, config, status):
 
 
 def test_tls_address_without_certificate(workdir, certs):
-    """It would be deaf there: told with file, line, key and what to do."""
+    """It could not listen: reported with file, line, key and cure."""
     (workdir / "x").mkdir()
     daemon = Xapsd(workdir / "x", certs, tlsListenAddr="127.0.0.1")
     done = daemon.run(timeout=20)

@@ -1,5 +1,5 @@
-"""Who may ask what: administrators, web pages, wrong passwords; and that one
-client, however many connections he opens, shuts out nobody else."""
+"""Who may do what: administrators, web pages, wrong passwords; and that one
+client with any number of connections cannot lock out others."""
 
 import base64
 import contextlib
@@ -35,7 +35,7 @@ ADMIN = ["list", "forget", "push", "import"]
 # --- administrators ---
 
 def ask_as(uid, path, *requests):
-    """What another user's process hears on the socket."""
+    """The answer to another user's process on the socket."""
     program = """if True:
         import socket, sys
         s = socket.socket(socket.AF_UNIX)
@@ -58,7 +58,7 @@ def ask_as(uid, path, *requests):
 @as_root
 @pytest.mark.parametrize("command", ADMIN)
 def test_others_are_no_administrators(xapsd, command):
-    """Whoever may use the socket may register and notify, and no more."""
+    """Users of the socket may register and notify, and no more."""
     xapsd.register("alice", ACCOUNT, TOKEN)
     body = b'{"user":"alice"}'
     said = ask_as(NOBODY, xapsd.socket_path,
@@ -201,7 +201,7 @@ def test_hosts(start_xapsd):
     assert ask_tcp(p)[0] == 400
     assert ask_tcp(p, "Host: localhost", "Host: localhost")[0] == 400
     assert ask_tcp(p, "Host: localhost", "host: evil.example")[0] == 400
-    # the Unix socket asks nobody
+    # the Unix socket asks for no password
     assert daemon.request("GET", "/status",
                           headers={"Host": "evil.example"}).status == 200
     lines = [x for x in daemon.log().splitlines() if "refused a request" in x]
@@ -243,7 +243,7 @@ def test_host_on_every_address(start_xapsd):
 
 
 def test_certificate_names_are_ours(start_xapsd, certs, workdir):
-    """Who has reached it by TLS and name goes on to."""
+    """A client that reached it by TLS and name still does."""
     port = free_port()
     daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1", tcp=True,
                          tlsCertfile=certs.server, tlsKeyfile=certs.server)
@@ -459,6 +459,9 @@ def client_hello():
     return out.read()
 
 
+HANDSHAKE_S = 1     # in which a good client answers (http/capacity.c)
+
+
 @pytest.mark.parametrize("hello", [
     b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     client_hello()], ids=["nothing", "one-byte", "half", "whole-hello"])
@@ -487,7 +490,7 @@ def test_half_open_handshakes(start_xapsd, certs, hello):
     assert time.monotonic() - begin < 15
     print("a newcomer waited %.1f s" % (time.monotonic() - begin))
     assert daemon.rss_peak_kib() - before < 9000 or is_instrumented()
-    # those that were ended are told from those that wait by nobody: all end
+    # nobody can tell ended ones from waiting ones: all end
     for s in socks:
         s.close()
     assert ask() == 200
@@ -501,25 +504,36 @@ def test_a_burst_of_good_handshakes(start_xapsd, certs):
                          tlsCertfile=certs.server, tlsKeyfile=certs.server)
     daemon.wait_log("started")
     context = ssl.create_default_context(cafile=certs.ca)
-    socks = []
-    for _ in range(160):
+
+    def begin():
+        at = time.monotonic()
         s = socket.create_connection(("127.0.0.1", port), 20)
         t = context.wrap_socket(s, server_hostname="localhost",
                                 do_handshake_on_connect=False)
         t.setblocking(False)
         with contextlib.suppress(ssl.SSLWantReadError):
             t.do_handshake()    # says hello at once, as a client does
-        socks.append(t)
-    todo, end = set(socks), time.monotonic() + 60
+        todo[t] = at
+
+    todo, done = {}, []
+    for _ in range(160):
+        begin()
+    end = time.monotonic() + 60
     while todo and time.monotonic() < end:
-        for t in list(todo):
+        for t, at in list(todo.items()):
             try:
                 t.do_handshake()
-                todo.discard(t)
+                done.append(t)
+                del todo[t]
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 pass
+            except (ssl.SSLError, OSError):
+                # on a busy machine we may be slower than a client is given
+                assert time.monotonic() - at > HANDSHAKE_S
+                del todo[t]
+                begin()
     assert not todo
-    for t in socks:
+    for t in done:
         t.setblocking(True)
         t.sendall(post(NOTIFY))
         assert read_reply(t)[0] == 404

@@ -1,9 +1,9 @@
 """What no server may do to the daemon: each case is one connection (or a few)
 of a raw-frame server that misbehaves while a push waits or is under way.
 
-Each case names the RFC section it stands on.  After each: the daemon lives,
-reacted as the RFC wants, took nothing malformed for success, delivered the push
-over a healthy connection exactly as often as the contract says, did not spin
+Each case names the RFC section it is based on.  After each: the daemon lives,
+reacted as the RFC wants, treated nothing malformed as success, delivered the
+push over a healthy connection exactly as often as the contract says, did not spin
 and has not grown.  Cases share a daemon per worker; a failed one gets a fresh
 daemon for its successors."""
 
@@ -33,7 +33,7 @@ CPU_MAX_S = 0.5
 # Wake-ups of one case: a handshake is about 10, a push 10, a pause 1; TLS in
 # one-byte records one for each.  A daemon that spins has thousands a second.
 WAKEUPS_MAX = 400
-# What a case may leave behind: a registration (300 bytes), the allocator's
+# What may remain after a case: a registration (300 bytes), the allocator's
 # holes around the largest buffers (64 KiB in, 128 KiB out, 3 * 17 KiB of TLS,
 # 16 KiB of header block), and the C library's own pages touched for the first
 # time.  A leak of one connection (40 KiB) per case passes it in a dozen cases.
@@ -803,7 +803,7 @@ def script(c):
 # --- bodies ---
 
 
-# 10 MB stand for no end at all: pushTimeout is 30 s here.
+# 10 MB serve as an endless one: pushTimeout is 30 s here.
 ENDLESS = bytes(10 << 20)
 
 

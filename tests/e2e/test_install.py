@@ -115,6 +115,79 @@ def test_install_without_plugin(root):
         if k not in PLUGIN}
 
 
+def refused(*args, **environment):
+    """`make ARGS` fails: what it says."""
+    result = subprocess.run(
+        ["make", "-C", ROOT, "PROG=" + executable(), "-o", executable(), *args],
+        capture_output=True, text=True, env={
+            **{k: v for k, v in os.environ.items()
+               if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD",
+                            "PLUGIN", "XAPSD", "PROG")}, **environment})
+    assert result.returncode != 0, result.stdout
+    return result.stderr
+
+
+@pytest.mark.parametrize("name", [
+    "lib25_xaps_imap_plugin.so", "lib10_xaps_push_notification_plugin.so",
+    "libxaps_imap_plugin.so", "xaps_imap_plugin.so"])
+def test_install_beside_another_plugin(root, name):
+    """Dovecot lets nobody in when it finds a module twice."""
+    folder, args = root
+    (folder / "modules").mkdir(parents=True)
+    other = folder / "modules" / name
+    other.write_text("another's")
+    said = refused("install", *args)
+    assert "Multiple files for module" in said
+    assert "\n    rm %s\n" % other in said
+    assert list(files(folder)) == ["/modules/" + name]     # nothing was done
+    other.rename(other.with_name("lib25_other_plugin.so"))
+    make("install", *args)
+    make("install", *args)      # ours are no others
+
+
+def test_install_for_another_dovecot(root):
+    folder, args = root
+    (folder / "modules").mkdir(parents=True)
+    stock = folder / "modules/lib20_push_notification_plugin.so"
+    stock.write_bytes(b"\x7fELF\0\0002.2.ABIv7(2.2.36)\0")
+    said = refused("install", *args)
+    assert re.search(r"built for Dovecot's ABI 2\.\d\.ABIv\d+, and the Dovecot "
+                     r"in %s/modules has 2\.2\.ABIv7" % folder, said), said
+    assert list(files(folder)) == ["/modules/" + stock.name]
+
+
+@pytest.mark.parametrize("config, is_refused", [
+    ("protocol imap {\n  mail_plugins = notify xaps_imap\n}", True),
+    ("protocol imap {\n  mail_plugins {\n    xaps_imap = yes\n  }\n}", True),
+    ("plugin {\n  push_notification_driver = xaps\n}", True),
+    ("push_notification xaps {\n  driver = xaps\n}", True),
+    ("xaps_url = http://localhost:11619", True),
+    ("mail_access_groups = xapsd-mail\nplugin {\n  xaps_config = "
+     "url=unix:/run/xapsd/xapsd.sock\n}", False),
+    ("", False)], ids=lambda v: str(v)[:30])
+def test_uninstall_while_dovecot_names_it(tmp_path, config, is_refused):
+    """With a Dovecot's answer that is made up; tests/deb/lockout.py has a real
+    one.  Nothing is uninstalled: this asks only."""
+    doveconf = tmp_path / "doveconf"
+    doveconf.write_text("#!/bin/sh\ncat <<'END'\n# 2.3\n%s\nEND\n" % config)
+    doveconf.chmod(0o755)
+    path = {"PATH": "%s:%s" % (tmp_path, os.environ["PATH"])}
+    ask = ["-C", "plugin", "may-uninstall"]
+    if is_refused:
+        said = refused(*ask, **path)
+        assert "nobody could log in" in said and "doveadm reload" in said
+        # the real targets ask first
+        for target in (["uninstall"], ["-C", "plugin", "uninstall"]):
+            steps = subprocess.run(
+                ["make", "-n", "-C", ROOT, *target], text=True,
+                capture_output=True, check=True).stdout
+            assert 0 < steps.index("guard.sh uninstall") < steps.index("rm -f")
+    for more in ([], ["DESTDIR=/staging"], ["FORCE=1"]):
+        if more or not is_refused:
+            subprocess.run(["make", "-C", ROOT, *ask, *more], check=True,
+                           env={**os.environ, **path})
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"),
                     reason="no systemd here")
 def test_the_unit_is_hardened():

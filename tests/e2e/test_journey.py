@@ -188,7 +188,7 @@ def test_over_tls_with_a_password(start_xapsd, start_dovecot, apple, certs,
 
 
 def test_daemon_down(xapsd, start_dovecot, apple, certs):
-    """The phone is told NO, mail is delivered, and all is well after."""
+    """The phone gets NO, mail is delivered, and then all is well."""
     dovecot = start_dovecot("unix:" + xapsd.socket_path)
     xapsd.stop()
     with dovecot.imap("alice") as imap:

@@ -59,7 +59,7 @@ class World:
                 c.ok(f'CREATE "{name}"')
 
     def register(self, user, names, *acknowledged, known_as=None):
-        """What the daemon was told of those that were acknowledged."""
+        """What the daemon received for those that were acknowledged."""
         known_as = known_as or user
         before = len(self.fake.of("/register", known_as))
         with self.imap(user) as c:
@@ -74,7 +74,7 @@ class World:
         return self.register(user, " ".join(names), *names)
 
     def told(self, *expected):
-        """The daemon was told these since the last time: whose session it
+        """The daemon received these since the last time: whose session it
         was, owner and mailbox.  They may overtake each other."""
         self.checked += len(expected)
         assert sorted(expected) == sorted(
@@ -197,7 +197,7 @@ def virtual(separator="/"):
 
 
 def test_virtual(world):
-    """Neither acknowledged nor registered: nobody says when it changes.  What
+    """Neither acknowledged nor registered: there are no events for it.  What
     is changed through it is reported once, of the real mailbox."""
     w = world(inbox(), virtual(), mail_plugins="virtual")
     w.create("alice", "Lists")
@@ -251,7 +251,7 @@ def test_shared(world):
     assert w.canonical("bob", "INBOX", "shared/alice", "shared/alice/INBOX",
                        "shared/alice/Lists/2024") == [
         named("bob", "INBOX"), mine[0], *mine]
-    # of his own, the long way
+    # their own, by the long name
     assert w.canonical("alice", "shared/alice/Lists/2024") == mine[1:]
     w.dovecot.deliver("alice", MAIL)
     w.dovecot.lda("alice", MAIL)
@@ -382,7 +382,7 @@ def test_public_and_its_alias(world, work_dir):
 
 
 def test_acl(world):
-    """Who may not read is not told, and dropped when it is taken away."""
+    """Without the right to read: not registered, or dropped if it is lost."""
     w = world(inbox(), shared(), mail_plugins="acl", extra=ACL)
     w.create("alice", "Read", "Seen", "No")
     home = w.dovecot.home / "alice/Maildir"

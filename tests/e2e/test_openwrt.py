@@ -87,14 +87,14 @@ def test_metadata(tmp_path):
 
 def test_a_change_of_the_sources_builds_anew(tmp_path):
     """The buildroot looks at the package's folder, and at what it is told of.
-    What a build or a test makes is none of it."""
+    Papers are none of it, nor is what a build or a test makes."""
     sources = info(tmp_path)["xapsd"]["PKG_FILE_DEPENDS"].split()
     tracked = subprocess.run(
         ["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
     names = tracked.stdout.split() or ["Makefile", "xapsd.c", "api/line.c",
                                        "plugin/Makefile"]
     for name in names:
-        if name.startswith((".", "tests/")):
+        if name.startswith((".", "docs/", "tests/")):
             continue
         assert any(str(ROOT / name) == s or str(ROOT / name).startswith(s + "/")
                    for s in sources), name
@@ -153,6 +153,37 @@ def test_stage(tmp_path):
     out = subprocess.run([tmp_path / "root/xapsd/usr/sbin/xapsd", "--version"],
                          capture_output=True, text=True, check=True).stdout
     assert out.startswith("xapsd ")
+
+
+def test_removal_locks_nobody_out(tmp_path, shell):
+    """The sample goes aside with the plugin and comes back with it."""
+    text = (PACKAGE / "Makefile").read_text()
+
+    def script(name, root=str(tmp_path)):
+        body = re.search(r"^define Package/dovecot-xaps-plugin/%s\n(.*?)^endef"
+                         % name, text, re.M | re.S)[1].replace("$$", "$")
+        return subprocess.run(
+            [*shell, "-c", body.replace("/etc/dovecot", str(conf.parents[1]))
+             if not root else body], capture_output=True, text=True, check=True,
+            env={"PATH": "%s:%s" % (tmp_path, os.environ["PATH"]),
+                 "IPKG_INSTROOT": root}).stderr
+    conf = tmp_path / "etc/dovecot/conf.d/90-xaps.conf"
+    aside = conf.with_name(conf.name + ".disabled-by-xaps-plugin")
+    conf.parent.mkdir(parents=True)
+    assert script("prerm") == script("postinst") == ""  # nothing is there
+    conf.write_text("mine\n")
+    for root in str(tmp_path), "":
+        script("prerm", root)
+        assert (conf.exists(), aside.read_text()) == (False, "mine\n")
+        script("postinst", root)
+        assert (conf.read_text(), aside.exists()) == ("mine\n", False)
+    # lines elsewhere
+    doveconf = tmp_path / "doveconf"
+    doveconf.write_text("#!/bin/sh\necho mail_plugins = xaps_imap\n")
+    doveconf.chmod(0o755)
+    (conf.parents[1] / "local.conf").write_text("mail_plugins = xaps_imap\n")
+    said = script("prerm", "")
+    assert "nobody can log in" in said and "local.conf:1:" in said
 
 
 def test_the_feed_has_one_package():
@@ -275,7 +306,7 @@ def logged(calls):
 
 
 def instance(calls):
-    """What procd is asked to run; None if it is not told; [] if it shall stop
+    """What procd is asked to run; None if it is not; [] if it is asked to stop
     what runs."""
     if ["set"] not in calls:
         return None
@@ -363,7 +394,7 @@ def test_the_socket_is_dovecots(router):
 
 
 def test_name_servers_that_change(router):
-    """The jail keeps /etc/resolv.conf as it was, also behind its link."""
+    """The jail keeps /etc/resolv.conf as it was, even as a link."""
     real = router.folder / "resolv.conf.auto"
     router.resolv.rename(real)
     router.resolv.symlink_to(real)
@@ -643,7 +674,7 @@ def test_the_jail_holds_what_is_named(router):
     assert stat.S_IMODE(disk.stat().st_mode) == 0o777
 
 
-# --- what is wrong, in words ---
+# --- messages about faults ---
 
 BAD = [
     ({"port": "65536"}, "option port: '65536' is no number"),
@@ -667,7 +698,7 @@ BAD = [
 
 
 def one_error(calls, *more):
-    """The one line that says it, and no name in it twice."""
+    """The one line that reports it, with no name in it twice."""
     lines = [text for level, text in logged(calls) if level == "err"]
     assert lines[1:] == ["/etc/config/xapsd: " + m for m in more]
     assert lines[0].startswith("/etc/config/xapsd: ")
@@ -745,7 +776,7 @@ def test_misspelt_options_are_named(router):
          ", keyFileP8 is meant"),
         ("warn", "/etc/config/xapsd: option regTtl is unknown and ignored")]
     assert "x.p8" not in router.conf.read_text()
-    # a reload that starts says it once, too
+    # a reload that starts reports it once, too
     _, calls = router.call({"regTtl": "60d"}, "reload")
     assert len(logged(calls)) == 1
 
@@ -813,7 +844,7 @@ def test_a_bad_start_keeps_what_runs(router, options, words):
     assert one_error(calls, "the old configuration stays in use"
                      ).startswith(words)
     assert router.conf.read_text() == conf
-    # but who switches it off means it
+    # but switching it off is meant
     status, calls = router.call({"enabled": 0})
     assert status == 0 and instance(calls) == []
 

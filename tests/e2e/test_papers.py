@@ -1,13 +1,19 @@
-"""The papers in the tree: headings, links between them, commands that exist."""
+"""The papers in the tree: headings, links between them, and that what they
+name exists: commands, settings, messages."""
+import itertools
 import re
 import shlex
 import subprocess
 
 import pytest
 
-from xapsd import ROOT
+from xapsd import ROOT, executable
 
 PAPERS = sorted(p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+README = ROOT / "README.md"
+README_WORDS = 1900     # a newcomer reads all of it
+USERS = [README, *sorted(ROOT.glob("docs/*.md"))]
+INSTALLED = [*USERS, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 
 
 def headings(text):
@@ -71,6 +77,8 @@ def test_commands_exist():
     known = set(re.findall(r'^\t\{ "(\w+)", ', source, re.M))
     assert "check" in known
     for paper in PAPERS:
+        if paper.name == "CHANGELOG.md":
+            continue    # history, and what is a mistake
         text = paper.read_text()
         shown = re.findall(r"^    (?:sudo )?xapsd (?:-c \S+ )?([a-z]+)\b",
                            text, re.M)
@@ -84,3 +92,156 @@ def test_each_make_target_in_help_exists():
                           capture_output=True, text=True, check=True).stdout
     for target in re.findall(r"^make ([a-z][\w-]*)", text, re.M):
         assert target in make_targets()
+
+
+def test_readme_is_short():
+    assert len(README.read_text().split()) <= README_WORDS
+
+
+def test_every_page_is_found_from_readme():
+    text = README.read_text()
+    for page in ROOT.glob("docs/*.md"):
+        assert "(docs/" + page.name in text, page.name
+
+
+@pytest.mark.parametrize("paper", INSTALLED, ids=lambda p: p.name)
+def test_installed_papers_link_to_installed_ones(paper):
+    for target in re.findall(r"\]\(([^)\s#]+)", paper.read_text()):
+        if "://" not in target:
+            assert (paper.parent / target).resolve() in INSTALLED, target
+
+
+# --- the project's address ---
+
+def test_one_address(tmp_path):
+    """It is in one variable, and what shows it follows."""
+    makefile = (ROOT / "Makefile").read_text()
+    url, = re.findall(r"^PROJECT_URL = (\S+)$", makefile, re.M)
+    names = re.findall(r"^URL_FILES = (.*)$", makefile, re.M)[0].split()
+    for paper in PAPERS:
+        if ".invalid" in paper.read_text():
+            assert paper.name in names
+    for name in names:
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text((ROOT / name).read_text())
+        found = set(re.findall(r"https?://[\w.]*\.invalid[\w/]*",
+                               copy.read_text()))
+        assert {f[:len(url)] for f in found} == {url}, name
+    subprocess.run(["make", "-s", "-f", str(ROOT / "Makefile"), "-C", tmp_path,
+                    "-I", str(ROOT), "set-url", "URL=https://a.example/b"],
+                   check=True, capture_output=True)
+    for name in names:
+        text = (tmp_path / name).read_text()
+        assert "https://a.example/b" in text and url not in text, name
+
+
+# --- settings ---
+
+def config_keys():
+    rows = re.findall(r'^\tROW\("(\w+)"', (ROOT / "conf.c").read_text(), re.M)
+    assert "databaseFile" in rows
+    return set(rows)
+
+
+def other_names():
+    """Words like xapsd.yaml's that are none: fields of requests and answers,
+    other daemons' keys."""
+    names = set()
+    for path in (ROOT / "conf.c", *ROOT.glob("api/*.c"), *ROOT.glob("ctl/*.c"),
+                 *ROOT.glob("store/*.c")):
+        names |= set(re.findall(r'"(\w+)"', path.read_text()))
+    return names
+
+
+@pytest.mark.parametrize("paper", USERS, ids=lambda p: p.name)
+def test_settings_exist(paper):
+    text = paper.read_text()
+    keys, others = config_keys(), other_names()
+    for key in re.findall(r"`([a-z]+[A-Z]\w*)(?:: [^`]*)?`", text):
+        assert key in keys | others, key
+    for key in re.findall(r"^    (\w+): \S", text, re.M):
+        assert key in keys, key
+
+
+@pytest.mark.parametrize("paper", USERS, ids=lambda p: p.name)
+def test_settings_of_the_plugin_exist(paper):
+    source = "".join(p.read_text() for p in ROOT.glob("plugin/*.[ch]"))
+    names = set(re.findall(r"\b(xaps_\w+)", paper.read_text()))
+    for name in names - {"xaps_imap", "xaps_push_notification", "xaps_"}:
+        known = name in source or re.search(
+            r"\b%s\b" % name[len("xaps_"):], source)
+        assert known, name
+
+
+@pytest.mark.parametrize("paper", USERS, ids=lambda p: p.name)
+def test_options_exist(paper):
+    """--words of xapsd: those of its help, and keys."""
+    text = subprocess.run([executable(), "--help"], capture_output=True,
+                          text=True, check=True).stdout
+    code = re.findall(r"`((?:sudo )?xapsd [^`]*)`", paper.read_text())
+    code += re.findall(r"^    ((?:sudo )?xapsd .*)$", paper.read_text(), re.M)
+    for line in code:
+        for option in re.findall(r" --(\w+)", line):
+            assert "--" + option in text or option in config_keys(), line
+
+
+# --- messages ---
+
+# Of Dovecot and of the system.
+FOREIGN = re.compile(r"Couldn't load|^Plugin '|^Unknown setting|unknown group|"
+                     r"parse configuration|Multiple files|different ABI|"
+                     r"Connection refused$|Network is unreachable$")
+# What stands for something: paths, names, addresses, the system's words.
+EXAMPLE = re.compile(
+    r"\S*/\S*|\S*\.(?:com|org|p8|pem)\b\S*|alice|vmail|\S*\d\S*|Lists|"
+    r"Permission denied|Operation not permitted|Address already in use|"
+    r"Connection refused|localhost|^\w+: |user xapsd|chown xapsd|\(connect.*|"
+    r"failed:|…")
+COVERED = 0.5
+
+
+def in_words(text):
+    return re.findall(r"[A-Za-z][\w']*", text)
+
+
+def spoken():
+    """Runs of three words of all strings in the sources."""
+    runs = set()
+    for path in (*ROOT.glob("*.c"), *ROOT.glob("[a-z]*/*.c")):
+        if path.relative_to(ROOT).parts[0] in ("tests", "build"):
+            continue
+        text = re.sub(r'"\s+"', "", path.read_text())
+        for string in re.findall(r'"((?:[^"\\\n]|\\.)*)"', text):
+            words = in_words(re.sub(r"\\n|%[-\d.*hjlz]*[a-z]", " ", string))
+            runs |= set(zip(words, words[1:], words[2:]))
+    return runs
+
+
+def covered(message, runs):
+    """The part of its words that the program says in this order."""
+    words = in_words(EXAMPLE.sub(" ", message))
+    hit = [False] * len(words)
+    for i, run in enumerate(zip(words, words[1:], words[2:])):
+        if run in runs:
+            hit[i:i + 3] = [True] * 3
+    return sum(hit) / len(words) if len(words) > 2 else 1
+
+
+def test_messages_exist():
+    """What the tables of trouble quote is said by the program."""
+    runs, checked, gone = spoken(), 0, []
+    for paper in USERS:
+        if paper.name not in ("README.md", "trouble.md"):
+            continue
+        rows = re.findall(r"^\| ((?:[^|`]*`[^`]*`)+)[^|`]* \|",
+                          paper.read_text(), re.M)
+        for message in itertools.chain(
+                *(re.findall(r"`([^`]+)`", row) for row in rows)):
+            if FOREIGN.search(message) or len(in_words(message)) < 4:
+                continue
+            checked += 1
+            if covered(message, runs) < COVERED:
+                gone.append("%s: %s" % (paper.name, message))
+    assert not gone, "\n".join(gone)
+    assert checked > 30

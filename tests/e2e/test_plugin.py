@@ -49,7 +49,7 @@ class folder:
     """Short, for sockets' paths, and open to mail users."""
 
     def __enter__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="xaps-", dir="/tmp"))
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="xaps-"))
         self.path.chmod(0o755)
         return self.path
 
@@ -75,8 +75,8 @@ class Server:
 
     def settled(self, user, count=0):
         """All that was sent for the user before now, without the mark that
-        this puts behind it.  It comes from another process and may overtake
-        the others, so that those that shall come are waited for first."""
+        this adds at the end. The mark comes from another process and may
+        overtake others, so wait for expected ones first."""
         self.fake.wait(count, "/notify", user)
         self.dovecot.deliver(f"{user}+mark", MAIL)
         wait_for(lambda: any(r.json["Mailbox"] == "mark" for r in
@@ -211,7 +211,7 @@ def test_twice_in_a_session(server, user):
         server.fake.behave(user, fx.status(503))
         untagged, tagged = c.cmd(command())  # nothing is remembered
         assert not untagged and kind(tagged) == "NO"
-    assert len(server.registered(user, 3)) == 3
+    assert len(server.registered(user, 3)) >= 3     # it is tried again
 
 
 def test_two_accounts_in_one_process(own, work_dir):
@@ -547,7 +547,7 @@ def fuzz(server, user, count):
             c.send(f"{tag} XAPPLEPUSHSERVICE ".encode() + args + b"\r\n")
             while not (line := c.readline()).startswith(tag + " "):
                 # A literal's head at the end: it gets what it asks for.
-                # Other tags are words behind a literal that was refused.
+                # Other tags are words after a literal that was refused.
                 m = re.search(rb"\{(\d+)\}$", args)
                 if m and line.startswith("+"):
                     c.send(b"x" * int(m[1]) + b"\r\n")
@@ -574,7 +574,8 @@ def under_valgrind(work_dir):
     programs = dovecot_config()["dovecot_pkglibexecdir"]
     return "".join(
         f"service {name} {{\n vsz_limit = 64G\n executable = {valgrind} "
-        "--leak-check=full --keep-debuginfo=yes --trace-children=yes "
+        "--vgdb=no --leak-check=full --keep-debuginfo=yes "
+        "--trace-children=yes "
         f"--log-file={work_dir}/v/{name}.%p {programs}/{name}\n}}\n"
         for name in ("imap", "lmtp"))
 
@@ -702,7 +703,7 @@ def test_pipelined_commands_are_answered_meanwhile(server, user):
 
 
 def test_many_at_once(server, user):
-    """More than Dovecot runs in parallel, then others behind them."""
+    """More than Dovecot runs in parallel, then others after them."""
     server.fake.behave(user, fx.slow(0.2))
     with server.imap(user) as c:
         for i in range(10):
@@ -768,7 +769,7 @@ def test_idle_while_waiting(server, user):
         assert c.result("y")[1].startswith("y OK")
 
 
-# --- driver: what is told ---
+# --- driver: what is reported ---
 
 def test_lmtp(server, user):
     server.dovecot.deliver(user, MAIL)
@@ -1034,12 +1035,12 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
 
 def test_lda_waits_at_most_the_timeout(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, settings(fake, timeout_msecs=2000))
+        server = own(fake, settings(fake, timeout_msecs=1500))
         quick = min(server.dovecot.lda("alice", MAIL) for _ in range(3))
         assert quick < 1
         fake.behave("bob", fx.hang)
         took = min(server.dovecot.lda("bob", MAIL) for _ in range(3))
-        assert 1.9 < took < 2.6
+        assert 1.4 < took < 2.1
 
 
 def test_one_log_line_says_what_to_do(own, work_dir):
@@ -1056,7 +1057,7 @@ def test_one_log_line_says_what_to_do(own, work_dir):
 
 
 def test_daemon_comes_back(own, work_dir):
-    """No pause that outlasts the daemon's: the next mail is told."""
+    """No pause longer than the daemon's: the next mail is reported."""
     path = str(work_dir / "x")
     with FakeXapsd(path) as fake:
         server = own(fake, extra="service lmtp {\n process_limit = 1\n}")
@@ -1149,7 +1150,8 @@ def test_full_backlog(own, work_dir):
         sock.bind(path)
         os.chmod(path, 0o666)
         sock.listen(0)
-        server = own(None, {"url": f"unix:{path}", "timeout_msecs": 5000})
+        server = own(None, {"url": f"unix:{path}", "timeout_msecs": 3000,
+                            "register_timeout_msecs": 500})
         for _ in range(5):
             assert server.dovecot.deliver("alice", MAIL) < LATE_S
         with server.imap("alice") as c:
@@ -1242,7 +1244,8 @@ def test_https(own, work_dir, certificate):
 
 def test_https_with_unknown_ca(own, work_dir, certificate):
     with FakeXapsd(("127.0.0.1", 0), tls_cert=certificate[1]) as fake:
-        server = own(fake, {"url": f"https://localhost:{fake.port}"})
+        server = own(fake, {"url": f"https://localhost:{fake.port}",
+                            "register_timeout_msecs": 500})
         with server.imap("alice") as c:
             assert kind(c.cmd(command())[1]) == "NO"
         server.dovecot.deliver("alice", MAIL)
@@ -1254,7 +1257,7 @@ def test_socket_without_permission(own, work_dir):
     if os.getuid() != 0:
         pytest.skip("root only: the mail user is another one")
     with FakeXapsd(str(work_dir / "x"), mode=0o600) as fake:
-        server = own(fake)
+        server = own(fake, settings(fake, register_timeout_msecs=500))
         with server.imap("alice") as c:
             assert kind(c.cmd(command())[1]) == "NO"
         server.dovecot.wait_log("Error: .*xaps: .*Permission denied")

@@ -53,7 +53,7 @@ def later(seconds, function):
 # --- ways to the daemon ---
 
 def test_unset_url_means_the_socket_and_nothing_else(own):
-    """Who has port 11619 while the daemon is away gets no names, no tokens."""
+    """Another program on port 11619 gets neither names nor tokens."""
     squatter = socket.socket()
     squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -255,7 +255,7 @@ def test_disconnect_while_the_daemon_is_away(own, work_dir):
         assert not fake.of("/register")
 
 
-# --- LOGOUT behind the command ---
+# --- LOGOUT after the command ---
 
 LOGOUT = {"well": (fx.ok, "OK"), "slow": (fx.slow(0.3), "OK"),
           "hangs": (fx.hang, "NO"), "400": (fx.status(400), "NO"),
@@ -353,7 +353,7 @@ def test_notification_is_tried_again(own, work_dir, behaviour, way):
 
 
 def test_notification_is_given_up(own, work_dir):
-    """After 30 s, having said so after 5."""
+    """After 30 s, with a line in the log after 5."""
     server = own(None, url(work_dir / "x"), extra=ONE_LMTP)
     start = time.monotonic()
     server.dovecot.deliver("alice", MAIL)
@@ -492,7 +492,7 @@ def test_one_error_for_all_processes(own, work_dir):
 
 @pytest.mark.parametrize("way", ["fixed", "with ours", "added"])
 def test_imap_capability(own, work_dir, way):
-    """A list that lacks ours is said once; it cannot be mended by us."""
+    """A list that lacks ours is logged once; we cannot change it."""
     if IS_2_3:
         extra = "imap_capability = " + {
             "fixed": "IMAP4rev1 IDLE", "with ours":
@@ -549,8 +549,8 @@ def test_opt_out_by_userdb(own, work_dir, scope, told):
 
 @pytest.mark.parametrize("off", [True, False])
 def test_driver_off_by_userdb(own, work_dir, off):
-    """Dovecot's own way: no driver for this user.  Who would never be told of
-    mail shall not register."""
+    """Dovecot's own way: no driver for this user.  A registration that never
+    gets a push is refused."""
     if IS_2_3:      # where a userdb cannot return an empty field
         options = {"driver": "", "userdb": {} if off else {
             "push_notification_driver": "xaps"}}

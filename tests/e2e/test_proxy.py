@@ -1,5 +1,5 @@
-"""apnsProxy: the way to Apple through an HTTP proxy.  Two real ones, one that
-lies, and machines that have no other way out, no names, or no IPv4."""
+"""apnsProxy: the way to Apple through an HTTP proxy.  Two real ones, a hostile
+one, and machines that have no other way out, no names, or no IPv4."""
 
 import contextlib
 import ctypes

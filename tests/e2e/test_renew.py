@@ -244,7 +244,7 @@ def door(start_xapsd, certs, workdir):
 
 
 def relink(door):
-    """As certbot does: files in an archive, links to them made anew."""
+    """As certbot does: files in an archive, links to them replaced."""
     new = door.folder / "archive.pem"
     serial = door.issue(new)
     door.path.unlink()
@@ -324,7 +324,7 @@ def test_bad_listener_certificate_is_refused(door, spoil, says):
 
 
 def test_listener_is_not_switched_by_sighup(door):
-    """On or off at the next start only, which is said."""
+    """On or off at the next start only, which is logged."""
     config = dict(door.xapsd.config)
     for key in ("tlsCertfile", "tlsKeyfile"):
         del door.xapsd.config[key]
@@ -442,7 +442,7 @@ class Certbot(Way):
 
 
 class Current(Way):
-    """A link to a folder, made anew."""
+    """A link to a folder, replaced."""
     make = staticmethod(link)
 
     def lay(self):
@@ -496,7 +496,7 @@ class Chain(Way):
 
 
 class Behind(Way):
-    """The file behind a link is replaced; the link stays."""
+    """The target of a link is replaced; the link stays."""
 
     def lay(self):
         self.turn()
@@ -573,7 +573,7 @@ def test_credentials_behind_a_link(start_xapsd, apple, certs, workdir):
 
 
 def test_the_same_file_is_no_change(start_xapsd, certs, workdir):
-    """A link laid anew to the same file, a folder moved away and back."""
+    """A link made again to the same file, a folder moved away and back."""
     folder = workdir / "k"
     folder.mkdir()
     issue(certs, folder / "c1.pem")
@@ -591,7 +591,7 @@ def test_the_same_file_is_no_change(start_xapsd, certs, workdir):
 
 
 def test_a_circle_of_links(start_xapsd, certs, workdir):
-    """Is told like a missing file, and mended like one."""
+    """Is reported like a missing file, and ends like one."""
     (workdir / "a").symlink_to("b")
     (workdir / "b").symlink_to("a")
     xapsd = start_xapsd(keyFileP8=str(workdir / "a"))

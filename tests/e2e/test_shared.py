@@ -50,7 +50,8 @@ class Phones:
             create=create, mailboxes=" ".join('"%s"' % n for n in names))
 
     def woken(self, *expected):
-        """User and mailbox, as he spelled it or them, since the last time; of
+        """User and mailbox, as the user spelled it or them, since the last
+        time; of
         all these, and no others."""
         self.seen += len(expected)
         pushes = self.apple.wait_for(self.seen)
@@ -144,8 +145,8 @@ def test_two_spellings_of_one_mailbox(phones):
 
 
 def test_right_that_was_taken(phones):
-    """The next registration drops who may not read any more, even if nothing
-    is left of his list."""
+    """The next registration drops users who may not read any more, even if
+    nothing is left of their list."""
     p = phones(inbox(), shared(), mail_plugins="acl", extra=ACL)
     with p.dovecot.imap("alice") as c:
         c.ok("SELECT INBOX")
@@ -194,7 +195,7 @@ def test_long_names(phones):
 
 
 def test_many_long_names(phones):
-    """More than a request holds with what they are called elsewhere."""
+    """With canonical names they do not fit into one request."""
     p = phones(inbox())
     p.tokens = {"alice.of.a.long.name@mail.example.org": TOKEN}
     user, = p.tokens

@@ -1,4 +1,4 @@
-"""What stands in the way of a start, and what a reload may not open: listeners,
+"""What prevents a start, and what a reload may not open: listeners,
 privileges, files that are not there yet, descriptors."""
 
 import os
@@ -34,7 +34,7 @@ def ending():
 
 
 def status_of(daemon):
-    """A start that fails by itself: its status, and what it said."""
+    """A start that fails by itself: its status and output."""
     done = daemon.run(timeout=30)
     return done.returncode, done.stderr
 
@@ -185,7 +185,7 @@ def test_bad_credentials_are_refused(workdir, certs, apple, what):
 @pytest.mark.parametrize("folder", ["there", "later"])
 def test_credentials_that_come_later(workdir, certs, apple, start_xapsd,
                                      folder):
-    """It serves, says why there are no pushes, and goes on by itself."""
+    """It serves, reports why there are no pushes, and recovers by itself."""
     place = workdir / "secrets" / "deep"
     if folder == "there":
         place.mkdir(parents=True)
@@ -459,7 +459,7 @@ def test_link_in_place_of_the_socket(workdir, certs):
 
 @root
 def test_race_for_the_socket(workdir, certs):
-    """Who owns the folder exchanges the socket for a link as fast as he can."""
+    """The folder's owner keeps replacing the socket by a link."""
     daemon, who = nobodys(workdir, certs, socketGroup="games",
                           socketMode="0666")
     target = workdir / "precious"

@@ -101,7 +101,7 @@ class Mapping:
 
 
 def mappings(pid):
-    """Of the executable and what lies directly behind it: its .bss."""
+    """Of the executable and what directly follows it: its .bss."""
     found = []
     for line in pathlib.Path("/proc/%d/maps" % pid).read_text().splitlines():
         m = Mapping(line)

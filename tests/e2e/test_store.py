@@ -78,7 +78,7 @@ def test_devices_of_one_second(start_xapsd):
 
 
 def test_devices_are_bounded_in_time(start_xapsd):
-    """3,000 of one user cost every notification of his 0.2 s."""
+    """3,000 of one user cost each notification of that user 0.2 s."""
     daemon = start_xapsd(loglevel="error")
     for i in range(3000):
         daemon.register("alice", "A%d" % i, token(i), keep=True)
@@ -261,7 +261,7 @@ def test_stranger_is_left_alone(workdir, certs, data):
 
 
 def test_no_newline_at_the_end(start_xapsd):
-    """Whole but for that: it counts, and what follows begins a line."""
+    """Complete except for that: it counts, and the next one begins a line."""
     daemon = start_xapsd()
     daemon.stop()
     daemon.database.write_bytes(
@@ -397,7 +397,7 @@ def test_shared_folders(start_xapsd, apple):
         daemon.stop()
         daemon.start()
         apple.wait_connected()
-    # The right was taken from him; then he is gone.
+    # First without the permission, then without the user.
     register_shared(daemon, "bob", 1, {"INBOX": ("bob", "INBOX")})
     start = len(apple.pushes)
     assert notify(daemon, "alice", "INBOX") == 200

@@ -85,6 +85,13 @@ def certificate(certs):
     return {"certificateFilePem": certs.client}
 
 
+def remove_clock(pid):
+    """What libfaketime has left behind: a later process of the same number
+    would not start."""
+    for name in ("faketime_shm_%d", "sem.faketime_sem_%d"):
+        pathlib.Path("/dev/shm", name % pid).unlink(missing_ok=True)
+
+
 class Xapsd:
     """identity: token_key or certificate above (or a dict of such lines).
     apple: an Apple, or anything with a port; None: a port where nobody is.
@@ -201,6 +208,7 @@ class Xapsd:
             process.kill()
             process.wait()
             raise Failed("xapsd did not end within %d s" % STOP_S) from None
+        remove_clock(process.pid)
         log = self.log(self.log_start)
         if died is not None:
             raise Failed("xapsd died with status %d:\n%s" % (died, log))
@@ -220,6 +228,7 @@ class Xapsd:
             self.drop_kept()
             process.kill()
             process.wait()
+            remove_clock(process.pid)
 
     def __enter__(self):
         try:

@@ -1,6 +1,6 @@
 /* client_fuzz.c - any bytes, cut anywhere, from a client's socket through http
- * and api into a real store: what is stored keeps to the limits, and nothing of
- * another client's is told or stored.
+ * and api into a real store: what is stored is within the limits, and nothing
+ * of another client's is sent or stored.
  *
  * The first byte chooses TCP or the Unix socket, the next two where the bytes
  * are cut.  0xff repeats the four bytes before it, 100 times what follows: so
@@ -35,7 +35,7 @@ static struct loop *loop;
 static struct store *store;
 static struct http_server *server;
 static char path[2][80], file[64];
-static int alice = -1; /* who registers before each input */
+static int alice = -1; /* the user who registers before each input */
 
 /* --- no credentials, no Apple: all that api calls of push and cred --- */
 
@@ -135,7 +135,7 @@ static int dial(const char *where)
 	return fd;
 }
 
-/* What is there to read is appended; false at the end. */
+/* Appends what can be read; false at the end. */
 static bool hear(int fd, char *said, size_t *len)
 {
 	ssize_t n;
@@ -182,7 +182,7 @@ static void start(void)
 	}
 }
 
-/* By JSON and by line: what both leave behind must not be found. */
+/* By JSON and by line: nothing that is left of both may be found. */
 static void register_alice(void)
 {
 	static const char json[] =

@@ -1,5 +1,5 @@
-/* go_fuzz.c - whatever the Go daemon's database is made of, what was taken from
- * it is exported and taken again, all of it. */
+/* go_fuzz.c - any Go daemon's database: all that was taken from it is exported
+ * and taken again. */
 #include <assert.h>
 #include <string.h>
 

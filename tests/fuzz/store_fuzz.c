@@ -1,5 +1,5 @@
-/* store_fuzz.c - any file is opened or left as it is, and what was read from it
- * reads back the same: nothing is bad or torn a second time. */
+/* store_fuzz.c - any file is either opened or left as it is; what was read from
+ * it reads back the same, with nothing bad or torn. */
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* apns_test.c - what no server can be made to do in a test's time: the end of a
+/* apns_test.c - what a real server cannot do in a test's time: the end of a
  * connection's stream ids (RFC 9113 5.1.1). */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@ struct io {
 	struct buf in, out;
 	io_cb *cb;
 	void *arg;
-	bool finished;
+	bool finished, lost;
 };
 
 #define CONNS_MAX 8
@@ -174,8 +174,7 @@ const char *io_peer(const struct io *io)
 
 const struct tls *io_tls(const struct io *io)
 {
-	(void)io;
-	return NULL;
+	return io->lost ? NULL : (const void *)io;
 }
 
 const char *tls_alpn(const struct tls *t)
@@ -456,6 +455,77 @@ static void test_none_of_them_works(void **state)
 	assert_string_equal(st.last_error, "no such name");
 }
 
+/* Between the failure of a stream and its report anybody may ask. */
+static void test_status_of_a_lost_stream(void **state)
+{
+	struct apns_status st;
+
+	(void)state;
+	apns_get_status(a, &st);
+	assert_int_equal(st.state, APNS_UP);
+	assert_string_equal(st.protocol, "TLSv1.3");
+	conns[0].lost = true;
+	apns_get_status(a, &st);
+	assert_int_not_equal(st.state, APNS_UP);
+	assert_string_equal(st.protocol, "");
+	assert_string_equal(st.peer, "");
+}
+
+static int64_t down_s(void)
+{
+	struct apns_status st;
+
+	apns_get_status(a, &st);
+	return st.down_ms / 1000;
+}
+
+/* Connections that give only SETTINGS are as good as none. */
+static void test_since_when_it_is_down(void **state)
+{
+	size_t i;
+
+	(void)state;
+	a->down_ms -= 400000; /* the start was 400 s ago */
+	assert_int_equal(down_s(), 0);
+	for (i = 0; i < 2; i++) {
+		conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
+		assert_int_equal(down_s(), 400);
+		loop_timer_clear(l, &a->redial);
+		apns_dial_start(a);
+		come_up(&conns[i + 1]);
+	}
+	assert_int_equal(down_s(), 400);
+	assert_int_equal(push(a, 'A'), APNS_SENT);
+	answer(&conns[2], 1);
+	assert_int_equal(down_s(), 0);
+	/* now it was useful until its end */
+	conns[2].cb(&conns[2], IO_EOF, conns[2].arg);
+	assert_int_equal(down_s(), 0);
+	a->down_ms -= 300000;
+	assert_int_equal(down_s(), 300);
+	apns_set_cred(a, NULL); /* a reload does not begin anew */
+	assert_int_equal(down_s(), 300);
+}
+
+static void test_latency(void **state)
+{
+	static const int64_t ms[] = { 0, 50, 51, 10000, 10001 };
+	static const uint64_t want[APNS_N_LATENCIES] = { 2, 1, 0, 0, 0, 0, 0, 1,
+		1 };
+	struct apns_status st;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(push(a, 'A'), APNS_SENT);
+		a->cur->first->sent_ms = loop_now_ms(l) - ms[i];
+		answer(&conns[0], 2 * i + 1);
+	}
+	apns_get_status(a, &st);
+	assert_memory_equal(st.latency.n, want, sizeof(want));
+	assert_in_range(st.latency.sum_ms, 20102, 20110);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +536,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_none_of_them_works, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_status_of_a_lost_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_since_when_it_is_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_latency, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

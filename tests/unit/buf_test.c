@@ -39,7 +39,7 @@ static void queue(void **state)
 	buf_free(&b);
 }
 
-/* What does not fit changes nothing, and is remembered. */
+/* An addition that does not fit changes nothing, and is remembered. */
 static void ceiling(void **state)
 {
 	struct buf b = BUF_INIT(10);

@@ -1,4 +1,5 @@
-/* commit_test.c - who waits for the disk, and what happens while it refuses. */
+/* commit_test.c - who waits for the disk, and what happens while writing
+ * fails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

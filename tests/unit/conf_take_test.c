@@ -44,7 +44,7 @@ static void test_take(void **state)
 	assert_int_equal(c.port, 1);
 	assert_non_null(c.socket_path);
 	assert_null(c.user);
-	/* where it stands went along */
+	/* its line number was taken, too */
 	conf_blame(&c, "delay", err, "x");
 	assert_string_equal(err, "f:4: delay: x");
 	conf_blame(&c, "port", err, "x");

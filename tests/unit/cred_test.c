@@ -56,7 +56,7 @@ static struct cred *load_ok(const char *text)
 	return cred;
 }
 
-/* The error must hold each of the words (parted by '|'). */
+/* The error must contain each of the words (separated by '|'). */
 static void refuses(const char *text, const char *words)
 {
 	char copy[256], *w;
@@ -182,14 +182,126 @@ static void test_renewal(void **state)
 	cred_free(c);
 }
 
-static void test_long_ids(void **state)
+/* The warning i must hold each of the words (separated by '|'). */
+static void warns(const struct cred *c, size_t i, const char *words)
 {
-	struct cred *c = load_ok(
-	    P8 P8_TOPIC "keyFileKeyId: ABCDEFGHIJABCDEFGHIJABCDEFGHIJAB\n"
-			"keyFileTeamId: ABCDEFGHIJABCDEFGHIJABCDEFGHIJAB\n");
+	char copy[256], *w;
+	const char *text = cred_warning(c, i);
+
+	if (text == NULL)
+		fail_msg("no warning %zu", i);
+	snprintf(copy, sizeof(copy), "%s", words);
+	for (w = strtok(copy, "|"); w != NULL; w = strtok(NULL, "|"))
+		if (strstr(text, w) == NULL)
+			fail_msg("\"%s\" lacks \"%s\"", text, w);
+}
+
+static void loads_with_warning(const char *text, const char *words)
+{
+	struct cred *c = load_ok(text);
+
+	if (words != NULL)
+		warns(c, 0, words);
+	assert_null(cred_warning(c, words != NULL));
+	cred_free(c);
+}
+
+static void test_ids(void **state)
+{
+	static const char *const bad[] = { "ABCDE1234", "ABCDE123456",
+		"ABCDE 2345", "ABCDE-2345", "ABCDE1234\303\204",
+		"com.apple.mobilemail", "AuthKey_ABCDE12345.p8",
+		"ABCDEFGHIJABCDEFGHIJABCDEFGHIJAB" };
+	char text[512];
+	size_t i;
 
 	(void)state;
-	assert_true(strlen(cred_bearer(c, INT64_MAX - 4000, err)) > 250);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text),
+		    P8 P8_TOPIC "keyFileKeyId: '%s'\nkeyFileTeamId: "
+				"TEAM567890\n",
+		    bad[i]);
+		refuses(text, "keyFileKeyId|10 letters and digits");
+		snprintf(text, sizeof(text),
+		    P8 P8_TOPIC "keyFileTeamId: '%s'\nkeyFileKeyId: "
+				"ABCDE12345\n",
+		    bad[i]);
+		refuses(text, "keyFileTeamId|10 letters and digits");
+	}
+	loads_with_warning(P8 P8_TOPIC IDS, NULL);
+	loads_with_warning(P8 P8_TOPIC
+	    "keyFileKeyId: ' ABCDE12345 '\nkeyFileTeamId: "
+	    "' TEAM567890'\n",
+	    NULL);
+	loads_with_warning(P8 P8_TOPIC "keyFileKeyId: abcde12345\n"
+				       "keyFileTeamId: TEAM567890\n",
+	    "keyFileKeyId|ABCDE12345|capital");
+}
+
+static void test_file_name(void **state)
+{
+	static const char *const names[] = { "AuthKey_ABCDE12345.p8",
+		"AuthKey_abcde12345.p8", "AuthKey_ABCDE12345 (1).p8",
+		"AuthKey_.p8", "AuthKey_ABCDE.p8", "AuthKey_ABCDE1234567.p8",
+		"key.p8" };
+	char text[512];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		sh("cp token.key '%s'", names[i]);
+		snprintf(text, sizeof(text), "keyFileP8: '%s'\n" IDS P8_TOPIC,
+		    names[i]);
+		loads_with_warning(text, NULL);
+	}
+	sh("mkdir -p AuthKey_DIR4567890; cp token.key AuthKey_ZZZZZ12345.p8; "
+	   "cp token.key AuthKey_DIR4567890/x.p8; "
+	   "cp token.key 'ApnsAuthKey_ZZZZZ12345-1.p8'; "
+	   "cp token.key AuthKey_TEAM567890.p8");
+	loads_with_warning("keyFileP8: AuthKey_ZZZZZ12345.p8\n" IDS P8_TOPIC,
+	    "keyFileKeyId|ABCDE12345|ZZZZZ12345");
+	loads_with_warning(
+	    "keyFileP8: ApnsAuthKey_ZZZZZ12345-1.p8\n" IDS P8_TOPIC,
+	    "ZZZZZ12345");
+	snprintf(text, sizeof(text),
+	    "keyFileP8: %s/AuthKey_DIR4567890/x.p8\n" IDS P8_TOPIC, pki_dir);
+	loads_with_warning(text, NULL);
+	refuses("keyFileP8: AuthKey_TEAM567890.p8\n" IDS P8_TOPIC,
+	    "keyFileTeamId|exchange keyFileKeyId and keyFileTeamId");
+}
+
+#define WITH_TOPIC(t) P8 IDS "keyFileTopic: " t "\n"
+
+static void test_topics(void **state)
+{
+	(void)state;
+	loads_with_warning(WITH_TOPIC("com.apple.mail.XServer.1"), NULL);
+	loads_with_warning(WITH_TOPIC("com.apple.mgmt.External.1"),
+	    "MDM|com.apple.mgmt.External.1|wake no phone's Mail");
+	loads_with_warning(
+	    WITH_TOPIC("com.apple.calendar.XServer.1"), "calendar");
+	loads_with_warning(
+	    WITH_TOPIC("com.apple.contact.XServer.1"), "contacts");
+	loads_with_warning(WITH_TOPIC("com.example.app"), "of an app");
+	loads_with_warning(WITH_TOPIC("com.apple.mail"), "of an app");
+	loads_with_warning("certificateFilePem: mdm.pem\n"
+			   "certificateFilePemKey: rsa.key\n",
+	    "MDM");
+}
+
+static void test_refused(void **state)
+{
+	struct cred *c = load_ok(WITH_TOPIC("com.example.app"));
+
+	(void)state;
+	assert_false(cred_is_refused(c));
+	cred_set_refused(c, "newer ones: bad");
+	warns(c, 0, "newer ones: bad");
+	warns(c, 1, "of an app");
+	assert_null(cred_warning(c, 2));
+	assert_true(cred_is_refused(c));
+	cred_set_refused(c, "");
+	warns(c, 0, "of an app");
 	cred_free(c);
 }
 
@@ -357,6 +469,18 @@ static void test_certificate(void **state)
 	loads_cert("certificateFilePem: two.pem\ncertificateFilePemKey: "
 		   "rsa.key\n",
 	    "short.topic");
+	loads_cert("certificateFilePem: two2.pem\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    "short.topic");
+	loads_cert("certificateFilePem: two3.pem\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    XSERVER);
+	loads_cert("certificateFilePem: two.pem\ncertificateFilePemKey: "
+		   "rsa.key\ntopic: other\n",
+	    "other");
+	/* of two leafs Mail's, then the one that is valid for longer */
+	sh("cat older.pem app.pem rsa.pem ca.pem rsa.key >leafs.pem");
+	loads_cert("certificateFilePem: leafs.pem\n", XSERVER);
 	/* the certificate knows better than a topic that was set */
 	loads_cert(PAIR "rsa.key\ntopic: com.example.topic\n", XSERVER);
 	/* its own trust */
@@ -415,6 +539,34 @@ static void test_certificate_mistakes(void **state)
 	refuses(PAIR "rsa.key\napnsCaFile: empty\n", "apnsCaFile|/empty|no CA");
 	refuses(PAIR "rsa.key\napnsCaFile: rsa.key\n", "apnsCaFile|no CA");
 	refuses(PAIR "rsa.key\napnsCaFile: none\n", "apnsCaFile|No such file");
+}
+
+static void test_purpose(void **state)
+{
+	(void)state;
+	refuses("certificateFilePem: signing.pem\ncertificateFilePemKey: "
+		"rsa.key\n",
+	    "certificateFilePem|Apple Distribution: A|no push certificate");
+	refuses("certificateFilePem: signing2.pem\ncertificateFilePemKey: "
+		"rsa.key\n",
+	    "certificateFilePem|no push certificate");
+}
+
+static void test_pair_mistakes(void **state)
+{
+	(void)state;
+	refuses("certificateFilePem: rsa.key\ncertificateFilePemKey: "
+		"rsa.pem\n",
+	    "exchange certificateFilePem and certificateFilePemKey|rsa.key|"
+	    "rsa.pem");
+	sh("cat cutcert.pem ca.pem >cutchain.pem");
+	refuses("certificateFilePem: cutchain.pem\ncertificateFilePemKey: "
+		"rsa.key\n",
+	    "does not belong|cannot be read");
+	sh("cat rsa.pem cutcert.pem >leafcut.pem");
+	loads_cert("certificateFilePem: leafcut.pem\ncertificateFilePemKey: "
+		   "rsa.key\n",
+	    XSERVER);
 }
 
 /* --- PKCS#12 --- */
@@ -499,6 +651,45 @@ static void test_p12(void **state)
 		}
 }
 
+/* Keychain exports whatever was selected: a developer's identity, too. */
+static void test_p12_identities(void **state)
+{
+	(void)state;
+	sh("cat app.pem older.pem rsa.pem ec.pem >several.pem; "
+	   "openssl pkcs12 -export -inkey rsa.key -in rsa.pem -certfile "
+	   "several.pem -passout pass:simple -out several.p12");
+	loads_cert("certificateFileP12: several.p12\n"
+		   "certificatePassword: simple\n",
+	    XSERVER);
+}
+
+#define FROM_FILE(p12, file)                                                   \
+	"certificateFileP12: " p12 "\ncertificatePasswordFile: " file "\n"
+
+static void test_password_file(void **state)
+{
+	(void)state;
+	sh("printf simple >pwplain; printf 'simple\\n' >pwnl; "
+	   "printf '\\357\\273\\277simple\\r\\n' >pwbom; "
+	   "printf 'simple \\n' >pwblank; printf 'wrong\\n' >pwwrong; "
+	   "openssl pkcs12 -export -inkey rsa.key -in rsa.pem -passout "
+	   "pass:simple -out pf.p12");
+	loads_cert(FROM_FILE("pf.p12", "pwplain"), XSERVER);
+	loads_cert(FROM_FILE("pf.p12", "pwnl"), XSERVER);
+	loads_cert(FROM_FILE("pf.p12", "pwbom"), XSERVER);
+	refuses(FROM_FILE("pf.p12", "pwwrong"),
+	    "/pf.p12|not open|/pwwrong (certificatePasswordFile)");
+	assert_null(strstr(err, "certificatePassword is"));
+	assert_null(strstr(err, "blanks"));
+	refuses(FROM_FILE("pf.p12", "pwblank"), "/pwblank|blanks");
+	refuses(FROM_FILE("pf.p12", "empty"), "/pf.p12|/empty|is empty");
+	refuses(FROM_FILE("pf.p12", "none"),
+	    "certificatePasswordFile|/none|No such file");
+	refuses(FROM_FILE("pf.p12", "."), "certificatePasswordFile|folder");
+	refuses(PAIR "aes.key\ncertificatePasswordFile: pwwrong\n",
+	    "/aes.key|not open|/pwwrong (certificatePasswordFile)");
+}
+
 static void test_p12_empty_password(void **state)
 {
 	char text[128];
@@ -514,8 +705,8 @@ static void test_p12_empty_password(void **state)
 	}
 }
 
-/* A file with 2,000 iterations shall have over ten million, for which openssl
- * would take long: two bytes more for them, two less for the salt. */
+/* Turns 2,000 iterations into over ten million, for which openssl would take
+ * long: two bytes more for them, two less for the salt. */
 static void make_slow(const char *name)
 {
 	static const unsigned char few[] = { 0x02, 0x02, 0x07, 0xd0 };
@@ -557,7 +748,7 @@ static void test_p12_mistakes(void **state)
 	refuses(WITH("nokey"), "nokey.p12 holds no private key|Keychain");
 	refuses(WITH("nocert"), "nocert.p12 holds no certificate");
 	refuses(WITH("rc4"), "rc4.p12|does not know|openssl pkcs12");
-	refuses(WITH("cut"), "cut.p12 is damaged or not PKCS#12");
+	refuses(WITH("cut"), "cut.p12 is not PKCS#12|damaged, cut off");
 	refuses(WITH("slow"), "slow.p12 is damaged");
 	refuses("certificateFileP12: rsa.pem\n", "not PKCS#12");
 	refuses("certificateFileP12: rsa.cer\n", "not PKCS#12");
@@ -587,8 +778,8 @@ static void test_p12_broken(void **state)
 			copy[i - len] ^= 0x81;
 		cert = NULL;
 		key = NULL;
-		if (tls_p12_parse(copy, i < len ? i : len, "simple", &cert,
-			&key, err) == 0)
+		if (tls_p12_parse(copy, i < len ? i : len, "simple", NULL,
+			&cert, &key, err) == 0)
 			assert_true(i >= len);
 		tls_cert_free(cert);
 		tls_key_free(key);
@@ -729,6 +920,19 @@ static void make_certs(void)
 		{ "devprod", "/UID=" TOPIC "/CN=x",
 		    APPLE "1=DER:0500\\n" APPLE "2=DER:0500", PKI_FROM,
 		    PKI_TO },
+		{ "two2", "/UID=short.topic/CN=x/UID=TEAMID1234", ext, PKI_FROM,
+		    PKI_TO },
+		{ "two3", "/UID=" XSERVER "/UID=com.example.app", ext, PKI_FROM,
+		    PKI_TO },
+		{ "mdm", "/UID=com.apple.mgmt.External.1/CN=x", ext, PKI_FROM,
+		    PKI_TO },
+		{ "signing", "/UID=TEAMID1234/CN=Apple Distribution: A (B)",
+		    "keyUsage=digitalSignature", PKI_FROM, PKI_TO },
+		{ "signing2", "/UID=" TOPIC "/CN=x",
+		    "extendedKeyUsage=codeSigning", PKI_FROM, PKI_TO },
+		{ "older", "/UID=" TOPIC "/CN=x", ext, PKI_FROM, "20480101" },
+		{ "app", "/UID=com.example.app/CN=x", ext, PKI_FROM,
+		    "20491231" },
 		{ "old", "/UID=" TOPIC "/CN=x", ext, PKI_FROM, "20210203" },
 		{ "future", "/UID=" TOPIC "/CN=x", ext, "20480101", PKI_TO },
 	};
@@ -779,7 +983,10 @@ int main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_token_key),
 		cmocka_unit_test(test_renewal),
-		cmocka_unit_test(test_long_ids),
+		cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_file_name),
+		cmocka_unit_test(test_topics),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_token_key_mistakes),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_choose_one),
@@ -787,7 +994,11 @@ int main(void)
 		cmocka_unit_test(test_certificate),
 		cmocka_unit_test(test_encrypted),
 		cmocka_unit_test(test_certificate_mistakes),
+		cmocka_unit_test(test_purpose),
+		cmocka_unit_test(test_pair_mistakes),
 		cmocka_unit_test(test_p12),
+		cmocka_unit_test(test_p12_identities),
+		cmocka_unit_test(test_password_file),
 		cmocka_unit_test(test_p12_empty_password),
 		cmocka_unit_test(test_p12_mistakes),
 		cmocka_unit_test(test_p12_broken),

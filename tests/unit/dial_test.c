@@ -241,7 +241,7 @@ static void test_six_black_holes(void **state)
 	expect_quiet();
 }
 
-/* Eight at once; each that ends makes room. */
+/* Eight at once; the next when one of them ends. */
 static void test_attempts_are_bounded(void **state)
 {
 	(void)state;
@@ -292,7 +292,7 @@ static void test_a_failed_one_is_not_the_first(void **state)
 	io_dialer_stop(d);
 	start("4a 4b 4c");
 	assert_string_equal(tried, "4b");
-	/* all run out of time: what had most of it comes last */
+	/* all run out of time: the one that had most comes last */
 	pass(1000);
 	pass(BUDGET_MS);
 	assert_int_equal(exhausted, 1);

@@ -99,8 +99,9 @@ static const struct h2_case {
 	    "P 0 1 =0 10;P 0 99 =0 10;P 0 2 =0 10;H 5 1 88", "done 1 200\n"),
 	CASE("6.7: PING is answered", "I 0 0 'abcdefgh'", "> PING ack\n"),
 	CASE("6.7: our PING",
-	    "!ping;!ping;I 1 0 *8;I 1 0 'abcdefgh';I 1 0 01 *7;I 1 0 01 *7",
-	    "> PING\npong\n"),
+	    "!ping;!ping;I 1 0 *8;I 1 0 'abcdefgh';!pinged;I 1 0 01 *7;"
+	    "!pinged;I 1 0 01 *7",
+	    "> PING\noutstanding\nanswered\n"),
 	CASE("6.5: SETTINGS again",
 	    "S 0 0 00 03 =1;!capacity;S 1 0;S 0 0 00 03 =200;!capacity",
 	    "> SETTINGS ack\ncapacity 0 open 3\n> SETTINGS ack\ncapacity 97 "
@@ -115,7 +116,8 @@ static const struct h2_case {
 	CASE("8.7: REFUSED_STREAM", "R 0 1 =7",
 	    "unprocessed 1 REFUSED_STREAM, the server refused the stream\n"),
 	CASE("7: an unknown error code", "R 0 1 =4660",
-	    "lost 1 code 0x1234, the server reset the stream\n"),
+	    "lost 1 unknown error (0x1234), the server reset the "
+	    "stream\n"),
 	CASE("5.4.2: a reset with NO_ERROR is no answer", "H 4 1 88;R 0 1 =0",
 	    "lost 1 NO_ERROR, the server reset the stream\n"),
 	CASE("6.8: GOAWAY in two steps",

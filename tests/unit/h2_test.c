@@ -142,14 +142,8 @@ static void on_goaway(
 	buf_add_str(&run->log, "\n");
 }
 
-static void on_pong(void *arg)
-{
-	(void)arg;
-	buf_add_str(&run->log, "pong\n");
-}
-
-static const struct h2_ops ops = { on_ready, on_header, on_response, on_goaway,
-	on_pong };
+static const struct h2_ops ops = { on_ready, on_header, on_response,
+	on_goaway };
 
 /* --- sent frames --- */
 
@@ -412,6 +406,13 @@ static void step_ping(unsigned n)
 	assert_true(run->over || h2_ping_outstanding(run->h));
 }
 
+static void step_pinged(unsigned n)
+{
+	(void)n;
+	buf_add_str(&run->log,
+	    h2_ping_outstanding(run->h) ? "outstanding\n" : "answered\n");
+}
+
 static void step_bye(unsigned n)
 {
 	(void)n;
@@ -476,6 +477,7 @@ static const struct {
 	{ "!big", step_big },
 	{ "!cancel", step_cancel },
 	{ "!cancels", step_cancels },
+	{ "!pinged", step_pinged },
 	{ "!ping", step_ping },
 	{ "!bye", step_bye },
 	{ "!close", step_close },
@@ -617,8 +619,9 @@ static void test_error_names(void **state)
 	(void)state;
 	assert_string_equal(error_name(0), "NO_ERROR");
 	assert_string_equal(error_name(0xd), "HTTP_1_1_REQUIRED");
-	assert_string_equal(error_name(0xe), "code 0xe");
-	assert_string_equal(error_name(UINT32_MAX), "code 0xffffffff");
+	assert_string_equal(error_name(0xe), "unknown error (0xe)");
+	assert_string_equal(
+	    error_name(UINT32_MAX), "unknown error (0xffffffff)");
 }
 
 #define N_CASES (sizeof(cases) / sizeof(*cases))

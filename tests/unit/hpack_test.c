@@ -603,7 +603,7 @@ static void trip_begin(struct trip *t)
 	buf_init(&t->got, 1 << 16);
 }
 
-/* What is encoded is decoded to the same.  The block's length. */
+/* Encodes, decodes and compares.  Returns the block's length. */
 static size_t trip(struct trip *t, const struct hpack_header *h, size_t n)
 {
 	const char *reason;

@@ -165,7 +165,7 @@ static void head_good(void **state)
 	}
 }
 
-/* RFC 9112 3.2.2: what the target says counts. */
+/* RFC 9112 3.2.2: the target's host takes precedence. */
 static void head_host(void **state)
 {
 	static const struct {
@@ -424,7 +424,7 @@ static void chunks_bad(void **state)
 			PARSE_BAD)
 			fail_msg("accepted: %s", cases[i]);
 	}
-	/* what is thrown away has an end */
+	/* not more than a limit is discarded */
 	big = malloc(5000);
 	memset(big, '0', 5000);
 	assert_int_equal(chunks(big, 5000, 5000, 1, out, &used), PARSE_BAD);
@@ -974,7 +974,7 @@ static void newcomers(void **state)
 	fd[1] = extra;
 	for (i = 0; i < MAX_CONNS; i++)
 		say(fd[i], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-	/* now nobody is idle: a newcomer waits for a moment */
+	/* now none is idle: a new one waits for a moment */
 	extra = client();
 	say(extra, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
 	assert_int_equal(hear(extra), 0);
@@ -1067,7 +1067,7 @@ static void tcp_has_a_share(void **state)
 		close(tcp[i]);
 }
 
-/* What the Unix socket has beyond its part it gives back. */
+/* The Unix socket gives back what it has beyond its share. */
 static void unix_gives_back(void **state)
 {
 	int fd[MAX_CONNS], tcp, i;
@@ -1088,7 +1088,8 @@ static void unix_gives_back(void **state)
 		close(fd[i]);
 }
 
-/* A user who takes all connections with half requests keeps nobody else out. */
+/* A user who takes all connections with half requests cannot lock out
+ * others. */
 static void one_user_has_all(void **state)
 {
 	int fd[MAX_CONNS], extra, i;
@@ -1116,7 +1117,7 @@ static void one_user_has_all(void **state)
 		say(fd[0], "GET /");
 		who = 0;
 	}
-	/* and nobody for long; bodies count from the head on */
+	/* and none for long; bodies count from the head on */
 	say(fd[1], "Host: x\r\nContent-Length: 2\r\n\r\n");
 	advance(1000);
 	extra = client();
@@ -1128,7 +1129,7 @@ static void one_user_has_all(void **state)
 		close(fd[i]);
 }
 
-/* Neither do answers that nobody reads; what waits for us stays. */
+/* Neither do unread answers; requests that wait for us stay. */
 static void unread_answers(void **state)
 {
 	static const char get[] = "GET /big HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -1198,7 +1199,7 @@ static void half_bodies(void **state)
 	assert_int_equal(http_server_connections(server), 0);
 }
 
-/* Who comes by TCP and speaks HTTP may be a web page: no lines then. */
+/* An HTTP client over TCP may be a web page: no lines from it. */
 static void lines_after_http(void **state)
 {
 	int fd = tcp_client();
@@ -1260,7 +1261,7 @@ static void lines(void **state)
 	expect(fd, "OK NOTIFY d=\"u\"\tx\r\nOK REGISTER a\r\n");
 	http_reply_line(later[0], "ERROR no");
 	expect(fd, "ERROR no\r\nOK NOTIFY z\r\n");
-	/* told apart anew each time */
+	/* detected again each time */
 	say(fd, "GET /a HTTP/1.1\r\nHost: x\r\n\r\nNOTIFY a\n");
 	expect(fd, OK(9, "GET /a 0 ") "OK NOTIFY a\r\n");
 	say(fd, "NOTIFY unfinished");

@@ -22,7 +22,7 @@
 #include "../../io.h"
 #include "with_loop.h"
 
-/* What the owner of a stream was told. */
+/* Events that the owner of a stream received. */
 struct seen {
 	int open, data, drained, eof, timeout, failed;
 	int fd; /* of accepted() */
@@ -69,12 +69,12 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 	}
 }
 
-/* Runs the loop until the condition holds, for 5 s at most. */
+/* Runs the loop until the condition holds, for 20 s at most. */
 #define UNTIL(cond)                                                            \
 	do {                                                                   \
 		int64_t end_ms_;                                               \
 		loop_once(l, 0);                                               \
-		end_ms_ = loop_now_ms(l) + 5000;                               \
+		end_ms_ = loop_now_ms(l) + 20000;                              \
 		while (!(cond) && loop_now_ms(l) < end_ms_)                    \
 			loop_once(l, 50);                                      \
 		assert_true(cond);                                             \
@@ -358,7 +358,7 @@ static void test_connect_refused(void **state)
 	(void)state;
 	close(fd);
 	io = io_connect(l, &addr, &nobody, NULL, on_io, &s);
-	assert_int_equal(s.failed, 0); /* told from the loop */
+	assert_int_equal(s.failed, 0); /* reported from the loop */
 	UNTIL(s.failed == 1);
 #ifdef __mips__ /* qemu before 8.1 hands out its host's number of the error */
 	if (strstr(s.err, strerror(111)) != NULL)
@@ -464,9 +464,7 @@ static void test_dial_unknown_name(void **state)
 	(void)state;
 	t.d = io_dialer_new(l, &dialer_ops, &t);
 	start(&t, "no-such-host.invalid", 443);
-	loop_once(l, 0); /* the loop goes on meanwhile */
-	assert_int_equal(t.exhausted, 0);
-	UNTIL(t.exhausted == 1);
+	UNTIL(t.exhausted == 1); /* 5 s where no name server answers */
 	assert_non_null(strstr(t.why, "no-such-host.invalid"));
 	io_dialer_free(t.d);
 }

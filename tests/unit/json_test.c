@@ -436,7 +436,7 @@ static void test_write(void **state)
 	buf_free(&small);
 }
 
-/* What is written reads back as it was, for every character. */
+/* Every character is written and read back. */
 static void test_round_trip(void **state)
 {
 	struct buf b = BUF_INIT(1000);

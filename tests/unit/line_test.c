@@ -128,8 +128,8 @@ static void test_long(void **state)
 	free(room);
 }
 
-/* The input and the room for strings each end at a page that nobody may touch:
- * every cut of the line is taken or refused without looking behind it. */
+/* The input and the buffer for strings each end at an inaccessible page: every
+ * cut of the line is accepted or refused without reading beyond it. */
 static void test_every_end(void **state)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), len = strlen(REGISTER), n;
@@ -152,8 +152,8 @@ static void test_every_end(void **state)
 		else
 			assert_true(err[0] != '\0');
 	}
-	/* whole; behind each of four fields, with and without the TAB; and
-	 * behind the verb */
+	/* whole; after each of four fields, with and without the TAB; and after
+	 * the verb */
 	assert_int_equal(good, 1 + 2 * 4 + 1);
 	munmap(in, 4 * page);
 }

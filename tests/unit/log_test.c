@@ -1,4 +1,4 @@
-/* What a syslog gets: one datagram a line, as syslog(3) would send it. */
+/* The syslog's input: one datagram a line, as syslog(3) would send it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -40,6 +40,7 @@ static const struct apns_ops *ops;
 static void *ops_arg;
 static unsigned renewed;
 static bool no_auth, dated;
+static int64_t down_ms;
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct cred *cred, const struct apns_ops *o, void *arg)
@@ -97,7 +98,8 @@ void apns_renew_auth(struct apns *a)
 void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
 	(void)a;
-	memset(status_r, 0, sizeof(*status_r));
+	*status_r =
+	    (struct apns_status){ .down_ms = down_ms, .last_error = "refused" };
 }
 
 enum cred_kind cred_kind(const struct cred *c)
@@ -423,8 +425,8 @@ static void test_more_mailboxes_than_fit(void **state)
 	expect_named(0, boxes, REG_MAILBOXES_MAX);
 }
 
-/* A device that changes its list again and again while Apple is away: what it
- * does not know any more makes room, what it knows is not lost. */
+/* A device that keeps changing its list while Apple is away: mailboxes that it
+ * does not know any more are dropped, those that it knows are not lost. */
 static void test_lists_that_alternate(void **state)
 {
 	const char *const *boxes = NULL;
@@ -578,8 +580,8 @@ static void test_410_of_a_stamp_from_the_future(void **state)
 	assert_int_equal(store_count(store), 0);
 }
 
-/* The device came back while the push was under way: it goes out once more,
- * and only what Apple says to that counts. */
+/* The device registers while the push is under way: it is sent once more, and
+ * only the answer to that counts. */
 static void renewed_since(int status, const char *reason)
 {
 	add_reg("alice", TOK_A, true, 100);
@@ -839,6 +841,67 @@ static void test_bad_certificate_holds(void **state)
 	holds(400, "BadCertificateEnvironment");
 }
 
+static bool is_ill(const char *words)
+{
+	const char *health = push_health(queue);
+
+	if (health != NULL && strstr(health, words) == NULL)
+		fail_msg("%s", health);
+	return health != NULL;
+}
+
+static void test_health_without_connection(void **state)
+{
+	static const char words[] = "not connected to Apple for 5 min: refused";
+
+	(void)state;
+	down_ms = 300000;
+	capacity = 0;
+	add_reg("alice", TOK_A, true, 100);
+	assert_false(is_ill("")); /* nothing waits */
+	notify("alice", "INBOX", false);
+	assert_true(is_ill(words));
+	assert_null(push_trouble(queue)); /* the credentials are good */
+	down_ms = 299999;
+	assert_false(is_ill(""));
+	down_ms = 300000;
+	assert_true(is_ill(words));
+	store_drop(store, store_first(store, "alice"));
+	assert_false(is_ill(""));
+	down_ms = 0;
+}
+
+/* Connected, but no push is taken. */
+static void test_health_without_success(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", true);
+	lose(n++, APNS_LOST);
+	assert_false(is_ill(""));
+	pass(299999);
+	while (n < n_sent)
+		answer(n++, 503, "Shutdown");
+	assert_false(is_ill(""));
+	pass(1);
+	assert_true(is_ill("taken no push for 5 min: 503 Shutdown"));
+	pass(2 * 60 * 1000);
+	assert_true(n_sent > n);
+	assert_true(is_ill("taken no push for 7 min: 503 Shutdown"));
+	/* also an answer that refuses it is one */
+	answer(n, 400, "BadDeviceToken");
+	assert_false(is_ill(""));
+	/* the next one begins anew, a day later */
+	pass(86400 * 1000);
+	add_reg("bob", TOK_B, true, 100);
+	notify("bob", "INBOX", true);
+	assert_false(is_ill(""));
+	lose(n_sent - 1, APNS_UNPROCESSED);
+	assert_false(is_ill(""));
+}
+
 static void test_no_auth_holds(void **state)
 {
 	(void)state;
@@ -955,7 +1018,7 @@ static void test_answer_after_forget(void **state)
 	expect_counts(2, 1);
 }
 
-/* NTP sets the clock while Apple refuses what it made of our JWT. */
+/* NTP sets the clock while Apple refuses our JWT for its time. */
 static void test_clock_step_ends_a_hold(void **state)
 {
 	(void)state;
@@ -1105,6 +1168,21 @@ static void restart(void)
 	push_load(queue, saved);
 	assert_int_equal(access(saved, F_OK), -1);
 	run_tasks();
+}
+
+/* databaseFile may be relative. */
+static void test_kept_in_the_working_directory(void **state)
+{
+	char err[ERR_MAX], *old = getcwd(NULL, 0);
+
+	(void)state;
+	assert_int_equal(chdir(dir), 0);
+	add_reg("alice", TOK_A, true, 100);
+	notify("alice", "INBOX", false);
+	assert_int_equal(push_save(queue, "waiting", err), 0);
+	assert_int_equal(unlink("waiting"), 0);
+	assert_int_equal(chdir(old), 0);
+	free(old);
 }
 
 static void test_kept_over_a_restart(void **state)
@@ -1283,7 +1361,7 @@ static void test_long_records_are_kept(void **state)
 	expect_named(5, boxes, 1);
 }
 
-/* The disk is full: what fits is kept, and said. */
+/* The disk is full: what fits is kept, and the rest is reported. */
 static void test_no_room_for_the_queue(void **state)
 {
 	char *end;
@@ -1359,6 +1437,8 @@ int main(void)
 		T(test_403_holds),
 		T(test_topic_disallowed_holds),
 		T(test_bad_certificate_holds),
+		T(test_health_without_connection),
+		T(test_health_without_success),
 		T(test_no_auth_holds),
 		T(test_new_credentials_end_a_hold),
 		T(test_late_403),
@@ -1377,6 +1457,7 @@ int main(void)
 		T(test_dropped_while_in_flight),
 		T(test_queue_is_bounded),
 		T(test_kept_over_a_restart),
+		T(test_kept_in_the_working_directory),
 		T(test_nothing_to_keep),
 		T(test_damaged_queue_file),
 		T(test_too_old_to_send),

@@ -1,5 +1,5 @@
 /* store_fault_test.c - the store on disks that fill up, fail and vanish, and
- * under kill -9: what was acknowledged is there, what was there stays. */
+ * under kill -9: nothing that was acknowledged or on disk is lost. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -103,7 +103,7 @@ static int fault_link(const char *a, const char *b)
 #define rename fault_rename
 #define link fault_link
 #define unlink fault_unlink
-#include "../../store/disk.c"
+#include "../../disk.c"
 #include "../../store/topic.c"
 #include "../../store/file.c"
 #include "../../store/load.c"
@@ -143,7 +143,7 @@ static void model_put(struct store *s, struct model *m, int k, int version)
 	char user[16], box[256];
 
 	key_names(k, user);
-	/* Long, so that the file soon has reason to be rewritten. */
+	/* Long, so that the file soon has to be rewritten. */
 	snprintf(box, sizeof(box), "v%d %0200d", version, 0);
 	put(s, user, accounts[k % 2], TOKEN, box, 1000);
 	m->version[k] = version;
@@ -410,7 +410,8 @@ static void test_full(void **state)
 	store_close(s);
 }
 
-/* No room for a rewrite is no reason not to append, nor to try all the time. */
+/* Without space for a rewrite, appending still works, and the rewrite is not
+ * tried all the time. */
 static void test_rewrite_fails(void **state)
 {
 	struct store *s;
@@ -469,7 +470,7 @@ static void test_file_vanishes(void **state)
 	assert_int_equal(rename(away, db), 0);
 	sync_store(s);
 	assert_crash(&m, &m);
-	/* deleted: written anew */
+	/* deleted: written again */
 	assert_int_equal(unlink(db), 0);
 	model_put(s, &m, 2, 1);
 	sync_store(s);

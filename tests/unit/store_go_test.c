@@ -99,7 +99,7 @@ static void test_empty(void **state)
 	}
 }
 
-/* What is broken is neither taken nor touched, at whatever byte it breaks. */
+/* A broken file is neither taken nor changed, at whatever byte it breaks. */
 static void test_damaged(void **state)
 {
 	size_t n;
@@ -253,7 +253,7 @@ static void test_times(void **state)
 	store_close(s);
 }
 
-/* What is newer here stays. */
+/* Ours stay if they are newer. */
 static void test_older(void **state)
 {
 	static const char text[] = ONE("u", "a", "\"" TOKEN "\"",

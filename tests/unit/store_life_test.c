@@ -1,6 +1,6 @@
 /* store_life_test.c - what the store does over time and at its limits: clocks,
- * expiry, ceilings, restless registrations; whose mailboxes are watched, and
- * which topic a device was told. */
+ * expiry, ceilings, restless registrations; owners of watched mailboxes, and
+ * the topics of devices. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -195,7 +195,7 @@ static void test_short_ttl(void **state)
 	store_close(s);
 }
 
-/* The account was set up anew: the old one goes unless it is renewed. */
+/* The account was set up again: the old one is dropped unless it is renewed. */
 static void test_replaced(void **state)
 {
 	struct store *s = open_limited(0, 0);
@@ -237,7 +237,8 @@ static void test_devices(void **state)
 	assert_non_null(store_find(s, "u", "a9", TOKEN));
 	assert_non_null(store_find(s, "u", "a8", TOKEN));
 	assert_non_null(store_find(s, "u", "a7", TOKEN));
-	/* A renewal takes no room; whose time is not known is none to go. */
+	/* A renewal needs no further place; one without a time is not dropped
+	 * for it. */
 	put(s, "u", "a7", TOKEN, NULL, REG_TIME_UNKNOWN);
 	put(s, "u", "a10", TOKEN, NULL, REG_TIME_UNKNOWN);
 	assert_null(store_find(s, "u", "a8", TOKEN));
@@ -253,7 +254,7 @@ static void test_devices(void **state)
 	store_close(s);
 }
 
-/* An import does not drive out what is newer. */
+/* An import does not displace newer ones. */
 static void test_import_of_devices(void **state)
 {
 	struct store *s = open_limited(2, 0);
@@ -293,7 +294,7 @@ static void test_registrations(void **state)
 	assert_non_null(put(s, "w", "a", TOKEN, "Notes", T0 + 1));
 	store_drop(s, store_first(s, "u"));
 	assert_non_null(put(s, "w", "b", TOKEN, NULL, T0 + 2));
-	/* His own device makes room. */
+	/* One of the same user is dropped. */
 	assert_non_null(put(s, "w", "c", TOKEN, NULL, T0 + 3));
 	assert_int_equal(store_count(s), 3);
 	store_close(s);
@@ -632,7 +633,8 @@ static void test_topics(void **state)
 	put_topic(s, "v", "com.example.two");
 	put_topic(s, "w", "com.example.three");
 	store_close(s);
-	/* When nobody is left of the first one, another takes its place. */
+	/* When no registration is left of the first one, another takes its
+	 * place. */
 	s = open_store();
 	store_set_topic(s, "com.example.two");
 	assert_file("db.topic", "com.example.two\n");

@@ -1,4 +1,4 @@
-/* store_test.c - registrations in memory, and what the file becomes of them. */
+/* store_test.c - registrations in memory and in the file. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -99,7 +99,7 @@ static void test_keys(void **state)
 	assert_null(store_find(s, "alicia", "acc", TOKEN));
 	b = put(s, "alice", "acc", "0123456789abcdef0", NULL, 100);
 	assert_ptr_not_equal(a, b);
-	/* An odd number of digits is not the even one with a 0 behind. */
+	/* An odd number of digits differs from the even one with a final 0. */
 	assert_null(store_find(s, "alice", "acc", "0123456789abcdef00"));
 	assert_string_equal(reg_token(b, token), "0123456789abcdef0");
 	assert_int_equal(store_count(s), 2);
@@ -122,11 +122,12 @@ static void test_renewal(void **state)
 
 	(void)state;
 	reg_set_data(r, &here);
-	reg_suspend(r);
+	store_suspend(s, r);
 	assert_true(reg_suspended(r));
 	memset(far, 'x', 255);
 	far[255] = '\0';
-	/* In place, beyond the room, back again, none: one address. */
+	/* Mailboxes in place, too many for that, back again, none: one
+	 * address. */
 	assert_ptr_equal(put(s, "U", "a", TOKEN, "Sent", 2000), r);
 	assert_false(reg_suspended(r));
 	assert_string_equal(reg_mailbox(r, 1), "Sent");
@@ -282,7 +283,7 @@ static void test_match(void **state)
 		{ "&AOR-", "\xc3\xa4", false },	 /* padding not zero */
 		{ "&AOQA-", "\xc3\xa4", false }, /* a whole digit of padding */
 		{ "&AOQ-&APY-", "\xc3\xa4\xc3\xb6", false }, /* two runs */
-		{ "&AEE-", "A", false }, /* ASCII stands for itself */
+		{ "&AEE-", "A", false }, /* ASCII as it is */
 		{ "&ACY-", "&", false },
 		{ "&AAA-", "", false },
 		{ "&2D0-", "\xed\xa0\xbd", false }, /* half a pair */
@@ -469,8 +470,8 @@ static void test_daily(void **state)
 	store_close(s);
 }
 
-/* A file cut at any byte: what stands before the torn line survives, the rest
- * is cut off, and the next line begins a line. */
+/* A file cut at any byte: lines before the torn one survive, the rest is cut
+ * off, and the next line begins a line. */
 static void test_every_cut(void **state)
 {
 	static const char text[] = LINE_AL LINE_BOB GONE_BOB LINE_BOB;
@@ -721,7 +722,7 @@ static void test_lock(void **state)
 	store_close(NULL);
 }
 
-/* The link stays a link, and what it leads to is what is rewritten. */
+/* The link stays a link, and its target is rewritten. */
 static void test_symlink(void **state)
 {
 	char link_path[256], path[256];

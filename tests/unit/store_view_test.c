@@ -126,7 +126,7 @@ static char *write_file(const char *name, const char *text)
 	"{\"user\":\"" user "\",\"account\":\"A\",\"token\":\"" TOKEN          \
 	"\",\"mailboxes\":[\"INBOX\"],\"acked\":true,\"time\":1763769600}\n"
 
-/* Everything that a daemon would mend stays as it is. */
+/* Everything that a daemon would repair stays as it is. */
 static void test_read_changes_nothing(void **state)
 {
 	static const struct {

@@ -407,7 +407,7 @@ static void test_end(void **state)
 	close_duo(&d);
 }
 
-/* Open connections live on without what they were made from. */
+/* Open connections outlive the objects that they were made from. */
 static void test_outlives(void **state)
 {
 	struct duo d;
@@ -1034,7 +1034,7 @@ static void test_roots(void **state)
 		cert = tls_cert_parse(der, len, err);
 		assert_non_null(cert);
 		assert_true(tls_cert_subject(cert,
-				(const unsigned char *)"\x55\x04\x03", 3, cn,
+				(const unsigned char *)"\x55\x04\x03", 3, 0, cn,
 				sizeof(cn)) > 0);
 		assert_string_equal(cn, names[i]);
 		tls_cert_free(cert);
@@ -1080,15 +1080,16 @@ static void test_leaf_choice(void **state)
 	const unsigned char oid[] = { 0x55, 4, 3 };
 
 	(void)state;
-	assert_true(tls_cert_matches(id.cert, id.key));
-	assert_false(tls_cert_matches(other.cert, other.key));
-	assert_true(tls_cert_subject(reversed.cert, oid, 3, cn, 64) > 0);
+	assert_true(tls_cert_matches(id.cert, id.key, NULL));
+	assert_false(tls_cert_matches(other.cert, other.key, NULL));
+	assert_true(tls_cert_subject(reversed.cert, oid, 3, 0, cn, 64) > 0);
 	assert_string_equal(cn, "Test CA");
-	assert_true(tls_cert_matches(reversed.cert, reversed.key));
-	assert_int_equal(tls_cert_subject(reversed.cert, oid, 3, cn, 64), 8);
+	assert_true(tls_cert_matches(reversed.cert, reversed.key, NULL));
+	assert_int_equal(tls_cert_subject(reversed.cert, oid, 3, 0, cn, 64), 8);
 	assert_string_equal(cn, "CN chain");
-	assert_int_equal(tls_cert_subject(reversed.cert, oid, 3, cn, 8), -1);
-	assert_int_equal(tls_cert_subject(reversed.cert, oid, 2, cn, 64), -1);
+	assert_int_equal(tls_cert_subject(reversed.cert, oid, 3, 0, cn, 8), 0);
+	assert_int_equal(
+	    tls_cert_subject(reversed.cert, oid, 2, 0, cn, 64), -1);
 	/* 2020-01-01, 2049-01-01 */
 	assert_int_equal(tls_cert_not_before(id.cert), 1577836800);
 	assert_int_equal(tls_cert_not_after(id.cert), INT64_C(2493072000));

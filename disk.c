@@ -1,5 +1,5 @@
-/* store/disk.c - file operations, independent of the format. */
-#include "store/int.h"
+/* disk.c - writing files so that they survive a power cut. */
+#include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@ static const struct {
 		 "directory to that user" },
 	{ ENOENT, "its directory must exist" },
 	{ EIO, "the disk may be failing" },
-	{ EISDIR, "databaseFile must name a file" },
+	{ EISDIR, "it is a folder, the option must name a file" },
 };
 
 void disk_error(char err[ERR_MAX], const char *path, const char *suffix,
@@ -61,14 +61,14 @@ int disk_write(int fd, const void *p, size_t n)
 	return 0;
 }
 
-/* "/a/b" is in "/a", and "/a" in "/". */
+/* "/a/b" is in "/a", "/a" in "/", and "a" in ".". */
 static int open_dir(const char *path)
 {
 	const char *end = strrchr(path, '/');
 	char dir[PATH_MAX];
-	size_t n = end == path ? 1 : (size_t)(end - path);
+	size_t n = end == NULL || end == path ? 1 : (size_t)(end - path);
 
-	memcpy(dir, path, n);
+	memcpy(dir, end != NULL ? path : ".", n);
 	dir[n] = '\0';
 	return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }

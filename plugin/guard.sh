@@ -1,0 +1,67 @@
+#!/bin/sh
+# Keeps people able to log in: Dovecot lets nobody in when two files are the same
+# module, when a module was built for another Dovecot, and when its configuration
+# names one that is gone.
+#   guard.sh install MODULEDIR MODULE ...	may these be put there?
+#   guard.sh uninstall
+set -eu
+
+# Lines that Dovecot cannot do without our modules.  xaps_config is just text.
+names='(^|[^[:alnum:]_/])xaps_[a-z_]+|driver *= *xaps([^a-z]|$)'
+
+stop() {
+	printf '%s\n' "$@" >&2
+	exit 1
+}
+
+# Of its name, less "lib" and number: that is how Dovecot compares them.
+find_others() {
+	for module in "$@"; do
+		name=$(basename "$module")
+		for f in "$dir"/*"${name#lib95_}" \
+			"$dir"/settings/*"${name#lib95_}"; do
+			case $f in
+			*/lib95_*) ;;
+			*) [ ! -e "$f" ] && [ ! -L "$f" ] || echo "$f" ;;
+			esac
+		done
+	done
+}
+
+# "2.3.ABIv19" of the first module that is there.
+abi() {
+	for f in "$@"; do
+		[ ! -e "$f" ] || LC_ALL=C grep -aoE \
+			'[0-9]+\.[0-9]+\.ABIv[0-9]+' "$f" | head -n 1
+	done | head -n 1
+}
+
+case $1 in
+install)
+	dir=$2
+	shift 2
+	others=$(find_others "$@" | sort -u)
+	[ -z "$others" ] || stop \
+		"Another xaps plugin is installed. With both nobody could log in \
+(\"Multiple files for module\"). Remove it, then install this one:" \
+		"$(echo "$others" | sed 's/^/    rm /')"
+	here=$(abi "$dir"/lib20_push_notification_plugin.so "$dir"/lib*.so)
+	built=$(abi "$1")
+	[ -z "$here" ] || [ -z "$built" ] || [ "$here" = "$built" ] || stop \
+		"These modules were built for Dovecot's ABI $built, and the \
+Dovecot in $dir has $here: nobody could log in." \
+		"Install the headers of that Dovecot, then:  make -C plugin clean \
+all"
+	;;
+uninstall)
+	doveconf -n 2>/dev/null | grep -v xaps_config | grep -Eq "$names" ||
+		exit 0
+	stop "Dovecot's configuration names the plugin: without it nobody could \
+log in. Nothing was removed. Take these lines out (doveconf -n shows more), then \
+doveadm reload, and uninstall again:" \
+		"$(grep -rEHn "$names" /etc/dovecot 2>/dev/null |
+			sed -n '/:[ \t]*#/d; s/^/    /p')" \
+		"The sample that was copied:  rm /etc/dovecot/conf.d/90-xaps.conf \
+&& doveadm reload"
+	;;
+esac
