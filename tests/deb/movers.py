@@ -309,6 +309,7 @@ def forget():
     for name in ("etc/xapsd", "var/lib/xapsd", "root/before"):
         shutil.rmtree(walk.ROOT / name, ignore_errors=True)
     run("sh", "-c", "rm -f /etc/dovecot/conf.d/9?-xaps.conf* /usr/bin/xapsd "
+        "/tmp/xapsd_1.4* /tmp/dovecot-xaps-plugin_* "
         "/etc/systemd/system/xapsd.service /etc/tmpfiles.d/xapsd.conf "
         "/etc/sysusers.d/xapsd.conf /%s/lib25_xaps_*" % MODULES)
     run("systemctl", "daemon-reload")
@@ -390,7 +391,8 @@ def keep_the_first_plugin():
     put("/etc/xapsd/both.pem", k + c, "xapsd:xapsd", "600")
     with open(walk.ROOT / "etc/xapsd/xapsd.yaml", "a") as f:
         f.write("certificateFilePem: both.pem\n" + NOBODY)
-    run("systemctl", "restart", "xapsd.socket", "xapsd")
+    run("systemctl", "stop", "xapsd.socket", "xapsd")
+    run("systemctl", "start", "xapsd.socket", "xapsd")
     ask = ("use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); "
            "connect(S, sockaddr_un('/run/xapsd/xapsd.sock')) or die \"$!\\n\"; "
            "syswrite(S, \"NOTIFY dovecot-username=\\\"alice\\\"\\t"
@@ -425,8 +427,8 @@ def main():
         put("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
         run("systemctl", "restart", "dovecot")
         imaplib.Commands["XAPPLEPUSHSERVICE"] = ("AUTH",)
-        for step in (walk_from_source, walk_from_packages, walk_from_a_screen,
-                     keep_the_first_plugin):
+        for step in (keep_the_first_plugin, walk_from_source,
+                     walk_from_packages, walk_from_a_screen):
             step()
             forget()
         say("movers: all is well")
