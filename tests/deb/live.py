@@ -344,4 +344,5 @@ def main():
         remove_cgroups()
 
 
-main()
+if __name__ == "__main__":
+    main()
