@@ -431,7 +431,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return finish(-1);
 	daemon_check_rights(conf, warn);
-	check_modules(warn);
+	modules_check(warn);
 	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {

@@ -33,7 +33,7 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 /* --- ctl/modules.c --- */
 
 /* Calls warn if Dovecot would load another plugin of the kind beside ours. */
-void check_modules(void (*warn)(const char *sentence));
+void modules_check(void (*warn)(const char *sentence));
 
 /* --- ctl/show.c --- */
 

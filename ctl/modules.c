@@ -56,7 +56,7 @@ static void check_module(DIR *d, const char *place, const char *module,
 	warn(line);
 }
 
-void check_modules(void (*warn)(const char *sentence))
+void modules_check(void (*warn)(const char *sentence))
 {
 	size_t i, k;
 	DIR *d;
