@@ -196,8 +196,8 @@ FOREIGN = re.compile(r"Couldn't load|^Plugin '|^Unknown setting|unknown group|"
 EXAMPLE = re.compile(
     r"\S*/\S*|\S*\.(?:com|org|p8|pem)\b\S*|alice|vmail|\S*\d\S*|Lists|"
     r"Permission denied|Operation not permitted|Address already in use|"
-    r"Connection refused|localhost|^\w+: |user xapsd|chown xapsd|\(connect.*|"
-    r"failed:|…")
+    r"Connection refused|localhost|^\w+: |user xapsd|chown xapsd|xapsd:|"
+    r"\(connect.*|failed:|…")
 COVERED = 0.5
 
 
