@@ -18,12 +18,14 @@ from dovecot import (LATE_S, PLUGIN_SOURCE, Dovecot, DovecotError, Imap,
                      dovecot_config, version, wait_for)
 from fake_xapsd import TOPIC, FakeXapsd
 from phones import ACCOUNT, TOKEN
+from xapsd import loopback_name
 
 PLUGIN = os.environ.get(
     "PLUGIN", str(pathlib.Path(__file__).parents[2] / "build" / "plugin"))
 FUZZ_N = int(os.environ.get("XAPS_FUZZ_N", "400"))
 IS_2_3 = version()[:2] == (2, 3)
 
+LOCAL = loopback_name()
 MAIL = "From: a@example.net\nSubject: Hello\n\nHello.\n"
 TIMEOUT_S = 2   # of the shared server: what the stand-in's thread may take
 EVENTS = ["MessageNew", "MessageAppend", "MessageExpunge", "MessageRead",
@@ -87,7 +89,7 @@ class Server:
 
 def settings(fake, **more):
     url = f"unix:{fake.path}" if fake.path else \
-        f"http://localhost:{fake.port}"
+        f"http://{LOCAL}:{fake.port}"
     return {"url": url, "timeout_msecs": int(TIMEOUT_S * 1000), **more}
 
 
@@ -1170,7 +1172,7 @@ def test_http(own, work_dir):
         server.notified("alice")
         head = fake.of("/notify")[0].head
         assert head.startswith("POST /notify HTTP/1.1\r\n")
-        assert f"Host: localhost:{fake.port}" in head
+        assert f"Host: {LOCAL}:{fake.port}" in head
 
 
 def test_http_by_other_names(own, work_dir):
@@ -1232,7 +1234,7 @@ def test_https(own, work_dir, certificate):
     cert, both = certificate
     with FakeXapsd(("127.0.0.1", 0), tls_cert=both,
                    password="u:p") as fake:
-        server = own(fake, {"url": f"https://u:p@localhost:{fake.port}"},
+        server = own(fake, {"url": f"https://u:p@{LOCAL}:{fake.port}"},
                      extra=f"ssl_client_ca_file = {cert}")
         with server.imap("alice") as c:
             assert_ok(c.cmd(command()), "INBOX")
@@ -1244,7 +1246,7 @@ def test_https(own, work_dir, certificate):
 
 def test_https_with_unknown_ca(own, work_dir, certificate):
     with FakeXapsd(("127.0.0.1", 0), tls_cert=certificate[1]) as fake:
-        server = own(fake, {"url": f"https://localhost:{fake.port}",
+        server = own(fake, {"url": f"https://{LOCAL}:{fake.port}",
                             "register_timeout_msecs": 500})
         with server.imap("alice") as c:
             assert kind(c.cmd(command())[1]) == "NO"
