@@ -185,8 +185,6 @@ class Xapsd:
                     what, timeout, self.log(self.log_start)[-3000:]))
             time.sleep(POLL_S)
 
-    _wait_until = wait_until    # until no branch calls it
-
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
