@@ -168,6 +168,10 @@ static bool hear(int fd, char *said, size_t *len)
 
 static void clean_up(void)
 {
+	char topic[sizeof(file) + sizeof(".topic")];
+
+	snprintf(topic, sizeof(topic), "%s.topic", file);
+	unlink(topic);
 	unlink(path[0]);
 	unlink(path[1]);
 	unlink(file);
