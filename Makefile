@@ -53,7 +53,7 @@ SRCS = log.c mem.c disk.c buf.c text.c \
 	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/pass.c xapsd.c
+	ctl/running.c ctl/pass.c xapsd.c
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -76,7 +76,13 @@ $(LIB): $(LIB_OBJS)
 	$(SAY) AR $@
 	$(Q)rm -f $@ && $(AR) qcs $@ $^
 
-$(BUILD)/%.o: %.c Makefile
+# What the compiler would say of a missing one helps nobody.
+$(BUILD)/able:
+	@CC='$(CC)' CFLAGS='$(MBEDTLS_CFLAGS) $(CFLAGS)' \
+		sh tests/needs.sh compiler mbedtls
+	@mkdir -p $(@D) && touch $@
+
+$(BUILD)/%.o: %.c Makefile | $(BUILD)/able
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -173,8 +179,9 @@ deb:
 
 # They are installed, used, upgraded and purged in a Debian of their own; by
 # root only.  That Debian is kept in build/deb-root.
-check-deb: deb
-	@sh tests/deps.sh build check-deb
+check-deb:
+	@sh tests/deps.sh build deb check-deb
+	@sh tests/deb/build.sh build/deb
 	@PYTHON=$(PYTHON) sh tests/deb/check.sh build/deb build/deb-root
 
 # --- tests: each installs the Debian packages that it lacks ---

@@ -557,10 +557,10 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 static int fail_read(const struct conf_place *at, int code)
 {
 	conf_fail(at, "cannot be read: %s%s", err_words(code),
-	    code == EACCES   ? " (the user xapsd must be able to: chown xapsd "
-			       "it && chmod 600 it)"
-	    : code == ENOENT ? " (-c FILE names another)"
-			     : "");
+	    code == EACCES ? " (the user xapsd must be able to: chown xapsd "
+			     "it && chmod 600 it)"
+	    : code == ENOENT || code == EISDIR ? " (-c FILE names another)"
+					       : "");
 	errno = code;
 	return -1;
 }

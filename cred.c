@@ -44,8 +44,10 @@ static int parse_p8(struct cred *c, const struct conf *conf,
 	if (c->key != NULL || *err == '\0')
 		conf_blame(conf, f->key, err,
 		    "%s holds %s, and Apple's token keys are EC keys on P-256: "
-		    "%s",
-		    f->path, f->key_is, p8_cure);
+		    "%s; certificateFilePemKey takes the key of a certificate",
+		    f->path,
+		    *f->key_is != '\0' ? f->key_is : "another kind of key",
+		    p8_cure);
 	return -1;
 }
 

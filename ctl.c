@@ -65,7 +65,9 @@ static int parse(const struct buf *body, struct json *j_r)
 
 	*j_r = (struct json){ text, body->len, NULL };
 	if (n < 0)
-		return fail("the daemon's answer is not understood");
+		return fail(
+		    "the daemon's answer is not understood: restart it, if "
+		    "it is of another version");
 	toks = xmalloc((size_t)n * sizeof(*toks));
 	json_parse(text, body->len, toks, (size_t)n, &e);
 	j_r->toks = toks;
@@ -119,7 +121,7 @@ static int take_page(struct store *s, const struct buf *page, size_t *next_r)
 		if (wrong != NULL)
 			return fail(wrong);
 	}
-	return fail("the daemon's answer is incomplete");
+	return fail("the daemon's answer is incomplete: try again");
 }
 
 static enum ctl_asked ask_regs(const struct conf *conf, const char *command,
@@ -200,6 +202,7 @@ static int load_regs(const struct conf *conf, const char *command,
 {
 	char err[ERR_MAX], why[ERR_MAX];
 	size_t bad;
+	int code;
 
 	*regs = (struct regs){ .store = store_view_new() };
 	switch (ask_regs(conf, command, user, regs->store, why)) {
@@ -208,8 +211,14 @@ static int load_regs(const struct conf *conf, const char *command,
 	case CTL_NOT_RUNNING:
 		if (store_view_read(
 			regs->store, conf->database_file, &bad, err) < 0) {
+			code = errno;
 			fail(why);
-			return fail(err);
+			fail(err);
+			if (code == EACCES && geteuid() != 0)
+				fprintf(stderr,
+				    "xapsd: run this as root: sudo xapsd %s\n",
+				    command);
+			return EXIT_FAILED;
 		}
 		fprintf(stderr, "xapsd: no daemon runs: these are from %s\n",
 		    conf->database_file);
@@ -405,7 +414,9 @@ static int import_begin(struct import *m)
 	default:
 		/* The file and those beside it stay the daemon's. */
 		if (daemon_become_owner(m->conf->database_file) < 0)
-			return fail("cannot become the database's owner");
+			return fail(
+			    "cannot become the owner of databaseFile's folder: "
+			    "run this as that user");
 		m->target = store_open(m->conf->database_file, m->err);
 		return m->target != NULL ? 0 : fail(m->err);
 	}
@@ -444,7 +455,9 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 	}
 	if (store_count(regs.store) == 0 && m.left_out > 0) {
 		free_regs(&regs);
-		return fail("it holds no registration that can be read");
+		err_set(m.err, "%s: no registration in it can be read",
+		    argument(cli, 0));
+		return fail(m.err);
 	}
 	sort_regs(&regs, NULL);
 	rc = import_begin(&m);

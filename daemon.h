@@ -17,10 +17,17 @@ int daemon_run(struct conf *conf, const struct cli *cli);
 /* What the start finds out without a network and without opening anything, for
  * a daemon that may be running.  To be called as the daemon's user. */
 
-/* The listeners: addresses, ports, group and folder of the socket.  runs: this
- * daemon has them already.  0 with what would be listened on in line; -1 with what
+/* What runs at this moment. */
+struct daemon_now {
+	bool runs;	 /* the daemon of this configuration */
+	bool is_another; /* another one, with the database */
+	/* It runs, and these belong to somebody else. */
+	bool port_is_taken, tls_port_is_taken;
+};
+
+/* The listeners: addresses, ports, group and folder of the socket.  0 with what would be listened on in line; -1 with what
  * is wrong.  warn gets what a start would wait for. */
-int daemon_check_listeners(const struct conf *c, bool runs,
+int daemon_check_listeners(const struct conf *c, const struct daemon_now *now,
     void (*warn)(const char *sentence), char line[ERR_MAX]);
 /* Reads httpPasswordFile into httpPassword, if there is such a file.  -1 with err
  * set. */

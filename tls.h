@@ -109,7 +109,7 @@ enum tls_der_kind {
  * *len_r (or NULL): its bytes, unchanged if it is no whole one. */
 enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r);
 #define TLS_KEY_P256 "an EC key on P-256"
-/* Of a private key: that, or "an RSA key". */
+/* Of a private key: that, "an RSA key" and the like, or "". */
 const char *tls_key_words(const void *der, size_t len);
 
 /* Keys and certificates are parsed from PEM or DER; text[len] has to be NUL.

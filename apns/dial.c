@@ -70,6 +70,7 @@ static void log_failure(struct apns *a, const char *why)
 static void note_failure(struct apns_conn *c, const char *why)
 {
 	struct apns *a = c->a;
+	char text[ERR_MAX];
 	int stage = io_stage(c->io) + (c->state == APNS_CONN_SETTINGS);
 
 	log_debug("apns: %s: %s", io_peer(c->io), why);
@@ -77,7 +78,13 @@ static void note_failure(struct apns_conn *c, const char *why)
 		return;
 	a->reason_stage = stage;
 	free(a->reason);
-	a->reason = xstrdup(why);
+	/* Following TLS's advice would let such a proxy read all. */
+	err_set(text,
+	    a->proxy != NULL && stage == IO_STAGE_TLS
+		? "does the proxy open TLS? It must not for this host: %s"
+		: "%s",
+	    why);
+	a->reason = xstrdup(text);
 }
 
 /* failed: puts their addresses last for the next time, the oldest attempt's at the

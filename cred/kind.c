@@ -99,7 +99,7 @@ const char *cred_kind_guess(const char *text, size_t len)
 	size_t i;
 
 	if (strspn(text, " \t\r\n") == len)
-		return "empty";
+		return "empty: take a fresh copy";
 	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
 		if (strncmp(text, marks[i].begins, strlen(marks[i].begins)) ==
 			0 &&
@@ -107,6 +107,9 @@ const char *cred_kind_guess(const char *text, size_t len)
 			text, len < PEEK_MAX ? len : PEEK_MAX, marks[i].has))
 			return marks[i].words;
 	if (memchr(text, '\0', len) != NULL)
-		return "binary data of another kind";
-	return "text without a PEM part (\"-----BEGIN …\")";
+		return "binary data of another kind: take the file as Apple "
+		       "gave "
+		       "it";
+	return "text without a PEM part (\"-----BEGIN …\"): take the file as "
+	       "Apple gave it";
 }

@@ -121,8 +121,9 @@ struct tls_key *cred_parse_key(const struct conf *conf,
 	if (key == NULL && *why == '\0')
 		cred_password_blame(conf, f, pw, err);
 	else if (key == NULL)
-		conf_blame(conf, f->key, err, "%s %s%s%s", f->path, why,
-		    *f->key_is != '\0' ? ": it is " : "", f->key_is);
+		conf_blame(conf, f->key, err, "%s %s%s%s%s", f->path, why,
+		    *f->key_is != '\0' ? " (it is " : "", f->key_is,
+		    *f->key_is != '\0' ? ")" : "");
 	return key;
 }
 

@@ -34,8 +34,7 @@ struct check {
 	struct apns *apns;
 	struct apns_answer answer;
 	bool asked, answered;
-	bool runs;   /* the daemon of this configuration */
-	bool in_use; /* another one has the database */
+	struct daemon_now now;
 	char err[ERR_MAX];
 };
 
@@ -124,54 +123,6 @@ static int check_conf(const struct conf *conf)
 	return print_step("configuration", false, line);
 }
 
-/* --- a daemon that runs already --- */
-
-/* Whether the option names a configuration other than path. */
-static bool names_another(const char *name, const char *value, const char *path)
-{
-	return (strcmp(name, "c") == 0 || strcmp(name, "config") == 0) &&
-	       *value == '/' && *path == '/' && strcmp(value, path) != 0;
-}
-
-/* The process has the database.  Is it the daemon of this configuration, which a
- * restart would end?  False only if it surely is another. */
-static bool is_this_daemon(pid_t pid, const char *path)
-{
-	char at[32], text[4096], *arg, *value;
-	ssize_t n;
-	int fd;
-
-	snprintf(at, sizeof(at), "/proc/%ld/cmdline", (long)pid);
-	fd = open(at, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 2);
-	if (fd >= 0)
-		close(fd);
-	n = n > 0 ? n : 0;
-	memset(text + n, 0, 2);
-	for (arg = text; arg < text + n; arg += strlen(arg) + 1) {
-		if (*arg != '-')
-			continue;
-		arg += strspn(arg, "-");
-		value = strchr(arg, '=');
-		if (value != NULL)
-			*value++ = '\0';
-		else
-			value = arg + strlen(arg) + 1;
-		if (names_another(arg, value, path))
-			return false;
-	}
-	return true;
-}
-
-static void find_daemon(struct check *c)
-{
-	pid_t pid = store_holder(c->conf->database_file);
-
-	c->runs = pid != 0 &&
-		  (c->conf->path == NULL || is_this_daemon(pid, c->conf->path));
-	c->in_use = pid != 0 && !c->runs;
-}
-
 /* --- listeners --- */
 
 static int check_password(struct check *c)
@@ -193,7 +144,7 @@ static int check_listeners(struct check *c)
 	int rc = check_password(c);
 
 	if (rc == 0) {
-		rc = daemon_check_listeners(c->conf, c->runs, warn, c->err);
+		rc = daemon_check_listeners(c->conf, &c->now, warn, c->err);
 		print_step("listeners", rc == 0, c->err);
 	}
 	return rc;
@@ -231,7 +182,7 @@ static int check_database(struct check *c)
 	const char *path = c->conf->database_file;
 	struct store *s = store_view_new();
 	struct store_found found;
-	int rc = store_check(s, path, c->in_use, &found, c->err);
+	int rc = store_check(s, path, c->now.is_another, &found, c->err);
 
 	if (rc == 0 && found.missing)
 		err_set(c->err, "%s, which the start will make", path);
@@ -428,6 +379,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below report it */
 	form = cli->json ? AS_JSON : AS_LINES;
+	running_find(conf, &c.now); /* root sees more */
 	if (check_conf(conf) < 0)
 		return finish(-1);
 	daemon_check_rights(conf, warn);
@@ -438,7 +390,6 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		print_step("start", false, c.err);
 		return finish(-1);
 	}
-	find_daemon(&c);
 	rc = check_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
 		c.apns = apns_new(c.loop, conf, cred, &ops, &c);

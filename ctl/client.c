@@ -35,7 +35,8 @@ static enum ctl_asked fail_unreachable(
 		    command);
 		return CTL_FAILED;
 	default:
-		err_set(err, "%s: %s", path, err_words(code));
+		err_set(err, "cannot reach xapsd: %s (socketPath): %s", path,
+		    err_words(code));
 		return CTL_FAILED;
 	}
 }
@@ -49,8 +50,8 @@ static enum ctl_asked dial(
 	int fd;
 
 	if (path == NULL) {
-		err_set(err, "socketPath is empty: this command cannot "
-			     "reach the daemon");
+		err_set(err, "socketPath is empty: set it, else this command "
+			     "cannot reach the daemon");
 		return CTL_NOT_RUNNING;
 	}
 	if (strlen(path) >= sizeof(addr.sun_path)) {
@@ -163,7 +164,7 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 
 	buf_reset(body_r);
 	if (body != NULL && body->failed) {
-		err_set(err, "what you ask is too long");
+		err_set(err, "a name that was typed is too long");
 		return CTL_FAILED;
 	}
 	asked = dial(conf, command, &fd, err);
@@ -173,7 +174,8 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 	if ((send_request(fd, path, body) < 0 && errno != EPIPE) ||
 	    receive(fd, body_r) < 0) {
 		err_set(err, "%s: %s", conf->socket_path,
-		    errno == EAGAIN ? "xapsd does not answer"
+		    errno == EAGAIN ? "xapsd does not answer: see its log, or "
+				      "restart it"
 				    : err_words(errno));
 		asked = CTL_FAILED;
 	} else {

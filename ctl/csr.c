@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "disk.h"
 #include "log.h"
 #include "mem.h"
 #include "tls.h"
@@ -64,34 +64,18 @@ static int refuse_existing(const char *path)
 	return errno == ENOENT ? 0 : fail(path, err_words(errno));
 }
 
-static int write_all(int fd, const char *p)
-{
-	size_t n = strlen(p);
-	ssize_t put;
-
-	while (n > 0) {
-		put = write(fd, p, n);
-		if (put == -1 && errno == EINTR)
-			continue;
-		if (put == -1)
-			return -1;
-		p += put;
-		n -= (size_t)put;
-	}
-	return fsync(fd);
-}
-
 /* Nothing is left of a file that cannot be written whole. */
 static int write_new(const char *path, mode_t mode, const char *text)
 {
-	int fd, error = 0;
+	int fd, error;
 
 	fd = open(
 	    path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd == -1)
 		return errno == EEXIST ? refuse_existing(path)
 				       : fail(path, err_words(errno));
-	if (write_all(fd, text) != 0)
+	error = disk_write(fd, text, strlen(text));
+	if (error == 0 && fsync(fd) != 0)
 		error = errno;
 	if (close(fd) != 0 && error == 0)
 		error = errno;
@@ -101,34 +85,18 @@ static int write_new(const char *path, mode_t mode, const char *text)
 	return fail(path, err_words(error));
 }
 
-static int sync_folder(const char *path)
-{
-	char *copy = xstrdup(path);
-	const char *dir = dirname(copy);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
-
-	if (fd != -1) {
-		rc = fsync(fd);
-		/* Some file systems cannot, and need not. */
-		if (rc != 0 && errno == EINVAL)
-			rc = 0;
-	}
-	if (rc != 0)
-		fail(dir, err_words(errno));
-	if (fd != -1)
-		close(fd);
-	free(copy);
-	return rc;
-}
-
 static int write_both(
     const char *path, const char *key_file, const char *csr, const char *key)
 {
+	int error;
+
 	if (write_new(key_file, 0600, key) != 0)
 		return -1;
 	if (write_new(path, 0644, csr) == 0) {
-		if (sync_folder(path) == 0)
+		error = disk_sync_dir(path);
+		if (error == 0)
 			return 0;
+		fail(path, err_words(error));
 		unlink(path);
 	}
 	unlink(key_file);

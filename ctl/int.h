@@ -35,6 +35,12 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 /* Calls warn if Dovecot would load another plugin of the kind beside ours. */
 void modules_check(void (*warn)(const char *sentence));
 
+/* --- ctl/running.c --- */
+
+struct daemon_now;
+/* The daemon of this configuration, and its ports if we are root. */
+void running_find(const struct conf *c, struct daemon_now *now);
+
 /* --- ctl/show.c --- */
 
 enum ctl_style {

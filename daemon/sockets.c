@@ -99,7 +99,7 @@ static int take_one(
 	if (!is_listening(fd, &u, &len)) {
 		err_set(err,
 		    "socket activation: descriptor %d is not a listening "
-		    "stream socket",
+		    "stream socket: ListenStream= makes one",
 		    fd);
 		return -1;
 	}
@@ -389,20 +389,17 @@ void sockets_close(struct listen_sockets *l, const struct conf *c)
 
 /* --- what a start would find --- */
 
-/* Whose the listeners are that are there: a daemon that may have them runs, and
- * has the Unix socket for sure. */
-struct now {
-	bool runs, has_socket;
-};
-
 /* Binds without listening, which does not disturb anybody.  0: it could listen
  * there, or does. */
 static int check_tcp(const struct conf *c, const struct listen_socket *at,
-    const struct now *now, void (*warn)(const char *sentence))
+    const struct daemon_now *now, bool lives,
+    void (*warn)(const char *sentence))
 {
 	char why[ERR_MAX], err[ERR_MAX];
 	int fd = io_bind_tcp(at->addr, at->port, why);
-	bool may_be_ours = fd < 0 && errno == EADDRINUSE && now->runs;
+	bool may_be_ours =
+	    fd < 0 && errno == EADDRINUSE && now->runs &&
+	    !(at->is_tls ? now->tls_port_is_taken : now->port_is_taken);
 
 	if (fd >= 0) {
 		close(fd);
@@ -410,7 +407,7 @@ static int check_tcp(const struct conf *c, const struct listen_socket *at,
 	}
 	if (is_lacking(at, errno))
 		return -1;
-	if ((may_be_ours && now->has_socket) ||
+	if ((may_be_ours && lives) ||
 	    (errno == EACCES && c->user != NULL)) /* bound by root */
 		return 0;
 	err_set(err, "%s: %s%s", at->key, why,
@@ -446,28 +443,27 @@ static void warn_of_socket(
 	warn(line);
 }
 
-int daemon_check_listeners(const struct conf *c, bool runs,
+int daemon_check_listeners(const struct conf *c, const struct daemon_now *now,
     void (*warn)(const char *sentence), char line[ERR_MAX])
 {
 	struct listen_sockets l = { 0 };
 	char err[ERR_MAX];
-	struct now now = { .runs = runs };
+	bool lives = false;
 	size_t i;
 
 	line[0] = '\0';
 	plan(&l, c);
 	if (reach_check_text(c, err) < 0 || check_any(&l, c, err) < 0 ||
-	    (c->socket_path != NULL &&
-		unix_check(c, warn, &now.has_socket, err) < 0)) {
+	    (c->socket_path != NULL && unix_check(c, warn, &lives, err) < 0)) {
 		err_set(line, "%s", err);
 		return -1;
 	}
-	if (now.has_socket && !runs)
+	if (lives && !now->runs)
 		warn_of_socket(warn, err);
 	if (c->socket_path != NULL)
 		add_words(line, c->socket_path, 0);
 	for (i = 0; i < l.n; i++)
-		if (check_tcp(c, &l.a[i], &now, warn) == 0)
+		if (check_tcp(c, &l.a[i], now, lives, warn) == 0)
 			add_words(line, l.a[i].addr, l.a[i].port);
 	return line[0] != '\0' ? 0 : fail_all(line);
 }

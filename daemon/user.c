@@ -110,8 +110,9 @@ int user_find(struct user *u, const struct conf *c, char err[ERR_MAX])
 		return 0;
 	if (!look_up(u, c->user)) {
 		conf_blame(c, "user", err,
-		    "there is no user %s: make one (useradd --system %s), or "
-		    "leave this out",
+		    "there is no user %s: make one (useradd --system %s), "
+		    "write "
+		    "a number, or leave this out",
 		    c->user, c->user);
 		return -1;
 	}

@@ -81,8 +81,10 @@ static void warn_unwatched(struct watch *w, const char *dir, const char *name)
 	 * changes. */
 	log_at(errno == EACCES || w->warned ? LOG_L_DEBUG : LOG_L_WARN,
 	    "inotify: %s: %s: a change of %s there is noticed at SIGHUP, or "
-	    "once a day",
-	    dir, err_words(errno), name);
+	    "once a day%s",
+	    dir, err_words(errno), name,
+	    errno == ENOSPC ? "; sysctl fs.inotify.max_user_watches is too low"
+			    : "");
 	w->warned = w->warned || errno != EACCES;
 }
 

@@ -128,13 +128,16 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 	return 0;
 }
 
-/* Settings of the first-generation plugin, for what xaps_config does not
-   set. */
+/* Settings of the first-generation plugin, and of one that has Dovecot 2.4's
+   names on 2.3, for what xaps_config does not set. */
 static inline void compat_settings_get_old(
     struct mail_user *user, pool_t pool, struct compat_settings *set)
 {
 	const char *value;
 
+	value = mail_user_plugin_getenv(user, "xaps_url");
+	if (*set->url == '\0' && value != NULL)
+		set->url = p_strdup(pool, value);
 	value = mail_user_plugin_getenv(user, "xaps_socket");
 	if (*set->url == '\0' && value != NULL && *value != '\0')
 		set->url = p_strconcat(pool, "unix:", value, NULL);

@@ -54,14 +54,17 @@ Dovecot in $dir has $here: nobody could log in." \
 all"
 	;;
 uninstall)
-	doveconf -n 2>/dev/null | grep -v xaps_config | grep -Eq "$names" ||
-		exit 0
+	config=$(doveconf -n 2>/dev/null) || :
+	echo "$config" | grep -v xaps_config | grep -Eq "$names" || exit 0
+	# "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf"
+	main=$(echo "$config" | sed -n '1s/^#.*: //p')
+	dir=$(dirname "${main:-/etc/dovecot/dovecot.conf}")
 	stop "Dovecot's configuration names the plugin: without it nobody could \
 log in. Nothing was removed. Take these lines out (doveconf -n shows more), then \
 doveadm reload, and uninstall again:" \
-		"$(grep -rEHn "$names" /etc/dovecot 2>/dev/null |
+		"$(grep -rEHn "$names" "$dir" 2>/dev/null |
 			sed -n '/:[ \t]*#/d; s/^/    /p')" \
-		"The sample that was copied:  rm /etc/dovecot/conf.d/90-xaps.conf \
+		"The sample that was copied:  rm $dir/conf.d/90-xaps.conf \
 && doveadm reload"
 	;;
 esac

@@ -91,9 +91,9 @@ static int cut_off(struct loader *l, char err[ERR_MAX])
 {
 	struct store *s = l->s;
 
-	log_warn("%s: the last line is torn (a power cut?): its %zu bytes are "
+	log_warn("%s: the last line is torn (a power cut?): its %zu byte%s %s "
 		 "%s",
-	    s->path, l->torn,
+	    s->path, l->torn, LOG_S(l->torn), l->torn == 1 ? "is" : "are",
 	    l->bad_fd >= 0 ? "moved to the file of that name with .bad added"
 			   : "removed");
 	if (ftruncate(s->fd, (off_t)l->good) < 0) {

@@ -26,9 +26,9 @@ packages() {
 	qemu) echo qemu-user-static ;;
 	cross/*) command -v "${1#cross/}-gcc" >/dev/null ||
 		echo "gcc-$(echo "${1#cross/}" | tr _ -)" ;;
-	deb) echo build-essential dpkg-dev debhelper lintian fakeroot ;;
-	check-deb) echo debootstrap debian-archive-keyring openssl iproute2 \
-		util-linux python3 ;;
+	deb) echo build-essential dpkg-dev debhelper fakeroot ;;
+	check-deb) echo lintian debootstrap debian-archive-keyring openssl \
+		iproute2 util-linux python3 ;;
 	lint) echo clang-format shellcheck mandoc ;;
 	fuzz) echo clang libclang-rt-14-dev llvm ;;
 	*) echo "deps.sh: no group $1" >&2; exit 64 ;;

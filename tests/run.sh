@@ -40,7 +40,7 @@ fi
 rm -rf "$TMPDIR"/pytest-of-*	# the last ones are kept by pytest
 left=$(ls -A "$TMPDIR")
 if [ -n "$left" ]; then
-	echo "the tests have left behind: $left"
+	echo "left by the tests: $left"
 	failed=$((failed + 1))
 fi
 

@@ -106,5 +106,5 @@ const char *tls_key_words(const void *der, size_t len)
 		if (memmem(der, len, key_kinds[i].oid,
 			(size_t)key_kinds[i].oid[1] + 2) != NULL)
 			return key_kinds[i].words;
-	return "another kind of key";
+	return "";
 }

@@ -11,7 +11,9 @@
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
+#define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED" /* RFC 1421 4.6.1.1 */
 #define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
+#define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED"
 
 int tls_rng(void *unused, unsigned char *p, size_t n)
 {
@@ -59,7 +61,8 @@ static const struct {
 	{ MBEDTLS_ERR_PK_PASSWORD_MISMATCH, "" },
 	{ MBEDTLS_ERR_PEM_PASSWORD_MISMATCH, "" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_PK_ALG,
-	    "holds a key that is neither RSA nor EC" },
+	    "holds a key that is neither RSA nor EC: take the one that the "
+	    "certificate was requested with" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
 	    "holds an EC key on a curve that TLS does not use: use P-256" },
 	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
@@ -80,7 +83,10 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 			err_set(err, "%s", key_faults[i].text);
 			return;
 		}
-	if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
+	/* One wrong password in 512 gives what looks like a key at first. */
+	if (strstr(text, PEM_OLD_ENCRYPTED) != NULL)
+		*err = '\0';
+	else if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
 		err_set(err, "holds no private key (no PEM part \"BEGIN … "
 			     "PRIVATE KEY\")");
 	else
@@ -140,6 +146,10 @@ struct tls_key *tls_key_parse(
 		    password != NULL ? strlen(password) : 0 PK_RNG);
 	if (ret == 0)
 		return k;
+	/* What a wrong password makes of it looks like a key once in 500. */
+	if (password != NULL && ret != MBEDTLS_ERR_PEM_UNKNOWN_ENC_ALG &&
+	    strstr(text, PEM_OLD_ENCRYPTED) != NULL)
+		ret = MBEDTLS_ERR_PK_PASSWORD_MISMATCH;
 	explain_key(ret, text, err);
 	tls_key_free(k);
 	return NULL;

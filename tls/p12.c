@@ -51,17 +51,19 @@ static unsigned char *enter(
 	return *p + len;
 }
 
-/* ContentInfo, SafeBag and CertBag all begin with an OID and [0] EXPLICIT.
- * Moves *p to the value and returns its end, or NULL. */
-static unsigned char *enter_typed(
-    unsigned char **p, const unsigned char *end, mbedtls_asn1_buf *oid)
+/* ContentInfo, SafeBag and CertBag ::= SEQUENCE { OID, [0] EXPLICIT, ... }.
+ * Moves *p to the value and returns its end, or NULL; *next_r: what follows. */
+static unsigned char *enter_typed(unsigned char **p, const unsigned char *end,
+    mbedtls_asn1_buf *oid, unsigned char **next_r)
 {
 	oid->p = NULL;
-	if (mbedtls_asn1_get_tag(p, end, &oid->len, MBEDTLS_ASN1_OID) != 0)
+	*next_r = enter(p, end, TLS_ASN1_SEQ);
+	if (*next_r == NULL ||
+	    mbedtls_asn1_get_tag(p, *next_r, &oid->len, MBEDTLS_ASN1_OID) != 0)
 		return NULL;
 	oid->p = *p;
 	*p += oid->len;
-	return enter(p, end, EXPLICIT_0);
+	return enter(p, *next_r, EXPLICIT_0);
 }
 
 static enum tls_pbe_status add_key(
@@ -91,10 +93,9 @@ static enum tls_pbe_status add_cert(
     struct p12 *f, unsigned char *p, const unsigned char *end)
 {
 	mbedtls_asn1_buf oid, der;
+	unsigned char *next;
 
-	end = enter(&p, end, TLS_ASN1_SEQ);
-	if (end != NULL)
-		end = enter_typed(&p, end, &oid);
+	end = enter_typed(&p, end, &oid, &next);
 	if (end == NULL || tls_octets(&p, end, &der) != 0)
 		return TLS_PBE_BAD;
 	if (!tls_oid_is(&oid, oid_x509, sizeof(oid_x509)))
@@ -117,10 +118,7 @@ static enum tls_pbe_status read_bags(
 	if (end == NULL || depth > DEPTH_MAX)
 		return TLS_PBE_BAD;
 	for (; st == TLS_PBE_OK && p < end; p = bag_end) {
-		bag_end = enter(&p, end, TLS_ASN1_SEQ);
-		if (bag_end == NULL)
-			return TLS_PBE_BAD;
-		value_end = enter_typed(&p, bag_end, &oid);
+		value_end = enter_typed(&p, end, &oid, &bag_end);
 		if (value_end == NULL)
 			return TLS_PBE_BAD;
 		if (oid.len != sizeof(oid_bag) + 1 ||
@@ -189,10 +187,7 @@ static enum tls_pbe_status read_safes(
 	if (end == NULL)
 		return TLS_PBE_BAD;
 	for (; st == TLS_PBE_OK && p < end; p = info_end) {
-		info_end = enter(&p, end, TLS_ASN1_SEQ);
-		if (info_end == NULL)
-			return TLS_PBE_BAD;
-		value_end = enter_typed(&p, info_end, &oid);
+		value_end = enter_typed(&p, end, &oid, &info_end);
 		if (value_end == NULL)
 			return TLS_PBE_BAD;
 		if (tls_oid_is(&oid, oid_encrypted, sizeof(oid_encrypted)))
@@ -256,10 +251,7 @@ static enum tls_pbe_status read_pfx(
 	if (end == NULL || mbedtls_asn1_get_int(&p, end, &version) != 0 ||
 	    version != 3)
 		return TLS_PBE_BAD;
-	info_end = enter(&p, end, TLS_ASN1_SEQ);
-	if (info_end == NULL)
-		return TLS_PBE_BAD;
-	value_end = enter_typed(&p, info_end, &oid);
+	value_end = enter_typed(&p, end, &oid, &info_end);
 	if (value_end == NULL)
 		return TLS_PBE_BAD;
 	if (!tls_oid_is(&oid, oid_data, sizeof(oid_data)))

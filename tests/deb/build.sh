@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the Debian packages from a copy of this tree: build.sh DIR
-# They land in DIR; lintian must find no error.
+# They land in DIR; lintian, where it is installed, must find no error.
 #   build.sh DIR COMMIT   those of an earlier commit, once: nothing if the
 #                         history is not here
 set -eu
@@ -38,5 +38,6 @@ if [ -n "$commit" ]; then
 	touch "$dir/built-$commit"
 	exit 0
 fi
-lintian --allow-root --fail-on error,warning "$dir"/*.changes || exit 1
+! command -v lintian >/dev/null ||
+	lintian --allow-root --fail-on error,warning "$dir"/*.changes || exit 1
 ls "$dir"/*.deb

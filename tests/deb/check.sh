@@ -86,3 +86,9 @@ empty
 tar -C "$root" -xf "$work/base.tar"
 put "$root/root/debs"
 unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/live.py "$root"
+
+# Who comes from another daemon, by docs/moving.md.
+empty
+tar -C "$root" -xf "$work/base.tar"
+put "$root/root/debs"
+unshare --net "${PYTHON:-/usr/bin/python3}" tests/deb/movers.py "$root"

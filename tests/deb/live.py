@@ -179,7 +179,7 @@ def start_with_the_first(old, more=""):
 def remove_all(packages):
     run("dpkg", "--purge", *packages)
     shutil.rmtree(walk.ROOT / "etc/xapsd")
-    walk.SNIPPET.unlink()
+    walk.SNIPPET.unlink(missing_ok=True)
 
 
 def upgrade_what_is_off(old, new):
@@ -344,4 +344,5 @@ def main():
         remove_cgroups()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -351,7 +351,7 @@ class Dovecot:
             return
         start = self.log_size()
         process.terminate()
-        try:  # and what the master leaves behind, all in our own group
+        try:  # and what is left of it, all in our own group
             process.wait(STOP_S)
             wait_for(lambda: self._group_ended(process.pid), STOP_S)
         except (subprocess.TimeoutExpired, TimeoutError):

@@ -393,6 +393,19 @@ def test_database_of_the_daemon_that_is_to_be_restarted(both, changed):
     assert ("FAILED" not in out and "in use by another" not in err)
 
 
+@root
+def test_port_of_a_stranger_beside_the_running_daemon(both):
+    """It would be waited for after the restart; the daemon's own port is fine."""
+    own = free_port()
+    with stranger() as port, both.make({"port": own}) as x:
+        x.wait_log("started:")
+        status, out, err = both.check(both.make({"port": port}))
+        assert status == 0, out
+        assert "another program has it" in err and str(port) not in out
+        _, out, err = both.check(both.make({"port": own}))
+        assert (err, "port %d" % own in out) == ("", True)
+
+
 # --- credentials and passwords ---
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def sample_lines():
 def sample_keys():
     found = [m.groups() for m in map(
         re.compile(r"#?(\w+): ?(.*)").fullmatch, sample_lines()) if m]
-    assert len(found) == len(dict(found)), "a key stands twice"
+    assert len(found) == len(dict(found)), "a key is there twice"
     return dict(found)
 
 

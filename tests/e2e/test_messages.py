@@ -20,6 +20,8 @@ from test_daemon import listening, make
 from test_start import nobodys, root, status_of
 from xapsd import Xapsd, executable
 
+TREE = pathlib.Path(__file__).resolve().parents[2]
+
 
 def as_nobody(daemon, *args, program=None):
     """A run as a user without rights; the configuration is readable to it."""
@@ -341,6 +343,21 @@ def test_no_rights(start_xapsd, workdir, args):
     assert "sudo xapsd " + args[0] in done.stderr
 
 
+@root
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_no_rights_without_a_daemon(start_xapsd, workdir, command):
+    daemon = start_xapsd()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    daemon.stop()
+    daemon.database.chmod(0o600)
+    program = str(shutil.copy(executable(), workdir / "xapsd"))
+    done = as_nobody(daemon, command, program=program)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not running" in done.stderr
+    assert done.stderr.endswith(
+        "run this as root: sudo xapsd %s\n" % command), done.stderr
+
+
 # --- names ---
 
 @pytest.fixture
@@ -451,7 +468,7 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
 
 def documented(command):
     """Members and their sentences in xapsd(8)'s section of that command."""
-    page = (pathlib.Path(__file__).parents[2] / "xapsd.8").read_text()
+    page = (TREE / "xapsd.8").read_text()
     section = page[page.index("\n.Ss JSON\n"):]
     start = section.index("\n.Cm %s" % command)
     lines = section[start:section.index("\n.El\n", start)]
@@ -482,7 +499,7 @@ def test_status_json_is_documented(start_xapsd):
     daemon = start_xapsd()
     daemon.apple.wait_connected()
     told = json.loads(daemon.run("status", "--json").stdout)
-    assert set(told) <= documented("status")
+    assert set(told) == documented("status")
     flags = {"healthy": True, "connected": True, "storeFailing": False}
     for key, value in told.items():
         assert type(value) is (bool if key in flags else type(value)), key
@@ -548,3 +565,51 @@ def test_one_is_no_plural(start_xapsd):
     daemon.stop()
     daemon.start()
     daemon.wait_log("started: 1 registration$")
+
+
+# --- make ---
+
+def make_in(folder, hide=None, *args):
+    """A build beside the tree's, with a folder of the system empty."""
+    command = ["make", "-C", str(TREE), "BUILD=%s/b" % folder,
+               "PROG=%s/x" % folder, *args]
+    if hide:
+        if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+            pytest.skip("needs root, for a namespace")
+        command = ["unshare", "-m", "sh", "-c",
+                   'mount -t tmpfs none %s && exec "$@"' % hide, "sh",
+                   *command]
+    # none of the flags of the make that runs the tests
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    return subprocess.run(command, capture_output=True, text=True, env=env,
+                          timeout=100)
+
+
+@pytest.mark.parametrize("hide, args, says, packages", [
+    (None, ["CC=nosuchcc"], "There is no C compiler nosuchcc", ["gcc"]),
+    ("/usr/include", [], "finds no stdio.h", ["libc6-dev", "glibc-devel",
+                                              "musl-dev"]),
+    ("/usr/include/mbedtls", [], "mbedTLS's headers are missing",
+     ["libmbedtls-dev", "mbedtls-devel", "mbedtls-dev ", "pkg-config"]),
+    (None, ["plugin", "CC=nosuchcc"], "There is no C compiler nosuchcc",
+     ["gcc"]),
+    (None, ["plugin", "DOVECOT_CONFIG=", "DOVECOT_CFLAGS="],
+     "Dovecot's headers are missing", ["dovecot-dev", "dovecot-devel"]),
+], ids=["compiler", "libc", "mbedtls", "plugin-compiler", "plugin-dovecot"])
+def test_make_says_what_is_missing(workdir, hide, args, says, packages):
+    done = make_in(workdir, hide, *args)
+    assert done.returncode == 2
+    assert says in done.stderr, done.stderr
+    for package in packages:
+        assert package in done.stderr
+    assert "error:" not in done.stderr     # of the compiler
+    assert not (workdir / "x").exists()
+
+
+def test_words_of_errno_are_ours():
+    """The trouble tables hold with every libc: strerror() is in log.c only."""
+    for path in [*TREE.glob("*.c"), *TREE.glob("*/*.c")]:
+        if path.parent.name not in ("tests", "plugin", "static"):
+            found = re.search(r"(?<!\w)strerror\(|gai_strerror\(|\"%m",
+                              path.read_text())
+            assert found is None or path.name in ("log.c", "resolve.c"), path

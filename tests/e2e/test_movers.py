@@ -230,7 +230,8 @@ certFile: %s
 def test_go_2020_certificate(workdir, certs, apple):
     """keyFile and certFile are the push certificate, not the listener's."""
     daemon = Mover(workdir / "x", certs,
-                   GO_2020 % (certs.client_key, certs.client_cert), apple)
+                   GO_2020 % (certs.client_key, certs.client_cert), apple,
+                   args=["-port=0"])
     with pushes(daemon, apple, certs.cert_topic):
         said = [w for w in warnings(daemon) if "certFile" in w]
         assert len(said) == 1, warnings(daemon)

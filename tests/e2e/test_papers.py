@@ -192,7 +192,7 @@ def test_options_exist(paper):
 FOREIGN = re.compile(r"Couldn't load|^Plugin '|^Unknown setting|unknown group|"
                      r"parse configuration|Multiple files|different ABI|"
                      r"Connection refused$|Network is unreachable$")
-# What stands for something: paths, names, addresses, the system's words.
+# Placeholders: paths, names, addresses, the system's words.
 EXAMPLE = re.compile(
     r"\S*/\S*|\S*\.(?:com|org|p8|pem)\b\S*|alice|vmail|\S*\d\S*|Lists|"
     r"Permission denied|Operation not permitted|Address already in use|"

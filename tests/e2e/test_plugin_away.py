@@ -595,9 +595,11 @@ def test_user_lookup_of_a_plugin_setting(own, work_dir, userdb, told):
 
 
 @pytest.mark.skipif(not IS_2_3, reason="there was none for 2.4")
-def test_settings_of_the_first_generation(own, work_dir):
+@pytest.mark.parametrize("where", ["xaps_socket = ", "xaps_url = unix:"])
+def test_settings_of_other_plugins(own, work_dir, where):
+    """The first generation's, and 2.4's names, which one plugin has on 2.3."""
     with FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, {}, extra=f"plugin {{\n xaps_socket = {fake.path}\n"
+        server = own(fake, {}, extra=f"plugin {{\n {where}{fake.path}\n"
                      " xaps_user_lookup = push_user\n}",
                      userdb={"push_user": "boss"})
         server.dovecot.deliver("alice", MAIL)

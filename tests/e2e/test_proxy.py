@@ -18,6 +18,7 @@ import time
 import pytest
 
 from apple import Apple
+from certs import CA, cert_pem, key_pem, write
 from ports import bind_port, free_port
 from proxies import FakeProxy, Squid, Tinyproxy
 from test_check import check, failed        # noqa: F401
@@ -26,7 +27,9 @@ from xapsd import Xapsd
 
 SECRET = "s3cret"
 LOGIN = ("mailer", SECRET)
-REAL = [Tinyproxy, Squid]
+REAL = [pytest.param(kind, id=kind.__name__, marks=pytest.mark.skipif(
+    not shutil.which(kind.__name__.lower()), reason="make deps installs it"))
+    for kind in (Tinyproxy, Squid)]
 
 
 def secrets_of(*passwords):
@@ -108,6 +111,7 @@ def test_wrong_password_then_reload(kind, workdir, start_xapsd, apple):
         assert_no_secret(x, "0ther")
 
 
+@pytest.mark.skipif(not shutil.which("squid"), reason="make deps installs it")
 def test_password_of_any_characters(workdir, start_xapsd, apple):
     password = "a:b@c/d%e é'"
     coded = "a:b%40c%2Fd%25e%20%C3%A9'"
@@ -132,11 +136,12 @@ def test_it_cannot_get_there(kind, workdir, check):  # noqa: F811
                "cannot get there", "its log")
 
 
-def test_reload_takes_it_and_leaves_it(workdir, start_xapsd, apple):
+def test_reload_takes_it_and_leaves_it(start_xapsd, apple):
     """From none to a proxy and back; what is under way goes on."""
     x = start_xapsd()
     apple.wait_connected()
-    with Tinyproxy(workdir / "p") as proxy:
+    with FakeProxy(honest(apple)) as proxy:
+        shown = "127.0.0.1:%d" % proxy.port
         for n, url in enumerate((proxy.url(), None)):
             x.config["apnsProxy"] = url
             x.write_config()
@@ -144,7 +149,7 @@ def test_reload_takes_it_and_leaves_it(workdir, start_xapsd, apple):
             apple.wait_connected(n + 2)
             push(x, n)
             settle(x, n + 1)
-            assert x.status()["apnsProxy"] == (proxy.shown if url else "")
+            assert x.status()["apnsProxy"] == (shown if url else "")
 
 
 def test_bad_reload_keeps_the_old(start_xapsd, apple):
@@ -320,6 +325,19 @@ def test_past_the_proxy(check, certs):       # noqa: F811
             assert status_ == 1
             assert lines[-2].split()[:2] == ["proxy", "ok"]
             assert lines[-1].split()[:2] == ["connection", "FAILED"]
+
+
+def test_it_opens_tls(check, certs, workdir):   # noqa: F811
+    """With a certificate of its own CA: not to be trusted."""
+    other = CA("Inspection")
+    key, cert = other.server()
+    with Apple(certs, server=write(str(workdir / "mitm.pem"), cert_pem(cert),
+                                   key_pem(key))) as apple:
+        with FakeProxy(honest(apple)) as proxy:
+            failed(check(apple, apnsProxy=proxy.url()), "connection",
+                   "does the proxy open TLS? It must not for this host",
+                   "Inspection")
+            assert apple.handshakes == 0
 
 
 def test_proxy_lost_and_back(start_xapsd, apple):
@@ -513,6 +531,5 @@ def test_ipv6_only(islands, certs, start_xapsd, monkeypatch, by):
 
 
 def server_for(certs, address):
-    from certs import cert_pem, key_pem, write
     key, cert = certs.issuer.server([NAME], [address])
     return write(certs.directory + "/v6.pem", cert_pem(cert), key_pem(key))

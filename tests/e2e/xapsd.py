@@ -86,7 +86,7 @@ def certificate(certs):
 
 
 def remove_clock(pid):
-    """What libfaketime has left behind: a later process of the same number
+    """What is left of libfaketime: a later process of the same number
     would not start."""
     for name in ("faketime_shm_%d", "sem.faketime_sem_%d"):
         pathlib.Path("/dev/shm", name % pid).unlink(missing_ok=True)

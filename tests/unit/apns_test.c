@@ -503,7 +503,7 @@ static void test_since_when_it_is_down(void **state)
 	assert_int_equal(down_s(), 0);
 	a->down_ms -= 300000;
 	assert_int_equal(down_s(), 300);
-	apns_set_cred(a, NULL); /* a reload does not begin anew */
+	apns_set_cred(a, NULL); /* a reload does not start again */
 	assert_int_equal(down_s(), 300);
 }
 

@@ -197,6 +197,22 @@ static void test_encrypted(void **state)
 	tls_key_free(k);
 }
 
+/* One in 512 wrong passwords gives something that looks like a key. */
+static void test_wrong_passwords(void **state)
+{
+	char password[16];
+	int i;
+
+	(void)state;
+	read_file("old.key");
+	for (i = 0; i < 5000; i++) {
+		snprintf(password, sizeof(password), "wrong %d", i);
+		strcpy(err, "?");
+		assert_null(tls_key_parse(text, len, password, err));
+		assert_string_equal(err, "");
+	}
+}
+
 static void test_names(void **state)
 {
 	const struct {
@@ -353,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_der),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_encrypted),
+		cmocka_unit_test(test_wrong_passwords),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_key_words),
 		cmocka_unit_test(test_guess),

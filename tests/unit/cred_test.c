@@ -520,6 +520,22 @@ static void test_encrypted(void **state)
 	    "certificatePasswordFile|first line");
 }
 
+/* What a wrong password makes of an old-style key looks like one in about 500
+ * times. */
+static void test_many_wrong_passwords(void **state)
+{
+	char text[512];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2000; i++) {
+		snprintf(text, sizeof(text),
+		    PAIR "%s\ncertificatePassword: wrong%d\n",
+		    i % 2 ? "old-aes.key" : "old-3des.key", i);
+		refuses(text, "certificateFilePemKey|not open");
+	}
+}
+
 static void test_certificate_mistakes(void **state)
 {
 	(void)state;
@@ -993,6 +1009,7 @@ int main(void)
 		cmocka_unit_test(test_unused),
 		cmocka_unit_test(test_certificate),
 		cmocka_unit_test(test_encrypted),
+		cmocka_unit_test(test_many_wrong_passwords),
 		cmocka_unit_test(test_certificate_mistakes),
 		cmocka_unit_test(test_purpose),
 		cmocka_unit_test(test_pair_mistakes),

@@ -893,7 +893,7 @@ static void test_health_without_success(void **state)
 	/* also an answer that refuses it is one */
 	answer(n, 400, "BadDeviceToken");
 	assert_false(is_ill(""));
-	/* the next one begins anew, a day later */
+	/* the next one begins again, a day later */
 	pass(86400 * 1000);
 	add_reg("bob", TOK_B, true, 100);
 	notify("bob", "INBOX", true);
