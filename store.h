@@ -181,14 +181,15 @@ int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
 void store_scan(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg);
 
-/* Both look at every registration. */
 /* The users whose names are most like this one, which has no device: with a domain
- * or without, of another domain, misspelled.  Best first; returns how many. */
+ * or without, of another domain, misspelled.  Best first; returns how many.  Looks
+ * at every registration. */
 #define STORE_SIMILAR_MAX 3
 size_t store_similar(
     struct store *s, const char *user, const char *names_r[STORE_SIMILAR_MAX]);
-/* One whose name is the same but for the domain, or NULL. */
-const char *store_namesake(struct store *s, const char *user);
+/* One whose name is the same but for the domain, or NULL.  search: looks at every
+ * registration, else only for the name without a domain. */
+const char *store_namesake(struct store *s, const char *user, bool search);
 
 /* --- import and export --- */
 

@@ -37,14 +37,15 @@ static bool may_search(struct api *a)
 
 void api_note_unknown(struct api *a, const char *user)
 {
+	bool search = may_search(a);
 	const char *other;
 
 	if (a->n_namesakes == API_NAMESAKES_MAX ||
-	    log_get_level() < LOG_L_INFO || !may_search(a) ||
-	    is_logged(a, user))
+	    log_get_level() < LOG_L_INFO || is_logged(a, user))
 		return;
-	a->search_visits += store_count(a->store) + 1;
-	other = store_namesake(a->store, user);
+	if (search)
+		a->search_visits += store_count(a->store) + 1;
+	other = store_namesake(a->store, user, search);
 	if (other == NULL)
 		return;
 	a->namesakes[a->n_namesakes++] = xstrdup(user);

@@ -103,12 +103,21 @@ static int is_namesake(void *arg, struct reg *r)
 	return 1;
 }
 
-const char *store_namesake(struct store *s, const char *user)
+const char *store_namesake(struct store *s, const char *user, bool search)
 {
 	struct namesake q = { 0 };
+	char plain[REG_USER_MAX + 1];
+	struct reg *r;
 
 	q.local = local_part(user, &q.len);
-	if (q.len > 0)
+	if (q.len == 0 || q.len >= sizeof(plain))
+		return NULL;
+	memcpy(plain, q.local, q.len);
+	plain[q.len] = '\0';
+	r = store_first(s, plain);
+	if (r != NULL)
+		return reg_user(r);
+	if (search)
 		store_each(s, is_namesake, &q);
 	return q.found;
 }

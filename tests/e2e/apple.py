@@ -39,7 +39,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 import certs as certs_module
-from ports import bind_port, free_port  # noqa: F401
+from ports import bind_port
 
 PAYLOAD_MAX = 4096
 JWT_AGE_MAX_S = 3600

@@ -18,7 +18,7 @@ import pytest
 import certs as pki
 from apple import Answer
 from ports import free_port
-from xapsd import Xapsd, certificate, executable, token_key
+from xapsd import ROOT, Xapsd, certificate, executable, token_key
 
 
 @pytest.fixture
@@ -53,6 +53,25 @@ def test_all_well(check, apple):
                       "connection", "Apple")]
     assert "token key for topic com.apple.mobilemail.push" in lines[1]
     assert "TLSv1." in lines[4] and "HTTP/2" in lines[4]
+
+
+def test_as_readme_shows_it(check, apple):
+    """But for names, addresses and dates."""
+    shown, = re.findall(r"(?:^    (?:configuration|credentials|listeners|"
+                        r"database|connection|Apple) .*\n)+",
+                        (ROOT / "README.md").read_text(), re.M)
+    status, lines = check(apple, certificate, port=0)
+    assert status == 0, lines
+
+    def in_general(line):
+        line = re.sub(r", as user xapsd|, which the start will make|"
+                      r", 0 registrations", "", line)
+        line = re.sub(r"for topic \S+|\d{4}-\d\d-\d\d|TLSv1\.\d|"
+                      r"\S+ \(\S+ port \d+\)", "*", line)
+        return re.sub(r"/\S*", "/", line).strip()
+
+    assert [in_general(line) for line in lines] == [
+        in_general(line) for line in shown.splitlines()]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")

@@ -451,6 +451,8 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
             f.write('{"user":"user%d@example.org","account":"A","token":"%064x"'
                     ',"mailboxes":["INBOX"],"acked":true,"time":4000000000}\n'
                     % (i, i))
+        f.write('{"user":"carol","account":"A","token":"%s","mailboxes":[]'
+                ',"acked":true,"time":4000000000}\n' % TOKEN)
     daemon = start_xapsd(folder=folder, loglevel="info")
     daemon.notify("warm", keep=True)
 
@@ -462,6 +464,9 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
     known = cost("user%d@example.org")
     assert cost("nobody%d") < known + 0.2
     assert not re.search(HINT % (".*", ".*"), daemon.log())
+    # but the name without a domain is found at once
+    daemon.notify("carol@example.org")
+    daemon.wait_log(HINT % ("carol@example.org", "carol"))
 
 
 # --- JSON for programs ---

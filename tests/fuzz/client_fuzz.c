@@ -57,10 +57,28 @@ int64_t cred_expires_s(const struct cred *c)
 	return 0;
 }
 
+const char *cred_warning(const struct cred *c, size_t i)
+{
+	(void)c;
+	return i == 0 ? "expires \"soon\"" : NULL;
+}
+
 const char *push_trouble(struct push_queue *q)
 {
 	(void)q;
 	return NULL;
+}
+
+const char *push_health(struct push_queue *q)
+{
+	(void)q;
+	return "not connected to Apple for 5 min: \"no\"";
+}
+
+int64_t push_last_delivery_s(const struct push_queue *q)
+{
+	(void)q;
+	return 1;
 }
 
 size_t push_count(const struct push_queue *q)
@@ -150,6 +168,10 @@ static bool hear(int fd, char *said, size_t *len)
 
 static void clean_up(void)
 {
+	char topic[sizeof(file) + sizeof(".topic")];
+
+	snprintf(topic, sizeof(topic), "%s.topic", file);
+	unlink(topic);
 	unlink(path[0]);
 	unlink(path[1]);
 	unlink(file);
