@@ -340,6 +340,27 @@ static void test_broken(void **state)
 	}
 }
 
+static void test_csr(void **state)
+{
+	char *key_pem, *request, path[64];
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(tls_csr_make("a name", &key_pem, &request, err), 0);
+	snprintf(path, sizeof(path), "%s/made", pki_dir);
+	f = fopen(path, "w");
+	fprintf(f, "%s%s", key_pem, request);
+	fclose(f);
+	assert_int_equal(read_file("made"), HOLDS_KEY | HOLDS_REQUEST);
+	gives_key("made");
+	sh("openssl req -in made -verify -noout && openssl req -in made "
+	   "-noout -subject | grep 'CN = a name' && openssl rsa -in made "
+	   "-check -noout && test \"$(openssl req -in made -noout -pubkey)\" = "
+	   "\"$(openssl rsa -in made -pubout)\"");
+	free(key_pem);
+	free(request);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -374,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_key_words),
 		cmocka_unit_test(test_guess),
 		cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_csr),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
