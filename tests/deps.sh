@@ -2,7 +2,8 @@
 # Installs the Debian packages that a target lacks: deps.sh GROUP ...
 # As root or through sudo; elsewhere it names them and stops.  This may be
 # somebody's mail server: nothing that is installed is upgraded, downgraded or
-# removed, no service is started, none that is new stays enabled.
+# removed, no service is started, none that is new stays enabled.  UPGRADE=1, for
+# machines that serve nobody: what cannot be had otherwise may be upgraded.
 set -eu
 
 packages() {
@@ -173,6 +174,14 @@ pin_all() {
 		done >>"$work/pins"
 }
 
+may_upgrade() {
+	[ -n "${UPGRADE-}" ] || return 1
+	: >"$work/pins"
+	wanted=$missing
+	# shellcheck disable=SC2086
+	plan $missing && ! changes | grep -q ' -$'
+}
+
 refuse() {
 	# What apt would do if it were asked for nothing more.
 	if [ -z "$(changes)" ]; then
@@ -191,7 +200,8 @@ refuse() {
 	upgrades=$(sed -n 's/^\([^ ]*\) .* [^-].*/\1/p' "$work/changes")
 	stop "It is needed for the packages$missing. Nothing was installed." \
 		"${upgrades:+Do that first, when it suits you:
-    ${sudo:+sudo }apt-get install --only-upgrade $(echo "$upgrades" | paste -s -d ' ' -)}" \
+    ${sudo:+sudo }apt-get install --only-upgrade $(echo "$upgrades" | paste -s -d ' ' -)
+If this machine serves nobody, UPGRADE=1 before make does both.}" \
 		"$chroot_words"
 }
 
@@ -199,7 +209,7 @@ echo "Looking up what this lacks:$missing"
 cat /etc/apt/preferences >"$work/pins" 2>/dev/null || :
 $sudo apt-get update -q >/dev/null 2>&1 || :
 # shellcheck disable=SC2086
-is_harmless $wanted || { pin_all; is_harmless $wanted; } || refuse
+is_harmless $wanted || { pin_all; is_harmless $wanted; } || may_upgrade || refuse
 
 # --- installing ---
 
@@ -247,7 +257,10 @@ dots() {
 }
 
 new=$(sed -n 's/^Inst \([^ ]*\) .*/\1/p' "$work/plan")
-echo "Installing $(echo "$new" | wc -l) packages; none that is here changes:"
+upgrades=$(changes | wc -l)
+[ "$upgrades" = 0 ] && what="none that is here changes" ||
+	what="$upgrades of them in another version than here"
+echo "Installing $(echo "$new" | wc -l) packages; $what:"
 echo "$new" | paste -s -d ' ' - | fold -s -w 76 | sed 's/^/  /'
 enabled >"$work/before"
 trap take_policy EXIT

@@ -159,7 +159,8 @@ def others(mbedtls):
     next(ARCHIVE.glob("gcc_1.deb")).unlink()
     publish()
     said, _ = deps("build", ok=False)
-    expect(re.search(r"would upgrade zlib1g from \S+ to 9:1\.", said), said)
+    expect(re.search(r"would upgrade zlib1g from \S+ to 9:1\.", said)
+           and "UPGRADE=1" in said, said)
     package("gcc", "2", conflicts="dovecot-lmtpd")
     publish()
     said, _ = deps("build", ok=False)
@@ -168,6 +169,18 @@ def others(mbedtls):
     publish()
     said, _ = deps("build", ok=False)
     expect("Could not install" in said and "nowhere" in said, said)
+
+
+def may_upgrade():
+    say("on a machine where it may upgrade")
+    fresh_archive()
+    package("tzdata", "9:1")
+    package("gcc", "2", depends="tzdata (>= 9:1)")
+    package("dovecot-dev")
+    publish()
+    said = run("env", "UPGRADE=1", "sh", "/root/deps.sh", "build")
+    expect("1 of them in another version than here" in said, said)
+    expect(installed()["tzdata"] == "9:1" and "gcc" in installed(), said)
 
 
 def running_without_a_protocol(here):
@@ -252,6 +265,7 @@ def main():
     running_without_a_protocol(here["dovecot-core"])
     fresh_dovecot()
     dovecot_of_others()
+    may_upgrade()
     interrupted()
     say("all is well")
 
