@@ -100,6 +100,9 @@ void cred_check_topic(struct cred *c)
 		{ "com.apple.mgmt.", "of device management (MDM)" },
 		{ "com.apple.calendar.", "of a calendar server" },
 		{ "com.apple.contact", "of a contacts server" },
+		{ "com.apple.mail.nil", "from the Go daemon's sample" },
+		{ "web.", "of a web site" },
+		{ "pass.", "of a Wallet pass" },
 		{ "", "of an app" },
 	};
 	size_t i = 0;
