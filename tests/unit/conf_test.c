@@ -432,13 +432,18 @@ static void checks(void **state)
 		{ "httpPasswordFile: a", ":1: httpPasswordFile: httpUser" },
 		{ "httpUser: u\nhttpPassword: a\nhttpPasswordFile: b",
 		    ":3: httpPasswordFile: httpPassword is set too" },
+		{ "apnsHost: https://a.example", ":1: apnsHost: \"https:" },
+		{ "apnsHost: a.example:443",
+		    ":1: apnsHost: \"a.example:443\"" },
+		{ "apnsHost: a.example/", ":1: apnsHost: " },
 	};
 	struct conf c;
 	size_t i;
 
 	(void)state;
-	good(&c, "httpUser: u\nhttpPasswordFile: f\ntlsCertfile: a\n"
-		 "tlsKeyfile: a\n");
+	good(&c,
+	    "apnsHost: ::1\nhttpUser: u\nhttpPasswordFile: f\ntlsCertfile: a\n"
+	    "tlsKeyfile: a\n");
 	assert_int_equal(conf_check(&c, err), 0);
 	conf_free(&c);
 	/* Empty, or switched off by its port, it is not asked for. */
