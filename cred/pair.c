@@ -91,7 +91,8 @@ void cred_password_blame(const struct conf *conf, const struct cred_file *f,
 	else if (pw->path == NULL)
 		conf_blame(conf, f->key, err,
 		    "%s is encrypted with another password and does not open: "
-		    "certificatePassword is wrong",
+		    "certificatePassword is wrong (in YAML, one with # or "
+		    "blanks belongs in 'single' quotes)",
 		    f->path);
 	else if (n == 0)
 		conf_blame(conf, f->key, err,
