@@ -16,7 +16,7 @@ struct tls_cert;
 struct tls_key;
 
 #define ID_LEN 10	/* of Apple's key ids and team ids */
-#define WARNINGS_MAX 4	/* one of each kind */
+#define WARNINGS_MAX 5	/* one of each kind */
 #define JWT_JSON_MAX 96 /* header or claims: 57 bytes at most */
 #define JWT_SIG_LEN 64
 

@@ -308,6 +308,20 @@ def test_ids(check, workdir, certs, key, value):
     assert x.run().returncode == 78
 
 
+@pytest.mark.parametrize("key, value, words", [
+    ("keyFileTopic", pki.TEAM_ID + "." + pki.KEY_TOPIC,
+     ["leave out", pki.TEAM_ID + ".", "keyFileTeamId"]),
+    ("keyFileTopic", "com.apple.mobilemail", ["another service of Apple's"]),
+    ("keyFileTeamId", pki.KEY_ID, ["keyFileTeamId", "the same as"]),
+])
+def test_names_of_a_token_key(check, certs, key, value, words):
+    """Taken, since only Apple knows, but they cannot be right."""
+    status, _, said = check({**token_key(certs), key: value})
+    assert status == 0 and said.count("warning") == 1, said
+    for word in words:
+        assert word in said, said
+
+
 def test_file_name(check, certs):
     status, _, said = check({**token_key(certs), "keyFileKeyId": "ZZZZZ12345"})
     assert status == 0
