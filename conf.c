@@ -766,6 +766,15 @@ void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
 	va_end(ap);
 }
 
+/* A URL, or a name with a port: an IPv6 address has several colons. */
+static bool is_no_host(const char *host)
+{
+	const char *colon = strchr(host, ':');
+
+	return strpbrk(host, "/@ ") != NULL ||
+	       (colon != NULL && strchr(colon + 1, ':') == NULL);
+}
+
 int conf_check(const struct conf *c, char err[ERR_MAX])
 {
 	bool password = c->http_password || c->http_password_file;
@@ -795,6 +804,11 @@ int conf_check(const struct conf *c, char err[ERR_MAX])
 		conf_blame(c,
 		    c->http_password ? "httpPassword" : "httpPasswordFile", err,
 		    "httpUser is missing: set it to the user's name");
+	else if (c->apns_host && is_no_host(c->apns_host))
+		conf_blame(c, "apnsHost", err,
+		    "\"%.60s\" is not a name or address alone: leave out "
+		    "https:// and a port, which is apnsPort",
+		    c->apns_host);
 	else
 		return 0;
 	return -1;

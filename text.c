@@ -242,15 +242,30 @@ static unsigned char min3(unsigned a, unsigned b, unsigned c)
 	return (unsigned char)(a < c ? a : c);
 }
 
+/* Letters of UTF-8, each as the number that its bytes make. */
+static size_t letters(const char *s, size_t len, uint32_t out[TEXT_WORD_MAX])
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i++) {
+		if (((unsigned char)s[i] & 0xc0) == 0x80 && n > 0)
+			out[n - 1] = out[n - 1] << 8 | (unsigned char)s[i];
+		else if (n < TEXT_WORD_MAX)
+			out[n++] = (unsigned char)lower(s[i]);
+		else
+			break;
+	}
+	return n;
+}
+
 /* "Optimal string alignment", of which only the last three rows are kept. */
-size_t text_distance(const char *a, size_t a_len, const char *b, size_t b_len)
+size_t text_distance(const char *s, size_t s_len, const char *t, size_t t_len)
 {
 	unsigned char rows[3][TEXT_WORD_MAX + 1], *before, *above, *row;
-	size_t i, j;
+	uint32_t a[TEXT_WORD_MAX], b[TEXT_WORD_MAX];
+	size_t i, j, a_len = letters(s, s_len, a), b_len = letters(t, t_len, b);
 	bool same;
 
-	a_len = a_len < TEXT_WORD_MAX ? a_len : TEXT_WORD_MAX;
-	b_len = b_len < TEXT_WORD_MAX ? b_len : TEXT_WORD_MAX;
 	for (j = 0; j <= b_len; j++)
 		rows[0][j] = (unsigned char)j;
 	for (i = 1; i <= a_len; i++) {
@@ -259,13 +274,11 @@ size_t text_distance(const char *a, size_t a_len, const char *b, size_t b_len)
 		row = rows[i % 3];
 		row[0] = (unsigned char)i;
 		for (j = 1; j <= b_len; j++) {
-			same = lower(a[i - 1]) == lower(b[j - 1]);
+			same = a[i - 1] == b[j - 1];
 			row[j] = min3(above[j] + 1U, row[j - 1] + 1U,
 			    above[j - 1] + (same ? 0U : 1U));
-			if (i > 1 && j > 1 &&
-			    lower(a[i - 1]) == lower(b[j - 2]) &&
-			    lower(a[i - 2]) == lower(b[j - 1]) &&
-			    before[j - 2] + 1 < row[j])
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+			    a[i - 2] == b[j - 1] && before[j - 2] + 1 < row[j])
 				row[j] = (unsigned char)(before[j - 2] + 1);
 		}
 	}

@@ -46,9 +46,9 @@ int text_utf7_read(const char *s, char *out, size_t size);
 
 /* How many letters to add, leave out, exchange or swap with their neighbour make
  * one word of the other; ASCII letters in either case are the same.  Of words
- * longer than TEXT_WORD_MAX only so many bytes count. */
+ * longer than TEXT_WORD_MAX only so many letters (of UTF-8) count. */
 #define TEXT_WORD_MAX 255
-size_t text_distance(const char *a, size_t a_len, const char *b, size_t b_len);
+size_t text_distance(const char *s, size_t s_len, const char *t, size_t t_len);
 /* More than this is another word, not a misspelled one of that length. */
 #define TEXT_TYPOS_MAX(len) ((len) / 3 + 1)
 

@@ -96,10 +96,12 @@ enum tls_der_kind {
 	TLS_DER_UNKNOWN,
 	TLS_DER_CERT,
 	TLS_DER_REQUEST, /* for a certificate */
-	TLS_DER_KEY,	 /* private: PKCS#8, ... */
+	TLS_DER_CRL,
+	TLS_DER_KEY, /* private: PKCS#8, ... */
 	TLS_DER_ENCRYPTED_KEY,
 	TLS_DER_EC_KEY,
 	TLS_DER_RSA_KEY,
+	TLS_DER_DSA_KEY, /* as OpenSSL wrote it before PKCS#8 */
 	TLS_DER_PUBLIC_KEY,
 	TLS_DER_P12,
 	TLS_DER_PKCS7, /* certificates without keys, a signed profile */

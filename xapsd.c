@@ -176,8 +176,12 @@ static int version(void)
 /* Whether the command's words and options fit it. */
 static bool fits(const struct command *c, const struct cli *cli)
 {
-	int n = cli->argc - cli->rest - 1;
+	int i, n = cli->argc - cli->rest - 1;
 
+	/* an unset variable in a script */
+	for (i = 1; i <= n; i++)
+		if (cli->argv[cli->rest + i][0] == '\0')
+			return false;
 	return n >= c->min && n <= c->max && (c->json || !cli->json) &&
 	       (c->run == ctl_check || !cli->offline);
 }

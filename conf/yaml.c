@@ -40,9 +40,16 @@ int conf_fail(const struct conf_place *at, const char *fmt, ...)
 	return -1;
 }
 
-static int fail_tab(const struct yaml *y)
+static bool is_blank(char c)
 {
-	return conf_fail(&y->at, "there is a tab: use spaces");
+	return c == ' ' || c == '\t';
+}
+
+static char *skip_blanks(const struct yaml *y, char *p)
+{
+	while (p < y->stop && is_blank(*p))
+		p++;
+	return p;
 }
 
 /* --- quoted values --- */
@@ -137,16 +144,12 @@ static char *unquote_double(const struct yaml *y, char *p)
 }
 
 /* Only a comment may follow a quoted value. */
-static int check_rest(const struct yaml *y, const char *p)
+static int check_rest(const struct yaml *y, char *start)
 {
-	const char *start = p;
+	const char *p = skip_blanks(y, start);
 
-	while (p < y->stop && *p == ' ')
-		p++;
 	if (p == y->stop || (*p == '#' && p > start))
 		return 0;
-	if (*p == '\t')
-		return fail_tab(y);
 	return conf_fail(&y->at, "there is text after the closing quote: "
 				 "remove it, or put # before a comment");
 }
@@ -164,7 +167,7 @@ static char *quoted_value(const struct yaml *y, char *p)
 static int check_plain(const struct yaml *y, const char *p)
 {
 	if (strchr("[]{},&*!|>%@`", *p) != NULL ||
-	    ((*p == '-' || *p == '?') && (p + 1 == y->stop || p[1] == ' ')))
+	    ((*p == '-' || *p == '?') && (p + 1 == y->stop || is_blank(p[1]))))
 		return conf_fail(&y->at,
 		    "a value that begins with %c means something else in "
 		    "YAML: put it in 'single' quotes",
@@ -178,19 +181,15 @@ static char *plain_value(const struct yaml *y, char *p)
 
 	if (check_plain(y, p) < 0)
 		return NULL;
-	for (q = p; q < y->stop && !(*q == '#' && q[-1] == ' '); q++) {
-		if (*q == '\t') {
-			fail_tab(y);
-			return NULL;
-		}
-		if (*q == ':' && (q + 1 == y->stop || q[1] == ' ')) {
+	for (q = p; q < y->stop && !(*q == '#' && is_blank(q[-1])); q++) {
+		if (*q == ':' && (q + 1 == y->stop || is_blank(q[1]))) {
 			conf_fail(&y->at,
 			    "the value holds a colon that ends it or precedes "
 			    "a space: put the value in 'single' quotes");
 			return NULL;
 		}
 	}
-	while (q > p && q[-1] == ' ')
+	while (q > p && is_blank(q[-1]))
 		q--;
 	*q = '\0';
 	/* YAML's words for nothing */
@@ -203,12 +202,11 @@ char *yaml_value(struct yaml *y)
 {
 	char *p = y->value + 1;
 
-	if (p < y->stop && *p != ' ' && *p != '\t') {
+	if (p < y->stop && !is_blank(*p)) {
 		conf_fail(&y->at, "a space is missing after the colon");
 		return NULL;
 	}
-	while (p < y->stop && *p == ' ')
-		p++;
+	p = skip_blanks(y, p);
 	if (p == y->stop || *p == '#') {
 		*y->stop = '\0';
 		return y->stop;
@@ -226,15 +224,20 @@ static bool is_key_char(char c)
 
 static int read_key(struct yaml *y, char *p)
 {
+	char quote = *p == '"' || *p == '\'' ? *p++ : '\0';
 	char *name = p;
+	bool closed = quote == '\0';
 	int len;
 
 	while (p < y->stop && is_key_char(*p))
 		p++;
 	len = (int)(p - name);
-	while (p < y->stop && *p == ' ')
+	if (!closed && p < y->stop && *p == quote) {
+		closed = true;
 		p++;
-	if (len == 0 || p == y->stop || *p != ':')
+	}
+	p = skip_blanks(y, p);
+	if (len == 0 || !closed || p == y->stop || *p != ':')
 		return conf_fail(&y->at, "this line is not of the form `key: "
 					 "value`; a comment begins with #");
 	y->value = p;
@@ -247,10 +250,16 @@ static int read_key(struct yaml *y, char *p)
 static char *skip_mark(struct yaml *y, char *p)
 {
 	if (!y->begun && y->stop - p >= 3 && memcmp(p, "---", 3) == 0)
-		for (p += 3; p < y->stop && *p == ' ';)
-			p++;
+		p = skip_blanks(y, p + 3);
 	y->begun = true;
 	return p;
+}
+
+/* "...", after which nothing belongs to the document. */
+static bool is_end(const struct yaml *y, char *p)
+{
+	return y->stop - p >= 3 && memcmp(p, "...", 3) == 0 &&
+	       skip_blanks(y, p + 3) == y->stop;
 }
 
 /* As yaml_key(), but 0: there is no pair in this line.  above: the key of the
@@ -264,7 +273,7 @@ static int read_line(struct yaml *y, char *line, const char *above)
 	if (p == y->stop || *p == '#')
 		return 0;
 	if (*p == '\t')
-		return fail_tab(y);
+		return conf_fail(&y->at, "there is a tab: use spaces");
 	if (p > line) {
 		y->at.key = above;
 		return conf_fail(&y->at,
@@ -275,6 +284,10 @@ static int read_line(struct yaml *y, char *line, const char *above)
 	p = skip_mark(y, p);
 	if (p == y->stop || *p == '#')
 		return 0;
+	if (is_end(y, p)) {
+		y->next = y->end;
+		return 0;
+	}
 	if (*p == '-' && p + 1 < y->stop && p[1] == ' ')
 		return conf_fail(&y->at, "lists are not supported: write each "
 					 "key as `key: value`");

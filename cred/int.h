@@ -16,7 +16,7 @@ struct tls_cert;
 struct tls_key;
 
 #define ID_LEN 10	/* of Apple's key ids and team ids */
-#define WARNINGS_MAX 4	/* one of each kind */
+#define WARNINGS_MAX 5	/* one of each kind */
 #define JWT_JSON_MAX 96 /* header or claims: 57 bytes at most */
 #define JWT_SIG_LEN 64
 
@@ -49,6 +49,8 @@ enum cred_holds {
 	HOLDS_PUBLIC = 1 << 4,
 	HOLDS_PKCS7 = 1 << 5,
 	HOLDS_SSH = 1 << 6,
+	HOLDS_PGP = 1 << 7,
+	HOLDS_CRL = 1 << 8,
 };
 
 /* --- cred/pem.c --- */
@@ -58,7 +60,7 @@ enum cred_holds {
  * do to it (UTF-16, a byte order mark, any ends of lines, "\n" in letters,
  * blanks and text around it, lines that are cut), and bare Base64.  text[len]
  * is NUL; *text_r is such a text, too, or NULL if there was nothing of that
- * kind.  The caller wipes and frees it.  *key_r: what the last private key is,
+ * kind.  The caller wipes and frees it.  *key_r: what the first private key is,
  * tls_key_words(), or "".  Returns bits of enum cred_holds.  A pure function;
  * tests/fuzz/pem_fuzz.c. */
 unsigned cred_pem_read(const char *text, size_t len, char **text_r,

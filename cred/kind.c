@@ -40,6 +40,12 @@ static const struct {
 	    "\"openssl pkcs7 -print_certs -in … -out …\"",
 	    "PKCS#7, certificates without a key (.p7b): make PEM of it with "
 	    "\"openssl pkcs7 -print_certs -in … -out …\"" },
+	{ HOLDS_CRL,
+	    "a revocation list (.crl): take the certificate that Apple gave "
+	    "you",
+	    "a revocation list (.crl): take the certificate" },
+	{ HOLDS_PGP, "a key of PGP (GnuPG): take the one that Apple gave you",
+	    "a key of PGP (GnuPG): take the one of the certificate" },
 	{ HOLDS_SSH, "a key for SSH: take the one that Apple gave you",
 	    "a key for SSH: take the one of the certificate" },
 };
@@ -55,6 +61,12 @@ const char *cred_kind_words(unsigned holds, bool server)
 }
 
 /* --- neither PEM nor DER that we know --- */
+
+#define ARCHIVE "an archive: unpack it and take the file in it"
+#define JAVA                                                                   \
+	"a key store of Java: make a .p12 of it with \"keytool "               \
+	"-importkeystore -deststoretype PKCS12 …\""
+#define DOCUMENT "a document or a picture: take the file as Apple gave it"
 
 /* At the beginning of the file, or in any case near it; the first match wins. */
 static const struct {
@@ -72,8 +84,23 @@ static const struct {
 	{ "", "<!doctype",
 	    "a web page, perhaps of an error or a log-in: download the file "
 	    "again" },
+	{ "<?xml", "", "XML, perhaps of an error: download the file again" },
 	{ "PK\x03\x04", "",
 	    "a ZIP archive: unpack it and take the file in it" },
+	{ "\x1f\x8b", "", ARCHIVE },
+	{ "\xfd\x37zXZ", "", ARCHIVE },
+	{ "7z\xbc\xaf", "", ARCHIVE },
+	{ "BZh", "", ARCHIVE },
+	{ "Rar!", "", ARCHIVE },
+	{ "", "ustar", ARCHIVE },
+	{ "\xfe\xed\xfe\xed", "", JAVA },
+	{ "\xce\xce\xce\xce", "", JAVA },
+	{ "kych", "",
+	    "a keychain of macOS: export certificate and key in Keychain "
+	    "Access as .p12" },
+	{ "%PDF-", "", DOCUMENT },
+	{ "\x89PNG", "", DOCUMENT },
+	{ "\xff\xd8\xff", "", DOCUMENT },
 	{ "ssh-", "",
 	    "a public key for SSH: take the one that Apple gave you" },
 	{ "ecdsa-", "",
@@ -82,6 +109,9 @@ static const struct {
 	{ "{", "", "JSON: take the file as Apple gave it" },
 	{ "\x30", "",
 	    "damaged, cut off or of another kind: take a fresh copy" },
+	{ "", "-----BEGIN ",
+	    "PEM of another kind than a certificate or a key: take the file "
+	    "as Apple gave it" },
 };
 
 static bool has_word(const char *text, size_t len, const char *word)

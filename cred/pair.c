@@ -26,7 +26,11 @@ char *cred_read_password(const struct conf *conf, const char *key,
 		if (strncmp(line, bom, strlen(bom)) == 0)
 			line += strlen(bom);
 		n = strcspn(line, "\r\n");
-		if (n <= PASSWORD_MAX)
+		if (strncmp(line, "\xff\xfe", 2) == 0 ||
+		    strncmp(line, "\xfe\xff", 2) == 0)
+			conf_blame(conf, key, err,
+			    "%s is in UTF-16: save it as UTF-8", f.path);
+		else if (n <= PASSWORD_MAX)
 			password = xstrndup(line, n);
 		else
 			conf_blame(conf, key, err,
@@ -87,7 +91,8 @@ void cred_password_blame(const struct conf *conf, const struct cred_file *f,
 	else if (pw->path == NULL)
 		conf_blame(conf, f->key, err,
 		    "%s is encrypted with another password and does not open: "
-		    "certificatePassword is wrong",
+		    "certificatePassword is wrong (in YAML, one with # or "
+		    "blanks belongs in 'single' quotes)",
 		    f->path);
 	else if (n == 0)
 		conf_blame(conf, f->key, err,

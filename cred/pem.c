@@ -31,10 +31,12 @@ static const struct {
 } kinds[] = {
 	[TLS_DER_CERT] = { HOLDS_CERT, "CERTIFICATE" },
 	[TLS_DER_REQUEST] = { HOLDS_REQUEST, NULL },
+	[TLS_DER_CRL] = { HOLDS_CRL, NULL },
 	[TLS_DER_KEY] = { HOLDS_KEY, "PRIVATE KEY" },
 	[TLS_DER_ENCRYPTED_KEY] = { HOLDS_KEY, "ENCRYPTED PRIVATE KEY" },
 	[TLS_DER_EC_KEY] = { HOLDS_KEY, "EC PRIVATE KEY" },
 	[TLS_DER_RSA_KEY] = { HOLDS_KEY, "RSA PRIVATE KEY" },
+	[TLS_DER_DSA_KEY] = { HOLDS_KEY, "DSA PRIVATE KEY" },
 	[TLS_DER_PUBLIC_KEY] = { HOLDS_PUBLIC, NULL },
 	[TLS_DER_P12] = { HOLDS_P12, NULL },
 	[TLS_DER_PKCS7] = { HOLDS_PKCS7, NULL },
@@ -46,10 +48,12 @@ static const struct {
 	const char *word; /* of the label */
 	unsigned holds;
 } labels[] = {
+	{ "PGP", HOLDS_PGP },
 	{ "SSH", HOLDS_SSH },
 	{ "PUBLIC KEY", HOLDS_PUBLIC },
 	{ "PRIVATE KEY", HOLDS_KEY },
 	{ "REQUEST", HOLDS_REQUEST },
+	{ "CRL", HOLDS_CRL },
 	{ "CERTIFICATE", HOLDS_CERT },
 	{ "PKCS7", HOLDS_PKCS7 },
 	{ "CMS", HOLDS_PKCS7 },
@@ -141,10 +145,10 @@ static bool take_der(struct reader *r, const char *label, const char *headers)
 	for (i = 0; holds == 0 && i < sizeof(labels) / sizeof(labels[0]); i++)
 		if (strstr(label, labels[i].word) != NULL)
 			holds = labels[i].holds;
-	r->holds |= holds;
 	r->is_p12 = what == TLS_DER_P12;
-	if ((holds & HOLDS_KEY) != 0)
+	if ((holds & ~r->holds & HOLDS_KEY) != 0)
 		r->key = tls_key_words(r->der, r->der_len);
+	r->holds |= holds;
 	if (label != NULL && (holds & (HOLDS_CERT | HOLDS_KEY)) != 0)
 		add_pem(r, label, headers);
 	return holds != 0;
@@ -286,6 +290,8 @@ unsigned cred_pem_read(const char *text, size_t len, char **text_r,
 	buf_reserve(&r.out, 2 * len + 256);
 	if (len < DER_MIN || !take_der(&r, "", ""))
 		read_text(&r, text, len);
+	else if (!r.is_p12 && r.der_len < len) /* cat aps.cer push.key */
+		read_text(&r, text + r.der_len, len - r.der_len);
 	if (r.is_p12) {
 		*len_r = r.der_len;
 		*text_r = xmalloc(r.der_len + 1);

@@ -78,16 +78,17 @@ static int set_topic(struct cred *c, const struct conf *conf, const char *key,
 	return 0;
 }
 
+/* Where a topic of Mail begins in it, or NULL. */
+static const char *find_mail_topic(const char *topic)
+{
+	const char *at = strstr(topic, "com.apple.mail.XServer.");
+
+	return at != NULL ? at : strstr(topic, "com.apple.mobilemail.push.");
+}
+
 static bool is_mail_topic(const char *topic)
 {
-	static const char *const mail[] = { "com.apple.mail.XServer.",
-		"com.apple.mobilemail.push." };
-	size_t i;
-
-	for (i = 0; i < sizeof(mail) / sizeof(mail[0]); i++)
-		if (strncmp(topic, mail[i], strlen(mail[i])) == 0)
-			return true;
-	return false;
+	return find_mail_topic(topic) == topic;
 }
 
 /* Apple takes any topic that a certificate or key is for, and no phone's Mail
@@ -100,12 +101,24 @@ void cred_check_topic(struct cred *c)
 		{ "com.apple.mgmt.", "of device management (MDM)" },
 		{ "com.apple.calendar.", "of a calendar server" },
 		{ "com.apple.contact", "of a contacts server" },
+		{ "com.apple.mail.nil", "from the Go daemon's sample" },
+		{ "com.apple.", "of another service of Apple's" },
+		{ "web.", "of a web site" },
+		{ "pass.", "of a Wallet pass" },
 		{ "", "of an app" },
 	};
+	const char *mail = find_mail_topic(c->topic);
 	size_t i = 0;
 
-	if (is_mail_topic(c->topic))
+	if (mail == c->topic)
 		return;
+	if (mail != NULL) {
+		cred_warn(c,
+		    "the topic %s is not of Mail: leave out %.*s before it (a "
+		    "team id belongs in keyFileTeamId)",
+		    c->topic, (int)(mail - c->topic), c->topic);
+		return;
+	}
 	while (
 	    strncmp(c->topic, others[i].begins, strlen(others[i].begins)) != 0)
 		i++;
@@ -197,6 +210,10 @@ int cred_set_token_names(
 		c->team_id, err) != 0 ||
 	    check_file_name(c, conf, err) != 0)
 		return -1;
+	if (strcmp(c->key_id, c->team_id) == 0)
+		cred_warn(c,
+		    "keyFileTeamId: is the same as keyFileKeyId: Apple's "
+		    "developer site shows the team id under Membership");
 	if (conf->key_file_topic == NULL) {
 		conf_blame(conf, "keyFileTopic", err,
 		    "is missing: set it to the identifier that Apple gave "

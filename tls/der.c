@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define SHAPE_MAX 4 /* elements looked at */
+#define SHAPE_MAX 7 /* elements looked at */
 
 /* One letter for each element from *p on; '\0' ends it. */
 static void write_shape(
@@ -44,14 +44,17 @@ static const struct {
 } shapes[] = {
 	{ "ssb", "c", TLS_DER_CERT },	      /* RFC 5280 4.1 */
 	{ "ssb", "isss", TLS_DER_CERT },      /* version 1 */
+	{ "ssb", "iss?", TLS_DER_CRL },	      /* RFC 5280 5.1: dates */
+	{ "ssb", "ss??", TLS_DER_CRL },	      /* version 1 */
 	{ "ssb", "iss", TLS_DER_REQUEST },    /* RFC 2986 4 */
 	{ "iso", "", TLS_DER_KEY },	      /* RFC 5958 2 */
 	{ "so", "O", TLS_DER_ENCRYPTED_KEY }, /* RFC 5958 3 */
 	{ "io", "", TLS_DER_EC_KEY },	      /* RFC 5915 3 */
-	{ "iiii", "", TLS_DER_RSA_KEY },      /* RFC 8017 A.1.2 */
-	{ "sb", "O", TLS_DER_PUBLIC_KEY },    /* RFC 5280 4.1 */
-	{ "is", "", TLS_DER_P12 },	      /* RFC 7292 4 */
-	{ "Oc", "", TLS_DER_PKCS7 },	      /* RFC 5652 3 */
+	{ "iiiiiii", "", TLS_DER_RSA_KEY },   /* RFC 8017 A.1.2 */
+	{ "iiiiii", "", TLS_DER_DSA_KEY },
+	{ "sb", "O", TLS_DER_PUBLIC_KEY }, /* RFC 5280 4.1 */
+	{ "is", "", TLS_DER_P12 },	   /* RFC 7292 4 */
+	{ "Oc", "", TLS_DER_PKCS7 },	   /* RFC 5652 3 */
 };
 
 enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r)
@@ -86,7 +89,10 @@ static const struct {
 	const char *words;
 } key_kinds[] = {
 	{ "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", "an RSA key" },
+	{ "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a", "an RSA-PSS key" },
 	{ "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", TLS_KEY_P256 },
+	{ "\x06\x07\x2a\x86\x48\xce\x3d\x01\x01",
+	    "an EC key whose curve has no name" },
 	{ "\x06\x05\x2b\x81\x04\x00\x22", "an EC key on P-384 (secp384r1)" },
 	{ "\x06\x05\x2b\x81\x04\x00\x23", "an EC key on P-521 (secp521r1)" },
 	{ "\x06\x05\x2b\x81\x04\x00\x0a", "an EC key on secp256k1" },
@@ -98,10 +104,13 @@ static const struct {
 
 const char *tls_key_words(const void *der, size_t len)
 {
+	enum tls_der_kind what = tls_der_kind(der, len, NULL);
 	size_t i;
 
-	if (tls_der_kind(der, len, NULL) == TLS_DER_RSA_KEY)
-		return key_kinds[0].words;
+	if (what == TLS_DER_RSA_KEY)
+		return "an RSA key";
+	if (what == TLS_DER_DSA_KEY)
+		return "a DSA key";
 	for (i = 0; i < sizeof(key_kinds) / sizeof(key_kinds[0]); i++)
 		if (memmem(der, len, key_kinds[i].oid,
 			(size_t)key_kinds[i].oid[1] + 2) != NULL)

@@ -201,7 +201,8 @@ def test_wrong_p12_password(check, apple, certs, workdir):
     make_p12(certs, workdir / "push.p12", "opensesame")
     failed(check(apple, {"certificateFileP12": "push.p12",
                          "certificatePassword": "nonsense"}),
-           "credentials", "push.p12", "certificatePassword is wrong")
+           "credentials", "push.p12", "certificatePassword is wrong",
+           "'single' quotes")
 
 
 def test_missing_file(check, apple):

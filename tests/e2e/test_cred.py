@@ -1,18 +1,22 @@
 """Whatever is given as a credential is taken, or named for what it is."""
 
 import base64
+import datetime
 import getpass
+import gzip
+import lzma
 import os
 import plistlib
 import re
 import shutil
 import subprocess
+import tarfile
 import zipfile
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
 from cryptography.x509.oid import NameOID
 
 import certs as pki
@@ -96,6 +100,39 @@ def things(workdir, certs):
     at("binary").write_bytes(bytes(range(256)) * 4)
     at("words").write_text("a few words\n")
     at("account.json").write_text('{"type": "service_account"}')
+    now = datetime.datetime.utcnow()
+    crl = x509.CertificateRevocationListBuilder().issuer_name(
+        pki.name(("COMMON_NAME", "x"))).last_update(now).next_update(
+            now + datetime.timedelta(1)).sign(
+                certs.token_key, hashes.SHA256())
+    at("crl.pem").write_bytes(crl.public_bytes(serialization.Encoding.PEM))
+    at("crl.der").write_bytes(crl.public_bytes(serialization.Encoding.DER))
+    for name, kind in (("private.asc", "PRIVATE"), ("public.asc", "PUBLIC")):
+        at(name).write_text("-----BEGIN PGP %s KEY BLOCK-----\n\n%s\n"
+                            "-----END PGP %s KEY BLOCK-----\n" % (
+                                kind, 4 * ("lQdG" * 15 + "\n"), kind))
+    openssl("ecparam", "-name", "prime256v1", "-out", at("params.pem"))
+    openssl("ecparam", "-name", "prime256v1", "-param_enc", "explicit",
+            "-genkey", "-noout", "-out", at("nameless.p8"))
+    openssl("genpkey", "-algorithm", "RSA-PSS", "-out", at("pss.key"))
+    old = dsa.generate_private_key(1024)
+    at("dsa.p8").write_bytes(pki.key_pem(old))
+    at("dsa.key").write_bytes(old.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption()))
+    at("rsa+token.p8").write_bytes(at("rsa.key").read_bytes()
+                                   + at("token.p8").read_bytes())
+    at("store.jks").write_bytes(b"\xfe\xed\xfe\xed\0\0\0\2" + 60 * b"x")
+    at("login.keychain").write_bytes(b"kych\0\1\0\0" + 60 * b"x")
+    at("key.gz").write_bytes(gzip.compress(at("token.p8").read_bytes()))
+    at("key.xz").write_bytes(lzma.compress(at("token.p8").read_bytes()))
+    at("key.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(60))
+    with tarfile.open(at("key.tar"), "w") as t:
+        t.add(certs.client_cert, "cert.pem")
+    at("key.pdf").write_bytes(b"%PDF-1.7\n%\xe2\xe3\n" + 60 * b"x")
+    at("key.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
+    at("error.xml").write_text("<?xml version='1.0'?>\n<Error>denied</Error>")
     at("folder").mkdir()
     at("cut.cer").write_bytes(at("cert.cer").read_bytes()[:300])
     return at
@@ -121,7 +158,17 @@ EVERY = (P12, P8, PEM, KEY)
     ("locked.p8", (KEY,), ["encrypted", "certificatePasswordFile"]),
     ("token.p8", (KEY,), ["does not belong to the certificate in", "good.pem",
                           "token.p8"]),
+    ("dsa.p8", (P8,), ["a DSA key", "P-256", "AuthKey_"]),
+    ("dsa.key", (P8,), ["a DSA key", "P-256", "AuthKey_"]),
+    ("pss.key", (P8,), ["an RSA-PSS key", "P-256", "AuthKey_"]),
+    ("nameless.p8", (P8,), ["an EC key", "no name", "P-256", "AuthKey_"]),
+    ("rsa+token.p8", (P8,), ["an RSA key", "P-256", "AuthKey_"]),
     ("r.csr", EVERY, ["signing request", "upload it", ".cer"]),
+    ("crl.pem", EVERY, ["a revocation list", "the certificate"]),
+    ("crl.der", EVERY, ["a revocation list", "the certificate"]),
+    ("private.asc", EVERY, ["a key of PGP", "Apple"]),
+    ("public.asc", EVERY, ["a key of PGP", "Apple"]),
+    ("params.pem", EVERY, ["PEM of another kind", "Apple"]),
     ("r.der", EVERY, ["signing request", "upload it"]),
     ("public.pem", EVERY, ["a public key", "private one"]),
     ("chain.p7b", EVERY, ["PKCS#7", "openssl pkcs7 -print_certs"]),
@@ -132,6 +179,15 @@ EVERY = (P12, P8, PEM, KEY)
     ("plist.bin", EVERY, ["a property list"]),
     ("error.html", EVERY, ["a web page", "download"]),
     ("key.zip", EVERY, ["a ZIP archive", "unpack"]),
+    ("key.gz", EVERY, ["an archive", "unpack"]),
+    ("key.xz", EVERY, ["an archive", "unpack"]),
+    ("key.7z", EVERY, ["an archive", "unpack"]),
+    ("key.tar", EVERY, ["an archive", "unpack"]),
+    ("store.jks", EVERY, ["a key store of Java", "keytool"]),
+    ("login.keychain", EVERY, ["a keychain", "export"]),
+    ("key.pdf", EVERY, ["a document or a picture", "Apple"]),
+    ("key.png", EVERY, ["a document or a picture", "Apple"]),
+    ("error.xml", EVERY, ["XML", "download"]),
     ("empty", EVERY, ["it is empty"]),
     ("blank", EVERY, ["it is empty"]),
     ("huge", EVERY, ["larger than 1 MiB"]),
@@ -220,6 +276,14 @@ def test_taken(check, workdir, certs, way):
     assert (status, said) == (0, ""), line
 
 
+def test_taken_der_and_key(check, things, workdir):
+    """cat aps.cer push.key"""
+    pki.write(workdir / "a.pem", (workdir / "cert.cer").read_bytes()
+              + (workdir / "rsa.key").read_bytes())
+    status, line, said = check({PEM: "a.pem"})
+    assert (status, said) == (0, ""), line
+
+
 def test_taken_p8_signs(start_xapsd, apple, certs, workdir):
     """What was made good pushes, too."""
     with open(certs.p8, "rb") as f:
@@ -244,6 +308,20 @@ def test_ids(check, workdir, certs, key, value):
     assert x.run().returncode == 78
 
 
+@pytest.mark.parametrize("key, value, words", [
+    ("keyFileTopic", pki.TEAM_ID + "." + pki.KEY_TOPIC,
+     ["leave out", pki.TEAM_ID + ".", "keyFileTeamId"]),
+    ("keyFileTopic", "com.apple.mobilemail", ["another service of Apple's"]),
+    ("keyFileTeamId", pki.KEY_ID, ["keyFileTeamId", "the same as"]),
+])
+def test_names_of_a_token_key(check, certs, key, value, words):
+    """Taken, since only Apple knows, but they cannot be right."""
+    status, _, said = check({**token_key(certs), key: value})
+    assert status == 0 and said.count("warning") == 1, said
+    for word in words:
+        assert word in said, said
+
+
 def test_file_name(check, certs):
     status, _, said = check({**token_key(certs), "keyFileKeyId": "ZZZZZ12345"})
     assert status == 0
@@ -265,6 +343,9 @@ def certificate(certs, path, *uids, cn="APSP:x", **validity):
     (["com.apple.calendar.XServer.1"], None, "a calendar server"),
     (["com.apple.contact.XServer.1"], None, "a contacts server"),
     (["org.example.app"], None, "an app"),
+    (["web.org.example"], None, "a web site"),
+    (["pass.org.example"], None, "a Wallet pass"),
+    (["com.apple.mail.nil"], None, "the Go daemon's sample"),
     (["TEAMID1234", "com.apple.mail.XServer.1"], "com.apple.mail.XServer.1",
      None),
     (["com.apple.mail.XServer.1", "TEAMID1234"], "com.apple.mail.XServer.1",
@@ -311,10 +392,14 @@ def test_certificate_of_a_developer(check, workdir, certs, cn):
     ("", ["/pw", "is empty"]), ("\nopensesame\n", ["/pw", "is empty"]),
     (None, ["certificatePasswordFile: ", "/pw", "No such file"]),
     ("x" * 1025, ["/pw", "first line"]),
+    ("\ufeffopensesame\n", None),
+    (b"\xff\xfeo\0p\0", ["/pw", "UTF-16", "UTF-8"]),
+    (b"\xfe\xff\0o\0p", ["/pw", "UTF-16", "UTF-8"]),
 ])
 def test_password_file(check, things, workdir, content, words):
     if content is not None:
-        (workdir / "pw").write_text(content)
+        (workdir / "pw").write_bytes(
+            content.encode() if isinstance(content, str) else content)
         (workdir / "pw").chmod(0o600)
     status, line, _ = check({P12: "id.p12", "certificatePasswordFile": "pw"})
     assert status == (0 if words is None else 1), line

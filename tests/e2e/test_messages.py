@@ -306,6 +306,9 @@ def test_each_command_has_its_help():
     (["forgt", "--help"], "unknown command forgt; did you mean forget?"),
     (["frobnicate"], "unknown command frobnicate; try xapsd --help"),
     ([""], "unknown command ; try xapsd --help"),
+    (["list", ""], "usage: xapsd list [--json] [USER]"),
+    (["push", ""], "usage: xapsd push USER [MAILBOX]"),
+    (["forget", "alice", ""], "usage: xapsd forget USER [ACCOUNT [TOKEN]]"),
     (["list", "--jsno"], "unknown option --jsno; did you mean --json?"),
     (["-vresion"], "unknown option -vresion; did you mean --version?"),
     (["--databasFile=x"], "unknown option --databasFile=x; did you mean "
@@ -379,6 +382,8 @@ def named(start_xapsd):
     ("bob@example.org", "bob"),
     ("bop", "bob"),
     ("DÖRTE", "Dörte"),
+    ("Dorte", "Dörte"),
+    ("Dörtee@example.org", "Dörte"),
     ("carol", "carol@a.example or carol@b.example"),
     ("frederick", None),
 ])

@@ -5,6 +5,7 @@ programs write; the words are ours."""
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -284,6 +285,17 @@ tlsport: "11620"
 def test_go_rewritten_file(workdir, certs, apple):
     daemon = Mover(workdir / "x", certs,
                    REWRITTEN.format(pem=certs.client), apple)
+    with pushes(daemon, apple, certs.cert_topic):
+        assert warnings(daemon) == []
+
+
+@pytest.mark.parametrize("key, end", [
+    (r"\1:\t\t", ""), (r'"\1": ', ""), (r"'\1' :\t", "...\n")])
+def test_go_file_in_other_yaml(workdir, certs, apple, key, end):
+    """Aligned with tabs, or written by a tool that quotes keys."""
+    text = re.sub(r"^(\w+): *", key, REWRITTEN.format(pem=certs.client),
+                  flags=re.M)
+    daemon = Mover(workdir / "x", certs, text + end, apple)
     with pushes(daemon, apple, certs.cert_topic):
         assert warnings(daemon) == []
 

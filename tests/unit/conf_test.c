@@ -197,12 +197,14 @@ static void bad_lines(void **state)
 	bad("  user: x", AT1 "the line", "indented");
 	bad("user:\n- x", FILE_NAME ":2: ", "lists");
 	bad("\tuser: x", AT1, "tab");
-	bad("user:\tx", AT1 "user: ", "tab");
-	bad("user: x\t# c", AT1 "user: ", "tab");
-	bad("user: 'x'\t", AT1 "user: ", "tab");
+	bad("user: x\ty", AT1 "user: ", "control character");
+	bad("user:\tx:\ty", AT1 "user: ", "colon");
 	bad("user", AT1, "`key: value`");
 	bad("user = x", AT1, "`key: value`");
-	bad("\"user\": x", AT1, "`key: value`");
+	bad("\"user: x", AT1, "`key: value`");
+	bad("\"user': x", AT1, "`key: value`");
+	bad("'': x", AT1, "`key: value`");
+	bad("'usr': x", AT1 "usr: ", "did you mean user?");
 	bad("httpPassword=s3cret", AT1, "`key: value`");
 	bad("httpPassword:s3cret", AT1 "httpPassword: ", "space");
 	bad("port: 1\n---\n", FILE_NAME ":2: ", "`key: value`");
@@ -230,6 +232,31 @@ static void bad_lines(void **state)
 	bad("user: \"a\\nb\"", AT1 "user: ", "control character");
 	bad("user: a\001b", AT1, "control character");
 	bad("a: b\rc: d", AT1, "control character");
+}
+
+/* Tabs that align values, quoted keys, the end of the document: tools and hands
+ * write them, and YAML allows them. */
+static void other_yaml(void **state)
+{
+	struct conf c;
+
+	(void)state;
+	good(&c, "---\t# a comment\n"
+		 "loglevel:\t\tdebug\t# c\n"
+		 "port \t:\t0\t\n"
+		 "user:\t'x'\t# c\n"
+		 "\"httpUser\": \"alice\"\n"
+		 "'httpPassword' : a#b\n"
+		 "topic:\t# none\n"
+		 "... \n"
+		 "what is here: does not count\n");
+	assert_int_equal(c.loglevel, LOG_L_DEBUG);
+	assert_int_equal(c.port, 0);
+	assert_string_equal(c.user, "x");
+	assert_string_equal(c.http_user, "alice");
+	assert_string_equal(c.http_password, "a#b");
+	assert_null(c.topic);
+	conf_free(&c);
 }
 
 static void nul_byte(void **state)
@@ -405,13 +432,18 @@ static void checks(void **state)
 		{ "httpPasswordFile: a", ":1: httpPasswordFile: httpUser" },
 		{ "httpUser: u\nhttpPassword: a\nhttpPasswordFile: b",
 		    ":3: httpPasswordFile: httpPassword is set too" },
+		{ "apnsHost: https://a.example", ":1: apnsHost: \"https:" },
+		{ "apnsHost: a.example:443",
+		    ":1: apnsHost: \"a.example:443\"" },
+		{ "apnsHost: a.example/", ":1: apnsHost: " },
 	};
 	struct conf c;
 	size_t i;
 
 	(void)state;
-	good(&c, "httpUser: u\nhttpPasswordFile: f\ntlsCertfile: a\n"
-		 "tlsKeyfile: a\n");
+	good(&c,
+	    "apnsHost: ::1\nhttpUser: u\nhttpPasswordFile: f\ntlsCertfile: a\n"
+	    "tlsKeyfile: a\n");
 	assert_int_equal(conf_check(&c, err), 0);
 	conf_free(&c);
 	/* Empty, or switched off by its port, it is not asked for. */
@@ -637,6 +669,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(every_type),
+		cmocka_unit_test(other_yaml),
 		cmocka_unit_test(scalars),
 		cmocka_unit_test(bad_lines),
 		cmocka_unit_test(nul_byte),

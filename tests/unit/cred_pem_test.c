@@ -200,7 +200,7 @@ static void test_encrypted(void **state)
 /* One in 512 wrong passwords gives something that looks like a key. */
 static void test_wrong_passwords(void **state)
 {
-	char password[24];
+	char password[32];
 	int i;
 
 	(void)state;

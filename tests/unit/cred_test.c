@@ -283,7 +283,7 @@ static void test_topics(void **state)
 	loads_with_warning(
 	    WITH_TOPIC("com.apple.contact.XServer.1"), "contacts");
 	loads_with_warning(WITH_TOPIC("com.example.app"), "of an app");
-	loads_with_warning(WITH_TOPIC("com.apple.mail"), "of an app");
+	loads_with_warning(WITH_TOPIC("com.apple.mail"), "another service");
 	loads_with_warning("certificateFilePem: mdm.pem\n"
 			   "certificateFilePemKey: rsa.key\n",
 	    "MDM");

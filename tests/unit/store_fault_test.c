@@ -223,7 +223,7 @@ static struct store *open_despite(const struct model *acked)
 	if (s != NULL)
 		return s;
 	assert_true(fault.triggered);
-	assert_non_null(strstr(why, strerror(fault.error)));
+	assert_non_null(strstr(why, err_words(fault.error)));
 	no_fault();
 	assert_crash(acked, acked);
 	return open_store();
@@ -234,7 +234,7 @@ static void sync_despite(
 {
 	if (store_sync(s, why) < 0) {
 		assert_true(fault.triggered);
-		assert_non_null(strstr(why, strerror(fault.error)));
+		assert_non_null(strstr(why, err_words(fault.error)));
 		assert_true(store_is_dirty(s));
 		no_fault();
 		assert_crash(acked, wanted);

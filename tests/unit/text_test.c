@@ -111,6 +111,10 @@ static void distance(void **state)
 		{ "kitten", "sitting", 3 },
 		{ "ca", "abc", 3 },
 		{ "pussh", "push", 1 },
+		{ "j\u00fcrgen", "jurgen", 1 },
+		{ "\u00fcr", "r\u00fc", 1 },
+		{ "\u00e9", "\u20ac", 1 },
+		{ "\x80", "\x80\x80", 1 },
 	};
 	char x[600], y[600];
 	size_t i;
