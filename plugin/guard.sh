@@ -54,11 +54,15 @@ Dovecot in $dir has $here: nobody could log in." \
 all"
 	;;
 uninstall)
-	config=$(doveconf -n 2>/dev/null) || :
-	echo "$config" | grep -v xaps_config | grep -Eq "$names" || exit 0
+	failed=
+	config=$(doveconf -n 2>/dev/null) || failed=yes
 	# "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf"
 	main=$(echo "$config" | sed -n '1s/^#.*: //p')
 	dir=$(dirname "${main:-/etc/dovecot/dovecot.conf}")
+	# With a mistake anywhere it shows nothing, and Dovecot runs on.
+	[ -z "$failed" ] || config=$(grep -rhv --include='*.conf' \
+		'^[[:space:]]*#' "$dir" 2>/dev/null) || :
+	echo "$config" | grep -v xaps_config | grep -Eq "$names" || exit 0
 	stop "Dovecot's configuration names the plugin: without it nobody could \
 log in. Nothing was removed. Take these lines out (doveconf -n shows more), then \
 doveadm reload, and uninstall again:" \
