@@ -3,7 +3,8 @@
 # module, when a module was built for another Dovecot, and when its configuration
 # names one that is gone.
 #   guard.sh install MODULEDIR MODULE ...	may these be put there?
-#   guard.sh uninstall
+#   guard.sh uninstall			may they be removed?
+#   guard.sh reload			then: the Dovecot that runs forgets them
 set -eu
 
 # Lines that Dovecot cannot do without our modules.  xaps_config is just text.
@@ -70,5 +71,13 @@ doveadm reload, and uninstall again:" \
 			sed -n '/:[ \t]*#/d; s/^/    /p')" \
 		"The sample that was copied:  rm $dir/conf.d/90-xaps.conf \
 && doveadm reload"
+	;;
+reload)
+	base=$(doveconf -h base_dir 2>/dev/null) || base=/run/dovecot
+	pid=$(cat "$base/master.pid" 2>/dev/null) && [ -e "/proc/$pid" ] || exit 0
+	doveconf -n >/dev/null 2>&1 && doveadm reload >/dev/null 2>&1 || stop \
+		"Dovecot runs and cannot read its configuration again, and goes on \
+with the plugin: without it nobody could log in. Nothing was removed. Mend what \
+\"doveconf -n\" and \"doveadm reload\" say, and uninstall again."
 	;;
 esac

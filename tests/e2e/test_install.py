@@ -211,6 +211,28 @@ def test_uninstall_while_doveconf_fails(tmp_path, config, is_refused):
         subprocess.run(["make", "-C", ROOT, *ask], check=True)
 
 
+@pytest.mark.parametrize("is_well", [True, False])
+def test_the_running_dovecot_is_told(tmp_path, is_well):
+    """It goes by what it has read: before the modules go, it must read again."""
+    (tmp_path / "master.pid").write_text("%d\n" % os.getpid())
+    for name, text in (
+            ("doveconf", '[ "$1" = -n ] || echo %s\n' % tmp_path +
+             ("" if is_well else '[ "$1" != -n ]\n')),
+            ("doveadm", "echo $* >>%s/asked\n" % tmp_path)):
+        (tmp_path / name).write_text("#!/bin/sh\n" + text)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", ROOT / "plugin/guard.sh", "reload"], text=True,
+        capture_output=True, check=False, env={
+            **os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert (done.returncode == 0) == is_well
+    assert ("Nothing was removed" in done.stderr) != is_well
+    assert (tmp_path / "asked").exists() == is_well
+    steps = subprocess.run(["make", "-n", "-C", ROOT, "uninstall"], text=True,
+                           capture_output=True, check=True).stdout
+    assert 0 < steps.index("guard.sh reload") < steps.index("rm -f")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"),
                     reason="no systemd here")
 def test_the_unit_is_hardened():
