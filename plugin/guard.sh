@@ -75,8 +75,8 @@ doveadm reload, and uninstall again:" \
 reload)
 	base=$(doveconf -h base_dir 2>/dev/null) || base=/run/dovecot
 	pid=$(cat "$base/master.pid" 2>/dev/null) && [ -e "/proc/$pid" ] || exit 0
-	doveconf -n >/dev/null 2>&1 && doveadm reload >/dev/null 2>&1 || stop \
-		"Dovecot runs and cannot read its configuration again, and goes on \
+	doveconf -n >/dev/null 2>&1 && doveadm reload >/dev/null 2>&1 && exit
+	stop "Dovecot runs and cannot read its configuration again, and goes on \
 with the plugin: without it nobody could log in. Nothing was removed. Mend what \
 \"doveconf -n\" and \"doveadm reload\" say, and uninstall again."
 	;;
