@@ -159,7 +159,7 @@ install-plugin:
 
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
-	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) may-uninstall
+	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
@@ -169,7 +169,6 @@ uninstall:
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(notdir $(EXAMPLES)))
 	-rmdir $(addprefix $(DESTDIR)$(DOCDIR),/docs /examples) \
 		$(DESTDIR)$(DOCDIR)
-	$(MAKE) -C plugin DESTDIR=$(DESTDIR) uninstall
 
 # Debian packages of daemon and plugin, into build/deb.
 .PHONY: deb check-deb

@@ -174,9 +174,11 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 	status_r->past_proxy = a->reason_stage > IO_STAGE_PROXY;
 	status_r->peer = up ? io_peer(a->cur->io) : "";
 	status_r->protocol = up ? tls_protocol(io_tls(a->cur->io)) : "";
-	status_r->last_error = a->last_error != NULL ? a->last_error : "";
 	status_r->connections = a->connections;
 	status_r->resumed = a->resumed;
 	status_r->down_ms = down_ms(a);
+	status_r->last_error = a->last_error;
+	if (a->last_error == NULL || (up && status_r->down_ms == 0))
+		status_r->last_error = "";
 	status_r->latency = a->latency;
 }

@@ -286,7 +286,10 @@ static void apns_conn_ping(struct apns_conn *c, int64_t now_ms)
 
 bool apns_conn_is_useful(const struct apns_conn *c)
 {
-	return c->answered || loop_now_ms(c->a->loop) - c->opened_ms > GOOD_MS;
+	/* One that takes no request may live long. */
+	return c->answered ||
+	       (c->full_ms == 0 &&
+		   loop_now_ms(c->a->loop) - c->opened_ms > GOOD_MS);
 }
 
 void apns_conn_describe_timeout(const struct apns_conn *c, char why[ERR_MAX])

@@ -21,12 +21,19 @@
 
 /* --- pauses --- */
 
+static void set_error(struct apns *a, const char *why)
+{
+	free(a->last_error);
+	a->last_error = why != NULL ? xstrdup(why) : NULL;
+}
+
 /* lost: the connection that broke; NULL if none could be opened. */
 static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 {
 	if (lost != NULL && apns_conn_is_useful(lost)) {
 		a->failures = 0;
 		a->down_ms = loop_now_ms(a->loop);
+		set_error(a, NULL);
 	} else {
 		a->failures++;
 	}
@@ -56,10 +63,8 @@ static void log_failure(struct apns *a, const char *why)
 	log_at(again ? LOG_L_DEBUG : LOG_L_WARN,
 	    "apns: %s port %d: %s; next try %s", a->to.host, a->to.port, why,
 	    when);
-	if (!again) {
-		free(a->last_error);
-		a->last_error = xstrdup(why);
-	}
+	if (!again)
+		set_error(a, why);
 	if (a->ops->failed != NULL)
 		a->ops->failed(a->arg);
 }
@@ -158,8 +163,8 @@ static void on_ready(struct apns_conn *c)
 		a->resumed++;
 	log_info("apns: connected to %s (%s, %s%s)", a->to.host, io_peer(c->io),
 	    tls_protocol(tls), tls_resumed(tls) ? ", resumed" : "");
-	free(a->last_error);
-	a->last_error = NULL;
+	if (a->failures <= 1) /* else it may be of no use, as those before */
+		set_error(a, NULL);
 }
 
 static void on_failed(struct apns_conn *c, const char *why)
@@ -187,6 +192,8 @@ static void on_failed(struct apns_conn *c, const char *why)
 static void on_finished(struct apns_conn *c)
 {
 	schedule_redial(c->a, c);
+	if (c->a->failures > 1)
+		set_error(c->a, "the server ends each connection (GOAWAY)");
 	apns_conn_drain(c);
 }
 

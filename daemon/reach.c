@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf.h"
 
@@ -82,6 +83,40 @@ const char *reach_tls_addr(const struct conf *c)
 	return c->tls_listen_addr != NULL ? c->tls_listen_addr : "localhost";
 }
 
+static bool is_any(const union reach_addr *u)
+{
+	return u->sa.sa_family == AF_INET
+		   ? u->in.sin_addr.s_addr == 0
+		   : IN6_IS_ADDR_UNSPECIFIED(&u->in6.sin6_addr);
+}
+
+/* Whether a socket at one address takes a port away from the other. */
+static bool meet(const char *a, const char *b)
+{
+	union reach_addr u, v;
+
+	if (strcmp(a, "localhost") == 0)
+		return meet("127.0.0.1", b) || meet("::1", b);
+	if (strcmp(b, "localhost") == 0)
+		return meet(b, a);
+	return reach_parse(a, &u) && reach_parse(b, &v) &&
+	       u.sa.sa_family == v.sa.sa_family &&
+	       (is_any(&u) || is_any(&v) || strcasecmp(a, b) == 0);
+}
+
+/* The second one could never be opened. */
+static int check_ports(const struct conf *c, char err[ERR_MAX])
+{
+	if (c->port == 0 || c->port != c->tls_port ||
+	    !meet(c->listen_addr, reach_tls_addr(c)))
+		return 0;
+	conf_blame(c, "port", err,
+	    "%d is the port for TLS (tlsPort), too: set one of them to "
+	    "another, or port: 0",
+	    c->port);
+	return -1;
+}
+
 int reach_check_text(const struct conf *c, char err[ERR_MAX])
 {
 	if (c->socket_path != NULL &&
@@ -95,8 +130,9 @@ int reach_check_text(const struct conf *c, char err[ERR_MAX])
 	if (c->port != 0 &&
 	    check_address(c, "listenAddr", c->listen_addr, false, err) < 0)
 		return -1;
-	if (c->tls_certfile != NULL && c->tls_port != 0)
-		return check_address(
-		    c, "tlsListenAddr", reach_tls_addr(c), true, err);
-	return 0;
+	if (c->tls_certfile == NULL || c->tls_port == 0)
+		return 0;
+	if (check_address(c, "tlsListenAddr", reach_tls_addr(c), true, err) < 0)
+		return -1;
+	return check_ports(c, err);
 }

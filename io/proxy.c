@@ -214,19 +214,30 @@ static enum io_tunnel_state refuse(char err[ERR_MAX], const char *why)
 	return IO_TUNNEL_REFUSED;
 }
 
+/* Of "HTTP/1.1 200 OK", three digits; else 0. */
+static int read_status(const char *line, size_t n)
+{
+	static const char digits[] = "0123456789";
+
+	if (n < 12 || line[8] != ' ' || strspn(line + 9, digits) != 3 ||
+	    strchr(" \r", line[12]) == NULL)
+		return 0;
+	return atoi(line + 9);
+}
+
 static enum io_tunnel_state end_line(struct io_tunnel *t, char err[ERR_MAX])
 {
 	size_t n = t->n;
 
 	t->line[n] = '\0';
 	t->n = 0;
-	if (t->status == 0) { /* "HTTP/1.1 200 OK" */
-		t->status = n > 9 && t->line[8] == ' ' ? atoi(t->line + 9) : 0;
-		if (t->status < 100 || t->status > 999)
+	if (t->status == 0) {
+		t->status = read_status(t->line, n);
+		if (t->status < 100)
 			return refuse(err, "its answer is not HTTP");
 	} else if (n > 1 || t->line[0] != (n > 0 ? '\r' : '\0')) {
 		read_header(t);
-	} else if (t->status / 100 != 1) {
+	} else if (t->status / 100 != 1 || t->status == 101) {
 		return judge_status(t, err);
 	} else {
 		t->status = 0; /* an interim answer */

@@ -3,7 +3,8 @@
 # module, when a module was built for another Dovecot, and when its configuration
 # names one that is gone.
 #   guard.sh install MODULEDIR MODULE ...	may these be put there?
-#   guard.sh uninstall
+#   guard.sh uninstall			may they be removed?
+#   guard.sh reload			then: the Dovecot that runs forgets them
 set -eu
 
 # Lines that Dovecot cannot do without our modules.  xaps_config is just text.
@@ -54,11 +55,15 @@ Dovecot in $dir has $here: nobody could log in." \
 all"
 	;;
 uninstall)
-	config=$(doveconf -n 2>/dev/null) || :
-	echo "$config" | grep -v xaps_config | grep -Eq "$names" || exit 0
+	failed=
+	config=$(doveconf -n 2>/dev/null) || failed=yes
 	# "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf"
 	main=$(echo "$config" | sed -n '1s/^#.*: //p')
 	dir=$(dirname "${main:-/etc/dovecot/dovecot.conf}")
+	# With a mistake anywhere it shows nothing, and Dovecot runs on.
+	[ -z "$failed" ] || config=$(grep -rhv --include='*.conf' \
+		'^[[:space:]]*#' "$dir" 2>/dev/null) || :
+	echo "$config" | grep -v xaps_config | grep -Eq "$names" || exit 0
 	stop "Dovecot's configuration names the plugin: without it nobody could \
 log in. Nothing was removed. Take these lines out (doveconf -n shows more), then \
 doveadm reload, and uninstall again:" \
@@ -66,5 +71,13 @@ doveadm reload, and uninstall again:" \
 			sed -n '/:[ \t]*#/d; s/^/    /p')" \
 		"The sample that was copied:  rm $dir/conf.d/90-xaps.conf \
 && doveadm reload"
+	;;
+reload)
+	base=$(doveconf -h base_dir 2>/dev/null) || base=/run/dovecot
+	pid=$(cat "$base/master.pid" 2>/dev/null) && [ -e "/proc/$pid" ] || exit 0
+	doveconf -n >/dev/null 2>&1 && doveadm reload >/dev/null 2>&1 && exit
+	stop "Dovecot runs and cannot read its configuration again, and goes on \
+with the plugin: without it nobody could log in. Nothing was removed. Mend what \
+\"doveconf -n\" and \"doveadm reload\" say, and uninstall again."
 	;;
 esac

@@ -116,14 +116,33 @@ chroot_words="Or do it in a chroot:
     debootstrap ${suite:-stable} /srv/xapsd && cp -r . /srv/xapsd/root/xapsd
     chroot /srv/xapsd sh -c 'apt-get install -y make && make -C /root/xapsd …'"
 
+# The program of one that runs here, wherever it keeps its files; those in containers
+# have another root.
+running() {
+	here=$(stat -L -c %d:%i /)
+	for name in /proc/[0-9]*/comm; do
+		at=${name%/comm}
+		[ "$(cat "$name" 2>/dev/null)" = dovecot ] || continue
+		[ "$(id -u)" != 0 ] ||
+			[ "$(stat -L -c %d:%i "$at/root")" = "$here" ] || continue
+		readlink "$at/exe" 2>/dev/null || echo "/proc (it runs)"
+		return 0
+	done
+	return 1
+}
+
 is_running() {
-	pid=$(cat /run/dovecot/master.pid 2>/dev/null) && [ -e "/proc/$pid" ]
+	running >/dev/null || {
+		pid=$(cat /run/dovecot/master.pid 2>/dev/null) &&
+			[ -e "/proc/$pid" ]
+	}
 }
 
 core=$(version dovecot-core)
-other=$(command -v dovecot || ls /usr/local/sbin/dovecot 2>/dev/null || :)
+other=$(command -v dovecot || running ||
+	ls "${DOVECOT_PREFIX:-/usr/local}/sbin/dovecot" 2>/dev/null || :)
 wanted=
-protocols=
+added=
 for p in $missing; do
 	case $p in
 	dovecot-*)
@@ -134,12 +153,15 @@ packages$missing, which could get in its way: nothing was installed." \
 		wanted="$wanted $p${core:+=$core}" ;;
 	*) wanted="$wanted $p" ;;
 	esac
-	case $p in dovecot-*d) protocols="$protocols $p" ;; esac
+	case $p in
+	dovecot-dev) ;;
+	dovecot-*) added="$added $p" ;;
+	esac
 done
-if [ -n "$core" ] && [ -n "$protocols" ] && is_running; then
-	stop "This needs$protocols, which would add protocols to your running \
-Dovecot: nothing was installed." \
-		"If you want them:  apt-get install$protocols" "$chroot_words"
+if [ -n "$core" ] && [ -n "$added" ] && is_running; then
+	stop "This needs$added, which would add protocols to your running \
+Dovecot, or files to its configuration: nothing was installed." \
+		"If you want them:  apt-get install$added" "$chroot_words"
 fi
 
 # --- what apt would do ---
@@ -232,7 +254,7 @@ take_policy() {
 # shellcheck disable=SC2012	# no odd names there
 enabled() {
 	ls -d /etc/systemd/system/*.wants/* /etc/systemd/system/*.requires/* \
-		/etc/rc[S2-5].d/S* 2>/dev/null | sort
+		/etc/systemd/user/*.wants/* /etc/rc[S2-5].d/S* 2>/dev/null | sort
 }
 
 disable_new() {
@@ -241,6 +263,7 @@ disable_new() {
 		name=$(basename "$link")
 		case $link in
 		/etc/rc*) $sudo update-rc.d "${name#S??}" disable ;;
+		/etc/systemd/user/*) $sudo systemctl --global disable "$name" ;;
 		*) $sudo systemctl disable "$name" || $sudo rm -f "$link" ;;
 		esac </dev/null >/dev/null 2>&1
 		[ ! -L "$link" ] || $sudo rm -f "$link"

@@ -2,6 +2,7 @@
 Dovecot: deps.py ROOT DEBS.  The archive is local: DEBS holds Dovecot's own packages,
 the others are made here and are empty."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -89,7 +90,8 @@ def installed():
 def enabled():
     etc = ROOT / "etc"
     return {str(p.relative_to(etc)) for pattern in (
-        "systemd/system/*.wants/*", "systemd/system/*.requires/*", "rc?.d/S*")
+        "systemd/system/*.wants/*", "systemd/system/*.requires/*",
+        "systemd/user/*.wants/*", "rc?.d/S*")
         for p in etc.glob(pattern)}
 
 
@@ -197,9 +199,37 @@ def running_without_a_protocol(here):
     expect("add protocols to your running Dovecot" in said
            and "apt-get install dovecot-lmtpd" in said, said)
     pid.unlink()
+    with dovecot_runs("/usr/sbin/dovecot"):     # base_dir is elsewhere
+        said, _ = deps("demo", ok=False)
+        expect("add protocols to your running Dovecot" in said, said)
     said, new = deps("demo")
     expect("dovecot-lmtpd" in new, said)
+    with dovecot_runs("/usr/sbin/dovecot"):     # it has a file in conf.d
+        said, _ = deps("check", ok=False)
+        expect("needs dovecot-sieve, which would add" in said, said)
     remove(new - {"dovecot-lmtpd"})
+
+
+@contextlib.contextmanager
+def dovecot_runs(program):
+    """A process of that name."""
+    path = ROOT / program[1:]
+    kept = path.with_name("kept")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.rename(kept)
+    shutil.copy(ROOT / "usr/bin/sleep", path)
+    process = subprocess.Popen(["chroot", ROOT, program, "600"])
+    try:
+        time.sleep(0.2)
+        expect(process.poll() is None, "it runs")
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        path.unlink()
+        if kept.exists():
+            kept.rename(path)
 
 
 def fresh_dovecot():
@@ -226,6 +256,22 @@ def dovecot_of_others():
     said, _ = deps("demo", ok=False)
     expect("/usr/local/sbin/dovecot is not Debian's" in said, said)
     theirs.unlink()
+    with dovecot_runs("/opt/dovecot/sbin/dovecot"):
+        said, _ = deps("demo", ok=False)
+        expect("/opt/dovecot/sbin/dovecot is not Debian's" in said, said)
+
+
+def units_of_users():
+    say("a unit of every user's")
+    shutil.rmtree(ARCHIVE)
+    ARCHIVE.mkdir()
+    wants = "/etc/systemd/user/sockets.target.wants"
+    package("debootstrap", preinst="mkdir -p %s\nln -s /usr/lib/systemd/user/"
+            "agent.socket %s\n" % (wants, wants))
+    publish()
+    said, new = deps("dovecot")
+    expect("agent.socket is new here: switched off again" in said, said)
+    remove(new)
 
 
 def interrupted():
@@ -266,6 +312,7 @@ def main():
     fresh_dovecot()
     dovecot_of_others()
     may_upgrade()
+    units_of_users()
     interrupted()
     say("all is well")
 

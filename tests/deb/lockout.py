@@ -95,6 +95,25 @@ def plugin_is_removed(deb):
     copy_sample()
 
 
+def dovecot_goes_by_what_it_read(deb):
+    say("the plugin is removed from a Dovecot that has read older lines")
+    broken = SNIPPET.with_name("95-broken.conf")
+    broken.write_text("nonsense = 1\n")
+    status, said = apt("remove", "dovecot-xaps")
+    expect(status != 0 and "cannot read its configuration again" in said
+           and SNIPPET.exists() and not ASIDE.exists(), said)
+    expect(next(MODULES.glob("lib95_xaps_imap_plugin.so"), None), "it stays")
+    broken.unlink()
+    can_log_in(True, "after a removal that was refused")
+    SNIPPET.unlink()            # and no doveadm reload
+    status, said = apt("remove", "dovecot-xaps")
+    expect(status == 0, said)
+    can_log_in(False, "after the removal")
+    apt("install", deb)
+    copy_sample()
+    restart_dovecot()
+
+
 def dovecot_of_another_abi(debs, deb):
     say("Dovecot is upgraded to another ABI")
     names = []
@@ -176,9 +195,22 @@ def from_source():
     expect(done.returncode == 1 and "nobody could log in" in done.stderr
            and "/etc/dovecot/conf.d/90-xaps.conf:" in done.stderr
            and "doveadm reload" in done.stderr, done.stderr)
+    broken = SNIPPET.with_name("95-broken.conf")
+    broken.write_text("nonsense = 1\n")
+    for what in "uninstall", "reload":
+        done = subprocess.run([*ENTER, "sh", "/tmp/guard.sh", what], text=True,
+                              capture_output=True)
+        expect(done.returncode == 1 and "Nothing was removed" in done.stderr,
+               done.stderr)
+    broken.unlink()
     SNIPPET.unlink()
-    run("doveadm", "reload")
     run("sh", "/tmp/guard.sh", "uninstall")
+    run("sh", "/tmp/guard.sh", "reload")
+    for module in MODULES.glob("lib95_xaps_*"):
+        module.rename(ROOT / "tmp" / module.name)
+    can_log_in(False, "after make uninstall")
+    for module in (ROOT / "tmp").glob("lib95_xaps_*"):
+        shutil.move(module, MODULES)
 
 
 def copy_sample():
@@ -201,6 +233,7 @@ def main():
     can_log_in(True, "as installed")
     plugin_is_removed(deb)
     restart_dovecot()
+    dovecot_goes_by_what_it_read(deb)
     another_plugin(deb)
     from_source()
     copy_sample()

@@ -132,6 +132,23 @@ def test_text(both, certs, config, words):
     both.refuse(words, **config)
 
 
+@pytest.mark.parametrize("plain, tls, is_good", [
+    ("localhost", "localhost", False), ("127.0.0.1", None, False),
+    ("127.0.0.1", "0.0.0.0", False), ("::", "localhost", False),
+    ("127.0.0.1", "127.0.0.2", True), ("127.0.0.1", "::1", True),
+    ("localhost", "127.0.0.2", True)], ids=str)
+def test_one_port_for_both(both, certs, plain, tls, is_good):
+    """The start would try the second one for ever, and call itself "another
+    program"."""
+    port = free_port()
+    config = secure(certs, tlsPort=port, port=port, listenAddr=plain,
+                    tlsListenAddr=tls, allowInsecure="yes")
+    if is_good:
+        both.accept(**config)
+    else:
+        both.refuse("%d is the port for TLS (tlsPort), too" % port, **config)
+
+
 # --- listeners ---
 
 @contextlib.contextmanager

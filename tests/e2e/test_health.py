@@ -8,7 +8,8 @@ import pytest
 
 from apple import Answer
 from phones import ACCOUNT, TOKEN
-from rawserver import RawServer, server_context
+from rawserver import (MAX_CONCURRENT_STREAMS, REFUSED_STREAM, RawServer,
+                       goaway, reset, server_context)
 from test_clock import all_clocks, clock, pytestmark as needs_clock  # noqa: F401
 from xapsd import certificate
 
@@ -97,7 +98,8 @@ def test_not_connected(start_xapsd, apple, later):
 @with_clock
 def test_not_before_five_minutes(start_xapsd, apple, later):
     apple.go_away()
-    x = start_xapsd(identity=certificate)
+    # no name, whose lookup a leap of the clock would end
+    x = start_xapsd(identity=certificate, apnsHost="127.0.0.1")
     x.register("alice", ACCOUNT, TOKEN)
     x.notify("alice")
     x.wait_log("refused")
@@ -168,6 +170,46 @@ def test_connections_that_are_of_no_use(certs, start_xapsd, later):
         with server._change:
             server._planned.clear()
         x.wait_until(lambda: asked(x) == (200, "ok"), "health")
+
+
+def takes_no_request(c):
+    c.open((MAX_CONCURRENT_STREAMS, 0))
+    c.serve()
+
+
+def refuses_each(c):
+    c.open()
+    while True:
+        c.send(reset(c.request().id, REFUSED_STREAM))
+
+
+def goes_away(c):
+    c.open()
+    c.request()
+    c.send(goaway(0))
+    c.hang_up()
+
+
+@with_clock
+@pytest.mark.parametrize("script, why", [
+    (takes_no_request, "takes no request"), (goes_away, "GOAWAY"),
+    (refuses_each, "(closed the connection|GOAWAY|no answer)")])
+def test_it_says_why(certs, start_xapsd, later, script, why):
+    """Also of connections that come up and are of no use."""
+    with RawServer(server_context(certs.server)) as server:
+        server.plan(*[script] * 2000)
+        x = start_xapsd(apple=server, identity=certificate,
+                        apnsHost="127.0.0.1")
+        x.register("alice", ACCOUNT, TOKEN)
+        x.notify("alice")
+        for minute in range(1, 8):
+            time.sleep(1.2)
+            asked(x)            # wakes it: its timers sleep in real time
+            later(60 * minute)
+        x.wait_until(lambda: asked(x)[0] == 503, "trouble")
+        assert re.search(r"for \d+ min: .*" + why, asked(x)[1]), asked(x)
+        with server._change:
+            server._planned.clear()
 
 
 @with_clock

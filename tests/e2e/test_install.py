@@ -188,6 +188,51 @@ def test_uninstall_while_dovecot_names_it(tmp_path, config, is_refused):
                            env={**os.environ, **path})
 
 
+@pytest.mark.parametrize("config, is_refused", [
+    ("protocol imap {\n  mail_plugins = notify xaps_imap\n}", True),
+    ("# mail_plugins = xaps_imap\nprotocols = imap", False)])
+def test_uninstall_while_doveconf_fails(tmp_path, config, is_refused):
+    """A mistake anywhere in the configuration: doveconf shows nothing of it, and
+    the Dovecot that runs still needs the modules."""
+    doveconf = tmp_path / "bin/doveconf"
+    doveconf.parent.mkdir()
+    doveconf.write_text("#!/bin/sh\necho '# 2.3: %s/dovecot.conf'\n"
+                        "exit 89\n" % tmp_path)
+    doveconf.chmod(0o755)
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/90-x.conf").write_text(config + "\n")
+    (tmp_path / "conf.d/90-old").write_text("mail_plugins = xaps_imap\n")
+    (tmp_path / "dovecot.conf").write_text("nonsense = 1\n")
+    # a prefix that is given is asked before PATH
+    ask = ["-C", "plugin", "may-uninstall", "DOVECOT_PREFIX=%s" % tmp_path]
+    if is_refused:
+        assert "conf.d/90-x.conf:2:" in refused(*ask)
+    else:
+        subprocess.run(["make", "-C", ROOT, *ask], check=True)
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_the_running_dovecot_is_told(tmp_path, is_well):
+    """It goes by what it has read: before the modules go, it must read again."""
+    (tmp_path / "master.pid").write_text("%d\n" % os.getpid())
+    for name, text in (
+            ("doveconf", '[ "$1" = -n ] || echo %s\n' % tmp_path +
+             ("" if is_well else '[ "$1" != -n ]\n')),
+            ("doveadm", "echo $* >>%s/asked\n" % tmp_path)):
+        (tmp_path / name).write_text("#!/bin/sh\n" + text)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", ROOT / "plugin/guard.sh", "reload"], text=True,
+        capture_output=True, check=False, env={
+            **os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert (done.returncode == 0) == is_well
+    assert ("Nothing was removed" in done.stderr) != is_well
+    assert (tmp_path / "asked").exists() == is_well
+    steps = subprocess.run(["make", "-n", "-C", ROOT, "uninstall"], text=True,
+                           capture_output=True, check=True).stdout
+    assert 0 < steps.index("guard.sh reload") < steps.index("rm -f")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"),
                     reason="no systemd here")
 def test_the_unit_is_hardened():

@@ -262,6 +262,14 @@ static void test_refuses(void **state)
 		{ PLAIN, "HTTP/1.1 999 x\r\n\r\n", "999" },
 		{ PLAIN, "HTTP/1.1 099 x\n", "not HTTP" },
 		{ PLAIN, "HTTP/1.1 2000 x\n", "not HTTP" },
+		/* 2^32 + 200, of which an int keeps 200 */
+		{ PLAIN, "HTTP/1.1 4294967496 x\n", "not HTTP" },
+		{ PLAIN, "HTTP/1.1 20\n", "not HTTP" },
+		{ PLAIN, "HTTP/1.1 +200 OK\n", "not HTTP" },
+		{ PLAIN, "HTTP/1.1 200OK\n", "not HTTP" },
+		/* the last word, unlike the others of its hundred */
+		{ PLAIN, "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+		    "answers 101 to CONNECT apple:443: is it an HTTP proxy?" },
 		{ PLAIN, "HTTP/1.1 OK\n", "not HTTP" },
 		{ PLAIN, "HTTP/1.1200 OK\n", "not HTTP" },
 		{ PLAIN, "HTTP/1.\n", "not HTTP" },
