@@ -190,14 +190,16 @@ def test_user_without_passwd(jail, apple):
     done = jail(apple=apple, user="xapsd").run()
     assert done.returncode == 78
     assert re.search(r"/xapsd\.yaml:\d+: user: there is no user xapsd: "
-                     r"make one, or leave this out$", done.stderr, re.M)
+                     r"make one \(useradd .*\), write a number, or "
+                     r"leave this out$", done.stderr, re.M)
 
 
 def test_group_without_group_file(jail, apple):
     done = jail(apple=apple, socketGroup="mail").run()
     assert done.returncode == 78
     assert re.search(r"/xapsd\.yaml:\d+: socketGroup: there is no group mail: "
-                     r"make one, or leave this out$", done.stderr, re.M)
+                     r"make one \(groupadd .*\), or leave this out$",
+                     done.stderr, re.M)
 
 
 def test_syslog_without_log_socket(jail, apple):
