@@ -3,11 +3,9 @@ with its own addresses, names and name servers; only what speaks HTTP/2 over TLS
 counts as Apple."""
 
 import contextlib
-import ctypes
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,10 +13,11 @@ import time
 
 import pytest
 
+import netns
 from certs import cert_pem, key_pem, write
 from ports import bind_port
 from rawserver import RawServer, server_context
-from test_connection import CLONE_NEWNET, push, settle
+from test_connection import push, settle
 from xapsd import is_instrumented
 
 NAME = "apple.test"
@@ -34,18 +33,15 @@ class Net:
         self.hosts, self.resolv = folder / "hosts", folder / "resolv.conf"
         self.sockets = []
 
-    def ip(self, *args):
-        subprocess.run(["ip", *args], check=True, capture_output=True)
-
     def __enter__(self):
         try:
-            self.ip("netns", "add", self.name)
-            self.ip("-n", self.name, "link", "set", "lo", "up")
+            netns.ip("netns", "add", self.name)
+            netns.ip("-n", self.name, "link", "set", "lo", "up")
             # AI_ADDRCONFIG wants more than loopback of either family
-            self.ip("-n", self.name, "addr", "add", "198.18.0.1/32", "dev",
+            netns.ip("-n", self.name, "addr", "add", "198.18.0.1/32", "dev",
                     "lo")
             for n in range(1, 9):
-                self.ip("-n", self.name, "addr", "add",
+                netns.ip("-n", self.name, "addr", "add",
                         "2001:db8::%d/128" % n, "dev", "lo")
         except (OSError, subprocess.CalledProcessError) as e:
             self.__exit__()
@@ -57,26 +53,10 @@ class Net:
         for s in self.sockets:
             s.close()
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
-            self.ip("netns", "del", self.name)
+            netns.ip("netns", "del", self.name)
 
     def inside(self, fn):
-        """A thread may enter another namespace."""
-        made = []
-
-        def run():
-            fd = os.open("/var/run/netns/" + self.name, os.O_RDONLY)
-            try:
-                if ctypes.CDLL(None).setns(fd, CLONE_NEWNET) == 0:
-                    made.append(fn())
-            finally:
-                os.close(fd)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if not made:
-            pytest.skip("setns() is not allowed here")
-        return made[0]
+        return netns.inside_or_skip(self.name, fn)
 
     def bound(self, address, port=0):
         return self.inside(lambda: bind_port(address, port))
@@ -129,20 +109,12 @@ class Net:
             "%s %s\n" % (a, NAME) for a in addresses))
 
     def wrap(self):
-        """The command that runs another one in here."""
-        script = ('mount --bind %s /etc/hosts && mount --bind %s '
-                  '/etc/resolv.conf && exec "$@"' % (self.hosts, self.resolv))
-        return "nsenter --net=/var/run/netns/%s unshare -m sh -c %s sh" % (
-            self.name, shlex.quote(script))
+        return shlex.join(netns.wrap(self.name, self.hosts, self.resolv))
 
 
 @pytest.fixture
 def net(workdir):
-    if os.geteuid() != 0 or not all(map(
-            shutil.which, ("ip", "nsenter", "unshare"))):
-        pytest.skip("needs root, ip and util-linux")
-    if os.environ.get("XAPSD_WRAP"):
-        pytest.skip("runs under something else already")
+    netns.need("ip", "nsenter", "unshare")
     with Net(workdir) as it:
         yield it
 

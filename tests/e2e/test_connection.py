@@ -3,7 +3,6 @@ resume, peers that vanish silently, a thousand pushes under way, and the
 bytes and memory of it.  Figures are in the report's properties (--junitxml)."""
 
 import contextlib
-import ctypes
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ import time
 
 import pytest
 
+import netns
 from certs import cert_pem, key_pem, write
 from phones import ACCOUNT, token
 from ports import bind_port
@@ -277,8 +277,6 @@ def test_idle_connection_sleeps(raw, start_xapsd):
 
 # --- a dead peer: packets are dropped, no FIN, no RST, no ICMP ---
 
-CLONE_NEWNET = 0x40000000
-
 
 class Island:
     """A network namespace behind a pair of virtual cables."""
@@ -324,24 +322,9 @@ class Island:
                 inside=True)
 
     def listening(self):
-        """A socket over there: a thread may enter another namespace."""
-        made = []
-
-        def make():
-            fd = os.open("/var/run/netns/" + self.name, os.O_RDONLY)
-            try:
-                if ctypes.CDLL(None, use_errno=True).setns(
-                        fd, CLONE_NEWNET) == 0:
-                    made.append(bind_port(self.there))
-            finally:
-                os.close(fd)
-
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        if not made:
-            pytest.skip("setns() is not allowed here")
-        return made[0]
+        """A socket over there."""
+        return netns.inside_or_skip(self.name,
+                                    lambda: bind_port(self.there))
 
 
 @pytest.fixture

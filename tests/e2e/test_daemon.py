@@ -17,7 +17,7 @@ import pytest
 from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN
 from ports import bind_port, free_port
-from test_line import Lines, register as register_line
+from test_line import Lines, check_wakes, register as register_line
 from xapsd import Xapsd, certificate, executable, loopback_name
 
 
@@ -547,13 +547,7 @@ def test_first_generation_command_line(workdir, certs, apple):
         "-port=0", "-apnsHost=" + loopback_name(),
         "-apnsPort=%d" % apple.port, "-apnsCaFile=" + certs.ca, *a]
     with daemon:
-        with Lines(daemon) as c:
-            assert c.ask(register_line(token=TOKEN)) == (
-                "OK " + certs.cert_topic)
-            assert c.ask('NOTIFY dovecot-username="alice"\t'
-                         'dovecot-mailbox="INBOX"') == "OK "
-        push, = apple.wait_for(1)
-        assert push.token == TOKEN
+        check_wakes(daemon, apple, certs.cert_topic)
 
 
 def test_sigterm_answers_what_has_arrived(start_xapsd):

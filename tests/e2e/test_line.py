@@ -56,6 +56,15 @@ class Lines:
         return self.answer()
 
 
+def check_wakes(daemon, apple, topic):
+    """A phone that registers is woken."""
+    with Lines(daemon) as c:
+        assert c.ask(register()) == "OK " + topic
+        assert c.ask(notify()) == "OK "
+    push, = apple.wait_for(1)
+    assert push.token == TOKEN
+
+
 @pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
 def test_register_and_notify(start_xapsd, apple, tcp):
     daemon = start_xapsd(tcp=True)

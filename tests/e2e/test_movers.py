@@ -14,7 +14,7 @@ import pytest
 
 from phones import ACCOUNT, TOKEN
 from ports import free_port
-from test_line import Lines, register as register_line
+from test_line import check_wakes
 from xapsd import Xapsd, executable, loopback_name
 
 PASSWORDLESS = ("openssl", "pkcs12", "-export", "-passout", "pass:")
@@ -369,13 +369,7 @@ def test_first_generation(workdir, certs, apple, args):
         "-port=0", "-apnsHost=" + loopback_name(),
         "-apnsPort=%d" % apple.port, "-apnsCaFile=" + certs.ca, *a]
     with daemon:
-        with Lines(daemon) as c:
-            assert c.ask(register_line(token=TOKEN)) == (
-                "OK " + certs.cert_topic)
-            assert c.ask('NOTIFY dovecot-username="alice"\t'
-                         'dovecot-mailbox="INBOX"') == "OK "
-        push, = apple.wait_for(1)
-        assert push.token == TOKEN
+        check_wakes(daemon, apple, certs.cert_topic)
         assert " debug " in daemon.log()
         words = " ".join(args)
         for name in ("feedbackInterval", "redis", "apns-host"):

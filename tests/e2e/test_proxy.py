@@ -2,7 +2,6 @@
 one, and machines that have no other way out, no names, or no IPv4."""
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -17,12 +16,13 @@ import time
 
 import pytest
 
+import netns
 from apple import Apple
 from certs import CA, cert_pem, key_pem, write
 from ports import bind_port, free_port
 from proxies import FakeProxy, Squid, Tinyproxy
 from test_check import check, failed        # noqa: F401
-from test_connection import CLONE_NEWNET, push, settle
+from test_connection import push, settle
 from xapsd import Xapsd
 
 SECRET = "s3cret"
@@ -366,25 +366,22 @@ class Islands:
         self.folder = folder
         self.names = ["xprx%s%d" % (c, os.getpid()) for c in "ab"]
 
-    def ip(self, *args):
-        subprocess.run(["ip", *args], check=True, capture_output=True)
-
     def __enter__(self):
         a, b = self.names
         try:
             for name in self.names:
-                self.ip("netns", "add", name)
-                self.ip("-n", name, "link", "set", "lo", "up")
+                netns.ip("netns", "add", name)
+                netns.ip("-n", name, "link", "set", "lo", "up")
                 # 127.0.0.1 would count as IPv4
-                self.ip("-n", name, "addr", "flush", "dev", "lo")
-                self.ip("-n", name, "addr", "add", "::1/128", "dev", "lo")
-            self.ip("link", "add", "xv", "netns", a, "type", "veth", "peer",
+                netns.ip("-n", name, "addr", "flush", "dev", "lo")
+                netns.ip("-n", name, "addr", "add", "::1/128", "dev", "lo")
+            netns.ip("link", "add", "xv", "netns", a, "type", "veth", "peer",
                     "name", "xv", "netns", b)
         except (OSError, subprocess.CalledProcessError) as e:
             self.__exit__()
             pytest.skip("no network namespaces here: %s" % e)
         for name in self.names:
-            self.ip("-n", name, "link", "set", "xv", "up")
+            netns.ip("-n", name, "link", "set", "xv", "up")
             self.file(name, "hosts", "")
             self.file(name, "resolv.conf", "nameserver 127.0.0.1\n")
         return self
@@ -392,45 +389,27 @@ class Islands:
     def __exit__(self, *exc):
         for name in self.names:
             with contextlib.suppress(OSError, subprocess.CalledProcessError):
-                self.ip("netns", "del", name)
+                netns.ip("netns", "del", name)
 
     def file(self, name, what, text):
         (self.folder / (name + what)).write_text(text)
 
     def address(self, who, address, dev="xv"):
-        self.ip("-n", self.names[who], "addr", "add", address, "dev", dev,
+        netns.ip("-n", self.names[who], "addr", "add", address, "dev", dev,
                 *(["nodad"] if ":" in address else []))
 
     def inside(self, who, fn):
-        """A thread may enter another namespace."""
-        made = []
-
-        def run():
-            with open("/var/run/netns/" + self.names[who]) as ns:
-                if ctypes.CDLL(None).setns(ns.fileno(), CLONE_NEWNET) == 0:
-                    made.append(fn())
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        assert made
-        return made[0]
+        return netns.inside(self.names[who], fn)
 
     def wrap(self, who):
         name = self.names[who]
-        script = "".join("mount --bind %s/%s%s /etc/%s && " % (
-            self.folder, name, f, f) for f in ("hosts", "resolv.conf"))
-        return ["nsenter", "--net=/var/run/netns/" + name, "unshare", "-m",
-                "sh", "-c", script + 'exec "$@"', "sh"]
+        return netns.wrap(name, self.folder / (name + "hosts"),
+                          self.folder / (name + "resolv.conf"))
 
 
 @pytest.fixture
 def islands(workdir):
-    if os.geteuid() != 0 or not all(map(
-            shutil.which, ("ip", "nsenter", "unshare"))):
-        pytest.skip("needs root, ip and util-linux")
-    if os.environ.get("XAPSD_WRAP"):
-        pytest.skip("runs under something else already")
+    netns.need("ip", "nsenter", "unshare")
     with Islands(workdir) as it:
         yield it
 
@@ -509,7 +488,7 @@ def test_ipv6_only(islands, certs, start_xapsd, monkeypatch, by):
     islands.address(0, "2001:db8:9::1/64")
     islands.address(1, NEAR6 + "/64")
     islands.address(1, FAR6 + "/128", "lo")
-    islands.ip("-n", islands.names[0], "route", "add", "default", "via", NEAR6)
+    netns.ip("-n", islands.names[0], "route", "add", "default", "via", NEAR6)
     mine = islands.names[0]
     if by == "hosts":
         islands.file(mine, "hosts", "%s %s\n" % (FAR6, NAME))
