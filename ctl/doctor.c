@@ -38,7 +38,7 @@
 
 static const char phone_registers[] =
     "On the phone: " FETCH
-    ": Push on, and Push chosen for the account; " AT_ONCE ". ";
+    ": Push on, and Push chosen for the account; " AT_ONCE ".";
 
 static const char dovecot_registers[] =
     "In Dovecot: `doveconf -f protocol=imap mail_plugins` must show "
@@ -190,6 +190,8 @@ static void read_folders(struct doctor *d, const struct json *j, bool newest)
 	char name[REG_MAILBOX_MAX + 1];
 	size_t i;
 
+	if (t == NULL)
+		return;
 	if (newest) {
 		d->n_folders = t->size;
 		d->n_foreign = 0;
@@ -432,12 +434,13 @@ static void check_unregistered(struct doctor *d)
 {
 	const struct watch *w = NULL;
 	char mail[ERR_MAX] = "", shared[80] = "", time[80];
-	bool anybody;
+	bool anybody = false;
 	size_t n = 0;
 
 	if (d->others == NULL) {
 		d->others = store_view_new();
-		ctl_ask_regs(d->conf, "doctor", NULL, d->others, mail);
+		anybody = ctl_ask_regs(d->conf, "doctor", NULL, d->others,
+			      mail) != CTL_ANSWERED;
 	}
 	check_similar(d);
 	while (store_watcher(d->others, d->user, &w) != NULL)
@@ -450,7 +453,7 @@ static void check_unregistered(struct doctor *d)
 	if (d->unknown[0] != '\0')
 		err_set(mail, " Mail is reported: for %s, %s.", d->unknown,
 		    ago(d->unknown_age_s, time));
-	anybody = store_count(d->others) > 0;
+	anybody = anybody || store_count(d->others) > 0;
 	say(d, "registration", STEP_FAILED, "no device of %s%s.%s%s %s%s %s",
 	    d->user, shared, mail, denied(d, time),
 	    anybody ? "" : "Nobody has one, so it is hardly the phone. ",
