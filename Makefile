@@ -30,9 +30,10 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
-SRCS = log.c mem.c disk.c buf.c text.c \
+include features.mk
+SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
+	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
@@ -50,15 +51,16 @@ SRCS = log.c mem.c disk.c buf.c text.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
 	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
-	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
+	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/pass.c xapsd.c
+	ctl/running.c ctl/pass.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%, \
-	$(wildcard tests/unit/*_test.c))
+	$(filter-out $(UNUSED_TESTS:%=tests/unit/%.c), \
+	$(wildcard tests/unit/*_test.c)))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%, \
 	$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -72,9 +74,17 @@ $(PROG): $(BUILD)/xapsd.o $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(MBEDTLS_LIBS) $(LIBS)
 
-$(LIB): $(LIB_OBJS)
+$(LIB): $(LIB_OBJS) $(BUILD)/features
 	$(SAY) AR $@
-	$(Q)rm -f $@ && $(AR) qcs $@ $^
+	$(Q)rm -f $@ && $(AR) qcs $@ $(LIB_OBJS)
+
+# Changes with FEATURES.
+$(BUILD)/features: FORCE
+	@mkdir -p $(@D)
+	@echo '$(WITH)' | cmp -s - $@ || echo '$(WITH)' >$@
+.PHONY: FORCE
+$(BUILD)/features.o: $(BUILD)/features
+$(BUILD)/features.o: ALL_CFLAGS += $(FEATURE_FLAGS)
 
 # What the compiler would say of a missing one helps nobody.
 $(BUILD)/able:

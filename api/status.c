@@ -6,6 +6,7 @@
 
 #include "apns.h"
 #include "cred.h"
+#include "features.h"
 #include "tls.h"
 
 /* The values of all figures at one moment. */
@@ -224,6 +225,7 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
 	add_str(b, "tls", tls_version());
+	add_str(b, "features", features_built);
 	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
 	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);

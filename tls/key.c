@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "features.h"
 #include "mem.h"
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
@@ -76,8 +77,13 @@ static const struct {
 
 static void explain_key(int ret, const char *text, char err[ERR_MAX])
 {
+	const char *lack = features_lack("p12");
 	size_t i;
 
+	if (lack != NULL && strstr(text, "ENCRYPTED") != NULL) {
+		err_set(err, "holds an encrypted key: %s", lack);
+		return;
+	}
 	for (i = 0; key_faults[i].text != NULL; i++)
 		if (key_faults[i].code == ret) {
 			err_set(err, "%s", key_faults[i].text);
