@@ -42,6 +42,7 @@ static const struct route {
 } routes[] = {
 	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
 	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
+	{ "/seen", M_POST, R_JSON, api_handle_seen },
 	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
 	    api_handle_ox },
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },

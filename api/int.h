@@ -125,6 +125,10 @@ int api_body_string(
 /* *given_r: whether it is there; then as above. */
 int api_body_optional(struct api_request *rq, const char *key, char *out,
     size_t size, bool *given_r);
+/* A text for people, "" if it is missing or cannot be shown; of longer ones the
+ * beginning. */
+int api_body_label(
+    struct api_request *rq, const char *key, char *out, size_t size);
 int api_body_bool(struct api_request *rq, const char *key, bool *v_r);
 /* 0 if it is missing. */
 int api_body_number(struct api_request *rq, const char *key, int64_t *v_r);
@@ -144,12 +148,13 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);
+void api_handle_seen(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/unknown.c --- */
 
 /* Logs it, once for each name and seldom enough to cost nothing, if somebody with
- * the same name but for the domain has a device. */
-void api_note_unknown(struct api *a, const char *user);
+ * the same name but for the domain has a device.  what: the request. */
+void api_note_unknown(struct api *a, const char *what, const char *user);
 void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */

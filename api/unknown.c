@@ -1,4 +1,4 @@
-/* api/unknown.c - notifications for users without a device: those who have one under
+/* api/unknown.c - notifications and visits of users without a device: those who have one under
  * another name, because Dovecot calls them otherwise at delivery than at log-in. */
 #include "api/int.h"
 
@@ -35,7 +35,7 @@ static bool may_search(struct api *a)
 	return a->search_visits < VISITS_MAX;
 }
 
-void api_note_unknown(struct api *a, const char *user)
+void api_note_unknown(struct api *a, const char *what, const char *user)
 {
 	bool search = may_search(a);
 	const char *other;
@@ -49,10 +49,10 @@ void api_note_unknown(struct api *a, const char *user)
 	if (other == NULL)
 		return;
 	a->namesakes[a->n_namesakes++] = xstrdup(user);
-	log_info("notify: %s has no device, but %s has: if that is the same "
+	log_info("%s: %s has no device, but %s has: if that is the same "
 		 "person, let Dovecot use one name at log-in and at delivery, "
 		 "or set user_lookup to a userdb field that holds it%s",
-	    user, other,
+	    what, user, other,
 	    a->n_namesakes == API_NAMESAKES_MAX
 		? " (more such names are not logged)"
 		: "");
