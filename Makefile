@@ -123,6 +123,8 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/xapsd
 MANDIR ?= $(PREFIX)/share/man
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 UNITS = xapsd.service xapsd.socket
 # As installed it is reached by its Unix socket alone, by group xapsd-mail.
 CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
@@ -143,9 +145,13 @@ may-install:
 install-daemon: $(PROG)
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
+		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
+	install -m 644 completion/xapsd.bash \
+		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
+	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
 	for u in $(UNITS); do \
 		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
 			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
@@ -172,6 +178,8 @@ uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
+		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
+		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
 		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf \
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
