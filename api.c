@@ -52,6 +52,7 @@ static const struct route {
 	{ "/admin/list", M_POST, R_ADMIN | R_JSON, api_handle_list },
 	{ "/admin/forget", M_POST, R_ADMIN | R_JSON, api_handle_forget },
 	{ "/admin/import", M_POST, R_ADMIN, api_handle_import },
+	{ "/admin/unknown", M_POST, R_ADMIN | R_JSON, api_handle_unknown },
 	{ "/admin/push", M_POST, R_ADMIN | R_JSON, api_handle_push },
 };
 

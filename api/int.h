@@ -1,8 +1,8 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> dovecot.c, admin.c, status.c -> body.c, guard.c, line.c, reply.c,
- *   unknown.c */
+ *   api.c -> dovecot.c, admin.c, status.c -> unknown.c -> body.c, guard.c, line.c,
+ *   reply.c */
 #ifndef API_INT_H
 #define API_INT_H
 
@@ -77,6 +77,7 @@ struct api {
 	int64_t refusal_logged_ms; /* a foreign request; 0: never */
 	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
 	/* of unknown.c */
+	struct api_unknown *unknown;	    /* NULL until there is one */
 	char *namesakes[API_NAMESAKES_MAX]; /* logged; owned */
 	size_t n_namesakes;
 	int64_t search_ms; /* beginning of a minute; 0: never */
@@ -152,9 +153,12 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/unknown.c --- */
 
+/* Remembers a notification for such a user, for doctor. */
+void api_keep_unknown(struct api *a, const char *user);
 /* Logs it, once for each name and seldom enough to cost nothing, if somebody with
  * the same name but for the domain has a device.  what: the request. */
 void api_note_unknown(struct api *a, const char *what, const char *user);
+void api_handle_unknown(struct api_request *rq, struct http_conn *conn);
 void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */
