@@ -36,6 +36,11 @@ int tls_rng(void *unused, unsigned char *p, size_t n)
 	return 0;
 }
 
+void tls_random(void *out, size_t n)
+{
+	tls_rng(NULL, out, n);
+}
+
 #if defined(MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG)
 /* For PSA, in a build without mbedTLS's own generator. */
 psa_status_t mbedtls_psa_external_get_random(
