@@ -193,26 +193,6 @@ def test_activation_for_somebody_else(workdir, certs, apple):
             daemon.kill()
 
 
-@pytest.mark.parametrize("what", ["exposed", "connected", "closed"])
-def test_bad_activation(workdir, certs, apple, what):
-    daemon = make(workdir, certs, apple)
-    if what == "exposed":
-        given = listening(socket.AF_INET, ("0.0.0.0", 0))
-        says = "can be reached from other machines"
-    elif what == "connected":
-        given, _ = socket.socketpair()
-        says = "is not a listening stream socket"
-    else:
-        given = listening(socket.AF_UNIX, str(workdir / "given"))
-        says = "more than"
-    with given:
-        start_activated(daemon, *[given] * (20 if what == "closed" else 1))
-        status = daemon.process.wait(20)
-        daemon.process = None
-        assert status == 78
-        assert says in daemon.log()
-
-
 # --- signals ---
 
 def rewrite(daemon, **keys):
@@ -338,15 +318,6 @@ def test_drops_privileges(start_xapsd, workdir, certs):
     daemon.register("alice", ACCOUNT, TOKEN)
     assert daemon.database.stat().st_uid == nobody.pw_uid
     assert os.stat(daemon.socket_path).st_uid == nobody.pw_uid
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_user_that_is_not_there(workdir, certs, apple):
-    """A value that the configuration got wrong, by file, line and key."""
-    done = make(workdir, certs, apple, user="nosuchuser").run()
-    assert done.returncode == 78
-    assert re.search(r"xapsd.yaml:\d+: user: there is no user nosuchuser",
-                     done.stderr)
 
 
 def test_no_core_dump(xapsd):
