@@ -290,15 +290,6 @@ def test_offline(offline):
     assert "which the start will make" in lines[3]
 
 
-def test_offline_expired(offline, certs, workdir):
-    """The daemon starts with it, and a reload for another reason is no harm."""
-    key, cert = certs.issuer.client(certs.cert_topic, days=-1, age_days=3)
-    pki.write(workdir / "old.pem", pki.cert_pem(cert), pki.key_pem(key))
-    status, lines, warnings = offline({"certificateFilePem": "old.pem"})
-    assert status == 0, lines
-    assert "expired on" in warnings
-
-
 def test_offline_without_credentials(offline):
     """The daemon starts without, so this is no fault of the configuration."""
     status, lines, warnings = offline(identity={})
