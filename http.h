@@ -77,10 +77,10 @@ struct http_request {
 	size_t body_len;
 	bool over_unix; /* came over the Unix socket */
 	bool over_tls;
-	bool dated; /* has a Date: few clients but Dovecot send one */
-	uid_t uid;  /* of the peer of a Unix socket; HTTP_NOBODY if it is
+	bool dated;    /* has a Date: few clients but Dovecot send one */
+	uid_t uid;     /* of the peer of a Unix socket; HTTP_NOBODY if it is
 			      * unknown */
-	const struct io *io; /* for its addresses and certificate */
+	struct io *io; /* for its addresses and certificate */
 };
 
 #define HTTP_NOBODY ((uid_t)-1)

@@ -182,12 +182,12 @@ static bool is_ours(
 	if (!h->is_ip && req->over_tls &&
 	    tls_has_cert_for(io_tls(req->io), h->name))
 		return true;
-	if (!io_get_address(req->io, false, &own))
-		return false;
-	if (h->port != 0 && h->port != own.port)
+	if (h->port != 0 && h->port != io_own_port(req->io))
 		return false;
 	if (h->is_ip)
-		return is_loopback(h->ip) || memcmp(h->ip, own.ip, 16) == 0;
+		return is_loopback(h->ip) ||
+		       (io_get_address(req->io, false, &own) &&
+			   memcmp(h->ip, own.ip, 16) == 0);
 	return strcasecmp(h->name, "localhost") == 0;
 }
 
