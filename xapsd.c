@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "ctl.h"
 #include "daemon.h"
+#include "features.h"
 #include "text.h"
 #include "tls.h"
 
@@ -171,8 +172,9 @@ static int help_command(const char *name)
 
 static int version(void)
 {
-	printf("xapsd %s, %s\n%s; %s\n", XAPSD_VERSION, tls_version(),
-	    tls_features, XAPSD_BUILD ", " COMPILER);
+	printf("xapsd %s, %s\n%s; %s\nfeatures: %s\n", XAPSD_VERSION,
+	    tls_version(), tls_features, XAPSD_BUILD ", " COMPILER,
+	    *features_built != '\0' ? features_built : "none");
 	return printed();
 }
 
@@ -195,7 +197,8 @@ static void open_log(const struct cli *cli)
 {
 	if (cli->to_syslog)
 		log_open(LOG_D_SYSLOG);
-	else if (getenv("JOURNAL_STREAM") != NULL)
+	else if (features_lack("systemd") == NULL &&
+		 getenv("JOURNAL_STREAM") != NULL)
 		log_open(LOG_D_JOURNAL);
 }
 

@@ -1,5 +1,5 @@
-/* api/unknown.c - notifications for users without a device: those who have one under
- * another name, because Dovecot calls them otherwise at delivery than at log-in. */
+/* api/unknown.c - notifications and visits of users without a device: those who
+ * have one under another name, because Dovecot calls them otherwise at delivery than at log-in. */
 #include "api/int.h"
 
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static struct api_unknown *place(struct api *a, const char *user)
 	return &a->unknown[(hash ^ hash >> 16) & (NAMES_MAX - 1)];
 }
 
-static void keep(struct api *a, const char *user)
+void api_keep_unknown(struct api *a, const char *user)
 {
 	struct api_unknown *u;
 
@@ -70,12 +70,11 @@ static void keep(struct api *a, const char *user)
 	u->name = xstrdup(user);
 }
 
-void api_note_unknown(struct api *a, const char *user)
+void api_note_unknown(struct api *a, const char *what, const char *user)
 {
 	bool search = may_search(a);
 	const char *other;
 
-	keep(a, user);
 	if (a->n_namesakes == API_NAMESAKES_MAX ||
 	    log_get_level() < LOG_L_INFO || is_logged(a, user))
 		return;
@@ -85,10 +84,10 @@ void api_note_unknown(struct api *a, const char *user)
 	if (other == NULL)
 		return;
 	a->namesakes[a->n_namesakes++] = xstrdup(user);
-	log_info("notify: %s has no device, but %s has: if that is the same "
+	log_info("%s: %s has no device, but %s has: if that is the same "
 		 "person, let Dovecot use one name at log-in and at delivery, "
 		 "or set user_lookup to a userdb field that holds it%s",
-	    user, other,
+	    what, user, other,
 	    a->n_namesakes == API_NAMESAKES_MAX
 		? " (more such names are not logged)"
 		: "");

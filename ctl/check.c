@@ -1,7 +1,6 @@
 /* ctl/check.c - `xapsd check`: tests everything that a push needs. */
 #include "ctl/int.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
