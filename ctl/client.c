@@ -191,3 +191,21 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 	close(fd);
 	return asked;
 }
+
+/* --- what an answer says --- */
+
+const char *ctl_str(const struct json *j, const struct json_tok *obj,
+    const char *key, char *out, size_t size)
+{
+	if (json_string(j, json_get(j, obj, key), out, size) < 0)
+		out[0] = '\0';
+	return out;
+}
+
+int64_t ctl_num(
+    const struct json *j, const struct json_tok *obj, const char *key)
+{
+	int64_t v;
+
+	return json_int(j, json_get(j, obj, key), &v) ? v : 0;
+}
