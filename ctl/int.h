@@ -28,6 +28,15 @@ enum ctl_asked {
 enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
     const char *path, const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX]);
+/* The one line of text of an answer that refuses. */
+void ctl_take_refusal(const struct buf *body, char err[ERR_MAX]);
+/* Parses an answer, whose text stays the caller's; to be freed if that is true. */
+bool ctl_parse(const char *text, size_t len, struct json *j_r);
+void ctl_free_json(struct json *j);
+#define CTL_NOT_UNDERSTOOD                                                     \
+	"the daemon's answer is not understood: restart it, if it is of "      \
+	"another version"
+
 #define CTL_ANSWER_MAX (16u * 1024 * 1024) /* a page of list is 4 MiB */
 
 /* A member of the object toks[at]; "" or 0 if it is not there. */
@@ -35,6 +44,12 @@ const char *ctl_str(const struct json *j, const struct json_tok *obj,
     const char *key, char *out, size_t size);
 int64_t ctl_num(
     const struct json *j, const struct json_tok *obj, const char *key);
+
+/* --- ctl.c --- */
+
+/* The daemon's registrations into a view: of all users if user is NULL. */
+enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
+    const char *user, struct store *s, char err[ERR_MAX]);
 
 /* --- ctl/modules.c --- */
 
@@ -52,10 +67,10 @@ void running_find(const struct conf *c, struct daemon_now *now);
 /* Keeps what a line of /admin/list says about the time since start with the
  * registration, which it has made in the view. */
 void past_take(struct store *s, const char *line, size_t len);
-/* Before the view is freed. */
-void past_free(struct store *s);
-/* All of it as members of a JSON object, a comma before each. */
+/* The same as a JSON object, or NULL. */
 const char *past_json(const struct reg *r);
+/* Frees a view and what was kept with it. */
+void past_free_view(struct store *s);
 
 /* Times are seconds since 1970; 0: not known, or not since start. */
 struct past {
@@ -75,6 +90,10 @@ enum ctl_style {
 	STYLE_BAD,
 };
 
+/* Of the terminal; 0 if stdout is none. */
+int ctl_columns(void);
+/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
+int ctl_width(const char *text, size_t len);
 /* Prints text in columns: width counts characters, 0 none. */
 void ctl_cell(enum ctl_style style, const char *text, int width);
 
@@ -84,5 +103,23 @@ void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
     int64_t ttl_s, bool json);
 /* Prints the answer of /status. */
 void ctl_show_status(const struct json *j);
+
+/* --- ctl/step.c --- */
+
+enum ctl_result {
+	STEP_OK,
+	STEP_OPEN,    /* printed as the next; nothing is to be done */
+	STEP_LOOK,    /* may be the cause */
+	STEP_FAILED,  /* is one */
+	STEP_WARNING, /* not a step: to stderr */
+};
+
+/* To be called first.  wrapped: lines end at 80 columns at the latest, on a
+ * narrower terminal before; else they are wrapped on a terminal only. */
+void ctl_steps_begin(bool json, bool wrapped);
+/* Prints one; control characters in the text become '?'. */
+void ctl_step(const char *step, enum ctl_result result, const char *text);
+/* Prints the end; returns the exit status. */
+int ctl_steps_end(bool ok);
 
 #endif

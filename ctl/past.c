@@ -2,15 +2,11 @@
  * their lines in the answer of /admin/list, kept with them in the view. */
 #include "ctl/int.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mem.h"
 #include "store.h"
-
-/* What it can be: ten members, each of a key and a value. */
-#define TOKENS_MAX 64
 
 /* --- keeping it --- */
 
@@ -25,18 +21,18 @@ static const char *find(const char *line, size_t len, const char *key)
 static struct reg *find_reg(struct store *s, const char *line, size_t key_len)
 {
 	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
-	char token[REG_TOKEN_MAX + 1], *text = xmalloc(key_len + 1);
-	struct json_tok toks[8];
-	struct json j = { text, key_len + 1, toks };
-	struct json_err e;
+	char token[REG_TOKEN_MAX + 1], *text = xstrndup(line, key_len + 1);
 	struct reg *r = NULL;
+	struct json j;
 
-	memcpy(text, line, key_len);
 	text[key_len] = '}';
-	if (json_parse(text, j.len, toks, 8, &e) > 0)
-		r = store_find(s, ctl_str(&j, toks, "user", user, sizeof(user)),
-		    ctl_str(&j, toks, "account", account, sizeof(account)),
-		    ctl_str(&j, toks, "token", token, sizeof(token)));
+	if (ctl_parse(text, key_len + 1, &j)) {
+		r = store_find(s,
+		    ctl_str(&j, j.toks, "user", user, sizeof(user)),
+		    ctl_str(&j, j.toks, "account", account, sizeof(account)),
+		    ctl_str(&j, j.toks, "token", token, sizeof(token)));
+		ctl_free_json(&j);
+	}
 	free(text);
 	return r;
 }
@@ -48,6 +44,7 @@ void past_take(struct store *s, const char *line, size_t len)
 	const char *key_end = find(line, len, ",\"mailboxes\":");
 	const char *p = find(line, len, time_key), *end = line + len;
 	struct reg *r;
+	char *text;
 
 	if (key_end == NULL || p == NULL)
 		return;
@@ -63,7 +60,9 @@ void past_take(struct store *s, const char *line, size_t len)
 	if (r == NULL)
 		return;
 	free(reg_data(r));
-	reg_set_data(r, xstrndup(p, (size_t)(end - p) - 1));
+	text = xstrndup(p, (size_t)(end - p));
+	*text = '{';
+	reg_set_data(r, text);
 }
 
 static int free_one(void *arg, struct reg *r)
@@ -73,16 +72,17 @@ static int free_one(void *arg, struct reg *r)
 	return 0;
 }
 
-void past_free(struct store *s)
+void past_free_view(struct store *s)
 {
+	if (s == NULL)
+		return;
 	store_each(s, free_one, NULL);
+	store_view_free(s);
 }
 
 const char *past_json(const struct reg *r)
 {
-	const char *text = reg_data(r);
-
-	return text != NULL ? text : "";
+	return reg_data(r);
 }
 
 /* --- reading it --- */
@@ -98,27 +98,19 @@ static int64_t tenths(const char *text)
 
 void past_read(const struct reg *r, struct past *p_r)
 {
-	struct json_tok toks[TOKENS_MAX];
-	struct json j = { .toks = toks };
+	const char *text = past_json(r);
 	const struct json_tok *t;
-	struct json_err e;
-	char *text;
+	struct json j;
 
 	memset(p_r, 0, sizeof(*p_r));
-	if (*past_json(r) == '\0')
+	if (text == NULL || !ctl_parse(text, strlen(text), &j))
 		return;
-	if (asprintf(&text, "{%s}", past_json(r) + 1) < 0)
-		abort(); /* no memory */
-	j.text = text;
-	j.len = strlen(text);
-	if (json_parse(text, j.len, toks, TOKENS_MAX, &e) > 0) {
-		p_r->pushed_s = ctl_num(&j, toks, "pushed");
-		p_r->seen_s = ctl_num(&j, toks, "seen");
-		p_r->waiting = ctl_num(&j, toks, "waiting");
-		p_r->unanswered = ctl_num(&j, toks, "unanswered");
-		t = json_get(&j, toks, "wakeup");
-		if (t != NULL)
-			p_r->wakeup_ds = tenths(text + t->start);
-	}
-	free(text);
+	p_r->pushed_s = ctl_num(&j, j.toks, "pushed");
+	p_r->seen_s = ctl_num(&j, j.toks, "seen");
+	p_r->waiting = ctl_num(&j, j.toks, "waiting");
+	p_r->unanswered = ctl_num(&j, j.toks, "unanswered");
+	t = json_get(&j, j.toks, "wakeup");
+	if (t != NULL)
+		p_r->wakeup_ds = tenths(text + t->start);
+	ctl_free_json(&j);
 }

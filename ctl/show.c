@@ -26,8 +26,7 @@ static bool is_colourful(void)
 	       term != NULL && strcmp(term, "dumb") != 0;
 }
 
-/* 0 if stdout is no terminal. */
-static int terminal_columns(void)
+int ctl_columns(void)
 {
 	struct winsize ws;
 
@@ -36,14 +35,18 @@ static int terminal_columns(void)
 	return ws.ws_col;
 }
 
-/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
-static int text_width(const char *text)
+int ctl_width(const char *text, size_t len)
 {
 	int n = 0;
 
-	for (; *text != '\0'; text++)
+	for (; len > 0; len--, text++)
 		n += (*text & 0xc0) != 0x80;
 	return n;
+}
+
+static int text_width(const char *text)
+{
+	return ctl_width(text, strlen(text));
 }
 
 void ctl_cell(enum ctl_style style, const char *text, int width)
@@ -311,7 +314,7 @@ static void measure(struct layout *l, const struct row *row)
 static void show_table(
     const struct store *live, struct reg **regs, size_t n, int64_t ttl_s)
 {
-	struct layout l = { .columns = terminal_columns() };
+	struct layout l = { .columns = ctl_columns() };
 	int64_t now_s = (int64_t)time(NULL);
 	struct row row, head = { 0 };
 	bool pushed = false;
@@ -345,7 +348,7 @@ static void show_table(
 static void show_json(const struct store *live, struct reg **regs, size_t n)
 {
 	struct buf b = BUF_INIT(CTL_ANSWER_MAX);
-	const char *topic;
+	const char *topic, *past;
 	size_t i;
 
 	putchar('[');
@@ -360,8 +363,13 @@ static void show_json(const struct store *live, struct reg **regs, size_t n)
 			buf_add_str(&b, ",\"oldTopic\":");
 			json_write_str(&b, topic);
 		}
-		printf("%s\n%.*s%s}", i > 0 ? "," : "", (int)b.len,
-		    (const char *)buf_head(&b), past_json(regs[i]));
+		past = past_json(regs[i]);
+		if (past != NULL) {
+			buf_add_byte(&b, ',');
+			buf_add(&b, past + 1, strlen(past) - 2);
+		}
+		printf("%s\n%.*s}", i > 0 ? "," : "", (int)b.len,
+		    (const char *)buf_head(&b));
 	}
 	puts(n > 0 ? "\n]" : "]");
 	buf_free(&b);
