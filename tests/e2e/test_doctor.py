@@ -14,6 +14,7 @@ import pytest
 from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN, token
 from test_ctl import on_terminal
+from test_visits import seen
 from xapsd import Xapsd
 
 WORDS = {"ok": "ok", "look": "look", "failed": "FAILED"}
@@ -72,10 +73,6 @@ def doctor(daemon, user="alice", *args):
         return re.sub(r"\d+\s+s\s+ago|\s+", "", words)
     assert squeeze(text) == squeeze(same)
     return visit
-
-
-def delivered(daemon, n=1):
-    daemon.wait_until(lambda: daemon.status()["delivered"] >= n, "delivery")
 
 
 # --- who is not known ---
@@ -273,6 +270,65 @@ def test_denied_requests_are_mentioned(start_xapsd):
     doctor(daemon, "zoe").blames("registration", "failed", "1 request was")
 
 
+# --- the way of a mail ---
+
+def pushed(daemon, user="alice", n=1):
+    assert daemon.notify(user).status == 200
+    daemon.wait_until(lambda: daemon.status()["delivered"] >= n,
+                      "%d answers" % n)
+
+
+def test_healthy(xapsd):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    pushed(xapsd)
+    assert seen(xapsd, "alice", "iOS 26.5").status == 204
+    visit = doctor(xapsd)
+    assert visit.first() is None and visit.status == 0, visit
+    assert visit.names() == ["daemon", "Apple", "names", "registration",
+                             "topic", "token", "folders", "notification",
+                             "push", "visit"]
+    assert visit.step("visit")["text"].startswith("iOS 26.5, ")
+
+
+def test_nobody_has_come_yet(xapsd):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("bob", ACCOUNT, OTHER)
+    pushed(xapsd)
+    # another user's shows that visits are reported
+    assert seen(xapsd, "bob").status == 204
+    doctor(xapsd).blames("visit", "look", "nobody has come yet",
+                         "Low Power Mode")
+
+
+def test_visits_are_not_reported(xapsd):
+    """Then the phone is not blamed."""
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    pushed(xapsd)
+    visit = doctor(xapsd).blames("visit", "look", "xaps_visits", "not known",
+                                 status=0)
+    assert "Settings" not in visit.first()["text"]
+
+
+def test_folder_is_not_watched(xapsd):
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    assert xapsd.notify("alice", "Lists").status == 204
+    visit = doctor(xapsd).blames(
+        "folders", "look", "no device watches", "INBOX, Notes",
+        "Settings > Apps > Mail > Mail Accounts > Fetch New Data")
+    assert "push" not in visit.names()
+
+
+def test_paused_device(start_xapsd, apple):
+    daemon = start_xapsd(retryMin="1h", retryMax="1h")
+    apple.wait_connected()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(429, "TooManyRequests"))
+    daemon.notify("alice")
+    daemon.wait_log("TooManyRequests")
+    doctor(daemon).blames("push", "failed", "429 TooManyRequests", TOKEN[:8],
+                          "none since the start")
+
+
 # --- what only time brings: answers written by hand ---
 
 NOW = 100_000   # seconds ago that all began
@@ -299,7 +355,7 @@ class Scripted:
                 "mailboxes": ["INBOX"], "acked": True, "time": 3600,
                 "notified": 60, "pushed": 60, "answer": "Apple took it",
                 "seen": 58, "client": "iOS 26.5", "wakeup": 1.8,
-                "unanswered": 0}
+                "waiting": 0, "unanswered": 0}
         line.update(more)
         line = {k: v for k, v in line.items() if v is not None}
         for key in {"time", "notified", "pushed", "seen"} & set(line):
@@ -358,14 +414,6 @@ def test_all_well(said):
                         visit.step("visit")["text"])
 
 
-def test_folder_is_not_watched(said):
-    said.device(notifiedUnwatched=True, pushed=None, seen=None)
-    visit = said.ask().blames("folders", "look", "no device watches",
-                              "Settings > Apps > Mail > Mail Accounts > "
-                              "Fetch New Data")
-    assert "push" not in visit.names()
-
-
 def test_suspended_is_not_a_matter_of_folders(said):
     said.device(notifiedUnwatched=True, suspended=True,
                 answer="Apple answered 400 BadDeviceToken: unknown here")
@@ -374,12 +422,11 @@ def test_suspended_is_not_a_matter_of_folders(said):
     assert visit.step("folders")["result"] == "ok"
 
 
-def test_paused_device(said):
+def test_one_device_is_paused(said):
     said.device(answer="Apple answered 429 TooManyRequests", pushed=1800,
                 seen=1790)
-    said.ask().blames("push", "failed", "30 min ago", "429", TOKEN[:8])
     said.device(OTHER, pushed=60)
-    said.ask().blames("push", "look", TOKEN[:8])
+    said.ask().blames("push", "look", "1 min ago", TOKEN[:8])
 
 
 def test_notified_and_not_pushed(said):
@@ -398,13 +445,15 @@ def test_nobody_came(said):
         "switched off and on", "(Settings > Apps > Mail > Mail Accounts)")
 
 
-def test_nobody_has_come_yet(said):
-    said.device(notified=60, pushed=60, seen=900)
+def test_push_without_a_visit(said):
+    said.device(notified=60, pushed=60, seen=900, waiting=1)
     said.ask().blames("visit", "look", "1 min ago", "within seconds")
+    said.lines.clear()      # it was a push of before the first visit
+    said.device(notified=60, pushed=60, seen=None, waiting=0)
+    said.ask().blames("visit", "look", "Ask again")
 
 
-def test_visits_are_not_reported(said):
-    """Then the phone is not blamed."""
+def test_no_visits_and_many_pushes(said):
     said.status["visits"] = 0
     for unanswered in (0, 3):
         said.lines.clear()
