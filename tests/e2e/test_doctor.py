@@ -12,11 +12,16 @@ import time
 import pytest
 
 from apple import Answer
+from dovecot import Dovecot, version
 from phones import ACCOUNT, OTHER, TOKEN, token
+from test_clock import all_clocks, clock    # noqa: F401
 from test_ctl import on_terminal
+from test_health import with_clock
+from test_journey import mail, register
 from test_visits import seen
-from xapsd import Xapsd
+from xapsd import Xapsd, certificate
 
+IS_2_3 = version() < (2, 4)
 WORDS = {"ok": "ok", "look": "look", "failed": "FAILED"}
 
 
@@ -329,6 +334,63 @@ def test_paused_device(start_xapsd, apple):
                           "none since the start")
 
 
+@with_clock
+def test_nobody_came(start_xapsd, apple, all_clocks):   # noqa: F811
+    all_clocks("+0s")
+    # Apple would not take a JWT of later
+    daemon = start_xapsd(identity=certificate)
+    apple.wait_connected()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    daemon.register("bob", ACCOUNT, OTHER)
+    assert seen(daemon, "bob").status == 204
+    for n in range(3):
+        pushed(daemon, n=n + 1)
+        all_clocks("+%ds" % (700 * (n + 1)))
+    doctor(daemon).blames(
+        "visit", "failed", "3 pushes, nobody came", "Low Power Mode")
+    assert seen(daemon, "alice", "iOS 26.5").status == 204
+    assert doctor(daemon).first() is None
+
+
+# --- with Dovecot ---
+
+@pytest.fixture
+def dovecot(xapsd, workdir, plugin_dir):
+    """A function that starts one whose plugin talks to the daemon."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(Dovecot(
+            workdir, plugin_dir, {"url": "unix:" + xapsd.socket_path},
+            **options))
+
+
+def test_plugin_is_not_in_lmtp(xapsd, dovecot, certs):
+    server = dovecot(extra="protocol lmtp {\n  mail_plugins =\n}\n" if IS_2_3
+                     else "protocol lmtp {\n  mail_plugins {\n"
+                     "    xaps_push_notification = no\n"
+                     "    push_notification = no\n  }\n}\n")
+    register(server, "alice", certs.key_topic)
+    server.deliver("alice", mail())
+    doctor(xapsd).blames("notification", "look", "for nobody",
+                         "doveconf -f protocol=lmtp mail_plugins")
+
+
+def test_other_name_at_delivery(xapsd, dovecot, certs):
+    server = dovecot()
+    register(server, "alice", certs.key_topic)
+    server.deliver("alice@example.org", mail())
+    xapsd.wait_until(lambda: xapsd.status()["unknownUsers"], "notification")
+    doctor(xapsd).blames("names", "failed", "alice@example.org")
+    doctor(xapsd, "alice@example.org").blames("names", "failed",
+                                              "devices of alice.")
+
+
+def test_opted_out(xapsd, dovecot):
+    server = dovecot(userdb={"xaps": "no"})
+    with server.imap("alice") as imap:
+        assert "XAPPLEPUSHSERVICE" not in " ".join(imap.ok("CAPABILITY"))
+    doctor(xapsd).blames("registration", "failed", "field xaps must not be no")
+
+
 # --- what only time brings: answers written by hand ---
 
 NOW = 100_000   # seconds ago that all began
@@ -404,7 +466,7 @@ def said(workdir, certs):
     script.end(daemon.socket_path)
 
 
-def test_all_well(said):
+def test_ages_and_clients(said):
     said.device()
     visit = said.ask()
     assert visit.first() is None and visit.status == 0, visit
@@ -437,12 +499,12 @@ def test_notified_and_not_pushed(said):
     said.ask().blames("push", "look", "none since the start")
 
 
-def test_nobody_came(said):
-    said.device(notified=1200, pushed=1200, seen=90000, unanswered=3)
+def test_what_to_look_at_on_the_phone(said):
+    said.device(notified=1200, pushed=1200, seen=90000, unanswered=1)
     said.ask().blames(
-        "visit", "failed", "3 pushes, nobody came", "Fetch New Data",
+        "visit", "failed", "1 push, nobody came", "Fetch New Data",
         "Settings > Notifications > Mail", "Low Power Mode", "Game Mode",
-        "switched off and on", "(Settings > Apps > Mail > Mail Accounts)")
+        "switched off and on (Settings > Apps > Mail > Mail Accounts)")
 
 
 def test_push_without_a_visit(said):
