@@ -70,6 +70,8 @@ def test_list(xapsd, apple):
     xapsd.wait_log("suspended until")
     listed = printed(xapsd, "list")
     assert [r["suspended"] for r in listed if r["user"] == "bob"] == [True]
+    assert [r["canonical"] for r in listed if r["user"] == "alice"] == [
+        [None, ["bob", "Lists"]]]
     # another topic, and one from before the clock was set
     xapsd.stop()
     record = xapsd.records()[0]
