@@ -49,12 +49,12 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
-	api/unknown.c api/status.c api/admin.c \
+	api/unknown.c api/status.c api/admin.c api/form.c api/page.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/pass.c xapsd.c $(FEATURE_SRCS)
+	ctl/running.c ctl/pass.c ctl/step.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -109,6 +109,15 @@ tools: $(BUILD)/hpackdump $(BUILD)/jsoncheck
 $(BUILD)/hpackdump $(BUILD)/jsoncheck: $(BUILD)/%: tests/tools/%.c $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB)
+
+# --- the page ---
+
+# Its generated form is in the tree, for machines without Python; `make lint`
+# checks that it is current.
+.PHONY: page
+page:
+	$(PYTHON) page/make-page.py >$(BUILD)/page_asset.h
+	mv $(BUILD)/page_asset.h api/page_asset.h
 
 # --- the Dovecot plugin ---
 
@@ -349,6 +358,7 @@ help:
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
+	@echo 'make page         api/page_asset.h from page/index.html'
 	@echo 'make lint         style, layers, shell and man page'
 	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'

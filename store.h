@@ -187,6 +187,9 @@ void store_scan(struct store *s, size_t *cursor,
 #define STORE_SIMILAR_MAX 3
 size_t store_similar(
     struct store *s, const char *user, const char *names_r[STORE_SIMILAR_MAX]);
+/* "alice" of "alice@example.org", "EXAMPLE\\alice", "alice+lists@example.org" and
+ * "alice%example.org". */
+const char *store_local_part(const char *name, size_t *len_r);
 /* One whose name is the same but for the domain, or NULL.  search: looks at every
  * registration, else only for the name without a domain. */
 const char *store_namesake(struct store *s, const char *user, bool search);

@@ -63,6 +63,7 @@ static enum push_result notify_mailbox(struct api *a, const char *user,
 	case PUSH_NO_USER:
 		a->counters.unknown++;
 		log_debug("notify: %s: no device of this user", user);
+		api_keep_unknown(a, owner);
 		api_note_unknown(a, "notify", owner);
 		break;
 	}

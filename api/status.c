@@ -226,7 +226,7 @@ static void add_warnings(struct buf *b, const struct cred *cred)
 	buf_add_str(b, "],");
 }
 
-static void write_status(struct api *a, struct buf *b)
+void api_write_status(struct api *a, struct buf *b)
 {
 	struct apns_status st;
 	const char *trouble;
@@ -257,11 +257,27 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_str(b, "}\n");
 }
 
+/* The same words as in /metrics. */
+void api_write_figures(struct api *a, struct buf *b)
+{
+	const struct figure *row;
+	struct apns_status st;
+	struct figures f;
+
+	collect_figures(a, &f, &st);
+	for (row = rows; row < rows + N_ROWS; row++)
+		if (row->key != NULL && row->type != TIMESTAMP)
+			buf_add_fmt(b, "{\"help\":\"%s\",\"value\":%llu},",
+			    row->help, (unsigned long long)figure(&f, row));
+	if (!b->failed)
+		b->len--; /* the last comma */
+}
+
 void api_handle_status(struct api_request *rq, struct http_conn *conn)
 {
 	struct buf *b = &rq->api->out;
 
-	write_status(rq->api, b);
+	api_write_status(rq->api, b);
 	if (!b->failed)
 		b->len -= strlen("}\n");
 	push_write_day(rq->api->queue, b);
@@ -271,7 +287,7 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 
 void api_log_status(struct api *a)
 {
-	write_status(a, &a->out);
+	api_write_status(a, &a->out);
 	if (a->out.failed)
 		log_error("status: the answer is too long");
 	else

@@ -7,7 +7,7 @@ bad=0
 sh tests/layers.sh || bad=1
 
 # Generated tables keep their generator's form.
-files=$(git ls-files '*.c' '*.h' | grep -v -e '^tls/roots\.c$' -e '_tables\.h$')
+files=$(git ls-files '*.c' '*.h' | grep -v -e '^tls/roots\.c$' -e '_tables\.h$' -e '_asset\.h$')
 # shellcheck disable=SC2086
 clang-format --dry-run --Werror $files || bad=1
 
@@ -22,6 +22,11 @@ for f in $(git ls-files '*.c' | grep -v '^tests/'); do
 			print f ":" NR ": line too long"; bad = 1 }
 		END { exit bad }' "$f" || bad=1
 done
+
+${PYTHON:-/usr/bin/python3} page/make-page.py | cmp - api/page_asset.h || {
+	echo 'api/page_asset.h is not current: make page'
+	bad=1
+}
 
 scripts=$(git ls-files '*.sh' .ci/run)
 # shellcheck disable=SC2086
