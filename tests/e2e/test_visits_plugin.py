@@ -34,7 +34,7 @@ def said(*pairs):
 IOS = ("name", "com.apple.email.maild", "version", "3864.600.51.2.1",
        "os", "iOS", "os-version", "26.5 (23F77)", "vendor", "Apple Inc")
 IPHONE = said(*IOS, "event", None)
-OTHER = said("name", "Thunderbird", "version", "140.5.0")
+OTHER_PROGRAM = said("name", "Thunderbird", "version", "140.5.0")
 
 
 def maild(os_name, os_version, *more):
@@ -139,7 +139,7 @@ OTHERS = {
     "macOS's Mail": said("name", "com.apple.mail", "version", "1", "os",
                          "macOS", "vendor", "Apple Inc"),
     "tvOS": maild("tvOS", "18.5"),
-    "Thunderbird": OTHER,
+    "Thunderbird": OTHER_PROGRAM,
     "Outlook for iOS": said("name", "Outlook-iOS-Android", "version", "1.0",
                             "os", "iOS", "os-version", "18.5",
                             "vendor", "Microsoft"),
@@ -290,7 +290,7 @@ def test_registration_after_id(server, user):
 def test_registration_after_another_id(server, user):
     """A system that we do not know may register."""
     with server.imap(user) as c:
-        c.ok(OTHER)
+        c.ok(OTHER_PROGRAM)
         assert_ok(c.cmd(command()), "INBOX")
     assert seen_of(server, user) == [{"Username": user}]
 
