@@ -293,8 +293,9 @@ def test_version_says_what_was_built():
                          text=True, check=True).stdout
     said = re.fullmatch(
         r"xapsd \S+, mbedTLS (\d)\S+\n"
-        r"TLS 1\.2( and 1\.3)?, (no )?TLS listener; ([\w-]+), "
-        r"(shared libraries|static with musl), (gcc|.*[Cc]lang) [\d.]+.*\n",
+        r"TLS 1\.2( and 1\.3)?; ([\w-]+), "
+        r"(shared libraries|static with musl), (gcc|.*[Cc]lang) [\d.]+.*\n"
+        r"features: [\w -]+\n",
         out)
     assert said, out
     if said[1] == "2":

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "conf.h"
+#include "needs.h"
 
 static void read_text(struct conf *c, const char *text)
 {
@@ -92,6 +93,7 @@ static void test_all_of_them(void **state)
 	char restart[ERR_MAX];
 
 	(void)state;
+	NEEDS("tls-listener");
 	read_text(&c, "");
 	read_text(&fresh, text);
 	conf_take(&c, &fresh, restart);
