@@ -743,15 +743,6 @@ bool conf_holds_secret(const struct conf *c)
 	return false;
 }
 
-void conf_each_key(
-    void (*cb)(void *arg, const char *key, const char *def), void *arg)
-{
-	size_t i;
-
-	for (i = 0; i < N_KEYS; i++)
-		cb(arg, keys[i].name, keys[i].def);
-}
-
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
     const char *fmt, ...)
 {

@@ -39,6 +39,9 @@ static const struct lack {
 	    "let Dovecot use the Unix socket, or a tunnel or proxy with TLS in "
 	    "front of listenAddr on loopback"),
 #endif
+#ifdef XAPSD_WITHOUT_PAGE
+	ROW("page", "", "\"xapsd status\" and \"xapsd list\" show the same"),
+#endif
 #ifdef XAPSD_WITHOUT_SYSTEMD
 	ROW("systemd", "",
 	    "start it with Type=exec and without xapsd.socket, or use a build "

@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -32,6 +32,11 @@ go-import.tests = store_go_test go_fuzz
 tls-listener.files = cred/server.c
 tls-listener.stub = cred/no-server.c
 tls-listener.tests = tls_test
+
+# GET /, for people
+page.files = api/page.c api/form.c
+page.stub = api/no-page.c
+page.tests = form_test form_fuzz
 
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c

@@ -53,7 +53,7 @@ for f in $(git ls-files -co --exclude-standard '*.c' '*.h' |
 	esac
 	case $f in
 	log.c) ;;
-	*) if grep -n '[^_]strerror(' "$f" /dev/null; then
+	*) if grep -n -e '[^_]strerror(' -e '"%m' "$f" /dev/null; then
 		echo "$f: err_words() has the same words with every libc"
 		bad=1
 	fi ;;

@@ -14,7 +14,6 @@
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
 #define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED" /* RFC 1421 4.6.1.1 */
 #define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
-#define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED"
 
 int tls_rng(void *unused, unsigned char *p, size_t n)
 {
@@ -34,6 +33,11 @@ int tls_rng(void *unused, unsigned char *p, size_t n)
 		n -= (size_t)got;
 	}
 	return 0;
+}
+
+void tls_random(void *out, size_t n)
+{
+	tls_rng(NULL, out, n);
 }
 
 #if defined(MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG)

@@ -132,6 +132,13 @@ def test_database_of_the_go_daemon(workdir, certs, text):
         "database.json"]
 
 
+def test_page(xapsd):
+    needs_none("page")
+    reply = xapsd.request("GET", "/")
+    assert reply.status == 404
+    assert LACK % "page" in str(reply.body)
+
+
 def test_export(xapsd):
     needs_none("go-import")
     done = xapsd.run("export")

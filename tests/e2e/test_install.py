@@ -16,6 +16,8 @@ EXPOSURE_MAX = 2.0      # systemd-analyze's scale from 0 to 10
 DAEMON = {
     "{prefix}/sbin/xapsd": 0o755,
     "{prefix}/share/man/man8/xapsd.8": 0o644,
+    "{prefix}/share/bash-completion/completions/xapsd": 0o644,
+    "{prefix}/share/zsh/site-functions/_xapsd": 0o644,
     "{prefix}/lib/systemd/system/xapsd.service": 0o644,
     "{prefix}/lib/systemd/system/xapsd.socket": 0o644,
     "{prefix}/lib/sysusers.d/xapsd.conf": 0o644,
@@ -302,7 +304,7 @@ def test_version_says_what_was_built():
         assert not said[2]
     segments = subprocess.run(["readelf", "-lW", executable()], text=True,
                               capture_output=True, check=True).stdout
-    assert ("INTERP" in segments) == (said[5] == "shared libraries")
+    assert ("INTERP" in segments) == (said[3] == "shared libraries")
 
 
 def test_one_version():

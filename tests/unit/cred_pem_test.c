@@ -1,12 +1,6 @@
 /* cred_pem_test.c - what editors, mail and web forms do to a key or certificate
  * is taken; what is none of these is named. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdbool.h>
+#include "unit.h"
 
 #include "cred/int.h"
 #include "pki.h"

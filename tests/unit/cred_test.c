@@ -1,12 +1,7 @@
 /* cred_test.c - credentials of every kind, and every mistake with its cure. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdbool.h>
-#include <sys/stat.h>
 
 #include "clock.h"
 #include "conf.h"
