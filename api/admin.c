@@ -35,11 +35,11 @@ static char *make_json(const char *fmt, ...)
 	return text;
 }
 
-/* --- /admin/list: {"user":…,"from":…} -> lines of the file's format, and
- * {"next":…}, 0 at the end --- */
+/* --- /admin/list: {"user":…,"from":…} -> lines of the file's format with what is
+ * known since start, and {"next":…}, 0 at the end --- */
 
 struct listing {
-	const struct store *store;
+	const struct api *api;
 	struct buf b;
 };
 
@@ -49,10 +49,13 @@ static void add_reg(void *arg, struct reg *r)
 	struct listing *l = arg;
 	struct buf *b = &l->b;
 
-	if (reg_write(r, store_old_topic(l->store, r), b) && reg_suspended(r)) {
-		b->len -= strlen("}\n");
-		buf_add_str(b, ",\"suspended\":true}\n");
-	}
+	if (!reg_write(r, store_old_topic(l->api->store, r), b))
+		return;
+	b->len -= strlen("}\n");
+	if (reg_suspended(r))
+		buf_add_str(b, ",\"suspended\":true");
+	push_write_past(l->api->queue, r, b);
+	buf_add_str(b, "}\n");
 }
 
 static size_t list_user(
@@ -79,7 +82,7 @@ static size_t list_all(struct api *a, size_t from, struct listing *l)
 void api_handle_list(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1];
-	struct listing l = { rq->api->store, BUF_INIT(PAGE_MAX) };
+	struct listing l = { rq->api, BUF_INIT(PAGE_MAX) };
 	struct buf *b = &l.b;
 	bool one;
 	int64_t from;

@@ -1,8 +1,8 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> page.c -> dovecot.c, admin.c, status.c -> form.c, body.c, guard.c, line.c, reply.c,
- *   unknown.c */
+ *   api.c -> page.c -> dovecot.c, admin.c, status.c -> unknown.c -> form.c, body.c,
+ *   guard.c, line.c, reply.c */
 #ifndef API_INT_H
 #define API_INT_H
 
@@ -78,6 +78,7 @@ struct api {
 	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
 	char page_token[33];	   /* in our own forms; "": none made yet */
 	/* of unknown.c */
+	struct api_unknown *unknown;	    /* NULL until there is one */
 	char *namesakes[API_NAMESAKES_MAX]; /* logged; owned */
 	size_t n_namesakes;
 	int64_t search_ms; /* beginning of a minute; 0: never */
@@ -128,6 +129,10 @@ int api_body_string(
 /* *given_r: whether it is there; then as above. */
 int api_body_optional(struct api_request *rq, const char *key, char *out,
     size_t size, bool *given_r);
+/* A text for people, "" if it is missing or cannot be shown; of longer ones the
+ * beginning. */
+int api_body_label(
+    struct api_request *rq, const char *key, char *out, size_t size);
 int api_body_bool(struct api_request *rq, const char *key, bool *v_r);
 /* 0 if it is missing. */
 int api_body_number(struct api_request *rq, const char *key, int64_t *v_r);
@@ -147,12 +152,16 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);
+void api_handle_seen(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/unknown.c --- */
 
+/* Remembers a notification for such a user, for doctor. */
+void api_keep_unknown(struct api *a, const char *user);
 /* Logs it, once for each name and seldom enough to cost nothing, if somebody with
- * the same name but for the domain has a device. */
-void api_note_unknown(struct api *a, const char *user);
+ * the same name but for the domain has a device.  what: the request. */
+void api_note_unknown(struct api *a, const char *what, const char *user);
+void api_handle_unknown(struct api_request *rq, struct http_conn *conn);
 void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */

@@ -7,7 +7,6 @@
 #include "http.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "text.h"
 

@@ -47,6 +47,7 @@ struct reg {
 	uint32_t written_s; /* time_s of its line in the file */
 	uint32_t line;	    /* length of that line; while REG_DIRTY its index in
 			* store.dirty */
+	struct reg_past past;
 	uint16_t n_mailboxes : 10;
 	uint16_t changes : 6; /* recent writes because it changed */
 	uint8_t flags;	      /* enum reg_flag */

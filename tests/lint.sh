@@ -31,10 +31,11 @@ ${PYTHON:-/usr/bin/python3} page/make-page.py | cmp - api/page_asset.h || {
 scripts=$(git ls-files '*.sh' .ci/run)
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
+shellcheck -s bash completion/xapsd.bash || bad=1
 shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
 
 if [ -e xapsd.8 ]; then
-	mandoc -Tlint -Wwarning xapsd.8 || bad=1
+	mandoc -Tlint -Wstyle xapsd.8 || bad=1
 fi
 [ $bad = 0 ] && echo 'lint: clean'
 exit $bad

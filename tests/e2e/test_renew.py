@@ -168,20 +168,6 @@ def test_warned_of_the_listeners(start_xapsd, certs, workdir, days, words):
     assert "expire" not in xapsd.log()[start:]
 
 
-def test_expired_is_said_and_shown(start_xapsd, apple, certs, workdir):
-    issue(certs, workdir / "c.pem", days=-1, age_days=3)
-    xapsd = start_xapsd(identity={"certificateFilePem": str(workdir / "c.pem")})
-    xapsd.wait_log("no pushes: the certificate expired on")
-    reply = xapsd.request("GET", "/healthz")
-    assert reply.status == 503 and "expired" in str(reply.body)
-
-
-def test_retired_apple_id(start_xapsd):
-    xapsd = start_xapsd(appleId="a@example.org",
-                        appleIdHashedPassword="0" * 64)
-    xapsd.wait_log("Apple closed this log-in in October 2024.*keyFileP8")
-
-
 # --- the certificate of the TLS listener ---
 
 class Door:
