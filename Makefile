@@ -49,7 +49,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
-	api/unknown.c api/status.c api/admin.c api/form.c api/page.c \
+	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \

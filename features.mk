@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 systemd
+KNOWN_FEATURES = p12 systemd page
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -20,6 +20,11 @@ p12.stub = tls/no-p12.c
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
+
+# GET /, the page for people
+page.files = api/page.c api/form.c
+page.stub = api/no-page.c
+page.tests = form_test
 
 # --- nothing below changes with a new feature ---
 
