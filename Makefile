@@ -214,8 +214,15 @@ check-deb:
 
 .PHONY: deps check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps:
+deps: browser
 	@sh tests/deps.sh build check
+
+# A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
+# NO_BROWSER=1 does without, and where there is none they are skipped.
+.PHONY: browser
+browser:
+	@test -n '$(NO_BROWSER)' || sh tests/deps.sh browser || \
+		echo 'No Chromium: the tests of the page in a browser are skipped.'
 
 check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
@@ -229,7 +236,7 @@ demo:
 	@$(PYTHON) tests/demo.py
 
 # The same tests under AddressSanitizer and UBSan.
-asan:
+asan: browser
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \

@@ -129,7 +129,7 @@ def test_unix_socket(start_xapsd):
     """Names for root, and for who sends the password; else none."""
     x = start_xapsd(**ADMIN)
     x.register("alice", ACCOUNT, TOKEN)
-    ask = "%s / HTTP/1.1\r\nHost: x\r\n%sContent-Length: 0\r\n\r\n"
+    ask = "%s / HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 0\r\n\r\n"
     login = "Authorization: %s\r\n" % basic()["Authorization"]
     assert "alice" in x.request("GET", "/").body
     assert "alice" in ask_as(NOBODY, x.socket_path,
@@ -138,6 +138,30 @@ def test_unix_socket(start_xapsd):
     assert said.startswith("HTTP/1.1 200 ") and "alice" not in said
     said = ask_as(NOBODY, x.socket_path, (ask % ("POST", "")).encode())
     assert said.startswith("HTTP/1.1 403 ")
+
+
+def test_tunnel_to_the_socket(start_xapsd):
+    """ssh -L 8080:/run/xapsd/xapsd.sock: root's, and a browser's.  So no page
+    of another site may use it, nor one whose name was pointed here."""
+    x = start_xapsd()
+    x.register("alice", ACCOUNT, TOKEN)
+    assert "alice" in x.request("GET", "/", headers={
+        "Host": "localhost:8080"}).body
+    assert "alice" in x.request("GET", "/", headers={
+        "Host": "127.0.0.1:8080"}).body
+    for headers in ({"Host": "evil.example:8080"}, {"Host": "10.0.0.1"},
+                    {"Origin": "http://evil.example"}, {"Origin": "null"},
+                    {"Host": "localhost:8080", "Origin": "http://localhost"}):
+        reply = x.request("GET", "/", headers=headers)
+        assert reply.status == 403 and "alice" not in reply.body, headers
+    fields = {"do": "forget", "user": "alice", "account": ACCOUNT,
+              "token": TOKEN}
+    own = {"Host": "localhost:8080", "Origin": "http://localhost:8080"}
+    assert post(x, {**own, "Sec-Fetch-Site": "cross-site"},
+                **fields).status == 403
+    assert post(x, own, **fields).status == 200
+    # Dovecot's requests have whatever Host they have
+    assert x.request("GET", "/status", headers={"Host": "any"}).status == 200
 
 
 # --- forms ---
