@@ -119,6 +119,13 @@ page:
 	$(PYTHON) page/make-page.py >$(BUILD)/page_asset.h
 	mv $(BUILD)/page_asset.h api/page_asset.h
 
+# docs/pictures, of a daemon to which a day has happened; by root.
+.PHONY: pictures
+pictures:
+	@sh tests/deps.sh build browser pictures
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/pictures.py
+
 # --- the Dovecot plugin ---
 
 .PHONY: plugin
@@ -366,6 +373,7 @@ help:
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make page         api/page_asset.h from page/index.html'
+	@echo 'make pictures     docs/pictures/, of the page'
 	@echo 'make lint         style, layers, shell and man page'
 	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'

@@ -16,6 +16,8 @@ packages() {
 		libnghttp2-dev nodejs libfaketime busybox iproute2 \
 		tinyproxy-bin squid python3-prometheus-client zsh curl ;;
 	browser) echo chromium-headless-shell ;;
+	pictures) echo fonts-inter libfaketime python3-pil python3-h2 \
+		python3-cryptography python3-jwt ;;
 	dovecot) echo debootstrap ;;
 	demo) echo dovecot-imapd dovecot-lmtpd python3-h2 \
 		python3-cryptography python3-jwt ;;

@@ -217,9 +217,10 @@ class Page:
         return [(n["role"]["value"], n.get("name", {}).get("value", ""))
                 for n in nodes if not n.get("ignored")]
 
-    def screenshot(self, path):
-        """Of the whole page."""
+    def screenshot(self, path, height=0):
+        """Of the page from its top, 0: to its end."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        size["height"] = height or size["height"]
         data = self.call("Page.captureScreenshot", format="png",
                          captureBeyondViewport=True,
                          clip=dict(size, scale=1))["data"]
