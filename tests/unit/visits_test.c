@@ -178,7 +178,8 @@ static const struct {
 	{ "V0 P1 J600", NULL, 0, 0, 0 },
 	{ "V0 P1 J622", NULL, 0, 1, 1 },
 	{ "V0 P1 P2 P3 J700", NULL, 0, 3, 3 },
-	{ "V0 P1 P2 P300 J905", NULL, 0, 2, 2 },
+	{ "V0 P1 P2 P300 J895", NULL, 0, 2, 2 },
+	{ "V0 P1 P2 P300 J921", NULL, 0, 3, 3 },
 	{ "V0 P1 V2 P3 P303 J1000", "1.0", 1, 2, 2 },
 	/* nobody reports visits, or nobody did then */
 	{ "P0 P1000 P2000 J9000", NULL, 0, 0, 0 },
