@@ -16,7 +16,7 @@ struct buf;
 
 struct day_quarter {
 	uint32_t pushes, missed;
-	uint16_t wakeups; /* 65,535 are enough to weigh a median */
+	uint16_t wakeups;	       /* 65,535 are enough to weigh a median */
 	uint16_t samples[DAY_SAMPLES]; /* ticks */
 };
 
