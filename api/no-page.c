@@ -1,4 +1,4 @@
-/* api/no-page.c - in place of api/page.c: there is no page. */
+/* api/no-page.c - in place of api/page.c and api/form.c. */
 #include "api/int.h"
 
 #include "features.h"
