@@ -40,6 +40,9 @@ Message-ID: <lunch@example.net>
 
 At noon, the usual place.
 """
+ID = ('ID ("name" "com.apple.email.maild" "os" "iOS" "os-version" '
+      '"26.5 (23F77)" "event" NIL)')
+WAKE_S = 1      # what the phone takes to wake
 LOG_TAIL = 15
 
 
@@ -176,6 +179,20 @@ def show_push(push):
     print(" " * 20 + push.body.decode())
 
 
+def come_back(tell, dovecot, daemon, push):
+    """As the phone does when a push has woken it."""
+    time.sleep(max(0, push.at + WAKE_S - time.monotonic()))
+    with dovecot.imap(USER) as phone:
+        tell.say("iPhone", "wakes, logs in, C: " + ID)
+        phone.ok(ID)
+        phone.ok("SELECT INBOX")
+        phone.ok("LOGOUT")
+    daemon.wait_until(lambda: daemon.status()["wakeups"],
+                      "visit of the phone")
+    tell.say("xapsd", "list:")
+    print(daemon.run("list").stdout, end="")
+
+
 def play(stack, signals, tell):
     folder = pathlib.Path(stack.enter_context(
         tempfile.TemporaryDirectory(prefix="xapsd-demo-")))
@@ -202,6 +219,7 @@ def play(stack, signals, tell):
                 daemon.rss_kib() / 1024)
         tell.say("Apple", "accepts it: only \"account, folder hash: look for "
                  "mail\" has left this machine")
+        come_back(tell, dovecot, daemon, push)
         print("\nFrom the mail's final dot to the push at Apple: %.1f ms "
               "(Dovecot's 250 came after %.1f ms)%s." % (
                   (push.at - dot_at) * 1000, answer_s * 1000, memory),
