@@ -149,6 +149,17 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
+/* NULL, or what is wrong with a registration. */
+const char *api_check_registration(struct reg_spec *spec, const char *subtopic);
+/* Takes one that passed that; completes the spec.  NULL with err set if the store
+ * is full. */
+const struct reg *api_register_device(
+    struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
+/* NULL, or what is wrong with the names in a notification. */
+const char *api_check_names(const char *user, const char *mailbox);
+/* user: who was notified; owner: whose mailbox it is. */
+enum push_result api_notify_mailbox(struct api *a, const char *user,
+    const char *owner, const char *mailbox, bool now);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);

@@ -683,6 +683,6 @@ int ctl_doctor(const struct conf *conf, const struct cli *cli)
 	buf_free(&status);
 	buf_free(&d.answer);
 	if (d.others != NULL)
-		store_view_free(d.others);
+		past_free_view(d.others);
 	return ctl_steps_end(d.ok);
 }
