@@ -93,8 +93,8 @@ void api_note_unknown(struct api *a, const char *what, const char *user)
 		: "");
 }
 
-/* --- /admin/unknown: {"user":…} -> {"name":…,"age":…,"others":[…]}, name and age
- * only if somebody with that local part was notified --- */
+/* --- /admin/unknown: {"user":…} -> {"name":…,"age":…,"last":…}: who was notified
+ * last and has no device, of those with that local part and of all --- */
 
 static bool same_local_part(const char *a, const char *b)
 {
@@ -111,27 +111,9 @@ static bool is_unknown(struct api *a, const struct api_unknown *u)
 	return u->name != NULL && store_first(a->store, u->name) == NULL;
 }
 
-/* The one notified last, of those older than `before` (NULL: of all). */
-static const struct api_unknown *newest(
-    struct api *a, const struct api_unknown *before, const char *user)
-{
-	const struct api_unknown *u, *best = NULL;
-
-	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
-		if (is_unknown(a, u) && !same_local_part(u->name, user) &&
-		    (before == NULL || u->ms < before->ms ||
-			(u->ms == before->ms && u > before)) &&
-		    (best == NULL || u->ms > best->ms))
-			best = u;
-	return best;
-}
-
-#define OTHERS_MAX 3
-
 static void write_unknown(struct api *a, const char *user, struct buf *b)
 {
-	const struct api_unknown *u = place(a, user);
-	size_t i;
+	const struct api_unknown *u = place(a, user), *last = NULL;
 
 	if (is_unknown(a, u) && same_local_part(u->name, user)) {
 		buf_add_str(b, "\"name\":");
@@ -139,16 +121,11 @@ static void write_unknown(struct api *a, const char *user, struct buf *b)
 		buf_add_fmt(b, ",\"age\":%lld,",
 		    (long long)(loop_now_ms(a->loop) - u->ms) / 1000);
 	}
-	buf_add_str(b, "\"others\":[");
-	for (i = 0, u = NULL; i < OTHERS_MAX; i++) {
-		u = newest(a, u, user);
-		if (u == NULL)
-			break;
-		if (i > 0)
-			buf_add_byte(b, ',');
-		json_write_str(b, u->name);
-	}
-	buf_add_byte(b, ']');
+	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
+		if (is_unknown(a, u) && (last == NULL || u->ms > last->ms))
+			last = u;
+	buf_add_str(b, "\"last\":");
+	json_write_str(b, last != NULL ? last->name : "");
 }
 
 void api_handle_unknown(struct api_request *rq, struct http_conn *conn)

@@ -97,6 +97,9 @@ int ctl_width(const char *text, size_t len);
 /* Prints text in columns: width counts characters, 0 none. */
 void ctl_cell(enum ctl_style style, const char *text, int width);
 
+/* "12 min ago"; returns out. */
+const char *ctl_ago(int64_t seconds, char out[24]);
+
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
 /* live: they are the daemon's, which says whose topic is an old one. */
 void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
