@@ -120,6 +120,13 @@ page:
 	$(PYTHON) page/make-page.py >$(BUILD)/page_asset.h
 	mv $(BUILD)/page_asset.h api/page_asset.h
 
+# docs/pictures, of a daemon to which a day has happened; by root.
+.PHONY: pictures
+pictures:
+	@sh tests/deps.sh build browser pictures
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/pictures.py
+
 # --- the Dovecot plugin ---
 
 .PHONY: plugin
@@ -215,8 +222,15 @@ check-deb:
 
 .PHONY: deps check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps:
+deps: browser
 	@sh tests/deps.sh build check
+
+# A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
+# NO_BROWSER=1 does without, and where there is none they are skipped.
+.PHONY: browser
+browser:
+	@test -n '$(NO_BROWSER)' || sh tests/deps.sh browser || \
+		echo 'No Chromium: the tests of the page in a browser are skipped.'
 
 check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
@@ -230,7 +244,7 @@ demo:
 	@$(PYTHON) tests/demo.py
 
 # The same tests under AddressSanitizer and UBSan.
-asan:
+asan: browser
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
@@ -378,6 +392,7 @@ help:
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make page         api/page_asset.h from page/index.html'
+	@echo 'make pictures     docs/pictures/, of the page'
 	@echo 'make lint         style, layers, shell and man page'
 	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'

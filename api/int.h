@@ -111,8 +111,8 @@ bool api_is_authorized(const struct api *a, const struct http_request *req);
 bool api_has_password(const struct api *a, const struct http_request *req);
 /* Logs it, at most once a minute for each address. */
 void api_log_wrong_password(struct api *a, const struct http_request *req);
-/* True for requests over TCP with a Host that is not ours, or from another site's
- * web page; why is the answer.  Logs it, at most once a minute. */
+/* True for requests over TCP, or for the page, with a Host that is not ours, or from
+ * another site's web page; why is the answer.  Logs it, at most once a minute. */
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX]);
 /* Whether it is from root or the daemon's own user, over the Unix socket. */
