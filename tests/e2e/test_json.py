@@ -68,6 +68,10 @@ def test_list(xapsd, apple):
     xapsd.register("bob", ACCOUNT, OTHER)
     xapsd.notify("bob")
     xapsd.wait_log("suspended until")
+    xapsd.notify("alice")
+    xapsd.wait_log("delivered to Apple")
+    xapsd.request("POST", "/seen", {"Username": "alice", "Client": "iOS 26.5"})
+    xapsd.notify("bob", "Nothing")
     listed = printed(xapsd, "list")
     assert [r["suspended"] for r in listed if r["user"] == "bob"] == [True]
     assert [r["canonical"] for r in listed if r["user"] == "alice"] == [
