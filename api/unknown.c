@@ -58,8 +58,11 @@ static struct api_unknown *place(struct api *a, const char *user)
 
 void api_keep_unknown(struct api *a, const char *user)
 {
+	static const char pseudo[] = "public:"; /* owner of a namespace */
 	struct api_unknown *u;
 
+	if (strncmp(user, pseudo, strlen(pseudo)) == 0)
+		return;
 	if (a->unknown == NULL)
 		a->unknown = xcalloc(NAMES_MAX, sizeof(*u));
 	u = place(a, user);

@@ -50,38 +50,40 @@ static void print_json(
 	buf_free(&b);
 }
 
-/* One character without what a terminal would obey; returns its end. */
-static const char *print_char(const char *p)
+/* One character without what a terminal would obey. */
+static void print_char(const char *p, size_t n)
 {
 	const unsigned char *u = (const unsigned char *)p;
-	size_t n = text_utf8_char(u, strlen(p));
 
-	if (n == 0 || *u < ' ' || *u == 0x7f || (*u == 0xc2 && u[1] < 0xa0))
+	if (text_utf8_char(u, n) == 0 || *u < ' ' || *u == 0x7f ||
+	    (*u == 0xc2 && u[1] < 0xa0))
 		putchar('?');
 	else
 		fwrite(p, 1, n, stdout);
-	return p + (n > 0 ? n : 1);
 }
 
-/* Between words, and within one that is longer than a line.  columns 0: in one
- * line. */
+/* Lines end between words, and within one that is longer than a line.  columns
+ * 0: in one line. */
 static void print_text(const char *p, int columns)
 {
+	const unsigned char *u;
 	int at = INDENT;
+	size_t n;
 
-	while (*p != '\0') {
-		bool ends =
-		    *p == ' ' &&
-		    at + 1 + ctl_width(p + 1, strcspn(p + 1, " ")) > columns;
-
-		if (columns > 0 && (ends || at == columns)) {
+	for (; *p != '\0'; p += n) {
+		u = (const unsigned char *)p;
+		n = text_utf8_char(u, strlen(p));
+		n += n == 0;
+		if (columns > 0 &&
+		    at + ctl_width(p, *p == ' ' ? 1 + strcspn(p + 1, " ") : n) >
+			columns) {
 			printf("\n%*s", INDENT, "");
 			at = INDENT;
-			p += *p == ' ';
-		} else {
-			p = print_char(p);
-			at++;
+			if (*p == ' ')
+				continue;
 		}
+		print_char(p, n);
+		at += ctl_width(p, n);
 	}
 	putchar('\n');
 }

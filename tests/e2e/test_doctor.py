@@ -262,6 +262,11 @@ def test_no_notification(xapsd):
     doctor(xapsd).blames("notification", "look", "for nobody",
                          "xaps_push_notification", "protocol=lmtp")
     xapsd.notify("asmith@example.org")
+    # nobody's name
+    assert xapsd.request("POST", "/notify", {
+        "Username": "zoe", "Owner": "public:Public", "Mailbox": "x",
+        "Events": ["MessageNew"]}
+        ).status == 404
     visit = doctor(xapsd).blames("notification", "look", "asmith@example.org")
     assert "for nobody" not in visit.first()["text"]
 
