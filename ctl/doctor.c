@@ -61,10 +61,10 @@ struct doctor {
 	size_t n_folders; /* of the device that registered last */
 	char list[LIST_MAX];
 
-	/* a user without a device who was notified: of a similar name, and the
-	 * last one */
+	/* who has no device: one of a similar name, and when he was notified and
+	 * seen; and who was notified last */
 	char unknown[REG_USER_MAX + 1], last[REG_USER_MAX + 1];
-	int64_t unknown_s;
+	int64_t unknown_notified_s, unknown_seen_s;
 
 	/* of the daemon */
 	int64_t started_s, denied;
@@ -90,7 +90,7 @@ static const char *const phrases[] = {
 	"In Dovecot: `doveconf -f protocol=imap mail_plugins` must "
 	"show xaps_imap, a session after log-in the capability "
 	"XAPPLEPUSHSERVICE, and the userdb field xaps must not be no; "
-	"its log and xapsd's say why one was refused.",
+	"its log and xapsd's say why one was refused or removed.",
 	/* G */
 	"Has no mail come, or does Dovecot not report it? `doveconf -f "
 	"protocol=lmtp mail_plugins` (lda: dovecot-lda) must show "
@@ -131,6 +131,7 @@ static const struct fact {
 	F('j', AGO, notified_s, "none since the start"),
 	F('k', AGO, pushed_s, "none since the start"),
 	F('l', TEXT, last, ""),
+	F('m', AGO, unknown_seen_s, ""),
 	F('n', COUNT, n, "device"),
 	F('o', TEXT, unknown, ""),
 	F('p', TEXT, groups[REFUSED].who, ""),
@@ -141,7 +142,7 @@ static const struct fact {
 	F('u', TEXT, user, ""),
 	F('v', TEXT, version, ""),
 	F('w', TEXT, wakeup, ""),
-	F('x', AGO, unknown_s, ""),
+	F('x', AGO, unknown_notified_s, ""),
 	F('y', TEXT, topic, ""),
 	F('z', TEXT, client, "a phone"),
 #undef F
@@ -388,6 +389,13 @@ static enum ctl_asked ask_devices(struct doctor *d)
 	return CTL_FAILED;
 }
 
+static void set_time(const struct doctor *d, int64_t *time_s,
+    const struct json *j, const char *age_key)
+{
+	if (json_get(j, j->toks, age_key) != NULL)
+		*time_s = d->now_s - ctl_num(j, j->toks, age_key);
+}
+
 /* An older daemon does not know. */
 static void ask_unknown(struct doctor *d)
 {
@@ -397,7 +405,8 @@ static void ask_unknown(struct doctor *d)
 		return;
 	ctl_str(&j, j.toks, "name", d->unknown, sizeof(d->unknown));
 	ctl_str(&j, j.toks, "last", d->last, sizeof(d->last));
-	d->unknown_s = d->now_s - ctl_num(&j, j.toks, "age");
+	set_time(d, &d->unknown_notified_s, &j, "notified");
+	set_time(d, &d->unknown_seen_s, &j, "seen");
 	ctl_free_json(&j);
 }
 
@@ -504,8 +513,10 @@ static void check_unregistered(struct doctor *d)
 		d->n++;
 	if (d->n > 0)
 		add(d, " Of others who watch this user's folders: @n.");
-	if (d->unknown[0] != '\0')
-		add(d, " Mail is reported: for @o, @x.");
+	if (d->unknown_notified_s > 0)
+		add(d, " Mail for @o was reported, @x.");
+	if (d->unknown_seen_s > 0)
+		add(d, " A phone logged in as @o, @m, and did not register.");
 	add_denied(d);
 	say(d, "registration", STEP_FAILED,
 	    anybody ? " @E @F"
@@ -515,9 +526,8 @@ static void check_unregistered(struct doctor *d)
 /* Whether Dovecot has one name for the user. */
 static bool check_names(struct doctor *d)
 {
-	bool other = d->unknown[0] != '\0' &&
-		     strcasecmp(d->unknown, d->user) != 0 &&
-		     d->notified_s < d->unknown_s;
+	bool other = strcasecmp(d->unknown, d->user) != 0 &&
+		     d->notified_s < d->unknown_notified_s;
 
 	if (other)
 		say(d, "names", STEP_FAILED,
@@ -546,8 +556,8 @@ static void check_tokens(struct doctor *d)
 		say(d, "topic", result_of(d, OLD_TOPIC),
 		    "@b registered under @t and ignores pushes of @y until it "
 		    "registers again, within a day; @C");
-	else if (d->topic[0] != '\0')
-		say(d, "topic", STEP_OK, "@y");
+	else
+		say(d, "topic", STEP_OK, "the current one");
 	if (d->groups[SUSPENDED].n > 0)
 		say(d, "token", result_of(d, SUSPENDED),
 		    "Apple refuses that of @c: @r. It is suspended until it "

@@ -93,10 +93,14 @@ def test_not_registered(xapsd):
     visit = doctor(xapsd).blames(
         "registration", "failed", "no device of alice.", "Push on")
     assert "Nobody" not in visit.first()["text"]
-    assert "Mail is reported" not in visit.first()["text"]
+    assert "reported" not in visit.first()["text"]
     xapsd.notify("alice")
     doctor(xapsd).blames("registration", "failed",
-                         "Mail is reported: for alice")
+                         "Mail for alice was reported, ")
+    assert seen(xapsd, "alice").status == 404
+    doctor(xapsd).blames("registration", "failed",
+                         "Mail for alice was reported, ",
+                         "A phone logged in as alice, ")
 
 
 @pytest.mark.parametrize("logs_in, delivers", [
@@ -117,6 +121,9 @@ def test_two_names(xapsd, logs_in, delivers):
     doctor(xapsd, logs_in.upper()).blames("names", "failed")
     # somebody else's
     doctor(xapsd, "malice").blames("notification", "look", delivers)
+    # no notification
+    assert seen(xapsd, "malice@x").status == 404
+    assert doctor(xapsd, "malice").step("names")["result"] == "ok"
     # it was mended
     xapsd.register(delivers, ACCOUNT, TOKEN)
     doctor(xapsd, logs_in).blames("notification", "look")
@@ -534,13 +541,13 @@ def test_no_visits_and_many_pushes(said):
 
 def test_other_name_is_notified_now(said):
     said.device(notified=7200, pushed=7200)
-    said.unknown = {"name": "alice@example.org", "age": 60, "last": ""}
+    said.unknown = {"name": "alice@example.org", "notified": 60, "last": ""}
     said.ask().blames("names", "failed", "alice@example.org, who",
                       "the last 1 min ago, and for alice: 2 h ago")
     # it was so, until somebody mended it
     said.lines.clear()
     said.device()
-    said.unknown["age"] = 7200
+    said.unknown["notified"] = 7200
     assert said.ask().first() is None
 
 
