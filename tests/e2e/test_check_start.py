@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import certs as pki
+import netns
 from phones import TOKEN
 from ports import free_port
 from xapsd import Xapsd
@@ -292,9 +293,9 @@ def test_group_of_its_own(both, as_nobody):
 
 
 def test_low_port(both, as_nobody):
-    both.wrap = ["unshare", "-n", "sh", "-c",
-                 "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start && "
-                 "ip link set lo up && exec \"$@\"", "sh", *both.wrap]
+    both.wrap = [*netns.alone(
+        "-n", first="ip link set lo up && "
+        "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start"), *both.wrap]
     said = both.refuse("no listener could be opened",
                        **as_nobody(socketPath="", port=99))
     assert "port 99: Permission denied: ports below 1024 need root's rights" in said
@@ -398,12 +399,8 @@ def test_database_in_a_folder_that_is_closed(both, as_nobody, workdir):
 
 def test_database_on_a_file_system_without_writing(both, workdir):
     (workdir / "ro").mkdir()
-    both.wrap = ["unshare", "-m", "sh", "-c",
-                 'mount -t tmpfs -o ro none "$0" && exec "$@"',
-                 str(workdir / "ro")]
-    if subprocess.run([*both.wrap, "true"], check=False,
-                      stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("needs root, for a mount")
+    both.wrap = netns.alone(
+        "-m", first="mount -t tmpfs -o ro none %s" % (workdir / "ro"))
     both.refuse("Read-only file system", databaseFile="{d}/ro/db")
 
 

@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+import netns
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from test_daemon import (listening, make, rewrite, run_in, start_activated)
@@ -86,16 +87,12 @@ def test_tls_port_of_another_program(start_xapsd, certs):
 
 def test_address_that_comes_later(workdir, certs, ending):
     """A VPN's, say.  In a network namespace of its own."""
-    alone = ["unshare", "-n"]
-    if subprocess.run([*alone, "true"], check=False).returncode != 0:
-        pytest.skip("needs root, for a network namespace")
+    alone = netns.alone("-n", first="ip link set lo up")
     daemon = make(workdir, certs, None, retryMin="5s", retryMax="1m",
                   listenAddr="192.0.2.77", port=4711,
                   allowInsecure="yes")
     command = daemon.command
-    daemon.command = lambda *a: [
-        *alone, "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
-        *command(*a)]
+    daemon.command = lambda *a: [*alone, *command(*a)]
     ending(daemon)
     daemon.start()
     daemon.wait_log(r"error listenAddr: cannot listen on 192\.0\.2\.77 .*does "
@@ -147,9 +144,7 @@ def test_credentials_that_come_later(workdir, certs, apple, start_xapsd,
 
 def test_credentials_that_come_by_a_mount(workdir, certs, apple, ending):
     """A volume over the folder: inotify has nothing to say of it."""
-    alone = ["unshare", "-m"]
-    if subprocess.run([*alone, "true"], check=False).returncode != 0:
-        pytest.skip("needs root, for a mount namespace")
+    alone = netns.alone("-m")
     place = workdir / "volume"
     place.mkdir()
     daemon = make(workdir, certs, apple, keyFileP8=str(place / "k.p8"))
