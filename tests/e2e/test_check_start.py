@@ -15,7 +15,7 @@ import certs as pki
 import netns
 from phones import TOKEN
 from ports import free_port
-from xapsd import Xapsd
+from xapsd import Xapsd, tls_listener
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
 GO = '{"Users":{"a":{"Accounts":{"A1":{"DeviceToken":"%s","Mailboxes":[]}}}}}'
@@ -93,11 +93,6 @@ def both(workdir, certs):
     return Both(workdir, certs)
 
 
-def secure(certs, **config):
-    return {"tlsPort": free_port(), "tlsCertfile": certs.server,
-            "tlsKeyfile": certs.server, **config}
-
-
 # --- the text of the configuration ---
 
 @pytest.mark.parametrize("config, words", [
@@ -139,7 +134,7 @@ def secure(certs, **config):
 ], ids=lambda v: str(v)[:40])
 def test_text(both, certs, config, words):
     if "tlsListenAddr" in config:
-        config = secure(certs, **config)
+        config = tls_listener(certs, **config)
     both.refuse(words, code=78, **config)
 
 
@@ -152,7 +147,7 @@ def test_one_port_for_both(both, certs, plain, tls, is_good):
     """The start would try the second one for ever, and call itself "another
     program"."""
     port = free_port()
-    config = secure(certs, tlsPort=port, port=port, listenAddr=plain,
+    config = tls_listener(certs, tlsPort=port, port=port, listenAddr=plain,
                     tlsListenAddr=tls, allowInsecure="yes")
     if is_good:
         both.accept(**config)
@@ -481,5 +476,5 @@ def test_credentials(both, certs, bad_files, identity, config, words):
                   "keyFileTeamId": None, "keyFileTopic": None, **identity,
                   **config}
     if "tlsKeyfile" in config:
-        config = secure(certs, **config)
+        config = tls_listener(certs, **config)
     both.refuse(words, **config)
