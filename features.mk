@@ -42,11 +42,6 @@ page.tests = form_test form_fuzz
 systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
 
-# GET /, the page for people
-page.files = api/page.c api/form.c
-page.stub = api/no-page.c
-page.tests = form_test
-
 # --- nothing below changes with a new feature ---
 
 comma = ,

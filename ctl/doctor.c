@@ -100,7 +100,7 @@ static const char *const phrases[] = {
 	"On the phone: is it on, and has it a network? @B: Push on, "
 	"and Push chosen for the account; Settings > Notifications > "
 	"Mail: alerts for the account. Low Power Mode and Game Mode "
-	"stop Mail's push. Then: @C.",
+	"stop Mail's push. If all of that is right: @C.",
 	/* I */ "Pushes wait; xapsd check shows more",
 };
 

@@ -69,9 +69,9 @@ def test_list(xapsd, apple):
     xapsd.notify("bob")
     xapsd.wait_log("suspended until")
     xapsd.notify("alice")
-    xapsd.wait_log("delivered to Apple")
+    xapsd.wait_log("alice: .*delivered")
     xapsd.request("POST", "/seen", {"Username": "alice", "Client": "iOS 26.5"})
-    xapsd.notify("bob", "Nothing")
+    xapsd.notify("alice", "Other")
     listed = printed(xapsd, "list")
     assert [r["suspended"] for r in listed if r["user"] == "bob"] == [True]
     assert [r["canonical"] for r in listed if r["user"] == "alice"] == [
