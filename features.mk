@@ -19,7 +19,7 @@ p12.stub = tls/no-p12.c
 p12.tests = p12_fuzz
 
 # the line protocol of the first-generation plugin
-line.files = api/line.c api/lines.c
+line.files = api/line.c
 line.stub = api/no-line.c
 line.tests = line_test line_fuzz
 

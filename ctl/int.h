@@ -108,6 +108,9 @@ void ctl_text(FILE *out, enum ctl_style style, const char *text, int at,
 
 /* --- ctl/show.c --- */
 
+/* "12 min ago"; returns out. */
+const char *ctl_ago(int64_t seconds, char out[24]);
+
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
 /* live: they are the daemon's, which says whose topic is an old one. */
 void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,

@@ -53,13 +53,13 @@ static void format_age(int64_t seconds, char out[16])
 	snprintf(out, 16, "%d%s", n, u->name);
 }
 
-/* "12 min ago" */
-static void format_ago(int64_t seconds, char out[24])
+const char *ctl_ago(int64_t seconds, char out[24])
 {
 	int n;
 	const struct unit *u = find_unit(seconds, &n);
 
 	snprintf(out, 24, "%d%s", n, u->word);
+	return out;
 }
 
 /* --- registrations --- */
@@ -134,7 +134,7 @@ static void fill_past(struct row *row, const struct reg *r, int64_t now_s)
 	row->came = STYLE_PLAIN;
 	if (p.pushed_s == 0)
 		return;
-	format_ago(now_s - p.pushed_s, row->text[C_PUSHED]);
+	ctl_ago(now_s - p.pushed_s, row->text[C_PUSHED]);
 	row->came =
 	    format_came(&p, row->text[C_CAME], sizeof(row->text[C_CAME]));
 }

@@ -143,3 +143,10 @@ def test_check(xapsd, certs):
                            "check", "--json").stdout)
     found[-1] = json.loads(found[-1])
     assert steps(documented("check"), found) == {"ok", "failed", "warning"}
+
+
+def test_doctor(xapsd):
+    found = [printed(xapsd, "doctor", "alice")]
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    found.append(printed(xapsd, "doctor", "alice"))
+    assert steps(documented("doctor"), found) == {"ok", "look", "failed"}
