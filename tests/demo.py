@@ -40,9 +40,10 @@ Message-ID: <lunch@example.net>
 
 At noon, the usual place.
 """
-ID = ('ID ("name" "com.apple.email.maild" "os" "iOS" "os-version" '
-      '"26.5 (23F77)" "event" NIL)')
-WAKE_S = 1      # what the phone takes to wake
+# What iOS says of itself after a log-in, and how long it takes to come.
+ID = ('ID ("name" "com.apple.email.maild" "version" "3864.600.51.2.1" "os" '
+      '"iOS" "os-version" "26.5 (23F77)" "vendor" "Apple Inc" "event" NIL)')
+COMES_AFTER_S = 1.5
 LOG_TAIL = 15
 
 
@@ -129,30 +130,54 @@ def shorten(line):
                   r"\1 …\2", line)
 
 
+def ask(tell, phone, command, shown=None):
+    tell.say("iPhone", "C: " + (shown or command))
+    untagged, tagged = phone.cmd(command)
+    for line in untagged + [tagged]:
+        tell.say("Dovecot", "S: " + shorten(line))
+    expect(tagged.split()[1] == "OK", "Dovecot refused: " + tagged)
+    return untagged
+
+
+def log_in(tell, phone):
+    ask(tell, phone, "LOGIN %s secret" % USER, "LOGIN %s ..." % USER)
+
+
 def play_iphone(tell, dovecot, apple):
     """Registers as iOS does when the account's push is switched on."""
-    def ask(command, shown=None):
-        tell.say("iPhone", "C: " + (shown or command))
-        untagged, tagged = phone.cmd(command)
-        for line in untagged + [tagged]:
-            tell.say("Dovecot", "S: " + shorten(line))
-        expect(tagged.split()[1] == "OK", "Dovecot refused: " + tagged)
-        return untagged
+    def ask_it(command):
+        return ask(tell, phone, command)
 
     with dovecot.imap() as phone:
-        ask("LOGIN %s secret" % USER, "LOGIN %s ..." % USER)
-        said = " ".join(ask("CAPABILITY"))
+        log_in(tell, phone)
+        said = " ".join(ask_it("CAPABILITY"))
         expect("XAPPLEPUSHSERVICE" in said.split(),
                "Dovecot does not offer XAPPLEPUSHSERVICE: the plugin is not "
                "loaded")
-        said = ask("XAPPLEPUSHSERVICE aps-version 2 aps-account-id %s "
-                   "aps-device-token %s aps-subtopic com.apple.mobilemail "
-                   "mailboxes (INBOX)" % (ACCOUNT, TOKEN))
+        said = ask_it("XAPPLEPUSHSERVICE aps-version 2 aps-account-id %s "
+                      "aps-device-token %s aps-subtopic com.apple.mobilemail "
+                      "mailboxes (INBOX)" % (ACCOUNT, TOKEN))
         expect(any("mailbox" in line and "INBOX" in line for line in said),
                "no line says that INBOX is watched")
         expect(any(apple.topic in line for line in said),
                "no line names the topic " + apple.topic)
-        ask("LOGOUT")
+        ask_it("LOGOUT")
+
+
+def come_back(tell, dovecot, daemon, push):
+    """As a phone that the push has woken: it looks for mail, and the plugin
+    reports that it has come."""
+    time.sleep(max(0, push.at + COMES_AFTER_S - time.monotonic()))
+    with dovecot.imap() as phone:
+        log_in(tell, phone)
+        ask(tell, phone, ID)
+
+    def came():
+        return re.search(r"came after [\d.]+ s", daemon.run(
+            "list", USER).stdout)
+
+    tell.say("xapsd", "`xapsd list` says: \"%s\"" % daemon.wait_until(
+        came, "visit in `xapsd list`")[0])
 
 
 def deliver(tell, dovecot, apple):
@@ -177,20 +202,6 @@ def show_push(push):
         if not name.startswith(":"):
             print(" " * 20 + "%s: %s" % (name, value))
     print(" " * 20 + push.body.decode())
-
-
-def come_back(tell, dovecot, daemon, push):
-    """As the phone does when a push has woken it."""
-    time.sleep(max(0, push.at + WAKE_S - time.monotonic()))
-    with dovecot.imap(USER) as phone:
-        tell.say("iPhone", "wakes, logs in, C: " + ID)
-        phone.ok(ID)
-        phone.ok("SELECT INBOX")
-        phone.ok("LOGOUT")
-    daemon.wait_until(lambda: daemon.status()["wakeups"],
-                      "visit of the phone")
-    tell.say("xapsd", "list:")
-    print(daemon.run("list").stdout, end="")
 
 
 def play(stack, signals, tell):
