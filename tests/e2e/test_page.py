@@ -178,6 +178,14 @@ def test_test_push(admin, apple):
     assert "No device is registered for this user" in said
 
 
+def test_last_answer(admin, apple):
+    """Of a phone whose pushes Apple does not take, in its row."""
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    admin.notify("alice")
+    admin.wait_log("suspended")
+    assert re.search("suspended .*BadDeviceToken", words(get(admin)))
+
+
 def test_test_push_that_waits(admin, apple):
     """Until Apple answers, others are served."""
     apple.hold()
