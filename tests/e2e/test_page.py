@@ -103,6 +103,7 @@ def test_password(admin):
     assert "alice" in said and TOKEN[:8] in said and "Entw&APw-rfe" in said
     assert TOKEN[:9] not in said
     assert "All is well" in said
+    assert "Nobody came 0 pushes in 24 hours" in said
 
 
 def test_without_a_password(start_xapsd, apple):
@@ -548,6 +549,25 @@ def test_looks(admin, tab, width, dark, js):
     background = page.eval("getComputedStyle(document.body).backgroundColor")
     assert (int(re.search(r"\d+", background)[0]) < 99) is dark
     assert page.eval("document.cookie") == ""
+
+
+def test_widths(admin, apple, tab):
+    """From the narrowest phone on, with all that a row may hold."""
+    admin.register("a.very.long.name.of.a.user@department.example.org",
+                   ACCOUNT, OTHER, ["INBOX", "x" * 200, "Ä B"])
+    apple.script(OTHER, Answer(400, "BadDeviceToken"))
+    for user in ("alice", "a.very.long.name.of.a.user@department.example.org"):
+        admin.notify(user)
+    admin.wait_until(lambda: admin.status()["delivered"], "Apple's answer")
+    admin.wait_log("suspended")
+    admin.request("POST", "/seen", {"Username": "alice", "Client": "W" * 64})
+    page = tab()
+    page.open(address(admin))
+    for width in (320, 640, 768, 991, 1000, 1100, 1920):
+        page.call("Emulation.setDeviceMetricsOverride", width=width,
+                  height=800, deviceScaleFactor=1, mobile=False)
+        page.wait("innerWidth == %d" % width)
+        fits(page, width)
 
 
 @pytest.mark.parametrize("width", [360, 1280])
