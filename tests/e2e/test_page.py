@@ -7,6 +7,9 @@ import html.parser
 import http.server
 import os
 import re
+import select
+import socket
+import socketserver
 import threading
 import urllib.parse
 
@@ -621,6 +624,44 @@ def test_rests_while_hidden(admin, tab):
     before = len(page.requests)
     admin.wait_asleep()
     assert len(page.requests) == before
+
+
+@contextlib.contextmanager
+def tunnel(path):
+    """A port that leads to a Unix socket, as ssh -L makes it."""
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(path)
+                pairs = {self.request: there, there: self.request}
+                while True:
+                    for s in select.select(list(pairs), [], [])[0]:
+                        data = s.recv(65536)
+                        if not data:
+                            return
+                        pairs[s].sendall(data)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, block_on_close = True, False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@as_root
+def test_by_ssh(start_xapsd, apple, tab):
+    """No port, no password: as root over the Unix socket."""
+    x = start_xapsd()
+    x.register("alice", ACCOUNT, TOKEN)
+    apple.wait_connected()
+    page = tab()
+    with tunnel(x.socket_path) as port:
+        page.open("http://localhost:%d/" % port)
+        page.wait("document.querySelectorAll('#plots svg').length == 2")
+        page.wait_load(lambda: page.click("button[value=push]"), "the push")
+        assert "Apple took it" in page.text("[role=alert]")
 
 
 def test_plots(admin, apple, tab):
