@@ -363,6 +363,11 @@ static enum ctl_asked ask(struct doctor *d, const char *path, int64_t from)
 	if (asked != CTL_ANSWERED || status == 200)
 		return asked;
 	ctl_take_refusal(&d->answer, d->error);
+	if (status == 403) /* it names another command */
+		err_set(d->error,
+		    "only root and the daemon's own user may ask this: sudo "
+		    "xapsd doctor %s",
+		    d->user);
 	return CTL_FAILED;
 }
 
