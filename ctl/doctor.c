@@ -37,38 +37,34 @@ struct doctor {
 	const struct conf *conf;
 	bool live; /* asked the daemon, not its file */
 	bool ok, reaches_apple;
+	/* the user's devices */
+	bool unwatched; /* the last notification was */
+	bool has_inbox;
 	int64_t now_s;
+	int64_t n;
+	int64_t notified_s, pushed_s, seen_s, registered_s;
+	int64_t waiting, unanswered; /* of the one with the last push */
+	int64_t n_folders;	     /* of the one that registered last */
+	/* who has no device: one of a similar name, and when he was notified and
+	 * seen; below: and who was notified last */
+	int64_t unknown_notified_s, unknown_seen_s;
+	int64_t started_s, denied, forgotten; /* of the daemon */
+	struct store *others; /* everybody's, if the user has no device */
+	struct json status;   /* toks NULL: no daemon */
 	struct buf answer;    /* of the daemon */
 	struct buf text;      /* of the next step */
-	struct json status;   /* toks NULL: no daemon */
-	struct store *others; /* everybody's, if the user has no device */
-	char user[REG_USER_MAX + 1];
-	char error[ERR_MAX];
 
-	/* the user's devices */
-	int64_t n;
 	struct {
 		int64_t n;
 		char who[LIST_MAX];
 	} groups[N_GROUPS];
-	int64_t registered_s, notified_s, pushed_s, seen_s;
-	/* of the one with the last push */
-	int64_t waiting, unanswered;
-	char wakeup[16], client[80];
-	char old_topic[REG_TOPIC_MAX + 1], refusal[ERR_MAX];
-	bool unwatched; /* the last notification was */
-	bool has_inbox;
-	size_t n_folders; /* of the device that registered last */
-	char list[LIST_MAX];
-
-	/* who has no device: one of a similar name, and when he was notified and
-	 * seen; and who was notified last */
+	char list[LIST_MAX]; /* folders */
+	char user[REG_USER_MAX + 1];
 	char unknown[REG_USER_MAX + 1], last[REG_USER_MAX + 1];
-	int64_t unknown_notified_s, unknown_seen_s;
-
-	/* of the daemon */
-	int64_t started_s, denied, forgotten;
-	char topic[REG_TOPIC_MAX + 1];
+	char wakeup[16], client[80];
+	char topic[REG_TOPIC_MAX + 1]; /* the daemon's */
+	char old_topic[REG_TOPIC_MAX + 1];
+	char refusal[ERR_MAX], error[ERR_MAX];
 };
 
 /* --- sentences --- */
@@ -663,7 +659,7 @@ static void check_devices(struct doctor *d)
 
 	for (i = 0; i < N_GROUPS; i++)
 		end_list(d->groups[i].who, d->groups[i].n);
-	end_list(d->list, (int64_t)d->n_folders);
+	end_list(d->list, d->n_folders);
 	check_registration(d);
 	if (d->live)
 		check_tokens(d);
