@@ -388,7 +388,7 @@ def dovecot(xapsd, workdir, plugin_dir):
             **options))
 
 
-def test_plugin_is_not_in_lmtp(xapsd, dovecot, certs):
+def test_dovecot_reports_no_delivery(xapsd, dovecot, certs):
     server = dovecot(extra="protocol lmtp {\n  mail_plugins =\n}\n" if IS_2_3
                      else "protocol lmtp {\n  mail_plugins {\n"
                      "    xaps_push_notification = no\n"
@@ -399,7 +399,7 @@ def test_plugin_is_not_in_lmtp(xapsd, dovecot, certs):
                          "doveconf -f protocol=lmtp mail_plugins")
 
 
-def test_other_name_at_delivery(xapsd, dovecot, certs):
+def test_dovecot_has_two_names(xapsd, dovecot, certs):
     server = dovecot()
     register(server, "alice", certs.key_topic)
     server.deliver("alice@example.org", mail())
@@ -409,7 +409,7 @@ def test_other_name_at_delivery(xapsd, dovecot, certs):
                                               "devices of alice.")
 
 
-def test_opted_out(xapsd, dovecot):
+def test_dovecot_leaves_a_user_out(xapsd, dovecot):
     server = dovecot(userdb={"xaps": "no"})
     with server.imap("alice") as imap:
         assert "XAPPLEPUSHSERVICE" not in " ".join(imap.ok("CAPABILITY"))
