@@ -94,10 +94,10 @@ static const char *const phrases[] = {
 	"another program writes into the mailbox is not noticed.",
 	/* H */
 	"On the phone: is it on, and has it a network? @B: Push on, "
-	"and Push chosen for the account; Settings > Notifications > "
-	"Mail: alerts for the account. Low Power Mode and Game Mode "
-	"stop Mail's push. If all of that is right: @C.",
+	"and Push chosen for the account; @J. Low Power Mode and Game "
+	"Mode stop Mail's push. If all of that is right: @C.",
 	/* I */ "Pushes wait; xapsd check shows more",
+	/* J */ "Settings > Notifications > Mail: alerts for the account",
 };
 
 enum fact_kind {
@@ -638,7 +638,12 @@ static void check_visits(struct doctor *d)
 		    "Dovecot's plugin is an older one, or has xaps_visits = "
 		    "no");
 	else if (d->unanswered > 0)
-		say(d, "visit", STEP_FAILED, "@q, nobody came. @H");
+		say(d, "visit", STEP_FAILED,
+		    status(d, "wakeups") == 0
+			? "@q, nobody came. @H Nor has anybody else's phone "
+			  "since the start: is topic, key or certificate "
+			  "Mail's?"
+			: "@q, nobody came. @H");
 	else if (d->waiting > 0)
 		say(d, "visit", STEP_LOOK,
 		    "nobody has come yet after the push of @k, and phones "
@@ -649,8 +654,10 @@ static void check_visits(struct doctor *d)
 		    "visits. Ask again after the next mail");
 	else
 		say(d, "visit", STEP_OK,
-		    d->wakeup[0] != '\0' ? "@z, @w s after a push, came @h"
-					 : "@z came @h");
+		    d->wakeup[0] != '\0'
+			? "@z, @w s after a push, came @h. If it shows "
+			  "nothing: @J"
+			: "@z came @h");
 }
 
 static void check_devices(struct doctor *d)

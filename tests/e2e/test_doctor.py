@@ -515,7 +515,8 @@ def test_ages_and_clients(said):
     assert visit.first() is None and visit.status == 0, visit
     assert visit.step("notification")["text"] == "the last one 1 min ago"
     assert visit.step("push")["text"] == "Apple took the last one 1 min ago"
-    assert re.fullmatch(r"iOS 26.5, 1.8 s after a push, came 1 min ago",
+    assert re.fullmatch(r"iOS 26.5, 1.8 s after a push, came 1 min ago\."
+                        " If it shows nothing: Settings > .*",
                         visit.step("visit")["text"])
 
 
@@ -547,7 +548,10 @@ def test_what_to_look_at_on_the_phone(said):
     said.ask().blames(
         "visit", "failed", "1 push, nobody came", "Fetch New Data",
         "Settings > Notifications > Mail", "Low Power Mode", "Game Mode",
-        "switched off and on (Settings > Apps > Mail > Mail Accounts)")
+        "switched off and on (Settings > Apps > Mail > Mail Accounts)",
+        "Nor has anybody else's phone")
+    said.status["wakeups"] = 1
+    assert "Nor has" not in said.ask().first()["text"]
 
 
 def test_push_without_a_visit(said):
