@@ -496,6 +496,26 @@ static void add_denied(struct doctor *d)
 		add(d, " Denied: @g; xapsd's log says why.");
 }
 
+/* Of several nodes each knows its own past, and the book of all while it has it. */
+static void add_nodes(struct doctor *d, bool of_past)
+{
+	const struct json_tok *shared =
+	    json_get(&d->status, d->status.toks, "shared");
+	char state[32];
+
+	if (shared == NULL)
+		return;
+	ctl_str(&d->status, shared, "state", state, sizeof(state));
+	if (of_past)
+		add(d,
+		    " There are several nodes (sharedStore): ask the one where "
+		    "this user's mail is delivered.");
+	else if (strcmp(state, "in step") != 0)
+		add(d, " This node has not all phones that registered with "
+		       "others: "
+		       "see sharedStore in its log.");
+}
+
 /* Why there may be none, and how to get one. */
 static void check_unregistered(struct doctor *d)
 {
@@ -520,6 +540,7 @@ static void check_unregistered(struct doctor *d)
 		add(d, " A phone logged in as @o, @m, and did not register.");
 	if (d->forgotten > 0)
 		add(d, " Apple has reported gone, see xapsd's log: @v.");
+	add_nodes(d, false);
 	add_denied(d);
 	say(d, "registration", STEP_FAILED,
 	    anybody ? " @E @F"
@@ -603,6 +624,7 @@ static void check_notified(struct doctor *d)
 	    0)
 		add(d, ", for nobody");
 	add(d, ".");
+	add_nodes(d, true);
 	add_denied(d);
 	say(d, "notification", STEP_LOOK,
 	    d->last[0] != '\0' ? " @G The last name that was notified and has "

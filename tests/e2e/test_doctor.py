@@ -594,6 +594,19 @@ def test_several_devices_one_comes(said):
     assert visit.first() is None, visit
 
 
+def test_several_nodes(said):
+    said.device(notified=None, pushed=None, seen=None)
+    assert "nodes" not in said.ask().blames("notification",
+                                            "look").first()["text"]
+    said.status["shared"] = {"state": "in step"}
+    said.ask().blames("notification", "look", "There are several nodes")
+    said.lines.clear()
+    assert "node" not in said.ask().blames("registration",
+                                           "failed").first()["text"]
+    said.status["shared"]["state"] = "away"
+    said.ask().blames("registration", "failed", "This node has not all")
+
+
 def test_disk(said):
     said.device()
     said.status["storeFailing"] = True
