@@ -65,6 +65,7 @@ class Shell:
     """An interactive shell, in a folder of its own, that types and tells."""
 
     def __init__(self, name, folder, path):
+        assert shutil.which(name), "%s is missing: make deps" % name
         self.name, self.folder = name, folder
         self.out = folder / "out"
         self.screen = b""
