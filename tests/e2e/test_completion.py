@@ -208,6 +208,13 @@ def test_users(shell, users):
         assert shell.tab(line + "nobody") == line + "nobody"
 
 
+def test_config_after_the_command(shell, users):
+    config = users.split()[2]
+    for option in ("-c ", "--config ", "--config="):
+        line = "xapsd push %s%s " % (option, config)
+        assert shell.tab(line + "alice") == line + "alice@example.org "
+
+
 def words(shell, line):
     """What the shell reads there after the command."""
     return subprocess.run(
