@@ -85,7 +85,7 @@ def shown_in_readme(out):
 
 
 STAGES = ["Apple ", "xapsd .* runs", "Dovecot .* runs", "C: XAPPLE",
-          "final dot"]
+          "final dot", "accepts it"]
 
 
 @pytest.mark.parametrize("whom", ["process", "group"])
