@@ -180,6 +180,8 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
 	install -m 644 $(PAPERS) $(DESTDIR)$(DOCDIR)
 	install -m 644 docs/*.md $(DESTDIR)$(DOCDIR)/docs
+	# pictures stay in the sources
+	sed -i '/^!\[/d' $(addprefix $(DESTDIR)$(DOCDIR)/,README.md docs/page.md)
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
 		sed -e 's/^#port: .*/port: 0/' \
@@ -387,7 +389,8 @@ help:
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
-	@echo 'make size         size of the static file, by object file'
+	@echo 'make size         size of the static file by feature (size-objects:'
+	@echo '                  by object file; size-table: into DESIGN.md)'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
