@@ -47,9 +47,6 @@ static const struct lack {
 	    "start it with Type=exec and without xapsd.socket, or use a build "
 	    "with systemd"),
 #endif
-#ifdef XAPSD_WITHOUT_PAGE
-	ROW("page", "", "xapsd status shows the same"),
-#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

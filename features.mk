@@ -19,7 +19,7 @@ p12.stub = tls/no-p12.c
 p12.tests = p12_fuzz
 
 # the line protocol of the first-generation plugin
-line.files = api/line.c api/lines.c
+line.files = api/line.c
 line.stub = api/no-line.c
 line.tests = line_test line_fuzz
 
@@ -41,11 +41,6 @@ page.tests = form_test form_fuzz
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
-
-# GET /, the page for people
-page.files = api/page.c api/form.c
-page.stub = api/no-page.c
-page.tests = form_test
 
 # --- nothing below changes with a new feature ---
 

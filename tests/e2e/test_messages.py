@@ -366,10 +366,10 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
 
 def test_status_json_of_an_unhealthy_daemon(start_xapsd):
     daemon = start_xapsd(identity={})
-    told = json.loads(daemon.run("status", "--json").stdout)
-    assert told["healthy"] is False
-    assert told["problem"] == daemon.request("GET", "/healthz").body.strip()
-    assert told["problem"] in daemon.run("status").stdout
+    shown = json.loads(daemon.run("status", "--json").stdout)
+    assert shown["healthy"] is False
+    assert shown["problem"] == daemon.request("GET", "/healthz").body.strip()
+    assert shown["problem"] in daemon.run("status").stdout
     metrics = daemon.request("GET", "/metrics").body
     assert "\nxapsd_healthy 0\n" in metrics
 
@@ -378,11 +378,11 @@ def test_check_json(start_xapsd, workdir, certs, apple):
     daemon = start_xapsd(user=getpass.getuser())
     lines = daemon.run("check").stdout.splitlines()
     done = daemon.run("check", "--json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, told["ok"]) == (0, "", True)
-    assert [(s["step"], s["result"]) for s in told["steps"]] == [
+    shown = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, shown["ok"]) == (0, "", True)
+    assert [(s["step"], s["result"]) for s in shown["steps"]] == [
         (line.split()[0], line.split()[1]) for line in lines]
-    for step, line in zip(told["steps"], lines):
+    for step, line in zip(shown["steps"], lines):
         assert set(step) == {"step", "result", "text"}
         assert line.endswith(step["text"]) or "port" in line
 
@@ -391,21 +391,21 @@ def test_check_json_of_what_is_wrong(start_xapsd, workdir):
     daemon = start_xapsd(httpUser="u", httpPassword='p"', user="root")
     daemon.config["keyFileP8"] = "none\\.p8"
     done = daemon.run("check", "--json", "--offline")
-    told = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, told["ok"]) == (1, "", False)
-    results = [(s["step"], s["result"]) for s in told["steps"]]
+    shown = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, shown["ok"]) == (1, "", False)
+    results = [(s["step"], s["result"]) for s in shown["steps"]]
     assert results[0] == ("configuration", "ok")
     assert (None, "warning") in results     # the password in a readable file
     assert results[-1] == ("credentials", "failed")
-    assert "none\\.p8" in told["steps"][-1]["text"]
+    assert "none\\.p8" in shown["steps"][-1]["text"]
 
 
 def test_check_json_of_no_configuration(workdir):
     (workdir / "x.yaml").write_text("porto: 1\n")
     done = run("-c", str(workdir / "x.yaml"), "check", "--json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["ok"]) == (78, False)
-    step, = told["steps"]
+    shown = json.loads(done.stdout)
+    assert (done.returncode, shown["ok"]) == (78, False)
+    step, = shown["steps"]
     assert (step["step"], step["result"]) == ("configuration", "failed")
     assert "x.yaml:1: porto: no such key; did you mean port?" in step["text"]
 

@@ -50,6 +50,29 @@ def test_links_lead_somewhere(paper):
             assert part in map(anchor, headings(there.read_text())), target
 
 
+@pytest.mark.parametrize("paper", ["DESIGN.md", "STYLE.md"])
+def test_every_module_has_its_floor(paper):
+    modules = re.search(r"^modules='(.*?)'", (
+        ROOT / "tests/layers.sh").read_text(), re.M | re.S)[1].split()
+    text = (ROOT / paper).read_text()
+    assert [m for m in modules if not re.search(r"\b%s\b" % m, text)] == []
+
+
+@pytest.mark.parametrize("paper", ["DESIGN.md", "STYLE.md"])
+def test_files_and_functions_exist(paper):
+    text = (ROOT / paper).read_text()
+    files = re.findall(r"`((?:[\w-]+/)*[a-z_-]+\.(?:c|h|sh|py|mk|html))`", text)
+    assert len(files) > 2
+    assert [f for f in files if not any(
+        list(ROOT.glob(where + f)) for where in ("", "*/", "tests/*/"))] == []
+    sources = "".join(path.read_text() for path in [
+        *ROOT.glob("*.[ch]"), *ROOT.glob("*/*.[ch]"),
+        *ROOT.glob("tests/e2e/*.py")])
+    missing = [f for f in re.findall(r"`([a-z]\w+)\([^`]*\)`", text)
+               if f + "(" not in sources]
+    assert missing in ([], ["x_free"])      # the example
+
+
 def make_targets():
     listed = subprocess.run(["make", "-C", str(ROOT), "-pRrq", ":"],
                             capture_output=True, text=True).stdout

@@ -498,11 +498,9 @@ def test_no_connection_is_kept(own, work_dir):
             c.ok("NOOP")
 
 
-@pytest.mark.parametrize("way", ["unix", "tcp"])
-def test_short_session(own, work_dir, way):
+def test_short_session(own, work_dir):
     """All in one segment: it is told, though the process ends."""
-    with FakeXapsd(str(work_dir / "x") if way == "unix" else
-                   ("127.0.0.1", 0)) as fake:
+    with FakeXapsd(str(work_dir / "x")) as fake:
         server = own(fake)
         for i in range(20):
             with server.imap(f"user{i}") as c:
