@@ -180,6 +180,8 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
 	install -m 644 $(PAPERS) $(DESTDIR)$(DOCDIR)
 	install -m 644 docs/*.md $(DESTDIR)$(DOCDIR)/docs
+	# pictures stay in the sources
+	sed -i '/^!\[/d' $(addprefix $(DESTDIR)$(DOCDIR)/,README.md docs/page.md)
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
 		sed -e 's/^#port: .*/port: 0/' \

@@ -67,8 +67,8 @@ struct doctor {
 	int64_t unknown_notified_s, unknown_seen_s;
 
 	/* of the daemon */
-	int64_t started_s, denied;
-	char topic[REG_TOPIC_MAX + 1], version[64];
+	int64_t started_s, denied, forgotten;
+	char topic[REG_TOPIC_MAX + 1];
 };
 
 /* --- sentences --- */
@@ -100,7 +100,7 @@ static const char *const phrases[] = {
 	"On the phone: is it on, and has it a network? @B: Push on, "
 	"and Push chosen for the account; Settings > Notifications > "
 	"Mail: alerts for the account. Low Power Mode and Game Mode "
-	"stop Mail's push. Then: @C.",
+	"stop Mail's push. If all of that is right: @C.",
 	/* I */ "Pushes wait; xapsd check shows more",
 };
 
@@ -140,7 +140,7 @@ static const struct fact {
 	F('s', AGO, started_s, ""),
 	F('t', TEXT, old_topic, ""),
 	F('u', TEXT, user, ""),
-	F('v', TEXT, version, ""),
+	F('v', COUNT, forgotten, "device"),
 	F('w', TEXT, wakeup, ""),
 	F('x', AGO, unknown_notified_s, ""),
 	F('y', TEXT, topic, ""),
@@ -450,7 +450,7 @@ static void check_daemon(struct doctor *d)
 		    "registrations cannot be written to disk: xapsd's log says "
 		    "why");
 	else
-		say(d, "daemon", STEP_OK, "xapsd @v runs, started @s");
+		say(d, "daemon", STEP_OK, "runs, started @s");
 	t = json_get(&d->status, obj, "warnings");
 	read_status(d, "apns", state, sizeof(state));
 	read_status(d, "problem", d->error, sizeof(d->error));
@@ -462,7 +462,7 @@ static void check_daemon(struct doctor *d)
 			say(d, "Apple", STEP_FAILED, "not connected: @e. @I");
 		else
 			say(d, "Apple", STEP_LOOK, "not connected yet. @I");
-	} else if (t != NULL && t->size > 0 &&
+	} else if (d->wakeup[0] == '\0' && t != NULL && t->size > 0 &&
 		   json_string(&d->status, t + 1, d->error, sizeof(d->error)) >
 		       0) {
 		say(d, "Apple", STEP_LOOK, "@e");
@@ -517,6 +517,8 @@ static void check_unregistered(struct doctor *d)
 		add(d, " Mail for @o was reported, @x.");
 	if (d->unknown_seen_s > 0)
 		add(d, " A phone logged in as @o, @m, and did not register.");
+	if (d->forgotten > 0)
+		add(d, " Apple has reported gone, see xapsd's log: @v.");
 	add_denied(d);
 	say(d, "registration", STEP_FAILED,
 	    anybody ? " @E @F"
@@ -609,17 +611,20 @@ static void check_notified(struct doctor *d)
 
 static void check_pushed(struct doctor *d)
 {
+	int64_t most_s = d->conf->delay_s + PUSH_S;
 	bool waits = d->reaches_apple && !d->unwatched &&
 		     d->groups[SUSPENDED].n < d->n &&
-		     d->notified_s > d->pushed_s + d->conf->delay_s + PUSH_S;
+		     d->notified_s > d->pushed_s + most_s;
 
 	if (d->groups[REFUSED].n > 0)
 		say(d, "push", result_of(d, REFUSED),
 		    "the last that Apple took: @k. @p: @r");
 	else if (waits)
 		say(d, "push", STEP_LOOK,
-		    "the last that Apple took: @k, before the last "
-		    "notification: xapsd's log says why");
+		    d->now_s - d->notified_s > most_s
+			? "the last that Apple took: @k, before the last "
+			  "notification: xapsd's log says why"
+			: "one is under way: ask again in a minute");
 	else if (d->pushed_s > 0)
 		say(d, "push", STEP_OK, "Apple took the last one @k");
 }
@@ -678,7 +683,7 @@ static void doctor_run(struct doctor *d, struct buf *text)
 		d->started_s = d->now_s - status(d, "uptime");
 		d->denied = status(d, "denied");
 		read_status(d, "topic", d->topic, sizeof(d->topic));
-		read_status(d, "version", d->version, sizeof(d->version));
+		d->forgotten = status(d, "forgotten");
 		asked = ask_devices(d);
 	}
 	d->live = asked == CTL_ANSWERED;

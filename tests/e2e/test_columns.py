@@ -14,7 +14,7 @@ from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN, token
 from xapsd import certificate
 
-COLUMNS = [40, 80, 132]
+COLUMNS = [40, 80, 132, 298]
 # Longer than any terminal, of two columns a character, without a blank.
 NAMES = ["bob", "alice@example.org",
          "firstname.lastname-of-considerable-length@department.example.org",

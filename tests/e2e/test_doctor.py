@@ -4,6 +4,7 @@ not ok; and nothing to say where all is well."""
 import contextlib
 import json
 import os
+import pathlib
 import re
 import socket
 import threading
@@ -185,6 +186,18 @@ def test_apple_unreachable(start_xapsd):
     daemon.notify("alice")
     daemon.wait_until(lambda: daemon.status()["apnsError"], "refusal")
     doctor(daemon).blames("Apple", "failed", "xapsd check", "Pushes wait")
+
+
+def test_warnings_do_not_matter_if_it_comes(start_xapsd, certs, workdir):
+    key = workdir / "AuthKey_ZYXWV98765.p8"
+    key.write_bytes(pathlib.Path(certs.p8).read_bytes())
+    daemon = start_xapsd(keyFileP8=str(key))
+    daemon.apple.wait_connected()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    doctor(daemon).blames("Apple", "look", "ZYXWV98765")
+    pushed(daemon)
+    assert seen(daemon, "alice").status == 204
+    assert doctor(daemon).first() is None
 
 
 def test_suspicious_topic(start_xapsd, certs, apple):
@@ -401,6 +414,24 @@ def test_opted_out(xapsd, dovecot):
     with server.imap("alice") as imap:
         assert "XAPPLEPUSHSERVICE" not in " ".join(imap.ok("CAPABILITY"))
     doctor(xapsd).blames("registration", "failed", "field xaps must not be no")
+
+
+def test_device_is_gone(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(410, "Unregistered",
+                               timestamp=int(time.time() + 60) * 1000))
+    xapsd.notify("alice")
+    xapsd.wait_log("registration removed")
+    doctor(xapsd).blames("registration", "failed",
+                         "Apple has reported gone, see xapsd's log: 1 device.")
+
+
+def test_push_is_under_way(start_xapsd, apple):
+    daemon = start_xapsd(delay="1h")
+    apple.wait_connected()
+    daemon.register("alice", ACCOUNT, TOKEN)
+    daemon.notify("alice", events=["FlagsSet"])
+    doctor(daemon).blames("push", "look", "under way")
 
 
 # --- what only time brings: answers written by hand ---

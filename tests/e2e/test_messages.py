@@ -14,6 +14,7 @@ import subprocess
 
 import pytest
 
+import netns
 from phones import ACCOUNT, OTHER, TOKEN
 from test_daemon import make
 from test_start import nobodys, root
@@ -32,16 +33,6 @@ def as_nobody(daemon, *args, program=None):
     return subprocess.run(
         ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
          *command], capture_output=True, text=True, timeout=60)
-
-
-def namespace(daemon, setup, *flags):
-    """The daemon runs in a namespace of its own, after a shell's lines."""
-    if subprocess.run(["unshare", *flags, "true"], check=False).returncode:
-        pytest.skip("needs root, for a namespace")
-    command = daemon.command
-    daemon.command = lambda *a: [
-        "unshare", *flags, "sh", "-c", setup + ' && exec "$@"', "sh",
-        *command(*a)]
 
 
 # --- ports and addresses ---
@@ -66,12 +57,12 @@ def without_ipv6():
 def test_ipv6_loopback_without_ipv6(workdir, certs, how):
     daemon = make(workdir, certs, None, listenAddr="[::1]", port=4711,
                   socketPath="")
-    if how == "off":
-        namespace(daemon, "ip link set lo up && "
-                  "sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "-n")
+    wrap = netns.alone("-n", first="ip link set lo up && sysctl -qw "
+                       "net.ipv6.conf.all.disable_ipv6=1")
     daemon.write_config()
     done = subprocess.run(
-        daemon.command(), capture_output=True, text=True, timeout=30,
+        [*(wrap if how == "off" else ()), *daemon.command()],
+        capture_output=True, text=True, timeout=30,
         preexec_fn=without_ipv6 if how == "unknown" else None)
     assert done.returncode == 1
     assert ("this machine has no IPv6: write 127.0.0.1 or localhost"
@@ -427,10 +418,7 @@ def make_in(folder, hide=None, *args):
     command = ["make", "-C", str(TREE), "BUILD=%s/b" % folder,
                "PROG=%s/x" % folder, *args]
     if hide:
-        if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
-            pytest.skip("needs root, for a namespace")
-        command = ["unshare", "-m", "sh", "-c",
-                   'mount -t tmpfs none %s && exec "$@"' % hide, "sh",
+        command = [*netns.alone("-m", first="mount -t tmpfs none " + hide),
                    *command]
     # none of the flags of the make that runs the tests
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}

@@ -129,9 +129,28 @@ def test_every_page_is_found_from_readme():
 
 @pytest.mark.parametrize("paper", INSTALLED, ids=lambda p: p.name)
 def test_installed_papers_link_to_installed_ones(paper):
-    for target in re.findall(r"\]\(([^)\s#]+)", paper.read_text()):
+    text = re.sub(r"^!\[.*", "", paper.read_text(), flags=re.M)
+    for target in re.findall(r"\]\(([^)\s#]+)", text):
         if "://" not in target:
             assert (paper.parent / target).resolve() in INSTALLED, target
+
+
+def test_doctor_and_list_say_what_trouble_explains():
+    """Each line of doctor has a row, and what is in the column CAME."""
+    text = (ROOT / "docs/trouble.md").read_text()
+    rows = set(re.findall(r"`(\w+)`", " ".join(re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \|", text.split("\n## ")[0], re.M))))
+    source = (ROOT / "ctl/doctor.c").read_text()
+    steps = set(re.findall(r'\bsay\(d, "(\w+)"', source))
+    assert rows == steps - {"database"} and "visit" in rows
+    came = re.findall(r"^\| `([a-z0-9][^`|]*)` \|", text.split("\n## ")[1],
+                      re.M)
+    strings = " ".join(re.findall(r'"([^"\n]*)"', (
+        ROOT / "ctl/show.c").read_text()))
+    for words in came:
+        for part in re.split(r"[\d.]+ \w+,? ?|[\d.]+", words):
+            assert part.strip(", ") in strings, words
+    assert len(came) == 4
 
 
 # --- the project's address ---
@@ -257,7 +276,7 @@ def test_messages_exist():
     """What the tables of trouble quote is said by the program."""
     runs, checked, gone = spoken(), 0, []
     for paper in USERS:
-        if paper.name not in ("README.md", "trouble.md"):
+        if paper.name not in ("README.md", "trouble.md", "page.md"):
             continue
         rows = re.findall(r"^\| ((?:[^|`]*`[^`]*`)+)[^|`]* \|",
                           paper.read_text(), re.M)
