@@ -168,6 +168,37 @@ def test_tunnel_to_the_socket(start_xapsd):
     assert x.request("GET", "/status", headers={"Host": "any"}).status == 200
 
 
+@pytest.mark.parametrize("headers", [
+    {"Host": "evil.example:8080", "Origin": "http://evil.example:8080"},
+    {"Host": "localhost:8080", "Origin": "http://evil.example"},
+    {"Host": "localhost:8080", "Origin": "http://localhost:3000"},
+    {"Host": "localhost:8080", "Origin": "null"},
+    {"Host": "localhost:8080", "Sec-Fetch-Site": "cross-site"},
+    {"Host": "localhost:8080", "Sec-Fetch-Site": "same-site"}], ids=str)
+def test_other_sites_at_the_tunnel(start_xapsd, headers):
+    """While it is open, whatever root may do can be reached by any web page
+    in the browser beside it, not the page at / alone."""
+    x = start_xapsd()
+    x.register("alice", ACCOUNT, TOKEN)
+    for path, body in (
+            ("/admin/list", {}), ("/admin/forget", {"user": "alice"}),
+            ("/admin/push", {"user": "alice", "mailbox": "INBOX"}),
+            ("/admin/import", '{"Users":{}}'), ("/admin/unknown", {}),
+            ("/register", {"Username": "alice", "ApsAccountId": ACCOUNT,
+                           "ApsDeviceToken": OTHER, "Mailboxes": ["INBOX"],
+                           "ApsSubtopic": "com.apple.mobilemail"}),
+            ("/notify", {"Username": "alice", "Mailbox": "INBOX",
+                         "Events": ["MessageNew"]}),
+            ("/seen", {"Username": "alice"})):
+        reply = x.request("POST", path, body, headers={
+            "Content-Type": "text/plain", **headers})
+        assert reply.status == 403 and ACCOUNT not in reply.body, path
+    assert [r["token"] for r in x.records()] == [TOKEN]
+    # an old browser says only where it goes
+    assert x.request("POST", "/admin/list", {}, headers={
+        "Host": "evil.example:8080"}).status == 403
+
+
 # --- forms ---
 
 def test_test_push(admin, apple):
