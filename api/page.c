@@ -448,7 +448,7 @@ static void start_forget(struct api *a, struct http_conn *conn,
 {
 	struct forget *f;
 
-	if (api_forget(a, user, account, token) == 0) {
+	if (api_forget(a, user, account, token, true) == 0) {
 		api_reply_text(conn, 404,
 		    "there is no such device any more: go back and load the "
 		    "page again");

@@ -5,6 +5,7 @@ import contextlib
 import html
 import html.parser
 import http.server
+import json
 import os
 import re
 import select
@@ -258,6 +259,23 @@ def test_forget(admin):
     reply = post(admin, do="forget", user="alice", account=ACCOUNT,
                  token=TOKEN)
     assert reply.status == 404 and "load the page again" in reply.body
+
+
+def test_forget_one_of_two_alike(admin):
+    """A token and an account id may be the beginning of others, and account
+    ids differ in case: the button means the device beside it."""
+    admin.register("bob", ACCOUNT, TOKEN)
+    admin.register("bob", ACCOUNT, TOKEN + "00")
+    admin.register("bob", ACCOUNT + "0", TOKEN)
+    admin.register("bob", ACCOUNT.lower(), TOKEN)
+    for status in (200, 404):   # again, from a page that is out of date
+        assert post(admin, do="forget", user="bob", account=ACCOUNT,
+                    token=TOKEN).status == status
+    left = sorted((r["account"], r["token"])
+                  for r in json.loads(admin.run("list", "--json",
+                                                    "bob").stdout))
+    assert left == sorted([(ACCOUNT, TOKEN + "00"), (ACCOUNT + "0", TOKEN),
+                           (ACCOUNT.lower(), TOKEN)])
 
 
 def test_key(admin):
