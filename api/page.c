@@ -102,7 +102,12 @@ static void put_value(
 		put_span(&r->out, r->now_s - n);
 		break;
 	case 'l': /* left */
+		if (n <= r->now_s) {
+			buf_add_str(&r->out, "expired");
+			break;
+		}
 		put_span(&r->out, n - r->now_s);
+		buf_add_str(&r->out, " left");
 		break;
 	case 't': /* time */
 		put_span(&r->out, n);

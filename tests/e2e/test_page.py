@@ -508,6 +508,16 @@ def in_trouble(request, start_xapsd, apple, certs, workdir):
                 if name in stage.__code__.co_varnames})
 
 
+@pytest.mark.parametrize("stage, credential", [
+    (no_credentials, r"none (?!without)"), (expired, "expired until 2"),
+    (unreachable, "token key without an end")],
+    ids=["none", "expired", "token"])
+def test_end_of_the_credential(in_trouble, stage, credential):
+    """Nothing is left of one that has expired, and none has no end."""
+    assert re.search("Credential " + credential,
+                     words(get(in_trouble(stage)[0])))
+
+
 @pytest.mark.parametrize("stage", TROUBLES, ids=lambda s: s.__name__)
 def test_trouble(in_trouble, stage):
     x, headline, reason = in_trouble(stage)
@@ -735,6 +745,21 @@ def test_plots(admin, apple, tab):
             name and role in ("image", "img")], tree
     # the numbers in the picture are no words of a screen reader
     assert not [name for _role, name in tree if name.endswith(": 0 pushes")]
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_hours_are_legible(admin, tab, width):
+    """In the languages with the longest ones, too: 06:00 PM."""
+    page = tab(width=width)
+    page.open(address(admin))
+    page.wait("!!document.querySelector('#wakeups svg')")
+    ends = page.eval("[...document.querySelectorAll("
+                     "'#pushes text[text-anchor=middle]')].map(e => {"
+                     "const r = e.getBoundingClientRect();"
+                     "return [r.left, r.right] })")
+    assert len(ends) >= 2
+    for (_left, right), (left, _right) in zip(ends, ends[1:]):
+        assert right + 2 < left, ends
 
 
 @pytest.mark.parametrize("js", [True, False], ids=["js", "nojs"])
