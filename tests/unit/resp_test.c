@@ -115,7 +115,7 @@ static void test_scalars(void **state)
 	READ("#t\r\n#f\r\n", "0:1.\n0:0.\n");
 	READ(",1.5e3\r\n,inf\r\n(-3492890328409238509324850943850943825\r\n",
 	    "0,1.5e3.\n0,inf.\n0,-3492890328409238509324850943850943825.\n");
-	READ("!9\r\nERR a\r\nb\r\n", "0-ERR a\r\nb.\n");
+	READ("!8\r\nERR a\r\nb\r\n", "0-ERR a\r\nb.\n");
 	READ("=8\r\ntxt:text\r\n=4\r\nmkd:\r\n", "0$text.\n0$.\n");
 }
 
