@@ -47,7 +47,8 @@ SRCS = log.c mem.c disk.c buf.c text.c \
 	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c commit.c \
-	shared/resp.c \
+	shared.c shared/book.c shared/change.c shared/value.c shared/conn.c \
+	shared/resp.c shared/addr.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
 	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \

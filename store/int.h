@@ -33,6 +33,7 @@ enum reg_flag {
 	REG_ON_DISK = 8,    /* a line of this key may be in the file */
 	REG_UNSTAMPED = 16, /* renewed while the clock was not set */
 	REG_HELD = 32,	    /* changes too often: see store_release() */
+	REG_SHARED = 64,    /* reg_set_shared() */
 };
 
 /* Kept small: there may be a hundred thousand of them on a router.  Times are
@@ -114,6 +115,9 @@ struct store {
 
 	void (*on_drop)(void *arg, struct reg *r);
 	void *on_drop_arg;
+	void (*on_change)(void *arg, struct reg *r, enum store_change change);
+	void *on_change_arg;
+	bool is_merging; /* store_merge() is at work */
 	void (*on_dirty)(void *arg);
 	void *on_dirty_arg;
 
@@ -231,8 +235,6 @@ const char *line_set_mailboxes(
 bool line_is_ours(const char *line, size_t len);
 /* True if it is the beginning of such a line as we write it. */
 bool line_is_torn(const char *line, size_t len);
-/* Appends the line for its removal. */
-bool reg_write_gone(const struct reg *r, struct buf *b);
 
 /* --- table.c --- */
 

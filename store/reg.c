@@ -237,6 +237,17 @@ bool reg_suspended(const struct reg *r)
 	return r->flags & REG_SUSPENDED;
 }
 
+void reg_set_shared(struct reg *r, bool is_shared)
+{
+	r->flags &= (uint8_t)~REG_SHARED;
+	r->flags |= is_shared ? REG_SHARED : 0;
+}
+
+bool reg_shared(const struct reg *r)
+{
+	return r->flags & REG_SHARED;
+}
+
 void reg_set_data(struct reg *r, void *data)
 {
 	r->data = data;
