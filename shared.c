@@ -31,10 +31,10 @@ int shared_check_text(const struct conf *conf, char err[ERR_MAX])
 static void go_away(struct shared *s, const char *why)
 {
 	err_set(s->why, "%s", why);
-	log_at(s->is_logged_away ? LOG_L_DEBUG : LOG_L_WARN,
+	log_at(s->logged == LOGGED_AWAY ? LOG_L_DEBUG : LOG_L_WARN,
 	    "shared: %s; all goes on, and changes are shared when it is back",
 	    why);
-	s->is_logged_away = true;
+	s->logged = LOGGED_AWAY;
 	loop_timer_clear(s->loop, &s->again);
 	book_set_phase(s, SHARED_AWAY);
 }
@@ -170,7 +170,6 @@ void shared_start(struct shared *s)
 	set_node(s);
 	snprintf(
 	    s->channel, sizeof(s->channel), "%sevents", s->conf->shared_prefix);
-	s->is_logged_away = true; /* the first success is news, */
 	strcpy(s->why, "connecting");
 	book_init(s);
 	s->conn = shared_conn_new(s->loop, &s->addr, &conn_ops, s);

@@ -138,6 +138,7 @@ static void set_mailboxes(
 static void set_time(struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
+	r->part = PART_UNKNOWN;
 	if (from->flags & REG_UNSTAMPED) {
 		r->flags |= REG_UNSTAMPED;
 	} else {

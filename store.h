@@ -158,7 +158,14 @@ void store_on_change(struct store *s,
  * limits.ttl_s.  NULL, or what is wrong with it; *put_r: the registration, if
  * there is one now and it is not ours that is newer. */
 const char *store_merge(struct store *s, const char *line, size_t len,
-    int64_t time_s, struct reg **put_r);
+    int64_t t_ms, struct reg **put_r);
+/* The time in milliseconds, in steps of four, and one more if it is suspended: so
+ * that whatever happens to a registration is later than itself, and earlier than
+ * what comes after it.  Steps that are not known (after a start, or a put until
+ * reg_set_ms()) count as the first of the second, or the last. */
+int64_t reg_time_ms(const struct reg *r, bool last);
+void reg_set_ms(struct reg *r, int64_t t_ms);
+#define REG_STEP_MS 4
 /* A mark that a put clears: the others know it as it is. */
 void reg_set_shared(struct reg *r, bool is_shared);
 bool reg_shared(const struct reg *r);

@@ -40,12 +40,12 @@ static const char *const phase_names[] = {
 
 static void log_in_step(struct shared *s)
 {
-	log_at(s->is_logged_away ? LOG_L_INFO : LOG_L_DEBUG,
+	log_at(s->logged != LOGGED_IN_STEP ? LOG_L_INFO : LOG_L_DEBUG,
 	    "shared: %s: in step: %llu taken over, %llu sent",
 	    shared_conn_peer(s->conn),
 	    (unsigned long long)(s->taken - s->taken_at),
 	    (unsigned long long)(s->sent - s->sent_at));
-	s->is_logged_away = false;
+	s->logged = LOGGED_IN_STEP;
 	s->why[0] = '\0';
 }
 
@@ -282,11 +282,17 @@ static void on_change(void *arg, struct reg *r, enum store_change change)
 		[STORE_SUSPENDED] = VALUE_SUSPENDED,
 		[STORE_GONE] = VALUE_GONE,
 	};
-	int64_t age_s = (int64_t)time(NULL) - reg_time_s(r);
+	struct timespec now;
+	int64_t age_s;
 
-	if (reg_time_known(r))
-		change_send(arg, r, kinds[change],
-		    age_s >= -FRESH_S && age_s <= FRESH_S);
+	if (!reg_time_known(r))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	age_s = (int64_t)now.tv_sec - reg_time_s(r);
+	if (change == STORE_PUT)
+		reg_set_ms(r, age_s == 0 ? now.tv_nsec / 1000000 : 0);
+	change_send(
+	    arg, r, kinds[change], age_s >= -FRESH_S && age_s <= FRESH_S);
 }
 
 void book_init(struct shared *s)

@@ -1,26 +1,17 @@
 /* shared/change.c - our changes, on their way to the shared book.
  *
  * Which of two values is the newer one is decided in one place, by a script in the
- * server.  The time of a value, in milliseconds:
- *   put        when it came (.000 to .997 of the second that the store knows)
- *   suspended  .998 of the second of what is suspended
- *   gone       .999 of the second of what is removed
- * so that a suspension or removal never hits a registration that came later, by
- * whatever clock. */
+ * server.  What happens to a registration has its time and a little more, so that
+ * a suspension or removal never hits one that came later, by whatever clock. */
 #include "shared/int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "buf.h"
 #include "conf.h"
 #include "mem.h"
-
-#define PUT_MS_MAX 997
-#define SUSPENDED_MS 998
-#define GONE_MS 999
 
 /* Changes without an answer: the server answers thousands in a second.  More are
  * left for a comparison. */
@@ -227,7 +218,7 @@ static void lose(struct shared_change *c, const struct resp_item *it)
 	int64_t t_ms = value_time_ms(it->text, it->len);
 
 	if (c->is_fresh && c->attempts < ATTEMPTS_MAX && t_ms >= c->t_ms) {
-		c->t_ms = (t_ms / 1000 + 1) * 1000;
+		c->t_ms = (t_ms / REG_STEP_MS + 1) * REG_STEP_MS;
 		transmit(c);
 		return;
 	}
@@ -275,20 +266,6 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 
 /* --- for the book --- */
 
-static int64_t time_of(const struct reg *r, enum value_kind kind)
-{
-	int64_t ms = 0;
-	struct timespec now;
-
-	if (kind != VALUE_PUT)
-		return reg_time_s(r) * 1000 +
-		       (kind == VALUE_GONE ? GONE_MS : SUSPENDED_MS);
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec == reg_time_s(r))
-		ms = now.tv_nsec / 1000000;
-	return reg_time_s(r) * 1000 + (ms < PUT_MS_MAX ? ms : PUT_MS_MAX);
-}
-
 void change_send(
     struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh)
 {
@@ -302,7 +279,9 @@ void change_send(
 		return;
 	}
 	c = change_new(s, r, kind);
-	c->t_ms = time_of(r, kind);
+	c->t_ms = reg_time_ms(r, kind != VALUE_PUT);
+	if (kind == VALUE_GONE) /* later than a suspension */
+		c->t_ms += 2 - reg_suspended(r);
 	c->is_fresh = is_fresh && kind == VALUE_PUT;
 	if (!can_send) {
 		change_wait(s, c);

@@ -120,7 +120,11 @@ struct shared {
 	struct loop_timer again; /* the next comparison */
 	struct loop_task step;	 /* goes on with the walk */
 	bool is_subscribed;
-	bool is_logged_away;
+	enum {
+		LOGGED_NOTHING,
+		LOGGED_AWAY,
+		LOGGED_IN_STEP
+	} logged;
 	bool is_bad_logged; /* a value that is none */
 	char why[ERR_MAX];  /* it is away */
 	char node[SHARED_NODE_MAX];

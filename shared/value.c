@@ -43,7 +43,7 @@ void value_merge(struct shared *s, const char *text, size_t len)
 	struct reg *r = NULL;
 
 	if (t >= 0)
-		wrong = store_merge(s->store, text, len, t / 1000, &r);
+		wrong = store_merge(s->store, text, len, t, &r);
 	if (wrong != NULL && !s->is_bad_logged) {
 		s->is_bad_logged = true;
 		log_warn("shared: a value in the shared book is not taken: %s",

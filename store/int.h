@@ -46,8 +46,9 @@ struct reg {
 	uint32_t hash;		 /* of the user */
 	uint32_t time_s;
 	uint32_t written_s; /* time_s of its line in the file */
-	uint32_t line;	    /* length of that line; while REG_DIRTY its index in
-			* store.dirty */
+	uint32_t line : 24; /* length of that line; while REG_DIRTY its index in
+			     * store.dirty */
+	uint32_t part : 8;  /* of time_s, see reg_time_ms(); or PART_UNKNOWN */
 	uint16_t n_mailboxes : 10;
 	uint16_t changes : 6; /* recent writes because it changed */
 	uint8_t flags;	      /* enum reg_flag */
@@ -59,6 +60,8 @@ struct reg {
 	/* user NUL account NUL token (two digits a byte) */
 	char key[];
 };
+
+#define PART_UNKNOWN 255
 
 /* The longest token, packed. */
 #define TOKEN_BYTES ((REG_TOKEN_MAX + 1) / 2)

@@ -320,7 +320,7 @@ const char *store_put_line(
 /* What the line says of r, which may be NULL; false if maxRegistrations allows no
  * more. */
 static bool merge_record(struct store *s, const struct record *rec,
-    struct reg *r, struct reg **put_r)
+    struct reg *r, int64_t t_ms, struct reg **put_r)
 {
 	const struct reg_spec *spec = &rec->spec;
 
@@ -337,12 +337,13 @@ static bool merge_record(struct store *s, const struct record *rec,
 		return false;
 	if (rec->suspended)
 		store_suspend(s, *put_r);
+	reg_set_ms(*put_r, t_ms);
 	reg_set_shared(*put_r, true);
 	return true;
 }
 
 const char *store_merge(struct store *s, const char *line, size_t len,
-    int64_t time_s, struct reg **put_r)
+    int64_t t_ms, struct reg **put_r)
 {
 	struct reader *in = xmalloc(sizeof(*in));
 	struct reg_spec *spec = &in->rec.spec;
@@ -351,12 +352,12 @@ const char *store_merge(struct store *s, const char *line, size_t len,
 
 	*put_r = NULL;
 	if (reason == NULL) {
-		spec->time_s = time_s;
+		spec->time_s = t_ms / 1000;
 		r = store_find(s, spec->user, spec->account, spec->token);
 		s->is_merging = true;
-		if ((r == NULL ||
-			(!(r->flags & REG_UNSTAMPED) && r->time_s <= time_s)) &&
-		    !merge_record(s, &in->rec, r, put_r))
+		if ((r == NULL || (!(r->flags & REG_UNSTAMPED) &&
+				      reg_time_ms(r, false) <= t_ms)) &&
+		    !merge_record(s, &in->rec, r, t_ms, put_r))
 			reason = "maxRegistrations allows no more";
 		s->is_merging = false;
 	}
