@@ -319,6 +319,7 @@ def test_rights_that_lack(workdir, start_node):
         acl.write_text(ACL.replace("user xapsd", "user default").replace(
             ">%s" % "%s", "nopass").replace(" " + lack, "") + "\n")
         with Valkey(workdir, aclfile=acl) as server:
+            server.call("HSET", "xaps:{bob}", "field", "foreign")
             a = start_node("a", server.url, in_step=False)
             a.register("alice", ACCOUNT, TOKEN)
             a.wait_log(r"warn .*shared: .*refuses.*"
