@@ -30,9 +30,10 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 	2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
-SRCS = log.c mem.c disk.c buf.c text.c \
+include features.mk
+SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	json.c loop.c conf.c conf/yaml.c \
-	tls.c tls/key.c tls/verify.c tls/pbe.c tls/p12.c \
+	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
@@ -46,21 +47,20 @@ SRCS = log.c mem.c disk.c buf.c text.c \
 	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
 	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
-	push/hashes.c commit.c \
-	shared.c shared/book.c shared/change.c shared/value.c shared/conn.c \
-	shared/resp.c shared/addr.c \
+	push/hashes.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
-	api/unknown.c api/status.c api/admin.c \
+	api/unknown.c api/status.c api/admin.c api/form.c api/page.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
-	daemon/unix.c daemon/systemd.c daemon/user.c daemon/rights.c \
+	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/pass.c xapsd.c
+	ctl/running.c ctl/pass.c ctl/step.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%, \
-	$(wildcard tests/unit/*_test.c))
+	$(filter-out $(UNUSED_TESTS:%=tests/unit/%.c), \
+	$(wildcard tests/unit/*_test.c)))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%, \
 	$(wildcard tests/fuzz/*_fuzz.c))
 
@@ -74,9 +74,17 @@ $(PROG): $(BUILD)/xapsd.o $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(MBEDTLS_LIBS) $(LIBS)
 
-$(LIB): $(LIB_OBJS)
+$(LIB): $(LIB_OBJS) $(BUILD)/features
 	$(SAY) AR $@
-	$(Q)rm -f $@ && $(AR) qcs $@ $^
+	$(Q)rm -f $@ && $(AR) qcs $@ $(LIB_OBJS)
+
+# Changes with FEATURES.
+$(BUILD)/features: FORCE
+	@mkdir -p $(@D)
+	@echo '$(WITH)' | cmp -s - $@ || echo '$(WITH)' >$@
+.PHONY: FORCE
+$(BUILD)/features.o: $(BUILD)/features
+$(BUILD)/features.o: ALL_CFLAGS += $(FEATURE_FLAGS)
 
 # What the compiler would say of a missing one helps nobody.
 $(BUILD)/able:
@@ -102,6 +110,15 @@ $(BUILD)/hpackdump $(BUILD)/jsoncheck: $(BUILD)/%: tests/tools/%.c $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(LIB)
 
+# --- the page ---
+
+# Its generated form is in the tree, for machines without Python; `make lint`
+# checks that it is current.
+.PHONY: page
+page:
+	$(PYTHON) page/make-page.py >$(BUILD)/page_asset.h
+	mv $(BUILD)/page_asset.h api/page_asset.h
+
 # --- the Dovecot plugin ---
 
 .PHONY: plugin
@@ -115,6 +132,8 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DOCDIR ?= $(PREFIX)/share/doc/xapsd
 MANDIR ?= $(PREFIX)/share/man
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 UNITS = xapsd.service xapsd.socket
 # As installed it is reached by its Unix socket alone, by group xapsd-mail.
 CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
@@ -135,9 +154,13 @@ may-install:
 install-daemon: $(PROG)
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
+		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
+	install -m 644 completion/xapsd.bash \
+		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
+	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
 	for u in $(UNITS); do \
 		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
 			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
@@ -164,6 +187,8 @@ uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
 	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
+		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
+		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
 		$(DESTDIR)$(SYSUSERSDIR)/xapsd.conf \
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
@@ -333,6 +358,7 @@ help:
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
+	@echo 'make page         api/page_asset.h from page/index.html'
 	@echo 'make lint         style, layers, shell and man page'
 	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'

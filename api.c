@@ -40,8 +40,10 @@ static const struct route {
 	unsigned methods, flags;
 	void (*handle)(struct api_request *rq, struct http_conn *conn);
 } routes[] = {
+	{ "/", M_GET | M_POST, 0, api_handle_page },
 	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
 	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
+	{ "/seen", M_POST, R_JSON, api_handle_seen },
 	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
 	    api_handle_ox },
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
@@ -51,13 +53,15 @@ static const struct route {
 	{ "/admin/list", M_POST, R_ADMIN | R_JSON, api_handle_list },
 	{ "/admin/forget", M_POST, R_ADMIN | R_JSON, api_handle_forget },
 	{ "/admin/import", M_POST, R_ADMIN, api_handle_import },
+	{ "/admin/unknown", M_POST, R_ADMIN | R_JSON, api_handle_unknown },
 	{ "/admin/push", M_POST, R_ADMIN | R_JSON, api_handle_push },
 };
 
 /* A 405's header line. */
 static const char *allow(unsigned bits)
 {
-	return bits & M_GET   ? "Allow: GET, HEAD\r\n"
+	return bits == M_GET  ? "Allow: GET, HEAD\r\n"
+	       : bits & M_GET ? "Allow: GET, HEAD, POST\r\n"
 	       : bits & M_PUT ? "Allow: PUT, POST\r\n"
 			      : "Allow: POST\r\n";
 }

@@ -25,7 +25,7 @@ struct cli {
 	int verbose;
 	bool to_syslog;
 	bool version, help;
-	bool json;     /* of check, list and status */
+	bool json;     /* of check, doctor, list and status */
 	bool offline;  /* of check */
 	bool pass;     /* the Go daemon's -pass */
 	bool has_keys; /* a key was given: the file may be missing */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conf/int.h"
+#include "features.h"
 #include "mem.h"
 #include "text.h"
 
@@ -455,6 +456,10 @@ static void set_default(struct conf *c, const struct key *k)
 static int assign(const struct conf_place *at, struct conf *c,
     const struct key *k, const char *value)
 {
+	const char *lack = value[0] != '\0' ? features_lack_key(k->name) : NULL;
+
+	if (lack != NULL)
+		return conf_fail(at, "%s", lack);
 	unset(c, k);
 	c->line[k - keys] = at->file ? (uint16_t)at->line : LINE_COMMAND;
 	c->empty &= ~(UINT64_C(1) << (k - keys));
@@ -754,15 +759,6 @@ bool conf_holds_secret(const struct conf *c)
 			return true;
 	}
 	return false;
-}
-
-void conf_each_key(
-    void (*cb)(void *arg, const char *key, const char *def), void *arg)
-{
-	size_t i;
-
-	for (i = 0; i < N_KEYS; i++)
-		cb(arg, keys[i].name, keys[i].def);
 }
 
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],

@@ -128,11 +128,6 @@ bool conf_is_given(const struct conf *c, const char *key);
 /* Whether the file itself holds a password. */
 bool conf_holds_secret(const struct conf *c);
 
-/* Calls cb with each key and its default as it would be written in the file, ""
- * if there is none (for tests that compare man page and sample). */
-void conf_each_key(
-    void (*cb)(void *arg, const char *key, const char *def), void *arg);
-
 /* The path of a file named in the configuration: below the folder of the
  * configuration file, unless it begins with '/', "./" or "../".  Caller
  * frees. */

@@ -36,52 +36,20 @@ static const char *argument(const struct cli *cli, int i)
 	return i < cli->argc ? cli->argv[i] : NULL;
 }
 
-/* A refusal's one line of text. */
-static void take_refusal(const struct buf *body, char err[ERR_MAX])
-{
-	const char *text = (const char *)buf_head(body);
-	size_t len = strcspn(text, "\n");
-
-	err_set(err, "%.*s", (int)len, text);
-	if (len == 0)
-		err_set(err, "the daemon refuses without a reason");
-}
-
 static int fail_answer(const struct buf *body)
 {
 	char why[ERR_MAX];
 
-	take_refusal(body, why);
+	ctl_take_refusal(body, why);
 	return fail(why);
 }
 
 /* Parses an answer's object; toks are the caller's to free. */
 static int parse(const struct buf *body, struct json *j_r)
 {
-	const char *text = (const char *)buf_head(body);
-	struct json_tok *toks;
-	struct json_err e;
-	int n = json_parse(text, body->len, NULL, 0, &e);
-
-	*j_r = (struct json){ text, body->len, NULL };
-	if (n < 0)
-		return fail(
-		    "the daemon's answer is not understood: restart it, if "
-		    "it is of another version");
-	toks = xmalloc((size_t)n * sizeof(*toks));
-	json_parse(text, body->len, toks, (size_t)n, &e);
-	j_r->toks = toks;
-	return 0;
-}
-
-static void free_json(struct json *j)
-{
-	union {
-		const struct json_tok *c;
-		void *p;
-	} toks = { .c = j->toks };
-
-	free(toks.p);
+	if (ctl_parse((const char *)buf_head(body), body->len, j_r))
+		return 0;
+	return fail(CTL_NOT_UNDERSTOOD);
 }
 
 static void add_member(struct buf *b, const char *key, const char *value)
@@ -124,7 +92,7 @@ static int take_page(struct store *s, const struct buf *page, size_t *next_r)
 	return fail("the daemon's answer is incomplete: try again");
 }
 
-static enum ctl_asked ask_regs(const struct conf *conf, const char *command,
+enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
     const char *user, struct store *s, char err[ERR_MAX])
 {
 	struct buf body = BUF_INIT(4096), page = BUF_INIT(CTL_ANSWER_MAX);
@@ -141,7 +109,7 @@ static enum ctl_asked ask_regs(const struct conf *conf, const char *command,
 		asked = ctl_ask(
 		    conf, command, "/admin/list", &body, &status, &page, err);
 		if (asked == CTL_ANSWERED && status != 200) {
-			take_refusal(&page, err);
+			ctl_take_refusal(&page, err);
 			asked = CTL_FAILED;
 		}
 		if (asked == CTL_ANSWERED && take_page(s, &page, &next) != 0) {
@@ -205,7 +173,7 @@ static int load_regs(const struct conf *conf, const char *command,
 	int code;
 
 	*regs = (struct regs){ .store = store_view_new() };
-	switch (ask_regs(conf, command, user, regs->store, why)) {
+	switch (ctl_ask_regs(conf, command, user, regs->store, why)) {
 	case CTL_FAILED:
 		return fail(why);
 	case CTL_NOT_RUNNING:
@@ -240,7 +208,7 @@ static int fail_user(const struct conf *conf, const char *command,
 	char err[ERR_MAX];
 	size_t n, i, bad;
 
-	if (ask_regs(conf, command, NULL, all, err) == CTL_NOT_RUNNING)
+	if (ctl_ask_regs(conf, command, NULL, all, err) == CTL_NOT_RUNNING)
 		store_view_read(all, conf->database_file, &bad, err);
 	fprintf(stderr, "xapsd: %s", why);
 	n = store_first(all, user) == NULL ? store_similar(all, user, names)
@@ -358,7 +326,7 @@ static int send_batch(struct import *m)
 		return EXIT_FAILED;
 	m->taken += (size_t)ctl_num(&j, j.toks, "taken");
 	m->older += (size_t)ctl_num(&j, j.toks, "older");
-	free_json(&j);
+	ctl_free_json(&j);
 	buf_reset(&m->batch);
 	return 0;
 }
@@ -490,7 +458,7 @@ static int ask_and_show(const struct conf *conf, const char *path,
 	    CTL_ANSWERED) {
 		rc = fail(err);
 	} else if (status == 404 && user != NULL) {
-		take_refusal(&answer, why);
+		ctl_take_refusal(&answer, why);
 		err_set(err, "%s: %s", user, why);
 		rc = fail_user(conf, command, user, err);
 	} else if (status != 200) {
@@ -502,7 +470,7 @@ static int ask_and_show(const struct conf *conf, const char *path,
 		rc = parse(&answer, &j);
 		if (rc == 0) {
 			rc = show(&j);
-			free_json(&j);
+			ctl_free_json(&j);
 		}
 	}
 	buf_free(&answer);

@@ -16,8 +16,10 @@ int ctl_import(const struct conf *conf, const struct cli *cli);
 
 /* Configuration, credentials, connection and Apple's answer, a line each. */
 int ctl_check(const struct conf *conf, const struct cli *cli);
-/* Prints as JSON that the configuration is not even taken. */
-void ctl_check_refused(const char *why);
+/* Why a user's phone is woken or not, a line each. */
+int ctl_doctor(const struct conf *conf, const struct cli *cli);
+/* Prints as JSON of these two that the configuration is not even taken. */
+void ctl_conf_refused(const char *why);
 
 /* Makes a key and a request for a certificate; needs no configuration: conf may
  * be NULL. */

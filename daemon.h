@@ -3,7 +3,6 @@
 #define DAEMON_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "log.h"
 

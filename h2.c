@@ -2,7 +2,6 @@
  * owner. */
 #include "h2/int.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

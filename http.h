@@ -37,12 +37,14 @@ enum http_body {
 
 struct http_head {
 	struct http_str method;
-	struct http_str path; /* without query; "*" only for OPTIONS */
+	struct http_str path;  /* without query; "*" only for OPTIONS */
+	struct http_str query; /* after the '?'; empty without one */
 	struct http_str authorization;
-	struct http_str host;	/* of the target if that names one, else of
+	struct http_str host;	    /* of the target if that names one, else of
 				 * Host; p is NULL without either */
-	struct http_str origin; /* p is NULL without one */
-	int minor;		/* HTTP/1.minor: 0 or 1 (what is higher is 1) */
+	struct http_str origin;	    /* p is NULL without one */
+	struct http_str fetch_site; /* Sec-Fetch-Site; the same */
+	int minor; /* HTTP/1.minor: 0 or 1 (what is higher is 1) */
 	enum http_body body;
 	uint64_t content_length;
 	bool keep_alive;
@@ -72,15 +74,16 @@ int http_parse_chunks(
 /* --- the server --- */
 
 struct http_request {
-	struct http_str method, path, authorization, host, origin;
+	struct http_str method, path, query, authorization, host, origin;
+	struct http_str fetch_site;
 	const char *body; /* body[body_len] is '\0' */
 	size_t body_len;
 	bool over_unix; /* came over the Unix socket */
 	bool over_tls;
-	bool dated; /* has a Date: few clients but Dovecot send one */
-	uid_t uid;  /* of the peer of a Unix socket; HTTP_NOBODY if it is
+	bool dated;    /* has a Date: few clients but Dovecot send one */
+	uid_t uid;     /* of the peer of a Unix socket; HTTP_NOBODY if it is
 			      * unknown */
-	const struct io *io; /* for its addresses and certificate */
+	struct io *io; /* for its addresses and certificate */
 };
 
 #define HTTP_NOBODY ((uid_t)-1)

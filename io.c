@@ -69,6 +69,7 @@ struct io {
 	bool write_reads; /* TLS must read before that write goes on */
 	bool want_write;  /* TLS or a full socket buffer waits for it */
 	bool blocked; /* out could not be written whole: report IO_DRAINED */
+	uint16_t own_port; /* 0: not asked yet */
 	struct loop_fd f;
 	struct loop_timer timer; /* the owner's timeout; io_finish()'s */
 	struct loop_task kick;	 /* reports from the loop */
@@ -802,6 +803,15 @@ bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r)
 	memcpy(a_r->ip, &u.in6.sin6_addr, 16);
 	a_r->port = ntohs(u.in6.sin6_port);
 	return u.sa.sa_family == AF_INET6;
+}
+
+int io_own_port(struct io *io)
+{
+	struct io_address own;
+
+	if (io->own_port == 0 && io_get_address(io, false, &own))
+		io->own_port = (uint16_t)own.port;
+	return io->own_port;
 }
 
 bool io_parse_ip(const char *text, unsigned char ip_r[16])

@@ -113,6 +113,8 @@ struct io_address {
 };
 /* Our own address, or the peer's; false if there is none. */
 bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r);
+/* Our own port, asked of the kernel once; 0 if there is none. */
+int io_own_port(struct io *io);
 /* An address as people write it, without brackets; false if it is none.  *ip_r
  * as above. */
 bool io_parse_ip(const char *text, unsigned char ip_r[16]);

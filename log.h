@@ -6,7 +6,6 @@
 #define LOG_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* Size of a buffer for one error sentence.  A function that can fail takes char

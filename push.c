@@ -26,6 +26,21 @@
 
 /* --- events --- */
 
+/* Nobody is woken: because no device watches it, or because those that do are
+ * suspended? */
+static void note_unwatched(
+    struct push_queue *q, const char *user, const char *mailbox)
+{
+	int64_t now_ms = loop_now_ms(q->loop);
+	bool watched = false;
+	struct reg *r;
+
+	for (r = store_first(q->store, user); r != NULL; r = reg_next(r))
+		watched = watched || reg_match(r, mailbox) >= 0;
+	for (r = store_first(q->store, user); r != NULL; r = reg_next(r))
+		visits_notified(&q->visits, r, watched, now_ms);
+}
+
 /* Several of the device's folders may be this mailbox. */
 static void notify_reg(struct push_queue *q, struct reg *r, const char *owner,
     const char *mailbox, int i, bool now)
@@ -51,6 +66,7 @@ static bool notify_watchers(
 		i = reg_match_next(r, owner, mailbox, -1);
 		if (i < 0)
 			continue;
+		visits_notified(&q->visits, r, true, loop_now_ms(q->loop));
 		notify_reg(q, r, owner, mailbox, i, now);
 		any = true;
 	}
@@ -61,6 +77,7 @@ enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now)
 {
 	enum push_result result = PUSH_NO_USER;
+	int64_t now_ms = loop_now_ms(q->loop);
 	struct reg *r;
 	int i;
 
@@ -69,6 +86,7 @@ enum push_result push_notify(
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
 		if (result == PUSH_NO_USER)
 			result = PUSH_NO_MAILBOX;
+		visits_notified(&q->visits, r, true, now_ms);
 		if (reg_suspended(r))
 			continue;
 		/* Without names in the push the phone only checks INBOX. */
@@ -81,6 +99,8 @@ enum push_result push_notify(
 		notify_reg(q, r, NULL, mailbox, i, now);
 		result = PUSH_QUEUED;
 	}
+	if (result == PUSH_NO_MAILBOX)
+		note_unwatched(q, user, mailbox);
 	return result;
 }
 
@@ -147,6 +167,8 @@ static bool send_first(struct push_queue *q)
 	p->flight_ms = p->wait_ms;
 	p->renewed = false;
 	p->probe_sent = p->probe != NULL;
+	p->sent = visits_tick(&q->visits, loop_now_ms(q->loop));
+	p->came = VISITS_NOBODY;
 	push_set_state(p, PUSH_IDLE, 0);
 	p->in_flight = true;
 	q->in_flight++;
@@ -176,12 +198,14 @@ static void on_capacity(void *arg)
 
 /* --- answers --- */
 
-void push_renewed(const struct reg *r)
+void push_renewed(struct reg *r)
 {
 	struct push *p = r != NULL ? reg_data(r) : NULL;
 
 	if (p != NULL)
 		p->renewed = true;
+	if (r != NULL)
+		visits_renewed(r);
 }
 
 static void release_orphan(struct push *p)
@@ -198,10 +222,14 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 {
 	struct push_queue *q = arg;
 	struct push *p = owner;
+	char room[ERR_MAX];
+	const char *words = push_answer_words(an, room);
 
 	p->in_flight = false;
 	q->in_flight--;
-	push_probe_answered(p, an);
+	if (p->reg != NULL)
+		visits_answered(&q->visits, p->reg, words);
+	push_probe_answered(p, an, words);
 	push_note_answer(q, an);
 	loop_task_queue(q->loop, &q->pump);
 	if (p->reg == NULL)
@@ -214,9 +242,10 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 
 static void on_drop(void *arg, struct reg *r)
 {
+	struct push_queue *q = arg;
 	struct push *p = reg_data(r);
 
-	(void)arg;
+	visits_drop(&q->visits, r, loop_now_ms(q->loop));
 	if (p == NULL)
 		return;
 	push_probe_end(p, false, "the registration was removed meanwhile");
@@ -227,8 +256,8 @@ static void on_drop(void *arg, struct reg *r)
 		push_release(p);
 		return;
 	}
-	p->next = p->q->orphans;
-	p->q->orphans = p;
+	p->next = q->orphans;
+	q->orphans = p;
 }
 
 /* For the log: nobody may ask. */
@@ -256,6 +285,7 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 	loop_task_init(&q->pump, on_pump, q);
 	loop_timer_init(&q->hold, push_on_hold_over, q);
 	q->probe_end = push_probe_end;
+	visits_init(&q->visits, store, loop_now_ms(l));
 	store_on_drop(store, on_drop, q);
 	q->apns = apns_new(l, conf, cred, &apns_ops, q);
 	return q;
@@ -295,6 +325,7 @@ void push_free(struct push_queue *q)
 	loop_task_cancel(q->loop, &q->pump);
 	loop_timer_clear(q->loop, &q->hold);
 	buf_free(&q->payload);
+	visits_free(&q->visits);
 	free(q);
 }
 
@@ -347,4 +378,27 @@ const struct push_counters *push_get_counters(const struct push_queue *q)
 void push_get_apns(const struct push_queue *q, struct apns_status *status_r)
 {
 	apns_get_status(q->apns, status_r);
+}
+
+/* --- visits --- */
+
+bool push_seen(struct push_queue *q, const char *user, const char *client)
+{
+	return visits_seen(&q->visits, user, client, loop_now_ms(q->loop));
+}
+
+const struct push_visits *push_get_visits(struct push_queue *q)
+{
+	visits_judge(&q->visits, loop_now_ms(q->loop));
+	return &q->visits.n;
+}
+
+void push_write_day(struct push_queue *q, struct buf *b)
+{
+	visits_write_day(&q->visits, loop_now_ms(q->loop), b);
+}
+
+void push_write_past(struct push_queue *q, struct reg *r, struct buf *b)
+{
+	visits_write(&q->visits, r, loop_now_ms(q->loop), b);
 }

@@ -13,6 +13,7 @@
 #include "log.h"
 
 struct apns_status;
+struct buf;
 struct conf;
 struct cred;
 struct loop;
@@ -51,7 +52,7 @@ enum push_result push_notify(
 
 /* To be called when a device has registered (again): answers to pushes sent before
  * say nothing about this registration.  NULL is fine. */
-void push_renewed(const struct reg *r);
+void push_renewed(struct reg *r);
 
 /* Reports the result for one device: Apple's answer, or why there is none, as
  * text.  The last call has account NULL. */
@@ -100,5 +101,31 @@ struct push_counters {
 
 const struct push_counters *push_get_counters(const struct push_queue *q);
 void push_get_apns(const struct push_queue *q, struct apns_status *status_r);
+
+/* --- whether phones come; push/visits.h has the rule --- */
+
+/* The user's phone has come (POST /seen).  client: what it calls itself, or "".
+ * False if he has no device. */
+bool push_seen(struct push_queue *q, const char *user, const char *client);
+
+/* Wake-up times since start: a count for each of the limits and one for what is
+ * beyond them, and the sum. */
+#define PUSH_N_WAKEUPS 9
+extern const unsigned short push_wakeup_limits_s[PUSH_N_WAKEUPS - 1];
+
+struct push_visits {
+	uint64_t visits;
+	uint64_t n_wakeups, wakeups[PUSH_N_WAKEUPS], wakeups_ms;
+	uint64_t missed;     /* pushes that brought nobody */
+	uint64_t missed_day; /* the same in the last 24 hours */
+	uint64_t silent; /* users who do not come although they are pushed */
+};
+
+const struct push_visits *push_get_visits(struct push_queue *q);
+/* Appends the median of the last 24 hours and its quarters, as members of a JSON
+ * object, each with a comma before it. */
+void push_write_day(struct push_queue *q, struct buf *b);
+/* Appends what is known of a registration since start in the same way. */
+void push_write_past(struct push_queue *q, struct reg *r, struct buf *b);
 
 #endif

@@ -217,6 +217,9 @@ void store_scan(struct store *s, size_t *cursor,
 #define STORE_SIMILAR_MAX 3
 size_t store_similar(
     struct store *s, const char *user, const char *names_r[STORE_SIMILAR_MAX]);
+/* "alice" of "alice@example.org", "EXAMPLE\\alice", "alice+lists@example.org" and
+ * "alice%example.org". */
+const char *store_local_part(const char *name, size_t *len_r);
 /* One whose name is the same but for the domain, or NULL.  search: looks at every
  * registration, else only for the name without a domain. */
 const char *store_namesake(struct store *s, const char *user, bool search);
@@ -309,6 +312,25 @@ bool reg_suspended(const struct reg *r);
 /* A pointer for the push queue's use. */
 void reg_set_data(struct reg *r, void *data);
 void *reg_data(const struct reg *r);
+
+/* What happened to it since start, for the push queue's use: push/visits.c says
+ * what it means.  All zero at first; stays when it is renewed. */
+struct reg_past {
+	uint32_t first : 30;	 /* tick of the last wake-up's first push */
+	uint32_t unwatched : 1;	 /* the notification: by no device */
+	uint32_t silent : 1;	 /* named in the log, and not seen since */
+	uint32_t seen : 26;	 /* second of the last visit */
+	uint32_t unseen : 1;	 /* there was none: of the first push */
+	uint32_t waiting : 5;	 /* the wake-up's pushes while it is open */
+	uint32_t notified : 26;	 /* second of the last notification */
+	uint32_t client : 6;	 /* who came: a name's index + 1 */
+	uint32_t span : 5;	 /* from the first push to the last one, in
+				 * steps of 4 s */
+	uint32_t wakeup : 13;	 /* the last wake-up time, ticks; 0: none */
+	uint32_t unanswered : 8; /* pushes of earlier ones since the visit */
+	uint32_t answer : 6;	 /* Apple's last: a sentence's index + 1 */
+};
+struct reg_past *reg_past(struct reg *r);
 /* Calls cb before a registration is dropped or expires (not at store_close());
  * cb must not put or drop. */
 void store_on_drop(

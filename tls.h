@@ -167,6 +167,8 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 int tls_csr_make(
     const char *name, char **key_r, char **request_r, char err[ERR_MAX]);
 
+/* For secrets. */
+void tls_random(void *out, size_t n);
 void tls_md5(const void *data, size_t len, unsigned char out[16]);
 void tls_sha256(const void *data, size_t len, unsigned char out[32]);
 

@@ -10,6 +10,7 @@
 #include "conf.h"
 #include "ctl.h"
 #include "daemon.h"
+#include "features.h"
 #include "text.h"
 #include "tls.h"
 
@@ -44,9 +45,14 @@ static const struct command {
 	    "the registered devices",
 	    "Tokens and accounts are shown by their first 8 characters.\n"
 	    "\n" JSON_HELP },
+	{ "doctor", "[--json] USER", 1, 1, true, ctl_doctor,
+	    "why a user's phone is woken, or not",
+	    "A line for each step, with what to do about what is wrong.\n"
+	    "\n" JSON_HELP },
 	{ "push", "USER [MAILBOX]", 1, 2, false, ctl_push,
 	    "send a test push, show Apple's answer",
-	    "To each device of the user that watches the mailbox (INBOX).\n" },
+	    "To each device of the user that watches the mailbox (INBOX).\n"
+	    "Nothing arrives?  xapsd doctor USER\n" },
 	{ "forget", "USER [ACCOUNT [TOKEN]]", 1, 3, false, ctl_forget,
 	    "remove registrations",
 	    "The first 8 characters of account and token are enough.\n"
@@ -166,8 +172,9 @@ static int help_command(const char *name)
 
 static int version(void)
 {
-	printf("xapsd %s, %s\n%s; %s\n", XAPSD_VERSION, tls_version(),
-	    tls_features, XAPSD_BUILD ", " COMPILER);
+	printf("xapsd %s, %s\n%s; %s\nfeatures: %s\n", XAPSD_VERSION,
+	    tls_version(), tls_features, XAPSD_BUILD ", " COMPILER,
+	    *features_built != '\0' ? features_built : "none");
 	return printed();
 }
 
@@ -190,7 +197,8 @@ static void open_log(const struct cli *cli)
 {
 	if (cli->to_syslog)
 		log_open(LOG_D_SYSLOG);
-	else if (getenv("JOURNAL_STREAM") != NULL)
+	else if (features_lack("systemd") == NULL &&
+		 getenv("JOURNAL_STREAM") != NULL)
 		log_open(LOG_D_JOURNAL);
 }
 
@@ -227,8 +235,8 @@ static int run_command(const struct command *c, const struct cli *cli)
 	if (cli_configure(cli, &conf, err) == 0) {
 		rc = c->run(&conf, cli);
 	} else {
-		if (c->run == ctl_check && cli->json)
-			ctl_check_refused(err);
+		if ((c->run == ctl_check || c->run == ctl_doctor) && cli->json)
+			ctl_conf_refused(err);
 		fprintf(stderr, "xapsd: %s", err);
 		if (errno == EACCES && geteuid() != 0)
 			fprintf(stderr,
@@ -278,7 +286,7 @@ int main(int argc, char **argv)
 	if (cli.pass || word != NULL)
 		return run_named(&cli);
 	if (cli.json)
-		return usage("--json is for check, list and status");
+		return usage("--json is for check, doctor, list and status");
 	if (cli.offline)
 		return usage("--offline is for check");
 	return run_daemon(&cli);

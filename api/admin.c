@@ -35,11 +35,11 @@ static char *make_json(const char *fmt, ...)
 	return text;
 }
 
-/* --- /admin/list: {"user":…,"from":…} -> lines of the file's format, and
- * {"next":…}, 0 at the end --- */
+/* --- /admin/list: {"user":…,"from":…} -> lines of the file's format with what is
+ * known since start, and {"next":…}, 0 at the end --- */
 
 struct listing {
-	const struct store *store;
+	const struct api *api;
 	struct buf b;
 };
 
@@ -49,10 +49,13 @@ static void add_reg(void *arg, struct reg *r)
 	struct listing *l = arg;
 	struct buf *b = &l->b;
 
-	if (reg_write(r, store_old_topic(l->store, r), b) && reg_suspended(r)) {
-		b->len -= strlen("}\n");
-		buf_add_str(b, ",\"suspended\":true}\n");
-	}
+	if (!reg_write(r, store_old_topic(l->api->store, r), b))
+		return;
+	b->len -= strlen("}\n");
+	if (reg_suspended(r))
+		buf_add_str(b, ",\"suspended\":true");
+	push_write_past(l->api->queue, r, b);
+	buf_add_str(b, "}\n");
 }
 
 static size_t list_user(
@@ -79,7 +82,7 @@ static size_t list_all(struct api *a, size_t from, struct listing *l)
 void api_handle_list(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1];
-	struct listing l = { rq->api->store, BUF_INIT(PAGE_MAX) };
+	struct listing l = { rq->api, BUF_INIT(PAGE_MAX) };
 	struct buf *b = &l.b;
 	bool one;
 	int64_t from;
@@ -111,7 +114,7 @@ static bool matches_typed(const char *whole, const char *typed)
 			       : strcasecmp(whole, typed) == 0;
 }
 
-static size_t forget(
+size_t api_forget(
     struct api *a, const char *user, const char *account, const char *token)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
@@ -148,7 +151,7 @@ void api_handle_forget(struct api_request *rq, struct http_conn *conn)
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	n = forget(rq->api, user, has_account ? account : NULL,
+	n = api_forget(rq->api, user, has_account ? account : NULL,
 	    has_token ? token : NULL);
 	if (n == 0)
 		api_reply_text(conn, 404, "there is no such registration");
@@ -197,8 +200,9 @@ struct api_trial {
 	struct api_trial *next;
 	struct api *api;
 	struct http_conn *conn;
+	api_trial_done *done;
 	struct buf out;
-	bool any;
+	char *user; /* owned */
 };
 
 static void trial_free(struct api_trial *t)
@@ -209,6 +213,7 @@ static void trial_free(struct api_trial *t)
 		at = &(*at)->next;
 	*at = t->next;
 	buf_free(&t->out);
+	free(t->user);
 	free(t);
 }
 
@@ -218,18 +223,23 @@ void api_trials_free(struct api *a)
 		trial_free(a->trials);
 }
 
-static void trial_end(struct api_trial *t)
+static void reply_trial(struct api *a, struct http_conn *conn, const char *user,
+    const char *devices)
 {
-	buf_add_str(&t->out, "]}\n");
-	if (!t->any)
+	struct buf b = BUF_INIT(PAGE_MAX);
+
+	(void)a;
+	(void)user;
+	if (devices == NULL)
+		api_reply_text(conn, 500, "too many devices to report");
+	else if (*devices == '\0')
 		api_reply_text(
-		    t->conn, 404, "no device is registered for this user");
-	else if (t->out.failed)
-		api_reply_text(t->conn, 500, "too many devices to report");
-	else
-		http_reply(
-		    t->conn, 200, JSON, NULL, buf_head(&t->out), t->out.len);
-	trial_free(t);
+		    conn, 404, "no device is registered for this user");
+	else {
+		buf_add_fmt(&b, "{\"devices\":[%s]}\n", devices);
+		http_reply(conn, 200, JSON, NULL, buf_head(&b), b.len);
+	}
+	buf_free(&b);
 }
 
 static void on_trial_result(void *arg, const char *account, const char *token,
@@ -239,37 +249,45 @@ static void on_trial_result(void *arg, const char *account, const char *token,
 	struct buf *b = &t->out;
 
 	if (account == NULL) {
-		trial_end(t);
+		buf_add_byte(b, '\0');
+		t->done(t->api, t->conn, t->user,
+		    b->failed ? NULL : (const char *)buf_head(b));
+		trial_free(t);
 		return;
 	}
-	buf_add_str(b, t->any ? ",{\"account\":" : "{\"account\":");
+	buf_add_str(b, b->len > 0 ? ",{\"account\":" : "{\"account\":");
 	json_write_str(b, account);
 	buf_add_fmt(b, ",\"token\":\"%s\",\"delivered\":%s,\"answer\":", token,
 	    delivered ? "true" : "false");
 	json_write_str(b, words);
 	buf_add_byte(b, '}');
-	t->any = true;
+}
+
+void api_trial_start(struct api *a, struct http_conn *conn, const char *user,
+    const char *mailbox, api_trial_done *done)
+{
+	struct api_trial *t = xcalloc(1, sizeof(*t));
+
+	t->api = a;
+	t->conn = conn;
+	t->done = done;
+	t->user = xstrdup(user);
+	t->next = a->trials;
+	a->trials = t;
+	buf_init(&t->out, PAGE_MAX);
+	push_trial_start(a->queue, user, mailbox, on_trial_result, t);
 }
 
 void api_handle_push(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
-	struct api_trial *t;
 	bool given;
 
 	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
 	    api_body_optional(rq, "mailbox", mailbox, sizeof(mailbox), &given) <
-		0) {
+		0)
 		api_reply_text(conn, 400, rq->err);
-		return;
-	}
-	t = xcalloc(1, sizeof(*t));
-	t->api = rq->api;
-	t->conn = conn;
-	t->next = rq->api->trials;
-	rq->api->trials = t;
-	buf_init(&t->out, PAGE_MAX);
-	buf_add_str(&t->out, "{\"devices\":[");
-	push_trial_start(rq->api->queue, user, given ? mailbox : "INBOX",
-	    on_trial_result, t);
+	else
+		api_trial_start(rq->api, conn, user, given ? mailbox : "INBOX",
+		    reply_trial);
 }

@@ -2,6 +2,8 @@
 #include "api/int.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -90,6 +92,31 @@ int api_body_optional(struct api_request *rq, const char *key, char *out,
 	out[0] = '\0';
 	*given_r = json_get(&rq->j, rq->j.toks, key) != NULL;
 	return *given_r ? api_body_string(rq, key, out, size) : 0;
+}
+
+int api_body_label(
+    struct api_request *rq, const char *key, char *out, size_t size)
+{
+	const struct json_tok *t = json_get(&rq->j, rq->j.toks, key);
+	size_t len = size - 1;
+	char *text;
+
+	out[0] = '\0';
+	if (t == NULL)
+		return 0;
+	if (get(rq, key, JSON_STRING) == NULL)
+		return -1;
+	text = xmalloc(rq->j.len);
+	if (json_string(&rq->j, t, text, rq->j.len) > 0) {
+		if (strlen(text) > len)
+			while (len > 0 && (text[len] & 0xc0) == 0x80)
+				len--;
+		snprintf(out, len + 1, "%s", text);
+		if (!reg_text_ok(out, len))
+			out[0] = '\0';
+	}
+	free(text);
+	return 0;
 }
 
 int api_body_bool(struct api_request *rq, const char *key, bool *v_r)

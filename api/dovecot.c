@@ -1,4 +1,4 @@
-/* api/dovecot.c - registrations and notifications: as JSON from our plugin and
+/* api/dovecot.c - registrations, notifications and visits: as JSON from our plugin and
  * Dovecot's stock ox driver, as lines from the first-generation plugin. */
 #include "api/int.h"
 
@@ -19,7 +19,7 @@
 static const struct reg *register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
-	const struct reg *r;
+	struct reg *r;
 	char shown[LOG_TOKEN_MAX];
 
 	spec->topic = cred_topic(a->cred);
@@ -63,18 +63,21 @@ static enum push_result notify_mailbox(struct api *a, const char *user,
 	case PUSH_NO_USER:
 		a->counters.unknown++;
 		log_debug("notify: %s: no device of this user", user);
-		api_note_unknown(a, owner);
+		api_keep_unknown(a, owner);
+		api_note_unknown(a, "notify", owner);
 		break;
 	}
 	return result;
 }
 
+static const char bad_user[] =
+    "user must be 1 to 255 bytes of UTF-8 without control characters";
+
 /* NULL, or what is wrong with the names in a notification. */
 static const char *check_names(const char *user, const char *mailbox)
 {
 	if (!reg_text_ok(user, REG_USER_MAX))
-		return "user must be 1 to 255 bytes of UTF-8 without control "
-		       "characters";
+		return bad_user;
 	if (!reg_text_ok(mailbox, MAILBOX_NAME_MAX))
 		return "mailbox must be 1 to 4096 bytes of UTF-8 without "
 		       "control characters";
@@ -248,6 +251,30 @@ void api_handle_ox(struct api_request *rq, struct http_conn *conn)
 	else
 		answer_notify(rq, conn, user, user, mailbox,
 		    strcasecmp(event, "messageNew") == 0);
+}
+
+/* --- POST /seen --- */
+
+#define CLIENT_MAX 64 /* bytes; "iPadOS 26.5" */
+
+void api_handle_seen(struct api_request *rq, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1], client[CLIENT_MAX + 1];
+
+	if (api_body_string(rq, "Username", user, sizeof(user)) < 0 ||
+	    api_body_label(rq, "Client", client, sizeof(client)) < 0) {
+		api_reply_text(conn, 400, rq->err);
+	} else if (!reg_text_ok(user, REG_USER_MAX)) {
+		err_set(rq->err, "%s", bad_user);
+		api_reply_text(conn, 400, rq->err);
+	} else if (push_seen(rq->api->queue, user, client)) {
+		log_debug("seen: %s: %s", user, client);
+		http_reply(conn, 204, NULL, NULL, NULL, 0);
+	} else {
+		api_note_unknown(rq->api, "seen", user);
+		api_reply_text(
+		    conn, 404, "no device is registered for this user");
+	}
 }
 
 /* --- the first-generation plugin --- */

@@ -16,15 +16,21 @@
 
 /* --- passwords --- */
 
-/* Takes the same time for every password of the same length. */
 bool api_is_authorized(const struct api *a, const struct http_request *req)
+{
+	return a->authorization == NULL || req->over_unix ||
+	       api_has_password(a, req);
+}
+
+/* Takes the same time for every password of the same length. */
+bool api_has_password(const struct api *a, const struct http_request *req)
 {
 	const struct http_str *got = &req->authorization;
 	size_t want_len, i;
 	unsigned diff;
 
-	if (a->authorization == NULL || req->over_unix)
-		return true;
+	if (a->authorization == NULL)
+		return false;
 	want_len = strlen(a->authorization);
 	if (got->len < 6 || strncasecmp(got->p, "Basic ", 6) != 0)
 		return false;
@@ -182,24 +188,47 @@ static bool is_ours(
 	if (!h->is_ip && req->over_tls &&
 	    tls_has_cert_for(io_tls(req->io), h->name))
 		return true;
-	if (!io_get_address(req->io, false, &own))
-		return false;
-	if (h->port != 0 && h->port != own.port)
+	if (h->port != 0 && h->port != io_own_port(req->io))
 		return false;
 	if (h->is_ip)
-		return is_loopback(h->ip) || memcmp(h->ip, own.ip, 16) == 0;
+		return is_loopback(h->ip) ||
+		       (io_get_address(req->io, false, &own) &&
+			   memcmp(h->ip, own.ip, 16) == 0);
 	return strcasecmp(h->name, "localhost") == 0;
 }
 
-/* Whether the page came from the address that the request is sent to. */
-static bool is_own_origin(const struct http_request *req)
+static bool is_origin(const struct http_request *req, const char *scheme)
 {
-	const char *scheme = req->over_tls ? "https://" : "http://";
 	size_t n = strlen(scheme);
 
 	return req->origin.len == n + req->host.len &&
 	       strncasecmp(req->origin.p, scheme, n) == 0 &&
 	       strncasecmp(req->origin.p + n, req->host.p, req->host.len) == 0;
+}
+
+/* Whether the page came from the address that the request is sent to.  Of a name in
+ * httpHosts a proxy may have taken the TLS off. */
+static bool is_own_origin(
+    const struct api *a, const struct http_request *req, const struct host *h)
+{
+	return (!req->over_tls && is_origin(req, "http://")) ||
+	       (is_origin(req, "https://") &&
+		   (req->over_tls || is_listed(a->conf->http_hosts, h)));
+}
+
+/* Browsers say from whose page a request comes (W3C Fetch Metadata); "none": from
+ * nobody's.  A link may lead here from anywhere, but a form may not. */
+static bool is_foreign_form(const struct http_request *req)
+{
+	static const char *const harmless[] = { "same-origin", "none" };
+	const struct http_str *got = &req->fetch_site;
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (got->len == strlen(harmless[i]) &&
+		    memcmp(got->p, harmless[i], got->len) == 0)
+			return false;
+	return got->p != NULL && req->method.p[0] == 'P';
 }
 
 static int shown_len(const struct http_str *s)
@@ -228,7 +257,7 @@ static void log_refused(
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX])
 {
-	struct host h;
+	struct host h = { 0 };
 
 	if (req->over_unix)
 		return false;
@@ -239,10 +268,12 @@ bool api_is_foreign(
 		    "Host \"%.*s\" is no address of this server: if it is a "
 		    "name of it, add it to httpHosts in xapsd's configuration",
 		    shown_len(&req->host), req->host.p);
-	else if (req->origin.p != NULL && !is_own_origin(req))
+	else if (req->origin.p != NULL && !is_own_origin(a, req, &h))
 		err_set(why,
 		    "Origin \"%.*s\": web pages of other sites may not ask",
 		    shown_len(&req->origin), req->origin.p);
+	else if (is_foreign_form(req))
+		err_set(why, "web pages of other sites may not send forms");
 	else
 		return false;
 	log_refused(a, req, why);

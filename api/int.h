@@ -1,8 +1,8 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> dovecot.c, admin.c, status.c -> body.c, guard.c, line.c, reply.c,
- *   unknown.c */
+ *   api.c -> page.c -> dovecot.c, admin.c, status.c -> unknown.c -> form.c, body.c,
+ *   guard.c, line.c, reply.c */
 #ifndef API_INT_H
 #define API_INT_H
 
@@ -77,7 +77,9 @@ struct api {
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];
 	int64_t refusal_logged_ms; /* a foreign request; 0: never */
 	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
+	char page_token[33];	   /* in our own forms; "": none made yet */
 	/* of unknown.c */
+	struct api_unknown *unknown;	    /* NULL until there is one */
 	char *namesakes[API_NAMESAKES_MAX]; /* logged; owned */
 	size_t n_namesakes;
 	int64_t search_ms; /* beginning of a minute; 0: never */
@@ -106,6 +108,8 @@ void api_reply_durable(struct api *a, struct http_conn *conn,
 /* --- api/guard.c --- */
 
 bool api_is_authorized(const struct api *a, const struct http_request *req);
+/* Whether user and password are set and were sent, over whatever. */
+bool api_has_password(const struct api *a, const struct http_request *req);
 /* Logs it, at most once a minute for each address. */
 void api_log_wrong_password(struct api *a, const struct http_request *req);
 /* True for requests over TCP with a Host that is not ours, or from another site's
@@ -126,6 +130,10 @@ int api_body_string(
 /* *given_r: whether it is there; then as above. */
 int api_body_optional(struct api_request *rq, const char *key, char *out,
     size_t size, bool *given_r);
+/* A text for people, "" if it is missing or cannot be shown; of longer ones the
+ * beginning. */
+int api_body_label(
+    struct api_request *rq, const char *key, char *out, size_t size);
 int api_body_bool(struct api_request *rq, const char *key, bool *v_r);
 /* 0 if it is missing. */
 int api_body_number(struct api_request *rq, const char *key, int64_t *v_r);
@@ -145,16 +153,24 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);
+void api_handle_seen(struct api_request *rq, struct http_conn *conn);
 
 /* --- api/unknown.c --- */
 
+/* Remembers a notification for such a user, for doctor. */
+void api_keep_unknown(struct api *a, const char *user);
 /* Logs it, once for each name and seldom enough to cost nothing, if somebody with
- * the same name but for the domain has a device. */
-void api_note_unknown(struct api *a, const char *user);
+ * the same name but for the domain has a device.  what: the request. */
+void api_note_unknown(struct api *a, const char *what, const char *user);
+void api_handle_unknown(struct api_request *rq, struct http_conn *conn);
 void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */
 
+/* The answer of /status. */
+void api_write_status(struct api *a, struct buf *b);
+/* {"help":…,"value":…} for each figure, separated by commas. */
+void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
 void api_handle_credentials(struct api_request *rq, struct http_conn *conn);
 void api_handle_status(struct api_request *rq, struct http_conn *conn);
@@ -166,6 +182,21 @@ void api_handle_list(struct api_request *rq, struct http_conn *conn);
 void api_handle_forget(struct api_request *rq, struct http_conn *conn);
 void api_handle_import(struct api_request *rq, struct http_conn *conn);
 void api_handle_push(struct api_request *rq, struct http_conn *conn);
+/* How many of the user's registrations were removed; account, token: NULL for all,
+ * or the first 8 characters or more. */
+size_t api_forget(
+    struct api *a, const char *user, const char *account, const char *token);
+/* devices: {"account":…,"token":…,"delivered":…,"answer":…} for each of the user's,
+ * separated by commas; NULL if they are too many. */
+typedef void api_trial_done(struct api *a, struct http_conn *conn,
+    const char *user, const char *devices);
+/* Sends test pushes; done answers conn when the results are known. */
+void api_trial_start(struct api *a, struct http_conn *conn, const char *user,
+    const char *mailbox, api_trial_done *done);
 void api_trials_free(struct api *a);
+
+/* --- api/page.c --- */
+
+void api_handle_page(struct api_request *rq, struct http_conn *conn);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "apns.h"
 #include "cred.h"
+#include "features.h"
 #include "shared.h"
 #include "tls.h"
 
@@ -18,6 +19,7 @@ struct figures {
 	uint64_t connections, resumed;
 	struct push_counters push;
 	struct api_counters api;
+	struct push_visits visits;
 };
 
 enum metric_type {
@@ -93,6 +95,18 @@ static const struct figure {
 	    "Notifications for mailboxes that no device watches."),
 	ROW("unknownUsers", api.unknown, COUNTER, "notifies_unknown_user_total",
 	    "Notifications for users without a device."),
+	ROW("visits", visits.visits, COUNTER, "visits_total",
+	    "Visits of phones by IMAP that Dovecot reported."),
+	ROW("wakeups", visits.n_wakeups, COUNTER, "wakeups_total",
+	    "Of these, the first after a push: xapsd_wakeup_seconds has "
+	    "their times."),
+	ROW("missed", visits.missed, COUNTER, "pushes_missed_total",
+	    "Pushes after which no phone came within 10 minutes."),
+	ROW("missedDay", visits.missed_day, GAUGE, "pushes_missed_day",
+	    "The same in the last 24 hours."),
+	ROW("silent", visits.silent, GAUGE, "silent_users",
+	    "Users whose phone has not come for 7 days, though Apple took "
+	    "pushes for it."),
 	ROW("refused", api.refused, COUNTER, "requests_refused_total",
 	    "Malformed requests."),
 	ROW("denied", api.denied, COUNTER, "requests_denied_total",
@@ -131,6 +145,7 @@ static void collect_figures(
 		.resumed = st->resumed,
 		.push = *push_get_counters(a->queue),
 		.api = a->counters,
+		.visits = *push_get_visits(a->queue),
 	};
 }
 
@@ -212,7 +227,7 @@ static void add_warnings(struct buf *b, const struct cred *cred)
 	buf_add_str(b, "],");
 }
 
-static void write_status(struct api *a, struct buf *b)
+void api_write_status(struct api *a, struct buf *b)
 {
 	struct apns_status st;
 	const char *trouble;
@@ -225,6 +240,7 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
 	add_str(b, "tls", tls_version());
+	add_str(b, "features", features_built);
 	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
 	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
@@ -247,17 +263,37 @@ static void write_status(struct api *a, struct buf *b)
 	buf_add_str(b, "}\n");
 }
 
+/* The same words as in /metrics. */
+void api_write_figures(struct api *a, struct buf *b)
+{
+	const struct figure *row;
+	struct apns_status st;
+	struct figures f;
+
+	collect_figures(a, &f, &st);
+	for (row = rows; row < rows + N_ROWS; row++)
+		if (row->key != NULL && row->type != TIMESTAMP)
+			buf_add_fmt(b, "{\"help\":\"%s\",\"value\":%llu},",
+			    row->help, (unsigned long long)figure(&f, row));
+	if (!b->failed)
+		b->len--; /* the last comma */
+}
+
 void api_handle_status(struct api_request *rq, struct http_conn *conn)
 {
 	struct buf *b = &rq->api->out;
 
-	write_status(rq->api, b);
+	api_write_status(rq->api, b);
+	if (!b->failed)
+		b->len -= strlen("}\n");
+	push_write_day(rq->api->queue, b);
+	buf_add_str(b, "}\n");
 	reply_out(rq->api, conn, JSON);
 }
 
 void api_log_status(struct api *a)
 {
-	write_status(a, &a->out);
+	api_write_status(a, &a->out);
 	if (a->out.failed)
 		log_error("status: the answer is too long");
 	else
@@ -267,28 +303,33 @@ void api_log_status(struct api *a)
 
 /* --- /metrics: Prometheus' text format 0.0.4 --- */
 
-static void write_latency(struct buf *b, const struct apns_latency *l)
+/* One whose limits are this many thousandths of a second; the last number is of
+ * what is beyond them. */
+static void write_histogram(struct buf *b, const char *name, const char *help,
+    const unsigned short *limits, unsigned unit_ms, size_t n_limits,
+    const uint64_t *counts, uint64_t sum_ms)
 {
 	unsigned long long n = 0;
-	unsigned i, ms;
+	unsigned ms;
+	size_t i;
 
-	buf_add_str(b, "# HELP xapsd_apns_answer_seconds How long Apple's "
-		       "answers to pushes took.\n"
-		       "# TYPE xapsd_apns_answer_seconds histogram\n");
-	for (i = 0; i < APNS_N_LATENCIES - 1; i++) {
-		n += l->n[i];
-		ms = apns_latency_limits_ms[i];
-		buf_add_fmt(b,
-		    "xapsd_apns_answer_seconds_bucket{le=\"%u.%02u\"} %llu\n",
-		    ms / 1000, ms % 1000 / 10, n);
+	buf_add_fmt(b, "# HELP xapsd_%s %s\n# TYPE xapsd_%s histogram\n", name,
+	    help, name);
+	for (i = 0; i < n_limits; i++) {
+		n += counts[i];
+		ms = limits[i] * unit_ms;
+		buf_add_fmt(b, "xapsd_%s_bucket{le=\"%u", name, ms / 1000);
+		if (unit_ms < 1000)
+			buf_add_fmt(b, ".%02u", ms % 1000 / 10);
+		buf_add_fmt(b, "\"} %llu\n", n);
 	}
-	n += l->n[i];
+	n += counts[i];
 	buf_add_fmt(b,
-	    "xapsd_apns_answer_seconds_bucket{le=\"+Inf\"} %llu\n"
-	    "xapsd_apns_answer_seconds_sum %llu.%03llu\n"
-	    "xapsd_apns_answer_seconds_count %llu\n",
-	    n, (unsigned long long)l->sum_ms / 1000,
-	    (unsigned long long)l->sum_ms % 1000, n);
+	    "xapsd_%s_bucket{le=\"+Inf\"} %llu\n"
+	    "xapsd_%s_sum %llu.%03llu\n"
+	    "xapsd_%s_count %llu\n",
+	    name, n, name, (unsigned long long)sum_ms / 1000,
+	    (unsigned long long)sum_ms % 1000, name, n);
 }
 
 void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
@@ -315,7 +356,12 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 	    "# TYPE xapsd_info gauge\n"
 	    "xapsd_info{version=\"%s\",tls=\"%s\"} 1\n",
 	    XAPSD_VERSION, tls_version(), XAPSD_VERSION, tls_version());
-	write_latency(b, &st.latency);
+	write_histogram(b, "apns_answer_seconds",
+	    "How long Apple's answers to pushes took.", apns_latency_limits_ms,
+	    1, APNS_N_LATENCIES - 1, st.latency.n, st.latency.sum_ms);
+	write_histogram(b, "wakeup_seconds",
+	    "How long after a push its phone came.", push_wakeup_limits_s, 1000,
+	    PUSH_N_WAKEUPS - 1, f.visits.wakeups, f.visits.wakeups_ms);
 	for (row = rows; row < rows + N_ROWS; row++) {
 		if (row->type == TIMESTAMP && figure(&f, row) == 0)
 			continue;

@@ -1,5 +1,5 @@
-/* api/unknown.c - notifications for users without a device: those who have one under
- * another name, because Dovecot calls them otherwise at delivery than at log-in. */
+/* api/unknown.c - notifications and visits of users without a device: those who
+ * have one under another name, because Dovecot calls them otherwise at delivery than at log-in. */
 #include "api/int.h"
 
 #include <stdlib.h>
@@ -7,6 +7,15 @@
 #include <strings.h>
 
 #include "mem.h"
+
+/* The names seen last, at a place by what is before the domain: 64 KiB at most,
+ * however many names are sent to us. */
+#define NAMES_MAX 256 /* a power of two */
+
+struct api_unknown {
+	char *name; /* owned; NULL: none yet */
+	int64_t ms; /* of the last notification */
+};
 
 /* Registrations looked at in a minute: some milliseconds of work, whatever is sent
  * to us; with fewer registrations that is every name. */
@@ -35,7 +44,33 @@ static bool may_search(struct api *a)
 	return a->search_visits < VISITS_MAX;
 }
 
-void api_note_unknown(struct api *a, const char *user)
+/* The place of the users with that local part (FNV-1a). */
+static struct api_unknown *place(struct api *a, const char *user)
+{
+	size_t len;
+	const char *local = store_local_part(user, &len);
+	uint32_t hash = 2166136261u;
+
+	for (; len > 0; len--)
+		hash = (hash ^ ((unsigned char)*local++ | 0x20)) * 16777619u;
+	return &a->unknown[(hash ^ hash >> 16) & (NAMES_MAX - 1)];
+}
+
+void api_keep_unknown(struct api *a, const char *user)
+{
+	struct api_unknown *u;
+
+	if (a->unknown == NULL)
+		a->unknown = xcalloc(NAMES_MAX, sizeof(*u));
+	u = place(a, user);
+	u->ms = loop_now_ms(a->loop);
+	if (u->name != NULL && strcmp(u->name, user) == 0)
+		return;
+	free(u->name);
+	u->name = xstrdup(user);
+}
+
+void api_note_unknown(struct api *a, const char *what, const char *user)
 {
 	bool search = may_search(a);
 	const char *other;
@@ -49,17 +84,97 @@ void api_note_unknown(struct api *a, const char *user)
 	if (other == NULL)
 		return;
 	a->namesakes[a->n_namesakes++] = xstrdup(user);
-	log_info("notify: %s has no device, but %s has: if that is the same "
+	log_info("%s: %s has no device, but %s has: if that is the same "
 		 "person, let Dovecot use one name at log-in and at delivery, "
 		 "or set user_lookup to a userdb field that holds it%s",
-	    user, other,
+	    what, user, other,
 	    a->n_namesakes == API_NAMESAKES_MAX
 		? " (more such names are not logged)"
 		: "");
 }
 
+/* --- /admin/unknown: {"user":…} -> {"name":…,"age":…,"others":[…]}, name and age
+ * only if somebody with that local part was notified --- */
+
+static bool same_local_part(const char *a, const char *b)
+{
+	size_t a_len, b_len;
+
+	a = store_local_part(a, &a_len);
+	b = store_local_part(b, &b_len);
+	return a_len == b_len && strncasecmp(a, b, a_len) == 0;
+}
+
+/* Somebody may have registered since. */
+static bool is_unknown(struct api *a, const struct api_unknown *u)
+{
+	return u->name != NULL && store_first(a->store, u->name) == NULL;
+}
+
+/* The one notified last, of those older than `before` (NULL: of all). */
+static const struct api_unknown *newest(
+    struct api *a, const struct api_unknown *before, const char *user)
+{
+	const struct api_unknown *u, *best = NULL;
+
+	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
+		if (is_unknown(a, u) && !same_local_part(u->name, user) &&
+		    (before == NULL || u->ms < before->ms ||
+			(u->ms == before->ms && u > before)) &&
+		    (best == NULL || u->ms > best->ms))
+			best = u;
+	return best;
+}
+
+#define OTHERS_MAX 3
+
+static void write_unknown(struct api *a, const char *user, struct buf *b)
+{
+	const struct api_unknown *u = place(a, user);
+	size_t i;
+
+	if (is_unknown(a, u) && same_local_part(u->name, user)) {
+		buf_add_str(b, "\"name\":");
+		json_write_str(b, u->name);
+		buf_add_fmt(b, ",\"age\":%lld,",
+		    (long long)(loop_now_ms(a->loop) - u->ms) / 1000);
+	}
+	buf_add_str(b, "\"others\":[");
+	for (i = 0, u = NULL; i < OTHERS_MAX; i++) {
+		u = newest(a, u, user);
+		if (u == NULL)
+			break;
+		if (i > 0)
+			buf_add_byte(b, ',');
+		json_write_str(b, u->name);
+	}
+	buf_add_byte(b, ']');
+}
+
+void api_handle_unknown(struct api_request *rq, struct http_conn *conn)
+{
+	char user[REG_USER_MAX + 1];
+	struct buf *b = &rq->api->out;
+
+	if (api_body_string(rq, "user", user, sizeof(user)) < 0) {
+		api_reply_text(conn, 400, rq->err);
+		return;
+	}
+	buf_reset(b);
+	buf_add_byte(b, '{');
+	if (rq->api->unknown != NULL)
+		write_unknown(rq->api, user, b);
+	buf_add_str(b, "}\n");
+	http_reply(conn, 200, JSON, NULL, buf_head(b), b->len);
+}
+
 void api_unknown_free(struct api *a)
 {
+	size_t i;
+
+	for (i = 0; a->unknown != NULL && i < NAMES_MAX; i++)
+		free(a->unknown[i].name);
+	free(a->unknown);
 	while (a->n_namesakes > 0)
 		free(a->namesakes[--a->n_namesakes]);
 }

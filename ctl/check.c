@@ -1,7 +1,6 @@
 /* ctl/check.c - `xapsd check`: tests everything that a push needs. */
 #include "ctl/int.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,66 +37,16 @@ struct check {
 	char err[ERR_MAX];
 };
 
-/* How this run prints, for warn() has no other argument. */
-static enum {
-	AS_LINES,
-	AS_JSON,      /* nothing so far */
-	AS_JSON_MORE, /* after a comma */
-} form;
-
-/* step NULL: a warning.  See xapsd(8). */
-static void print_json(const char *step, const char *result, const char *what)
-{
-	struct buf b = BUF_INIT(8 * ERR_MAX);
-
-	buf_add_str(&b, form == AS_JSON ? "{\"steps\":[\n" : ",\n");
-	buf_add_str(&b, "{\"step\":");
-	if (step != NULL)
-		json_write_str(&b, step);
-	else
-		buf_add_str(&b, "null");
-	buf_add_fmt(&b, ",\"result\":\"%s\",\"text\":", result);
-	json_write_str(&b, what);
-	printf("%.*s}", (int)b.len, (const char *)buf_head(&b));
-	buf_free(&b);
-	form = AS_JSON_MORE;
-}
-
 static int print_step(const char *step, bool ok, const char *what)
 {
-	if (form == AS_LINES)
-		printf("%-14s %-7s %s\n", step, ok ? "ok" : "FAILED", what);
-	else
-		print_json(step, ok ? "ok" : "failed", what);
-	fflush(stdout);
+	ctl_step(step, ok ? STEP_OK : STEP_FAILED, what);
 	return ok ? 0 : -1;
 }
 
 /* What a start would tolerate: not one of the steps. */
 static void warn(const char *what)
 {
-	if (form != AS_LINES) {
-		print_json(NULL, "warning", what);
-		return;
-	}
-	fflush(stdout);
-	fprintf(stderr, "%-14s %-7s %s\n", "", "warning", what);
-}
-
-/* rc 0: all is well.  The exit status. */
-static int finish(int rc)
-{
-	if (form != AS_LINES)
-		printf("\n],\"ok\":%s}\n", rc == 0 ? "true" : "false");
-	return fflush(stdout) == 0 && !ferror(stdout) && rc == 0 ? EXIT_DONE
-								 : EXIT_FAILED;
-}
-
-void ctl_check_refused(const char *why)
-{
-	form = AS_JSON;
-	print_step("configuration", false, why);
-	finish(-1);
+	ctl_step(NULL, STEP_WARNING, what);
 }
 
 /* --- configuration --- */
@@ -378,17 +327,17 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below report it */
-	form = cli->json ? AS_JSON : AS_LINES;
+	ctl_steps_begin(cli->json, false);
 	running_find(conf, &c.now); /* root sees more */
 	if (check_conf(conf) < 0)
-		return finish(-1);
+		return ctl_steps_end(false);
 	daemon_check_rights(conf, warn);
 	modules_check(warn);
 	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
 		print_step("start", false, c.err);
-		return finish(-1);
+		return ctl_steps_end(false);
 	}
 	rc = check_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
@@ -400,5 +349,5 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	cred_free(cred);
 	loop_free(c.loop);
 	tls_exit();
-	return finish(rc);
+	return ctl_steps_end(rc == 0);
 }

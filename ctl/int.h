@@ -28,7 +28,22 @@ enum ctl_asked {
 enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
     const char *path, const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX]);
+/* The one line of text of an answer that refuses. */
+void ctl_take_refusal(const struct buf *body, char err[ERR_MAX]);
+/* Parses an answer, whose text stays the caller's; to be freed if that is true. */
+bool ctl_parse(const char *text, size_t len, struct json *j_r);
+void ctl_free_json(struct json *j);
+#define CTL_NOT_UNDERSTOOD                                                     \
+	"the daemon's answer is not understood: restart it, if it is of "      \
+	"another version"
+
 #define CTL_ANSWER_MAX (16u * 1024 * 1024) /* a page of list is 4 MiB */
+
+/* --- ctl.c --- */
+
+/* The daemon's registrations into a view: of all users if user is NULL. */
+enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
+    const char *user, struct store *s, char err[ERR_MAX]);
 
 /* --- ctl/modules.c --- */
 
@@ -50,6 +65,10 @@ enum ctl_style {
 	STYLE_BAD,
 };
 
+/* Of the terminal; 0 if stdout is none. */
+int ctl_columns(void);
+/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
+int ctl_width(const char *text, size_t len);
 /* Prints text in columns: width counts characters, 0 none. */
 void ctl_cell(enum ctl_style style, const char *text, int width);
 
@@ -65,5 +84,23 @@ const char *ctl_str(const struct json *j, const struct json_tok *obj,
     const char *key, char *out, size_t size);
 int64_t ctl_num(
     const struct json *j, const struct json_tok *obj, const char *key);
+
+/* --- ctl/step.c --- */
+
+enum ctl_result {
+	STEP_OK,
+	STEP_OPEN,    /* printed as the next; nothing is to be done */
+	STEP_LOOK,    /* may be the cause */
+	STEP_FAILED,  /* is one */
+	STEP_WARNING, /* not a step: to stderr */
+};
+
+/* To be called first.  wrapped: lines end at 80 columns at the latest, on a
+ * narrower terminal before; else they are wrapped on a terminal only. */
+void ctl_steps_begin(bool json, bool wrapped);
+/* Prints one; control characters in the text become '?'. */
+void ctl_step(const char *step, enum ctl_result result, const char *text);
+/* Prints the end; returns the exit status. */
+int ctl_steps_end(bool ok);
 
 #endif

@@ -26,8 +26,7 @@ static bool is_colourful(void)
 	       term != NULL && strcmp(term, "dumb") != 0;
 }
 
-/* 0 if stdout is no terminal. */
-static int terminal_columns(void)
+int ctl_columns(void)
 {
 	struct winsize ws;
 
@@ -36,14 +35,18 @@ static int terminal_columns(void)
 	return ws.ws_col;
 }
 
-/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
-static int text_width(const char *text)
+int ctl_width(const char *text, size_t len)
 {
 	int n = 0;
 
-	for (; *text != '\0'; text++)
+	for (; len > 0; len--, text++)
 		n += (*text & 0xc0) != 0x80;
 	return n;
+}
+
+static int text_width(const char *text)
+{
+	return ctl_width(text, strlen(text));
 }
 
 void ctl_cell(enum ctl_style style, const char *text, int width)
@@ -173,7 +176,7 @@ static void show_mailboxes(const struct reg *r, int at, int columns)
 static void show_table(
     const struct store *live, struct reg **regs, size_t n, int64_t ttl_s)
 {
-	int width[N_COLUMNS], sum = 0, columns = terminal_columns(), w;
+	int width[N_COLUMNS], sum = 0, columns = ctl_columns(), w;
 	int64_t now_s = (int64_t)time(NULL);
 	struct row row;
 	size_t i, c;

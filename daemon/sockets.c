@@ -17,7 +17,6 @@
 #include "daemon/unix.h"
 #include "http.h"
 #include "io.h"
-#include "mem.h"
 
 /* Pauses between attempts to open a port that is in use, or an address that
  * does not exist yet. */

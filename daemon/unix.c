@@ -174,12 +174,14 @@ static int check_group(const struct conf *c, char err[ERR_MAX])
 static bool root_can(const char *path)
 {
 	char *folder = user_roots_folder(path), *copy = xstrdup(path);
+	bool can;
 
 	if (folder == NULL)
 		folder = user_roots_folder(dirname(copy));
+	can = folder != NULL;
 	free(folder);
 	free(copy);
-	return folder != NULL;
+	return can;
 }
 
 /* A service manager makes the folder (RuntimeDirectory=, tmpfiles). */

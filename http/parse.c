@@ -7,7 +7,6 @@
 #include "http.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "text.h"
 
@@ -68,7 +67,8 @@ enum known {
 	H_EXPECT,
 	H_AUTHORIZATION,
 	H_ORIGIN,
-	H_DATE, /* may, too */
+	H_FETCH_SITE, /* may, too */
+	H_DATE,	      /* may, too */
 };
 
 static const struct {
@@ -82,6 +82,7 @@ static const struct {
 	[H_EXPECT] = { "expect", 6 },
 	[H_AUTHORIZATION] = { "authorization", 13 },
 	[H_ORIGIN] = { "origin", 6 },
+	[H_FETCH_SITE] = { "sec-fetch-site", 14 },
 	[H_DATE] = { "date", 4 },
 };
 
@@ -142,6 +143,10 @@ static void set_path(struct http_head *h, const char *p, size_t len)
 
 	h->path.p = p;
 	h->path.len = query ? (size_t)(query - p) : len;
+	if (query != NULL) {
+		h->query.p = query + 1;
+		h->query.len = len - h->path.len - 1;
+	}
 	if (h->path.len == 0) { /* http://host, http://host?x */
 		h->path.p = "/";
 		h->path.len = 1;
@@ -283,7 +288,7 @@ static int parse_host(struct scan *s, struct http_str v)
 
 static int take_known(struct scan *s, enum known id, struct http_str v)
 {
-	if (s->seen & 1u << id && id != H_CONNECTION && id != H_DATE)
+	if (s->seen & 1u << id && id != H_CONNECTION && id < H_FETCH_SITE)
 		return bad(s, 400,
 		    id == H_HOST     ? "Host is repeated"
 		    : id == H_LENGTH ? "Content-Length is repeated"
@@ -313,6 +318,9 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 		return 0;
 	case H_ORIGIN:
 		s->h->origin = v;
+		return 0;
+	case H_FETCH_SITE:
+		s->h->fetch_site = v;
 		return 0;
 	case H_DATE:
 		s->h->dated = true;

@@ -21,6 +21,8 @@ static void call_handler(struct http_conn *c, const struct http_head *h)
 		.authorization = h->authorization,
 		.host = h->host,
 		.origin = h->origin,
+		.query = h->query,
+		.fetch_site = h->fetch_site,
 		.dated = h->dated,
 		.body = body,
 		.body_len = c->body_len,

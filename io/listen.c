@@ -1,7 +1,6 @@
 /* io/listen.c - listening sockets, TCP and Unix. */
 #include "io.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>

@@ -55,7 +55,11 @@ static void send_later(struct push *p, const struct apns_answer *an)
 static void act_delivered(struct push *p, const struct apns_answer *an)
 {
 	(void)an;
-	p->q->counters.delivered++;
+	struct push_queue *q = p->q;
+
+	q->counters.delivered++;
+	visits_taken(
+	    &q->visits, p->reg, p->sent, p->came, loop_now_ms(q->loop));
 	push_log(LOG_L_DEBUG, p, "delivered to Apple");
 	push_finish(p);
 }
@@ -267,6 +271,23 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	} else {
 		row->act(p, an);
 	}
+}
+
+const char *push_answer_words(const struct apns_answer *an, char room[ERR_MAX])
+{
+	const char *meaning;
+
+	if (an->outcome == APNS_LOST)
+		return "no answer from Apple: it will be sent again";
+	if (an->outcome == APNS_UNPROCESSED)
+		return "Apple closed the connection before it: it will be sent "
+		       "again";
+	if (an->status == 200)
+		return VISITS_TAKEN;
+	meaning = apns_reason_words(an->reason);
+	err_set(room, "Apple answered %d %s%s%s", an->status, an->reason,
+	    meaning[0] != '\0' ? ": " : "", meaning);
+	return room;
 }
 
 void push_handle_answer(struct push *p, const struct apns_answer *an)

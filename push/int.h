@@ -2,6 +2,7 @@
  *
  * A file calls only those to the right of it:
  *   push.c -> answer.c, trial.c, save.c -> hold.c -> queue.c -> hashes.c
+ *                       -> visits.c -> day.c
  * Up it goes through hooks only: the queue's pump, and probe_end. */
 #ifndef PUSH_INT_H
 #define PUSH_INT_H
@@ -11,6 +12,7 @@
 #include "apns.h"
 #include "buf.h"
 #include "push/hashes.h"
+#include "push/visits.h"
 #include "loop.h"
 
 struct reg;
@@ -30,10 +32,11 @@ struct push {
 	struct loop_timer timer;
 	struct push_hashes wait, flight;
 	int64_t wait_ms, flight_ms; /* time of the newest event in each */
-	unsigned auth_gen;	    /* queue.auth_gen when that was sent */
-	unsigned tries;		    /* failures in a row */
-	enum push_state state;	    /* changed only by push_set_state() */
-	bool listed;		    /* in the ready list */
+	int64_t sent, came; /* ticks of the one in flight, see visits_taken() */
+	unsigned auth_gen;  /* queue.auth_gen when that was sent */
+	unsigned tries;	    /* failures in a row */
+	enum push_state state; /* changed only by push_set_state() */
+	bool listed;	       /* in the ready list */
 	bool in_flight;
 	bool renewed;	 /* the device has registered since it was sent */
 	bool probe_sent; /* the one in flight includes the probe */
@@ -75,6 +78,7 @@ struct push_queue {
 	bool no_expiration;
 	int64_t no_expiration_clock_ms;
 	struct push_counters counters;
+	struct visits visits;
 	struct push_trial *trials; /* under way */
 	/* push_probe_end(), which the queue does not know */
 	void (*probe_end)(struct push *p, bool delivered, const char *words);
@@ -131,12 +135,15 @@ void push_check_clock(struct push_queue *q);
 
 /* Reports how the probe of p ended, if it has one. */
 void push_probe_end(struct push *p, bool delivered, const char *words);
-void push_probe_answered(struct push *p, const struct apns_answer *an);
+void push_probe_answered(
+    struct push *p, const struct apns_answer *an, const char *words);
 /* Frees them without a report. */
 void push_trials_free(struct push_queue *q);
 
 /* --- push/answer.c --- */
 
+/* What it says, in words: perhaps in room. */
+const char *push_answer_words(const struct apns_answer *an, char room[ERR_MAX]);
 /* Does what Apple's answer to the push in flight asks for. */
 void push_handle_answer(struct push *p, const struct apns_answer *an);
 

@@ -81,29 +81,12 @@ void push_probe_end(struct push *p, bool delivered, const char *words)
 		trial_end(t);
 }
 
-void push_probe_answered(struct push *p, const struct apns_answer *an)
+void push_probe_answered(
+    struct push *p, const struct apns_answer *an, const char *words)
 {
-	char words[ERR_MAX];
-	const char *meaning;
-
-	if (!p->probe_sent)
-		return;
-	if (an->outcome != APNS_ANSWERED) {
-		push_probe_end(p, false,
-		    an->outcome == APNS_LOST
-			? "no answer from Apple: it will be sent again"
-			: "Apple closed the connection before it: it will be "
-			  "sent again");
-		return;
-	}
-	if (an->status == 200) {
-		push_probe_end(p, true, "Apple took it");
-		return;
-	}
-	meaning = apns_reason_words(an->reason);
-	err_set(words, "Apple answered %d %s%s%s", an->status, an->reason,
-	    meaning[0] != '\0' ? ": " : "", meaning);
-	push_probe_end(p, false, words);
+	if (p->probe_sent)
+		push_probe_end(p,
+		    an->outcome == APNS_ANSWERED && an->status == 200, words);
 }
 
 /* --- start --- */

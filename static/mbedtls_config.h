@@ -48,7 +48,7 @@
 
 /* The listener for tlsListenAddr: 15,000 bytes.  Without MBEDTLS_SSL_TICKET_C
  * (3,100 bytes): Dovecot's processes would not use its tickets. */
-#ifndef XAPSD_NO_TLS_SERVER
+#ifndef XAPSD_WITHOUT_TLS_LISTENER
 #define MBEDTLS_SSL_SRV_C
 #endif
 
@@ -71,7 +71,6 @@
 #define MBEDTLS_ASN1_PARSE_C
 #define MBEDTLS_ASN1_WRITE_C /* signatures */
 #define MBEDTLS_OID_C
-#define MBEDTLS_PKCS5_C /* PBKDF2, for .p12 files and encrypted keys */
 #define MBEDTLS_PKCS1_V15
 #define MBEDTLS_PKCS1_V21
 
@@ -106,16 +105,22 @@
 /* Not MBEDTLS_CHACHAPOLY_C (4,300 bytes): every HTTP/2 and TLS 1.3 has AES-GCM
  * (RFC 9113 9.2.2, RFC 8446 9.1). */
 #define MBEDTLS_CIPHER_C
-#define MBEDTLS_CIPHER_MODE_CBC /* .p12 files and encrypted keys */
-#define MBEDTLS_CIPHER_PADDING_PKCS7
-#define MBEDTLS_DES_C /* 3DES, in .p12 files of Keychain */
 #define MBEDTLS_MD_C
-#define MBEDTLS_MD5_C  /* the mailboxes' hashes; old encrypted PEM */
-#define MBEDTLS_SHA1_C /* .p12 files */
+#define MBEDTLS_MD5_C /* the mailboxes' hashes; old encrypted PEM */
 #define MBEDTLS_SHA224_C
 #define MBEDTLS_SHA256_C
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_SHA512_C
+
+/* --- for .p12 files and encrypted keys --- */
+
+#ifndef XAPSD_WITHOUT_P12
+#define MBEDTLS_PKCS5_C /* PBKDF2 */
+#define MBEDTLS_CIPHER_MODE_CBC
+#define MBEDTLS_CIPHER_PADDING_PKCS7
+#define MBEDTLS_DES_C /* 3DES, of Keychain */
+#define MBEDTLS_SHA1_C
+#endif
 
 /* --- small rather than fast --- */
 

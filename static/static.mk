@@ -12,6 +12,7 @@ CMOCKA = $(ROOT)/src/cmocka
 LIBC = $(OUT)/musl
 
 include static/arch.mk
+include features.mk
 TRIPLET = $(TRIPLET_$(ARCH))
 
 CC = $(TRIPLET)-gcc
@@ -26,12 +27,15 @@ SMALL = -Oz -fPIE -ffunction-sections -fdata-sections -fno-ident \
 	-fmerge-all-constants $(MACHINE) -ffile-prefix-map=$(CURDIR)/=
 # Optimises across files; takes longer, saves 4 %.
 LTO = -flto=2
+# What mbedtls_config.h leaves out with a feature.
+MBEDTLS_WITHOUT = $(filter -DXAPSD_WITHOUT_P12 -DXAPSD_WITHOUT_TLS_LISTENER, \
+	$(FEATURE_FLAGS))
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include) \
 	-isystem $(MBEDTLS)/include \
 	-DMBEDTLS_CONFIG_FILE='"static/mbedtls_config.h"'
 CFLAGS = -std=c11 -D_GNU_SOURCE $(SMALL) $(LTO) -fstack-protector-strong \
-	$(HEADERS) -iquote . $(DEFINES)
+	$(HEADERS) -iquote . $(MBEDTLS_WITHOUT)
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla -Wredundant-decls -Werror
 # -static -pie ... is -static-pie, which gcc knows for x86 only.
@@ -68,12 +72,15 @@ SAY = $(if $(V),@:,@printf '  %-7s %s\n')
 all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
-# Changes when the flags, the version or the list of files change.
-FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION) $(SRCS)
-$(OUT)/flags: FORCE
+# Change when the flags, or the version and the list of files, change.
+FLAGS = $(CC) $(CFLAGS) $(LDFLAGS)
+LIST = $(VERSION) $(SRCS) $(FEATURE_FLAGS)
+$(OUT)/flags: WORDS = $(FLAGS)
+$(OUT)/list: WORDS = $(LIST)
+$(OUT)/flags $(OUT)/list: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
-		echo '$(subst ','\'',$(FLAGS))' >$@
+	@echo '$(subst ','\'',$(WORDS))' | cmp -s - $@ || \
+		echo '$(subst ','\'',$(WORDS))' >$@
 .PHONY: FORCE
 
 $(MBEDTLS)/.version:
@@ -117,8 +124,9 @@ $(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
-$(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags | \
-		$(LIBC)/lib/libc.a
+$(OUT)/features.o: CFLAGS += $(FEATURE_FLAGS)
+$(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags \
+		$(OUT)/list | $(LIBC)/lib/libc.a
 	@mkdir -p $(@D)
 	$(SAY) CC "$< ($(ARCH))"
 	$(Q)$(CC) $(CFLAGS) $(WARN) -DXAPSD_VERSION='"$(VERSION)"' \
@@ -127,7 +135,7 @@ $(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags | \
 
 LIBS = -L$(LIBC)/lib -Wl,--start-group -lc -lgcc -Wl,--end-group
 
-$(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a
+$(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a $(OUT)/list
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(MAP) -o $@.full $(LIBC)/lib/rcrt1.o \
 		$(LIBC)/lib/crti.o $(OBJS) $(MBEDTLS_OBJS) $(LIBS) \
@@ -157,7 +165,7 @@ $(OUT)/unit/cmocka.o: $(CMOCKA)/.version static/cmocka_config.h $(OUT)/flags
 	$(Q)$(CC) $(TEST_CFLAGS) -I$(@D)/include -c -o $@ $(CMOCKA)/src/cmocka.c
 
 # An archive: a test is linked with what it calls and nothing more.
-$(OUT)/unit/all.a: $(OBJS) $(MBEDTLS_OBJS)
+$(OUT)/unit/all.a: $(OBJS) $(MBEDTLS_OBJS) $(OUT)/list
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(TRIPLET)-gcc-ar qcsD $@ \
 		$(filter-out $(OUT)/xapsd.o,$(OBJS)) $(MBEDTLS_OBJS)

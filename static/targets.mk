@@ -9,7 +9,7 @@ STATIC_ARCH ?= $(shell uname -m | sed -e 's/^i[3-6]86$$/i386/' \
 # As many jobs as there are processors, unless the caller says otherwise.
 STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
 	$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) \
-	VERSION=$(VERSION) SRCS="$(SRCS)"
+	VERSION=$(VERSION) SRCS="$(SRCS)" FEATURES="$(FEATURES)"
 
 .PHONY: static release size bench-static check-static
 static: static-$(STATIC_ARCH)
@@ -49,7 +49,8 @@ bench-static:
 # Builds and tests them: unit tests, the way of a mail, an empty root.
 CHECK_STATIC ?= $(sort $(STATIC_ARCH) aarch64)
 # The comparison with another library need not be repeated here.
-STATIC_TESTS = $(filter-out %_nghttp2_test.c,$(wildcard tests/unit/*_test.c))
+STATIC_TESTS = $(filter-out %_nghttp2_test.c $(UNUSED_TESTS:%=tests/unit/%.c), \
+	$(wildcard tests/unit/*_test.c))
 check-static:
 	@sh tests/deps.sh build check static qemu \
 		$(foreach a,$(CHECK_STATIC),cross/$(TRIPLET_$a))

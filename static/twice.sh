@@ -12,7 +12,7 @@ for f in ./*.[ch] ./*/*.[ch]; do
 	mkdir -p "$dir/elsewhere/${f%/*}"
 	cp "$f" "$dir/elsewhere/$f"
 done
-cp -R static "$dir/elsewhere"
+cp -R static features.mk "$dir/elsewhere"
 cp -R build/static/src "$dir/elsewhere/build/static"
 make -s -C "$dir/elsewhere" -f static/static.mk -j2 ARCH="$arch" \
 	VERSION="$version" SRCS="$*" >"$dir/log" 2>&1 || {

@@ -49,6 +49,7 @@ struct reg {
 	uint32_t line : 24; /* length of that line; while REG_DIRTY its index in
 			     * store.dirty */
 	uint32_t part : 8;  /* of time_s, see reg_time_ms(); or PART_UNKNOWN */
+	struct reg_past past;
 	uint16_t n_mailboxes : 10;
 	uint16_t changes : 6; /* recent writes because it changed */
 	uint8_t flags;	      /* enum reg_flag */

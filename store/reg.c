@@ -273,3 +273,8 @@ void *reg_data(const struct reg *r)
 {
 	return r->data;
 }
+
+struct reg_past *reg_past(struct reg *r)
+{
+	return &r->past;
+}

@@ -7,9 +7,7 @@
 
 #include "text.h"
 
-/* "alice" of "alice@example.org", "EXAMPLE\\alice", "alice+lists@example.org" and
- * "alice%example.org". */
-static const char *local_part(const char *name, size_t *len_r)
+const char *store_local_part(const char *name, size_t *len_r)
 {
 	const char *slash = strrchr(name, '\\');
 
@@ -31,7 +29,8 @@ static size_t typos_max(size_t len)
 static size_t difference(const char *a, const char *b)
 {
 	size_t a_len, b_len, d;
-	const char *x = local_part(a, &a_len), *y = local_part(b, &b_len);
+	const char *x = store_local_part(a, &a_len),
+		   *y = store_local_part(b, &b_len);
 
 	d = text_distance(x, a_len, y, b_len);
 	if (d <= typos_max(a_len) && b_len > 0) {
@@ -95,7 +94,7 @@ static int is_namesake(void *arg, struct reg *r)
 {
 	struct namesake *q = arg;
 	size_t len;
-	const char *local = local_part(reg_user(r), &len);
+	const char *local = store_local_part(reg_user(r), &len);
 
 	if (len != q->len || strncasecmp(local, q->local, len) != 0)
 		return 0;
@@ -109,7 +108,7 @@ const char *store_namesake(struct store *s, const char *user, bool search)
 	char plain[REG_USER_MAX + 1];
 	struct reg *r;
 
-	q.local = local_part(user, &q.len);
+	q.local = store_local_part(user, &q.len);
 	if (q.len == 0 || q.len >= sizeof(plain))
 		return NULL;
 	memcpy(plain, q.local, q.len);

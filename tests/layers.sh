@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 bad=0
 
 # Lowest first.
-modules='clock log mem disk buf text json loop conf tls h2 io cred store http apns
+modules='clock log features mem disk buf text json loop conf tls h2 io cred store http apns
 	commit push shared api cli daemon ctl xapsd'
 
 place() {
@@ -53,7 +53,7 @@ for f in $(git ls-files -co --exclude-standard '*.c' '*.h' |
 	esac
 	case $f in
 	log.c) ;;
-	*) if grep -n '[^_]strerror(' "$f" /dev/null; then
+	*) if grep -n -e '[^_]strerror(' -e '"%m' "$f" /dev/null; then
 		echo "$f: err_words() has the same words with every libc"
 		bad=1
 	fi ;;
@@ -80,6 +80,7 @@ defined() {
 for f in $(git ls-files -co --exclude-standard '*.c' |
 	grep -v -e ^plugin/ -e ^tests/ -e ^static/); do
 	file=${f##*/}
+	file=${file#no-}	# what takes its place in a build without it
 	for name in $(defined "$f"); do
 		case $f:$name in
 		*:"$(module "$f")"_* | *:"${file%.c}"* | store/*:reg_* | \
@@ -97,9 +98,10 @@ for m in $modules; do
 	[ -d "$m" ] || continue
 	calls=$(
 		for f in "$m.c" "$m"/*.c; do
+			case $f in */no-*) continue ;; esac
 			for name in $(defined "$f"); do
 				grep -lw "$name" "$m.c" "$m"/*.c |
-					grep -vx "$f" | sed "s|\$| $f|"
+					grep -vx -e "$f" -e '.*/no-.*'  | sed "s|\$| $f|"
 			done
 		done | sort -u
 	)

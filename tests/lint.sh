@@ -7,7 +7,7 @@ bad=0
 sh tests/layers.sh || bad=1
 
 # Generated tables keep their generator's form.
-files=$(git ls-files '*.c' '*.h' | grep -v -e '^tls/roots\.c$' -e '_tables\.h$')
+files=$(git ls-files '*.c' '*.h' | grep -v -e '^tls/roots\.c$' -e '_tables\.h$' -e '_asset\.h$')
 # shellcheck disable=SC2086
 clang-format --dry-run --Werror $files || bad=1
 
@@ -23,13 +23,19 @@ for f in $(git ls-files '*.c' | grep -v '^tests/'); do
 		END { exit bad }' "$f" || bad=1
 done
 
+${PYTHON:-/usr/bin/python3} page/make-page.py | cmp - api/page_asset.h || {
+	echo 'api/page_asset.h is not current: make page'
+	bad=1
+}
+
 scripts=$(git ls-files '*.sh' .ci/run)
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
+shellcheck -s bash completion/xapsd.bash || bad=1
 shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
 
 if [ -e xapsd.8 ]; then
-	mandoc -Tlint -Wwarning xapsd.8 || bad=1
+	mandoc -Tlint -Wstyle xapsd.8 || bad=1
 fi
 [ $bad = 0 ] && echo 'lint: clean'
 exit $bad

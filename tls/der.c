@@ -6,6 +6,11 @@
 
 #define SHAPE_MAX 7 /* elements looked at */
 
+bool tls_oid_is(const mbedtls_asn1_buf *oid, const void *to, size_t len)
+{
+	return oid->len == len && memcmp(oid->p, to, len) == 0;
+}
+
 /* One letter for each element from *p on; '\0' ends it. */
 static void write_shape(
     unsigned char *p, const unsigned char *end, char out[SHAPE_MAX + 1])

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "features.h"
 #include "mem.h"
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
 #define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED" /* RFC 1421 4.6.1.1 */
 #define PEM_ENCRYPTED_END "-----END ENCRYPTED PRIVATE KEY-----"
-#define PEM_OLD_ENCRYPTED "Proc-Type: 4,ENCRYPTED"
 
 int tls_rng(void *unused, unsigned char *p, size_t n)
 {
@@ -33,6 +33,11 @@ int tls_rng(void *unused, unsigned char *p, size_t n)
 		n -= (size_t)got;
 	}
 	return 0;
+}
+
+void tls_random(void *out, size_t n)
+{
+	tls_rng(NULL, out, n);
 }
 
 #if defined(MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG)
@@ -76,8 +81,13 @@ static const struct {
 
 static void explain_key(int ret, const char *text, char err[ERR_MAX])
 {
+	const char *lack = features_lack("p12");
 	size_t i;
 
+	if (lack != NULL && strstr(text, "ENCRYPTED") != NULL) {
+		err_set(err, "holds an encrypted key: %s", lack);
+		return;
+	}
 	for (i = 0; key_faults[i].text != NULL; i++)
 		if (key_faults[i].code == ret) {
 			err_set(err, "%s", key_faults[i].text);

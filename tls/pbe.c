@@ -328,11 +328,6 @@ static const struct scheme *find_scheme(
 	return NULL;
 }
 
-bool tls_oid_is(const mbedtls_asn1_buf *oid, const void *to, size_t len)
-{
-	return oid->len == len && memcmp(oid->p, to, len) == 0;
-}
-
 static mbedtls_md_type_t prf_digest(const mbedtls_asn1_buf *oid)
 {
 	static const mbedtls_md_type_t types[] = { MBEDTLS_MD_SHA1,

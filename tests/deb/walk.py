@@ -121,7 +121,11 @@ def check_installed():
                          ("xapsd.socket", "sockets")):
         expect((ROOT / "etc/systemd/system" / (target + ".target.wants") / unit)
                .is_symlink(), unit + " is on")
-    expect("lib95_xaps" not in run("dpkg", "-L", "xapsd"), "two packages")
+    listed = run("dpkg", "-L", "xapsd")
+    expect("lib95_xaps" not in listed, "two packages")
+    for name in ("bash-completion/completions/xapsd",
+                 "zsh/vendor-completions/_xapsd"):
+        expect("/usr/share/" + name in listed.split(), name)
 
 
 def configure(install_key):

@@ -8,7 +8,6 @@ import http.server
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
@@ -91,7 +90,8 @@ def test_root_looks_as_the_daemon_user(workdir, certs, apple):
     key.chmod(0o600)
     failed(check(), "configuration", "the user nobody may not read it")
     x.config_path.chmod(0o644)
-    failed(check(), "credentials", "user nobody may not read", key.name)
+    failed(check(), "credentials", "user nobody may not read", "chown nobody",
+           "chmod 600", key.name)
     key.chmod(0o644)
     (workdir / x.config["apnsCaFile"]).chmod(0o644)
     failed(check(), "database", "cannot write to the folder", str(workdir))
@@ -99,6 +99,9 @@ def test_root_looks_as_the_daemon_user(workdir, certs, apple):
     status, lines = check()
     assert status == 0, lines
     assert lines[0].endswith("xapsd.yaml, as user nobody")
+    assert not x.database.exists()      # nothing is left
+    x.database.touch(0o600)
+    failed(check(), "database", "may not read and write")
 
 
 def test_certificate(check, apple, certs):
@@ -133,11 +136,6 @@ def test_wrong_key_id(check, apple):
     apple.pushes[0].problem = None      # the test's doing
 
 
-def test_broken_config(check, apple):
-    status, lines = check(apple, delay="soon")
-    assert status == 78 and not lines
-
-
 def test_no_credentials(check, apple):
     failed(check(apple, {}), "credentials", "keyFileP8")
 
@@ -168,13 +166,6 @@ def test_expired_tls_listener(check, apple, certs, workdir):
     assert status == 1 and len(lines) == 2, lines
     assert lines[1].startswith("TLS listener   FAILED  the certificate "
                                "expired on "), lines
-
-
-def test_key_of_another_certificate(check, apple, certs, workdir):
-    pki.write(workdir / "other.key", pki.key_pem(pki.rsa_key()))
-    failed(check(apple, {"certificateFilePem": certs.client_cert,
-                         "certificateFilePemKey": "other.key"}),
-           "credentials", "does not belong to", "client.crt")
 
 
 def make_p12(certs, path, password):
@@ -299,66 +290,6 @@ def test_offline(offline):
     assert "which the start will make" in lines[3]
 
 
-@pytest.mark.parametrize("config, step, words", [
-    ({"user": "nosuchuser"}, "configuration", "there is no user nosuchuser"),
-    ({"socketGroup": "nosuchgroup"}, "listeners", "no group nosuchgroup"),
-    ({"listenAddr": "0.0.0.0", "port": 1}, "listeners", "other machines"),
-    ({"listenAddr": "nonsense", "port": 1}, "listeners", "not an IP address"),
-    ({"socketPath": ""}, "listeners", "nothing to listen on"),
-    ({"socketPath": "{workdir}/file"}, "listeners", "is not a socket"),
-    ({"socketPath": "{workdir}/no/such/sock"}, "listeners",
-     "make the folder"),
-    ({"httpUser": "u", "httpPasswordFile": "none"}, "listeners",
-     "No such file"),
-    ({"httpUser": "u", "httpPasswordFile": "empty"}, "listeners", "is empty"),
-    ({"databaseFile": "{workdir}/none/db"}, "database",
-     "does not exist: create it"),
-    ({"databaseFile": "{workdir}"}, "database", "must name a file"),
-    ({"keyFileP8": "none.p8"}, "credentials", "No such file"),
-    ({"keyFileKeyId": None}, "credentials", "keyFileKeyId"),
-    ({"tlsCertfile": "file", "tlsKeyfile": "file"}, "TLS",
-     "tlsCertfile"),
-], ids=lambda v: str(v)[:40])
-def test_offline_faults(offline, workdir, config, step, words):
-    """Each of them would end the start, or keep it from its work."""
-    (workdir / "file").write_text("x")
-    (workdir / "empty").write_text("\n")
-    config = {k: v.format(workdir=workdir) if isinstance(v, str) else v
-              for k, v in config.items()}
-    status, lines, _ = offline(**config)
-    assert status == 1, lines
-    assert lines[-1].split()[0] == step and "FAILED" in lines[-1], lines
-    assert words in lines[-1], lines
-
-
-def test_offline_text_of_the_configuration(offline):
-    status, lines, said = offline(delay="soon")
-    assert (status, lines) == (78, []) and "delay" in said
-
-
-def test_offline_what_is_waited_for(offline):
-    """A start would go on without it: a warning, not a fault."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        s.listen()
-        status, lines, said = offline(port=s.getsockname()[1])
-    assert status == 0, lines
-    assert "warning" in said and "Address already in use" in said
-    status, lines, said = offline(listenAddr="192.0.2.77", port=free_port(),
-                                  allowInsecure="yes")
-    assert status == 0, lines
-    assert "warning" in said and "does not have this address" in said
-
-
-def test_offline_expired(offline, certs, workdir):
-    """The daemon starts with it, and a reload for another reason is no harm."""
-    key, cert = certs.issuer.client(certs.cert_topic, days=-1, age_days=3)
-    pki.write(workdir / "old.pem", pki.cert_pem(cert), pki.key_pem(key))
-    status, lines, warnings = offline({"certificateFilePem": "old.pem"})
-    assert status == 0, lines
-    assert "expired on" in warnings
-
-
 def test_offline_without_credentials(offline):
     """The daemon starts without, so this is no fault of the configuration."""
     status, lines, warnings = offline(identity={})
@@ -395,78 +326,7 @@ def test_offline_beside_a_daemon_without_unix_socket(workdir, certs):
         x.assert_alive()
 
 
-def test_offline_starts_nothing(workdir, certs):
-    """Connecting would make systemd start the daemon."""
-    x = Xapsd(workdir, certs, user=getpass.getuser())
-    with socket.socket(socket.AF_UNIX) as s:
-        s.bind(x.socket_path)
-        s.listen()
-        s.setblocking(False)
-        done = x.run("check", "--offline")
-        assert done.returncode == 0, done.stdout
-        with pytest.raises(BlockingIOError):
-            s.accept()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
-def test_offline_looks_as_the_daemon_user(workdir, certs):
-    key = workdir / "k.p8"
-    shutil.copy(certs.p8, key)
-    shutil.copy(certs.ca, workdir / "ca.pem")
-    (workdir / "ca.pem").chmod(0o644)
-    workdir.chmod(0o755)
-    x = Xapsd(workdir, certs, user="nobody", keyFileP8="k.p8",
-              apnsCaFile="ca.pem", databaseFile=str(workdir / "d" / "db"),
-              socketPath=str(workdir / "d" / "s"))
-    (workdir / "d").mkdir()
-
-    def check():
-        done = x.run("check", "--offline")
-        return done.returncode, done.stdout.splitlines()
-    failed(check(), "credentials", "user nobody may not read", "chown nobody",
-           "chmod 600")
-    shutil.chown(key, "nobody")
-    failed(check(), "database", "cannot write to the folder")
-    shutil.chown(workdir / "d", "nobody")
-    status, lines = check()
-    assert status == 0, lines
-    (workdir / "d" / "db").write_text("")
-    (workdir / "d" / "db").chmod(0o600)
-    failed(check(), "database", "may not read and write")
-    # nothing is left, neither root's nor anybody's
-    assert os.listdir(workdir / "d") == ["db"]
-
-
 @pytest.mark.parametrize("args", [["list", "--offline"], ["--offline"],
                                   ["check", "--offline=yes"]])
 def test_offline_is_for_check(workdir, certs, args):
     assert Xapsd(workdir, certs).run(*args).returncode == 64
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs another group")
-@pytest.mark.parametrize("mode, group, who", [
-    (0o640, "games", "the group games"), (0o604, "root", "everybody"),
-    (0o640, "root", None), (0o600, "games", None)])
-def test_says_who_else_may_read(offline, workdir, certs, mode, group, who):
-    key, password = workdir / "k.p8", workdir / "pw"
-    shutil.copy(certs.p8, key)
-    password.write_text("p\n")
-    for path in (key, password):
-        path.chmod(mode)
-        shutil.chown(path, group=group)
-    status, lines, said = offline(keyFileP8="k.p8", httpUser="u",
-                                  httpPasswordFile="pw")
-    assert status == 0, lines
-    if who is None:
-        assert "may be read" not in said
-    for path in (key, password) if who else ():
-        assert re.search(r"%s may be read by %s.*: chown \S+ %s && chmod 600 %s"
-                         % (path, who, path, path), said), said
-
-
-def test_says_that_the_configuration_holds_a_password(offline, workdir):
-    status, _, said = offline(httpUser="u", httpPassword="p")
-    assert status == 0
-    assert "xapsd.yaml may be read by everybody" in said
-    _, _, said = offline()      # none in it
-    assert said == ""

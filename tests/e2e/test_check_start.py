@@ -2,14 +2,11 @@
 same words, and where the start is well check is, too."""
 
 import contextlib
-import fcntl
 import getpass
 import os
-import pathlib
 import re
 import shutil
 import socket
-import stat
 import subprocess
 
 import pytest
@@ -17,7 +14,7 @@ import pytest
 import certs as pki
 from phones import TOKEN
 from ports import free_port
-from xapsd import Failed, Xapsd, executable
+from xapsd import Xapsd
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
 GO = '{"Users":{"a":{"Accounts":{"A1":{"DeviceToken":"%s","Mailboxes":[]}}}}}'
@@ -58,21 +55,25 @@ class Both:
             finally:
                 process.kill()
         reasons = re.findall(r"^\S+ \S* ?fatal (.*)$", said, re.M)
-        assert process.returncode in (1, 78) and len(reasons) == 1, said
-        return reasons[0]
+        assert len(reasons) == 1, said
+        return process.returncode, reasons[0]
 
-    def refuse(self, words, **config):
+    def refuse(self, words, code=1, step=None, **config):
+        """code: the start's exit status; step: check's that failed.  Returns
+        what check wrote to stderr."""
         x = self.make(config)
         before = set(os.listdir(self.folder))
         status, out, err = self.check(x)
         assert set(os.listdir(self.folder)) <= before, "check leaves nothing"
-        reason = self.start(x)
-        assert words in reason, reason
+        code_r, reason = self.start(x)
+        assert words.format(d=self.folder) in reason and code == code_r, reason
         assert status != 0, "check lets pass: " + reason
         if status == 78:
             assert err == "xapsd: %s\n" % reason
         else:
-            assert out.splitlines()[-1].split(" FAILED  ")[1] == reason, out
+            failed, said = out.splitlines()[-1].split(" FAILED  ")
+            assert said == reason and step in (None, failed.strip()), out
+        return err
 
     def accept(self, **config):
         x = self.make(config)
@@ -111,25 +112,34 @@ def secure(certs, **config):
     ({"keyFileTopic": 'a"b'}, "keyFileTopic"),
     ({"certificateFilePem": "x.pem"}, "choose one"),
     ({"certificateFilePemKey": "x.pem"}, "certificateFilePem"),
-    ({"user": "nosuchuser"}, "there is no user nosuchuser"),
+    ({"user": "nosuchuser"}, "user: there is no user nosuchuser: make one "
+     "(useradd --system"),
+    ({"user": "12x"}, "there is no user 12x"),
+    ({"user": "-1"}, "there is no user -1"),
+    ({"user": "4294967295"}, "there is no user 4294967295"),
+    ({"user": "99999999999"}, "there is no user 99999999999"),
     ({"socketGroup": "nosuchgroup"}, "there is no group nosuchgroup"),
     ({"socketPath": "/tmp/" + 200 * "x"}, "socketPath: is longer than"),
     ({"socketPath": ""}, "nothing to listen on"),
     ({"socketPath": "", "tlsPort": "0"}, "nothing to listen on"),
-    ({"listenAddr": "0.0.0.0", "port": 1}, "other machines"),
+    ({"listenAddr": "0.0.0.0", "port": 1}, "can be reached from other machines"),
     ({"listenAddr": "::", "port": 1}, "other machines"),
     ({"listenAddr": "0.0.0.0", "port": 1, "httpUser": "u",
       "httpPassword": "p"}, "other machines"),
     ({"listenAddr": "::ffff:192.0.2.1", "port": 1}, "other machines"),
     ({"listenAddr": "fe80::1%nosuch0", "port": 1}, "other machines"),
     ({"listenAddr": "nonsense", "port": 1}, "not an IP address"),
+    ({"listenAddr": "127.0.0.1.1", "port": 1}, "not an IP address"),
+    ({"tlsListenAddr": "127.0.0.1", "tlsCertfile": None, "tlsKeyfile": None},
+     "tlsListenAddr: tlsCertfile is missing: set it and tlsKeyfile, or leave "
+     "this out"),
     ({"tlsListenAddr": "0.0.0.0"}, "set httpUser and httpPassword"),
     ({"tlsListenAddr": "example.org"}, "not an IP address"),
 ], ids=lambda v: str(v)[:40])
 def test_text(both, certs, config, words):
     if "tlsListenAddr" in config:
         config = secure(certs, **config)
-    both.refuse(words, **config)
+    both.refuse(words, code=78, **config)
 
 
 @pytest.mark.parametrize("plain, tls, is_good", [
@@ -146,7 +156,8 @@ def test_one_port_for_both(both, certs, plain, tls, is_good):
     if is_good:
         both.accept(**config)
     else:
-        both.refuse("%d is the port for TLS (tlsPort), too" % port, **config)
+        both.refuse("%d is the port for TLS (tlsPort), too" % port, code=78,
+                    **config)
 
 
 # --- listeners ---
@@ -162,7 +173,8 @@ def stranger(port=0, address="127.0.0.1"):
 
 def test_port_of_a_stranger_and_nothing_else(both):
     with stranger() as port:
-        both.refuse("no listener could be opened", socketPath="", port=port)
+        both.refuse("no listener could be opened", step="listeners",
+                    socketPath="", port=port)
 
 
 def test_port_of_a_stranger_beside_the_socket(both):
@@ -176,7 +188,9 @@ def test_port_of_a_stranger_beside_the_socket(both):
 def test_address_of_another_machine(both):
     config = {"listenAddr": "192.0.2.77", "port": free_port(),
               "allowInsecure": "yes"}
-    assert "does not have this address" in both.accept(**config)
+    assert ("Cannot assign requested address: this machine does not have this "
+            "address, or not yet: ip addr shows those that it has"
+            ) in both.accept(**config)
     both.refuse("no listener could be opened", socketPath="", **config)
 
 
@@ -186,7 +200,7 @@ def test_tls_listener_alone_without_its_file(both, workdir):
                    "tlsCertfile": "{d}/none", "tlsKeyfile": "{d}/none"})
     status, out, _ = both.check(x)
     assert (status, "No such file" in out) == (1, True), out
-    assert both.start(x).startswith("no listener could be opened")
+    assert both.start(x)[1].startswith("no listener could be opened")
 
 
 @pytest.mark.parametrize("path, words", [
@@ -194,9 +208,12 @@ def test_tls_listener_alone_without_its_file(both, workdir):
     ("{d}/folder", "is not a socket"),
     ("{d}/link", "is not a socket"),
     ("{d}/dangling", "is not a socket"),
-    ("{d}/file/sock", "Not a directory"),
+    ("{d}/file/sock", "Not a directory: see to the folder {d}/file, or set "
+     "socketPath"),
     ("{d}/folder/", "Is a directory"),
-    ("{d}/no/such/sock", "make the folder"),
+    ("{d}/no/such/sock", "cannot listen on {d}/no/such/sock: the folder "
+     "{d}/no/such does not exist, and the start cannot make it: make the folder "
+     "{d}/no/such, or set socketPath"),
     ("{d}/dangling/sock", "make the folder"),
 ], ids=str)
 def test_place_of_the_socket(both, workdir, path, words):
@@ -204,7 +221,8 @@ def test_place_of_the_socket(both, workdir, path, words):
     (workdir / "folder").mkdir()
     (workdir / "link").symlink_to("file")
     (workdir / "dangling").symlink_to("nowhere/at/all")
-    both.refuse(words, socketPath=path)
+    both.refuse(words, step="listeners", socketPath=path)
+    assert (workdir / "file").read_text() == "x"
 
 
 @pytest.mark.parametrize("path", ["{d}/s", "{d}/new/s"])
@@ -244,7 +262,8 @@ def as_nobody(both, workdir, certs):
 
 
 @pytest.mark.parametrize("path, words", [
-    ("{d}/../s", "the user may not make a socket in"),
+    ("{d}/../s", "the user may not make a socket in {d}/..: Permission denied: "
+     "give the folder to the user, or set socketPath"),
     ("{d}/../new/s", "make the folder"),
     ("{d}/../left", "Permission denied"),
     ("{d}/../sticky/left", "not permitted"),
@@ -262,7 +281,10 @@ def test_place_that_is_closed_to_the_user(both, as_nobody, workdir, path, words)
 
 
 def test_group_of_others(both, as_nobody):
-    both.refuse("must be a member", **as_nobody(socketGroup="games"))
+    both.refuse(" to group games: Operation not permitted: the daemon's user "
+                "must be a member: usermod -aG games nobody, then restart",
+                **as_nobody(socketGroup="games"))
+    assert not (both.folder / "xapsd.sock").exists()
 
 
 def test_group_of_its_own(both, as_nobody):
@@ -273,8 +295,10 @@ def test_low_port(both, as_nobody):
     both.wrap = ["unshare", "-n", "sh", "-c",
                  "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start && "
                  "ip link set lo up && exec \"$@\"", "sh", *both.wrap]
-    both.refuse("no listener could be opened",
-                **as_nobody(socketPath="", port=99))
+    said = both.refuse("no listener could be opened",
+                       **as_nobody(socketPath="", port=99))
+    assert "port 99: Permission denied: ports below 1024 need root's rights" in said
+    assert "or take a port from 1024 on" in said
 
 
 def test_another_listens_on_the_socket(both, workdir):
@@ -287,7 +311,7 @@ def test_another_listens_on_the_socket(both, workdir):
         s.setblocking(False)
         with pytest.raises(BlockingIOError):
             s.accept()
-        assert "another xapsd is running there: stop" in both.start(x)
+        assert "another xapsd is running there: stop" in both.start(x)[1]
     assert status == 0, out
     assert "another xapsd is running there" in err
 
@@ -297,7 +321,7 @@ def test_another_listens_on_the_socket(both, workdir):
 @root
 def test_cannot_become_the_user(both, certs):
     both.wrap = ["setpriv", "--bounding-set=-setuid,-setgid"]
-    both.refuse("cannot become nobody", user="nobody")
+    both.refuse("capabilities SETUID and SETGID", user="nobody")
 
 
 @root
@@ -327,7 +351,7 @@ def fifo(path):
         "torn", "wrong"])
 def test_what_the_database_is(both, workdir, make, words):
     make(workdir / "db")
-    both.refuse(words, databaseFile="{d}/db")
+    both.refuse(words, step="database", databaseFile="{d}/db")
 
 
 @pytest.mark.parametrize("path, words", [

@@ -1,5 +1,5 @@
-"""The daemon in its environment: service manager, signals, privileges, old
-configurations; and secrets, which it must not log."""
+"""The daemon in its environment: service manager, signals, privileges; and
+secrets, which it must not log."""
 import base64
 import json
 import os
@@ -17,8 +17,8 @@ import pytest
 from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN
 from ports import bind_port, free_port
-from test_line import Lines, check_wakes, register as register_line
-from xapsd import Xapsd, certificate, executable, loopback_name
+from test_line import Lines, register as register_line
+from xapsd import Xapsd, certificate
 
 
 class Manager:
@@ -193,26 +193,6 @@ def test_activation_for_somebody_else(workdir, certs, apple):
             daemon.kill()
 
 
-@pytest.mark.parametrize("what", ["exposed", "connected", "closed"])
-def test_bad_activation(workdir, certs, apple, what):
-    daemon = make(workdir, certs, apple)
-    if what == "exposed":
-        given = listening(socket.AF_INET, ("0.0.0.0", 0))
-        says = "can be reached from other machines"
-    elif what == "connected":
-        given, _ = socket.socketpair()
-        says = "is not a listening stream socket"
-    else:
-        given = listening(socket.AF_UNIX, str(workdir / "given"))
-        says = "more than"
-    with given:
-        start_activated(daemon, *[given] * (20 if what == "closed" else 1))
-        status = daemon.process.wait(20)
-        daemon.process = None
-        assert status == 78
-        assert says in daemon.log()
-
-
 # --- signals ---
 
 def rewrite(daemon, **keys):
@@ -340,15 +320,6 @@ def test_drops_privileges(start_xapsd, workdir, certs):
     assert os.stat(daemon.socket_path).st_uid == nobody.pw_uid
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_user_that_is_not_there(workdir, certs, apple):
-    """A value that the configuration got wrong, by file, line and key."""
-    done = make(workdir, certs, apple, user="nosuchuser").run()
-    assert done.returncode == 78
-    assert re.search(r"xapsd.yaml:\d+: user: there is no user nosuchuser",
-                     done.stderr)
-
-
 def test_no_core_dump(xapsd):
     xapsd.notify("nobody")      # started wholly
     proc = pathlib.Path("/proc/%d" % xapsd.process.pid)
@@ -439,115 +410,6 @@ def test_no_secrets_in_messages(workdir, certs, apple):
                               timeout=60)
         assert done.returncode == 78
         assert "Tr0ub4dor" not in done.stderr
-
-
-# --- old configurations ---
-
-GO_FILE = """# xapsd.yaml, as the Go daemon installs it
-# Set the loglevel to either trace, debug, error, fatal, info, panic or warn
-loglevel: info
-
-# path of the database
-databaseFile: {folder}/database.json
-
-# xapsd listens on this address
-listenAddr: '[::1]'
-port: {port}
-
-# if set, TLS too
-tlsListenAddr: ''
-tlsPort: 11620
-tlsCertfile:
-tlsKeyfile: ''
-
-# delay of everything but new mail, in seconds
-checkInterval: 20
-delay: 30
-
-# Apple ID
-appleId: admin@example.org
-appleIdHashedPassword: 5e884898da28047151d0e56f8dd6292773603d0d6aabbdd62a11ef721d1542d8
-
-# or a certificate
-certificateFileP12:
-certificatePassword: ""
-certificateFilePem: {pem}
-keyFileP8: ''
-keyFileKeyId: ''
-keyFileTeamId: ''
-keyFileTopic: ''
-"""
-
-
-def test_go_daemon_configuration(workdir, certs, apple):
-    """Its file, its command line, and its database."""
-    conf = workdir / "conf"
-    conf.mkdir()
-    shutil.copy(certs.client, conf / "push.pem")
-    daemon = make(workdir, certs, apple)
-    port = free_port("::1")
-    (conf / "mine.yaml").write_text(GO_FILE.format(
-        folder=daemon.folder, port=port, pem="push.pem"))
-    daemon.database.write_text(json.dumps({"Users": {"alice": {"Accounts": {
-        ACCOUNT: {"DeviceToken": TOKEN, "Mailboxes": ["INBOX"]}}}}}))
-    # what this test alone needs
-    args = ["-socketPath=" + daemon.socket_path,
-            "-apnsHost", loopback_name(), "-apnsPort", str(apple.port),
-            "-apnsCaFile", certs.ca]
-    daemon.command = lambda *a: [
-        executable(), "-configPath", str(conf), "-configName", "mine",
-        *args, *a]
-    daemon.write_config = lambda: None
-    with daemon:
-        daemon.wait_log(r"appleId: Apple closed this log-in in October 2024")
-        with socket.create_connection(("::1", port), 20) as s:
-            s.sendall(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert s.recv(12) == b"HTTP/1.1 404"
-        assert daemon.notify("alice").status == 200
-        push, = apple.wait_for(1)
-        assert push.token == TOKEN
-        assert push.headers["apns-topic"] == certs.cert_topic
-        done = subprocess.run(daemon.command("list"), capture_output=True,
-                              text=True, timeout=60)
-        assert done.returncode == 0 and "alice" in done.stdout
-    assert (daemon.folder / "database.json.orig").exists()
-
-
-def test_go_daemon_sample_without_a_certificate(workdir, certs):
-    """As installed: it starts, says why nothing can be pushed, and stays."""
-    conf = workdir / "xapsd.yaml"
-    conf.write_text(GO_FILE.format(folder=workdir, port=free_port("::1"),
-                                   pem="''"))
-    done = None
-    p = subprocess.Popen(
-        [executable(), "-c", str(conf), "-socketPath", str(workdir / "s")],
-        stderr=subprocess.PIPE, text=True)
-    try:
-        for line in p.stderr:
-            if "no pushes:" in line:
-                done = line
-                break
-    finally:
-        p.terminate()
-        p.stderr.read()
-        p.stderr.close()
-        assert p.wait(20) == 0
-    assert "keyFileP8" in done
-
-
-def test_first_generation_command_line(workdir, certs, apple):
-    daemon = make(workdir, certs, apple)
-    daemon.write_config = lambda: None
-    daemon.command = lambda *a: [
-        executable(), "-key=" + certs.client_key,
-        "-certificate=" + certs.client_cert,
-        "-database=" + str(daemon.database), "-socket=" + daemon.socket_path,
-        "-delayTime=30", "-delayCheckInterval=20", "-loglevel=debug",
-        # what this test alone needs
-        "-port=0", "-apnsHost=" + loopback_name(),
-        "-apnsPort=%d" % apple.port, "-apnsCaFile=" + certs.ca, *a]
-    with daemon:
-        check_wakes(daemon, apple, certs.cert_topic)
 
 
 def test_sigterm_answers_what_has_arrived(start_xapsd):

@@ -306,74 +306,7 @@ def test_socket_of_the_living_is_not_stolen(start_xapsd, workdir, certs):
     assert first.notify("nobody").status == 404
 
 
-def test_no_file_is_overwritten(workdir, certs):
-    (workdir / "x").mkdir()
-    daemon = Xapsd(workdir / "x", certs)
-    target = workdir / "x" / "xapsd.sock"
-    target.write_text("precious")
-    done = daemon.run()
-    assert done.returncode != 0
-    assert "is not a socket" in done.stderr
-    assert target.read_text() == "precious"
-
-
-def test_port_in_use(workdir, certs):
-    """With the Unix socket it would serve all the same (test_start.py)."""
-    (workdir / "x").mkdir()
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        s.listen()
-        daemon = Xapsd(workdir / "x", certs, socketPath="",
-                       port=s.getsockname()[1])
-        done = daemon.run()
-    assert done.returncode == 1
-    assert "Address already in use" in done.stderr
-
-
 # --- who may talk ---
-
-@pytest.mark.parametrize("config, status", [
-    ({"listenAddr": "0.0.0.0"}, 78),
-    ({"listenAddr": "::"}, 78),
-    ({"listenAddr": "0.0.0.0", "httpUser": "u", "httpPassword": "p"}, 78),
-    ({"tlsListenAddr": "0.0.0.0"}, 78),
-    ({"tlsListenAddr": "0.0.0.0", "httpUser": "u", "httpPassword": "p"}, 0),
-    ({"listenAddr": "0.0.0.0", "allowInsecure": "yes"}, 0),
-    ({"listenAddr": "127.0.0.2"}, 0),
-], ids=["plain", "plain6", "password-in-the-clear", "tls-without-password",
-        "tls-and-password", "allowed", "loopback"])
-def test_exposure(workdir, certs, config, status):
-    """Others can reach it: with TLS and password only, unless allowed."""
-    (workdir / "x").mkdir()
-    if "tlsListenAddr" in config:
-        config = {**config, "tlsCertfile": certs.server, "tlsPort": free_port(),
-                  "tlsKeyfile": certs.server}
-    else:
-        config = {**config, "port": free_port()}
-    daemon = Xapsd(workdir / "x", certs, **config)
-    if status:
-        done = daemon.run(timeout=20)
-        assert done.returncode == status
-        assert "can be reached from other machines" in done.stderr
-        assert "allowInsecure" in done.stderr
-        assert not os.path.exists(daemon.socket_path)
-        return
-    with daemon:
-        assert daemon.notify("nobody").status == 404
-
-
-def test_tls_address_without_certificate(workdir, certs):
-    """It could not listen: reported with file, line, key and cure."""
-    (workdir / "x").mkdir()
-    daemon = Xapsd(workdir / "x", certs, tlsListenAddr="127.0.0.1")
-    done = daemon.run(timeout=20)
-    line = daemon.config_path.read_text().split("tlsListenAddr")[0].count("\n")
-    assert done.returncode == 78
-    assert "%s:%d: tlsListenAddr: tlsCertfile is missing: set it and " \
-        "tlsKeyfile, or leave this out" % (daemon.config_path, line + 1) \
-        in done.stderr
-    assert not os.path.exists(daemon.socket_path)
-
 
 def test_tls_with_password(start_xapsd, certs):
     port = free_port()

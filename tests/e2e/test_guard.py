@@ -301,6 +301,32 @@ def test_other_sites_pages(start_xapsd, origin):
                    % daemon.port, "Origin: http://evil.example")[0] == 400
 
 
+def test_page_behind_a_proxy(start_xapsd):
+    """One that takes the TLS off: the browser's Origin says https.  Only for
+    names that the configuration says are ours."""
+    daemon = start_xapsd(tcp=True, httpHosts="mail.example.org")
+    for host, status in (("mail.example.org", 404),
+                         ("localhost:%d" % daemon.port, 403)):
+        assert ask_tcp(daemon.port, "Host: " + host,
+                       "Origin: https://" + host)[0] == status
+    assert ask_tcp(daemon.port, "Host: mail.example.org",
+                   "Origin: https://evil.example")[0] == 403
+
+
+@pytest.mark.parametrize("site,status", [
+    ("same-origin", 404), ("none", 404), ("cross-site", 403),
+    ("same-site", 403), ("", 403), ("same-origin2", 403)])
+def test_fetch_metadata(start_xapsd, site, status):
+    """What a browser says of a request, also without an Origin; a link may
+    come from anywhere."""
+    daemon = start_xapsd(tcp=True)
+    host = "Host: localhost:%d" % daemon.port
+    assert ask_tcp(daemon.port, host, "Sec-Fetch-Site: " + site)[0] == status
+    reply = daemon.request("GET", "/status", tcp=True,
+                           headers={"Sec-Fetch-Site": site})
+    assert reply.status == 200
+
+
 def test_no_way_from_a_page_to_lines(start_xapsd):
     """What a page posts is a body, however the request is refused."""
     daemon = start_xapsd(tcp=True)

@@ -16,8 +16,8 @@ import subprocess
 import pytest
 
 from phones import ACCOUNT, OTHER, TOKEN
-from test_daemon import listening, make
-from test_start import nobodys, root, status_of
+from test_daemon import make
+from test_start import nobodys, root
 from xapsd import Xapsd, executable
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
@@ -45,97 +45,7 @@ def namespace(daemon, setup, *flags):
         *command(*a)]
 
 
-# --- the Unix socket ---
-
-@root
-def test_no_folder_for_the_socket(workdir, certs):
-    """As after a boot, when /run is empty: the user may not make it."""
-    daemon, _ = nobodys(workdir, certs, user=None)
-    run = workdir / "run"
-    run.mkdir(mode=0o755)
-    daemon.config["socketPath"] = str(run / "xapsd" / "xapsd.sock")
-    done = as_nobody(daemon)
-    assert done.returncode == 1
-    assert ("cannot listen on %s/xapsd/xapsd.sock: the folder %s/xapsd does not "
-            "exist, and the start cannot make it: make the folder %s/xapsd, or "
-            "set socketPath" % (run, run, run)) in done.stderr
-
-
-def test_no_folder_at_all(workdir, certs, apple):
-    code, said = status_of(make(workdir, certs, apple,
-                                socketPath="/nonexistent/x/y/s"))
-    assert code == 1
-    assert "make the folder /nonexistent/x/y, or set socketPath" in said
-
-
-@root
-def test_folder_of_the_socket_is_not_ours(workdir, certs):
-    daemon, _ = nobodys(workdir, certs, user=None)
-    run = workdir / "run"
-    run.mkdir(mode=0o755)
-    daemon.config["socketPath"] = str(run / "xapsd.sock")
-    done = as_nobody(daemon)
-    assert done.returncode == 1
-    assert ("the user may not make a socket in %s: Permission denied: give the "
-            "folder to the user, or set socketPath" % run) in done.stderr
-
-
-def test_a_file_in_place_of_the_folder(workdir, certs, apple):
-    (workdir / "file").write_text("")
-    code, said = status_of(make(workdir, certs, apple,
-                                socketPath=str(workdir / "file" / "s")))
-    assert code == 1
-    assert "cannot listen on" in said and "Not a directory" in said
-    assert "or set socketPath" in said
-
-
-@root
-def test_group_that_cannot_be_given(workdir, certs):
-    daemon, _ = nobodys(workdir, certs, socketGroup="games", user=None)
-    done = as_nobody(daemon)
-    assert done.returncode == 1
-    assert re.search(r"socketGroup: cannot give \S+ to group games: Operation "
-                     r"not permitted: the daemon's user must be a member: "
-                     r"usermod -aG games nobody, then restart", done.stderr)
-
-
 # --- ports and addresses ---
-
-def test_port_in_use(start_xapsd):
-    with listening(socket.AF_INET, ("127.0.0.1", 0)) as squatter:
-        port = squatter.getsockname()[1]
-        daemon = start_xapsd(port=port)
-        daemon.wait_log(
-            r"error listenAddr: cannot listen on 127\.0\.0\.1 port %d: Address "
-            r"already in use: another program has it, perhaps an old daemon: "
-            r"ss -ltnp names it; it is tried again until it works" % port)
-
-
-@root
-def test_low_port(workdir, certs):
-    daemon, _ = nobodys(workdir, certs, user=None, port=81, socketPath="")
-    namespace(daemon, "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024 && "
-              "ip link set lo up", "-n")
-    inner = daemon.command
-    daemon.command = lambda *a: [
-        *inner()[:-3], "setpriv", "--reuid=nobody", "--regid=nogroup",
-        "--clear-groups", *inner()[-3:]]
-    workdir.chmod(0o755)
-    done = daemon.run()
-    assert done.returncode == 1
-    assert re.search(r"port 81: Permission denied: ports below 1024 need "
-                     r"root's rights: .*or take a port from 1024 on",
-                     done.stderr), done.stderr
-
-
-def test_foreign_address(start_xapsd):
-    daemon = start_xapsd(listenAddr="192.0.2.1", port=4711,
-                         allowInsecure="yes")
-    daemon.wait_log(
-        r"error listenAddr: cannot listen on 192\.0\.2\.1 port 4711: Cannot "
-        r"assign requested address: this machine does not have this address, "
-        r"or not yet: ip addr shows those that it has")
-
 
 def without_ipv6():
     """A seccomp filter: socket(AF_INET6) is EAFNOSUPPORT, as in a kernel
@@ -191,15 +101,6 @@ def test_user_by_number(workdir, certs, number):
     assert os.stat(daemon.database).st_uid == uid
 
 
-@pytest.mark.parametrize("number", ["4294967295", "99999999999", "12x", "-1"])
-def test_no_user_by_such_a_number(workdir, certs, apple, number):
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    code, said = status_of(make(workdir, certs, apple, user=number))
-    assert code == 78
-    assert "there is no user %s: make one (useradd --system" % number in said
-
-
 @root
 def test_group_by_number(workdir, certs):
     daemon, who = nobodys(workdir, certs, socketGroup="4242")
@@ -217,18 +118,6 @@ def test_root_without_a_user(workdir, certs):
             said = re.findall(r"warn  user: is not set, so this runs as root.*"
                               r"set user: xapsd", daemon.log(daemon.log_start))
             assert bool(said) == warned, user
-
-
-@root
-def test_root_that_cannot_become_a_user(workdir, certs):
-    daemon, _ = nobodys(workdir, certs)
-    daemon.write_config()
-    done = subprocess.run(
-        ["setpriv", "--bounding-set=-setuid,-setgid", *daemon.command()],
-        capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1
-    assert "user: cannot become nobody: " in done.stderr
-    assert "capabilities SETUID and SETGID" in done.stderr
 
 
 # --- a second instance ---
@@ -614,12 +503,3 @@ def test_make_says_what_is_missing(workdir, hide, args, says, packages):
         assert package in done.stderr
     assert "error:" not in done.stderr     # of the compiler
     assert not (workdir / "x").exists()
-
-
-def test_words_of_errno_are_ours():
-    """The trouble tables hold with every libc: strerror() is in log.c only."""
-    for path in [*TREE.glob("*.c"), *TREE.glob("*/*.c")]:
-        if path.parent.name not in ("tests", "plugin", "static"):
-            found = re.search(r"(?<!\w)strerror\(|gai_strerror\(|\"%m",
-                              path.read_text())
-            assert found is None or path.name in ("log.c", "resolve.c"), path

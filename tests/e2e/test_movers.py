@@ -192,7 +192,8 @@ def test_go_without_listen_addr(workdir, certs):
     """Up to 2022 it listened everywhere.  One line says that we do not."""
     daemon = Mover(workdir / "x", certs, GO_2021)
     with daemon:
-        daemon.wait_log(r"warn  appleId: Apple closed")
+        daemon.wait_log(r"warn  appleId: Apple closed this log-in in October "
+                        r"2024.*keyFileP8")
         said = daemon.wait_log(r"warn  (listenAddr: .*)")[1]
         assert "this machine" in said
         assert daemon.log().count("listenAddr") == 1

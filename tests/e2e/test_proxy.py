@@ -2,7 +2,6 @@
 one, and machines that have no other way out, no names, or no IPv4."""
 
 import contextlib
-import json
 import os
 import re
 import shlex

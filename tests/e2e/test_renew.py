@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -18,8 +19,6 @@ from apple import Answer
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from xapsd import ROOT
-
-SETTLE_S = 1.5      # longer than the daemon lets changes settle (watch.c)
 
 
 def issue(certs, path, **validity):
@@ -167,20 +166,6 @@ def test_warned_of_the_listeners(start_xapsd, certs, workdir, days, words):
     xapsd.wait_log("TLS listener: certificate valid until", start=start)
     assert xapsd.request("GET", "/healthz").status == 200
     assert "expire" not in xapsd.log()[start:]
-
-
-def test_expired_is_said_and_shown(start_xapsd, apple, certs, workdir):
-    issue(certs, workdir / "c.pem", days=-1, age_days=3)
-    xapsd = start_xapsd(identity={"certificateFilePem": str(workdir / "c.pem")})
-    xapsd.wait_log("no pushes: the certificate expired on")
-    reply = xapsd.request("GET", "/healthz")
-    assert reply.status == 503 and "expired" in str(reply.body)
-
-
-def test_retired_apple_id(start_xapsd):
-    xapsd = start_xapsd(appleId="a@example.org",
-                        appleIdHashedPassword="0" * 64)
-    xapsd.wait_log("Apple closed this log-in in October 2024.*keyFileP8")
 
 
 # --- the certificate of the TLS listener ---
@@ -360,16 +345,29 @@ def test_listener_certificate_under_load(door):
 
 # --- what is watched ---
 
+def listener(certs, path):
+    """The keys of a TLS listener with a certificate of the test's own."""
+    shutil.copy(certs.server, path)
+    return {"tlsPort": free_port(), "tlsCertfile": str(path),
+            "tlsKeyfile": str(path)}
+
+
+def wait_settled(xapsd, certs):
+    """What changed before this has been looked at: the listener's files are
+    watched in the same way, and a later change of theirs has been noticed."""
+    start = xapsd.log_size()
+    put(xapsd.config["tlsCertfile"], pathlib.Path(certs.server).read_bytes())
+    xapsd.wait_log("TLS listener: a file has changed", start=start)
+    assert xapsd.request("GET", "/healthz").status == 200
+
+
 def test_other_files_in_the_folder_are_nothing(start_xapsd, certs, workdir):
     """The database may lie beside them."""
     folder = workdir / "x"
     folder.mkdir()
-    for name in ("mine.pem", "door.pem"):
-        shutil.copy(certs.client if name == "mine.pem" else certs.server,
-                    folder / name)
-    xapsd = start_xapsd(
-        identity={"certificateFilePem": "mine.pem"}, tlsPort=free_port(),
-        tlsCertfile="door.pem", tlsKeyfile="door.pem")
+    shutil.copy(certs.client, folder / "mine.pem")
+    xapsd = start_xapsd(identity={"certificateFilePem": "mine.pem"},
+                        **listener(certs, folder / "door.pem"))
     assert xapsd.config["databaseFile"].startswith(str(folder))
     xapsd.register("alice", ACCOUNT, TOKEN)
     put(folder / "other.pem", b"x")
@@ -377,8 +375,8 @@ def test_other_files_in_the_folder_are_nothing(start_xapsd, certs, workdir):
     put(folder / "mine.pe", b"x")
     (folder / "link").symlink_to("mine.pem")
     os.chmod(folder / "other.pem", 0o600)
-    time.sleep(SETTLE_S)    # nothing marks the end of nothing
-    assert "a file has changed" not in xapsd.log()
+    wait_settled(xapsd, certs)
+    assert "credentials: a file has changed" not in xapsd.log()
     os.chmod(folder / "mine.pem", 0o640)        # as one who mends its rights
     xapsd.wait_log("credentials: a file has changed")
 
@@ -578,13 +576,14 @@ def test_the_same_file_is_no_change(start_xapsd, certs, workdir):
     folder.mkdir()
     issue(certs, folder / "c1.pem")
     (folder / "c.pem").symlink_to("c1.pem")
-    xapsd = start_xapsd(identity={"certificateFilePem": str(folder / "c.pem")})
+    xapsd = start_xapsd(identity={"certificateFilePem": str(folder / "c.pem")},
+                        **listener(certs, workdir / "door.pem"))
     start = xapsd.log_size()
     swap_link("c1.pem", folder / "c.pem")
     os.rename(folder, workdir / "k.old")
     os.rename(workdir / "k.old", folder)
-    time.sleep(SETTLE_S)    # nothing marks the end of nothing
-    assert "a file has changed" not in xapsd.log(start)
+    wait_settled(xapsd, certs)
+    assert "credentials: a file has changed" not in xapsd.log(start)
     start = xapsd.log_size()
     issue(certs, folder / "c1.pem")     # it still looks
     xapsd.wait_log("Certificate valid until", start=start)

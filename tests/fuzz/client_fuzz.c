@@ -119,7 +119,7 @@ enum push_result push_notify(
 	return reg_match(r, mailbox) >= 0 ? PUSH_QUEUED : PUSH_NO_MAILBOX;
 }
 
-void push_renewed(const struct reg *r)
+void push_renewed(struct reg *r)
 {
 	(void)r;
 }

@@ -1,7 +1,6 @@
 /* go_fuzz.c - any Go daemon's database: all that was taken from it is exported
  * and taken again. */
 #include <assert.h>
-#include <string.h>
 
 #include "buf.h"
 #include "store.h"

@@ -2,7 +2,6 @@
  * as its URL. */
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "io/proxy.h"
 #include "mem.h"

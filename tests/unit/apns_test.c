@@ -1,10 +1,6 @@
 /* apns_test.c - what a real server cannot do in a test's time: the end of a
  * connection's stream ids (RFC 9113 5.1.1). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 

@@ -1,11 +1,8 @@
 /* buf_test.c - the queue of bytes with its ceiling; memory. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "unit.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "buf.h"
 #include "mem.h"

@@ -1,10 +1,6 @@
 /* commit_test.c - who waits for the disk, and what happens while writing
  * fails. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <string.h>

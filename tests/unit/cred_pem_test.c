@@ -1,15 +1,10 @@
 /* cred_pem_test.c - what editors, mail and web forms do to a key or certificate
  * is taken; what is none of these is named. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <stdbool.h>
+#include "unit.h"
 
 #include "cred/int.h"
 #include "pki.h"
+#include "needs.h"
 #include "tls.h"
 
 static char *text;
@@ -187,6 +182,7 @@ static void test_encrypted(void **state)
 	struct tls_key *k;
 
 	(void)state;
+	NEEDS("p12");
 	sh("openssl rsa -traditional -in rsa.key -aes256 -passout pass:pw -out "
 	   "old.key; sed 's/$/ \\r/; s/^/  /' old.key >old2.key");
 	assert_int_equal(read_file("old2.key"), HOLDS_KEY);

@@ -1,17 +1,13 @@
 /* cred_test.c - credentials of every kind, and every mistake with its cure. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdbool.h>
-#include <sys/stat.h>
 
 #include "clock.h"
 #include "conf.h"
 #include "cred.h"
 #include "pki.h"
+#include "needs.h"
 #include "tls.h"
 
 #define TOPIC "com.apple.mobilemail.push.org.example"
@@ -366,6 +362,7 @@ static void test_unreadable(void **state)
 static void test_choose_one(void **state)
 {
 	(void)state;
+	NEEDS("p12");
 	refuses(P8 IDS P8_TOPIC "certificateFilePem: both.pem\n",
 	    "certificateFilePem|keyFileP8|choose one");
 	refuses(P8 IDS P8_TOPIC "certificateFileP12: a.p12\n",
@@ -401,6 +398,7 @@ static void test_unused(void **state)
 	struct cred *c;
 
 	(void)state;
+	NEEDS("p12");
 	c = load_ok(IDS P8_TOPIC);
 	assert_int_equal(cred_kind(c), CRED_NONE);
 	cred_free(c);
@@ -496,6 +494,7 @@ static void test_encrypted(void **state)
 	size_t i;
 
 	(void)state;
+	NEEDS("p12");
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		snprintf(text, sizeof(text),
 		    PAIR "%s\ncertificatePassword: s3cret wörd\n", files[i]);
@@ -528,6 +527,7 @@ static void test_many_wrong_passwords(void **state)
 	int i;
 
 	(void)state;
+	NEEDS("p12");
 	for (i = 0; i < 2000; i++) {
 		snprintf(text, sizeof(text),
 		    PAIR "%s\ncertificatePassword: wrong%d\n",
@@ -646,6 +646,7 @@ static void test_p12(void **state)
 	size_t i, j;
 
 	(void)state;
+	NEEDS("p12");
 	for (j = 0; j < sizeof(passwords) / sizeof(passwords[0]); j++)
 		put(passwords[j].file, passwords[j].password,
 		    strlen(passwords[j].password));
@@ -671,6 +672,7 @@ static void test_p12(void **state)
 static void test_p12_identities(void **state)
 {
 	(void)state;
+	NEEDS("p12");
 	sh("cat app.pem older.pem rsa.pem ec.pem >several.pem; "
 	   "openssl pkcs12 -export -inkey rsa.key -in rsa.pem -certfile "
 	   "several.pem -passout pass:simple -out several.p12");
@@ -685,6 +687,7 @@ static void test_p12_identities(void **state)
 static void test_password_file(void **state)
 {
 	(void)state;
+	NEEDS("p12");
 	sh("printf simple >pwplain; printf 'simple\\n' >pwnl; "
 	   "printf '\\357\\273\\277simple\\r\\n' >pwbom; "
 	   "printf 'simple \\n' >pwblank; printf 'wrong\\n' >pwwrong; "
@@ -712,6 +715,7 @@ static void test_p12_empty_password(void **state)
 	size_t i;
 
 	(void)state;
+	NEEDS("p12");
 	for (i = 0; i < N_P12; i++) {
 		make_p12(i, "ec", "newline");
 		p12_conf(text, sizeof(text), p12_kinds[i].name, NULL);
@@ -750,6 +754,7 @@ static void make_slow(const char *name)
 static void test_p12_mistakes(void **state)
 {
 	(void)state;
+	NEEDS("p12");
 	put("pw1", "simple", 6);
 	sh("openssl pkcs12 -export -nokeys -in rsa.pem -passout file:pw1 "
 	   "-out nokey.p12; openssl pkcs12 -export -nocerts -inkey rsa.key "
@@ -782,6 +787,7 @@ static void test_p12_broken(void **state)
 	char *data;
 
 	(void)state;
+	NEEDS("p12");
 	put("pw1", "simple", 6);
 	sh("openssl pkcs12 -export -inkey ec.key -in ec.pem -legacy -noiter "
 	   "-nomac -passout file:pw1 -out small.p12");

@@ -1,10 +1,6 @@
 /* dial_test.c - which address is tried when, with a resolver and a clock of the
  * test's. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

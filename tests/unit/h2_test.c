@@ -22,16 +22,14 @@
 #include "text.h"
 #include "h2/int.h"
 
+#include "unit.h"
+
 #include <ctype.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 /* DATA HEADERS PRIORITY RST_STREAM SETTINGS PUSH_PROMISE PING GOAWAY
  * WINDOW_UPDATE CONTINUATION and an unknown one */

@@ -2,12 +2,11 @@
  * deflater read by our decoder, over random lists and table sizes. */
 #include "h2/hpack.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
+#include "unit.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <nghttp2/nghttp2.h>
 
 #include "buf.h"

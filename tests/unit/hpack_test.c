@@ -4,14 +4,12 @@
 #include "mem.h"
 #include "text.h"
 
+#include "unit.h"
+
 #include <dirent.h>
-#include <stdarg.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define LIST_MAX 16384
 

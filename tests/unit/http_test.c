@@ -1,12 +1,8 @@
 /* http_test.c - the HTTP/1 parser at every split, and the server over a Unix
  * socket with the clock in our hands. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

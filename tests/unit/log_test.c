@@ -1,14 +1,11 @@
 /* The syslog's input: one datagram a line, as syslog(3) would send it. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "unit.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static time_t fake_time(time_t *t);
 static pid_t fake_getpid(void);
@@ -18,7 +15,6 @@ static ssize_t fake_sendto(
 /* The headers first: the names below are to change in log.c only. */
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <syslog.h>
 #define time fake_time
 #define getpid fake_getpid

@@ -1,9 +1,5 @@
 /* loop_test.c - fds, timers, tasks, signals. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -1,15 +1,11 @@
 /* proxy_test.c - an HTTP proxy: its URL, what is asked of it, and its answer whole,
  * cut anywhere, wrong and too long. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "io/proxy.h"
 

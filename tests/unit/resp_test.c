@@ -1,15 +1,11 @@
 /* resp_test.c - replies of Valkey and Redis: whole, cut anywhere, malformed. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "unit.h"
 
 #include "buf.h"
 #include "mem.h"

@@ -1,14 +1,8 @@
 /* store_fault_test.c - the store on disks that fill up, fail and vanish, and
  * under kill -9: nothing that was acknowledged or on disk is lost. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>

@@ -1,9 +1,5 @@
 /* store_go_test.c - the Go daemon's database: taken over, and written back. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <time.h>
 

@@ -1,10 +1,6 @@
 /* store_kind_test.c - whatever file a person makes the database: it is read, or
  * left alone; nothing of it is lost. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include "store_util.h"
 

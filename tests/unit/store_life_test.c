@@ -1,11 +1,7 @@
 /* store_life_test.c - what the store does over time and at its limits: clocks,
  * expiry, ceilings, restless registrations; owners of watched mailboxes, and
  * the topics of devices. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <time.h>
 

@@ -1,9 +1,5 @@
 /* store_test.c - registrations in memory and in the file. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <time.h>
 

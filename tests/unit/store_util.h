@@ -2,7 +2,6 @@
 #ifndef STORE_UTIL_H
 #define STORE_UTIL_H
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,8 @@
 /* text_test.c - hex digits, Base64, modified UTF-7. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "unit.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "mem.h"
 #include "text.h"

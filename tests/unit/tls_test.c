@@ -1,13 +1,8 @@
 /* tls_test.c - handshakes, data, refusals: our client with our server over a
  * socketpair, and with openssl(1) as the other side. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>

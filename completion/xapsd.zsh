@@ -1,0 +1,64 @@
+#compdef xapsd
+# zsh completion for xapsd(8).  tests/e2e/test_completion.py compares it with
+# `xapsd --help`.
+
+# What the daemon's registrations have in a field: _xapsd_field FIELD [USER].
+_xapsd_field() {
+	local -a found
+	found=(${(fu)"$($program ${conf:+-c} $conf list --json -- ${@:2} \
+		2>/dev/null </dev/null | LC_ALL=C sed -n \
+		'/^{/{s/.*"'$1'":"//;s/","[a-z]*":.*//;s/\\\(.\)/\1/g;p;}')"})
+	_wanted names expl $1 compadd -a found
+}
+
+_xapsd_commands() {
+	local -a commands
+	commands=(
+		'check:can pushes be sent? step by step'
+		'status:the running daemon at a glance'
+		'list:the registered devices'
+		"push:send a test push, show Apple's answer"
+		'forget:remove registrations'
+		"export:print all, in the Go daemon's format"
+		"import:take over a Go daemon's, or another xapsd's"
+		"csr:make a key and Apple's certificate request"
+		"pass:the Go daemon's password hash"
+		'help:this, or about a command'
+		'version:version and build'
+	)
+	_describe command commands
+}
+
+_xapsd() {
+	local curcontext=$curcontext state line program=${(Q)words[1]} conf expl
+	local -A opt_args
+	local -a options json
+	options=(
+		'(-c --config)'{-c,--config}'[configuration]:file:_files'
+		'*'{-v,--verbose}'[log level debug; twice: trace]'
+		'--syslog[log to syslog instead of stderr]'
+		'(- *)'{-V,--version}'[version and build]'
+		'(- *)'{-h,--help}'[help]'
+	)
+	json='--json[for programs]'
+
+	_arguments -C $options '1:command:_xapsd_commands' '*::argument:->rest' &&
+		return
+	[[ $state == rest ]] || return 1
+	conf=${(Q)opt_args[-c]:-$opt_args[--config]}
+	case $words[1] in
+	check) _arguments $options $json '--offline[without the network]' ;;
+	status) _arguments $options $json ;;
+	list) _arguments $options $json '1:user: _xapsd_field user' ;;
+	doctor) _arguments $options $json '1:user: _xapsd_field user' ;;
+	push) _arguments $options '1:user: _xapsd_field user' '2:mailbox: ' ;;
+	forget) _arguments $options '1:user: _xapsd_field user' \
+		'2:account: _xapsd_field account ${(Q)line[1]}' \
+		'3:token: _xapsd_field token ${(Q)line[1]}' ;;
+	import|csr) _arguments $options '1:file:_files' ;;
+	help) _arguments $options '1:command:_xapsd_commands' ;;
+	*) _arguments $options ;;
+	esac
+}
+
+_xapsd "$@"

@@ -1,0 +1,70 @@
+/* features.c - what to say of the features that `make FEATURES=...` left out.
+ * features.mk lists them and defines XAPSD_FEATURES and XAPSD_WITHOUT_... */
+#include "features.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+const char features_built[] = XAPSD_FEATURES;
+
+/* One row for each feature, if it is missing. */
+static const struct lack {
+	const char *name;
+	const char *keys; /* of the configuration, separated by blanks */
+	const char *text;
+} lacks[] = {
+#define ROW(name, keys, cure)                                                  \
+	{                                                                      \
+		name, keys, "this xapsd was built without " name ": " cure     \
+	}
+#ifdef XAPSD_WITHOUT_P12
+	ROW("p12", "certificateFileP12",
+	    "it reads PEM without a password, as \"openssl pkcs12 -nodes -in "
+	    "x.p12 -out x.pem\" or \"openssl pkey -in x.key -out y.key\" "
+	    "write it"),
+#endif
+#ifdef XAPSD_WITHOUT_SYSTEMD
+	ROW("systemd", "",
+	    "start it with Type=exec and without xapsd.socket, or use a build "
+	    "with systemd"),
+#endif
+#ifdef XAPSD_WITHOUT_SHARED
+	ROW("shared",
+	    "sharedStore sharedPasswordFile sharedCaFile sharedPrefix "
+	    "sharedSentinels sharedMaster",
+	    "leave it out, or use a build with it on every node"),
+#endif
+#undef ROW
+	{ NULL, NULL, NULL },
+};
+
+const char *features_lack(const char *name)
+{
+	const struct lack *l = lacks;
+
+	while (l->name != NULL && strcmp(l->name, name) != 0)
+		l++;
+	return l->text;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word), n;
+
+	for (; *list != '\0'; list += n + (list[n] != '\0')) {
+		n = strcspn(list, " ");
+		if (n == len && memcmp(list, word, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *features_lack_key(const char *key)
+{
+	const struct lack *l = lacks;
+
+	while (l->name != NULL && !has_word(l->keys, key))
+		l++;
+	return l->text;
+}

@@ -1,0 +1,49 @@
+# The features that a build can leave out:
+#   make FEATURES="p12 line"   these and no others, separated by blanks or commas
+#   make FEATURES=             none: Apple, Unix socket and TCP, the smallest
+#   make FEATURES="all -line"  all but one
+# and the same with static, release, check and so on.
+#
+# A feature is a list of files, FEATURE.files, and a file that takes their place
+# in a build without it, FEATURE.stub, called no-....c: it has the same functions,
+# which do nothing or say that the feature is missing.  FEATURE.tests are the unit
+# tests that make no sense without it.  Its other part is a row in features.c.
+# What each costs is in DESIGN.md, which `make size-table` measures.
+
+FEATURES = all
+KNOWN_FEATURES = p12 systemd shared
+
+# PKCS#12 files, and keys that are encrypted with a password
+p12.files = tls/p12.c tls/pbe.c
+p12.stub = tls/no-p12.c
+
+# sd_notify(3), socket activation and priorities for the journal
+systemd.files = daemon/systemd.c
+systemd.stub = daemon/no-systemd.c
+
+# One book of registrations for several nodes, in Valkey or Redis
+shared.files = shared.c shared/book.c shared/change.c shared/value.c \
+	shared/conn.c shared/resp.c shared/addr.c
+shared.stub = shared/no-shared.c
+shared.tests = resp_test
+
+# --- nothing below changes with a new feature ---
+
+comma = ,
+wanted := $(subst $(comma), ,$(FEATURES))
+left_out := $(patsubst -%,%,$(filter -%,$(wanted)))
+with := $(filter-out -% all none,$(wanted))
+with += $(if $(filter all,$(wanted)),$(KNOWN_FEATURES))
+unknown := $(filter-out $(KNOWN_FEATURES),$(with) $(left_out))
+ifneq ($(unknown),)
+$(error FEATURES: unknown: $(unknown).  Known are: all none $(KNOWN_FEATURES))
+endif
+WITH := $(strip $(filter-out $(left_out),$(filter $(with),$(KNOWN_FEATURES))))
+WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
+
+FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
+	$(foreach f,$(WITHOUT),$($f.stub))
+# -DXAPSD_WITHOUT_GO_IMPORT and so on
+FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
+	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
+UNUSED_TESTS = $(foreach f,$(WITHOUT),$($f.tests))

@@ -1,0 +1,116 @@
+#!/usr/bin/python3
+"""Turns page/index.html into api/page_asset.h: `make page`.  `make lint` fails
+if that is not current.
+
+It becomes packed bytes and the Content-Security-Policy with the hashes of its
+style and script.  Comments, indentation and line ends that HTML, CSS and
+JavaScript do not need are left out."""
+
+import base64
+import collections
+import hashlib
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+MAX = 8192      # bytes in the executable
+
+
+def squeeze_css(css):
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.S)
+    css = re.sub(r"\s+", " ", css)
+    css = re.sub(r" ?([{};,>]) ?", r"\1", css)
+    return re.sub(r": ", ":", css).replace(";}", "}").strip()
+
+
+def squeeze_js(js):
+    lines = [line.strip() for line in js.splitlines()]
+    return "\n".join(line for line in lines
+                     if line and not line.startswith("//"))
+
+
+def squeeze_html(html):
+    html = re.sub(r"<!--.*?-->", "", html, flags=re.S)
+    lines = [line.strip() for line in html.splitlines()]
+    html = "\n".join(line for line in lines if line)
+    # attribute values of these characters need no quotes
+    html = re.sub(r'(<[a-z][^<>]*>)', lambda tag: re.sub(
+        r'="([a-zA-Z0-9._-]+)"', r"=\1", tag[0]), html)
+    return html.replace("\n<", "<")
+
+
+def source_hash(text):
+    digest = hashlib.sha256(text.encode()).digest()
+    return "'sha256-%s'" % base64.b64encode(digest).decode()
+
+
+def pack(text):
+    """Byte pair encoding: the commonest pair of bytes becomes one byte from
+    128 on, again and again.  Returns the bytes and the pairs."""
+    data, pairs = list(text), []
+    for code in range(128, 256):
+        counts = collections.Counter(zip(data, data[1:]))
+        pair, count = max(counts.items(), key=lambda e: (e[1], e[0]))
+        if count < 4:   # saves fewer bytes than the pair costs
+            break
+        pairs.append(pair)
+        out, i = [], 0
+        while i < len(data):
+            if tuple(data[i:i + 2]) == pair:
+                out.append(code)
+                i += 2
+            else:
+                out.append(data[i])
+                i += 1
+        data = out
+    return bytes(data), pairs
+
+
+def rows(data):
+    return "\n".join("\t" + " ".join("%d," % b for b in data[at:at + 16])
+                     for at in range(0, len(data), 16))
+
+
+def main():
+    text = (HERE / "index.html").read_text()
+    css = squeeze_css(re.search(r"<style>(.*)</style>", text, re.S)[1])
+    js = squeeze_js(re.search(r"<script[^>]*>(.*)</script>", text, re.S)[1])
+    html = re.sub(r"<style>.*</style>", "<style></style>", text, flags=re.S)
+    html = re.sub(r"(<script[^>]*>).*</script>", r"\1</script>", html,
+                  flags=re.S)
+    html = re.sub(r"</?(html|head|body|main)>", lambda tag: tag[0] * (
+        "main" in tag[0]), squeeze_html(html))
+    html = html.replace("{{", "\1").replace("}}", "\2").replace(
+        "<style>", "<style>" + css).replace("</script>", js + "</script>")
+    whole = html.encode("ascii")
+    packed, pairs = pack(whole)
+    csp = ("default-src 'none'; style-src %s; script-src %s; img-src data:; "
+           "connect-src 'self'; form-action 'self'; base-uri 'none'; "
+           "frame-ancestors 'none'" % (source_hash(css), source_hash(js)))
+    size = len(packed) + 2 * len(pairs) + len(csp)
+    if size > MAX:
+        sys.exit("page/index.html makes %d bytes, more than %d" % (size, MAX))
+    print("""/* api/page_asset.h - made by page/make-page.py from page/index.html: %d bytes,
+ * %d unpacked.  Change that file, then `make page`. */
+#ifndef API_PAGE_ASSET_H
+#define API_PAGE_ASSET_H
+
+/* A byte c from 128 on means the two bytes from page_pairs[2 * (c - 128)]. */
+static const unsigned char page_packed[] = {
+%s
+};
+
+static const unsigned char page_pairs[] = {
+%s
+};
+
+#define PAGE_CSP \\
+	"%s"
+
+#endif""" % (size, len(whole), rows(packed), rows(sum(pairs, ())),
+             csp.replace("; ", '; " \\\n\t"')))
+
+
+if __name__ == "__main__":
+    main()
