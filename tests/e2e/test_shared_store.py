@@ -4,13 +4,14 @@ import contextlib
 import glob
 import json
 import os
+import signal
 import time
 
 import pytest
 
 from apple import Answer
 from phones import ACCOUNT, TOKEN, token
-from valkey import PASSWORD, Valkey, executable
+from valkey import PASSWORD, Client, Valkey, executable
 from xapsd import Xapsd
 
 pytestmark = pytest.mark.skipif(
@@ -394,6 +395,97 @@ def test_failover(workdir, start_node):
         assert [x[0] for x in wait_equal(a, b)] == ["alice", "bob", "carol"]
 
 
+def test_server_without_hello(workdir, start_node, apple):
+    """Proxies, as a rule: RESP2, and messages on a second connection."""
+    with Valkey(workdir, rename_command='HELLO ""', requirepass="pass") as s:
+        url = s.url.replace("//", "//:pass@")
+        a, b = (start_node(n, url) for n in "ab")
+        a.register("alice", ACCOUNT, TOKEN)
+        assert wait_equal(a, b)
+        a.register("alice", ACCOUNT, TOKEN, ["Notes"])
+        wait(lambda: book(b)[0][3] == ["Notes"], "not heard")
+        # either connection may be lost
+        admin = Client(s.path)
+        admin.call("AUTH", "pass")
+        for kind in ("pubsub", "normal"):
+            admin.call("CLIENT", "KILL", "TYPE", kind)
+            b.register(kind, ACCOUNT, token(2))
+            wait(lambda: kind in [r[0] for r in book(a)], "not heard")
+            wait_equal(a, b)
+        admin.close()
+
+
+def test_server_hangs(server, start_node, apple):
+    """It is there and says nothing; nobody waits, and it is noticed."""
+    a = start_node("a", server.url)
+    b = start_node("b", server.url)
+    a.register("alice", ACCOUNT, TOKEN)
+    wait_equal(a, b)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        for i in range(10):
+            a.register("user%d" % i, ACCOUNT, token(i))
+        assert a.notify("user0").status == 200
+        apple.wait_for(1, token=token(0))
+        a.wait_log("warn .*shared: .*does not answer")
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert len(wait_equal(a, b)) == 11
+
+
+def test_strange_values(server, start_node):
+    """What others wrote there does no harm."""
+    good = json.dumps({
+        "user": "bob", "account": ACCOUNT, "token": TOKEN,
+        "mailboxes": ["INBOX"], "acked": True, "time": 1,
+        "t": int(time.time() * 1000), "node": "x"}, separators=(",", ":"))
+    server.call("SET", "xaps:{string}", "1")
+    server.call("LPUSH", "xaps:{list}", "1")
+    for field, value in (
+            ("a", ""), ("b", "x" * 700000), ("c", "{}"), ("d", '{"t":1}'),
+            ("e", '{"user":1,"t":%d,"node":"x"}' % (time.time() * 1000)),
+            ("f", '{,"t":99999999999999999999,"node":"x"}'),
+            ("g", '[[[[[' * 1000 + ',"t":1,"node":"x"}'),
+            ("x" * 5000, good), (ACCOUNT + " " + TOKEN, good)):
+        server.call("HSET", "xaps:{bob}", field, value)
+    a = start_node("a", server.url)
+    assert [r[0] for r in book(a)] == ["bob"]
+    assert a.log().count("shared book is not taken") == 1
+    for value in ("", "x" * 100000, good.replace("bob", "carol")):
+        server.call("PUBLISH", "xaps:events", value)
+    wait(lambda: [r[0] for r in book(a)] == ["bob", "carol"], "not heard")
+    wait_in_step(a)
+
+
+def test_old_values_go(server, start_node):
+    """Nobody needs them when they are 2 days older than registrationTtl."""
+    def value(user, days, **more):
+        t = int(time.time() - days * 86400)
+        return json.dumps({
+            "user": user, "account": ACCOUNT, "token": TOKEN, **(more or {
+                "mailboxes": ["INBOX"], "acked": True, "time": t}),
+            "t": t * 1000, "node": "x"}, separators=(",", ":"))
+    for name, text in (("old", value("alice", 13)),
+                       ("gone", value("alice", 13, gone=True)),
+                       ("unused", value("alice", 11)),
+                       ("good", value("alice", 9))):
+        server.call("HSET", "xaps:{alice}", name, text)
+    a = start_node("a", server.url, registrationTtl="10d")
+    assert len(book(a)) == 1
+    assert set(values(server, "alice")) == {"unused", "good"}
+
+
+def test_memory_full(workdir, start_node):
+    """The store refuses; said once, tried again, nothing is lost here."""
+    with Valkey(workdir, maxmemory="1", maxmemory_policy="noeviction") as s:
+        a = start_node("a", s.url, in_step=False)
+        a.register("alice", ACCOUNT, TOKEN)
+        a.wait_log("warn .*shared: .*refuses.*OOM")
+        assert "OOM" in shared(a)["problem"]
+        a.register("bob", ACCOUNT, token(2))
+        assert len(book(a)) == 2
+
+
 # --- what is written wrongly ---
 
 @pytest.mark.parametrize("config, says", [
@@ -421,7 +513,6 @@ def test_bad_keys(start_xapsd, config, says):
 
 def test_reload(workdir, server, start_xapsd):
     """It may come, change and go while the daemon runs."""
-    import signal
     a = start_xapsd()
     a.register("alice", ACCOUNT, TOKEN)
     assert "shared" not in a.status()
