@@ -25,7 +25,7 @@ systemd.stub = daemon/no-systemd.c
 shared.files = shared.c shared/book.c shared/change.c shared/value.c \
 	shared/conn.c shared/resp.c shared/addr.c
 shared.stub = shared/no-shared.c
-shared.tests = resp_test
+shared.tests = resp_test shared_addr_test
 
 # --- nothing below changes with a new feature ---
 

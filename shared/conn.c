@@ -79,8 +79,6 @@ struct shared_conn {
 	bool is_pinging, in_push;
 	enum step step;
 	int protocol;
-	size_t n_words;
-	char words[2][256]; /* of the reply to a step */
 	char *info;
 	const char *host;	   /* being dialled */
 	size_t sentinel;	   /* the one to ask next */
@@ -152,7 +150,7 @@ static void disconnect(struct shared_conn *c)
 static void forget_master(struct shared_conn *c)
 {
 	free(c->master.host);
-	c->master.host = NULL;
+	c->master = (struct shared_host){ NULL, 0 };
 }
 
 static void lost(struct shared_conn *c, const char *why)
@@ -238,67 +236,65 @@ static struct shared_arg arg_of(const char *s)
 	return (struct shared_arg){ s, strlen(s) };
 }
 
-static void send_hello(struct shared_conn *c)
+/* AUTH user password; returns how many.  HELLO always wants a user, while what is
+ * too old for HELLO knows the password alone. */
+static size_t write_login(
+    const struct shared_addr *a, struct shared_arg *args, bool needs_user)
 {
-	const struct shared_addr *a = c->addr;
-	struct shared_arg args[5] = { SHARED_ARG("HELLO"), SHARED_ARG("3"),
-		SHARED_ARG("AUTH"), SHARED_ARG("default") };
+	size_t n = 0;
 
-	if (a->password == NULL) {
-		request(c, &c->greeting, args, 2);
-		return;
-	}
-	if (a->user != NULL && *a->user != '\0')
-		args[3] = arg_of(a->user);
-	args[4] = arg_of(a->password);
-	request(c, &c->greeting, args, 5);
-}
-
-static void send_auth(struct shared_conn *c)
-{
-	const struct shared_addr *a = c->addr;
-	struct shared_arg args[3] = { SHARED_ARG("AUTH") };
-	size_t n = 1;
-
+	args[n++] = arg_of("AUTH");
 	if (a->user != NULL && *a->user != '\0')
 		args[n++] = arg_of(a->user);
+	else if (needs_user)
+		args[n++] = arg_of("default");
 	args[n++] = arg_of(a->password);
+	return n;
+}
+
+static void begin_step(struct shared_conn *c, enum step step)
+{
+	const struct shared_addr *a = c->addr;
+	struct shared_arg args[5];
+	size_t n = 1;
+	char db[8];
+
+	if (step == STEP_AUTH && a->password == NULL)
+		step++;
+	if (step == STEP_SELECT && a->db == 0)
+		step++;
+	c->step = step;
+	switch (step) {
+	case STEP_SENTINEL:
+		args[0] = arg_of("SENTINEL");
+		args[1] = arg_of("get-master-addr-by-name");
+		args[2] = arg_of(a->master);
+		n = 3;
+		break;
+	case STEP_HELLO:
+		args[0] = arg_of("HELLO");
+		args[1] = arg_of("3");
+		n = 2;
+		if (a->password != NULL)
+			n += write_login(a, args + 2, true);
+		break;
+	case STEP_AUTH:
+		n = write_login(a, args, false);
+		break;
+	case STEP_SELECT:
+		snprintf(db, sizeof(db), "%d", a->db);
+		args[0] = arg_of("SELECT");
+		args[1] = arg_of(db);
+		n = 2;
+		break;
+	case STEP_INFO:
+		args[0] = arg_of("INFO");
+		break;
+	}
 	request(c, &c->greeting, args, n);
 }
 
-static void send_step(struct shared_conn *c, enum step step)
-{
-	const struct shared_arg info = SHARED_ARG("INFO");
-	struct shared_arg args[3] = { SHARED_ARG("SENTINEL"),
-		SHARED_ARG("get-master-addr-by-name") };
-	char db[8];
-
-	c->step = step;
-	c->n_words = 0;
-	switch (step) {
-	case STEP_SENTINEL:
-		args[2] = arg_of(c->addr->master);
-		request(c, &c->greeting, args, 3);
-		break;
-	case STEP_HELLO:
-		send_hello(c);
-		break;
-	case STEP_AUTH:
-		send_auth(c);
-		break;
-	case STEP_SELECT:
-		snprintf(db, sizeof(db), "%d", c->addr->db);
-		args[0] = arg_of("SELECT");
-		args[1] = arg_of(db);
-		request(c, &c->greeting, args, 2);
-		break;
-	case STEP_INFO:
-		request(c, &c->greeting, &info, 1);
-		break;
-	}
-}
-
-/* True if the error's first word is that one. */
+/* True if the error begins so. */
 static bool is_error(const struct resp_item *it, const char *word)
 {
 	size_t n = strlen(word);
@@ -306,9 +302,14 @@ static bool is_error(const struct resp_item *it, const char *word)
 	return it->len >= n && memcmp(it->text, word, n) == 0;
 }
 
-static void refused(
-    struct shared_conn *c, const struct resp_item *it, const char *what)
+static void step_refused(struct shared_conn *c, const struct resp_item *it)
 {
+	static const char *const what[] = {
+		[STEP_SENTINEL] = "to name the master",
+		[STEP_HELLO] = "the log-in",
+		[STEP_AUTH] = "the log-in",
+		[STEP_SELECT] = "this database",
+	};
 	const char *cure = "";
 	char why[ERR_MAX];
 
@@ -317,7 +318,7 @@ static void refused(
 		       "valkey://user:password@host, or sharedPasswordFile";
 	else if (is_error(it, "WRONGPASS"))
 		cure = "; check user and password of sharedStore";
-	err_set(why, "%s refuses %s: %.*s%s", c->peer, what,
+	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
 	    (int)(it->len < 200 ? it->len : 200), it->text, cure);
 	lost(c, why);
 }
@@ -333,25 +334,7 @@ const char *shared_conn_info(const struct shared_conn *c, const char *key)
 	return "";
 }
 
-static void dial(struct shared_conn *c, const struct shared_host *h);
-
-static void redial_master(struct shared_conn *c)
-{
-	char why[ERR_MAX];
-
-	if (c->n_words < 2) {
-		err_set(why, "the sentinel %s knows no master \"%s\"", c->peer,
-		    c->addr->master);
-		lost(c, why);
-		return;
-	}
-	c->master.host = xstrdup(c->words[0]);
-	c->master.port = atoi(c->words[1]);
-	disconnect(c);
-	dial(c, &c->master);
-}
-
-static void check_role(struct shared_conn *c)
+static void greeted(struct shared_conn *c)
 {
 	char why[ERR_MAX];
 
@@ -366,80 +349,63 @@ static void check_role(struct shared_conn *c)
 	c->up_ms = loop_now_ms(c->loop);
 	set_state(c, UP);
 	c->ops->up(c->arg);
+	free(c->info);
+	c->info = NULL;
 }
 
-static void after_auth(struct shared_conn *c)
-{
-	send_step(c, c->addr->db > 0 ? STEP_SELECT : STEP_INFO);
-}
+static void dial(struct shared_conn *c, const struct shared_host *h);
 
-/* Of a server or proxy that knows no HELLO everything is asked in RESP2. */
-static void hello_refused(struct shared_conn *c, const struct resp_item *it)
+static void redial_master(struct shared_conn *c)
 {
-	if (is_error(it, "NOAUTH") || is_error(it, "WRONGPASS") ||
-	    is_error(it, "NOPERM")) {
-		refused(c, it, "the log-in");
+	char why[ERR_MAX];
+
+	if (c->master.port == 0) {
+		err_set(why, "the sentinel %s knows no master \"%s\"", c->peer,
+		    c->addr->master);
+		lost(c, why);
 		return;
 	}
-	c->protocol = 2;
-	if (c->addr->password != NULL)
-		send_step(c, STEP_AUTH);
-	else
-		after_auth(c);
-}
-
-static void step_refused(struct shared_conn *c, const struct resp_item *it)
-{
-	switch (c->step) {
-	case STEP_SENTINEL:
-		refused(c, it, "to name the master");
-		break;
-	case STEP_HELLO:
-		hello_refused(c, it);
-		break;
-	case STEP_AUTH:
-		refused(c, it, "the log-in");
-		break;
-	case STEP_SELECT:
-		refused(c, it, "this database");
-		break;
-	case STEP_INFO: /* a proxy, or a user who may not ask */
-		check_role(c);
-		break;
-	}
+	disconnect(c);
+	dial(c, &c->master);
 }
 
 static void step_done(struct shared_conn *c)
 {
-	switch (c->step) {
-	case STEP_SENTINEL:
+	if (c->step == STEP_SENTINEL)
 		redial_master(c);
-		break;
-	case STEP_HELLO:
-		c->protocol = 3;
-		after_auth(c);
-		break;
-	case STEP_AUTH:
-		after_auth(c);
-		break;
-	case STEP_SELECT:
-		send_step(c, STEP_INFO);
-		break;
-	case STEP_INFO:
-		check_role(c);
-		break;
+	else if (c->step == STEP_INFO)
+		greeted(c);
+	else
+		begin_step(
+		    c, c->step == STEP_HELLO ? STEP_SELECT : c->step + 1);
+}
+
+static void step_failed(struct shared_conn *c, const struct resp_item *it)
+{
+	if (c->step == STEP_INFO) {
+		greeted(c); /* a proxy, or a user who may not ask */
+	} else if (c->step != STEP_HELLO || is_error(it, "NOAUTH") ||
+		   is_error(it, "WRONGPASS") || is_error(it, "NOPERM")) {
+		step_refused(c, it);
+	} else {
+		/* Of what knows no HELLO everything is asked in RESP2. */
+		c->protocol = 2;
+		begin_step(c, STEP_AUTH);
 	}
 }
 
-static void take_word(struct shared_conn *c, const struct resp_item *it)
+/* What the sentinel says: the host, then the port. */
+static void take_master(struct shared_conn *c, const struct resp_item *it)
 {
-	char *to = c->words[c->n_words];
+	char port[8];
 
-	if (c->n_words == 2 || it->len >= sizeof(c->words[0]))
-		return;
-	memcpy(to, it->text, it->len);
-	to[it->len] = '\0';
-	c->n_words++;
+	if (c->master.host == NULL) {
+		c->master.host = xstrndup(it->text, it->len);
+		c->master.port = 0;
+	} else if (it->len < sizeof(port)) {
+		snprintf(port, sizeof(port), "%.*s", (int)it->len, it->text);
+		c->master.port = atoi(port);
+	}
 }
 
 static void on_greeting(struct shared_request *rq, const struct resp_item *it)
@@ -450,17 +416,13 @@ static void on_greeting(struct shared_request *rq, const struct resp_item *it)
 
 	if (it == NULL)
 		return;
-	if (it->type == RESP_ERROR && it->depth == 0) {
-		step_refused(c, it);
-		return;
-	}
 	if (it->type == RESP_STRING && c->step == STEP_SENTINEL)
-		take_word(c, it);
-	if (it->type == RESP_STRING && c->step == STEP_INFO) {
-		free(c->info);
+		take_master(c, it);
+	if (it->type == RESP_STRING && c->step == STEP_INFO)
 		c->info = xstrndup(it->text, it->len);
-	}
-	if (it->last)
+	if (it->type == RESP_ERROR && it->depth == 0)
+		step_failed(c, it);
+	else if (it->last)
 		step_done(c);
 }
 
@@ -536,9 +498,9 @@ static void greet(struct shared_conn *c, struct link *k)
 	c->in_push = false;
 	c->heard_ms = loop_now_ms(c->loop);
 	set_state(c, GREETING);
-	send_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
-			 ? STEP_SENTINEL
-			 : STEP_HELLO);
+	begin_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
+			  ? STEP_SENTINEL
+			  : STEP_HELLO);
 }
 
 /* The first one that is open is used. */
