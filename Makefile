@@ -41,20 +41,20 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
-	store/load.c store/go.c store/open.c store/view.c \
+	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
 	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
 	apns/reason.c apns/backoff.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c push/visits.c push/day.c commit.c \
-	api.c api/reply.c api/guard.c api/body.c api/dovecot.c api/line.c \
-	api/unknown.c api/status.c api/admin.c api/form.c api/page.c \
+	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
+	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/pass.c ctl/step.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
+	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -62,7 +62,8 @@ UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%, \
 	$(filter-out $(UNUSED_TESTS:%=tests/unit/%.c), \
 	$(wildcard tests/unit/*_test.c)))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%, \
-	$(wildcard tests/fuzz/*_fuzz.c))
+	$(filter-out $(UNUSED_TESTS:%=tests/fuzz/%.c), \
+	$(wildcard tests/fuzz/*_fuzz.c)))
 
 Q = $(if $(V),,@)
 SAY = $(if $(V),@:,@printf '  %-7s %s\n')
@@ -74,16 +75,16 @@ $(PROG): $(BUILD)/xapsd.o $(LIB)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(MBEDTLS_LIBS) $(LIBS)
 
-$(LIB): $(LIB_OBJS) $(BUILD)/features
+$(LIB): $(LIB_OBJS) $(BUILD)/features.list
 	$(SAY) AR $@
 	$(Q)rm -f $@ && $(AR) qcs $@ $(LIB_OBJS)
 
 # Changes with FEATURES.
-$(BUILD)/features: FORCE
+$(BUILD)/features.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(WITH)' | cmp -s - $@ || echo '$(WITH)' >$@
 .PHONY: FORCE
-$(BUILD)/features.o: $(BUILD)/features
+$(BUILD)/features.o: $(BUILD)/features.list
 $(BUILD)/features.o: ALL_CFLAGS += $(FEATURE_FLAGS)
 
 # What the compiler would say of a missing one helps nobody.
@@ -118,6 +119,13 @@ $(BUILD)/hpackdump $(BUILD)/jsoncheck: $(BUILD)/%: tests/tools/%.c $(LIB)
 page:
 	$(PYTHON) page/make-page.py >$(BUILD)/page_asset.h
 	mv $(BUILD)/page_asset.h api/page_asset.h
+
+# docs/pictures, of a daemon to which a day has happened; by root.
+.PHONY: pictures
+pictures:
+	@sh tests/deps.sh build browser pictures
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/pictures.py
 
 # --- the Dovecot plugin ---
 
@@ -214,8 +222,15 @@ check-deb:
 
 .PHONY: deps check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps:
+deps: browser
 	@sh tests/deps.sh build check
+
+# A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
+# NO_BROWSER=1 does without, and where there is none they are skipped.
+.PHONY: browser
+browser:
+	@test -n '$(NO_BROWSER)' || sh tests/deps.sh browser || \
+		echo 'No Chromium: the tests of the page in a browser are skipped.'
 
 check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
@@ -229,7 +244,7 @@ demo:
 	@$(PYTHON) tests/demo.py
 
 # The same tests under AddressSanitizer and UBSan.
-asan:
+asan: browser
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \
@@ -262,6 +277,23 @@ check-mbedtls36:
 		BUILD=build/m36 PROG=build/m36/xapsd PLUGIN_BUILD=build/plugin \
 		"MBEDTLS_CFLAGS=-isystem build/mbedtls36/include" \
 		MBEDTLS_LIBS="-Lbuild/mbedtls36/lib -lmbedtls -lmbedx509 -lmbedcrypto"
+
+# Builds with every feature alone and with all but one; one with none is tested.
+# They share what they have in common, so that each takes a second or two.
+ONE_BUILD = $(MAKE) --no-print-directory WERROR=-Werror BUILD=build/features \
+	CFLAGS=-O0
+.PHONY: check-features
+check-features:
+	@sh tests/deps.sh build check
+	@+for f in $(KNOWN_FEATURES) $(KNOWN_FEATURES:%=all,-%) none; do \
+		$(ONE_BUILD) FEATURES=$$f PROG=build/features/xapsd \
+			build/features/xapsd && \
+		echo "FEATURES=$$f: $$(build/features/xapsd --version | \
+			tail -n 1)" || exit 1; done
+	@+$(ONE_BUILD) FEATURES=none unit
+	@XAPSD=$(CURDIR)/build/features/xapsd PYTHON=$(PYTHON) \
+		sh tests/pytest.sh "$(CURDIR)/build/features/pytest_cache" \
+		-p no:xdist tests/e2e/test_features.py
 
 .PHONY: run-check unit
 run-check: $(PROG) tools $(UNIT_TESTS)
@@ -346,6 +378,7 @@ help:
 	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
+	@echo 'make check-features  builds without some or all FEATURES'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'
@@ -359,6 +392,7 @@ help:
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make page         api/page_asset.h from page/index.html'
+	@echo 'make pictures     docs/pictures/, of the page'
 	@echo 'make lint         style, layers, shell and man page'
 	@echo 'make set-url URL=  another address of the project, in all files'
 	@echo 'make uninstall, make clean'

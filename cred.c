@@ -107,7 +107,7 @@ static int load_pem(struct cred *c, const struct conf *conf,
 	return cred_load_pair(c, conf, &pair, err);
 }
 
-static void take_dates(struct cred *c)
+void cred_take_dates(struct cred *c)
 {
 	c->not_before_s = tls_cert_not_before(c->cert);
 	c->expires_s = tls_cert_not_after(c->cert);
@@ -128,7 +128,7 @@ static int load_certificate(
 	cred_password_free(&pw);
 	if (rc != 0)
 		return -1;
-	take_dates(c);
+	cred_take_dates(c);
 	if (cred_check_purpose(c, conf, key, err) != 0 ||
 	    cred_set_cert_topic(c, conf, key, err) != 0)
 		return -1;
@@ -324,38 +324,6 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])
 		rc = make_client(c, conf, err);
 	if (rc == 0)
 		return c;
-	cred_free(c);
-	return NULL;
-}
-
-struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX])
-{
-	struct cred *c = xcalloc(1, sizeof(*c));
-	const struct cred_password none = {
-		.cure = "take one without password (openssl pkey -in … -out …)",
-	};
-	const struct cred_pair pair = {
-		.cert_key = "tlsCertfile",
-		.cert_name = conf->tls_certfile,
-		.key_key = "tlsKeyfile",
-		.key_name = conf->tls_keyfile,
-		.pw = &none,
-	};
-	char why[ERR_MAX];
-
-	c->kind = CRED_SERVER;
-	if (cred_load_pair(c, conf, &pair, err) != 0)
-		goto fail;
-	take_dates(c);
-	c->tls = tls_server_new(c->cert, c->key, why);
-	if (c->tls == NULL) {
-		conf_blame(conf, "tlsCertfile", err, "%s", why);
-		goto fail;
-	}
-	c->cert = NULL; /* the context's now */
-	c->key = NULL;
-	return c;
-fail:
 	cred_free(c);
 	return NULL;
 }

@@ -88,6 +88,7 @@ static int take_page(struct store *s, const struct buf *page, size_t *next_r)
 		wrong = store_put_line(s, p, (size_t)(eol - p), &newer);
 		if (wrong != NULL)
 			return fail(wrong);
+		past_take(s, p, (size_t)(eol - p));
 	}
 	return fail("the daemon's answer is incomplete: try again");
 }
@@ -160,7 +161,7 @@ static void sort_regs(struct regs *regs, const char *user)
 
 static void free_regs(struct regs *regs)
 {
-	store_view_free(regs->store);
+	past_free_view(regs->store);
 	free(regs->list);
 }
 
@@ -224,7 +225,7 @@ static int fail_user(const struct conf *conf, const char *command,
 				 : ", ",
 		    names[i]);
 	fputs(n > 0 ? "?\n" : "\n", stderr);
-	store_view_free(all);
+	past_free_view(all);
 	return EXIT_FAILED;
 }
 

@@ -24,6 +24,24 @@ static const struct lack {
 	    "x.p12 -out x.pem\" or \"openssl pkey -in x.key -out y.key\" "
 	    "write it"),
 #endif
+#ifdef XAPSD_WITHOUT_LINE
+	ROW("line", "",
+	    "install its own Dovecot plugin instead of the first-generation "
+	    "one"),
+#endif
+#ifdef XAPSD_WITHOUT_GO_IMPORT
+	ROW("go-import", "",
+	    "take the Go daemon's registrations over with a build that has it, "
+	    "or move its database away to begin without"),
+#endif
+#ifdef XAPSD_WITHOUT_TLS_LISTENER
+	ROW("tls-listener", "tlsListenAddr tlsCertfile tlsKeyfile",
+	    "let Dovecot use the Unix socket, or a tunnel or proxy with TLS in "
+	    "front of listenAddr on loopback"),
+#endif
+#ifdef XAPSD_WITHOUT_PAGE
+	ROW("page", "", "\"xapsd status\" and \"xapsd list\" show the same"),
+#endif
 #ifdef XAPSD_WITHOUT_SYSTEMD
 	ROW("systemd", "",
 	    "start it with Type=exec and without xapsd.socket, or use a build "
@@ -34,6 +52,9 @@ static const struct lack {
 	    "sharedStore sharedPasswordFile sharedCaFile sharedPrefix "
 	    "sharedSentinels sharedMaster",
 	    "leave it out, or use a build with it on every node"),
+#endif
+#ifdef XAPSD_WITHOUT_PAGE
+	ROW("page", "", "xapsd status shows the same"),
 #endif
 #undef ROW
 	{ NULL, NULL, NULL },

@@ -7,15 +7,36 @@
 # A feature is a list of files, FEATURE.files, and a file that takes their place
 # in a build without it, FEATURE.stub, called no-....c: it has the same functions,
 # which do nothing or say that the feature is missing.  FEATURE.tests are the unit
-# tests that make no sense without it.  Its other part is a row in features.c.
+# tests and fuzzers that make no sense without it.  Its other part is a row in features.c.
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 systemd shared
+KNOWN_FEATURES = p12 line go-import tls-listener page shared systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
 p12.stub = tls/no-p12.c
+p12.tests = p12_fuzz
+
+# the line protocol of the first-generation plugin
+line.files = api/line.c api/lines.c
+line.stub = api/no-line.c
+line.tests = line_test line_fuzz
+
+# taking over the Go daemon's database; `export`
+go-import.files = store/go.c
+go-import.stub = store/no-go.c
+go-import.tests = store_go_test go_fuzz
+
+# tlsListenAddr
+tls-listener.files = cred/server.c
+tls-listener.stub = cred/no-server.c
+tls-listener.tests = tls_test
+
+# GET /, for people
+page.files = api/page.c api/form.c
+page.stub = api/no-page.c
+page.tests = form_test form_fuzz
 
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c
@@ -25,7 +46,12 @@ systemd.stub = daemon/no-systemd.c
 shared.files = shared.c shared/book.c shared/change.c shared/value.c \
 	shared/conn.c shared/resp.c shared/addr.c
 shared.stub = shared/no-shared.c
-shared.tests = resp_test shared_addr_test
+shared.tests = resp_test resp_fuzz shared_addr_test
+
+# GET /, the page for people
+page.files = api/page.c api/form.c
+page.stub = api/no-page.c
+page.tests = form_test
 
 # --- nothing below changes with a new feature ---
 

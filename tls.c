@@ -94,11 +94,7 @@ const char tls_features[] = "TLS 1.2"
 #if defined(TLS_HAS_13)
 			    " and 1.3"
 #endif
-#if defined(MBEDTLS_SSL_SRV_C)
-			    ", TLS listener";
-#else
-			    ", no TLS listener";
-#endif
+    ;
 
 /* RFC 9113 9.2.2 forbids most others with HTTP/2. */
 static const int ciphers[] = {

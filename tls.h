@@ -33,7 +33,7 @@ int tls_init(char err[ERR_MAX]);
 void tls_exit(void);
 /* "mbedTLS 2.28.3" */
 const char *tls_version(void);
-/* What this build supports: "TLS 1.2 and 1.3, TLS listener". */
+/* What this build supports: "TLS 1.2 and 1.3". */
 extern const char tls_features[];
 
 /* The client side; the server's certificate is always verified.  ca: trusted

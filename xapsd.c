@@ -228,6 +228,11 @@ static int run_command(const struct command *c, const struct cli *cli)
 		return ctl_pass();
 	if (c->run == ctl_csr)
 		return ctl_csr(NULL, cli);
+	if (c->run == ctl_export && features_lack("go-import") != NULL) {
+		fprintf(
+		    stderr, "xapsd: export: %s\n", features_lack("go-import"));
+		return EXIT_FAILED;
+	}
 	log_set_level(cli->verbose > 1	  ? LOG_L_TRACE
 		      : cli->verbose == 1 ? LOG_L_DEBUG
 					  : LOG_L_WARN);

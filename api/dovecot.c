@@ -1,5 +1,5 @@
-/* api/dovecot.c - registrations, notifications and visits: as JSON from our plugin and
- * Dovecot's stock ox driver, as lines from the first-generation plugin. */
+/* api/dovecot.c - registrations, notifications and visits: from our plugin and
+ * Dovecot's stock ox driver. */
 #include "api/int.h"
 
 #include <stdio.h>
@@ -9,14 +9,11 @@
 #include <time.h>
 
 #include "cred.h"
-#include "api/line.h"
 #include "mem.h"
 
 /* --- what JSON and lines have in common --- */
 
-/* Takes a registration that passed check_registration(); completes the spec.
- * NULL with err set if the store is full. */
-static const struct reg *register_device(
+const struct reg *api_register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
 	struct reg *r;
@@ -44,8 +41,7 @@ static const struct reg *register_device(
 	return r;
 }
 
-/* user: who was notified; owner: whose mailbox it is. */
-static enum push_result notify_mailbox(struct api *a, const char *user,
+enum push_result api_notify_mailbox(struct api *a, const char *user,
     const char *owner, const char *mailbox, bool now)
 {
 	enum push_result result = push_notify(a->queue, owner, mailbox, now);
@@ -73,8 +69,7 @@ static enum push_result notify_mailbox(struct api *a, const char *user,
 static const char bad_user[] =
     "user must be 1 to 255 bytes of UTF-8 without control characters";
 
-/* NULL, or what is wrong with the names in a notification. */
-static const char *check_names(const char *user, const char *mailbox)
+const char *api_check_names(const char *user, const char *mailbox)
 {
 	if (!reg_text_ok(user, REG_USER_MAX))
 		return bad_user;
@@ -84,9 +79,7 @@ static const char *check_names(const char *user, const char *mailbox)
 	return NULL;
 }
 
-/* NULL, or what is wrong. */
-static const char *check_registration(
-    struct reg_spec *spec, const char *subtopic)
+const char *api_check_registration(struct reg_spec *spec, const char *subtopic)
 {
 	if (strcmp(subtopic, SUBTOPIC) != 0)
 		return "the subtopic is not " SUBTOPIC;
@@ -132,7 +125,7 @@ static int decode_registration(
 	spec->user = text->user;
 	spec->account = text->account;
 	spec->token = text->token;
-	wrong = check_registration(spec, text->subtopic);
+	wrong = api_check_registration(spec, text->subtopic);
 	if (wrong == NULL)
 		return 0;
 	err_set(rq->err, "%s", wrong);
@@ -186,7 +179,7 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 		refuse_plugin(rq->api, spec.user, conn);
 		return;
 	}
-	r = register_device(rq->api, &spec, err);
+	r = api_register_device(rq->api, &spec, err);
 	if (r == NULL)
 		api_reply_text(conn, 503, err);
 	else
@@ -198,7 +191,7 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 static void answer_notify(struct api_request *rq, struct http_conn *conn,
     const char *user, const char *owner, const char *mailbox, bool now)
 {
-	const char *wrong = check_names(user, mailbox);
+	const char *wrong = api_check_names(user, mailbox);
 
 	if (wrong == NULL && !reg_text_ok(owner, REG_OWNER_MAX))
 		wrong = "owner must be 1 to 255 bytes of UTF-8 without control "
@@ -208,7 +201,7 @@ static void answer_notify(struct api_request *rq, struct http_conn *conn,
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	switch (notify_mailbox(rq->api, user, owner, mailbox, now)) {
+	switch (api_notify_mailbox(rq->api, user, owner, mailbox, now)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -275,122 +268,4 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn)
 		api_reply_text(
 		    conn, 404, "no device is registered for this user");
 	}
-}
-
-/* --- the first-generation plugin --- */
-
-static void reply_error(struct http_conn *conn, const char *reason)
-{
-	char text[ERR_MAX + 16];
-
-	snprintf(text, sizeof(text), "ERROR %s", reason);
-	http_reply_line(conn, text);
-}
-
-/* NULL, or what is missing. */
-static const char *missing(const struct api_line *in)
-{
-	if (in->user == NULL)
-		return "dovecot-username is missing";
-	if (in->verb == API_LINE_NOTIFY)
-		return in->mailbox == NULL ? "dovecot-mailbox is missing"
-					   : NULL;
-	if (in->account == NULL)
-		return "aps-account-id is missing";
-	if (in->token == NULL)
-		return "aps-device-token is missing";
-	if (in->subtopic == NULL)
-		return "aps-subtopic is missing";
-	return in->mailboxes.first == NULL ? "dovecot-mailboxes is missing"
-					   : NULL;
-}
-
-/* Not acked: that plugin does not send the `mailbox` lines to the phone. */
-static void line_register(
-    struct api *a, struct http_conn *conn, const struct api_line *in)
-{
-	const struct api_line_list *boxes = &in->mailboxes;
-	struct reg_spec spec = {
-		.user = in->user,
-		.account = in->account,
-		.token = in->token,
-		.n_mailboxes = boxes->n,
-	};
-	const char *wrong = "more than 1000 mailboxes";
-	const struct reg *r;
-	char err[ERR_MAX];
-
-	if (boxes->n <= REG_MAILBOXES_MAX) {
-		api_set_mailboxes(a, boxes->first, boxes->n);
-		spec.mailboxes = a->mailboxes;
-		wrong = check_registration(&spec, in->subtopic);
-	}
-	if (wrong != NULL) {
-		a->counters.refused++;
-		reply_error(conn, wrong);
-		return;
-	}
-	r = register_device(a, &spec, err);
-	if (r == NULL)
-		reply_error(conn, err);
-	else
-		api_reply_registered(a, conn, API_REPLY_LINE, r);
-}
-
-/* If no device watches it that is no error: the plugin would log each. */
-static void line_notify(
-    struct api *a, struct http_conn *conn, const struct api_line *in)
-{
-	bool now =
-	    in->events.n == 0 || api_line_list_has(&in->events, "MessageNew");
-	const char *wrong = check_names(in->user, in->mailbox);
-
-	if (wrong != NULL) {
-		a->counters.refused++;
-		reply_error(conn, wrong);
-		return;
-	}
-	notify_mailbox(a, in->user, in->user, in->mailbox, now);
-	http_reply_line(conn, "OK ");
-}
-
-static void line_serve(
-    struct api *a, struct http_conn *conn, const struct api_line *in)
-{
-	const char *wrong = missing(in);
-
-	if (wrong != NULL) {
-		a->counters.refused++;
-		reply_error(conn, wrong);
-	} else if (cred_kind(a->cred) == CRED_NONE) {
-		reply_error(conn, push_trouble(a->queue));
-	} else if (in->verb == API_LINE_REGISTER) {
-		line_register(a, conn, in);
-	} else {
-		line_notify(a, conn, in);
-	}
-}
-
-void api_handle_line(
-    struct http_conn *conn, const struct http_line *line, void *arg)
-{
-	struct api_line in;
-	struct api *a = arg;
-	char err[ERR_MAX], *room;
-
-	/* The line protocol has no password. */
-	if (a->authorization != NULL && !line->over_unix) {
-		a->counters.denied++;
-		reply_error(conn,
-		    "a password is needed here: use the Unix socket, or HTTP");
-		return;
-	}
-	room = xmalloc(line->len + 1);
-	if (api_line_parse(line->text, line->len, room, &in, err) < 0) {
-		a->counters.refused++;
-		reply_error(conn, err);
-	} else {
-		line_serve(a, conn, &in);
-	}
-	free(room);
 }

@@ -7,8 +7,8 @@
 #include "store.h"
 #include "text.h"
 
-/* One byte, decoded.  Returns how many bytes of the input it takes, 0: it is none,
- * or a control character. */
+/* One byte, decoded.  Returns how many bytes of the input it takes, 0: it is none
+ * that a browser sends, or a NUL. */
 static size_t read_byte(const char *p, const char *end, char *c_r)
 {
 	int high, low;
@@ -21,7 +21,7 @@ static size_t read_byte(const char *p, const char *end, char *c_r)
 	high = text_hex_digit(p[1]);
 	low = text_hex_digit(p[2]);
 	*c_r = (char)(high << 4 | low);
-	return high < 0 || low < 0 || (unsigned char)*c_r < ' ' ? 0 : 3;
+	return high < 0 || low < 0 || *c_r == '\0' ? 0 : 3;
 }
 
 /* Decodes up to the end or to stop, whichever comes first.  NULL: malformed.

@@ -188,7 +188,8 @@ static bool is_ours(
 	if (!h->is_ip && req->over_tls &&
 	    tls_has_cert_for(io_tls(req->io), h->name))
 		return true;
-	if (h->port != 0 && h->port != io_own_port(req->io))
+	/* A tunnel to the Unix socket has any port. */
+	if (h->port != 0 && !req->over_unix && h->port != io_own_port(req->io))
 		return false;
 	if (h->is_ip)
 		return is_loopback(h->ip) ||
@@ -259,7 +260,9 @@ bool api_is_foreign(
 {
 	struct host h = { 0 };
 
-	if (req->over_unix)
+	/* Browsers do not come to the Unix socket, but through a tunnel they
+	 * come to the page. */
+	if (req->over_unix && req->path.len > 1)
 		return false;
 	if (req->host.p != NULL &&
 	    !(parse_host(req->host.p, req->host.len, &h) &&

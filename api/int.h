@@ -112,8 +112,8 @@ bool api_is_authorized(const struct api *a, const struct http_request *req);
 bool api_has_password(const struct api *a, const struct http_request *req);
 /* Logs it, at most once a minute for each address. */
 void api_log_wrong_password(struct api *a, const struct http_request *req);
-/* True for requests over TCP with a Host that is not ours, or from another site's
- * web page; why is the answer.  Logs it, at most once a minute. */
+/* True for requests over TCP, or for the page, with a Host that is not ours, or from
+ * another site's web page; why is the answer.  Logs it, at most once a minute. */
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX]);
 /* Whether it is from root or the daemon's own user, over the Unix socket. */
@@ -150,6 +150,17 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
+/* NULL, or what is wrong with a registration. */
+const char *api_check_registration(struct reg_spec *spec, const char *subtopic);
+/* Takes one that passed that; completes the spec.  NULL with err set if the store
+ * is full. */
+const struct reg *api_register_device(
+    struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
+/* NULL, or what is wrong with the names in a notification. */
+const char *api_check_names(const char *user, const char *mailbox);
+/* user: who was notified; owner: whose mailbox it is. */
+enum push_result api_notify_mailbox(struct api *a, const char *user,
+    const char *owner, const char *mailbox, bool now);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);

@@ -257,7 +257,7 @@ static void add_str(struct buf *b, const char *key, const char *value)
 	json_write_str(b, value);
 }
 
-static void write_device(struct api *a, struct buf *b, const struct reg *r)
+static void write_device(struct api *a, struct buf *b, struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1];
 	size_t n = reg_n_mailboxes(r), i;
@@ -275,7 +275,9 @@ static void write_device(struct api *a, struct buf *b, const struct reg *r)
 		buf_add_str(b, i > 0 ? "," : "");
 		json_write_str(b, reg_mailbox(r, i));
 	}
-	buf_add_str(b, "]}");
+	buf_add_byte(b, ']');
+	push_write_past(a->queue, r, b);
+	buf_add_byte(b, '}');
 }
 
 /* Returns where the next page begins, 0: there is none. */
@@ -323,8 +325,9 @@ static const char *level(struct api *a)
 	return push_health(a->queue) != NULL || commit_is_failing(a->commit)
 		   ? "bad"
 	       : store_suspended(a->store) > 0 ||
-		       store_old_topics(a->store) > 0 || st.state != APNS_UP ||
-		       cred_warning(a->cred, 0) != NULL
+		       store_old_topics(a->store) > 0 ||
+		       push_get_visits(a->queue)->silent > 0 ||
+		       st.state != APNS_UP || cred_warning(a->cred, 0) != NULL
 		   ? "look"
 	       : store_count(a->store) == 0 ? "new"
 					    : "good";
@@ -339,6 +342,7 @@ static void write_document(struct api *a, const struct page *pg, struct buf *b)
 	if (b->failed)
 		return;
 	b->len -= strlen("}\n");
+	push_write_day(a->queue, b);
 	add_str(b, "level", how);
 	buf_add_fmt(b, ",\"%s\":1,\"figures\":[", how);
 	api_write_figures(a, b);

@@ -51,7 +51,7 @@ _xapsd_files()
 
 _xapsd()
 {
-	local commands='check status list push forget export import csr pass
+	local commands='check status list doctor push forget export import csr pass
 		help version'
 	local options='-c --config -v --verbose --syslog -V --version -h --help'
 	local words=() args=() word joins='' cur begun last plain

@@ -17,6 +17,7 @@ _xapsd_commands() {
 		'check:can pushes be sent? step by step'
 		'status:the running daemon at a glance'
 		'list:the registered devices'
+		"doctor:why a user's phone is woken, or not"
 		"push:send a test push, show Apple's answer"
 		'forget:remove registrations'
 		"export:print all, in the Go daemon's format"

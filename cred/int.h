@@ -1,6 +1,6 @@
 /* cred/int.h - what the files of cred share.  Nobody else includes this.
  *
- * Calls go one way: cred.c -> pair.c, purpose.c -> file.c -> kind.c, pem.c. */
+ * Calls go one way: server.c -> cred.c -> pair.c, purpose.c -> file.c -> kind.c, pem.c. */
 #ifndef CRED_INT_H
 #define CRED_INT_H
 
@@ -154,5 +154,10 @@ struct cred_pair {
 /* Sets c->cert and c->key, which belong together.  0, or -1 with err set. */
 int cred_load_pair(struct cred *c, const struct conf *conf,
     const struct cred_pair *pair, char err[ERR_MAX]);
+
+/* --- ../cred.c --- */
+
+/* From the certificate. */
+void cred_take_dates(struct cred *c);
 
 #endif

@@ -195,6 +195,22 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 
 /* --- what it answered --- */
 
+const char *ctl_str(const struct json *j, const struct json_tok *obj,
+    const char *key, char *out, size_t size)
+{
+	if (json_string(j, json_get(j, obj, key), out, size) < 0)
+		out[0] = '\0';
+	return out;
+}
+
+int64_t ctl_num(
+    const struct json *j, const struct json_tok *obj, const char *key)
+{
+	int64_t v;
+
+	return json_int(j, json_get(j, obj, key), &v) ? v : 0;
+}
+
 void ctl_take_refusal(const struct buf *body, char err[ERR_MAX])
 {
 	const char *text = (const char *)buf_head(body);

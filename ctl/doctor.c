@@ -18,9 +18,8 @@
 #define DAY_S 86400
 /* Phones renew once a day; one may be off over a weekend. */
 #define STALE_S (3 * DAY_S)
-/* Until then a phone may still come (SPEC 3.6). */
-#define VISIT_S 600
-/* Between the notification and Apple's answer, `delay` apart. */
+/* Between the notification and Apple's answer, `delay` apart; and what the daemon's
+ * times may be wrong by. */
 #define PUSH_S 10
 #define NAMED 3 /* of many devices or folders */
 #define NAME_SHOWN 40
@@ -38,7 +37,7 @@
 
 static const char phone_registers[] =
     "On the phone: " FETCH
-    ": Push on, and Push chosen for the account; " AT_ONCE ". ";
+    ": Push on, and Push chosen for the account; " AT_ONCE ".";
 
 static const char dovecot_registers[] =
     "In Dovecot: `doveconf -f protocol=imap mail_plugins` must show "
@@ -71,6 +70,7 @@ struct doctor {
 	const char *user;
 	bool live; /* asked the daemon, not its file */
 	bool ok;
+	bool reaches_apple;
 	int64_t now_s;
 	struct buf answer;    /* of the daemon */
 	struct json status;   /* toks NULL: no daemon */
@@ -82,7 +82,7 @@ struct doctor {
 	char topic[REG_TOPIC_MAX + 1]; /* one of the old ones */
 	char refusal[ERR_MAX];
 	int64_t registered_s; /* 0: not known, like all times here */
-	int64_t notified_s, pushed_s, seen_s, unanswered;
+	int64_t notified_s, pushed_s, seen_s, waiting, unanswered;
 	bool notified_unwatched;
 	char wakeup[16], client[80];
 	bool has_inbox;
@@ -190,6 +190,8 @@ static void read_folders(struct doctor *d, const struct json *j, bool newest)
 	char name[REG_MAILBOX_MAX + 1];
 	size_t i;
 
+	if (t == NULL)
+		return;
 	if (newest) {
 		d->n_folders = t->size;
 		d->n_foreign = 0;
@@ -229,6 +231,7 @@ static void read_push(struct doctor *d, const struct json *j, const char *token)
 	if (pushed_s <= d->pushed_s)
 		return;
 	d->pushed_s = pushed_s;
+	d->waiting = ctl_num(j, obj, "waiting");
 	d->unanswered = ctl_num(j, obj, "unanswered");
 	ctl_str(j, obj, "client", d->client, sizeof(d->client));
 	t = json_get(j, obj, "wakeup");
@@ -400,13 +403,14 @@ static void check_daemon(struct doctor *d)
 		    "%s. Pushes wait; xapsd check shows more", problem);
 	else if (strcmp(state, "connected") != 0)
 		say(d, "Apple", error[0] != '\0' ? STEP_FAILED : STEP_LOOK,
-		    "%s%s%s. Pushes wait; xapsd check shows more", state,
-		    error[0] != '\0' ? ": " : "", error);
+		    "not connected%s%s. Pushes wait; xapsd check shows more",
+		    error[0] != '\0' ? ": " : " yet", error);
 	else if (t != NULL && t->size > 0 &&
 		 json_string(j, t + 1, error, sizeof(error)) > 0)
 		say(d, "Apple", STEP_LOOK, "%s", error);
 	else
 		say(d, "Apple", STEP_OK, "connected");
+	d->reaches_apple = d->ok;
 }
 
 /* Whose names are like that of the user, who has no device. */
@@ -432,12 +436,13 @@ static void check_unregistered(struct doctor *d)
 {
 	const struct watch *w = NULL;
 	char mail[ERR_MAX] = "", shared[80] = "", time[80];
-	bool anybody;
+	bool anybody = false;
 	size_t n = 0;
 
 	if (d->others == NULL) {
 		d->others = store_view_new();
-		ctl_ask_regs(d->conf, "doctor", NULL, d->others, mail);
+		anybody = ctl_ask_regs(d->conf, "doctor", NULL, d->others,
+			      mail) != CTL_ANSWERED;
 	}
 	check_similar(d);
 	while (store_watcher(d->others, d->user, &w) != NULL)
@@ -450,7 +455,7 @@ static void check_unregistered(struct doctor *d)
 	if (d->unknown[0] != '\0')
 		err_set(mail, " Mail is reported: for %s, %s.", d->unknown,
 		    ago(d->unknown_age_s, time));
-	anybody = store_count(d->others) > 0;
+	anybody = anybody || store_count(d->others) > 0;
 	say(d, "registration", STEP_FAILED, "no device of %s%s.%s%s %s%s %s",
 	    d->user, shared, mail, denied(d, time),
 	    anybody ? "" : "Nobody has one, so it is hardly the phone. ",
@@ -579,7 +584,8 @@ static void check_notified(struct doctor *d)
 static void check_pushed(struct doctor *d)
 {
 	char time[32] = "none since the start";
-	bool waits = !d->notified_unwatched && d->suspended.n < d->n &&
+	bool waits = d->reaches_apple && !d->notified_unwatched &&
+		     d->suspended.n < d->n &&
 		     d->notified_s > d->pushed_s + d->conf->delay_s + PUSH_S;
 
 	if (d->pushed_s > 0)
@@ -611,11 +617,15 @@ static void check_visits(struct doctor *d)
 		say(d, "visit", STEP_FAILED, "%lld push%s, nobody came. %s",
 		    (long long)d->unanswered, d->unanswered == 1 ? "" : "es",
 		    phone_comes);
-	else if (d->seen_s < d->pushed_s)
+	else if (d->waiting > 0)
 		say(d, "visit", STEP_LOOK,
-		    "nobody has come yet since the last push, %s; phones "
+		    "nobody has come yet after the push of %s, and phones "
 		    "come within seconds. %s",
 		    ago(age_s, time), phone_comes);
+	else if (d->seen_s + PUSH_S < d->pushed_s)
+		say(d, "visit", STEP_LOOK,
+		    "none since the last push, before which nobody reported "
+		    "visits. Ask again after the next mail");
 	else
 		say(d, "visit", STEP_OK, "%s%s%s%s came %s",
 		    d->client[0] != '\0' ? d->client : "a phone",
@@ -683,6 +693,6 @@ int ctl_doctor(const struct conf *conf, const struct cli *cli)
 	buf_free(&status);
 	buf_free(&d.answer);
 	if (d.others != NULL)
-		store_view_free(d.others);
+		past_free_view(d.others);
 	return ctl_steps_end(d.ok);
 }

@@ -39,6 +39,12 @@ void ctl_free_json(struct json *j);
 
 #define CTL_ANSWER_MAX (16u * 1024 * 1024) /* a page of list is 4 MiB */
 
+/* A member of the object toks[at]; "" or 0 if it is not there. */
+const char *ctl_str(const struct json *j, const struct json_tok *obj,
+    const char *key, char *out, size_t size);
+int64_t ctl_num(
+    const struct json *j, const struct json_tok *obj, const char *key);
+
 /* --- ctl.c --- */
 
 /* The daemon's registrations into a view: of all users if user is NULL. */
@@ -55,6 +61,25 @@ void modules_check(void (*warn)(const char *sentence));
 struct daemon_now;
 /* The daemon of this configuration, and its ports if we are root. */
 void running_find(const struct conf *c, struct daemon_now *now);
+
+/* --- ctl/past.c --- */
+
+/* Keeps what a line of /admin/list says about the time since start with the
+ * registration, which it has made in the view. */
+void past_take(struct store *s, const char *line, size_t len);
+/* The same as a JSON object, or NULL. */
+const char *past_json(const struct reg *r);
+/* Frees a view and what was kept with it. */
+void past_free_view(struct store *s);
+
+/* Times are seconds since 1970; 0: not known, or not since start. */
+struct past {
+	int64_t pushed_s, seen_s;
+	int64_t wakeup_ds;  /* tenths of a second */
+	int64_t waiting;    /* pushes for which somebody may come yet */
+	int64_t unanswered; /* pushes for which nobody came */
+};
+void past_read(const struct reg *r, struct past *p_r);
 
 /* --- ctl/show.c --- */
 
@@ -78,12 +103,6 @@ void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
     int64_t ttl_s, bool json);
 /* Prints the answer of /status. */
 void ctl_show_status(const struct json *j);
-
-/* A member of the object toks[at]; "" or 0 if it is not there. */
-const char *ctl_str(const struct json *j, const struct json_tok *obj,
-    const char *key, char *out, size_t size);
-int64_t ctl_num(
-    const struct json *j, const struct json_tok *obj, const char *key);
 
 /* --- ctl/step.c --- */
 

@@ -64,41 +64,45 @@ void ctl_cell(enum ctl_style style, const char *text, int width)
 	    coloured ? "\033[0m" : "", pad > 0 ? pad : 0, "");
 }
 
-/* "5d", "3h", "12m", "8s" */
-static void format_age(int64_t seconds, char out[16])
+static const struct unit {
+	int s;
+	const char *name, *word;
+} units[] = {
+	{ DAY_S, "d", " d ago" },
+	{ HOUR_S, "h", " h ago" },
+	{ MINUTE_S, "m", " min ago" },
+	{ 1, "s", " s ago" },
+};
+
+/* The largest one that is in it; *n_r: how often. */
+static const struct unit *find_unit(int64_t seconds, int *n_r)
 {
-	static const struct {
-		int s;
-		char unit;
-	} units[] = {
-		{ DAY_S, 'd' },
-		{ HOUR_S, 'h' },
-		{ MINUTE_S, 'm' },
-		{ 1, 's' },
-	};
-	size_t i = 0;
+	const struct unit *u = units;
 
 	if (seconds < 0)
 		seconds = 0;
-	while (i < 3 && seconds < units[i].s)
-		i++;
-	snprintf(out, 16, "%d%c", (int)(seconds / units[i].s), units[i].unit);
+	while (u->s > 1 && seconds < u->s)
+		u++;
+	*n_r = (int)(seconds / u->s);
+	return u;
 }
 
-const char *ctl_str(const struct json *j, const struct json_tok *obj,
-    const char *key, char *out, size_t size)
+/* "5d", "3h", "12m", "8s" */
+static void format_age(int64_t seconds, char out[16])
 {
-	if (json_string(j, json_get(j, obj, key), out, size) < 0)
-		out[0] = '\0';
-	return out;
+	int n;
+	const struct unit *u = find_unit(seconds, &n);
+
+	snprintf(out, 16, "%d%s", n, u->name);
 }
 
-int64_t ctl_num(
-    const struct json *j, const struct json_tok *obj, const char *key)
+/* "12 min ago" */
+static void format_ago(int64_t seconds, char out[24])
 {
-	int64_t v;
+	int n;
+	const struct unit *u = find_unit(seconds, &n);
 
-	return json_int(j, json_get(j, obj, key), &v) ? v : 0;
+	snprintf(out, 24, "%d%s", n, u->word);
 }
 
 /* --- registrations --- */
@@ -110,16 +114,18 @@ enum column {
 	C_REGISTERED,
 	C_AGE,
 	C_STATE,
+	C_PUSHED,
+	C_CAME,
 	N_COLUMNS,
 };
 
 struct row {
 	char text[N_COLUMNS][REG_USER_MAX + 1];
-	enum ctl_style style; /* of the state */
+	enum ctl_style style, came; /* of the state and of C_CAME */
 };
 
 static const char *const heads[N_COLUMNS] = { "USER", "DEVICE", "ACCOUNT",
-	"REGISTERED", "AGE", "STATE" };
+	"REGISTERED", "AGE", "STATE", "LAST PUSH", "CAME" };
 
 /* What of it is in the way of a push, or "active". */
 static const char *state(
@@ -132,6 +138,48 @@ static const char *state(
 	if (live != NULL && store_old_topic(live, r) != NULL)
 		return "old topic";
 	return "active";
+}
+
+/* Whether the phone came after the last push. */
+static enum ctl_style format_came(const struct past *p, char *out, size_t size)
+{
+	int64_t ds = p->wakeup_ds;
+
+	if (p->unanswered > 0) {
+		snprintf(out, size, "%lld%s push%s, nobody came",
+		    (long long)p->unanswered, p->unanswered == 255 ? "+" : "",
+		    p->unanswered == 1 ? "" : "es");
+		return STYLE_BAD;
+	}
+	if (p->waiting > 0)
+		strcpy(out, "not yet");
+	else if (ds >= 10 * 10 * MINUTE_S)
+		strcpy(out, "-");
+	else if (ds >= 2 * 10 * MINUTE_S)
+		snprintf(out, size, "came after %d min", (int)ds / 600);
+	else if (ds >= 10 * 10)
+		snprintf(out, size, "came after %d s", (int)ds / 10);
+	else if (ds > 0)
+		snprintf(out, size, "came after %d.%d s", (int)ds / 10,
+		    (int)ds % 10);
+	else
+		strcpy(out, p->seen_s > p->pushed_s ? "came much later" : "-");
+	return ds > 0 && p->waiting == 0 ? STYLE_GOOD : STYLE_PLAIN;
+}
+
+static void fill_past(struct row *row, const struct reg *r, int64_t now_s)
+{
+	struct past p;
+
+	past_read(r, &p);
+	strcpy(row->text[C_PUSHED], "-");
+	strcpy(row->text[C_CAME], "-");
+	row->came = STYLE_PLAIN;
+	if (p.pushed_s == 0)
+		return;
+	format_ago(now_s - p.pushed_s, row->text[C_PUSHED]);
+	row->came =
+	    format_came(&p, row->text[C_CAME], sizeof(row->text[C_CAME]));
 }
 
 static void fill_row(struct row *row, const struct store *live,
@@ -154,18 +202,47 @@ static void fill_row(struct row *row, const struct store *live,
 	}
 	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s", what);
 	row->style = strcmp(what, "active") == 0 ? STYLE_GOOD : STYLE_BAD;
+	fill_past(row, r, now_s);
 }
 
-/* As many names as the terminal's line takes, at least one. */
+/* The byte at which the n-th character begins, from 0. */
+static size_t char_at(const char *text, int n)
+{
+	size_t i = 0;
+
+	for (; text[i] != '\0'; i++)
+		if ((text[i] & 0xc0) != 0x80 && n-- == 0)
+			break;
+	return i;
+}
+
+/* Leaves beginning and end if it is wider: users of one domain differ in front,
+ * those of two in the end. */
+static void shorten(char *text, int width)
+{
+	int n = text_width(text), head = width / 2;
+	char *cut = text + char_at(text, head);
+	const char *tail = text + char_at(text, n - (width - head - 1));
+
+	if (n <= width || width < 3)
+		return;
+	memmove(cut + strlen("…"), tail, strlen(tail) + 1);
+	memcpy(cut, "…", strlen("…"));
+}
+
+/* As many names as the terminal's line takes, at least a part of one. */
 static void show_mailboxes(const struct reg *r, int at, int columns)
 {
 	size_t i, n = reg_n_mailboxes(r);
-	const char *name;
+	char name[REG_MAILBOX_MAX + 4];
+	int more = n > 1 ? 4 : 0;
 
 	for (i = 0; i < n; i++) {
-		name = reg_mailbox(r, i);
+		snprintf(name, sizeof(name), "%s", reg_mailbox(r, i));
+		if (i == 0 && columns > 0)
+			shorten(name, columns - at - more);
 		at += text_width(name) + 2;
-		if (i > 0 && columns > 0 && at + 6 > columns) {
+		if (i > 0 && columns > 0 && at + 4 > columns) {
 			printf(" +%zu", n - i);
 			return;
 		}
@@ -173,36 +250,97 @@ static void show_mailboxes(const struct reg *r, int at, int columns)
 	}
 }
 
+/* Widths with the space to the next column; 0: not shown. */
+struct layout {
+	int width[N_COLUMNS], sum;
+	int columns; /* of the terminal; 0: everything is shown */
+};
+
+#define USER_MIN 10
+#define MAILBOXES_MIN 12
+
+static int excess(const struct layout *l)
+{
+	return l->sum + MAILBOXES_MIN - l->columns;
+}
+
+static void narrow(struct layout *l, enum column c, int by)
+{
+	l->width[c] -= by;
+	l->sum -= by;
+}
+
+/* Leaves out what says least, until it fits. */
+static void fit(struct layout *l)
+{
+	int most = l->width[C_USER] - USER_MIN;
+
+	if (excess(l) > 0)
+		narrow(l, C_REGISTERED, l->width[C_REGISTERED]);
+	if (excess(l) > 0)
+		narrow(l, C_ACCOUNT, l->width[C_ACCOUNT]);
+	if (excess(l) > 0 && most > 0)
+		narrow(l, C_USER, excess(l) < most ? excess(l) : most);
+	if (l->sum + MAILBOXES_MIN / 2 > l->columns)
+		narrow(l, C_DEVICE, l->width[C_DEVICE]);
+}
+
+static void show_row(
+    const struct layout *l, struct row *row, enum ctl_style style)
+{
+	size_t c;
+
+	shorten(row->text[C_USER], l->width[C_USER] - 2);
+	for (c = 0; c < N_COLUMNS; c++)
+		if (l->width[c] > 0)
+			ctl_cell(style != STYLE_PLAIN ? style
+				 : c == C_STATE	      ? row->style
+				 : c == C_CAME	      ? row->came
+						      : STYLE_PLAIN,
+			    row->text[c], l->width[c]);
+}
+
+static void measure(struct layout *l, const struct row *row)
+{
+	size_t c;
+	int w;
+
+	for (c = 0; c < N_COLUMNS; c++) {
+		w = text_width(row->text[c]) + 2;
+		l->width[c] = w > l->width[c] ? w : l->width[c];
+	}
+}
+
 static void show_table(
     const struct store *live, struct reg **regs, size_t n, int64_t ttl_s)
 {
-	int width[N_COLUMNS], sum = 0, columns = ctl_columns(), w;
+	struct layout l = { .columns = ctl_columns() };
 	int64_t now_s = (int64_t)time(NULL);
-	struct row row;
+	struct row row, head = { 0 };
+	bool pushed = false;
 	size_t i, c;
 
 	for (c = 0; c < N_COLUMNS; c++)
-		width[c] = text_width(heads[c]);
+		strcpy(head.text[c], heads[c]);
+	measure(&l, &head);
 	for (i = 0; i < n; i++) {
 		fill_row(&row, live, regs[i], now_s, ttl_s);
-		for (c = 0; c < N_COLUMNS; c++) {
-			w = text_width(row.text[c]);
-			width[c] = w > width[c] ? w : width[c];
-		}
+		measure(&l, &row);
+		pushed = pushed || strcmp(row.text[C_PUSHED], "-") != 0;
 	}
-	for (c = 0; c < N_COLUMNS; c++) {
-		width[c] += 2;
-		sum += width[c];
-		ctl_cell(STYLE_HEAD, heads[c], width[c]);
-	}
+	if (!pushed)
+		l.width[C_PUSHED] = l.width[C_CAME] = 0;
+	for (c = 0; c < N_COLUMNS; c++)
+		l.sum += l.width[c];
+	if (l.columns > 0)
+		fit(&l);
+	show_row(&l, &head, STYLE_HEAD);
 	ctl_cell(STYLE_HEAD, "MAILBOXES", 0);
 	putchar('\n');
 	for (i = 0; i < n; i++) {
 		fill_row(&row, live, regs[i], now_s, ttl_s);
-		for (c = 0; c < N_COLUMNS; c++)
-			ctl_cell(c == C_STATE ? row.style : STYLE_PLAIN,
-			    row.text[c], width[c]);
-		show_mailboxes(regs[i], sum, columns);
+		show_row(&l, &row, STYLE_PLAIN);
+		show_mailboxes(regs[i], l.sum, l.columns);
 		putchar('\n');
 	}
 }
@@ -210,7 +348,7 @@ static void show_table(
 static void show_json(const struct store *live, struct reg **regs, size_t n)
 {
 	struct buf b = BUF_INIT(CTL_ANSWER_MAX);
-	const char *topic;
+	const char *topic, *past;
 	size_t i;
 
 	putchar('[');
@@ -224,6 +362,11 @@ static void show_json(const struct store *live, struct reg **regs, size_t n)
 		if (topic != NULL) {
 			buf_add_str(&b, ",\"oldTopic\":");
 			json_write_str(&b, topic);
+		}
+		past = past_json(regs[i]);
+		if (past != NULL) {
+			buf_add_byte(&b, ',');
+			buf_add(&b, past + 1, strlen(past) - 2);
 		}
 		printf("%s\n%.*s}", i > 0 ? "," : "", (int)b.len,
 		    (const char *)buf_head(&b));
@@ -259,7 +402,7 @@ static const struct counts {
 } counts[] = {
 	{ "Registrations",
 	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
-		{ "forgotten", " reported gone by Apple since start" },
+		{ "forgotten", " reported gone by Apple" },
 		{ "suspendedNow", " suspended" } } },
 	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
 	{ "Pushes",
@@ -312,6 +455,25 @@ static void show_pushes(const struct json *j)
 	} else {
 		puts("none since start");
 	}
+}
+
+/* How phones come. */
+static void show_visits(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "wakeupMedian");
+	int64_t silent = ctl_num(j, j->toks, "silent");
+
+	label("Phones");
+	if (ctl_num(j, j->toks, "visits") == 0) {
+		puts("no visit reported since start");
+		return;
+	}
+	if (t != NULL)
+		printf("came after %.*s s, ", (int)(t->end - t->start),
+		    j->text + t->start);
+	printf("%lld missed of the last 24 h, %lld user%s silent\n",
+	    (long long)ctl_num(j, j->toks, "missedDay"), (long long)silent,
+	    LOG_S(silent));
 }
 
 static void show_credentials(const struct json *j)
@@ -392,6 +554,7 @@ void ctl_show_status(const struct json *j)
 	show_warnings(j);
 	show_apple(j);
 	show_pushes(j);
+	show_visits(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		show_counts(j, &counts[i]);
 	if (flag(j, "storeFailing")) {

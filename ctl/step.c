@@ -63,23 +63,25 @@ static const char *print_char(const char *p)
 	return p + (n > 0 ? n : 1);
 }
 
-/* columns 0: in one line. */
+/* Between words, and within one that is longer than a line.  columns 0: in one
+ * line. */
 static void print_text(const char *p, int columns)
 {
-	int at = INDENT, width;
-	const char *end;
+	int at = INDENT;
 
 	while (*p != '\0') {
-		end = p + 1 + strcspn(p + 1, " ");
-		width = ctl_width(p, (size_t)(end - p));
-		if (columns > 0 && *p == ' ' && at + width > columns) {
+		bool ends =
+		    *p == ' ' &&
+		    at + 1 + ctl_width(p + 1, strcspn(p + 1, " ")) > columns;
+
+		if (columns > 0 && (ends || at == columns)) {
 			printf("\n%*s", INDENT, "");
 			at = INDENT;
-			p++;
-			width--;
-		}
-		for (at += width; p < end;)
+			p += *p == ' ';
+		} else {
 			p = print_char(p);
+			at++;
+		}
 	}
 	putchar('\n');
 }

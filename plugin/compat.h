@@ -38,6 +38,7 @@ struct compat_settings {
 	const char *user_lookup; /* "" if not set */
 	unsigned int timeout_msecs;
 	unsigned int register_timeout_msecs;
+	bool visits;
 };
 
 #define COMPAT_DEFAULT_TIMEOUT_MSECS 1000
@@ -62,6 +63,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 	set_r->user_lookup = p_strdup(pool, set->user_lookup);
 	set_r->timeout_msecs = set->timeout;
 	set_r->register_timeout_msecs = set->register_timeout;
+	set_r->visits = set->visits;
 	settings_free(set);
 	return 0;
 }
@@ -89,6 +91,20 @@ static inline const char *compat_plugin_setting(
    no effect: ours retries for as long as that makes sense. */
 #define COMPAT_MAX_RETRIES 100
 
+static inline int compat_bool_parse(
+    const char *key, const char *value, bool *bool_r, const char **error_r)
+{
+	static const char *const yes[] = { "yes", "y", "1", "true", NULL };
+	static const char *const no[] = { "no", "n", "0", "false", NULL };
+
+	*bool_r = str_array_icase_find(yes, value);
+	if (*bool_r || str_array_icase_find(no, value))
+		return 0;
+	*error_r =
+	    t_strdup_printf("%s must be yes or no, not '%s'", key, value);
+	return -1;
+}
+
 static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
     const char *key, const char *value, const char **error_r)
 {
@@ -106,12 +122,15 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 		number = &set->register_timeout_msecs;
 	else if (strcmp(key, "max_retries") == 0)
 		number = &retries;
+	else if (strcmp(key, "visits") == 0)
+		return compat_bool_parse(
+		    "xaps_config: visits", value, &set->visits, error_r);
 	else {
 		*error_r = t_strdup_printf("xaps_config: unknown '%s', known "
 					   "are url, user_lookup, "
 					   "timeout_msecs, "
 					   "register_timeout_msecs, "
-					   "max_retries",
+					   "visits, max_retries",
 		    key);
 		return -1;
 	}
@@ -130,8 +149,8 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 
 /* Settings of the first-generation plugin, and of one that has Dovecot 2.4's
    names on 2.3, for what xaps_config does not set. */
-static inline void compat_settings_get_old(
-    struct mail_user *user, pool_t pool, struct compat_settings *set)
+static inline int compat_settings_get_old(struct mail_user *user, pool_t pool,
+    struct compat_settings *set, const char **error_r)
 {
 	const char *value;
 
@@ -144,6 +163,10 @@ static inline void compat_settings_get_old(
 	value = mail_user_plugin_getenv(user, "xaps_user_lookup");
 	if (*set->user_lookup == '\0' && value != NULL)
 		set->user_lookup = p_strdup(pool, value);
+	value = mail_user_plugin_getenv(user, "xaps_visits");
+	return value == NULL ? 0
+			     : compat_bool_parse(
+				   "xaps_visits", value, &set->visits, error_r);
 }
 
 static inline int compat_settings_get(struct mail_user *user, pool_t pool,
@@ -155,6 +178,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 	set_r->url = set_r->user_lookup = "";
 	set_r->timeout_msecs = COMPAT_DEFAULT_TIMEOUT_MSECS;
 	set_r->register_timeout_msecs = COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS;
+	set_r->visits = TRUE;
 	words = t_strsplit_spaces(config == NULL ? "" : config, " \t");
 	for (; *words != NULL; words++) {
 		value = strchr(*words, '=');
@@ -163,8 +187,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 			value == NULL ? "" : value + 1, error_r) < 0)
 			return -1;
 	}
-	compat_settings_get_old(user, pool, set_r);
-	return 0;
+	return compat_settings_get_old(user, pool, set_r, error_r);
 }
 
 #endif

@@ -303,6 +303,7 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 	set->user_lookup = conf.user_lookup;
 	set->timeout_msecs = conf.timeout_msecs;
 	set->register_timeout_msecs = conf.register_timeout_msecs;
+	set->visits = conf.visits;
 	return 0;
 }
 
@@ -616,7 +617,8 @@ static void xaps_call_evaluate(struct xaps_call *call)
 	unsigned int status = call->answer.status;
 	const char *hint = "", *why;
 
-	call->reusable = TRUE;
+	/* Only a series of requests needs a connection that stays. */
+	call->reusable = call->mergeable;
 	if (status / 100 == 2) {
 		xaps_call_end(call, NULL);
 		return;

@@ -36,6 +36,7 @@ struct xaps_settings {
 	unsigned int register_timeout_msecs;
 	bool off;	 /* no pushes for this user; the rest is not set */
 	bool inbox_only; /* pushes for INBOX only */
+	bool visits;	 /* visits of phones are reported */
 };
 
 struct xaps_answer {

@@ -16,6 +16,7 @@
 #include "xaps-client.h"
 #include "xaps-log.h"
 #include "xaps-mailbox.h"
+#include "xaps-visit.h"
 #include "xaps-imap-plugin.h"
 
 #define XAPS_COMMAND "XAPPLEPUSHSERVICE"
@@ -39,6 +40,7 @@
 struct xaps_imap_client {
 	union imap_module_context module_ctx;
 	const struct xaps_settings *set;
+	struct xaps_visit visit;
 };
 
 /* One XAPPLEPUSHSERVICE, allocated from its command's pool. */
@@ -83,7 +85,7 @@ static MODULE_CONTEXT_DEFINE_INIT(xaps_imap_module, &imap_module_register);
 static imap_client_created_func_t *next_hook_client_created;
 static struct module *xaps_imap_plugin_module;
 static struct ioloop *main_ioloop;
-static struct command orig_logout;
+static struct command orig_logout, orig_id;
 
 /*
  * Arguments
@@ -317,6 +319,7 @@ static void xaps_command_answered(
 	struct xaps_command *ctx = context;
 	struct client_command_context *cmd = ctx->cmd;
 	struct client *client = cmd->client;
+	struct xaps_imap_client *xclient = XAPS_IMAP_CONTEXT(client);
 
 	if (answer->waits)
 		return;
@@ -331,6 +334,7 @@ static void xaps_command_answered(
 	else {
 		ctx->topic = p_strdup(cmd->pool, answer->body);
 		e_debug(answer->event, "xaps: registered");
+		xaps_visit_registered(&xclient->visit, ctx->set, client);
 	}
 	ctx->answered = TRUE;
 
@@ -603,6 +607,28 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
  * Plugin
  */
 
+static bool cmd_id_with_visit(struct client_command_context *cmd)
+{
+	struct xaps_imap_client *xclient = XAPS_IMAP_CONTEXT(cmd->client);
+
+	if (!orig_id.func(cmd))
+		return FALSE;
+	if (xclient != NULL)
+		xaps_visit_id(&xclient->visit, xclient->set, cmd);
+	return TRUE;
+}
+
+/* Returns what is replaced. */
+static struct command xaps_command_replace(
+    const char *name, command_func_t *func)
+{
+	struct command orig = *command_find(name);
+
+	command_unregister(orig.name);
+	command_register(orig.name, func, orig.flags);
+	return orig;
+}
+
 /* A fixed imap_capability that does not list ours hides it. */
 static void xaps_check_capability(struct client *client)
 {
@@ -662,10 +688,9 @@ XAPS_EXPORT void xaps_imap_plugin_init(struct module *module)
 	main_ioloop = current_ioloop;
 	compat_settings_register();
 	command_register(XAPS_COMMAND, cmd_xapplepushservice, 0);
-	orig_logout = *command_find("LOGOUT");
-	command_unregister(orig_logout.name);
-	command_register(
-	    orig_logout.name, cmd_logout_after_answers, orig_logout.flags);
+	orig_logout = xaps_command_replace("LOGOUT", cmd_logout_after_answers);
+	orig_id = xaps_command_replace("ID", cmd_id_with_visit);
+	xaps_visit_init(main_ioloop);
 	next_hook_client_created =
 	    imap_client_created_hook_set(xaps_imap_client_created);
 }
@@ -674,6 +699,7 @@ XAPS_EXPORT void xaps_imap_plugin_deinit(void)
 {
 	imap_client_created_hook_set(next_hook_client_created);
 	command_unregister(XAPS_COMMAND);
-	command_unregister(orig_logout.name);
-	command_register(orig_logout.name, orig_logout.func, orig_logout.flags);
+	(void)xaps_command_replace(orig_logout.name, orig_logout.func);
+	(void)xaps_command_replace(orig_id.name, orig_id.func);
+	xaps_visit_deinit();
 }

@@ -17,6 +17,7 @@ static const struct setting_define xaps_setting_defines[] = {
 	DEF(STR, user_lookup),
 	DEF(TIME_MSECS, timeout),
 	DEF(TIME_MSECS, register_timeout),
+	DEF(BOOL, visits),
 
 	SETTING_DEFINE_LIST_END,
 };
@@ -26,6 +27,7 @@ static const struct xaps_plugin_settings xaps_default_settings = {
 	.user_lookup = "",
 	.timeout = COMPAT_DEFAULT_TIMEOUT_MSECS,
 	.register_timeout = COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS,
+	.visits = TRUE,
 };
 
 const struct setting_parser_info xaps_setting_parser_info = {

@@ -10,6 +10,7 @@ struct xaps_plugin_settings {
 	const char *user_lookup;
 	unsigned int timeout;
 	unsigned int register_timeout;
+	bool visits;
 };
 
 extern const struct setting_parser_info xaps_setting_parser_info;

@@ -250,6 +250,8 @@ static int64_t end_answered(struct visits *v, struct reg_past *p, int64_t now)
 	if (is_in_time(p, now)) {
 		ticks = set_wakeup(p, age_ticks(now, p->first));
 		*open_at(v, now - age_ticks(now, p->first)) -= p->waiting;
+	} else if (p->waiting > 0 || p->unanswered > 0) {
+		p->wakeup = 0; /* the last one was not answered */
 	}
 	p->waiting = 0;
 	p->unanswered = 0;
@@ -360,7 +362,8 @@ void visits_write(
 	if (p->waiting > 0 && !is_in_time(p, now))
 		end_unanswered(v, &end, now);
 	if (p->first != 0 && v->first != 0)
-		buf_add_fmt(b, ",\"unanswered\":%u", (unsigned)end.unanswered);
+		buf_add_fmt(b, ",\"waiting\":%u,\"unanswered\":%u",
+		    (unsigned)end.waiting, (unsigned)end.unanswered);
 }
 
 void visits_write_day(struct visits *v, int64_t now_ms, struct buf *b)

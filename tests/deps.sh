@@ -15,6 +15,9 @@ packages() {
 		python3-cryptography python3-jwt nghttp2-server nghttp2-client \
 		libnghttp2-dev nodejs libfaketime busybox iproute2 \
 		tinyproxy-bin squid python3-prometheus-client redis-server zsh curl ;;
+	browser) echo chromium-headless-shell ;;
+	pictures) echo fonts-inter libfaketime python3-pil python3-h2 \
+		python3-cryptography python3-jwt ;;
 	dovecot) echo debootstrap ;;
 	demo) echo dovecot-imapd dovecot-lmtpd python3-h2 \
 		python3-cryptography python3-jwt ;;
@@ -69,6 +72,8 @@ has_part() {
 		${PYTHON:-python3} -c "import $(echo "$part" | tr - _)" \
 			2>/dev/null ;;
 	python3-*) ${PYTHON:-python3} -c "import ${1#python3-}" 2>/dev/null ;;
+	chromium-*) command -v chromium chromium-headless-shell google-chrome \
+		>/dev/null ;;
 	nodejs) command -v node >/dev/null ;;
 	nghttp2-client) command -v nghttp >/dev/null ;;
 	nghttp2-server) command -v nghttpd >/dev/null ;;

@@ -148,7 +148,9 @@ test_root() {
 		/tree/tests/e2e/test_plugin_away.py /tree/tests/e2e/test_names.py \
 		/tree/tests/e2e/test_shared.py /tree/tests/e2e/test_ox.py \
 		/tree/tests/e2e/test_deliverers.py \
-		/tree/tests/e2e/test_journey.py
+		/tree/tests/e2e/test_journey.py \
+		/tree/tests/e2e/test_visits_plugin.py \
+		/tree/tests/e2e/test_visits_journey.py
 }
 
 one() {

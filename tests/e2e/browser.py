@@ -8,6 +8,7 @@ but the browser is needed.
 """
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -32,7 +33,7 @@ def executable():
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, **env):
         self.folder = tempfile.mkdtemp(prefix="xb-")
         self.pages, self.answers, self.last_id = {}, {}, 0
         self.buffer = b""
@@ -52,7 +53,8 @@ class Browser:
              "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=child,
-            start_new_session=True)
+            start_new_session=True, env={**os.environ, **env,
+                                         "TMPDIR": self.folder})
         os.close(theirs_in)
         os.close(theirs_out)
 
@@ -67,9 +69,12 @@ class Browser:
 
     def __exit__(self, *_):
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
+            self.send("Browser.close")
+            self.process.wait(TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired):
             pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self.to)
         os.close(self.from_)
@@ -212,9 +217,10 @@ class Page:
         return [(n["role"]["value"], n.get("name", {}).get("value", ""))
                 for n in nodes if not n.get("ignored")]
 
-    def screenshot(self, path):
-        """Of the whole page."""
+    def screenshot(self, path, height=0):
+        """Of the page from its top, 0: to its end."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        size["height"] = height or size["height"]
         data = self.call("Page.captureScreenshot", format="png",
                          captureBeyondViewport=True,
                          clip=dict(size, scale=1))["data"]

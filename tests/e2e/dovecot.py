@@ -204,6 +204,7 @@ userdb {{
 SETTINGS_2_4 = {"url": "xaps_url = {}", "user_lookup": "xaps_user_lookup = {}",
                 "timeout_msecs": "xaps_timeout = {}ms",
                 "register_timeout_msecs": "xaps_register_timeout = {}ms",
+                "visits": "xaps_visits = {}",
                 "max_retries": ""}  # not to be set in 2.4
 
 

@@ -36,8 +36,14 @@ def response(status, body=b"", reason="Reason"):
 
 
 def ok(conn, fake, request):
+    if request.path.endswith("/seen"):
+        conn.sendall(NO_CONTENT)
+        return
     register = request.path.endswith("/register")
     conn.sendall(response(200, TOPIC.encode() if register else b""))
+
+
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 def topic(text):
@@ -181,8 +187,9 @@ class FakeXapsd:
             if self.stopping.is_set():
                 self._end(conn)
 
-    def behave(self, user, behaviour):
-        self.behaviours[user] = behaviour
+    def behave(self, user, behaviour, seen=False):
+        """seen: to /seen, else to all others."""
+        self.behaviours[user, seen] = behaviour
 
     def of(self, path=None, user=None):
         with self.lock:
@@ -248,7 +255,8 @@ class FakeXapsd:
         with self.lock:
             self.requests.append(request)
         try:
-            self.behaviours.get(request.user, ok)(conn, self, request)
+            self.behaviours.get((request.user, request.path == "/seen"), ok)(
+                conn, self, request)
         finally:
             with self.lock:
                 self.answered += 1

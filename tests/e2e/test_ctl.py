@@ -124,7 +124,7 @@ def test_many_pages(start_xapsd):
     assert {r["account"] for r in listed} == {"A%d" % i for i in range(600)}
 
 
-def on_terminal(daemon, *args, **env):
+def on_terminal(daemon, *args, ends=0, **env):
     """Output as on a terminal of 60 columns."""
     leader, follower = pty.openpty()
     import fcntl
@@ -144,7 +144,7 @@ def on_terminal(daemon, *args, **env):
             break
         text += more
     os.close(leader)
-    assert p.wait() == 0
+    assert p.wait() == ends
     return text.decode().replace("\r\n", "\n")
 
 

@@ -70,6 +70,8 @@ def test_list(xapsd, apple):
     xapsd.wait_log("suspended until")
     listed = printed(xapsd, "list")
     assert [r["suspended"] for r in listed if r["user"] == "bob"] == [True]
+    assert [r["canonical"] for r in listed if r["user"] == "alice"] == [
+        [None, ["bob", "Lists"]]]
     # another topic, and one from before the clock was set
     xapsd.stop()
     record = xapsd.records()[0]
@@ -93,9 +95,20 @@ def test_status(start_xapsd, apple, identity):
         xapsd.register("alice", ACCOUNT, TOKEN)
         xapsd.notify("alice")
         xapsd.wait_log("delivered to Apple")
+        xapsd.request("POST", "/seen", {"Username": "alice"})
         found.append(printed(xapsd, "status"))
         assert found[-1]["lastSuccess"] > 0
+    else:
+        found.append({**found[0], "wakeupMedian": 0.1})
     compare(documented("status"), found)
+    for day in (f["day"] for f in found):
+        assert set(day) == {"end", "pushes", "missed", "wakeups"}
+        assert -900 <= time.time() - day["end"] <= 0
+        for name in ("pushes", "missed", "wakeups"):
+            assert len(day[name]) == 96
+            assert set(map(type, day[name])) <= {float, int, type(None)}
+        assert None not in day["pushes"] + day["missed"]
+    assert sum(found[-1]["day"]["pushes"]) == (1 if identity else 0)
     assert {s["apns"] for s in found} <= {"connected", "connecting", "waiting",
                                           "off"}
     assert {s["credentials"] for s in found} <= {"token key", "certificate",

@@ -147,7 +147,9 @@ def config_keys():
 def other_names():
     """Words like xapsd.yaml's that are none: fields of requests and answers,
     other daemons' keys."""
-    names = set()
+    page = (ROOT / "xapsd.8").read_text()
+    names = set(re.findall(r"\w+", " ".join(re.findall(
+        r"^\.It Li (.*) Pq ", page, re.M))))     # members of JSON
     for path in (ROOT / "conf.c", *ROOT.glob("api/*.c"), *ROOT.glob("ctl/*.c"),
                  *ROOT.glob("store/*.c")):
         names |= set(re.findall(r'"(\w+)"', path.read_text()))

@@ -67,7 +67,7 @@ def test_version(workdir, certs):
     done = Xapsd(workdir, certs).run("--version")
     assert done.returncode == 0
     assert "mbedTLS 3.6" in done.stdout
-    assert "TLS 1.2 and 1.3, TLS listener; " in done.stdout
+    assert "TLS 1.2 and 1.3; " in done.stdout
     assert ", static with musl, " in done.stdout
 
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "needs.h"
 
 static void read_text(struct conf *c, const char *text)
 {
@@ -78,6 +79,7 @@ static void test_all_of_them(void **state)
 	char restart[ERR_MAX];
 
 	(void)state;
+	NEEDS("tls-listener");
 	read_text(&c, "");
 	read_text(&fresh, text);
 	conf_take(&c, &fresh, restart);

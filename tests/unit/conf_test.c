@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../../conf.c"
+#include "needs.h"
 
 #define FILE_NAME "/etc/x/xapsd.yaml"
 
@@ -80,6 +81,7 @@ static void every_type(void **state)
 	struct conf c;
 
 	(void)state;
+	NEEDS("tls-listener");
 	good(&c, "---   # a comment\n"
 		 "# comment\n"
 		 "   # indented comment\n"
@@ -437,6 +439,7 @@ static void checks(void **state)
 	size_t i;
 
 	(void)state;
+	NEEDS("tls-listener");
 	good(&c,
 	    "apnsHost: ::1\nhttpUser: u\nhttpPasswordFile: f\ntlsCertfile: a\n"
 	    "tlsKeyfile: a\n");
@@ -503,6 +506,7 @@ static void old_keys(void **state)
 	struct conf c;
 
 	(void)state;
+	NEEDS("p12");
 	good(&c, "keyfile: k.pem\ncertFile: 'c.pem'\nloglevel: warning\n");
 	assert_int_equal(c.old_keys, CONF_OLD_TAKEN);
 	assert_string_equal(c.certificate_file_pem, "c.pem");
@@ -611,6 +615,8 @@ static void sample(void **state)
 	size_t n;
 
 	(void)state;
+	NEEDS("p12");
+	NEEDS("tls-listener");
 	assert_non_null(f); /* tests run in the top folder */
 	while (fgets(line, sizeof(line), f)) {
 		assert_true(line[0] == '#' || line[0] == '\n');

@@ -182,9 +182,9 @@ static void test_encrypted(void **state)
 	struct tls_key *k;
 
 	(void)state;
-	NEEDS("p12");
 	sh("openssl rsa -traditional -in rsa.key -aes256 -passout pass:pw -out "
 	   "old.key; sed 's/$/ \\r/; s/^/  /' old.key >old2.key");
+	NEEDS("p12");
 	assert_int_equal(read_file("old2.key"), HOLDS_KEY);
 	assert_null(tls_key_parse(text, len, NULL, err));
 	assert_string_equal(err, "");
@@ -200,6 +200,7 @@ static void test_wrong_passwords(void **state)
 	int i;
 
 	(void)state;
+	NEEDS("p12");
 	read_file("old.key");
 	for (i = 0; i < 5000; i++) {
 		snprintf(password, sizeof(password), "wrong %d", i);

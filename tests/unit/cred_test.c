@@ -880,6 +880,7 @@ static void test_server(void **state)
 	struct cred *c;
 
 	(void)state;
+	NEEDS("tls-listener");
 	read_conf(&conf, "tlsCertfile: rsa.pem\ntlsKeyfile: rsa.key\n");
 	c = cred_load_server(&conf, err);
 	assert_non_null(c);

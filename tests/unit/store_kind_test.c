@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "store_util.h"
+#include "needs.h"
 
 #define BOM "\xef\xbb\xbf"
 #define KEY "\"account\":\"a\",\"token\":\"0123456789abcdef\""
@@ -69,6 +70,7 @@ static void test_go(void **state)
 	size_t i;
 
 	(void)state;
+	NEEDS("go-import");
 	for (i = 0; i < sizeof(go_files) / sizeof(*go_files); i++) {
 		write_file(db, go_files[i].text, strlen(go_files[i].text));
 		s = open_store();
@@ -90,6 +92,7 @@ static void test_originals(void **state)
 	char path[256];
 
 	(void)state;
+	NEEDS("go-import");
 	snprintf(path, sizeof(path), "%s/db.orig", tmp_dir);
 	write_file(path, "mine", 4);
 	write_file(db, GO, strlen(GO));
@@ -179,6 +182,7 @@ static void test_strangers(void **state)
 	size_t i, bad;
 
 	(void)state;
+	NEEDS("go-import");
 	for (i = 0; i < sizeof(strangers) / sizeof(*strangers); i++) {
 		write_file(db, strangers[i].text, strangers[i].n);
 		if (store_open(db, why) != NULL)

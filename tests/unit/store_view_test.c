@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "store.h"
+#include "needs.h"
 
 #define TOKEN "0123456789abcdef0123456789abcdef"
 #define MANY 5000
@@ -144,6 +145,7 @@ static void test_read_changes_nothing(void **state)
 	FILE *f;
 
 	(void)state;
+	NEEDS("go-import");
 	log_set_level(LOG_L_FATAL);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		path = write_file("db", rows[i].text);

@@ -1,0 +1,729 @@
+"""The page for people: by plain requests, and in a real Chromium."""
+
+import base64
+import contextlib
+import html
+import html.parser
+import http.server
+import os
+import re
+import threading
+import urllib.parse
+
+import pytest
+
+import browser as chromium
+from apple import Answer
+from phones import ACCOUNT, OTHER, TOKEN, token
+from test_guard import NOBODY, as_root, ask_as
+from test_store import mounted
+from xapsd import ROOT, certificate
+
+ADMIN = {"httpUser": "admin", "httpPassword": "p+w & more"}
+# Each is as text what it is as markup.
+EVIL = ['<img src=x onerror="window.evil=1">', "</td></table><script>"
+        "window.evil=1</script>", "\"><svg onload=window.evil=1>",
+        "' autofocus onfocus='window.evil=1", "&lt;b&gt; &amp; &#39;",
+        "{{key}} \u202egnp.exe", "javascript:window.evil=1"]
+
+
+def basic(user=ADMIN["httpUser"], password=ADMIN["httpPassword"]):
+    return {"Authorization": "Basic " + base64.b64encode(
+        ("%s:%s" % (user, password)).encode()).decode()}
+
+
+def get(x, query="", **headers):
+    return x.request("GET", "/" + query, tcp=bool(x.port),
+                     headers={**basic(), **headers})
+
+
+def key_of(x):
+    return re.search(r'name=key value="(\w{32})"', get(x).body)[1]
+
+
+def post(x, headers=None, **fields):
+    fields.setdefault("key", key_of(x))
+    return x.request(
+        "POST", "/", urllib.parse.urlencode(fields), tcp=bool(x.port),
+        headers={**basic(), "Content-Type":
+                 "application/x-www-form-urlencoded", **(headers or {})})
+
+
+def words(reply):
+    """What the page says, without its markup."""
+    text = re.sub(r"<(style|script).*?</\1>", "", reply.body, flags=re.S)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+@pytest.fixture
+def admin(start_xapsd, apple):
+    """A daemon on TCP with a password, and alice's phone."""
+    x = start_xapsd(tcp=True, **ADMIN)
+    x.register("alice", ACCOUNT, TOKEN, ["INBOX", "Entw&APw-rfe"])
+    apple.wait_connected()
+    return x
+
+
+# --- who sees what ---
+
+def test_headers(admin):
+    reply = get(admin)
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in reply.headers
+    policy = reply.headers["Content-Security-Policy"].split("; ")
+    assert policy[0] == "default-src 'none'"
+    for rule in ("connect-src 'self'", "form-action 'self'",
+                 "base-uri 'none'", "frame-ancestors 'none'"):
+        assert rule in policy
+    assert "unsafe" not in str(policy)
+    assert "http://" not in reply.body.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in reply.body
+
+
+def test_methods(admin):
+    head = admin.request("HEAD", "/", tcp=True, headers=basic())
+    assert (head.status, head.body) == (200, "")
+    assert int(head.headers["Content-Length"]) > 5000
+    for method in ("PUT", "DELETE", "OPTIONS", "PATCH", "FOO"):
+        reply = admin.request(method, "/", tcp=True, headers=basic())
+        assert reply.status == 405, method
+        assert reply.headers["Allow"] == "GET, HEAD, POST"
+
+
+def test_password(admin):
+    for headers in ({}, basic("admin", "wrong"), basic("admin", ""),
+                    {"Authorization": "Bearer x"}):
+        reply = admin.request("GET", "/", tcp=True, headers=headers)
+        assert reply.status == 401 and "alice" not in reply.body
+        assert "WWW-Authenticate" in reply.headers
+    said = words(get(admin))
+    assert "alice" in said and TOKEN[:8] in said and "Entw&APw-rfe" in said
+    assert TOKEN[:9] not in said
+    assert "All is well" in said
+
+
+def test_without_a_password(start_xapsd, apple):
+    """The figures, and how to get the rest; no name, no key."""
+    x = start_xapsd(tcp=True)
+    x.register("alice", ACCOUNT, TOKEN)
+    apple.wait_connected()
+    for headers in ({}, basic(), basic("", "")):
+        reply = x.request("GET", "/", tcp=True, headers=headers)
+        said = words(reply)
+        assert reply.status == 200 and "alice" not in reply.body
+        assert TOKEN[:8] not in reply.body and "name=key" not in reply.body
+        assert "All is well" in said and "httpUser" in said
+        assert "1 registered" in said
+    for query in ("?user=alice", "?user=ali&from=0"):
+        assert "alice" not in words(x.request("GET", "/" + query, tcp=True))
+    reply = x.request("POST", "/", "do=forget&user=alice", tcp=True)
+    assert reply.status == 403 and "httpUser" in reply.body
+    assert len(x.records()) == 1
+
+
+@as_root
+def test_unix_socket(start_xapsd):
+    """Names for root, and for who sends the password; else none."""
+    x = start_xapsd(**ADMIN)
+    x.register("alice", ACCOUNT, TOKEN)
+    ask = "%s / HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 0\r\n\r\n"
+    login = "Authorization: %s\r\n" % basic()["Authorization"]
+    assert "alice" in x.request("GET", "/").body
+    assert "alice" in ask_as(NOBODY, x.socket_path,
+                             (ask % ("GET", login)).encode())
+    said = ask_as(NOBODY, x.socket_path, (ask % ("GET", "")).encode())
+    assert said.startswith("HTTP/1.1 200 ") and "alice" not in said
+    said = ask_as(NOBODY, x.socket_path, (ask % ("POST", "")).encode())
+    assert said.startswith("HTTP/1.1 403 ")
+
+
+def test_tunnel_to_the_socket(start_xapsd):
+    """ssh -L 8080:/run/xapsd/xapsd.sock: root's, and a browser's.  So no page
+    of another site may use it, nor one whose name was pointed here."""
+    x = start_xapsd()
+    x.register("alice", ACCOUNT, TOKEN)
+    assert "alice" in x.request("GET", "/", headers={
+        "Host": "localhost:8080"}).body
+    assert "alice" in x.request("GET", "/", headers={
+        "Host": "127.0.0.1:8080"}).body
+    for headers in ({"Host": "evil.example:8080"}, {"Host": "10.0.0.1"},
+                    {"Origin": "http://evil.example"}, {"Origin": "null"},
+                    {"Host": "localhost:8080", "Origin": "http://localhost"}):
+        reply = x.request("GET", "/", headers=headers)
+        assert reply.status == 403 and "alice" not in reply.body, headers
+    fields = {"do": "forget", "user": "alice", "account": ACCOUNT,
+              "token": TOKEN}
+    own = {"Host": "localhost:8080", "Origin": "http://localhost:8080"}
+    assert post(x, {**own, "Sec-Fetch-Site": "cross-site"},
+                **fields).status == 403
+    assert post(x, own, **fields).status == 200
+    # Dovecot's requests have whatever Host they have
+    assert x.request("GET", "/status", headers={"Host": "any"}).status == 200
+
+
+# --- forms ---
+
+def test_test_push(admin, apple):
+    admin.register("alice", ACCOUNT, OTHER)
+    apple.script(OTHER, Answer(410, "Unregistered", timestamp=1))
+    said = words(post(admin, do="push", user="alice"))
+    apple.wait_for(2)
+    assert "Device %s: Apple took it" % TOKEN[:8] in said
+    assert re.search("Device %s: Apple answered 410 Unregistered" % OTHER[:8],
+                     said)
+    said = words(post(admin, do="push", user="nobody"))
+    assert "No device is registered for this user" in said
+
+
+def test_test_push_that_waits(admin, apple):
+    """Until Apple answers, others are served."""
+    apple.hold()
+    said = []
+    thread = threading.Thread(target=lambda: said.append(
+        post(admin, do="push", user="alice")))
+    thread.start()
+    apple.wait_for(1)
+    assert get(admin).status == 200
+    second = words(post(admin, do="push", user="alice"))
+    assert "another test is under way" in second
+    apple.release()
+    thread.join()
+    assert "Apple took it" in words(said[0])
+
+
+def test_test_push_without_apple(admin, apple):
+    apple.go_away()
+    admin.wait_log("connection: .* -> closed|connection lost|refused")
+    said = words(post(admin, do="push", user="alice"))
+    assert "not connected to Apple" in said and "stays queued" in said
+    apple.come_back()
+    apple.wait_for(1)
+
+
+def test_forget(admin):
+    admin.register("alice", ACCOUNT, OTHER)
+    reply = post(admin, do="forget", user="alice", account=ACCOUNT,
+                 token=TOKEN)
+    assert reply.status == 200 and "Forgotten" in words(reply)
+    assert admin.records()[-1] == {"user": "alice", "account": ACCOUNT,
+                                   "token": TOKEN, "gone": True}
+    said = words(get(admin))
+    assert OTHER[:8] in said and TOKEN[:8] not in said
+    reply = post(admin, do="forget", user="alice", account=ACCOUNT,
+                 token=TOKEN)
+    assert reply.status == 404 and "load the page again" in reply.body
+
+
+def test_key(admin):
+    """Nothing is done without it, nor with another, nor an older one."""
+    old = key_of(admin)
+    assert key_of(admin) == old
+    for key in ("", "0" * 32, old[:-1], old + "0", old.upper() + "x",
+                "x" * 5000):
+        reply = post(admin, key=key, do="forget", user="alice",
+                     account=ACCOUNT, token=TOKEN)
+        assert reply.status == 403, key
+        assert "load the page again" in reply.body
+    for body in ("", "do=forget&user=alice", '{"key":"%s"}' % old,
+                 "key=%s&key=%s&do=push&user=alice" % (old, old),
+                 "key=%s&do=push&user=alice&=%%zz" % old,
+                 "key=%s&do=push&user=alice&" % old + "%00=1"):
+        reply = admin.request("POST", "/", body, tcp=True, headers=basic())
+        assert reply.status == 403, body
+    assert len(admin.records()) == 1
+    admin.restart()
+    assert post(admin, key=old, do="push", user="alice").status == 403
+    assert key_of(admin) != old
+
+
+@pytest.mark.parametrize("fields", [
+    {}, {"do": "push"}, {"user": "alice"}, {"do": "push", "user": ""},
+    {"do": "erase", "user": "alice"}, {"do": "x" * 99, "user": "alice"},
+    {"do": "forget", "user": "alice"},
+    {"do": "forget", "user": "alice", "account": ACCOUNT},
+    {"do": "forget", "user": "alice", "account": ACCOUNT, "token": ""},
+    {"do": "forget", "user": "alice", "account": "", "token": TOKEN},
+    {"do": "forget", "user": "alice", "account": ACCOUNT, "token": "2918"},
+    {"do": "forget", "user": "alice", "account": ACCOUNT, "token": "9" * 201},
+    {"do": "forget", "user": "alice", "account": "x" * 201, "token": TOKEN},
+    {"do": "push", "user": "a" * 256}, {"do": "push", "user": b"\xff"},
+    {"do": "push", "user": "a\x01"}])
+def test_malformed_forms(admin, apple, fields):
+    reply = post(admin, **fields)
+    assert reply.status == 400 and reply.body.count("\n") == 1
+    assert len(admin.records()) == 1 and not apple.pushes
+
+
+def test_cross_site(admin):
+    """Whatever a browser says of where a form comes from."""
+    own = "http://127.0.0.1:%d" % admin.port
+    form = {"do": "forget", "user": "alice", "account": ACCOUNT,
+            "token": TOKEN}
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"},
+                    {"Sec-Fetch-Site": "cross-site"},
+                    {"Sec-Fetch-Site": "same-site"},
+                    {"Origin": own, "Sec-Fetch-Site": "cross-site"},
+                    {"Host": "evil.example"}):
+        reply = post(admin, headers, **form)
+        assert reply.status == 403, headers
+    assert len(admin.records()) == 1
+    reply = post(admin, {"Origin": own, "Sec-Fetch-Site": "same-origin"},
+                 **form)
+    assert reply.status == 200
+
+
+# --- the list ---
+
+def test_pages(start_xapsd):
+    """300 devices: about 100 at a time, each once; found by a part of the
+    name."""
+    x = start_xapsd(tcp=True, **ADMIN)
+    names = {"user%03d@example.org" % i for i in range(300)}
+    for i, name in enumerate(sorted(names)):
+        x.register(name, ACCOUNT, token(i), keep=True)
+    seen, query, pages = [], "", 0
+    while query is not None:
+        reply = get(x, query)
+        found = re.findall(r"<th scope=row><bdi>([^<]*)", reply.body)
+        assert found == sorted(found) and len(found) < 150
+        assert len(reply.body) < 200_000
+        seen += found
+        more = re.search(r'name=from value="(\d+)">More', reply.body)
+        query, pages = more and "?user=&from=" + more[1], pages + 1
+    assert sorted(seen) == sorted(names) and pages >= 2
+    said = words(get(x, "?user=USER12&from=0"))
+    assert said.count("@example.org") == 10
+    assert "No user with “ zoe ” in the name" in words(get(x, "?user=zoe"))
+    assert "user007@example.org" in get(x, "?user=user007%40example.org").body
+
+
+@pytest.mark.parametrize("query,status", [
+    ("?", 200), ("?user=", 200), ("?from=18446744073709551615", 200),
+    ("?from=-1", 200), ("?from=x", 200), ("?a=b&c=d", 200), ("?user", 400),
+    ("?user=%zz", 400), ("?user=%00", 400), ("?user=a&user=b", 400),
+    ("?user=" + "a" * 256, 400), ("?user=%ff", 400), ("?&", 400),
+    ("?from=" + "1" * 30, 400)])
+def test_queries(admin, query, status):
+    assert get(admin, query).status == status
+
+
+def test_many_mailboxes(admin):
+    """The longest registration is a short row."""
+    admin.register("bob", ACCOUNT, OTHER,
+                   ["%03d" % i + "<" * 50 for i in range(1000)])
+    reply = get(admin, "?user=bob")
+    assert "+996" in reply.body and len(reply.body) < 30_000
+
+
+def structure(text):
+    """Tags and names of attributes, as a browser finds them."""
+    tags, attributes = [], set()
+
+    class Parser(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append(tag)
+            attributes.update(name for name, _value in attrs)
+    Parser().feed(text)
+    return tags, attributes
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_nothing_is_markup(start_xapsd, apple, evil):
+    """What comes from outside, wherever it is shown."""
+    x = start_xapsd(tcp=True, **ADMIN)
+    ascii_evil = evil.encode("ascii", "ignore").decode()
+    x.register(evil, ascii_evil, TOKEN, [evil, "INBOX"])
+    apple.script(None, lambda push: Answer(400, evil[:60]))
+    replies = [get(x), get(x, "?" + urllib.parse.urlencode({"user": evil})),
+               get(x, "?" + urllib.parse.urlencode({"user": evil + "z"})),
+               post(x, do="push", user=evil),
+               post(x, do="push", user=evil + "z"),
+               post(x, do="forget", user=evil, account=ascii_evil,
+                    token=TOKEN)]
+    for reply in replies:
+        assert reply.status == 200
+        assert evil in html.unescape(reply.body)
+        tags, attributes = structure(reply.body)
+        assert tags.count("script") == 1
+        assert not {"img", "svg"} & set(tags)
+        assert not [a for a in attributes if a.startswith("on")
+                    or a in ("autofocus", "src")]
+
+
+# --- every kind of trouble, in words ---
+
+def no_credentials(start, stack, **options):
+    return start(identity={}, **options), \
+        "does not wake the phones", "credentials"
+
+
+def expired(start, stack, certs, workdir, **options):
+    import certs as pki
+    key, cert = certs.issuer.client(certs.cert_topic, days=-1, age_days=9)
+    pki.write(workdir / "c.pem", pki.cert_pem(cert), pki.key_pem(key))
+    return start(identity={"certificateFilePem": str(workdir / "c.pem")},
+                 **options), "does not wake the phones", "expired"
+
+
+def refused(start, stack, apple, **options):
+    x = start(**options)
+    x.register("alice", ACCOUNT, TOKEN)
+    apple.script(None, lambda push: Answer(403, "InvalidProviderToken"))
+    x.notify("alice")
+    x.wait_log("error push: ")
+    return x, "does not wake the phones", "InvalidProviderToken"
+
+
+def unreachable(start, stack, apple, **options):
+    apple.go_away()
+    x = start(**options)
+    x.register("alice", ACCOUNT, TOKEN)
+    x.wait_log("refused")
+    return x, "look at this", "Not connected to Apple now"
+
+
+def suspended(start, stack, apple, **options):
+    x = start(**options)
+    x.register("alice", ACCOUNT, TOKEN)
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    x.notify("alice")
+    x.wait_log("suspended")
+    return x, "look at this", "Suspended device: 1"
+
+
+def nobody_registered(start, stack, apple, **options):
+    x = start(**options)
+    apple.wait_connected()
+    return x, "no phone has registered yet", "Fetch New Data"
+
+
+def disk_full(start, stack, apple, workdir, **options):
+    disk = workdir / "disk"
+    disk.mkdir()
+    stack.enter_context(mounted("-t", "tmpfs", "-o", "size=64k", "none", disk))
+    x = stack.enter_context(contextlib.ExitStack())     # unmounted after it
+    x = start(databaseFile=str(disk / "db"), **options)
+    apple.wait_connected()
+    with open(disk / "filler", "wb", buffering=0) as filler, \
+            contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x" * 1024)
+    reply = x.post_register("alice", ACCOUNT, TOKEN, ["x" * 1000] * 6)
+    assert reply.status == 503
+    stack.callback(lambda: (disk / "filler").unlink())
+    return x, "New phones cannot be saved", "cannot be written to disk"
+
+
+TROUBLES = [no_credentials, expired, refused, unreachable, suspended,
+            nobody_registered]
+
+
+@pytest.fixture
+def in_trouble(request, start_xapsd, apple, certs, workdir):
+    with contextlib.ExitStack() as stack:
+        yield lambda stage: stage(
+            start_xapsd, stack=stack, tcp=True, **ADMIN, **{
+                name: value for name, value in (
+                    ("apple", apple), ("certs", certs), ("workdir", workdir))
+                if name in stage.__code__.co_varnames})
+
+
+@pytest.mark.parametrize("stage", TROUBLES, ids=lambda s: s.__name__)
+def test_trouble(in_trouble, stage):
+    x, headline, reason = in_trouble(stage)
+    said = words(get(x))
+    assert headline in said, said[:600]
+    assert reason in said, said[:600]
+    assert "All is well" not in said
+
+
+# --- in a browser ---
+
+@pytest.fixture(scope="module")
+def chrome():
+    if not chromium.executable():
+        if os.environ.get("NEED_BROWSER"):
+            pytest.fail("no Chromium: sh tests/deps.sh browser")
+        pytest.skip("no Chromium: sh tests/deps.sh browser")
+    with chromium.Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(chrome):
+    """A function that opens a tab; in the end none has had to complain."""
+    with contextlib.ExitStack() as stack:
+        def new(**options):
+            page = chrome.page(**options)
+            stack.callback(page.close)
+            page.expected = []
+            stack.callback(lambda: check(page))
+            return page
+
+        def check(page):
+            assert [c for c in page.complaints
+                    if not re.search("|".join(page.expected) or "$^", c)] == []
+        yield new
+
+
+def address(x, login=True):
+    user = "%s:%s@" % tuple(map(urllib.parse.quote, ADMIN.values()))
+    return "http://%s127.0.0.1:%d/" % (user if login else "", x.port)
+
+
+def fits(page, width):
+    assert page.eval("document.documentElement.scrollWidth") <= width
+    outside = page.eval(
+        "[...document.querySelectorAll('body *')].filter(e => "
+        "e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('thead'))"
+        ".map(e => e.outerHTML.slice(0, 80))")
+    assert outside == []
+
+
+def contrast(page):
+    """The least of WCAG's contrast of the text in the page."""
+    return page.eval("""(() => {
+        const rgb = s => s.match(/[\\d.]+/g).map(Number);
+        const lum = c => c.slice(0, 3).map(v => v / 255).map(v =>
+            v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+            .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+        let least = 99;
+        for (const e of document.querySelectorAll('body *')) {
+            if (![...e.childNodes].some(n => n.nodeType == 3 &&
+                n.data.trim()) || !e.getClientRects().length) continue;
+            let b = e, svg = e.closest('svg');
+            while (b && rgb(getComputedStyle(b).backgroundColor)[3] === 0)
+                b = b.parentElement;
+            const style = getComputedStyle(e);
+            const x = lum(rgb(svg ? style.fill : style.color)),
+                y = lum(rgb(getComputedStyle(b || document.body)
+                    .backgroundColor));
+            const c = (Math.max(x, y) + .05) / (Math.min(x, y) + .05);
+            if (!e.closest('title') && c < least) least = c;
+        }
+        return least })()""")
+
+
+@pytest.mark.parametrize("js", [True, False], ids=["js", "nojs"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_looks(admin, tab, width, dark, js):
+    admin.register("a.very.long.name.of.a.user@department.example.org",
+                   ACCOUNT, OTHER, ["INBOX", "x" * 200, "Ä B"])
+    page = tab(width=width, dark=dark, js=js)
+    page.open(address(admin))
+    if js:
+        page.wait("document.title == 'xapsd' && performance.getEntries()"
+                  ".some(e => e.name.endsWith('/status'))")
+    assert page.text("h1") == "All is well: new mail wakes the phones"
+    fits(page, width)
+    assert contrast(page) >= 4.5
+    background = page.eval("getComputedStyle(document.body).backgroundColor")
+    assert (int(re.search(r"\d+", background)[0]) < 99) is dark
+    assert page.eval("document.cookie") == ""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("stage", TROUBLES, ids=lambda s: s.__name__)
+def test_trouble_looks(in_trouble, tab, stage, width):
+    x, headline, _reason = in_trouble(stage)
+    page = tab(width=width)
+    page.open(address(x))
+    assert headline in page.text("h1")
+    fits(page, width)
+
+
+@as_root
+def test_disk_full(in_trouble, tab):
+    x, headline, reason = in_trouble(disk_full)
+    page = tab(width=360)
+    page.open(address(x))
+    assert headline in page.text("h1") and reason in page.text()
+
+
+def test_follows(admin, apple, tab):
+    """What changes is shown without a click: trouble, a stop, a new start."""
+    page = tab()
+    page.expected = ["ERR_CONNECTION_REFUSED", "Failed to fetch",
+                     "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET"]
+    page.open(address(admin))
+    page.eval("window.same = 1")
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    admin.notify("alice")
+    page.wait("document.querySelector('h1').innerText.includes('look at')")
+    assert "Suspended device: 1" in page.text()
+    admin.stop()
+    page.wait("document.querySelector('h1').innerText.includes"
+              "('does not answer')")
+    admin.start()
+    admin.register("alice", ACCOUNT, TOKEN)
+    page.wait("document.querySelector('h1').innerText.includes('All is well')")
+    assert page.eval("window.same") == 1
+
+
+def test_rests_while_hidden(admin, tab):
+    """Nobody looks: nothing is asked."""
+    page = tab()
+    page.open(address(admin))
+    page.wait("performance.getEntries().some("
+              "e => e.name.endsWith('/status'))")
+    page.eval("Object.defineProperty(document, 'hidden', {value: true});"
+              "document.dispatchEvent(new Event('visibilitychange'))")
+    page.call("Emulation.setVirtualTimePolicy", policy="advance",
+              budget=60_000)
+    before = len(page.requests)
+    admin.wait_asleep()
+    assert len(page.requests) == before
+
+
+@pytest.mark.parametrize("js", [True, False], ids=["js", "nojs"])
+def test_buttons(admin, apple, tab, js):
+    """As a person uses them: a test push, a search, and forgetting, which
+    takes two clicks."""
+    page = tab(js=js, width=360)
+    page.open(address(admin))
+    page.wait_load(lambda: page.click("button[value=push]"), "the push")
+    assert "Device %s: Apple took it" % TOKEN[:8] in page.text("[role=alert]")
+    assert apple.pushes[0].token == TOKEN
+    page.wait_load(lambda: page.click("[role=search] button"), "the search")
+    assert "user=alice" in page.eval("location.search")
+    assert page.eval("getComputedStyle(document.querySelector("
+                     "'button[value=forget]')).visibility") != "x"
+    page.click("details.f summary")
+    page.wait_load(lambda: page.click("button[value=forget]"), "forgetting")
+    assert "Forgotten" in page.text("[role=alert]")
+    assert admin.records()[-1]["gone"] is True
+
+
+def test_keyboard(admin, apple, tab):
+    """Every control is reached by Tab, in order, and works by Enter."""
+    page = tab()
+    page.open(address(admin))
+    names = []
+    for _ in range(6):
+        page.key("Tab", 9)
+        names.append(page.eval(
+            "document.activeElement.getAttribute('aria-label') || "
+            "document.activeElement.innerText || "
+            "document.activeElement.name"))
+        assert page.eval("getComputedStyle(document.activeElement)"
+                         ".outlineStyle") != "none"
+        if names[-1] == "Test push to alice":
+            page.wait_load(lambda: page.key("Enter", 13, "\r"), "the push")
+            break
+    assert names == ["user", "Find", "Test push to alice"]
+    assert "Apple took it" in page.text("[role=alert]")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_screen_reader(admin, tab, width):
+    admin.register("bob", ACCOUNT, OTHER)
+    page = tab(width=width)
+    page.open(address(admin))
+    tree = page.tree()
+    roles = [role for role, _name in tree]
+    for item in (("main", ""), ("heading", "All is well: new mail wakes the "
+                                           "phones"),
+                 ("region", "Users and devices"), ("searchbox", "User"),
+                 ("search", ""), ("status", ""), ("columnheader", "Came"),
+                 ("columnheader", "Device"),
+                 ("button", "Test push to bob"), ("DisclosureTriangle",
+                  "Forget device %s of alice" % TOKEN[:8])):
+        assert item in tree, item
+    assert roles.count("rowheader") == 2 and "contentinfo" in roles
+    assert roles.count("row") >= 3
+    assert not [name for role, name in tree if role == "button" and not name]
+    ids = page.eval("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    assert page.eval("document.documentElement.lang") == "en"
+
+
+def test_wrong_password(admin, tab):
+    page = tab()
+    page.expected = ["401"]
+    page.open("http://admin:wrong@127.0.0.1:%d/" % admin.port)
+    assert "wrong or missing user and password" in page.text()
+    assert "alice" not in page.text()
+
+
+def test_evil_names(start_xapsd, apple, tab):
+    """In the page, in what the script exchanges, and in Apple's answer."""
+    x = start_xapsd(tcp=True, **ADMIN)
+    for i, evil in enumerate(EVIL):
+        x.register(evil, evil.encode("ascii", "ignore").decode(), token(i),
+                   [evil, "INBOX"])
+    apple.script(None, lambda push: Answer(400, EVIL[1][:60]))
+    page = tab()
+    page.open(address(x))
+    for evil in EVIL:
+        assert evil in page.eval("document.body.textContent")
+    page.wait("performance.getEntries().some("
+              "e => e.name.endsWith('/?user=&from=0'))")
+    page.wait_load(lambda: page.click("button[value=push]"), "the push")
+    assert "Apple answered 400" in page.text("[role=alert]")
+    assert page.eval("typeof window.evil") == "undefined"
+    assert page.eval("document.scripts.length") == 1
+    assert page.eval("document.images.length") == 0
+
+
+@contextlib.contextmanager
+def evil_site(text):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://localhost:%d/" % server.server_address[1]
+        server.shutdown()
+
+
+def test_other_sites_page(admin, apple, tab):
+    """In a browser that is logged in: a form with everything right but where
+    it comes from, a frame, and a script that wants to read."""
+    target = address(admin, False)
+    key = key_of(admin)
+    page = tab()
+    page.expected = ["403", "frame-ancestors", "CORS", "Failed to load",
+                     "Failed to fetch", "Refused to"]
+    page.open(address(admin))
+    assert "alice" in page.text()
+    evil = """<form method=post action="%s"><input name=key value="%s">
+        <input name=do value=forget><input name=user value=alice>
+        <input name=account value="%s"><input name=token value="%s">
+        <button>x</button></form><iframe src="%s"></iframe><script>
+        window.got = 'nothing';
+        fetch('%s', {credentials: 'include'}).then(r => r.text())
+            .then(t => window.got = t, () => window.got = 'refused')
+        </script>""" % (target, key, ACCOUNT, TOKEN, target, target)
+    with evil_site(evil) as site:
+        page.open(site)
+        page.wait("window.got == 'refused'")
+        page.wait_load(lambda: page.click("button"), "the form")
+        assert "web pages of other sites may not ask" in page.text()
+    assert len(admin.records()) == 1 and not apple.pushes
+    # a link may lead here from anywhere
+    with evil_site('<a href="%s">x</a>' % target) as site:
+        page.open(site)
+        page.wait_load(lambda: page.click("a"), "the link")
+        assert "alice" in page.text()
+
+
+# --- the asset ---
+
+def test_asset_is_current_and_small():
+    """As `make lint` checks; 8 KB in the executable."""
+    import subprocess
+    made = subprocess.run(["/usr/bin/python3", ROOT / "page/make-page.py"],
+                          capture_output=True, check=True).stdout
+    assert made == (ROOT / "api/page_asset.h").read_bytes()
+    assert int(re.search(rb": (\d+) bytes", made)[1]) <= 8192
