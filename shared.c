@@ -85,23 +85,27 @@ static const struct shared_conn_ops listener_ops = {
 	.push = on_push,
 };
 
-static void warn_of_policy(const struct shared_conn *c)
+static void warn_of_policy(struct shared *s)
 {
+	const struct shared_conn *c = s->conn;
 	const char *policy = shared_conn_info(c, "maxmemory_policy");
 	int n = (int)strcspn(policy, "\r\n");
 
-	if (n > 0 && strncmp(policy, "noeviction", (size_t)n) != 0)
-		log_warn("shared: %s: maxmemory-policy is %.*s: it throws "
-			 "registrations away when memory is short; set "
-			 "noeviction",
-		    shared_conn_peer(c), n, policy);
+	if (n == 0 || s->is_policy_logged ||
+	    strncmp(policy, "noeviction", (size_t)n) == 0)
+		return;
+	s->is_policy_logged = true;
+	log_warn("shared: %s: maxmemory-policy is %.*s: it throws "
+		 "registrations away when memory is short; set "
+		 "noeviction",
+	    shared_conn_peer(c), n, policy);
 }
 
 static void on_up(void *arg)
 {
 	struct shared *s = arg;
 
-	warn_of_policy(s->conn);
+	warn_of_policy(s);
 	if (shared_conn_protocol(s->conn) == 3) {
 		shared_conn_free(s->listener);
 		s->listener = NULL;

@@ -535,6 +535,24 @@ static void show_apple(const struct json *j)
 	putchar('\n');
 }
 
+/* Only of a site with several nodes. */
+static void show_shared(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "shared");
+	char state[64], server[320], problem[ERR_MAX];
+
+	if (t == NULL)
+		return;
+	label("Shared book");
+	ctl_str(j, t, "state", state, sizeof(state));
+	ctl_str(j, t, "server", server, sizeof(server));
+	ctl_str(j, t, "problem", problem, sizeof(problem));
+	ctl_cell(
+	    strcmp(state, "in step") == 0 ? STYLE_GOOD : STYLE_BAD, state, 0);
+	printf(", %s", problem[0] != '\0' ? problem : server);
+	printf(", %lld changes wait\n", (long long)ctl_num(j, t, "waiting"));
+}
+
 void ctl_show_status(const struct json *j)
 {
 	char version[64], tls[64], problem[ERR_MAX], age[16];
@@ -553,6 +571,7 @@ void ctl_show_status(const struct json *j)
 	show_credentials(j);
 	show_warnings(j);
 	show_apple(j);
+	show_shared(j);
 	show_pushes(j);
 	show_visits(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)

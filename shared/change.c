@@ -179,6 +179,11 @@ static void change_wait(struct shared *s, struct shared_change *c)
 	s->first = oldest->next;
 	s->n_waiting--;
 	free(oldest);
+	if (!s->is_full_logged)
+		log_warn("shared: more than %d removals wait: the first ones "
+			 "will come back from the shared book",
+		    WAITING_MAX);
+	s->is_full_logged = true;
 }
 
 static struct shared_change *take_waiting(struct shared *s)

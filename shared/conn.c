@@ -706,6 +706,8 @@ void shared_conn_free(struct shared_conn *c)
 {
 	if (c == NULL)
 		return;
+	if (c->state == UP)
+		io_flush(c->io); /* the last changes */
 	disconnect(c);
 	io_dialer_free(c->dialer);
 	free(c->master.host);

@@ -125,8 +125,10 @@ struct shared {
 		LOGGED_AWAY,
 		LOGGED_IN_STEP
 	} logged;
-	bool is_bad_logged; /* a value that is none */
-	char why[ERR_MAX];  /* it is away */
+	bool is_bad_logged;    /* a value that is none */
+	bool is_policy_logged; /* maxmemory-policy */
+	bool is_full_logged;   /* too many removals wait */
+	char why[ERR_MAX];     /* it is away */
 	char node[SHARED_NODE_MAX];
 	char channel[80];
 	char sha[41]; /* of the script; "": not loaded */

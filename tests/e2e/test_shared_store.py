@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -484,6 +485,30 @@ def test_memory_full(workdir, start_node):
         assert "OOM" in shared(a)["problem"]
         a.register("bob", ACCOUNT, token(2))
         assert len(book(a)) == 2
+
+
+def test_something_else_answers(workdir, start_node, start_xapsd):
+    """A web server, TLS, and somebody who says nothing."""
+    web = start_xapsd(tcp=True)
+    a = start_node("a", "valkey://127.0.0.1:%d" % web.port, in_step=False)
+    a.wait_log("warn .*shared: .*not the protocol of Valkey or Redis")
+    apple = start_node("b", "valkey://127.0.0.1:%d" % a.apple.port,
+                       in_step=False)
+    apple.wait_log("warn .*shared: ")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        c = start_node("c", "valkey://127.0.0.1:%d" %
+                       silent.getsockname()[1], in_step=False)
+        c.wait_log("warn .*shared: .*does not answer")
+
+
+def test_status_for_people(server, start_node, workdir):
+    a = start_node("a", server.url)
+    assert "Shared book    in step, 127.0.0.1 port %d, 0 changes wait\n" % \
+        server.port in a.run("status").stdout
+    server.stop()
+    wait(lambda: shared(a)["state"] == "away", "not away")
+    assert "Shared book    away, " in a.run("status").stdout
+    server.start()
 
 
 # --- what is written wrongly ---
