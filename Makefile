@@ -54,7 +54,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
+	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -180,6 +180,8 @@ install-daemon: $(PROG)
 		$(DESTDIR)$(TMPFILESDIR)/xapsd.conf
 	install -m 644 $(PAPERS) $(DESTDIR)$(DOCDIR)
 	install -m 644 docs/*.md $(DESTDIR)$(DOCDIR)/docs
+	# pictures stay in the sources
+	sed -i '/^!\[/d' $(addprefix $(DESTDIR)$(DOCDIR)/,README.md docs/page.md)
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
 	test -e $(CONF) || { install -m 600 /dev/null $(CONF) && \
 		sed -e 's/^#port: .*/port: 0/' \
@@ -395,7 +397,8 @@ help:
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
-	@echo 'make size         size of the static file, by object file'
+	@echo 'make size         size of the static file by feature (size-objects:'
+	@echo '                  by object file; size-table: into DESIGN.md)'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'

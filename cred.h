@@ -57,7 +57,7 @@ bool cred_is_refused(const struct cred *c);
 /* A clock that was not set yet; NULL: it was.  Written to out. */
 const char *cred_clock_warning(int64_t now_s, char out[ERR_MAX]);
 /* 0, or -1 with err saying that the certificate is past its date or not valid
- * yet.  With a clock that was never set it is not judged, but no JWT can be
+ * yet.  With a clock that was never set it is not checked, but no JWT can be
  * made. */
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX]);
 

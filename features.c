@@ -53,9 +53,6 @@ static const struct lack {
 	    "sharedSentinels sharedMaster",
 	    "leave it out, or use a build with it on every node"),
 #endif
-#ifdef XAPSD_WITHOUT_PAGE
-	ROW("page", "", "xapsd status shows the same"),
-#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

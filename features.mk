@@ -19,7 +19,7 @@ p12.stub = tls/no-p12.c
 p12.tests = p12_fuzz
 
 # the line protocol of the first-generation plugin
-line.files = api/line.c api/lines.c
+line.files = api/line.c
 line.stub = api/no-line.c
 line.tests = line_test line_fuzz
 
@@ -47,11 +47,6 @@ shared.files = shared.c shared/book.c shared/change.c shared/value.c \
 	shared/conn.c shared/resp.c shared/addr.c
 shared.stub = shared/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test
-
-# GET /, the page for people
-page.files = api/page.c api/form.c
-page.stub = api/no-page.c
-page.tests = form_test
 
 # --- nothing below changes with a new feature ---
 

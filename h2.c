@@ -240,8 +240,8 @@ static int recv_settings(struct h2 *h, struct frame *f)
 	if (h2_set_initial_window(h, window) < 0)
 		return -1;
 	h2_put_frame(h, SETTINGS, F_ACK, 0, NULL, 0);
-	if (!h->settled) {
-		h->settled = true;
+	if (!h->has_settings) {
+		h->has_settings = true;
 		h->ops->ready(h->arg);
 	}
 	return 0;
@@ -377,11 +377,11 @@ static int check_frame_header(
 {
 	const size_t len = get_u32(p) >> 8;
 
-	if (!h->settled && memcmp(p, "HTTP/1.", 7) == 0)
+	if (!h->has_settings && memcmp(p, "HTTP/1.", 7) == 0)
 		return h2_conn_error(h, PROTOCOL_ERROR,
 		    "the server speaks HTTP/1.1 on this port, not HTTP/2");
 	/* 9113 3.4 */
-	if (!h->settled && (p[3] != SETTINGS || p[4] & F_ACK))
+	if (!h->has_settings && (p[3] != SETTINGS || p[4] & F_ACK))
 		return h2_conn_error(h, PROTOCOL_ERROR,
 		    "the server does not begin with SETTINGS");
 	if (len > FRAME_MAX)
@@ -499,7 +499,7 @@ uint32_t h2_capacity(const struct h2 *h)
 {
 	uint32_t most = h->max_streams;
 
-	if (!h->settled || h2_is_finished(h) || h->out.len >= OUT_HIGH ||
+	if (!h->has_settings || h2_is_finished(h) || h->out.len >= OUT_HIGH ||
 	    h->send_window <= 0)
 		return 0;
 	if (most > h->peer_streams)

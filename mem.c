@@ -9,7 +9,7 @@
 static void *alloc_check(void *p, size_t n)
 {
 	if (p == NULL) {
-		log_at(LOG_L_FATAL, "memory: no room for %zu bytes", n);
+		log_at(LOG_L_FATAL, "memory: cannot allocate %zu bytes", n);
 		abort();
 	}
 	return p;

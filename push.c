@@ -222,8 +222,8 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 {
 	struct push_queue *q = arg;
 	struct push *p = owner;
-	char room[ERR_MAX];
-	const char *words = push_answer_words(an, room);
+	char line[ERR_MAX];
+	const char *words = push_answer_words(an, line);
 
 	p->in_flight = false;
 	q->in_flight--;

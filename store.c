@@ -188,7 +188,7 @@ static void evict(struct store *s, struct reg *r)
 }
 
 /* Drops what has to go for `new`, which replaces r (NULL: nothing). */
-static bool make_room(struct store *s, const struct reg *new, struct reg *r)
+static bool make_space(struct store *s, const struct reg *new, struct reg *r)
 {
 	struct reg *surplus;
 
@@ -209,7 +209,7 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 		new->topic = topic_index(s, spec->topic);
 	else if (r != NULL)
 		new->topic = r->topic;
-	if (!make_room(s, new, r)) {
+	if (!make_space(s, new, r)) {
 		reg_free(new);
 		return NULL;
 	}

@@ -59,7 +59,7 @@ enum push_result api_notify_mailbox(struct api *a, const char *user,
 	case PUSH_NO_USER:
 		a->counters.unknown++;
 		log_debug("notify: %s: no device of this user", user);
-		api_keep_unknown(a, owner);
+		api_keep_unknown(a, owner, false);
 		api_note_unknown(a, "notify", owner);
 		break;
 	}
@@ -264,6 +264,7 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn)
 		log_debug("seen: %s: %s", user, client);
 		http_reply(conn, 204, NULL, NULL, NULL, 0);
 	} else {
+		api_keep_unknown(rq->api, user, true);
 		api_note_unknown(rq->api, "seen", user);
 		api_reply_text(
 		    conn, 404, "no device is registered for this user");

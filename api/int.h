@@ -169,7 +169,7 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn);
 /* --- api/unknown.c --- */
 
 /* Remembers a notification for such a user, for doctor. */
-void api_keep_unknown(struct api *a, const char *user);
+void api_keep_unknown(struct api *a, const char *user, bool seen);
 /* Logs it, once for each name and seldom enough to cost nothing, if somebody with
  * the same name but for the domain has a device.  what: the request. */
 void api_note_unknown(struct api *a, const char *what, const char *user);

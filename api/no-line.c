@@ -1,4 +1,4 @@
-/* api/no-line.c - in place of api/line.c and api/lines.c: the plugin logs why. */
+/* api/no-line.c - in place of api/line.c: the plugin logs why. */
 #include "api/int.h"
 
 #include <stdio.h>

@@ -14,7 +14,8 @@
 
 struct api_unknown {
 	char *name; /* owned; NULL: none yet */
-	int64_t ms; /* of the last notification */
+	/* of the last notification and visit; 0: there was none */
+	int64_t notified_ms, seen_ms;
 };
 
 /* Registrations looked at in a minute: some milliseconds of work, whatever is sent
@@ -56,18 +57,21 @@ static struct api_unknown *place(struct api *a, const char *user)
 	return &a->unknown[(hash ^ hash >> 16) & (NAMES_MAX - 1)];
 }
 
-void api_keep_unknown(struct api *a, const char *user)
+void api_keep_unknown(struct api *a, const char *user, bool seen)
 {
+	static const char pseudo[] = "public:"; /* owner of a namespace */
 	struct api_unknown *u;
 
+	if (strncmp(user, pseudo, strlen(pseudo)) == 0)
+		return;
 	if (a->unknown == NULL)
 		a->unknown = xcalloc(NAMES_MAX, sizeof(*u));
 	u = place(a, user);
-	u->ms = loop_now_ms(a->loop);
-	if (u->name != NULL && strcmp(u->name, user) == 0)
-		return;
-	free(u->name);
-	u->name = xstrdup(user);
+	if (u->name == NULL || strcmp(u->name, user) != 0) {
+		free(u->name);
+		*u = (struct api_unknown){ .name = xstrdup(user) };
+	}
+	*(seen ? &u->seen_ms : &u->notified_ms) = loop_now_ms(a->loop);
 }
 
 void api_note_unknown(struct api *a, const char *what, const char *user)
@@ -93,8 +97,9 @@ void api_note_unknown(struct api *a, const char *what, const char *user)
 		: "");
 }
 
-/* --- /admin/unknown: {"user":…} -> {"name":…,"age":…,"others":[…]}, name and age
- * only if somebody with that local part was notified --- */
+/* --- /admin/unknown: {"user":…} -> {"name":…,"notified":…,"seen":…,"last":…}: who
+ * has no device and was notified last or seen, of those with that local part (how
+ * many seconds ago), and of all --- */
 
 static bool same_local_part(const char *a, const char *b)
 {
@@ -111,44 +116,30 @@ static bool is_unknown(struct api *a, const struct api_unknown *u)
 	return u->name != NULL && store_first(a->store, u->name) == NULL;
 }
 
-/* The one notified last, of those older than `before` (NULL: of all). */
-static const struct api_unknown *newest(
-    struct api *a, const struct api_unknown *before, const char *user)
+static void add_age(struct api *a, struct buf *b, const char *key, int64_t ms)
 {
-	const struct api_unknown *u, *best = NULL;
-
-	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
-		if (is_unknown(a, u) && !same_local_part(u->name, user) &&
-		    (before == NULL || u->ms < before->ms ||
-			(u->ms == before->ms && u > before)) &&
-		    (best == NULL || u->ms > best->ms))
-			best = u;
-	return best;
+	if (ms > 0)
+		buf_add_fmt(b, ",\"%s\":%lld", key,
+		    (long long)(loop_now_ms(a->loop) - ms) / 1000);
 }
-
-#define OTHERS_MAX 3
 
 static void write_unknown(struct api *a, const char *user, struct buf *b)
 {
-	const struct api_unknown *u = place(a, user);
-	size_t i;
+	const struct api_unknown *u = place(a, user), *last = NULL;
 
 	if (is_unknown(a, u) && same_local_part(u->name, user)) {
 		buf_add_str(b, "\"name\":");
 		json_write_str(b, u->name);
-		buf_add_fmt(b, ",\"age\":%lld,",
-		    (long long)(loop_now_ms(a->loop) - u->ms) / 1000);
+		add_age(a, b, "notified", u->notified_ms);
+		add_age(a, b, "seen", u->seen_ms);
+		buf_add_byte(b, ',');
 	}
-	buf_add_str(b, "\"others\":[");
-	for (i = 0, u = NULL; i < OTHERS_MAX; i++) {
-		u = newest(a, u, user);
-		if (u == NULL)
-			break;
-		if (i > 0)
-			buf_add_byte(b, ',');
-		json_write_str(b, u->name);
-	}
-	buf_add_byte(b, ']');
+	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
+		if (is_unknown(a, u) && u->notified_ms > 0 &&
+		    (last == NULL || u->notified_ms > last->notified_ms))
+			last = u;
+	buf_add_str(b, "\"last\":");
+	json_write_str(b, last != NULL ? last->name : "");
 }
 
 void api_handle_unknown(struct api_request *rq, struct http_conn *conn)

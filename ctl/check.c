@@ -201,7 +201,7 @@ static int check_server(struct check *c, bool offline)
 
 /* --- connection and Apple's answer --- */
 
-static void on_room(void *arg)
+static void on_capacity(void *arg)
 {
 	static const char body[] = "{\"aps\":{\"account-id\":\"check\"}}";
 	struct check *c = arg;
@@ -226,7 +226,7 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 }
 
 static const struct apns_ops ops = {
-	.capacity = on_room,
+	.capacity = on_capacity,
 	.answer = on_answer,
 };
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "buf.h"
 #include "json.h"
@@ -81,7 +82,7 @@ struct past {
 };
 void past_read(const struct reg *r, struct past *p_r);
 
-/* --- ctl/show.c --- */
+/* --- ctl/term.c --- */
 
 enum ctl_style {
 	STYLE_PLAIN,
@@ -90,12 +91,25 @@ enum ctl_style {
 	STYLE_BAD,
 };
 
-/* Of the terminal; 0 if stdout is none. */
-int ctl_columns(void);
-/* Characters of UTF-8 text, as far as a terminal shows each as one column. */
+/* Of the terminal, at least 40; 0 if that is none. */
+int ctl_columns(FILE *out);
+/* Columns of UTF-8 text, as terminals show it. */
 int ctl_width(const char *text, size_t len);
-/* Prints text in columns: width counts characters, 0 none. */
+/* Leaves beginning and end of text that is wider: users of one domain differ in
+ * front, those of two in the end.  It may become a byte longer. */
+void ctl_shorten(char *text, int width);
+/* Prints text in `width` columns at least; not more than it takes: 0. */
 void ctl_cell(enum ctl_style style, const char *text, int width);
+/* Prints text and the line's end, from column `at` on; further lines begin at
+ * column `indent`.  It is wrapped at the terminal's width; most, unless 0, is a
+ * limit for that and for what is no terminal.  Control characters become '?'. */
+void ctl_text(FILE *out, enum ctl_style style, const char *text, int at,
+    int indent, int most);
+
+/* --- ctl/show.c --- */
+
+/* "12 min ago"; returns out. */
+const char *ctl_ago(int64_t seconds, char out[24]);
 
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
 /* live: they are the daemon's, which says whose topic is an old one. */

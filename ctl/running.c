@@ -1,5 +1,5 @@
-/* ctl/running.c - the daemon that runs while `xapsd check` looks: told from others
- * without a word to it. */
+/* ctl/running.c - finds the daemon that runs while `xapsd check` looks, without
+ * asking it. */
 #include "ctl/int.h"
 
 #include <dirent.h>

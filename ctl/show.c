@@ -1,12 +1,10 @@
-/* ctl/show.c - tables for people, colours for terminals. */
+/* ctl/show.c - registrations and status for people. */
 #include "ctl/int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "store.h"
 
@@ -18,50 +16,9 @@
 
 /* --- pieces --- */
 
-static bool is_colourful(void)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') &&
-	       term != NULL && strcmp(term, "dumb") != 0;
-}
-
-int ctl_columns(void)
-{
-	struct winsize ws;
-
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0)
-		return 0;
-	return ws.ws_col;
-}
-
-int ctl_width(const char *text, size_t len)
-{
-	int n = 0;
-
-	for (; len > 0; len--, text++)
-		n += (*text & 0xc0) != 0x80;
-	return n;
-}
-
 static int text_width(const char *text)
 {
 	return ctl_width(text, strlen(text));
-}
-
-void ctl_cell(enum ctl_style style, const char *text, int width)
-{
-	static const char *const on[] = {
-		[STYLE_PLAIN] = "",
-		[STYLE_HEAD] = "\033[1m",
-		[STYLE_GOOD] = "\033[32m",
-		[STYLE_BAD] = "\033[31m",
-	};
-	bool coloured = style != STYLE_PLAIN && is_colourful();
-	int pad = width - text_width(text);
-
-	printf("%s%s%s%*s", coloured ? on[style] : "", text,
-	    coloured ? "\033[0m" : "", pad > 0 ? pad : 0, "");
 }
 
 static const struct unit {
@@ -96,13 +53,13 @@ static void format_age(int64_t seconds, char out[16])
 	snprintf(out, 16, "%d%s", n, u->name);
 }
 
-/* "12 min ago" */
-static void format_ago(int64_t seconds, char out[24])
+const char *ctl_ago(int64_t seconds, char out[24])
 {
 	int n;
 	const struct unit *u = find_unit(seconds, &n);
 
 	snprintf(out, 24, "%d%s", n, u->word);
+	return out;
 }
 
 /* --- registrations --- */
@@ -120,8 +77,8 @@ enum column {
 };
 
 struct row {
-	char text[N_COLUMNS][REG_USER_MAX + 1];
-	enum ctl_style style, came; /* of the state and of C_CAME */
+	char text[N_COLUMNS][REG_USER_MAX + 2]; /* for ctl_shorten() */
+	enum ctl_style style, came;		/* of the state and of C_CAME */
 };
 
 static const char *const heads[N_COLUMNS] = { "USER", "DEVICE", "ACCOUNT",
@@ -177,7 +134,7 @@ static void fill_past(struct row *row, const struct reg *r, int64_t now_s)
 	row->came = STYLE_PLAIN;
 	if (p.pushed_s == 0)
 		return;
-	format_ago(now_s - p.pushed_s, row->text[C_PUSHED]);
+	ctl_ago(now_s - p.pushed_s, row->text[C_PUSHED]);
 	row->came =
 	    format_came(&p, row->text[C_CAME], sizeof(row->text[C_CAME]));
 }
@@ -205,99 +162,89 @@ static void fill_row(struct row *row, const struct store *live,
 	fill_past(row, r, now_s);
 }
 
-/* The byte at which the n-th character begins, from 0. */
-static size_t char_at(const char *text, int n)
-{
-	size_t i = 0;
-
-	for (; text[i] != '\0'; i++)
-		if ((text[i] & 0xc0) != 0x80 && n-- == 0)
-			break;
-	return i;
-}
-
-/* Leaves beginning and end if it is wider: users of one domain differ in front,
- * those of two in the end. */
-static void shorten(char *text, int width)
-{
-	int n = text_width(text), head = width / 2;
-	char *cut = text + char_at(text, head);
-	const char *tail = text + char_at(text, n - (width - head - 1));
-
-	if (n <= width || width < 3)
-		return;
-	memmove(cut + strlen("…"), tail, strlen(tail) + 1);
-	memcpy(cut, "…", strlen("…"));
-}
-
 /* As many names as the terminal's line takes, at least a part of one. */
 static void show_mailboxes(const struct reg *r, int at, int columns)
 {
 	size_t i, n = reg_n_mailboxes(r);
-	char name[REG_MAILBOX_MAX + 4];
-	int more = n > 1 ? 4 : 0;
+	char name[REG_MAILBOX_MAX + 2], more[24] = "";
 
+	if (n > 1)
+		snprintf(more, sizeof(more), " +%zu", n - 1);
 	for (i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "%s", reg_mailbox(r, i));
 		if (i == 0 && columns > 0)
-			shorten(name, columns - at - more);
+			ctl_shorten(name, columns - at - (int)strlen(more));
 		at += text_width(name) + 2;
-		if (i > 0 && columns > 0 && at + 4 > columns) {
+		if (i > 0 && columns > 0 && at + (int)strlen(more) > columns) {
 			printf(" +%zu", n - i);
 			return;
 		}
 		printf("%s%s", i > 0 ? ", " : "", name);
 	}
+	if (n == 0)
+		putchar('-');
 }
 
-/* Widths with the space to the next column; 0: not shown. */
-struct layout {
-	int width[N_COLUMNS], sum;
-	int columns; /* of the terminal; 0: everything is shown */
-};
-
+#define GAP 2
 #define USER_MIN 10
 #define MAILBOXES_MIN 12
 
+/* Widths with the gap to the next column; 0: not shown. */
+struct layout {
+	int width[N_COLUMNS], sum;
+	int columns;   /* of the terminal; 0: everything is shown */
+	int mailboxes; /* the least width; 0: not shown */
+};
+
 static int excess(const struct layout *l)
 {
-	return l->sum + MAILBOXES_MIN - l->columns;
+	return l->sum + (l->mailboxes > 0 ? l->mailboxes : -GAP) - l->columns;
 }
 
-static void narrow(struct layout *l, enum column c, int by)
+/* Leaves the column out, or gives it `to` at least, if others need the place. */
+static void narrow(struct layout *l, enum column c, int to)
 {
+	int by = excess(l), most = l->width[c] - to;
+
+	if (by <= 0 || most <= 0)
+		return;
+	if (to == 0 || by > most)
+		by = most;
 	l->width[c] -= by;
 	l->sum -= by;
 }
 
-/* Leaves out what says least, until it fits. */
+/* What says least goes first. */
 static void fit(struct layout *l)
 {
-	int most = l->width[C_USER] - USER_MIN;
-
+	narrow(l, C_REGISTERED, 0);
+	narrow(l, C_ACCOUNT, 0);
+	narrow(l, C_USER, USER_MIN);
+	narrow(l, C_DEVICE, 0);
+	narrow(l, C_AGE, 0);
 	if (excess(l) > 0)
-		narrow(l, C_REGISTERED, l->width[C_REGISTERED]);
-	if (excess(l) > 0)
-		narrow(l, C_ACCOUNT, l->width[C_ACCOUNT]);
-	if (excess(l) > 0 && most > 0)
-		narrow(l, C_USER, excess(l) < most ? excess(l) : most);
-	if (l->sum + MAILBOXES_MIN / 2 > l->columns)
-		narrow(l, C_DEVICE, l->width[C_DEVICE]);
+		l->mailboxes = 0;
+	narrow(l, C_PUSHED, 0);
+	narrow(l, C_STATE, 0);
 }
 
 static void show_row(
     const struct layout *l, struct row *row, enum ctl_style style)
 {
-	size_t c;
+	size_t c, last = 0;
 
-	shorten(row->text[C_USER], l->width[C_USER] - 2);
 	for (c = 0; c < N_COLUMNS; c++)
+		if (l->width[c] > 0)
+			last = c;
+	ctl_shorten(row->text[C_USER], l->width[C_USER] - GAP);
+	for (c = 0; c <= last; c++)
 		if (l->width[c] > 0)
 			ctl_cell(style != STYLE_PLAIN ? style
 				 : c == C_STATE	      ? row->style
 				 : c == C_CAME	      ? row->came
 						      : STYLE_PLAIN,
-			    row->text[c], l->width[c]);
+			    row->text[c],
+			    c < last || l->mailboxes > 0 ? l->width[c] : 0);
 }
 
 static void measure(struct layout *l, const struct row *row)
@@ -306,7 +253,7 @@ static void measure(struct layout *l, const struct row *row)
 	int w;
 
 	for (c = 0; c < N_COLUMNS; c++) {
-		w = text_width(row->text[c]) + 2;
+		w = text_width(row->text[c]) + GAP;
 		l->width[c] = w > l->width[c] ? w : l->width[c];
 	}
 }
@@ -314,7 +261,8 @@ static void measure(struct layout *l, const struct row *row)
 static void show_table(
     const struct store *live, struct reg **regs, size_t n, int64_t ttl_s)
 {
-	struct layout l = { .columns = ctl_columns() };
+	struct layout l = { .columns = ctl_columns(stdout),
+		.mailboxes = MAILBOXES_MIN };
 	int64_t now_s = (int64_t)time(NULL);
 	struct row row, head = { 0 };
 	bool pushed = false;
@@ -335,12 +283,14 @@ static void show_table(
 	if (l.columns > 0)
 		fit(&l);
 	show_row(&l, &head, STYLE_HEAD);
-	ctl_cell(STYLE_HEAD, "MAILBOXES", 0);
+	if (l.mailboxes > 0)
+		ctl_cell(STYLE_HEAD, "MAILBOXES", 0);
 	putchar('\n');
 	for (i = 0; i < n; i++) {
 		fill_row(&row, live, regs[i], now_s, ttl_s);
 		show_row(&l, &row, STYLE_PLAIN);
-		show_mailboxes(regs[i], l.sum, l.columns);
+		if (l.mailboxes > 0)
+			show_mailboxes(regs[i], l.sum, l.columns);
 		putchar('\n');
 	}
 }
@@ -387,10 +337,28 @@ void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
 /* --- status --- */
 
 #define LABEL_WIDTH 15
+#define LINE_MAX_BYTES 4096 /* a few of ERR_MAX */
 
-static void label(const char *text)
+/* One row, which may take several lines.  The style is that of the state, or if
+ * that is empty, of the text. */
+static void show_line(
+    const char *label, enum ctl_style style, const char *state, struct buf *b)
 {
-	ctl_cell(STYLE_HEAD, text, LABEL_WIDTH);
+	buf_add_byte(b, '\0');
+	ctl_cell(STYLE_HEAD, label, LABEL_WIDTH);
+	ctl_cell(style, state, 0);
+	ctl_text(stdout, *state == '\0' ? style : STYLE_PLAIN,
+	    b->failed ? "" : (const char *)buf_head(b),
+	    LABEL_WIDTH + text_width(state), LABEL_WIDTH, 0);
+	buf_free(b);
+}
+
+static void show_text(const char *label, enum ctl_style style, const char *text)
+{
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+
+	buf_add_str(&b, text);
+	show_line(label, style, "", &b);
 }
 
 /* One line: a label, then each number with its words. */
@@ -428,33 +396,31 @@ static void show_counts(const struct json *j, const struct counts *row)
 {
 	const char *words;
 	int64_t n;
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
 	size_t i, len;
 
-	label(row->label);
 	for (i = 0; i < 4 && row->n[i].key != NULL; i++) {
 		n = ctl_num(j, j->toks, row->n[i].key);
 		words = row->n[i].words;
 		len = strlen(words);
 		if (n == 1 && len > 0 && words[len - 1] == 's')
 			len--; /* the plural's */
-		printf("%s%lld%.*s", i > 0 ? ", " : "", (long long)n, (int)len,
-		    words);
+		buf_add_fmt(&b, "%s%lld%.*s", i > 0 ? ", " : "", (long long)n,
+		    (int)len, words);
 	}
-	putchar('\n');
+	show_line(row->label, STYLE_PLAIN, "", &b);
 }
 
 static void show_pushes(const struct json *j)
 {
 	int64_t last_s = ctl_num(j, j->toks, "lastSuccess");
-	char age[16];
+	char age[16], text[64] = "none since start";
 
-	label("Last push");
 	if (last_s > 0) {
 		format_age((int64_t)time(NULL) - last_s, age);
-		printf("taken by Apple %s ago\n", age);
-	} else {
-		puts("none since start");
+		snprintf(text, sizeof(text), "taken by Apple %s ago", age);
 	}
+	show_text("Last push", STYLE_PLAIN, text);
 }
 
 /* How phones come. */
@@ -462,18 +428,20 @@ static void show_visits(const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "wakeupMedian");
 	int64_t silent = ctl_num(j, j->toks, "silent");
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
 
-	label("Phones");
 	if (ctl_num(j, j->toks, "visits") == 0) {
-		puts("no visit reported since start");
+		show_text(
+		    "Phones", STYLE_PLAIN, "no visit reported since start");
 		return;
 	}
 	if (t != NULL)
-		printf("came after %.*s s, ", (int)(t->end - t->start),
+		buf_add_fmt(&b, "came after %.*s s, ", (int)(t->end - t->start),
 		    j->text + t->start);
-	printf("%lld missed of the last 24 h, %lld user%s silent\n",
+	buf_add_fmt(&b, "%lld missed of the last 24 h, %lld user%s silent",
 	    (long long)ctl_num(j, j->toks, "missedDay"), (long long)silent,
 	    LOG_S(silent));
+	show_line("Phones", STYLE_PLAIN, "", &b);
 }
 
 static void show_credentials(const struct json *j)
@@ -481,20 +449,21 @@ static void show_credentials(const struct json *j)
 	int64_t expires_s = ctl_num(j, j->toks, "expires");
 	int64_t left_s = expires_s - (int64_t)time(NULL);
 	char kind[64], topic[256], date[LOG_DATE_MAX], age[16];
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
 
-	label("Credentials");
 	ctl_str(j, j->toks, "credentials", kind, sizeof(kind));
 	ctl_str(j, j->toks, "topic", topic, sizeof(topic));
-	printf("%s%s%s", kind, topic[0] != '\0' ? ", topic " : "", topic);
+	buf_add_fmt(
+	    &b, "%s%s%s", kind, topic[0] != '\0' ? ", topic " : "", topic);
 	if (expires_s > 0) {
 		log_date(expires_s, LOG_DATE_DAY, false, date);
 		format_age(left_s, age);
 		if (left_s > 0)
-			printf(", valid until %s (%s)", date, age);
+			buf_add_fmt(&b, ", valid until %s (%s)", date, age);
 		else
-			printf(", expired on %s", date);
+			buf_add_fmt(&b, ", expired on %s", date);
 	}
-	putchar('\n');
+	show_line("Credentials", STYLE_PLAIN, "", &b);
 }
 
 static void show_warnings(const struct json *j)
@@ -509,30 +478,28 @@ static void show_warnings(const struct json *j)
 	for (i = 0; i < t->size; i++, w = j->toks + w->next) {
 		if (json_string(j, w, text, sizeof(text)) < 0)
 			continue;
-		label("Warning");
-		ctl_cell(STYLE_BAD, text, 0);
-		putchar('\n');
+		show_text("Warning", STYLE_BAD, text);
 	}
 }
 
 static void show_apple(const struct json *j)
 {
 	char state[64], host[256], proxy[300], error[ERR_MAX];
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+	bool up;
 
-	label("Apple");
 	ctl_str(j, j->toks, "apns", state, sizeof(state));
 	ctl_str(j, j->toks, "apnsHost", host, sizeof(host));
 	ctl_str(j, j->toks, "apnsProxy", proxy, sizeof(proxy));
 	ctl_str(j, j->toks, "apnsError", error, sizeof(error));
-	ctl_cell(
-	    strcmp(state, "connected") == 0 ? STYLE_GOOD : STYLE_BAD, state, 0);
-	printf(
-	    ", %s port %lld", host, (long long)ctl_num(j, j->toks, "apnsPort"));
+	up = strcmp(state, "connected") == 0;
+	buf_add_fmt(&b, ", %s port %lld", host,
+	    (long long)ctl_num(j, j->toks, "apnsPort"));
 	if (proxy[0] != '\0')
-		printf(", through the proxy %s", proxy);
-	if (strcmp(state, "connected") != 0 && error[0] != '\0')
-		printf(": %s", error);
-	putchar('\n');
+		buf_add_fmt(&b, ", through the proxy %s", proxy);
+	if (!up && error[0] != '\0')
+		buf_add_fmt(&b, ": %s", error);
+	show_line("Apple", up ? STYLE_GOOD : STYLE_BAD, state, &b);
 }
 
 /* Only of a site with several nodes. */
@@ -556,6 +523,7 @@ static void show_shared(const struct json *j)
 void ctl_show_status(const struct json *j)
 {
 	char version[64], tls[64], problem[ERR_MAX], age[16];
+	struct buf b = BUF_INIT(LINE_MAX_BYTES), none = BUF_INIT(1);
 	bool healthy = flag(j, "healthy");
 	size_t i;
 
@@ -563,11 +531,12 @@ void ctl_show_status(const struct json *j)
 	ctl_str(j, j->toks, "tls", tls, sizeof(tls));
 	ctl_str(j, j->toks, "problem", problem, sizeof(problem));
 	format_age(ctl_num(j, j->toks, "uptime"), age);
-	label("Version");
-	printf("xapsd %s, %s, up for %s\n", version, tls, age);
-	label("Health");
-	ctl_cell(healthy ? STYLE_GOOD : STYLE_BAD, healthy ? "ok" : problem, 0);
-	putchar('\n');
+	buf_add_fmt(&b, "xapsd %s, %s, up for %s", version, tls, age);
+	show_line("Version", STYLE_PLAIN, "", &b);
+	if (healthy)
+		show_line("Health", STYLE_GOOD, "ok", &none);
+	else
+		show_text("Health", STYLE_BAD, problem);
 	show_credentials(j);
 	show_warnings(j);
 	show_apple(j);
@@ -576,10 +545,7 @@ void ctl_show_status(const struct json *j)
 	show_visits(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		show_counts(j, &counts[i]);
-	if (flag(j, "storeFailing")) {
-		label("Disk");
-		ctl_cell(STYLE_BAD,
-		    "registrations cannot be written: see the log", 0);
-		putchar('\n');
-	}
+	if (flag(j, "storeFailing"))
+		show_text("Disk", STYLE_BAD,
+		    "registrations cannot be written: see the log");
 }

@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "cli.h"
-#include "text.h"
 
-#define INDENT 23 /* columns before the sentence */
-#define COLUMNS_MIN 40
+#define INDENT 23      /* columns before the sentence */
+#define COLUMNS_MAX 80 /* of sentences */
 
 /* How this run prints: one command runs in a process. */
 static struct {
@@ -50,60 +49,20 @@ static void print_json(
 	buf_free(&b);
 }
 
-/* One character without what a terminal would obey; returns its end. */
-static const char *print_char(const char *p)
-{
-	const unsigned char *u = (const unsigned char *)p;
-	size_t n = text_utf8_char(u, strlen(p));
-
-	if (n == 0 || *u < ' ' || *u == 0x7f || (*u == 0xc2 && u[1] < 0xa0))
-		putchar('?');
-	else
-		fwrite(p, 1, n, stdout);
-	return p + (n > 0 ? n : 1);
-}
-
-/* Between words, and within one that is longer than a line.  columns 0: in one
- * line. */
-static void print_text(const char *p, int columns)
-{
-	int at = INDENT;
-
-	while (*p != '\0') {
-		bool ends =
-		    *p == ' ' &&
-		    at + 1 + ctl_width(p + 1, strcspn(p + 1, " ")) > columns;
-
-		if (columns > 0 && (ends || at == columns)) {
-			printf("\n%*s", INDENT, "");
-			at = INDENT;
-			p += *p == ' ';
-		} else {
-			p = print_char(p);
-			at++;
-		}
-	}
-	putchar('\n');
-}
-
 void ctl_step(const char *step, enum ctl_result result, const char *text)
 {
-	int columns = ctl_columns();
-
-	if (form.wrapped && (columns == 0 || columns > 80))
-		columns = 80;
-	if (columns > 0 && columns < COLUMNS_MIN)
-		columns = COLUMNS_MIN;
 	if (form.json) {
 		print_json(step, result, text);
 		form.any = true;
 	} else if (result == STEP_WARNING) {
 		fflush(stdout);
-		fprintf(stderr, "%-14s %-7s %s\n", "", "warning", text);
+		fprintf(stderr, "%-14s %-7s ", "", "warning");
+		ctl_text(stderr, STYLE_PLAIN, text, INDENT, INDENT, 0);
 	} else {
 		printf("%-14s ", step);
 		ctl_cell(results[result].style, results[result].word, 8);
-		print_text(text, columns);
+		ctl_text(stdout, STYLE_PLAIN, text, INDENT, INDENT,
+		    form.wrapped ? COLUMNS_MAX : 0);
 	}
 	fflush(stdout);
 }

@@ -117,9 +117,9 @@ struct h2 {
 	unsigned char pings[8]; /* content of the last one, a counter */
 	bool ping_outstanding;
 
-	bool settled; /* the server's first SETTINGS have arrived */
-	bool leaving; /* GOAWAY was sent or received */
-	bool dead;    /* h2_recv() failed or h2_close() was called */
+	bool has_settings; /* the server's first SETTINGS have arrived */
+	bool leaving;	   /* GOAWAY was sent or received */
+	bool dead;	   /* h2_recv() failed or h2_close() was called */
 	char error[160];
 };
 

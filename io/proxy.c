@@ -177,7 +177,7 @@ static const char *explain_login(const struct io_tunnel *t)
 			      "http://user:password@host:port";
 }
 
-static enum io_tunnel_state judge_status(
+static enum io_tunnel_state check_status(
     const struct io_tunnel *t, char err[ERR_MAX])
 {
 	const char *why = "is it an HTTP proxy? Check host and port";
@@ -238,7 +238,7 @@ static enum io_tunnel_state end_line(struct io_tunnel *t, char err[ERR_MAX])
 	} else if (n > 1 || t->line[0] != (n > 0 ? '\r' : '\0')) {
 		read_header(t);
 	} else if (t->status / 100 != 1 || t->status == 101) {
-		return judge_status(t, err);
+		return check_status(t, err);
 	} else {
 		t->status = 0; /* an interim answer */
 	}

@@ -148,7 +148,8 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 }
 
 /* Settings of the first-generation plugin, and of one that has Dovecot 2.4's
-   names on 2.3, for what xaps_config does not set. */
+   names on 2.3, for what xaps_config does not set.  xaps_visits comes first: a
+   userdb field may set it for one user. */
 static inline int compat_settings_get_old(struct mail_user *user, pool_t pool,
     struct compat_settings *set, const char **error_r)
 {

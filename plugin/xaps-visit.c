@@ -16,7 +16,7 @@
 #define XAPS_VISIT_PATIENCE_MSECS 1000
 #define XAPS_VISIT_PAUSE_MSECS 100
 /* At the end of a process, for what has to be connected first (TCP). */
-#define XAPS_VISIT_FINISH_MSECS 50
+#define XAPS_VISIT_FINISH_MSECS 100
 /* A phone opens several connections at once. */
 #define XAPS_VISIT_AGAIN_SECS 10
 /* A user without devices may have one some day. */

@@ -273,7 +273,7 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	}
 }
 
-const char *push_answer_words(const struct apns_answer *an, char room[ERR_MAX])
+const char *push_answer_words(const struct apns_answer *an, char line[ERR_MAX])
 {
 	const char *meaning;
 
@@ -285,9 +285,9 @@ const char *push_answer_words(const struct apns_answer *an, char room[ERR_MAX])
 	if (an->status == 200)
 		return VISITS_TAKEN;
 	meaning = apns_reason_words(an->reason);
-	err_set(room, "Apple answered %d %s%s%s", an->status, an->reason,
+	err_set(line, "Apple answered %d %s%s%s", an->status, an->reason,
 	    meaning[0] != '\0' ? ": " : "", meaning);
-	return room;
+	return line;
 }
 
 void push_handle_answer(struct push *p, const struct apns_answer *an)

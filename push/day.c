@@ -36,8 +36,10 @@ void day_add(struct day *d, int64_t tick, uint32_t pushes, uint32_t missed)
 void day_add_wakeup(struct day *d, int64_t ticks)
 {
 	struct day_quarter *q = at(d, d->newest);
-	uint32_t i = q->wakeups++;
+	uint32_t i = q->wakeups;
 
+	if (i < UINT16_MAX)
+		q->wakeups++;
 	if (i >= DAY_SAMPLES) {
 		d->random = d->random * 1664525 + 1013904223;
 		i = (uint32_t)((uint64_t)d->random * q->wakeups >> 32);

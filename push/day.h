@@ -15,7 +15,8 @@ struct buf;
 #define DAY_SAMPLES 5
 
 struct day_quarter {
-	uint32_t pushes, missed, wakeups;
+	uint32_t pushes, missed;
+	uint16_t wakeups;	       /* 65,535 are enough to weigh a median */
 	uint16_t samples[DAY_SAMPLES]; /* ticks */
 };
 

@@ -142,8 +142,8 @@ void push_trials_free(struct push_queue *q);
 
 /* --- push/answer.c --- */
 
-/* What it says, in words: perhaps in room. */
-const char *push_answer_words(const struct apns_answer *an, char room[ERR_MAX]);
+/* What it says, in words: perhaps in line. */
+const char *push_answer_words(const struct apns_answer *an, char line[ERR_MAX]);
 /* Does what Apple's answer to the push in flight asks for. */
 void push_handle_answer(struct push *p, const struct apns_answer *an);
 

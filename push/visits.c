@@ -50,15 +50,15 @@ static int64_t age_s(int64_t now, uint32_t then)
 	return (int64_t)((second(now) - then) & MASK(26));
 }
 
-/* --- judging --- */
+/* --- what is over --- */
 
 /* A wake-up that began then is over: did anybody report visits at its end? */
-static bool is_judged(const struct visits *v, int64_t began)
+static bool is_counted(const struct visits *v, int64_t began)
 {
 	return v->first != 0 && began + WINDOW > v->first;
 }
 
-static int64_t judge(struct visits *v, int64_t now_ms)
+static int64_t close_slots(struct visits *v, int64_t now_ms)
 {
 	int64_t now = visits_tick(v, now_ms);
 	uint32_t *n;
@@ -66,7 +66,7 @@ static int64_t judge(struct visits *v, int64_t now_ms)
 	day_begin(&v->day, now);
 	for (; (v->slot + 1) * SLOT + WINDOW <= now; v->slot++) {
 		n = &v->open[v->slot % VISITS_SLOTS];
-		if (*n > 0 && is_judged(v, v->slot * SLOT)) {
+		if (*n > 0 && is_counted(v, v->slot * SLOT)) {
 			v->n.missed += *n;
 			day_add(&v->day, v->slot * SLOT, 0, *n);
 		}
@@ -77,7 +77,7 @@ static int64_t judge(struct visits *v, int64_t now_ms)
 
 void visits_judge(struct visits *v, int64_t now_ms)
 {
-	judge(v, now_ms);
+	close_slots(v, now_ms);
 	v->n.missed_day = day_missed(&v->day);
 	v->n.silent = v->silent;
 }
@@ -101,7 +101,7 @@ static void end_unanswered(
 {
 	unsigned n = p->unanswered;
 
-	if (is_judged(v, now - age_ticks(now, p->first)))
+	if (is_counted(v, now - age_ticks(now, p->first)))
 		n += p->waiting;
 	p->unanswered = n < UNANSWERED_MAX ? n & 0xff : UNANSWERED_MAX;
 	p->waiting = 0;
@@ -182,7 +182,7 @@ void visits_taken(
     struct visits *v, struct reg *r, int64_t sent, int64_t came, int64_t now_ms)
 {
 	struct reg_past *p = reg_past(r);
-	int64_t now = judge(v, now_ms), since;
+	int64_t now = close_slots(v, now_ms), since;
 
 	day_add(&v->day, now, 1, 0);
 	since = age_ticks(sent, p->first);
@@ -265,7 +265,7 @@ bool visits_seen(
     struct visits *v, const char *user, const char *client, int64_t now_ms)
 {
 	struct reg *r = store_first(v->store, user);
-	int64_t now = judge(v, now_ms), ticks, least = -1;
+	int64_t now = close_slots(v, now_ms), ticks, least = -1;
 	unsigned who = name_index(v->clients, r != NULL ? client : NULL);
 	struct push *p, *early = NULL;
 
@@ -297,7 +297,7 @@ bool visits_seen(
 void visits_drop(struct visits *v, struct reg *r, int64_t now_ms)
 {
 	struct reg_past *p = reg_past(r);
-	int64_t now = judge(v, now_ms);
+	int64_t now = close_slots(v, now_ms);
 
 	if (is_in_time(p, now))
 		*open_at(v, now - age_ticks(now, p->first)) -= p->waiting;
@@ -368,7 +368,7 @@ void visits_write(
 
 void visits_write_day(struct visits *v, int64_t now_ms, struct buf *b)
 {
-	int64_t now = judge(v, now_ms), ticks = day_median(&v->day);
+	int64_t now = close_slots(v, now_ms), ticks = day_median(&v->day);
 	int64_t left = (v->day.newest + 1) * DAY_QUARTER_TICKS - now;
 
 	if (ticks >= 0)

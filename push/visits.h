@@ -9,7 +9,7 @@
  * wake-ups of all, is counted once, and the shortest time counts.  It may come
  * while Apple's answer is under way: the time counts from when we sent.
  *
- * Everything is in memory and judged when it is looked at, without timers, by the
+ * Everything is in memory and counted when it is looked at, without timers, by the
  * monotonic clock.  Until the first visit since start nothing is missed: perhaps
  * nobody reports visits. */
 #ifndef PUSH_VISITS_H
@@ -37,7 +37,7 @@ struct visits {
 	struct store *store;
 	int64_t start_ms; /* tick 0 */
 	int64_t first;	  /* tick of the first visit since start; 0: none */
-	int64_t slot;	  /* the oldest that is not judged yet */
+	int64_t slot;	  /* the oldest that is not counted yet */
 	size_t silent;	  /* users */
 	struct push_visits n;
 	uint32_t open[VISITS_SLOTS]; /* pushes that wait, by their first */
@@ -73,7 +73,7 @@ bool visits_seen(
 /* It will be dropped. */
 void visits_drop(struct visits *v, struct reg *r, int64_t now_ms);
 
-/* Judges what is over. */
+/* Counts what is over. */
 void visits_judge(struct visits *v, int64_t now_ms);
 /* See push_write_day(). */
 void visits_write_day(struct visits *v, int64_t now_ms, struct buf *b);

@@ -1,6 +1,6 @@
 /* mbedtls_config.h - mbedTLS 3.6 for the static executables: what xapsd uses
  * and nothing else.  Large options have their bytes on x86_64 beside them, as
- * "make size" counts them (no LTO). */
+ * "make size-objects" counts them (no LTO). */
 #ifndef XAPSD_MBEDTLS_CONFIG_H
 #define XAPSD_MBEDTLS_CONFIG_H
 

@@ -19,14 +19,10 @@ cost() {	# NAME, pattern of its objects
 		END { printf "%8d  %s\n", n, name }' "$parts"
 }
 echo
-echo '   bytes  feature'
+echo '   bytes  of what is always there'
 cost 'TLS 1.3' 'mbedtls (ssl_tls13_.*|psa_.*|hkdf)'
 cost 'TLS 1.2' 'mbedtls ssl_tls12_.*'
-cost 'TLS server (tlsListenAddr)' 'mbedtls (ssl_.*_server|ssl_ticket)|xapsd io/listen'
-cost '.p12 files and encrypted keys' 'xapsd tls/(p12|pbe)|mbedtls (des|sha1|pkcs5)'
 cost 'built-in roots' 'xapsd tls/roots'
-cost 'line protocol' 'xapsd api/line'
-cost 'database of the Go daemon' 'xapsd store/go'
 cost 'status, metrics' 'xapsd api/status'
 cost 'subcommands' 'xapsd (ctl.*|api/admin)'
 cost 'messages about TLS' 'xapsd tls/verify'

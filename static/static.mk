@@ -72,9 +72,9 @@ SAY = $(if $(V),@:,@printf '  %-7s %s\n')
 all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
-# Change when the flags, or the version and the list of files, change.
-FLAGS = $(CC) $(CFLAGS) $(LDFLAGS)
-LIST = $(VERSION) $(SRCS) $(FEATURE_FLAGS)
+# Change when the flags or the version, and when the list of files changes.
+FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION)
+LIST = $(SRCS) $(FEATURE_FLAGS)
 $(OUT)/flags: WORDS = $(FLAGS)
 $(OUT)/list: WORDS = $(LIST)
 $(OUT)/flags $(OUT)/list: FORCE
@@ -124,9 +124,10 @@ $(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
+$(OUT)/features.o: $(OUT)/list
 $(OUT)/features.o: CFLAGS += $(FEATURE_FLAGS)
-$(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags \
-		$(OUT)/list | $(LIBC)/lib/libc.a
+$(OUT)/%.o: %.c static/mbedtls_config.h static/psa_config.h $(OUT)/flags | \
+		$(LIBC)/lib/libc.a
 	@mkdir -p $(@D)
 	$(SAY) CC "$< ($(ARCH))"
 	$(Q)$(CC) $(CFLAGS) $(WARN) -DXAPSD_VERSION='"$(VERSION)"' \

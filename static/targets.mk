@@ -11,7 +11,7 @@ STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
 	$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) \
 	VERSION=$(VERSION) SRCS="$(SRCS)" FEATURES="$(FEATURES)"
 
-.PHONY: static release size bench-static check-static
+.PHONY: static release bench-static check-static
 static: static-$(STATIC_ARCH)
 	@cp build/static/$(STATIC_ARCH)/xapsd build/static/xapsd
 
@@ -33,8 +33,36 @@ release:
 		build/static/src/mbedtls/LICENSE >dist/LICENSES
 	@cd dist && sha256sum xapsd-* LICENSES >SHA256SUMS && cat SHA256SUMS
 
-# Size by object file, without LTO, which leaves none to count by.
+# What each feature costs: the difference that leaving it out makes.
+# `make size-table` writes it into DESIGN.md.
+SIZE_OUT = build/static/sizes
+.PHONY: size size-table size-objects size-one
 size:
+	@sh tests/deps.sh static cross/$(TRIPLET_$(STATIC_ARCH))
+	@+$(STATIC_MAKE) -s ARCH=$(STATIC_ARCH) sources
+	@+for f in all none $(KNOWN_FEATURES:%=all,-%); do \
+		$(MAKE) --no-print-directory -s size-one FEATURES=$$f \
+			>>$(SIZE_OUT).log 2>&1 || exit 1; \
+		echo $$f $$(size $(SIZE_OUT)/xapsd | tail -n 1) \
+			$$(stat -c %s $(SIZE_OUT)/xapsd); \
+	done >$(SIZE_OUT).raw
+	@awk -f static/table.awk -v lines="$(foreach f,$(KNOWN_FEATURES), \
+		$f=$(shell cat $($f.files) | wc -l))" $(SIZE_OUT).raw
+
+size-one:
+	@+$(STATIC_MAKE) ARCH=$(STATIC_ARCH) OUT=$(SIZE_OUT)
+
+size-table:
+	@+$(MAKE) --no-print-directory size >$(SIZE_OUT).md
+	@awk 'FNR == NR { table = table $$0 "\n"; next } \
+		/^<!-- end of the table/ { inside = 0 } \
+		!inside { print } \
+		/^<!-- make size-table/ { inside = 1; printf "%s", table }' \
+		$(SIZE_OUT).md DESIGN.md >$(SIZE_OUT).new
+	@cat $(SIZE_OUT).new >DESIGN.md
+
+# Size by object file, without LTO, which leaves none to count by.
+size-objects:
 	@sh tests/deps.sh static cross/$(TRIPLET_$(STATIC_ARCH))
 	@+$(STATIC_MAKE) -s ARCH=$(STATIC_ARCH) sources
 	@+$(STATIC_MAKE) ARCH=$(STATIC_ARCH) LTO= \

@@ -40,6 +40,10 @@ Message-ID: <lunch@example.net>
 
 At noon, the usual place.
 """
+# What iOS says of itself after a log-in, and how long it takes to come.
+ID = ('ID ("name" "com.apple.email.maild" "version" "3864.600.51.2.1" "os" '
+      '"iOS" "os-version" "26.5 (23F77)" "vendor" "Apple Inc" "event" NIL)')
+COMES_AFTER_S = 1.5
 LOG_TAIL = 15
 
 
@@ -126,30 +130,54 @@ def shorten(line):
                   r"\1 …\2", line)
 
 
+def ask(tell, phone, command, shown=None):
+    tell.say("iPhone", "C: " + (shown or command))
+    untagged, tagged = phone.cmd(command)
+    for line in untagged + [tagged]:
+        tell.say("Dovecot", "S: " + shorten(line))
+    expect(tagged.split()[1] == "OK", "Dovecot refused: " + tagged)
+    return untagged
+
+
+def log_in(tell, phone):
+    ask(tell, phone, "LOGIN %s secret" % USER, "LOGIN %s ..." % USER)
+
+
 def play_iphone(tell, dovecot, apple):
     """Registers as iOS does when the account's push is switched on."""
-    def ask(command, shown=None):
-        tell.say("iPhone", "C: " + (shown or command))
-        untagged, tagged = phone.cmd(command)
-        for line in untagged + [tagged]:
-            tell.say("Dovecot", "S: " + shorten(line))
-        expect(tagged.split()[1] == "OK", "Dovecot refused: " + tagged)
-        return untagged
+    def ask_it(command):
+        return ask(tell, phone, command)
 
     with dovecot.imap() as phone:
-        ask("LOGIN %s secret" % USER, "LOGIN %s ..." % USER)
-        said = " ".join(ask("CAPABILITY"))
+        log_in(tell, phone)
+        said = " ".join(ask_it("CAPABILITY"))
         expect("XAPPLEPUSHSERVICE" in said.split(),
                "Dovecot does not offer XAPPLEPUSHSERVICE: the plugin is not "
                "loaded")
-        said = ask("XAPPLEPUSHSERVICE aps-version 2 aps-account-id %s "
-                   "aps-device-token %s aps-subtopic com.apple.mobilemail "
-                   "mailboxes (INBOX)" % (ACCOUNT, TOKEN))
+        said = ask_it("XAPPLEPUSHSERVICE aps-version 2 aps-account-id %s "
+                      "aps-device-token %s aps-subtopic com.apple.mobilemail "
+                      "mailboxes (INBOX)" % (ACCOUNT, TOKEN))
         expect(any("mailbox" in line and "INBOX" in line for line in said),
                "no line says that INBOX is watched")
         expect(any(apple.topic in line for line in said),
                "no line names the topic " + apple.topic)
-        ask("LOGOUT")
+        ask_it("LOGOUT")
+
+
+def come_back(tell, dovecot, daemon, push):
+    """As a phone that the push has woken: it looks for mail, and the plugin
+    reports that it has come."""
+    time.sleep(max(0, push.at + COMES_AFTER_S - time.monotonic()))
+    with dovecot.imap() as phone:
+        log_in(tell, phone)
+        ask(tell, phone, ID)
+
+    def came():
+        return re.search(r"came after [\d.]+ s", daemon.run(
+            "list", USER).stdout)
+
+    tell.say("xapsd", "`xapsd list` says: \"%s\"" % daemon.wait_until(
+        came, "visit in `xapsd list`")[0])
 
 
 def deliver(tell, dovecot, apple):
@@ -202,6 +230,7 @@ def play(stack, signals, tell):
                 daemon.rss_kib() / 1024)
         tell.say("Apple", "accepts it: only \"account, folder hash: look for "
                  "mail\" has left this machine")
+        come_back(tell, dovecot, daemon, push)
         print("\nFrom the mail's final dot to the push at Apple: %.1f ms "
               "(Dovecot's 250 came after %.1f ms)%s." % (
                   (push.at - dot_at) * 1000, answer_s * 1000, memory),

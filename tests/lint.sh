@@ -35,7 +35,7 @@ shellcheck -s bash completion/xapsd.bash || bad=1
 shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
 
 if [ -e xapsd.8 ]; then
-	mandoc -Tlint -Wstyle xapsd.8 || bad=1
+	mandoc -Tlint -Wstyle xapsd.8 2>/dev/null || bad=1
 fi
 [ $bad = 0 ] && echo 'lint: clean'
 exit $bad

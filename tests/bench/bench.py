@@ -129,7 +129,7 @@ def idle_clients(b):
             asker = Asker(daemon.port)
             stack.callback(asker.close)
             asker.notify(i % DEVICES)
-        daemon.settle()
+        daemon.wait_answered()
         b.row("%d idle clients: private memory more" % IDLE_CLIENTS,
               "%.0f KiB" % ((private(daemon.pid) - before) / KIB),
               "each has asked once")
@@ -146,7 +146,7 @@ class LoadRun:
         far_spent = cpu(b.far.pid)
         begin = time.monotonic()
         self.load = wrk(daemon, "notify.lua", clients, LOAD_S, DEVICES, body)
-        daemon.settle()
+        daemon.wait_answered()
         self.seconds = time.monotonic() - begin
         self.pushes = daemon.delivered() - delivered
         self.rate = self.pushes / self.seconds
@@ -210,7 +210,7 @@ def loaded_memory(b):
         while load.poll() is None:
             peak = max(peak, private(daemon.pid))
             time.sleep(0.02)
-        daemon.settle()
+        daemon.wait_answered()
         b.row("memory, 64 busy clients: private peak",
               "%.0f KiB" % (peak / KIB), "sampled every 20 ms")
 
@@ -345,7 +345,7 @@ def idle(b):
     daemon.up()
     asker = Asker(daemon.port)
     asker.notify(0)
-    daemon.settle()
+    daemon.wait_answered()
     asker.close()
     memory_row(b, "idle, connected", daemon.pid)
     time.sleep(4)       # pushTimeout: its last timer has ended

@@ -233,7 +233,7 @@ class Daemon(Xapsd):
     def delivered(self):
         return self.metric("pushes_delivered_total")
 
-    def settle(self):
+    def wait_answered(self):
         """Waits until every push is answered."""
         wait_for(lambda: self.metric("queue_length") == 0, "empty queue")
 

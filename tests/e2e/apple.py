@@ -716,14 +716,19 @@ class Apple(Watched):
         self._hung.clear()
 
     def drop_all(self):
-        """Closes every connection without a word."""
+        """Closes every connection without a word.  A client may be back when
+        this returns."""
+        with self._change:
+            dropped = list(self._open)
         self._in_loop(self._drop_all)
-        self.wait_unconnected()
+        self.wait(lambda: not any(c in self._open for c in dropped),
+                  "end of what was dropped")
 
     def go_away(self):
         """Stops listening and drops all: connection refused from now on."""
         self._in_loop(self._unlisten)
-        self.drop_all()
+        self._in_loop(self._drop_all)
+        self.wait_unconnected()
 
     def come_back(self):
         """Listens again on the same port."""

@@ -30,7 +30,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed:
         return
-    folder = item.funcargs.get("workdir")
+    folder = item.funcargs.get("workdir") or item.funcargs.get("work_dir")
     for log in sorted(folder.rglob("*.log")) if folder else ():
         if "index" in log.name:     # Dovecot's, not for people
             continue

@@ -385,8 +385,11 @@ class Dovecot:
 
     def wait_log(self, pattern, limit_s=WAIT_S, start=0):
         """Waits for a line that matches; start as from log_size()."""
-        return wait_for(lambda: re.search(pattern, self.log()[start:]),
-                        limit_s, f"log line {pattern!r}")
+        try:
+            return wait_for(lambda: re.search(pattern, self.log()[start:]),
+                            limit_s, f"log line {pattern!r}")
+        except TimeoutError as e:
+            raise TimeoutError(f"{e}:\n{self.log()[start:][-3000:]}") from None
 
     def log_size(self):
         return len(self.log())

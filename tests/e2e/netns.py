@@ -1,4 +1,4 @@
-"""Network namespaces of a test's own, by iproute2 and util-linux."""
+"""Namespaces of a test's own, mostly of the network, by iproute2 and util-linux."""
 import ctypes
 import os
 import shutil
@@ -20,6 +20,15 @@ def need(*programs):
         pytest.skip("needs root, ip and util-linux")
     if os.environ.get("XAPSD_WRAP"):
         pytest.skip("runs under something else already")
+
+
+def alone(*flags, first="true"):
+    """The command that runs another one in namespaces of its own, after a
+    shell's lines there."""
+    if subprocess.run(["unshare", *flags, "true"], check=False,
+                      stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("needs root, for a namespace")
+    return ["unshare", *flags, "sh", "-c", first + ' && exec "$@"', "sh"]
 
 
 def ip(*args):

@@ -17,7 +17,7 @@ import netns
 from certs import cert_pem, key_pem, write
 from ports import bind_port
 from rawserver import RawServer, server_context
-from test_connection import push, settle
+from test_connection import push, wait_delivered
 from xapsd import is_instrumented
 
 NAME = "apple.test"
@@ -170,7 +170,7 @@ def connected(x, within_s, at=None):
     x.wait_log("apns: connected to %s " % NAME, timeout=60, start=at)
     took_s = time.monotonic() - begin
     push(x)
-    settle(x, 1)
+    wait_delivered(x, 1)
     assert took_s < within_s or is_instrumented(), took_s
     return took_s
 
@@ -305,7 +305,7 @@ def test_a_good_one_that_is_no_use(net, start, context):
         x.wait_log(r"apns: connected to %s \(%s " % (
             NAME, re.escape(GOOD)), timeout=30)
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
 
 
 def test_nobody_anywhere(net, start):

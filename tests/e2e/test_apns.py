@@ -812,7 +812,7 @@ def test_sigterm_saves_what_cannot_be_sent(xapsd, apple):
         assert xapsd.notify("u%d" % n, "Notes").status == 200
     began = time.monotonic()
     xapsd.stop()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5     # of 5 s that it has for work
     apple.come_back()
     xapsd.start()
     pushes = apple.wait_for(5)

@@ -15,6 +15,7 @@ import threading
 import pytest
 
 import certs as pki
+import netns
 from apple import Answer
 from ports import free_port
 from xapsd import ROOT, Xapsd, certificate, executable, token_key
@@ -212,13 +213,10 @@ def test_unknown_host(check):
 
 def test_no_route(workdir, certs):
     """In a network namespace of its own, which has no way out at all."""
-    alone = ["unshare", "-n"]
-    if subprocess.run([*alone, "true"], check=False).returncode != 0:
-        pytest.skip("needs root, for a network namespace")
     x = Xapsd(workdir, certs, apnsHost="192.0.2.1")
     x.write_config()
-    done = subprocess.run([*alone, *x.command("check")], capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run([*netns.alone("-n"), *x.command("check")],
+                          capture_output=True, text=True, timeout=60)
     failed((done.returncode, done.stdout.splitlines()), "connection",
            "192.0.2.1", "Network is unreachable")
 

@@ -12,9 +12,10 @@ import subprocess
 import pytest
 
 import certs as pki
+import netns
 from phones import TOKEN
 from ports import free_port
-from xapsd import Xapsd
+from xapsd import Xapsd, tls_listener
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
 GO = '{"Users":{"a":{"Accounts":{"A1":{"DeviceToken":"%s","Mailboxes":[]}}}}}'
@@ -92,11 +93,6 @@ def both(workdir, certs):
     return Both(workdir, certs)
 
 
-def secure(certs, **config):
-    return {"tlsPort": free_port(), "tlsCertfile": certs.server,
-            "tlsKeyfile": certs.server, **config}
-
-
 # --- the text of the configuration ---
 
 @pytest.mark.parametrize("config, words", [
@@ -138,7 +134,7 @@ def secure(certs, **config):
 ], ids=lambda v: str(v)[:40])
 def test_text(both, certs, config, words):
     if "tlsListenAddr" in config:
-        config = secure(certs, **config)
+        config = tls_listener(certs, **config)
     both.refuse(words, code=78, **config)
 
 
@@ -151,7 +147,7 @@ def test_one_port_for_both(both, certs, plain, tls, is_good):
     """The start would try the second one for ever, and call itself "another
     program"."""
     port = free_port()
-    config = secure(certs, tlsPort=port, port=port, listenAddr=plain,
+    config = tls_listener(certs, tlsPort=port, port=port, listenAddr=plain,
                     tlsListenAddr=tls, allowInsecure="yes")
     if is_good:
         both.accept(**config)
@@ -292,9 +288,9 @@ def test_group_of_its_own(both, as_nobody):
 
 
 def test_low_port(both, as_nobody):
-    both.wrap = ["unshare", "-n", "sh", "-c",
-                 "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start && "
-                 "ip link set lo up && exec \"$@\"", "sh", *both.wrap]
+    both.wrap = [*netns.alone(
+        "-n", first="ip link set lo up && "
+        "echo 1024 >/proc/sys/net/ipv4/ip_unprivileged_port_start"), *both.wrap]
     said = both.refuse("no listener could be opened",
                        **as_nobody(socketPath="", port=99))
     assert "port 99: Permission denied: ports below 1024 need root's rights" in said
@@ -398,12 +394,8 @@ def test_database_in_a_folder_that_is_closed(both, as_nobody, workdir):
 
 def test_database_on_a_file_system_without_writing(both, workdir):
     (workdir / "ro").mkdir()
-    both.wrap = ["unshare", "-m", "sh", "-c",
-                 'mount -t tmpfs -o ro none "$0" && exec "$@"',
-                 str(workdir / "ro")]
-    if subprocess.run([*both.wrap, "true"], check=False,
-                      stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("needs root, for a mount")
+    both.wrap = netns.alone(
+        "-m", first="mount -t tmpfs -o ro none %s" % (workdir / "ro"))
     both.refuse("Read-only file system", databaseFile="{d}/ro/db")
 
 
@@ -484,5 +476,5 @@ def test_credentials(both, certs, bad_files, identity, config, words):
                   "keyFileTeamId": None, "keyFileTopic": None, **identity,
                   **config}
     if "tlsKeyfile" in config:
-        config = secure(certs, **config)
+        config = tls_listener(certs, **config)
     both.refuse(words, **config)

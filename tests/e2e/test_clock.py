@@ -64,7 +64,7 @@ def users(daemon):
 def test_token_key_waits_for_the_clock(start_xapsd, apple, clock):
     clock("2020-01-01")
     xapsd = start_xapsd()
-    apple.wait_connected()      # the server's certificate is not judged
+    apple.wait_connected()      # the server's certificate is not checked
     xapsd.register("alice", ACCOUNT, TOKEN)
     assert xapsd.notify("alice").status == 200
     xapsd.wait_log("error push: .*clock")
@@ -78,7 +78,7 @@ def test_token_key_waits_for_the_clock(start_xapsd, apple, clock):
     assert len(xapsd.records()) == 1    # not expired by the jump
 
 
-def test_certificate_is_not_judged(start_xapsd, apple, clock):
+def test_certificate_dates_are_not_checked(start_xapsd, apple, clock):
     clock("2020-01-01")
     xapsd = start_xapsd(identity=certificate)
     apple.wait_connected()
@@ -87,7 +87,7 @@ def test_certificate_is_not_judged(start_xapsd, apple, clock):
 
 
 def test_a_clock_that_runs_ahead(start_xapsd, apple, certs, clock):
-    """Certificates are judged then; the message names the clock."""
+    """Certificates are checked then; the message names the clock."""
     clock("2040-01-01")
     xapsd = start_xapsd(identity=token_key)
     xapsd.wait_log("warn  apns: .*expired.*clock")
@@ -233,7 +233,7 @@ def test_written_under_a_clock_ahead(start_xapsd, clock, all_clocks):
     assert users(xapsd) == set()
 
 
-def test_account_set_up_anew(start_xapsd, all_clocks):
+def test_account_set_up_again(start_xapsd, all_clocks):
     all_clocks(None)
     xapsd = start_xapsd(loglevel="info")
     xapsd.register("alice", "OLD", TOKEN)

@@ -24,7 +24,7 @@ from xapsd import certificate, executable, is_instrumented, token_key
 STREAMS = 1000      # most that the daemon has open, whatever the peer allows
 
 
-def settle(x, delivered):
+def wait_delivered(x, delivered):
     """Until so many are delivered and nothing waits."""
     def done():
         s = x.status()
@@ -67,13 +67,13 @@ def test_session_resumption(certs, start_xapsd, record_property, version):
         """The youngest connection once it has delivered another push."""
         server.drop()
         push(x)
-        settle(x, done)
+        wait_delivered(x, done)
         return server.connections[-1]
 
     with RawServer(context()) as server:
         x = start_xapsd(apple=server)
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         full = server.connections[-1]
         assert not full.tls.session_reused
         again = new_connection(2)
@@ -113,7 +113,7 @@ def test_bytes_per_push(raw, start_xapsd, record_property, identity):
                      raw.connections[-1].settings_acks, "SETTINGS")
         measured = take()
         push(x, device)
-        settle(x, n + 1)
+        wait_delivered(x, n + 1)
         measured()
     first, second, third, other, other_again = spent
     body = 9 + len(raw.requests[-1].body)
@@ -171,7 +171,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
     assert s["inFlight"] == STREAMS and s["queue"] == STREAMS + more
     answer.set()
     raw.finish()
-    settle(x, STREAMS + more)
+    wait_delivered(x, STREAMS + more)
     assert len(raw.requests) == STREAMS + more
     assert len({r.token for r in raw.requests}) == STREAMS + more
     assert raw.accepted == 1
@@ -195,13 +195,13 @@ def test_memory_of_a_connection(raw, start_xapsd, record_property):
     x.wait_log("Connection refused", start=0)
     without_kib, without_heap_kib = x.rss_kib(), x.memory_kib("RssAnon")
     raw.back()
-    settle(x, 1)
+    wait_delivered(x, 1)
     with_kib = x.rss_kib()
     heap_kib = x.memory_kib("RssAnon") - without_heap_kib
     for n in range(2, 52):
         raw.drop()
         push(x)
-        settle(x, n)
+        wait_delivered(x, n)
     after_kib = x.rss_kib()
     record_property("rss_kib", {"no connection": without_kib,
                                 "connected": with_kib,
@@ -236,7 +236,7 @@ def test_window_never_given_back(raw, start_xapsd):
     for n in range(pushes):
         push(x, n)
     raw.finish()
-    settle(x, pushes)
+    wait_delivered(x, pushes)
     answered = [r.token for r in raw.requests if r.answered == 200]
     assert len(answered) == len(set(answered)) == pushes
     x.wait_log("takes no request", start=0)
@@ -260,7 +260,7 @@ def test_refused_for_a_while(raw, start_xapsd):
     assert x.cpu_s() - cpu_s < 0.5
     assert len(re.findall(r" warn  apns: .*refused", x.log())) == 1
     raw.back()
-    settle(x, 20)
+    wait_delivered(x, 20)
     assert len(raw.requests) == 20
     x.stop()
 
@@ -269,7 +269,7 @@ def test_idle_connection_sleeps(raw, start_xapsd):
     """Nothing to do: no wake-ups, on a battery's behalf."""
     x = start_xapsd(apple=raw)
     push(x)
-    settle(x, 1)
+    wait_delivered(x, 1)
     x.request("GET", "/healthz")
     x.wait_asleep()
     x.stop()
@@ -346,7 +346,7 @@ def test_dead_peer(island, certs, workdir, start_xapsd, record_property):
                         retryMin="50ms", retryMax="500ms",
                         pushTimeout="%ds" % timeout_s)
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         island.cut()
         at, cpu_s = x.log_size(), x.cpu_s()
         start = time.monotonic()
@@ -357,7 +357,7 @@ def test_dead_peer(island, certs, workdir, start_xapsd, record_property):
         x.wait_log("no TLS connection within", timeout=60, start=at)
         assert x.cpu_s() - cpu_s < 0.5
         island.connect()
-        settle(x, 2)
+        wait_delivered(x, 2)
         assert len([r for r in server.requests if r.answered]) == 2
         x.stop()
     record_property("noticed_s", round(noticed_s, 2))

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 import certs as pki
 from phones import ACCOUNT, TOKEN
 from test_renew import put
-from xapsd import Xapsd, executable, token_key
+from xapsd import Xapsd, executable
 
 IDS = {"keyFileKeyId": pki.KEY_ID, "keyFileTeamId": pki.TEAM_ID,
        "keyFileTopic": pki.KEY_TOPIC}
@@ -294,39 +294,7 @@ def test_taken_p8_signs(start_xapsd, apple, certs, workdir):
     apple.wait_for(1)
 
 
-# --- ids, topics, passwords ---
-
-@pytest.mark.parametrize("key, value", [
-    ("keyFileKeyId", "ABCDE1234"), ("keyFileKeyId", "AuthKey_ABCDE12345"),
-    ("keyFileTeamId", "com.example"), ("keyFileTeamId", "ABCDE123456")])
-def test_ids(check, workdir, certs, key, value):
-    status, line, _ = check({**token_key(certs), key: value})
-    assert status == 1 and key in line, line
-    assert "10 letters and digits" in line and value in line, line
-    # the text of the configuration alone shows it
-    x = Xapsd(workdir, certs, **{key: value})
-    assert x.run().returncode == 78
-
-
-@pytest.mark.parametrize("key, value, words", [
-    ("keyFileTopic", pki.TEAM_ID + "." + pki.KEY_TOPIC,
-     ["leave out", pki.TEAM_ID + ".", "keyFileTeamId"]),
-    ("keyFileTopic", "com.apple.mobilemail", ["another service of Apple's"]),
-    ("keyFileTeamId", pki.KEY_ID, ["keyFileTeamId", "the same as"]),
-])
-def test_names_of_a_token_key(check, certs, key, value, words):
-    """Taken, since only Apple knows, but they cannot be right."""
-    status, _, said = check({**token_key(certs), key: value})
-    assert status == 0 and said.count("warning") == 1, said
-    for word in words:
-        assert word in said, said
-
-
-def test_file_name(check, certs):
-    status, _, said = check({**token_key(certs), "keyFileKeyId": "ZZZZZ12345"})
-    assert status == 0
-    assert "keyFileKeyId" in said and pki.KEY_ID in said and "ZZZZZ" in said
-
+# --- topics, passwords ---
 
 def certificate(certs, path, *uids, cn="APSP:x", **validity):
     subject = x509.Name([x509.NameAttribute(NameOID.USER_ID, uid)
@@ -336,31 +304,6 @@ def certificate(certs, path, *uids, cn="APSP:x", **validity):
     put(path, pki.cert_pem(cert) + pki.key_pem(key))
     path.chmod(0o600)
     return {PEM: str(path)}
-
-
-@pytest.mark.parametrize("uids, topic, words", [
-    (["com.apple.mgmt.External.1"], None, "device management (MDM)"),
-    (["com.apple.calendar.XServer.1"], None, "a calendar server"),
-    (["com.apple.contact.XServer.1"], None, "a contacts server"),
-    (["org.example.app"], None, "an app"),
-    (["web.org.example"], None, "a web site"),
-    (["pass.org.example"], None, "a Wallet pass"),
-    (["com.apple.mail.nil"], None, "the Go daemon's sample"),
-    (["TEAMID1234", "com.apple.mail.XServer.1"], "com.apple.mail.XServer.1",
-     None),
-    (["com.apple.mail.XServer.1", "TEAMID1234"], "com.apple.mail.XServer.1",
-     None),
-    (["org.example.app", "com.apple.mobilemail.push.x", "org.example.b"],
-     "com.apple.mobilemail.push.x", None),
-])
-def test_topics(check, workdir, certs, uids, topic, words):
-    status, line, said = check(certificate(certs, workdir / "c.pem", *uids))
-    assert status == 0, line
-    assert (topic or uids[0]) in line
-    if words is None:
-        assert said == ""
-    else:
-        assert words in said and "wake no phone's Mail" in said, said
 
 
 def test_warned_in_log_and_status(start_xapsd, certs, workdir):

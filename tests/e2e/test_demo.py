@@ -63,6 +63,7 @@ def test_demo(workdir, plugin_dir):
         # 100 on a machine that is not busy; a delay would be 30 s
         assert float(took[1]) < 2000
     assert "POST /3/device/" in out and "aps-topic" in out
+    assert re.search(r"^alice .* came after \d+(\.\d)? s ", out, re.M)
     shown_in_readme(out)
 
 

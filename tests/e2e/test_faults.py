@@ -14,10 +14,9 @@ import time
 import pytest
 
 from phones import ACCOUNT, TOKEN
-from ports import free_port
 from test_http import NOTIFY, assert_closed, post, raw, read_reply
 from test_line import notify as line_notify, register as line_register
-from xapsd import Xapsd, is_instrumented
+from xapsd import Xapsd, is_instrumented, tls_listener
 
 # What the C library may keep of a crowd that has gone.
 GROWTH_KIB = 1024
@@ -53,10 +52,8 @@ def connect(daemon, kind):
 @pytest.fixture
 def doors(start_xapsd, certs):
     """A daemon with all three doors."""
-    port = free_port()
-    daemon = start_xapsd(tcp=True, tlsPort=port, tlsListenAddr="127.0.0.1",
-                         tlsCertfile=certs.server, tlsKeyfile=certs.server)
-    daemon.wait_until(lambda: can_connect(port), "TLS port")
+    daemon = start_xapsd(tcp=True, **tls_listener(certs))
+    daemon.wait_until(lambda: can_connect(daemon.config["tlsPort"]), "TLS port")
     return daemon
 
 
@@ -309,10 +306,9 @@ def test_socket_of_the_living_is_not_stolen(start_xapsd, workdir, certs):
 # --- who may talk ---
 
 def test_tls_with_password(start_xapsd, certs):
-    port = free_port()
-    daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
-                         tlsCertfile=certs.server, tlsKeyfile=certs.server,
-                         httpUser="me", httpPassword="secret")
+    daemon = start_xapsd(httpUser="me", httpPassword="secret",
+                         **tls_listener(certs))
+    port = daemon.config["tlsPort"]
     daemon.wait_until(lambda: can_connect(port), "TLS port")
     context = ssl.create_default_context(cafile=certs.ca)
 

@@ -20,7 +20,7 @@ from phones import ACCOUNT, TOKEN
 from ports import free_port
 from test_http import NOTIFY, post, raw, read_reply
 from test_line import Lines, notify as line_notify, register as line_register
-from xapsd import executable, is_instrumented
+from xapsd import executable, is_instrumented, tls_listener
 
 REGISTER = ('{"ApsAccountId":"%s","ApsDeviceToken":"%s","ApsSubtopic":'
             '"com.apple.mobilemail","Username":"eve","Mailboxes":["INBOX"]}'
@@ -244,9 +244,8 @@ def test_host_on_every_address(start_xapsd):
 
 def test_certificate_names_are_ours(start_xapsd, certs, workdir):
     """A client that reached it by TLS and name still does."""
-    port = free_port()
-    daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1", tcp=True,
-                         tlsCertfile=certs.server, tlsKeyfile=certs.server)
+    daemon = start_xapsd(tcp=True, **tls_listener(certs))
+    port = daemon.config["tlsPort"]
     daemon.wait_log("started")
     context = ssl.create_default_context(cafile=certs.ca)
     for host, status in (
@@ -493,9 +492,8 @@ HANDSHAKE_S = 1     # in which a good client answers (http/capacity.c)
     client_hello()], ids=["nothing", "one-byte", "half", "whole-hello"])
 def test_half_open_handshakes(start_xapsd, certs, hello):
     """They cost 38 KB each: a ceiling, and newcomers get in nevertheless."""
-    port = free_port()
-    daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
-                         tlsCertfile=certs.server, tlsKeyfile=certs.server)
+    daemon = start_xapsd(**tls_listener(certs))
+    port = daemon.config["tlsPort"]
     daemon.wait_log("started")
     context = ssl.create_default_context(cafile=certs.ca)
 
@@ -525,9 +523,8 @@ def test_half_open_handshakes(start_xapsd, certs, hello):
 def test_a_burst_of_good_handshakes(start_xapsd, certs):
     """As after a restart of Dovecot, more than may be under way at once: none
     of them is ended for another."""
-    port = free_port()
-    daemon = start_xapsd(tlsPort=port, tlsListenAddr="127.0.0.1",
-                         tlsCertfile=certs.server, tlsKeyfile=certs.server)
+    daemon = start_xapsd(**tls_listener(certs))
+    port = daemon.config["tlsPort"]
     daemon.wait_log("started")
     context = ssl.create_default_context(cafile=certs.ca)
 

@@ -11,7 +11,7 @@ import ssl
 import pytest
 
 from phones import ACCOUNT, TOKEN
-from ports import free_port
+from xapsd import tls_listener
 
 NOTIFY = json.dumps({"Username": "nobody", "Mailbox": "INBOX",
                      "Events": ["MessageNew"]}).encode()
@@ -204,9 +204,8 @@ def test_password_on_tcp_only(start_xapsd):
 
 
 def test_tls(start_xapsd, certs):
-    port = free_port()
-    daemon = start_xapsd(tlsCertfile=certs.server, tlsKeyfile=certs.server,
-                         tlsListenAddr="127.0.0.1", tlsPort=port)
+    daemon = start_xapsd(**tls_listener(certs))
+    port = daemon.config["tlsPort"]
     daemon.wait_log("started")    # the Unix socket is there before the port
     context = ssl.create_default_context(cafile=certs.ca)
     c = http.client.HTTPSConnection("127.0.0.1", port, timeout=20,

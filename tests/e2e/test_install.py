@@ -92,6 +92,10 @@ def test_install_and_uninstall(root, prefix, sysconfdir):
         folder / sysconfdir[1:] / "xapsd/xapsd.yaml").read_text(), re.M) == [
             "socketGroup: xapsd-mail", "port: 0"]
 
+    # pictures are not installed, nor lines with them
+    papers = list((folder / prefix[1:] / "share/doc/xapsd").rglob("*.md"))
+    assert papers and not any("![" in p.read_text() for p in papers)
+
     # a second time: the administrator's configuration stays
     config = folder / sysconfdir[1:] / "xapsd/xapsd.yaml"
     config.write_text("delay: 5s\n")

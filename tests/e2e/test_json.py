@@ -68,6 +68,10 @@ def test_list(xapsd, apple):
     xapsd.register("bob", ACCOUNT, OTHER)
     xapsd.notify("bob")
     xapsd.wait_log("suspended until")
+    xapsd.notify("alice")
+    xapsd.wait_log("alice: .*delivered")
+    xapsd.request("POST", "/seen", {"Username": "alice", "Client": "iOS 26.5"})
+    xapsd.notify("alice", "Other")
     listed = printed(xapsd, "list")
     assert [r["suspended"] for r in listed if r["user"] == "bob"] == [True]
     assert [r["canonical"] for r in listed if r["user"] == "alice"] == [
@@ -139,3 +143,10 @@ def test_check(xapsd, certs):
                            "check", "--json").stdout)
     found[-1] = json.loads(found[-1])
     assert steps(documented("check"), found) == {"ok", "failed", "warning"}
+
+
+def test_doctor(xapsd):
+    found = [printed(xapsd, "doctor", "alice")]
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    found.append(printed(xapsd, "doctor", "alice"))
+    assert steps(documented("doctor"), found) == {"ok", "look", "failed"}

@@ -14,6 +14,7 @@ import subprocess
 
 import pytest
 
+import netns
 from phones import ACCOUNT, OTHER, TOKEN
 from test_daemon import make
 from test_start import nobodys, root
@@ -32,16 +33,6 @@ def as_nobody(daemon, *args, program=None):
     return subprocess.run(
         ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
          *command], capture_output=True, text=True, timeout=60)
-
-
-def namespace(daemon, setup, *flags):
-    """The daemon runs in a namespace of its own, after a shell's lines."""
-    if subprocess.run(["unshare", *flags, "true"], check=False).returncode:
-        pytest.skip("needs root, for a namespace")
-    command = daemon.command
-    daemon.command = lambda *a: [
-        "unshare", *flags, "sh", "-c", setup + ' && exec "$@"', "sh",
-        *command(*a)]
 
 
 # --- ports and addresses ---
@@ -66,12 +57,12 @@ def without_ipv6():
 def test_ipv6_loopback_without_ipv6(workdir, certs, how):
     daemon = make(workdir, certs, None, listenAddr="[::1]", port=4711,
                   socketPath="")
-    if how == "off":
-        namespace(daemon, "ip link set lo up && "
-                  "sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "-n")
+    wrap = netns.alone("-n", first="ip link set lo up && sysctl -qw "
+                       "net.ipv6.conf.all.disable_ipv6=1")
     daemon.write_config()
     done = subprocess.run(
-        daemon.command(), capture_output=True, text=True, timeout=30,
+        [*(wrap if how == "off" else ()), *daemon.command()],
+        capture_output=True, text=True, timeout=30,
         preexec_fn=without_ipv6 if how == "unknown" else None)
     assert done.returncode == 1
     assert ("this machine has no IPv6: write 127.0.0.1 or localhost"
@@ -366,10 +357,10 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
 
 def test_status_json_of_an_unhealthy_daemon(start_xapsd):
     daemon = start_xapsd(identity={})
-    told = json.loads(daemon.run("status", "--json").stdout)
-    assert told["healthy"] is False
-    assert told["problem"] == daemon.request("GET", "/healthz").body.strip()
-    assert told["problem"] in daemon.run("status").stdout
+    shown = json.loads(daemon.run("status", "--json").stdout)
+    assert shown["healthy"] is False
+    assert shown["problem"] == daemon.request("GET", "/healthz").body.strip()
+    assert shown["problem"] in daemon.run("status").stdout
     metrics = daemon.request("GET", "/metrics").body
     assert "\nxapsd_healthy 0\n" in metrics
 
@@ -378,11 +369,11 @@ def test_check_json(start_xapsd, workdir, certs, apple):
     daemon = start_xapsd(user=getpass.getuser())
     lines = daemon.run("check").stdout.splitlines()
     done = daemon.run("check", "--json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, told["ok"]) == (0, "", True)
-    assert [(s["step"], s["result"]) for s in told["steps"]] == [
+    shown = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, shown["ok"]) == (0, "", True)
+    assert [(s["step"], s["result"]) for s in shown["steps"]] == [
         (line.split()[0], line.split()[1]) for line in lines]
-    for step, line in zip(told["steps"], lines):
+    for step, line in zip(shown["steps"], lines):
         assert set(step) == {"step", "result", "text"}
         assert line.endswith(step["text"]) or "port" in line
 
@@ -391,21 +382,21 @@ def test_check_json_of_what_is_wrong(start_xapsd, workdir):
     daemon = start_xapsd(httpUser="u", httpPassword='p"', user="root")
     daemon.config["keyFileP8"] = "none\\.p8"
     done = daemon.run("check", "--json", "--offline")
-    told = json.loads(done.stdout)
-    assert (done.returncode, done.stderr, told["ok"]) == (1, "", False)
-    results = [(s["step"], s["result"]) for s in told["steps"]]
+    shown = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, shown["ok"]) == (1, "", False)
+    results = [(s["step"], s["result"]) for s in shown["steps"]]
     assert results[0] == ("configuration", "ok")
     assert (None, "warning") in results     # the password in a readable file
     assert results[-1] == ("credentials", "failed")
-    assert "none\\.p8" in told["steps"][-1]["text"]
+    assert "none\\.p8" in shown["steps"][-1]["text"]
 
 
 def test_check_json_of_no_configuration(workdir):
     (workdir / "x.yaml").write_text("porto: 1\n")
     done = run("-c", str(workdir / "x.yaml"), "check", "--json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["ok"]) == (78, False)
-    step, = told["steps"]
+    shown = json.loads(done.stdout)
+    assert (done.returncode, shown["ok"]) == (78, False)
+    step, = shown["steps"]
     assert (step["step"], step["result"]) == ("configuration", "failed")
     assert "x.yaml:1: porto: no such key; did you mean port?" in step["text"]
 
@@ -427,10 +418,7 @@ def make_in(folder, hide=None, *args):
     command = ["make", "-C", str(TREE), "BUILD=%s/b" % folder,
                "PROG=%s/x" % folder, *args]
     if hide:
-        if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
-            pytest.skip("needs root, for a namespace")
-        command = ["unshare", "-m", "sh", "-c",
-                   'mount -t tmpfs none %s && exec "$@"' % hide, "sh",
+        command = [*netns.alone("-m", first="mount -t tmpfs none " + hide),
                    *command]
     # none of the flags of the make that runs the tests
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}

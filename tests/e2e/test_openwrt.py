@@ -85,7 +85,7 @@ def test_metadata(tmp_path):
     assert plugin["conffiles"] == [""]
 
 
-def test_a_change_of_the_sources_builds_anew(tmp_path):
+def test_a_change_of_the_sources_builds_again(tmp_path):
     """The buildroot looks at the package's folder, and at what it is told of.
     Papers are none of it, nor is what a build or a test makes."""
     sources = info(tmp_path)["xapsd"]["PKG_FILE_DEPENDS"].split()

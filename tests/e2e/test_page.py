@@ -353,6 +353,22 @@ def test_nothing_is_markup(start_xapsd, apple, evil):
                     or a in ("autofocus", "src")]
 
 
+# --- whether phones come ---
+
+def test_came_after(admin, apple):
+    """A push, and a visit: the device's row and the figure of the day."""
+    assert "no phone came yet" in words(get(admin))
+    admin.notify("alice")
+    admin.wait_until(lambda: admin.status()["delivered"], "Apple's answer")
+    admin.request("POST", "/seen", {"Username": "alice",
+                                    "Client": "iOS <26.5>"})
+    median = admin.status()["wakeupMedian"]
+    said = words(get(admin))
+    assert "Wake-up %s s median of 24 hours" % median in said
+    assert re.search(r" \d s ago \d s ago, after %s s iOS <26.5>" % median,
+                     said)
+
+
 # --- every kind of trouble, in words ---
 
 def no_credentials(start, stack, **options):
@@ -577,6 +593,30 @@ def test_rests_while_hidden(admin, tab):
     before = len(page.requests)
     admin.wait_asleep()
     assert len(page.requests) == before
+
+
+def test_plots(admin, apple, tab):
+    """Drawn from /status, and drawn again; a push that is now is in the last
+    quarter of an hour.  Without numbers (an xapsd without visits) none."""
+    page = tab()
+    page.open(address(admin))
+    page.wait("document.querySelectorAll('#plots svg').length == 2")
+    assert ("image", "0 pushes in the last 24 hours, at most 0 in a quarter "
+            "of an hour, 0 brought nobody") in page.tree()
+    admin.notify("alice")
+    admin.wait_until(lambda: admin.status()["delivered"], "Apple's answer")
+    admin.request("POST", "/seen", {"Username": "alice"})
+    page.wait("document.querySelectorAll('#pushes .p').length == 1 && "
+              "document.querySelectorAll('#wakeups .p').length == 1")
+    right = page.eval("document.querySelector('#pushes .p')"
+                      ".getBoundingClientRect().right / document.querySelector"
+                      "('#pushes svg').getBoundingClientRect().right")
+    assert right > .95
+    tree = page.tree()
+    assert [name for role, name in tree if "1 push in the last 24 hours" in
+            name and role in ("image", "img")], tree
+    # the numbers in the picture are no words of a screen reader
+    assert not [name for _role, name in tree if name.endswith(": 0 pushes")]
 
 
 @pytest.mark.parametrize("js", [True, False], ids=["js", "nojs"])

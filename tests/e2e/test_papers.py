@@ -50,6 +50,29 @@ def test_links_lead_somewhere(paper):
             assert part in map(anchor, headings(there.read_text())), target
 
 
+@pytest.mark.parametrize("paper", ["DESIGN.md", "STYLE.md"])
+def test_every_module_has_its_floor(paper):
+    modules = re.search(r"^modules='(.*?)'", (
+        ROOT / "tests/layers.sh").read_text(), re.M | re.S)[1].split()
+    text = (ROOT / paper).read_text()
+    assert [m for m in modules if not re.search(r"\b%s\b" % m, text)] == []
+
+
+@pytest.mark.parametrize("paper", ["DESIGN.md", "STYLE.md"])
+def test_files_and_functions_exist(paper):
+    text = (ROOT / paper).read_text()
+    files = re.findall(r"`((?:[\w-]+/)*[a-z_-]+\.(?:c|h|sh|py|mk|html))`", text)
+    assert len(files) > 2
+    assert [f for f in files if not any(
+        list(ROOT.glob(where + f)) for where in ("", "*/", "tests/*/"))] == []
+    sources = "".join(path.read_text() for path in [
+        *ROOT.glob("*.[ch]"), *ROOT.glob("*/*.[ch]"),
+        *ROOT.glob("tests/e2e/*.py")])
+    missing = [f for f in re.findall(r"`([a-z]\w+)\([^`]*\)`", text)
+               if f + "(" not in sources]
+    assert missing in ([], ["x_free"])      # the example
+
+
 def make_targets():
     listed = subprocess.run(["make", "-C", str(ROOT), "-pRrq", ":"],
                             capture_output=True, text=True).stdout
@@ -106,9 +129,28 @@ def test_every_page_is_found_from_readme():
 
 @pytest.mark.parametrize("paper", INSTALLED, ids=lambda p: p.name)
 def test_installed_papers_link_to_installed_ones(paper):
-    for target in re.findall(r"\]\(([^)\s#]+)", paper.read_text()):
+    text = re.sub(r"^!\[.*", "", paper.read_text(), flags=re.M)
+    for target in re.findall(r"\]\(([^)\s#]+)", text):
         if "://" not in target:
             assert (paper.parent / target).resolve() in INSTALLED, target
+
+
+def test_doctor_and_list_say_what_trouble_explains():
+    """Each line of doctor has a row, and what is in the column CAME."""
+    text = (ROOT / "docs/trouble.md").read_text()
+    rows = set(re.findall(r"`(\w+)`", " ".join(re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \|", text.split("\n## ")[0], re.M))))
+    source = (ROOT / "ctl/doctor.c").read_text()
+    steps = set(re.findall(r'\bsay\(d, "(\w+)"', source))
+    assert rows == steps - {"database"} and "visit" in rows
+    came = re.findall(r"^\| `([a-z0-9][^`|]*)` \|", text.split("\n## ")[1],
+                      re.M)
+    strings = " ".join(re.findall(r'"([^"\n]*)"', (
+        ROOT / "ctl/show.c").read_text()))
+    for words in came:
+        for part in re.split(r"[\d.]+ \w+,? ?|[\d.]+", words):
+            assert part.strip(", ") in strings, words
+    assert len(came) == 4
 
 
 # --- the project's address ---
@@ -234,7 +276,7 @@ def test_messages_exist():
     """What the tables of trouble quote is said by the program."""
     runs, checked, gone = spoken(), 0, []
     for paper in USERS:
-        if paper.name not in ("README.md", "trouble.md"):
+        if paper.name not in ("README.md", "trouble.md", "page.md"):
             continue
         rows = re.findall(r"^\| ((?:[^|`]*`[^`]*`)+)[^|`]* \|",
                           paper.read_text(), re.M)

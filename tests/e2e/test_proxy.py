@@ -21,7 +21,7 @@ from certs import CA, cert_pem, key_pem, write
 from ports import bind_port, free_port
 from proxies import FakeProxy, Squid, Tinyproxy
 from test_check import check, failed        # noqa: F401
-from test_connection import push, settle
+from test_connection import push, wait_delivered
 from xapsd import Xapsd
 
 SECRET = "s3cret"
@@ -68,7 +68,7 @@ def test_push_through_it(kind, workdir, start_xapsd, apple):
         x = start_xapsd(apnsProxy=proxy.url())
         apple.wait_connected()
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         x.wait_log(r"connected to \S+ \(proxy 127\.0\.0\.1 port %d, TLS"
                    % proxy.port)
         s = x.status()
@@ -106,7 +106,7 @@ def test_wrong_password_then_reload(kind, workdir, start_xapsd, apple):
         x.config["apnsProxy"] = proxy.url("mailer:" + SECRET)
         x.write_config()
         x.process.send_signal(signal.SIGHUP)
-        settle(x, 1)
+        wait_delivered(x, 1)
         assert_no_secret(x, "0ther")
 
 
@@ -117,7 +117,7 @@ def test_password_of_any_characters(workdir, start_xapsd, apple):
     with Squid(workdir / "p", login=("mailer", password)) as proxy:
         x = start_xapsd(apnsProxy=proxy.url("mailer:" + coded))
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         assert_no_secret(x, password, coded)
 
 
@@ -147,7 +147,7 @@ def test_reload_takes_it_and_leaves_it(start_xapsd, apple):
             x.process.send_signal(signal.SIGHUP)
             apple.wait_connected(n + 2)
             push(x, n)
-            settle(x, n + 1)
+            wait_delivered(x, n + 1)
             assert x.status()["apnsProxy"] == (shown if url else "")
 
 
@@ -160,7 +160,7 @@ def test_bad_reload_keeps_the_old(start_xapsd, apple):
     x.wait_log(r"xapsd\.yaml:\d+: apnsProxy: only plain HTTP proxies.*SOCKS.*"
                r"the old configuration stays")
     push(x)
-    settle(x, 1)
+    wait_delivered(x, 1)
     assert_no_secret(x)
 
 
@@ -202,7 +202,7 @@ def test_good_answers(start_xapsd, apple, answer, step):
     with FakeProxy(honest(apple, answer, step)) as proxy:
         x = start_xapsd(apnsProxy=proxy.url("mailer:" + SECRET))
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         request, = set(proxy.requests)
         host = b"%s:%d" % (x.config["apnsHost"].encode(), apple.port)
         assert request == (
@@ -224,7 +224,7 @@ def test_bytes_after_the_answer_are_tls(start_xapsd, apple):
         x = start_xapsd(apnsProxy=proxy.url())
         x.wait_log("speaks plain HTTP on this port, not TLS")
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         assert "403" not in x.log()
 
 
@@ -283,7 +283,7 @@ def test_bad_answers(start_xapsd, apple, what):
         x.wait_log(r"warn\w* .*proxy 127\.0\.0\.1 port \d+: .*(%s)" % words)
         mended.set()
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         assert_no_secret(x)
 
 
@@ -352,7 +352,7 @@ def test_proxy_lost_and_back(start_xapsd, apple):
     again.sock.close()
     again.sock = bind_port("127.0.0.1", proxy.port)
     with again:
-        settle(x, 1)
+        wait_delivered(x, 1)
 
 
 # --- machines without another way ---
@@ -442,7 +442,7 @@ def test_no_way_out_but_the_proxy(islands, workdir, certs, start_xapsd,
         x.config["apnsProxy"] = proxy.url("mailer:" + SECRET)
         x.start()
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         assert apple.open[0].server_name == NAME
         assert_no_secret(x)
         # and by address, where names are not known anywhere
@@ -501,7 +501,7 @@ def test_ipv6_only(islands, certs, start_xapsd, monkeypatch, by):
         x = start_xapsd(apple=apple, listenAddr="localhost", apnsHost=(
             "[%s]" % FAR6 if by == "address" else NAME))
         push(x)
-        settle(x, 1)
+        wait_delivered(x, 1)
         assert apple.problems() == []
         if by == "dns":
             assert (True, 28) in server.asked

@@ -18,7 +18,7 @@ import certs as pki
 from apple import Answer
 from phones import ACCOUNT, TOKEN
 from ports import free_port
-from xapsd import ROOT
+from xapsd import ROOT, tls_listener
 
 
 def issue(certs, path, **validity):
@@ -348,8 +348,7 @@ def test_listener_certificate_under_load(door):
 def listener(certs, path):
     """The keys of a TLS listener with a certificate of the test's own."""
     shutil.copy(certs.server, path)
-    return {"tlsPort": free_port(), "tlsCertfile": str(path),
-            "tlsKeyfile": str(path)}
+    return tls_listener(certs, tlsCertfile=str(path), tlsKeyfile=str(path))
 
 
 def wait_settled(xapsd, certs):

@@ -16,10 +16,11 @@ import time
 
 import pytest
 
+import netns
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from test_daemon import (listening, make, rewrite, run_in, start_activated)
-from xapsd import Xapsd, executable
+from xapsd import Xapsd, executable, tls_listener
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -31,11 +32,6 @@ def ending():
     yield daemons.append
     for daemon in daemons:
         daemon.kill()
-
-
-def tls(certs, **more):
-    return {"tlsPort": free_port(), "tlsCertfile": certs.server,
-            "tlsKeyfile": certs.server, **more}
 
 
 def ask_tls(certs, port, text=b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -77,7 +73,7 @@ def test_one_family_is_taken(start_xapsd):
 
 def test_tls_port_of_another_program(start_xapsd, certs):
     with listening(socket.AF_INET, ("127.0.0.1", 0)) as squatter:
-        config = tls(certs, tlsPort=squatter.getsockname()[1])
+        config = tls_listener(certs, tlsPort=squatter.getsockname()[1])
         daemon = start_xapsd(**config)
         daemon.wait_log(r"error tlsListenAddr: cannot listen on")
     daemon.wait_log(r"tlsListenAddr: listens on 127\.0\.0\.1 port")
@@ -86,16 +82,12 @@ def test_tls_port_of_another_program(start_xapsd, certs):
 
 def test_address_that_comes_later(workdir, certs, ending):
     """A VPN's, say.  In a network namespace of its own."""
-    alone = ["unshare", "-n"]
-    if subprocess.run([*alone, "true"], check=False).returncode != 0:
-        pytest.skip("needs root, for a network namespace")
+    alone = netns.alone("-n", first="ip link set lo up")
     daemon = make(workdir, certs, None, retryMin="5s", retryMax="1m",
                   listenAddr="192.0.2.77", port=4711,
                   allowInsecure="yes")
     command = daemon.command
-    daemon.command = lambda *a: [
-        *alone, "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
-        *command(*a)]
+    daemon.command = lambda *a: [*alone, *command(*a)]
     ending(daemon)
     daemon.start()
     daemon.wait_log(r"error listenAddr: cannot listen on 192\.0\.2\.77 .*does "
@@ -147,9 +139,7 @@ def test_credentials_that_come_later(workdir, certs, apple, start_xapsd,
 
 def test_credentials_that_come_by_a_mount(workdir, certs, apple, ending):
     """A volume over the folder: inotify has nothing to say of it."""
-    alone = ["unshare", "-m"]
-    if subprocess.run([*alone, "true"], check=False).returncode != 0:
-        pytest.skip("needs root, for a mount namespace")
+    alone = netns.alone("-m")
     place = workdir / "volume"
     place.mkdir()
     daemon = make(workdir, certs, apple, keyFileP8=str(place / "k.p8"))
@@ -168,7 +158,7 @@ def test_credentials_that_come_by_a_mount(workdir, certs, apple, ending):
 
 def test_listener_certificate_that_comes_later(workdir, certs, start_xapsd):
     late = workdir / "live" / "door.pem"
-    config = tls(certs, tlsCertfile=str(late), tlsKeyfile=str(late))
+    config = tls_listener(certs, tlsCertfile=str(late), tlsKeyfile=str(late))
     daemon = start_xapsd(**config)
     daemon.wait_log(r"error .*tlsCertfile: .*there is no TLS listener until")
     assert daemon.notify("nobody").status == 404
@@ -201,7 +191,7 @@ def refused(daemon, *words, **keys):
     ["tlsListenAddr", "httpUser", "httpPassword", "tlsPort"],
 ], ids=lambda keys: "-".join(keys))
 def test_reload_cannot_open_a_public_listener(start_xapsd, certs, gone):
-    daemon = start_xapsd(**tls(certs, **PUBLIC))
+    daemon = start_xapsd(**tls_listener(certs, **PUBLIC))
     port = daemon.config["tlsPort"]
     assert ask_tls(certs, port) == 401
     refused(daemon, **{key: None for key in gone})
@@ -226,7 +216,7 @@ def test_reload_cannot_forbid_what_is_open(start_xapsd):
 def test_reload_by_an_empty_password_file(start_xapsd, certs, workdir):
     secret = workdir / "secret"
     secret.write_text("p\n")
-    daemon = start_xapsd(**tls(
+    daemon = start_xapsd(**tls_listener(
         certs, tlsListenAddr="0.0.0.0", httpUser="me",
         httpPasswordFile=str(secret)))
     secret.write_text("")
@@ -248,7 +238,7 @@ def test_reload_with_an_activated_public_listener(workdir, certs, apple,
     port = free_port()
     with listening(socket.AF_INET, ("0.0.0.0", port)) as given:
         # the configuration itself would listen on loopback only
-        daemon = make(workdir, certs, apple, **tls(
+        daemon = make(workdir, certs, apple, **tls_listener(
             certs, tlsPort=port, httpUser="me", httpPassword="p"))
         ending(daemon)
         start_activated(daemon, given)

@@ -31,21 +31,23 @@ class Phone:
             assert tagged.split(" ")[1] == "OK"
             imap.ok("LOGOUT")
 
-    def come(self):
+    def come(self, known=lambda: True):
+        """Stays until the visit is known, as phones stay for seconds."""
         with self.dovecot.imap(self.user) as imap:
             imap.ok(self.says)
             imap.ok("SELECT INBOX")
+            wait_for(known, what="visit")
             imap.ok("LOGOUT")
 
 
-def came_back(apple, phone, n=1, pause_s=PAUSE_S):
+def came_back(apple, phone, n=1, pause_s=PAUSE_S, known=lambda: True):
     """A mail, its push, and the phone's log-in that long after it; how long
     that has been at most."""
     sent = time.monotonic()
     phone.dovecot.deliver(phone.user, mail())
     push = apple.wait_for(n, token=phone.token)[n - 1]
     time.sleep(max(0, push.at + pause_s - time.monotonic()))
-    phone.come()
+    phone.come(known)
     return time.monotonic() - sent
 
 
@@ -72,7 +74,8 @@ def test_came_after(start_xapsd, start_dovecot, apple, door):
     phone = Phone(dovecot, "alice")
     phone.register()
     xapsd.wait_until(lambda: xapsd.status()["visits"] == 1, "first visit")
-    at_most = max(MOST_S, came_back(apple, phone))
+    at_most = max(MOST_S, came_back(
+        apple, phone, known=lambda: xapsd.status()["visits"] == 2))
     record = listed(xapsd, "alice")
     assert LEAST_S <= record["wakeup"] <= at_most
     assert record["client"] == "iOS 26.5"
@@ -86,8 +89,21 @@ def test_came_after(start_xapsd, start_dovecot, apple, door):
     assert LEAST_S <= metric(xapsd, "xapsd_wakeup_seconds_sum") <= at_most
     assert metric(xapsd, 'xapsd_wakeup_seconds_bucket{le="1"}') == 0
     assert metric(xapsd, 'xapsd_wakeup_seconds_bucket{le="300"}') == 1
+    shown_to_people(xapsd, "%.1f s" % record["wakeup"])
     log = dovecot.log()
     assert "Error" not in log and "Warning: xaps" not in log
+
+
+def shown_to_people(xapsd, took):
+    """list, status, doctor and the page say the same."""
+    after = "came after " + took
+    assert after in xapsd.run("list").stdout
+    assert after in xapsd.run("status").stdout
+    doctor = xapsd.run("doctor", "alice")
+    assert doctor.returncode == 0
+    assert re.search("^visit +ok +iOS 26.5, %s after a push" % took,
+                     doctor.stdout, re.M)
+    assert "<b>%s</b>" % took in xapsd.request("GET", "/").body
 
 
 @pytest.mark.journey

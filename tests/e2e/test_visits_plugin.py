@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import re
 import socket
 import subprocess
@@ -247,6 +248,29 @@ def test_malformed(server, user):
             c.sock.shutdown(socket.SHUT_WR)
             c.file.read()
     assert seen_of(server, user) == []
+
+
+WORDS = ["(", ")", "NIL", '""', '"name"', "name", '"os"', '"os-version"',
+         '"event"', '"vendor"', '"iPhone Mail"', '"com.apple.email.maild"',
+         '"iOS"', '"18.5 (22F76)"', '"("', '"push,indexer"', '"Apple"', "{3+}",
+         "{0+}\r\n", '"\\""', '"ä"', "\x80", "(())", '"x" ' * 30]
+
+
+def test_fuzz(server, user):
+    """Whatever ID is, the session and its process end as they should."""
+    rng = random.Random(int(os.environ.get("XAPS_FUZZ_SEED", "1")))
+    for _ in range(20):
+        with server.imap(user) as c:
+            for _ in range(20):
+                words = rng.choices(WORDS, k=rng.randrange(14))
+                if rng.random() < 0.7:
+                    words = ["("] + words + [")"]
+                text = " ".join(words).encode("utf-8")
+                c.send(b"x ID " + text + b"\r\n")
+            c.sock.shutdown(socket.SHUT_WR)
+            c.file.read()
+    for seen in seen_of(server, user):
+        assert len(seen.get("Client", "").encode()) <= 64
 
 
 def test_pipelined(server, user):
@@ -498,11 +522,9 @@ def test_no_connection_is_kept(own, work_dir):
             c.ok("NOOP")
 
 
-@pytest.mark.parametrize("way", ["unix", "tcp"])
-def test_short_session(own, work_dir, way):
+def test_short_session(own, work_dir):
     """All in one segment: it is told, though the process ends."""
-    with FakeXapsd(str(work_dir / "x") if way == "unix" else
-                   ("127.0.0.1", 0)) as fake:
+    with FakeXapsd(str(work_dir / "x")) as fake:
         server = own(fake)
         for i in range(20):
             with server.imap(f"user{i}") as c:
@@ -550,6 +572,25 @@ def test_setting(own, work_dir, value, on):
         server.dovecot.stop()
         assert len(fake.of(SEEN)) == on
     assert "Error" not in server.dovecot.log()
+
+
+@pytest.mark.skipif(not IS_2_3, reason="2.3 only")
+@pytest.mark.parametrize("value,told", [("no", 0), ("maybe", 0), ("yes", 1)])
+def test_name_of_2_4(own, work_dir, value, told):
+    """In plugin { }, and it comes before xaps_config."""
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, settings(fake, visits="no" if told else "yes"),
+                     extra=f"plugin {{\n xaps_visits = {value}\n}}\n")
+        with server.imap("alice") as c:
+            c.ok(IPHONE)
+        if told:
+            fake.wait(1, SEEN, "alice")
+        server.dovecot.stop()
+        assert len(fake.of(SEEN)) == told
+    errors = re.findall("Error: .*", server.dovecot.log())
+    assert len(errors) == (value == "maybe")
+    assert not errors or "xaps_visits must be yes or no, not 'maybe'" in \
+        errors[0]
 
 
 @pytest.mark.skipif(not IS_2_3, reason="2.4 checks at its start")

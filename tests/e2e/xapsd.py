@@ -85,6 +85,12 @@ def certificate(certs):
     return {"certificateFilePem": certs.client}
 
 
+def tls_listener(certs, **more):
+    """Config lines of a TLS listener."""
+    return {"tlsPort": free_port(), "tlsCertfile": certs.server,
+            "tlsKeyfile": certs.server, **more}
+
+
 def remove_clock(pid):
     """What is left of libfaketime: a later process of the same number
     would not start."""

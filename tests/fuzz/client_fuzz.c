@@ -23,6 +23,7 @@
 #include "io.h"
 #include "loop.h"
 #include "push.h"
+#include "push/visits.h"
 #include "store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct loop *loop;
 static struct store *store;
+static struct visits visits;
 static struct http_server *server;
 static char path[2][80], file[64];
 static int alice = -1; /* the user who registers before each input */
@@ -124,6 +126,41 @@ void push_renewed(struct reg *r)
 	(void)r;
 }
 
+bool push_seen(struct push_queue *q, const char *user, const char *client)
+{
+	bool is = visits_seen(&visits, user, client, loop_now_ms(loop));
+
+	(void)q;
+	assert(is == (store_first(store, user) != NULL));
+	assert(strlen(client) <= 64);
+	return is;
+}
+
+const struct push_visits *push_get_visits(struct push_queue *q)
+{
+	(void)q;
+	visits_judge(&visits, loop_now_ms(loop));
+	return &visits.n;
+}
+
+void push_write_day(struct push_queue *q, struct buf *b)
+{
+	(void)q;
+	visits_write_day(&visits, loop_now_ms(loop), b);
+}
+
+void push_write_past(struct push_queue *q, struct reg *r, struct buf *b)
+{
+	(void)q;
+	visits_write(&visits, r, loop_now_ms(loop), b);
+}
+
+static void on_drop(void *arg, struct reg *r)
+{
+	(void)arg;
+	visits_drop(&visits, r, loop_now_ms(loop));
+}
+
 void push_trial_start(struct push_queue *q, const char *user,
     const char *mailbox, push_trial_cb *told, void *arg)
 {
@@ -190,6 +227,8 @@ static void start(void)
 	loop = loop_new(err);
 	snprintf(file, sizeof(file), "/dev/shm/xapsd-client-%d", (int)getpid());
 	store = store_open(file, err);
+	visits_init(&visits, store, loop_now_ms(loop));
+	store_on_drop(store, on_drop, NULL);
 	assert(loop != NULL && store != NULL);
 	api = api_new(loop, &conf, store, commit_new(loop, store), NULL, NULL);
 	server = http_server_new(loop, 8, api_handle, api);

@@ -280,6 +280,17 @@ static void test_topics(void **state)
 	    WITH_TOPIC("com.apple.contact.XServer.1"), "contacts");
 	loads_with_warning(WITH_TOPIC("com.example.app"), "of an app");
 	loads_with_warning(WITH_TOPIC("com.apple.mail"), "another service");
+	loads_with_warning(
+	    WITH_TOPIC("com.apple.mobilemail"), "another service");
+	loads_with_warning(
+	    WITH_TOPIC("com.apple.mail.nil"), "the Go daemon's sample");
+	loads_with_warning(WITH_TOPIC("web.org.example"), "a web site");
+	loads_with_warning(WITH_TOPIC("pass.org.example"), "a Wallet pass");
+	loads_with_warning(WITH_TOPIC("TEAM567890.com.apple.mail.XServer.1"),
+	    "leave out TEAM567890. before it|keyFileTeamId");
+	loads_with_warning(P8 P8_TOPIC "keyFileKeyId: ABCDE12345\n"
+				       "keyFileTeamId: ABCDE12345\n",
+	    "keyFileTeamId: is the same as keyFileKeyId");
 	loads_with_warning("certificateFilePem: mdm.pem\n"
 			   "certificateFilePemKey: rsa.key\n",
 	    "MDM");

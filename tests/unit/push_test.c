@@ -374,7 +374,7 @@ static void test_burst_is_two_pushes(void **state)
 	expect_counts(2, 0);
 }
 
-static void make_room(void)
+static void make_space(void)
 {
 	capacity = 1;
 	ops->capacity(ops_arg);
@@ -411,7 +411,7 @@ static void test_more_mailboxes_than_fit(void **state)
 		notify("alice", boxes[i], i % 2);
 		notify("alice", boxes[i / 2], true);
 	}
-	make_room();
+	make_space();
 	for (i = 0; i < 10; i++) {
 		expect_counts(i + 1, 1);
 		assert_true(strlen(sent[i].payload) < 4096);
@@ -437,7 +437,7 @@ static void test_lists_that_alternate(void **state)
 		for (i = 0; i < REG_MAILBOXES_MAX; i++)
 			notify("alice", boxes[i], true);
 	}
-	make_room();
+	make_space();
 	for (i = 0; push_count(queue) > 0; i++)
 		answer(i, 200, "");
 	assert_true(n_sent <= 11);
@@ -728,7 +728,7 @@ static void test_each_event_has_its_own_time(void **state)
 	pass(conf.push_expiration_s * 1000 - 1000);
 	notify("alice", "INBOX", true);
 	pass(2000);
-	make_room();
+	make_space();
 	expect_counts(1, 1);
 	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
 	/* the one under way is too old when it fails, the mail is not */
@@ -1268,7 +1268,7 @@ static void test_clocks_of_a_restart(void **state)
 		expect_counts(0, 1);
 	}
 	pass(conf.push_expiration_s * 1000 - (int64_t)i * 3600000);
-	make_room();
+	make_space();
 	expect_counts(0, 0);
 	assert_int_equal(push_get_counters(queue)->dropped, 1);
 }
@@ -1358,7 +1358,7 @@ static void test_long_records_are_kept(void **state)
 }
 
 /* The disk is full: what fits is kept, and the rest is reported. */
-static void test_no_room_for_the_queue(void **state)
+static void test_no_space_for_the_queue(void **state)
 {
 	char *end;
 	struct rlimit old, small = { 60 * 1024, RLIM_INFINITY };
@@ -1461,7 +1461,7 @@ int main(void)
 		T(test_queue_of_the_last_version),
 		T(test_hashes_of_another_list),
 		T(test_long_records_are_kept),
-		T(test_no_room_for_the_queue),
+		T(test_no_space_for_the_queue),
 	};
 
 	return cmocka_run_group_tests_name("push", tests, NULL, NULL);
