@@ -507,17 +507,18 @@ static void show_shared(const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "shared");
 	char state[64], server[320], problem[ERR_MAX];
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
 
 	if (t == NULL)
 		return;
-	label("Shared book");
 	ctl_str(j, t, "state", state, sizeof(state));
 	ctl_str(j, t, "server", server, sizeof(server));
 	ctl_str(j, t, "problem", problem, sizeof(problem));
-	ctl_cell(
-	    strcmp(state, "in step") == 0 ? STYLE_GOOD : STYLE_BAD, state, 0);
-	printf(", %s", problem[0] != '\0' ? problem : server);
-	printf(", %lld changes wait\n", (long long)ctl_num(j, t, "waiting"));
+	buf_add_fmt(&b, ", %s, %lld changes wait",
+	    problem[0] != '\0' ? problem : server,
+	    (long long)ctl_num(j, t, "waiting"));
+	show_line("Shared book",
+	    strcmp(state, "in step") == 0 ? STYLE_GOOD : STYLE_BAD, state, &b);
 }
 
 void ctl_show_status(const struct json *j)
