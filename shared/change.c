@@ -63,6 +63,7 @@ void change_refused(
 	static const char *const soon[] = { "READONLY", "NOSCRIPT", "LOADING",
 		"MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN" };
 	bool is_soon = false;
+	const char *cure = "";
 	char why[ERR_MAX];
 	size_t i, n;
 
@@ -70,8 +71,10 @@ void change_refused(
 		n = strlen(soon[i]);
 		is_soon |= it->len >= n && memcmp(it->text, soon[i], n) == 0;
 	}
-	err_set(why, "%s refuses %s: %.*s", shared_conn_peer(c), what,
-	    (int)(it->len < 300 ? it->len : 300), it->text);
+	if (it->len > 6 && memcmp(it->text, "MOVED ", 6) == 0)
+		cure = "; it is part of a cluster: name the cluster's proxy";
+	err_set(why, "%s refuses %s: %.*s%s", shared_conn_peer(c), what,
+	    (int)(it->len < 300 ? it->len : 300), it->text, cure);
 	shared_conn_fail(c, why, is_soon);
 }
 

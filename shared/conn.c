@@ -661,6 +661,7 @@ static void check_idle(struct shared_conn *c)
 	if (c->first == NULL && !c->is_pinging &&
 	    loop_now_ms(c->loop) - c->heard_ms >= IDLE_MS) {
 		c->is_pinging = true;
+		io_trim(c->io); /* a comparison needs much */
 		request(c, &c->ping, &ping, 1);
 	}
 	set_timer(c);

@@ -563,3 +563,12 @@ def test_reload(workdir, server, start_xapsd):
     wait(lambda: "shared" not in a.status(), "still there")
     a.register("bob", ACCOUNT, token(2))
     assert len(server.call("KEYS", "*")) == 2
+
+
+def test_cluster_without_proxy(workdir, start_node):
+    """It says so: keys are elsewhere, or nowhere yet."""
+    with Valkey(workdir, cluster_enabled="yes") as server:
+        a = start_node("a", server.url, in_step=False)
+        a.register("alice", ACCOUNT, TOKEN)
+        a.wait_log("warn .*shared: .*CLUSTERDOWN")
+        assert a.notify("alice").status == 200
