@@ -385,10 +385,11 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 	if (c->step == STEP_INFO) {
 		greeted(c); /* a proxy, or a user who may not ask */
 	} else if (c->step != STEP_HELLO || is_error(it, "NOAUTH") ||
-		   is_error(it, "WRONGPASS") || is_error(it, "NOPERM")) {
+		   is_error(it, "WRONGPASS")) {
 		step_refused(c, it);
 	} else {
-		/* Of what knows no HELLO everything is asked in RESP2. */
+		/* Of what knows no HELLO, or allows it to nobody (Redis 6.0
+		 * without a default user), all is asked in RESP2. */
 		c->protocol = 2;
 		begin_step(c, STEP_AUTH);
 	}

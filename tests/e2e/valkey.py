@@ -23,6 +23,13 @@ def executable():
         shutil.which("redis-server")
 
 
+def has_channel_rights():
+    """Redis has them since 6.2."""
+    said = subprocess.run([executable(), "--version"], capture_output=True,
+                          text=True).stdout
+    return " v=6.0." not in said
+
+
 class Refused(Exception):
     """An error that the server answered."""
 
