@@ -309,6 +309,7 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 		[STEP_HELLO] = "the log-in",
 		[STEP_AUTH] = "the log-in",
 		[STEP_SELECT] = "this database",
+		[STEP_INFO] = "the log-in",
 	};
 	const char *cure = "";
 	char why[ERR_MAX];
@@ -382,16 +383,17 @@ static void step_done(struct shared_conn *c)
 
 static void step_failed(struct shared_conn *c, const struct resp_item *it)
 {
-	if (c->step == STEP_INFO) {
+	bool denied = is_error(it, "NOAUTH") || is_error(it, "WRONGPASS");
+
+	if (!denied && c->step == STEP_INFO) {
 		greeted(c); /* a proxy, or a user who may not ask */
-	} else if (c->step != STEP_HELLO || is_error(it, "NOAUTH") ||
-		   is_error(it, "WRONGPASS")) {
-		step_refused(c, it);
-	} else {
+	} else if (!denied && c->step == STEP_HELLO) {
 		/* Of what knows no HELLO, or allows it to nobody (Redis 6.0
 		 * without a default user), all is asked in RESP2. */
 		c->protocol = 2;
 		begin_step(c, STEP_AUTH);
+	} else {
+		step_refused(c, it);
 	}
 }
 
