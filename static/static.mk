@@ -25,8 +25,9 @@ STRIP = $(TRIPLET)-strip
 SMALL = -Oz -fPIE -ffunction-sections -fdata-sections -fno-ident \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
 	-fmerge-all-constants $(MACHINE) -ffile-prefix-map=$(CURDIR)/=
-# Optimises across files; takes longer, saves 4 %.
-LTO = -flto=2
+# Optimises across files; takes longer, saves 4 %, and 900 bytes more when it is
+# done in one go.
+LTO = -flto -flto-partition=none
 # What mbedtls_config.h leaves out with a feature.
 MBEDTLS_WITHOUT = $(filter -DXAPSD_WITHOUT_P12 -DXAPSD_WITHOUT_TLS_LISTENER, \
 	$(FEATURE_FLAGS))
@@ -51,6 +52,9 @@ LDFLAGS = -nostdlib -static -Wl,-pie,--no-dynamic-linker,-z,text $(MACHINE) \
 # without FPU.  Debian's libgcc is for one with FPU; its integer functions, the
 # only ones that we call, do not use it.
 MIPS = -march=24kc -msoft-float
+# Arrays are not spread over as few cache lines as possible.
+MACHINE_x86_64 = -malign-data=abi
+MACHINE_i386 = $(MACHINE_x86_64)
 MACHINE_mipsel = $(MIPS)
 MACHINE_mips = $(MIPS)
 MACHINE = $(MACHINE_$(ARCH))
