@@ -107,7 +107,7 @@ static const struct key {
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",
 	    "auto always never"),
-	/* Of SPEC 10 it does not share yet: the JWT of a token key, and the
+	/* Not shared yet: the JWT of a token key, and the
 	 * delayed push of one user's flags on two nodes (both send). */
 	ROW("sharedStore", shared_store, K_SECRET, "", ""),
 	ROW("sharedPasswordFile", shared_password_file, K_FILE, "", ""),

@@ -1,5 +1,4 @@
-/* shared.h - one book of registrations for several nodes, in Valkey or Redis (SPEC
- * 10).
+/* shared.h - one book of registrations for several nodes, in Valkey or Redis.
  *
  * Every node has all registrations in its own store, as without it: nothing here
  * is ever waited for.  What changes in one store is sent to the shared book, which

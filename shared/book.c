@@ -15,7 +15,7 @@
 #include "conf.h"
 #include "mem.h"
 
-/* Messages can be lost without anybody noticing (a failover): SPEC 10. */
+/* Messages can be lost without anybody noticing (a failover). */
 #define COMPARE_MS (24 * 60 * 60 * 1000)
 
 /* Keys in an answer of SCAN, more or less; so many HGETALLs are under way. */

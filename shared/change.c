@@ -22,7 +22,7 @@
  * a clock is behind: it is sent with a later time. */
 #define ATTEMPTS_MAX 3
 
-/* The key lives on for so long after the last change (SPEC 10). */
+/* The key lives on for so long after the last change. */
 #define TTL_MORE_S (2 * 86400)
 
 /* KEYS[1]: of the user.  ARGV: field, time, node, value, the key's lifetime in
