@@ -137,7 +137,9 @@ static void set_mailboxes(
 static void set_time(struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
-	r->part = PART_UNKNOWN;
+	/* In the same second the new step will be a later one. */
+	if (from->time_s != r->time_s)
+		r->part = PART_UNKNOWN;
 	if (from->flags & REG_UNSTAMPED) {
 		r->flags |= REG_UNSTAMPED;
 	} else {

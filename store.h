@@ -165,6 +165,8 @@ const char *store_merge(struct store *s, const char *line, size_t len,
  * reg_set_ms()) count as the first of the second, or the last. */
 int64_t reg_time_ms(const struct reg *r, bool last);
 void reg_set_ms(struct reg *r, int64_t t_ms);
+/* The same for a put just now: later than what it replaced. */
+void reg_set_later_ms(struct reg *r, int64_t t_ms);
 #define REG_STEP_MS 4
 /* A mark that a put clears: the others know it as it is. */
 void reg_set_shared(struct reg *r, bool is_shared);

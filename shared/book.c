@@ -290,7 +290,7 @@ static void on_change(void *arg, struct reg *r, enum store_change change)
 	clock_gettime(CLOCK_REALTIME, &now);
 	age_s = (int64_t)now.tv_sec - reg_time_s(r);
 	if (change == STORE_PUT)
-		reg_set_ms(r, age_s == 0 ? now.tv_nsec / 1000000 : 0);
+		reg_set_later_ms(r, age_s == 0 ? now.tv_nsec / 1000000 : 0);
 	change_send(
 	    arg, r, kinds[change], age_s >= -FRESH_S && age_s <= FRESH_S);
 }

@@ -48,6 +48,7 @@ struct shared_change {
 	struct shared_change *next; /* that waits */
 	struct shared *shared;
 	int64_t t_ms;
+	int64_t put_ms; /* the store's time of it */
 	bool is_fresh, is_gone;
 	unsigned char attempts;
 	size_t key_len, field_len, len;
@@ -220,12 +221,32 @@ void change_free_waiting(struct shared *s)
 
 /* --- answers --- */
 
+/* Whether it is still what our store has: nothing came after it. */
+static bool is_current(const struct shared_change *c)
+{
+	size_t skip = strlen(c->shared->conf->shared_prefix) + 1;
+	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
+	char token[REG_TOKEN_MAX + 1];
+	const char *field = c->text + c->key_len;
+	const char *space = memrchr(field, ' ', c->field_len);
+	const struct reg *r;
+
+	snprintf(user, sizeof(user), "%.*s", (int)(c->key_len - skip - 1),
+	    c->text + skip);
+	snprintf(account, sizeof(account), "%.*s", (int)(space - field), field);
+	snprintf(token, sizeof(token), "%.*s",
+	    (int)(field + c->field_len - space - 1), space + 1);
+	r = store_find(c->shared->store, user, account, token);
+	return r != NULL && reg_time_ms(r, false) == c->put_ms;
+}
+
 /* What we sent is older than `it`. */
 static void lose(struct shared_change *c, const struct resp_item *it)
 {
 	int64_t t_ms = value_time_ms(it->text, it->len);
 
-	if (c->is_fresh && c->attempts < ATTEMPTS_MAX && t_ms >= c->t_ms) {
+	if (c->is_fresh && c->attempts < ATTEMPTS_MAX && t_ms >= c->t_ms &&
+	    is_current(c)) {
 		c->t_ms = (t_ms / REG_STEP_MS + 1) * REG_STEP_MS;
 		transmit(c);
 		return;
@@ -242,7 +263,7 @@ static void win(struct shared_change *c)
 	size_t at = c->key_len + c->field_len;
 
 	s->sent++;
-	if (c->attempts > 1) {
+	if (c->attempts > 1 && is_current(c)) {
 		buf_add(&value, c->text + at, c->len - at);
 		value_end(s, c->t_ms, &value);
 		value_merge(s, (char *)buf_head(&value), value.len);
@@ -290,6 +311,7 @@ void change_send(
 	c->t_ms = reg_time_ms(r, kind != VALUE_PUT);
 	if (kind == VALUE_GONE) /* later than a suspension */
 		c->t_ms += 2 - reg_suspended(r);
+	c->put_ms = c->t_ms;
 	c->is_fresh = is_fresh && kind == VALUE_PUT;
 	if (!can_send) {
 		change_wait(s, c);

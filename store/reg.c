@@ -253,6 +253,15 @@ void reg_set_ms(struct reg *r, int64_t t_ms)
 	r->part = (uint32_t)(t_ms % 1000 / REG_STEP_MS) & 0xff;
 }
 
+void reg_set_later_ms(struct reg *r, int64_t t_ms)
+{
+	unsigned before = r->part;
+
+	reg_set_ms(r, t_ms);
+	if (before < 1000 / REG_STEP_MS - 1 && r->part <= before)
+		r->part = (before + 1) & 0xff;
+}
+
 void reg_set_shared(struct reg *r, bool is_shared)
 {
 	r->flags &= (uint8_t)~REG_SHARED;

@@ -149,8 +149,18 @@ static void test_unknown_steps(void **state)
 	assert_int_equal(reg_time_ms(r, true), NOW_S * 1000 + 996);
 	assert_false(takes(PUT("B"), NOW_S * 1000 - 1));
 	assert_true(takes(PUT("B"), NOW_S * 1000 + 500));
-	r = put("C", NOW_S); /* a put forgets the step */
-	assert_int_equal(reg_time_ms(r, true), NOW_S * 1000 + 996);
+	/* a put within the same second comes later, one of another does not
+	 * know its step */
+	r = put("C", NOW_S);
+	reg_set_later_ms(r, 498);
+	assert_int_equal(reg_time_ms(r, true), NOW_S * 1000 + 504);
+	r = put("D", NOW_S);
+	reg_set_later_ms(r, 800);
+	assert_int_equal(reg_time_ms(r, true), NOW_S * 1000 + 800);
+	r = put("E", NOW_S + 1);
+	assert_int_equal(reg_time_ms(r, true), (NOW_S + 1) * 1000 + 996);
+	reg_set_later_ms(r, 4);
+	assert_int_equal(reg_time_ms(r, true), (NOW_S + 1) * 1000 + 4);
 	store_drop(s, r);
 	assert_int_equal(removals, 1);
 }
