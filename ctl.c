@@ -516,6 +516,7 @@ int ctl_forget(const struct conf *conf, const struct cli *cli)
 }
 
 #define SHOWN 8 /* characters of a token or an account id */
+#define AT_ANSWER (2 * (SHOWN + 2))
 
 static int show_pushed(const struct json *j)
 {
@@ -538,10 +539,9 @@ static int show_pushed(const struct json *j)
 		ctl_str(j, t, "answer", answer, sizeof(answer));
 		ctl_cell(STYLE_PLAIN, token, SHOWN + 2);
 		ctl_cell(STYLE_PLAIN, account, SHOWN + 2);
-		ctl_cell(
+		ctl_text(stdout,
 		    d != NULL && d->type == JSON_TRUE ? STYLE_GOOD : STYLE_BAD,
-		    answer, 0);
-		putchar('\n');
+		    answer, AT_ANSWER, AT_ANSWER, 0);
 		t = j->toks + t->next;
 	}
 	return done() == EXIT_DONE && all ? EXIT_DONE : EXIT_FAILED;

@@ -228,7 +228,8 @@ static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 	p->in_flight = false;
 	q->in_flight--;
 	if (p->reg != NULL)
-		visits_answered(&q->visits, p->reg, words);
+		visits_answered(
+		    &q->visits, p->reg, words, loop_now_ms(q->loop));
 	push_probe_answered(p, an, words);
 	push_note_answer(q, an);
 	loop_task_queue(q->loop, &q->pump);

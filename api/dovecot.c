@@ -2,14 +2,12 @@
  * Dovecot's stock ox driver. */
 #include "api/int.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
 #include "cred.h"
-#include "mem.h"
 
 /* --- what JSON and lines have in common --- */
 

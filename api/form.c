@@ -11,17 +11,11 @@
  * that a browser sends, or a NUL. */
 static size_t read_byte(const char *p, const char *end, char *c_r)
 {
-	int high, low;
-
 	*c_r = *p == '+' ? ' ' : *p;
 	if (*p != '%')
 		return (unsigned char)*p > ' ' && (unsigned char)*p < 0x7f;
-	if (end - p < 3)
-		return 0;
-	high = text_hex_digit(p[1]);
-	low = text_hex_digit(p[2]);
-	*c_r = (char)(high << 4 | low);
-	return high < 0 || low < 0 || *c_r == '\0' ? 0 : 3;
+	return end - p >= 3 && text_hex_read(p + 1, 2, c_r) && *c_r != '\0' ? 3
+									    : 0;
 }
 
 /* Decodes up to the end or to stop, whichever comes first.  NULL: malformed.

@@ -5,6 +5,7 @@
 # What the daemon's registrations have in a field: _xapsd_field FIELD [USER].
 _xapsd_field() {
 	local -a found
+	conf=${(Q)opt_args[-c]:-${opt_args[--config]:-$conf}}
 	found=(${(fu)"$($program ${conf:+-c} $conf list --json -- ${@:2} \
 		2>/dev/null </dev/null | LC_ALL=C sed -n \
 		'/^{/{s/.*"'$1'":"//;s/","[a-z]*":.*//;s/\\\(.\)/\1/g;p;}')"})
@@ -35,7 +36,7 @@ _xapsd() {
 	local -A opt_args
 	local -a options json
 	options=(
-		'(-c --config)'{-c,--config}'[configuration]:file:_files'
+		'(-c --config)'{-c,--config=}'[configuration]:file:_files'
 		'*'{-v,--verbose}'[log level debug; twice: trace]'
 		'--syslog[log to syslog instead of stderr]'
 		'(- *)'{-V,--version}'[version and build]'
@@ -46,7 +47,10 @@ _xapsd() {
 	_arguments -C $options '1:command:_xapsd_commands' '*::argument:->rest' &&
 		return
 	[[ $state == rest ]] || return 1
-	conf=${(Q)opt_args[-c]:-$opt_args[--config]}
+	conf=${opt_args[-c]:-$opt_args[--config]}
+	# It is left out if an option comes between.
+	[[ $words[1] == $line[1] ]] ||
+		{ words=($line[1] "$words[@]"); (( CURRENT++ )) }
 	case $words[1] in
 	check) _arguments $options $json '--offline[without the network]' ;;
 	status) _arguments $options $json ;;

@@ -1,14 +1,12 @@
 /* ctl/check.c - `xapsd check`: tests everything that a push needs. */
 #include "ctl/int.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "apns.h"
-#include "buf.h"
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"

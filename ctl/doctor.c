@@ -37,38 +37,34 @@ struct doctor {
 	const struct conf *conf;
 	bool live; /* asked the daemon, not its file */
 	bool ok, reaches_apple;
+	/* the user's devices */
+	bool unwatched; /* the last notification was */
+	bool has_inbox;
 	int64_t now_s;
+	int64_t n;
+	int64_t notified_s, pushed_s, seen_s, registered_s;
+	int64_t waiting, unanswered; /* of the one with the last push */
+	int64_t n_folders;	     /* of the one that registered last */
+	/* who has no device: one of a similar name, and when he was notified and
+	 * seen; below: and who was notified last */
+	int64_t unknown_notified_s, unknown_seen_s;
+	int64_t started_s, denied, forgotten; /* of the daemon */
+	struct store *others; /* everybody's, if the user has no device */
+	struct json status;   /* toks NULL: no daemon */
 	struct buf answer;    /* of the daemon */
 	struct buf text;      /* of the next step */
-	struct json status;   /* toks NULL: no daemon */
-	struct store *others; /* everybody's, if the user has no device */
-	char user[REG_USER_MAX + 1];
-	char error[ERR_MAX];
 
-	/* the user's devices */
-	int64_t n;
 	struct {
 		int64_t n;
 		char who[LIST_MAX];
 	} groups[N_GROUPS];
-	int64_t registered_s, notified_s, pushed_s, seen_s;
-	/* of the one with the last push */
-	int64_t waiting, unanswered;
-	char wakeup[16], client[80];
-	char old_topic[REG_TOPIC_MAX + 1], refusal[ERR_MAX];
-	bool unwatched; /* the last notification was */
-	bool has_inbox;
-	size_t n_folders; /* of the device that registered last */
-	char list[LIST_MAX];
-
-	/* who has no device: one of a similar name, and when he was notified and
-	 * seen; and who was notified last */
+	char list[LIST_MAX]; /* folders */
+	char user[REG_USER_MAX + 1];
 	char unknown[REG_USER_MAX + 1], last[REG_USER_MAX + 1];
-	int64_t unknown_notified_s, unknown_seen_s;
-
-	/* of the daemon */
-	int64_t started_s, denied, forgotten;
-	char topic[REG_TOPIC_MAX + 1];
+	char wakeup[16], client[80];
+	char topic[REG_TOPIC_MAX + 1]; /* the daemon's */
+	char old_topic[REG_TOPIC_MAX + 1];
+	char refusal[ERR_MAX], error[ERR_MAX];
 };
 
 /* --- sentences --- */
@@ -98,10 +94,10 @@ static const char *const phrases[] = {
 	"another program writes into the mailbox is not noticed.",
 	/* H */
 	"On the phone: is it on, and has it a network? @B: Push on, "
-	"and Push chosen for the account; Settings > Notifications > "
-	"Mail: alerts for the account. Low Power Mode and Game Mode "
-	"stop Mail's push. If all of that is right: @C.",
+	"and Push chosen for the account; @J. Low Power Mode and Game "
+	"Mode stop Mail's push. If all of that is right: @C.",
 	/* I */ "Pushes wait; xapsd check shows more",
+	/* J */ "Settings > Notifications > Mail: alerts for the account",
 };
 
 enum fact_kind {
@@ -363,6 +359,11 @@ static enum ctl_asked ask(struct doctor *d, const char *path, int64_t from)
 	if (asked != CTL_ANSWERED || status == 200)
 		return asked;
 	ctl_take_refusal(&d->answer, d->error);
+	if (status == 403) /* it names another command */
+		err_set(d->error,
+		    "only root and the daemon's own user may ask this: sudo "
+		    "xapsd doctor %s",
+		    d->user);
 	return CTL_FAILED;
 }
 
@@ -495,6 +496,26 @@ static void add_denied(struct doctor *d)
 		add(d, " Denied: @g; xapsd's log says why.");
 }
 
+/* Of several nodes each knows its own past, and the book of all while it has it. */
+static void add_nodes(struct doctor *d, bool of_past)
+{
+	const struct json_tok *shared =
+	    json_get(&d->status, d->status.toks, "shared");
+	char state[32];
+
+	if (shared == NULL)
+		return;
+	ctl_str(&d->status, shared, "state", state, sizeof(state));
+	if (of_past)
+		add(d,
+		    " There are several nodes (sharedStore): ask the one where "
+		    "this user's mail is delivered.");
+	else if (strcmp(state, "in step") != 0)
+		add(d, " This node has not all phones that registered with "
+		       "others: "
+		       "see sharedStore in its log.");
+}
+
 /* Why there may be none, and how to get one. */
 static void check_unregistered(struct doctor *d)
 {
@@ -519,6 +540,7 @@ static void check_unregistered(struct doctor *d)
 		add(d, " A phone logged in as @o, @m, and did not register.");
 	if (d->forgotten > 0)
 		add(d, " Apple has reported gone, see xapsd's log: @v.");
+	add_nodes(d, false);
 	add_denied(d);
 	say(d, "registration", STEP_FAILED,
 	    anybody ? " @E @F"
@@ -602,6 +624,7 @@ static void check_notified(struct doctor *d)
 	    0)
 		add(d, ", for nobody");
 	add(d, ".");
+	add_nodes(d, true);
 	add_denied(d);
 	say(d, "notification", STEP_LOOK,
 	    d->last[0] != '\0' ? " @G The last name that was notified and has "
@@ -637,7 +660,12 @@ static void check_visits(struct doctor *d)
 		    "Dovecot's plugin is an older one, or has xaps_visits = "
 		    "no");
 	else if (d->unanswered > 0)
-		say(d, "visit", STEP_FAILED, "@q, nobody came. @H");
+		say(d, "visit", STEP_FAILED,
+		    status(d, "wakeups") == 0
+			? "@q, nobody came. @H Nor has anybody else's phone "
+			  "since the start: is topic, key or certificate "
+			  "Mail's?"
+			: "@q, nobody came. @H");
 	else if (d->waiting > 0)
 		say(d, "visit", STEP_LOOK,
 		    "nobody has come yet after the push of @k, and phones "
@@ -648,8 +676,10 @@ static void check_visits(struct doctor *d)
 		    "visits. Ask again after the next mail");
 	else
 		say(d, "visit", STEP_OK,
-		    d->wakeup[0] != '\0' ? "@z, @w s after a push, came @h"
-					 : "@z came @h");
+		    d->wakeup[0] != '\0'
+			? "@z, @w s after a push, came @h. If it shows "
+			  "nothing: @J"
+			: "@z came @h");
 }
 
 static void check_devices(struct doctor *d)
@@ -658,7 +688,7 @@ static void check_devices(struct doctor *d)
 
 	for (i = 0; i < N_GROUPS; i++)
 		end_list(d->groups[i].who, d->groups[i].n);
-	end_list(d->list, (int64_t)d->n_folders);
+	end_list(d->list, d->n_folders);
 	check_registration(d);
 	if (d->live)
 		check_tokens(d);

@@ -428,6 +428,7 @@ static void show_visits(const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "wakeupMedian");
 	int64_t silent = ctl_num(j, j->toks, "silent");
+	int64_t missed = ctl_num(j, j->toks, "missedDay");
 	struct buf b = BUF_INIT(LINE_MAX_BYTES);
 
 	if (ctl_num(j, j->toks, "visits") == 0) {
@@ -436,10 +437,10 @@ static void show_visits(const struct json *j)
 		return;
 	}
 	if (t != NULL)
-		buf_add_fmt(&b, "came after %.*s s, ", (int)(t->end - t->start),
-		    j->text + t->start);
-	buf_add_fmt(&b, "%lld missed of the last 24 h, %lld user%s silent",
-	    (long long)ctl_num(j, j->toks, "missedDay"), (long long)silent,
+		buf_add_fmt(&b, "came after %.*s s (a day's median), ",
+		    (int)(t->end - t->start), j->text + t->start);
+	buf_add_fmt(&b, "%lld push%s missed, %lld user%s silent",
+	    (long long)missed, missed == 1 ? "" : "es", (long long)silent,
 	    LOG_S(silent));
 	show_line("Phones", STYLE_PLAIN, "", &b);
 }

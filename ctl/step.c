@@ -2,7 +2,6 @@
 #include "ctl/int.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "cli.h"
 

@@ -211,28 +211,85 @@ void visits_notified(
 
 /* --- names, each kept once --- */
 
+#define SWEEP_TICKS (60 * 60 * DAY_TICKS_S)
+
+/* The index + 1 of VISITS_TAKEN, see visits_init(). */
+#define TAKEN 1
+
+/* Which are used, by their index + 1. */
+struct used {
+	bool clients[VISITS_NAMES + 1], answers[VISITS_NAMES + 1];
+};
+
+static int mark_used(void *arg, struct reg *r)
+{
+	struct used *u = arg;
+
+	u->clients[reg_past(r)->client] = true;
+	u->answers[reg_past(r)->answer] = true;
+	return 0;
+}
+
+static void free_unused(char *names[VISITS_NAMES], const bool *used)
+{
+	size_t i;
+
+	for (i = 0; i < VISITS_NAMES; i++)
+		if (!used[i + 1]) {
+			free(names[i]);
+			names[i] = NULL;
+		}
+}
+
+/* Phones get new versions: frees what none has any more.  Looks at every
+ * registration, so not often. */
+static void sweep_names(struct visits *v, int64_t now)
+{
+	struct used u = { .answers[TAKEN] = true };
+
+	if (v->swept != 0 && now - v->swept < SWEEP_TICKS)
+		return;
+	v->swept = now;
+	store_each(v->store, mark_used, &u);
+	free_unused(v->clients, u.clients);
+	free_unused(v->answers, u.answers);
+}
+
+/* Index + 1; 0: there is no room. */
 static unsigned name_index(char *names[VISITS_NAMES], const char *name)
 {
-	unsigned i = 0;
+	unsigned i, room = 0;
 
-	if (name == NULL || *name == '\0')
-		return 0;
-	while (i < VISITS_NAMES && names[i] != NULL)
-		if (strcmp(names[i++], name) == 0)
+	for (i = VISITS_NAMES; i > 0; i--)
+		if (names[i - 1] == NULL)
+			room = i;
+		else if (strcmp(names[i - 1], name) == 0)
 			return i;
-	if (i == VISITS_NAMES)
-		return 0;
-	names[i] = xstrdup(name);
-	return i + 1;
+	if (room > 0)
+		names[room - 1] = xstrdup(name);
+	return room;
 }
 
-void visits_answered(struct visits *v, struct reg *r, const char *words)
+static unsigned keep_name(
+    struct visits *v, char *names[VISITS_NAMES], const char *name, int64_t now)
 {
-	reg_past(r)->answer = name_index(v->answers, words) & MASK(6);
+	unsigned i = *name != '\0' ? name_index(names, name) : 0;
+
+	if (i > 0 || *name == '\0')
+		return i;
+	sweep_names(v, now);
+	return name_index(names, name);
 }
 
-/* The index of VISITS_TAKEN, see visits_init(). */
-#define TAKEN 1
+void visits_answered(
+    struct visits *v, struct reg *r, const char *words, int64_t now_ms)
+{
+	unsigned i = TAKEN;
+
+	if (strcmp(words, VISITS_TAKEN) != 0) /* as nearly all are */
+		i = keep_name(v, v->answers, words, visits_tick(v, now_ms));
+	reg_past(r)->answer = i & MASK(6);
+}
 
 void visits_renewed(struct reg *r)
 {
@@ -266,11 +323,12 @@ bool visits_seen(
 {
 	struct reg *r = store_first(v->store, user);
 	int64_t now = close_slots(v, now_ms), ticks, least = -1;
-	unsigned who = name_index(v->clients, r != NULL ? client : NULL);
+	unsigned who;
 	struct push *p, *early = NULL;
 
 	if (r == NULL)
 		return false;
+	who = keep_name(v, v->clients, client, now);
 	v->silent -= is_silent(v, r);
 	v->n.visits++;
 	if (v->first == 0)

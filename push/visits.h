@@ -42,8 +42,8 @@ struct visits {
 	struct push_visits n;
 	uint32_t open[VISITS_SLOTS]; /* pushes that wait, by their first */
 	struct day day;
-	/* Owned; from 0 without gaps; when all are taken a new one is not
-	 * kept. */
+	/* Owned.  When all are in use a new one is not kept. */
+	int64_t swept; /* tick at which unused ones were freed; 0: never */
 	char *clients[VISITS_NAMES], *answers[VISITS_NAMES];
 };
 
@@ -64,7 +64,8 @@ void visits_taken(struct visits *v, struct reg *r, int64_t sent, int64_t came,
     int64_t now_ms);
 /* The registration's answer of Apple's, in words. */
 #define VISITS_TAKEN "Apple took it"
-void visits_answered(struct visits *v, struct reg *r, const char *words);
+void visits_answered(
+    struct visits *v, struct reg *r, const char *words, int64_t now_ms);
 /* The device has registered again: a refusal says nothing about it any more. */
 void visits_renewed(struct reg *r);
 /* The user has come.  False if he has no device. */

@@ -135,6 +135,15 @@ def test_list_after_pushes(crowd, apple, columns):
     assert_fits(crowd, columns, "status")
 
 
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_push(crowd, apple, columns):
+    """Apple's answers are sentences."""
+    apple.script(token(100), Answer(400, "BadDeviceToken"))
+    apple.script(token(101), Answer(410, "Unregistered"))
+    lines = assert_fits(crowd, columns, "push", "many@example.org")
+    assert "Unregistered" in " ".join(lines)
+
+
 def test_help(crowd):
     for args in ([], *([c] for c in ("check", "status", "list", "doctor",
                                      "push", "forget", "csr", "import"))):

@@ -65,6 +65,7 @@ class Shell:
     """An interactive shell, in a folder of its own, that types and tells."""
 
     def __init__(self, name, folder, path):
+        assert shutil.which(name), "%s is missing: make deps" % name
         self.name, self.folder = name, folder
         self.out = folder / "out"
         self.screen = b""
@@ -205,6 +206,13 @@ def test_users(shell, users):
         assert shell.tab(line + "alice@ex") == line + "alice@example.org "
         assert shell.tab(line + "alice@") == line + "alice@example.org "
         assert shell.tab(line + "nobody") == line + "nobody"
+
+
+def test_config_after_the_command(shell, users):
+    config = users.split()[2]
+    for option in ("-c ", "--config ", "--config="):
+        line = "xapsd push %s%s " % (option, config)
+        assert shell.tab(line + "alice") == line + "alice@example.org "
 
 
 def words(shell, line):

@@ -63,7 +63,7 @@ def test_demo(workdir, plugin_dir):
         # 100 on a machine that is not busy; a delay would be 30 s
         assert float(took[1]) < 2000
     assert "POST /3/device/" in out and "aps-topic" in out
-    assert re.search(r"^alice .* came after \d+(\.\d)? s ", out, re.M)
+    assert re.search(r'list` says: "came after \d+(\.\d)? s"', out)
     shown_in_readme(out)
 
 
@@ -85,7 +85,7 @@ def shown_in_readme(out):
 
 
 STAGES = ["Apple ", "xapsd .* runs", "Dovecot .* runs", "C: XAPPLE",
-          "final dot"]
+          "final dot", "accepts it"]
 
 
 @pytest.mark.parametrize("whom", ["process", "group"])

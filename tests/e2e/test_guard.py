@@ -79,7 +79,8 @@ def test_others_are_no_administrators(xapsd, command):
 def test_the_method_does_not_matter(xapsd):
     for line in ("GET /admin/list", "HEAD /admin/list", "PUT /admin/list",
                  "POST http://localhost/admin/list", "POST /admin/list?x",
-                 "DELETE /admin/forget", "POST /admin/push"):
+                 "DELETE /admin/forget", "POST /admin/push",
+                 "POST /admin/unknown"):
         said = ask_as(NOBODY, xapsd.socket_path, (
             line + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
         ).encode())

@@ -7,6 +7,9 @@ import html.parser
 import http.server
 import os
 import re
+import select
+import socket
+import socketserver
 import threading
 import urllib.parse
 
@@ -103,6 +106,7 @@ def test_password(admin):
     assert "alice" in said and TOKEN[:8] in said and "Entw&APw-rfe" in said
     assert TOKEN[:9] not in said
     assert "All is well" in said
+    assert "Nobody came 0 pushes in 24 hours" in said
 
 
 def test_without_a_password(start_xapsd, apple):
@@ -176,6 +180,14 @@ def test_test_push(admin, apple):
                      said)
     said = words(post(admin, do="push", user="nobody"))
     assert "No device is registered for this user" in said
+
+
+def test_last_answer(admin, apple):
+    """Of a phone whose pushes Apple does not take, in its row."""
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    admin.notify("alice")
+    admin.wait_log("suspended")
+    assert re.search("suspended .*BadDeviceToken", words(get(admin)))
 
 
 def test_test_push_that_waits(admin, apple):
@@ -542,6 +554,25 @@ def test_looks(admin, tab, width, dark, js):
     assert page.eval("document.cookie") == ""
 
 
+def test_widths(admin, apple, tab):
+    """From the narrowest phone on, with all that a row may hold."""
+    admin.register("a.very.long.name.of.a.user@department.example.org",
+                   ACCOUNT, OTHER, ["INBOX", "x" * 200, "Ä B"])
+    apple.script(OTHER, Answer(400, "BadDeviceToken"))
+    for user in ("alice", "a.very.long.name.of.a.user@department.example.org"):
+        admin.notify(user)
+    admin.wait_until(lambda: admin.status()["delivered"], "Apple's answer")
+    admin.wait_log("suspended")
+    admin.request("POST", "/seen", {"Username": "alice", "Client": "W" * 64})
+    page = tab()
+    page.open(address(admin))
+    for width in (320, 640, 768, 991, 1000, 1100, 1920):
+        page.call("Emulation.setDeviceMetricsOverride", width=width,
+                  height=800, deviceScaleFactor=1, mobile=False)
+        page.wait("innerWidth == %d" % width)
+        fits(page, width)
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("stage", TROUBLES, ids=lambda s: s.__name__)
 def test_trouble_looks(in_trouble, tab, stage, width):
@@ -593,6 +624,44 @@ def test_rests_while_hidden(admin, tab):
     before = len(page.requests)
     admin.wait_asleep()
     assert len(page.requests) == before
+
+
+@contextlib.contextmanager
+def tunnel(path):
+    """A port that leads to a Unix socket, as ssh -L makes it."""
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(path)
+                pairs = {self.request: there, there: self.request}
+                while True:
+                    for s in select.select(list(pairs), [], [])[0]:
+                        data = s.recv(65536)
+                        if not data:
+                            return
+                        pairs[s].sendall(data)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, block_on_close = True, False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@as_root
+def test_by_ssh(start_xapsd, apple, tab):
+    """No port, no password: as root over the Unix socket."""
+    x = start_xapsd()
+    x.register("alice", ACCOUNT, TOKEN)
+    apple.wait_connected()
+    page = tab()
+    with tunnel(x.socket_path) as port:
+        page.open("http://localhost:%d/" % port)
+        page.wait("document.querySelectorAll('#plots svg').length == 2")
+        page.wait_load(lambda: page.click("button[value=push]"), "the push")
+        assert "Apple took it" in page.text("[role=alert]")
 
 
 def test_plots(admin, apple, tab):

@@ -135,6 +135,17 @@ def test_installed_papers_link_to_installed_ones(paper):
             assert (paper.parent / target).resolve() in INSTALLED, target
 
 
+def test_pictures():
+    """README begins with one; each is shown somewhere, and is small."""
+    assert README.read_text().split("\n\n")[1].startswith("![")
+    shown = {(p.parent / name).resolve() for p in USERS for name in
+             re.findall(r"^!\[[^]]+\]\(([^)]+)\)$", p.read_text(), re.M)}
+    assert shown == {p.resolve() for p in ROOT.glob("docs/pictures/*")}
+    for picture in shown:
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+        assert picture.stat().st_size < 60 * 1000, picture.name
+
+
 def test_doctor_and_list_say_what_trouble_explains():
     """Each line of doctor has a row, and what is in the column CAME."""
     text = (ROOT / "docs/trouble.md").read_text()

@@ -180,3 +180,25 @@ def test_status_members_exist(xapsd):
     status = {**xapsd.status(), "wakeupMedian": 0}     # not yet
     for name in re.findall(r"`(\w+)`", part("GET /status").split("\n\n")[0]):
         assert name in status or name in ("true", "false"), name
+
+
+def test_limits_of_requests(xapsd):
+    rows = dict(re.findall(r"^\| ([a-z ]+) \| (.*) \| \d+ \|$", part("Limits"),
+                           re.M))
+    assert rows["request line and headers"] == "8 KiB"
+    assert rows["body"] == "64 KiB"
+    assert rows["time for a request once it has begun"] == "10 s"
+    for size, status in ((7 * 1024, 200), (8 * 1024, 431)):
+        assert xapsd.request("GET", "/status", headers={
+            "X-Long": "x" * size}).status == status
+    for size, status in ((64 * 1024, 400), (64 * 1024 + 1, 413)):
+        assert xapsd.request("POST", "/notify", "x" * size).status == status
+
+
+def test_health_says_what_is_listed(start_xapsd):
+    listed = part("GET /healthz")
+    assert "`no credentials`" in listed and "`ok`" in listed
+    xapsd = start_xapsd(identity={})
+    reply = xapsd.request("GET", "/healthz")
+    assert reply.status == 503 and reply.body.startswith("no credentials")
+    assert xapsd.request("GET", "/healthz/credentials").status == 503

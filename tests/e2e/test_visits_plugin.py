@@ -16,10 +16,9 @@ import pytest
 import fake_xapsd as fx
 from dovecot import LATE_S, WAIT_S, Imap, version, wait_for
 from fake_xapsd import FakeXapsd, held_socket
-from test_plugin import (MAIL, assert_ok,
-                         check_valgrind, command, kind, own, server,
-                         session_dir, settings, shared, under_valgrind, user,
-                         work_dir)
+from test_plugin import (MAIL, assert_ok, check_valgrind, command, kind, own,
+                         server, session_dir, settings, shared,
+                         under_valgrind, user, work_dir)
 
 __all__ = ["own", "server", "session_dir", "shared", "user", "work_dir"]
 IS_2_3 = version()[:2] == (2, 3)
@@ -534,8 +533,7 @@ def test_short_session(own, work_dir):
 
 
 def test_many_at_once_while_it_hangs(own, work_dir):
-    """In one process; each is given up after a second, so that none is late.
-    """
+    """In one process: none is told later than a second."""
     with FakeXapsd(str(work_dir / "x")) as fake:
         server = own(fake, settings(fake, timeout_msecs=60000),
                      extra=one_process(clients=200))
@@ -610,8 +608,9 @@ def test_bad_setting(own, work_dir, value):
 
 @pytest.mark.skipif(IS_2_3, reason="2.3 checks at log-in")
 def test_bad_setting_2_4(own, work_dir):
+    """By Dovecot's own words."""
     with FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, extra="protocol imap {\n}\n")
+        server = own(fake)
         server.dovecot.xaps_settings["visits"] = "maybe"
         server.dovecot.write_config()
         result = subprocess.run(

@@ -324,23 +324,49 @@ static void test_names(void **state)
 	(void)state;
 	assert_true(visits_seen(&v, "alice", "", now_ms));
 	expect_unknown(alice, "client");
-	for (i = 0; i < 2 * VISITS_NAMES; i++) {
+	for (i = 0; i < 180; i++) { /* unused ones make room */
 		snprintf(name, sizeof(name), "iOS %d", i);
 		visits_seen(&v, "alice", name, now_ms);
-		visits_answered(&v, alice, name);
-		if (i == 0)
-			expect_known(alice, "\"client\":\"iOS 0\"");
+		visits_answered(&v, alice, name, now_ms);
+		snprintf(name, sizeof(name), "\"client\":\"iOS %d\"", i);
+		if (i <= VISITS_NAMES) {
+			expect_known(alice, name);
+		} else if (i < 2 * VISITS_NAMES) {
+			/* but not all the time */
+			now_ms += 10;
+		}
+		if (i == 2 * VISITS_NAMES - 1)
+			now_ms += 60 * 60 * 1000;
 	}
-	expect_unknown(alice, "client");
-	expect_unknown(alice, "answer");
-	visits_seen(&v, "alice", "iOS 62", now_ms);
-	expect_known(alice, "\"client\":\"iOS 62\"");
-	visits_answered(&v, alice, "iOS 7");
+	expect_known(alice, "\"client\":\"iOS 179\"");
+	expect_known(alice, "\"answer\":\"iOS 179\"");
 	visits_renewed(alice);
 	expect_unknown(alice, "answer");
-	visits_answered(&v, alice, VISITS_TAKEN);
+	visits_answered(&v, alice, VISITS_TAKEN, now_ms);
 	visits_renewed(alice);
 	expect_known(alice, "\"answer\":\"Apple took it\"");
+}
+
+/* More of them in use than there is room for. */
+static void test_many_names(void **state)
+{
+	char name[32];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2 * VISITS_NAMES; i++) {
+		snprintf(name, sizeof(name), "u%d", i);
+		put(name, TOKEN);
+		assert_true(visits_seen(&v, name, name, now_ms));
+		now_ms += 2 * 60 * 60 * 1000;
+	}
+	for (i = 0; i < 2 * VISITS_NAMES; i += VISITS_NAMES) {
+		snprintf(name, sizeof(name), "u%d", i);
+		if (i == 0)
+			expect_known(store_first(store, name), "\"u0\"");
+		else
+			expect_unknown(store_first(store, name), "client");
+	}
 }
 
 static void test_notified(void **state)
@@ -503,6 +529,7 @@ int main(void)
 		T(test_several_devices),
 		T(test_dropped),
 		T(test_names),
+		T(test_many_names),
 		T(test_notified),
 		T(test_silent),
 		T(test_not_silent),
