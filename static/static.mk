@@ -52,7 +52,7 @@ LDFLAGS = -nostdlib -static -Wl,-pie,--no-dynamic-linker,-z,text $(MACHINE) \
 # without FPU.  Debian's libgcc is for one with FPU; its integer functions, the
 # only ones that we call, do not use it.
 MIPS = -march=24kc -msoft-float
-# Arrays are not spread over as few cache lines as possible.
+# Arrays are aligned as the ABI says, not to whole cache lines.
 MACHINE_x86_64 = -malign-data=abi
 MACHINE_i386 = $(MACHINE_x86_64)
 MACHINE_mipsel = $(MIPS)
