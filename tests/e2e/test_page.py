@@ -747,6 +747,37 @@ def test_plots(admin, apple, tab):
     assert not [name for _role, name in tree if name.endswith(": 0 pushes")]
 
 
+EXTREMES = """
+const real = fetch;
+fetch = async (...args) => {
+    const reply = await real(...args);
+    if (!args[0].endsWith('/status')) return reply;
+    const st = await reply.json(), day = st.day;
+    [day.pushes[0], day.pushes[50], day.pushes[95]] = [1, 1234567, 100000];
+    [day.wakeups[0], day.wakeups[50], day.wakeups[95]] = [.1, 600, 599.9];
+    [day.missed[1], day.missed[50]] = [3, 1234567];
+    return new Response(JSON.stringify(st));
+};"""
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_plots_of_extremes(admin, tab, width):
+    """Whatever the figures, nothing is cut off."""
+    page = tab(width=width)
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=EXTREMES)
+    page.open(address(admin))
+    page.wait("!!document.querySelector('#wakeups circle')")
+    assert page.eval("document.querySelectorAll('#wakeups circle').length") == 3
+    outside = page.eval("""
+        [...document.querySelectorAll('svg :not(g, title)')].filter(e => {
+            const r = e.getBoundingClientRect(),
+                  s = e.closest('svg').getBoundingClientRect();
+            return r.left < s.left - .5 || r.right > s.right + .5 ||
+                   r.top < s.top - .5 || r.bottom > s.bottom + .5;
+        }).map(e => e.outerHTML)""")
+    assert outside == []
+
+
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
 def test_hours_are_legible(admin, tab, width):
     """In the languages with the longest ones, too: 06:00 PM."""
