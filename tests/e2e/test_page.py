@@ -629,6 +629,9 @@ def test_widths(admin, apple, tab):
         page.call("Emulation.setDeviceMetricsOverride", width=width,
                   height=800, deviceScaleFactor=1, mobile=False)
         page.wait("innerWidth == %d" % width)
+        rows = page.eval("[...document.querySelectorAll('dl > div')]"
+                         ".map(e => e.offsetTop)")
+        assert len({rows.count(top) for top in rows}) == 1, width
         fits(page, width)
 
 
