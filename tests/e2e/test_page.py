@@ -673,6 +673,18 @@ def test_follows(admin, apple, tab):
     assert page.eval("window.same") == 1
 
 
+def test_buttons_after_a_restart(admin, apple, tab):
+    """A page that stays open gets the new process's token."""
+    page = tab()
+    page.expected = ["Failed to load resource"]
+    page.open(address(admin))
+    old = page.eval("document.querySelector('[name=key]').value")
+    admin.restart()
+    page.wait("document.querySelector('[name=key]').value != '%s'" % old)
+    page.wait_load(lambda: page.click("button[value=push]"), "the answer")
+    assert "Test push to alice" in page.text("[role=alert]")
+
+
 def test_rests_while_hidden(admin, tab):
     """Nobody looks: nothing is asked."""
     page = tab()
