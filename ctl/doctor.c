@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -17,6 +18,9 @@
 /* Between the notification and Apple's answer, `delay` apart; and what the daemon's
  * times may be wrong by. */
 #define PUSH_S 10
+/* A later visit answers no push; and how many of those are counted. */
+#define WAKEUP_MAX_S 600
+#define UNANSWERED_MAX 255
 #define NAMED 3 /* of many devices or folders */
 #define NAME_SHOWN 40
 #define LIST_MAX (NAMED * (NAME_SHOWN + 2) + 32)
@@ -165,7 +169,8 @@ static void add_fact(struct doctor *d, char letter)
 	}
 	n = *number(d, f->at);
 	if (f->kind == COUNT)
-		buf_add_fmt(&d->text, "%lld %s%s", (long long)n, f->word,
+		buf_add_fmt(&d->text, "%lld%s %s%s", (long long)n,
+		    f->letter == 'q' && n == UNANSWERED_MAX ? "+" : "", f->word,
 		    n == 1	      ? ""
 		    : *f->word == 'p' ? "es"
 				      : "s");
@@ -275,6 +280,7 @@ static void read_last_push(struct doctor *d, const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "wakeup");
 
+	d->wakeup[0] = '\0';
 	d->waiting = ctl_num(j, j->toks, "waiting");
 	d->unanswered = ctl_num(j, j->toks, "unanswered");
 	ctl_str(j, j->toks, "client", d->client, sizeof(d->client));
@@ -547,16 +553,26 @@ static void check_unregistered(struct doctor *d)
 		    : " Nobody has one, so it is hardly the phone. @F @E");
 }
 
+/* Of another domain, and mail comes for both: somebody else. */
+static bool is_stranger(const struct doctor *d)
+{
+	const char *own = strchr(d->user, '@'),
+		   *other = strchr(d->unknown, '@');
+
+	return own != NULL && other != NULL && strcasecmp(own, other) != 0 &&
+	       d->notified_s > 0;
+}
+
 /* Whether Dovecot has one name for the user. */
 static bool check_names(struct doctor *d)
 {
 	bool other = strcasecmp(d->unknown, d->user) != 0 &&
-		     d->notified_s < d->unknown_notified_s;
+		     d->notified_s < d->unknown_notified_s && !is_stranger(d);
 
 	if (other)
 		say(d, "names", STEP_FAILED,
 		    "notifications come for @o, who has no device, the last "
-		    "@x, and for @u: @j. So @D");
+		    "@x, and for @u: @j. If that is the same person, @D");
 	else
 		say(d, "names", STEP_OK, "@u has @n");
 	return !other;
@@ -641,7 +657,8 @@ static void check_pushed(struct doctor *d)
 
 	if (d->groups[REFUSED].n > 0)
 		say(d, "push", result_of(d, REFUSED),
-		    "the last that Apple took: @k. @p: @r");
+		    "the last that Apple took: @k. @p: @r. To try again at "
+		    "once: xapsd push @u");
 	else if (waits)
 		say(d, "push", STEP_LOOK,
 		    d->now_s - d->notified_s > most_s
@@ -652,11 +669,32 @@ static void check_pushed(struct doctor *d)
 		say(d, "push", STEP_OK, "Apple took the last one @k");
 }
 
+/* There was a visit since the last push. */
+static void check_came(struct doctor *d)
+{
+	int64_t after_s = d->seen_s - d->pushed_s;
+
+	if (d->wakeup[0] == '\0')
+		say(d, "visit", after_s > WAKEUP_MAX_S ? STEP_LOOK : STEP_OK,
+		    after_s > WAKEUP_MAX_S
+			? "@z came @h, more than 10 minutes after the push of "
+			  "@k: perhaps somebody opened Mail. @H"
+			: "@z came @h");
+	else
+		say(d, "visit", STEP_OK,
+		    after_s > strtol(d->wakeup, NULL, 10) + PUSH_S
+			? "@z came @w s after the last push, and again @h. If "
+			  "it shows nothing: @J"
+			: "@z, @w s after a push, came @h. If it shows "
+			  "nothing: @J");
+}
+
 static void check_visits(struct doctor *d)
 {
 	if (status(d, "visits") == 0)
 		say(d, "visit", STEP_OPEN,
-		    "none is reported, so whether phones come is not known: "
+		    "none has been reported since the start, @s, so whether "
+		    "phones come is not known: nobody's phone has come, or "
 		    "Dovecot's plugin is an older one, or has xaps_visits = "
 		    "no");
 	else if (d->unanswered > 0)
@@ -675,11 +713,7 @@ static void check_visits(struct doctor *d)
 		    "none since the last push, before which nobody reported "
 		    "visits. Ask again after the next mail");
 	else
-		say(d, "visit", STEP_OK,
-		    d->wakeup[0] != '\0'
-			? "@z, @w s after a push, came @h. If it shows "
-			  "nothing: @J"
-			: "@z came @h");
+		check_came(d);
 }
 
 static void check_devices(struct doctor *d)

@@ -95,13 +95,13 @@ def test_not_registered(xapsd):
         "registration", "failed", "no device of alice.", "Push on")
     assert "Nobody" not in visit.first()["text"]
     assert "reported" not in visit.first()["text"]
-    xapsd.notify("alice")
+    xapsd.notify("Alice")       # names are the same in upper and lower case
     doctor(xapsd).blames("registration", "failed",
-                         "Mail for alice was reported, ")
+                         "Mail for Alice was reported, ")
     assert seen(xapsd, "alice").status == 404
     doctor(xapsd).blames("registration", "failed",
-                         "Mail for alice was reported, ",
-                         "A phone logged in as alice, ")
+                         "Mail for Alice was reported, ",
+                         "A phone logged in as Alice, ")
 
 
 @pytest.mark.parametrize("logs_in, delivers", [
@@ -335,7 +335,8 @@ def test_visits_are_not_reported(xapsd):
     xapsd.register("alice", ACCOUNT, TOKEN)
     pushed(xapsd)
     visit = doctor(xapsd).blames("visit", "look", "xaps_visits", "not known",
-                                 status=0)
+                                 "none has been reported since the start",
+                                 "nobody's phone has come, or", status=0)
     assert "Settings" not in visit.first()["text"]
 
 
@@ -356,7 +357,7 @@ def test_paused_device(start_xapsd, apple):
     daemon.notify("alice")
     daemon.wait_log("TooManyRequests")
     doctor(daemon).blames("push", "failed", "429 TooManyRequests", TOKEN[:8],
-                          "none since the start")
+                          "none since the start", "xapsd push alice")
 
 
 @with_clock
@@ -373,6 +374,9 @@ def test_nobody_came(start_xapsd, apple, all_clocks):   # noqa: F811
         all_clocks("+%ds" % (700 * (n + 1)))
     doctor(daemon).blames(
         "visit", "failed", "3 pushes, nobody came", "Low Power Mode")
+    assert seen(daemon, "alice", "iOS 26.5").status == 204
+    doctor(daemon).blames("visit", "look", "iOS 26.5 came", "more than 10 min")
+    pushed(daemon, n=4)
     assert seen(daemon, "alice", "iOS 26.5").status == 204
     assert doctor(daemon).first() is None
 
@@ -503,7 +507,7 @@ def said(workdir, certs):
     """What the daemon says, and a function that asks the doctor."""
     daemon = Xapsd(workdir, certs)
     script = Scripted(daemon)
-    script.ask = lambda: doctor(daemon)
+    script.ask = lambda *user: doctor(daemon, *user)
     script.run = daemon.run
     yield script
     script.end(daemon.socket_path)
@@ -584,6 +588,41 @@ def test_other_name_is_notified_now(said):
     said.device()
     said.unknown["notified"] = 7200
     assert said.ask().first() is None
+
+
+def test_same_name_in_another_domain(said):
+    """Mail for info@b is no trouble of info@a, who has mail of his own."""
+    said.device()
+    said.unknown = {"name": "alice@b.example", "notified": 10, "last": ""}
+    said.ask().blames("names", "failed", "alice@b.example, who has no device",
+                      "If that is the same person")
+    assert said.ask("alice@a.example").first() is None
+
+
+def test_came_much_later(said):
+    """Somebody opened Mail: no push has woken the phone."""
+    said.device(notified=7200, pushed=7200, seen=6000, wakeup=None)
+    said.ask().blames("visit", "look", "iOS 26.5 came 1 h ago",
+                      "more than 10 minutes after the push of 2 h ago",
+                      "Low Power Mode")
+    # another device, on which an earlier push was answered
+    said.device(OTHER, notified=9000, pushed=9000, seen=6000)
+    said.lines.reverse()
+    said.ask().blames("visit", "look", "more than 10 minutes")
+
+
+def test_came_again(said):
+    """The last visit is not the one that a push brought."""
+    said.device(notified=7200, pushed=7200, seen=60)
+    visit = said.ask()
+    assert visit.first() is None, visit
+    assert visit.step("visit")["text"].startswith(
+        "iOS 26.5 came 1.8 s after the last push, and again 1 min ago. If")
+
+
+def test_more_pushes_than_are_counted(said):
+    said.device(seen=90000, unanswered=255)
+    said.ask().blames("visit", "failed", "255+ pushes, nobody came")
 
 
 def test_several_devices_one_comes(said):
