@@ -23,7 +23,7 @@
 #define UNANSWERED_MAX 255
 #define NAMED 3 /* of many devices or folders */
 #define NAME_SHOWN 40
-#define LIST_MAX (NAMED * (NAME_SHOWN + 2) + 32)
+#define LIST_MAX (NAMED * (NAME_SHOWN + 5) + 32)
 
 /* --- what is known --- */
 
@@ -221,11 +221,16 @@ static bool is_true(
 
 static void add_to_list(char list[LIST_MAX], int64_t i, const char *name)
 {
-	size_t len = strlen(list);
+	size_t len = strlen(list), n = strlen(name);
+	bool cut = n > NAME_SHOWN;
 
-	if (i < NAMED)
-		snprintf(list + len, LIST_MAX - len, "%s%.*s",
-		    i > 0 ? ", " : "", NAME_SHOWN, name);
+	if (i >= NAMED)
+		return;
+	n = cut ? NAME_SHOWN : n;
+	while (cut && n > 0 && (name[n] & 0xc0) == 0x80)
+		n--; /* not within a character */
+	snprintf(list + len, LIST_MAX - len, "%s%.*s%s", i > 0 ? ", " : "",
+	    (int)n, name, cut ? "…" : "");
 }
 
 static void end_list(char list[LIST_MAX], int64_t n)

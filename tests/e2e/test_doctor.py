@@ -625,6 +625,17 @@ def test_more_pushes_than_are_counted(said):
     said.ask().blames("visit", "failed", "255+ pushes, nobody came")
 
 
+def test_long_names_are_cut_between_characters(xapsd):
+    folder = "Übergrößenträger"
+    xapsd.register("x" + "ä" * 60 + "@a.example", ACCOUNT, TOKEN,
+                   ["INBOX", "y" + folder * 3])
+    visit = doctor(xapsd, "x" + "ä" * 60).blames(
+        "names", "failed", "are devices of x" + "ä" * 19 + "…. If")
+    text = doctor(xapsd, "x" + "ä" * 60 + "@a.example").step("folders")["text"]
+    assert text.startswith("INBOX, yÜbergrö") and text.endswith("…")
+    assert "\ufffd" not in repr(visit) + text and "?" not in text
+
+
 def test_several_devices_one_comes(said):
     said.device()
     said.device(OTHER, pushed=86400, seen=None, unanswered=9,
