@@ -349,6 +349,17 @@ def test_folder_is_not_watched(xapsd):
     assert "push" not in visit.names()
 
 
+def test_folder_is_watched_by_somebody_else(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("bob", ACCOUNT, OTHER, ["INBOX", "shared/alice/Lists"],
+                   Canonical=[{"owner": "bob", "mailbox": "INBOX"},
+                              {"owner": "alice", "mailbox": "Lists"}])
+    assert xapsd.notify("alice", "Lists").status == 200
+    apple.wait_for(1, token=OTHER)
+    doctor(xapsd).blames("folders", "look", "no device watches")
+    assert doctor(xapsd, "bob").step("folders")["result"] == "ok"
+
+
 def test_paused_device(start_xapsd, apple):
     daemon = start_xapsd(retryMin="1h", retryMax="1h")
     apple.wait_connected()
