@@ -613,9 +613,15 @@ static void check_tokens(struct doctor *d)
 		say(d, "token", STEP_OK, "not refused by Apple");
 }
 
+static bool has_deaf_folders(const struct doctor *d)
+{
+	return d->groups[INBOX_ONLY].n > 0 &&
+	       (d->n_folders > 1 || !d->has_inbox);
+}
+
 static void check_folders(struct doctor *d)
 {
-	if (d->groups[INBOX_ONLY].n > 0 && (d->n_folders > 1 || !d->has_inbox))
+	if (has_deaf_folders(d))
 		say(d, "folders", STEP_LOOK,
 		    d->conf->mailbox_hashes == HASHES_NEVER
 			? "INBOX only, of @f: mailboxHashes is never"
@@ -656,8 +662,10 @@ static void check_notified(struct doctor *d)
 static void check_pushed(struct doctor *d)
 {
 	int64_t most_s = d->conf->delay_s + PUSH_S;
+	/* If a device cannot be woken for each of its folders, there may have
+	 * been no push. */
 	bool waits = d->reaches_apple && !d->unwatched &&
-		     d->groups[SUSPENDED].n < d->n &&
+		     d->groups[SUSPENDED].n == 0 && !has_deaf_folders(d) &&
 		     d->notified_s > d->pushed_s + most_s;
 
 	if (d->groups[REFUSED].n > 0)

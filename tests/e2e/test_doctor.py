@@ -360,6 +360,22 @@ def test_folder_is_watched_by_somebody_else(xapsd, apple):
     assert doctor(xapsd, "bob").step("folders")["result"] == "ok"
 
 
+def test_no_push_is_under_way(xapsd, apple):
+    """If none of those that watch the folder can be woken for it."""
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Lists"])
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    xapsd.notify("alice", "Lists")
+    xapsd.wait_log("BadDeviceToken")
+    xapsd.register("alice", ACCOUNT, OTHER)
+    xapsd.notify("alice", "Lists")
+    visit = doctor(xapsd).blames("token", "look", TOKEN[:8])
+    assert "push" not in visit.names(), visit
+    xapsd.register("bob", ACCOUNT, token(1), ["INBOX", "Lists"], acked=False)
+    xapsd.notify("bob", "Lists")
+    visit = doctor(xapsd, "bob").blames("folders", "look", "INBOX only")
+    assert "push" not in visit.names(), visit
+
+
 def test_paused_device(start_xapsd, apple):
     daemon = start_xapsd(retryMin="1h", retryMax="1h")
     apple.wait_connected()
