@@ -108,6 +108,7 @@ enum fact_kind {
 	TEXT,
 	AGO,
 	COUNT,
+	ARG, /* of a command that somebody may paste */
 };
 
 static const struct fact {
@@ -145,12 +146,38 @@ static const struct fact {
 	F('x', AGO, unknown_notified_s, ""),
 	F('y', TEXT, topic, ""),
 	F('z', TEXT, client, "a phone"),
+	F('{', ARG, user, ""),
+	F('|', ARG, error, ""),
 #undef F
 };
 
 static int64_t *number(struct doctor *d, size_t at)
 {
 	return (int64_t *)(void *)((char *)d + at);
+}
+
+/* Quoted for a shell, if that is needed. */
+static void add_arg(struct doctor *d, const char *text)
+{
+	static const char quotable[] = " !\"#$&'()*;<=>?[\\]^`{|}~";
+	size_t n;
+
+	if (*text == '-')
+		buf_add_str(&d->text, "-- ");
+	if (strpbrk(text, quotable) == NULL) {
+		buf_add_str(&d->text, text);
+		return;
+	}
+	buf_add_byte(&d->text, '\'');
+	for (; *text != '\0'; text += n) {
+		n = strcspn(text, "'");
+		buf_add(&d->text, text, n);
+		if (text[n] == '\'') {
+			buf_add_str(&d->text, "'\\''");
+			n++;
+		}
+	}
+	buf_add_byte(&d->text, '\'');
 }
 
 static void add_fact(struct doctor *d, char letter)
@@ -163,6 +190,10 @@ static void add_fact(struct doctor *d, char letter)
 	while (f->letter != letter)
 		f++;
 	text = (char *)d + f->at;
+	if (f->kind == ARG) {
+		add_arg(d, text);
+		return;
+	}
 	if (f->kind == TEXT) {
 		buf_add_str(&d->text, *text != '\0' ? text : f->word);
 		return;
@@ -497,7 +528,7 @@ static void check_similar(struct doctor *d)
 	err_set(d->error, "%s", names[0]);
 	say(d, "names", STEP_FAILED,
 	    "@u has no device, but there are devices of @f. If that is the "
-	    "same person, @D. Whether that one is woken: xapsd doctor @e");
+	    "same person, @D. Whether that one is woken: xapsd doctor @|");
 }
 
 /* Whoever asks in vain may be Dovecot. */
@@ -671,7 +702,7 @@ static void check_pushed(struct doctor *d)
 	if (d->groups[REFUSED].n > 0)
 		say(d, "push", result_of(d, REFUSED),
 		    "the last that Apple took: @k. @p: @r. To try again at "
-		    "once: xapsd push @u");
+		    "once: xapsd push @{");
 	else if (waits)
 		say(d, "push", STEP_LOOK,
 		    d->now_s - d->notified_s > most_s

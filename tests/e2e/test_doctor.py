@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import socket
+import subprocess
 import threading
 import time
 
@@ -115,7 +117,7 @@ def test_two_names(xapsd, logs_in, delivers):
     xapsd.notify(delivers)
     doctor(xapsd, delivers).blames(
         "names", "failed", delivers + " has no device", logs_in,
-        "xapsd doctor " + logs_in, "user_lookup")
+        "xapsd doctor " + shlex.quote(logs_in), "user_lookup")
     doctor(xapsd, logs_in).blames(
         "names", "failed", "notifications come for " + delivers,
         "for %s: none since the start" % logs_in, "user_lookup")
@@ -650,6 +652,21 @@ def test_came_again(said):
 def test_more_pushes_than_are_counted(said):
     said.device(seen=90000, unanswered=255)
     said.ask().blames("visit", "failed", "255+ pushes, nobody came")
+
+
+@pytest.mark.parametrize("name", [
+    "a b", "o'brien", "-x", "$(touch oops)", "pa;ul", "jürgen@a-b.example"])
+def test_commands_can_be_pasted(xapsd, name):
+    xapsd.register(name, ACCOUNT, TOKEN)
+    text = doctor(xapsd, name + "+more").blames("names", "failed")
+    command = text.first()["text"].rpartition(" woken: ")[2]
+    said = shlex.split(command)
+    assert subprocess.run(
+        ["sh", "-c", "printf '%s\n' " + command], text=True,
+        stdout=subprocess.PIPE, check=True).stdout.splitlines() == said
+    assert said[:2] == ["xapsd", "doctor"] and said[-1] == name
+    assert xapsd.run(*said[1:]).stderr == ""
+    assert ("'" in command) == (name[0] in "ao$p") or name[0] == "-"
 
 
 def test_long_names_are_cut_between_characters(xapsd):
