@@ -222,7 +222,7 @@ check-deb:
 
 # --- tests: each installs the Debian packages that it lacks ---
 
-.PHONY: deps check demo asan lint fuzz valgrind check-mbedtls36 check-dovecot
+.PHONY: deps check demo check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
 deps: browser
 	@sh tests/deps.sh build check
@@ -244,6 +244,13 @@ demo:
 	@sh tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all plugin
 	@$(PYTHON) tests/demo.py
+
+# Several nodes and one Valkey or Redis, while everything breaks that can.
+check-shared:
+	@sh tests/deps.sh build check
+	@$(MAKE) --no-print-directory all
+	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
+		tests/e2e/test_shared_bars.py tests/e2e/test_shared_store.py
 
 # The same tests under AddressSanitizer and UBSan.
 asan: browser
@@ -381,6 +388,7 @@ help:
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
 	@echo 'make check-features  builds without some or all FEATURES'
+	@echo 'make check-shared several nodes with one Valkey, and what can break'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'

@@ -209,6 +209,11 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	return a;
 }
 
+void api_set_shared(struct api *a, const struct shared *shared)
+{
+	a->shared = shared;
+}
+
 void api_set_server(struct api *a, const struct http_server *server)
 {
 	a->server = server;

@@ -12,6 +12,7 @@ struct conf;
 struct cred;
 struct loop;
 struct push_queue;
+struct shared;
 struct store;
 
 /* Everything is borrowed. */
@@ -30,6 +31,8 @@ void api_handle_line(
     struct http_conn *conn, const struct http_line *line, void *arg);
 /* Continues with other credentials. */
 void api_set_cred(struct api *a, const struct cred *cred);
+/* For the status; NULL: sharedStore is not set. */
+void api_set_shared(struct api *a, const struct shared *shared);
 /* For the count of clients in the status; may be NULL. */
 void api_set_server(struct api *a, const struct http_server *server);
 

@@ -107,6 +107,14 @@ static const struct key {
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",
 	    "auto always never"),
+	/* Not shared yet: the JWT of a token key, and the
+	 * delayed push of one user's flags on two nodes (both send). */
+	ROW("sharedStore", shared_store, K_SECRET, "", ""),
+	ROW("sharedPasswordFile", shared_password_file, K_FILE, "", ""),
+	ROW("sharedCaFile", shared_ca_file, K_FILE, "", ""),
+	ROW("sharedPrefix", shared_prefix, K_STR, "xaps:", ""),
+	ROW("sharedSentinels", shared_sentinels, K_STR, "", ","),
+	ROW("sharedMaster", shared_master, K_STR, "", ""),
 	ROW("user", user, K_STR, "", ""),
 	ROW("appleId", apple_id, K_STR, "", ""),
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
@@ -710,6 +718,17 @@ void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 	}
 }
 
+bool conf_differs(struct conf *a, struct conf *b, const char *prefix)
+{
+	size_t i, n = strlen(prefix);
+
+	for (i = 0; i < N_KEYS; i++)
+		if (strncmp(keys[i].name, prefix, n) == 0 &&
+		    !is_same(a, b, &keys[i]))
+			return true;
+	return false;
+}
+
 bool conf_has_key(const char *key)
 {
 	return key_find_option(key) != NULL;
@@ -736,7 +755,8 @@ bool conf_holds_secret(const struct conf *c)
 	for (i = 0; i < N_KEYS; i++) {
 		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
 		if (keys[i].type == K_SECRET && secret != NULL &&
-		    (secret != c->apns_proxy || strchr(secret, '@') != NULL) &&
+		    ((secret != c->apns_proxy && secret != c->shared_store) ||
+			strchr(secret, '@') != NULL) &&
 		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
 			return true;
 	}

@@ -67,6 +67,10 @@ struct conf {
 	int64_t push_timeout_ms;
 	int64_t retry_min_ms, retry_max_ms;
 	int mailbox_hashes; /* enum conf_hashes */
+	char *shared_store; /* a URL; NULL: none */
+	char *shared_password_file, *shared_ca_file, *shared_prefix;
+	char *shared_sentinels; /* separated by spaces */
+	char *shared_master;
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;
@@ -106,6 +110,9 @@ const char *conf_near_key(const char *key);
  * runs; the old values are left in fresh.  restart_r: the names of the others
  * that differ, "" if none. */
 void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX]);
+
+/* Whether a key whose name begins so has different values. */
+bool conf_differs(struct conf *a, struct conf *b, const char *prefix);
 
 /* What only several keys together show (retryMin over retryMax, half of a
  * pair); for after the last conf_set().  0, or -1 with err as above. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <time.h>
 
 #include "clock.h"
@@ -273,6 +274,40 @@ static int make_client(
 out:
 	cred_file_free(&f);
 	return rc;
+}
+
+struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
+    const char *name, char err[ERR_MAX])
+{
+	/* Of Debian, Fedora, Alpine and OpenWrt. */
+	static const char *const bundles[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/cert.pem",
+	};
+	struct cred_file f = { .text = NULL };
+	struct tls_ctx *tls = NULL;
+	char why[ERR_MAX];
+	size_t i;
+
+	for (i = 0; name == NULL && i < sizeof(bundles) / sizeof(bundles[0]);
+	     i++)
+		if (access(bundles[i], R_OK) == 0)
+			name = bundles[i];
+	if (name == NULL) {
+		conf_blame(conf, key, err,
+		    "is not set, and this machine has no CA certificates: set "
+		    "it, or install the package ca-certificates");
+		return NULL;
+	}
+	if (cred_file_read(conf, key, name, &f, err) == 0 &&
+	    cred_file_check(conf, &f, err) == 0) {
+		tls = tls_client_new(f.text, f.len, NULL, NULL, NULL, why);
+		if (tls == NULL)
+			conf_blame(conf, key, err, "%s %s", f.path, why);
+	}
+	cred_file_free(&f);
+	return tls;
 }
 
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])

@@ -70,6 +70,12 @@ void cred_each_file(const struct conf *conf,
 char *cred_read_password(const struct conf *conf, const char *key,
     const char *name, char err[ERR_MAX]);
 
+/* A TLS context without an identity that trusts the CA certificates in a file
+ * that a key of the configuration names; name NULL: those of this machine.  The
+ * caller frees it.  NULL with err set. */
+struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
+    const char *name, char err[ERR_MAX]);
+
 /* The TLS context with this identity, its trust by apnsCaFile or the built-in
  * roots; owned by the cred; NULL for CRED_NONE. */
 struct tls_ctx *cred_tls(const struct cred *c);

@@ -23,6 +23,7 @@
 #include "loop.h"
 #include "mem.h"
 #include "push.h"
+#include "shared.h"
 #include "daemon/renew.h"
 #include "store.h"
 #include "daemon/systemd.h"
@@ -46,6 +47,7 @@ struct daemon {
 	struct renew *renew;
 	struct commit *commit;
 	struct push_queue *queue;
+	struct shared *shared; /* NULL: sharedStore is not set */
 	struct api *api;
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
@@ -219,13 +221,39 @@ static enum log_level wanted_level(const struct daemon *d)
 				      : (enum log_level)d->conf.loglevel;
 }
 
+static void use_shared(struct daemon *d, struct shared *shared)
+{
+	if (d->shared == shared)
+		return;
+	shared_free(d->shared);
+	d->shared = shared;
+	api_set_shared(d->api, shared);
+	if (shared != NULL)
+		shared_start(shared);
+}
+
+/* The keys of sharedStore may have changed, or files that they name. */
+static void reload_shared(struct daemon *d, bool changed)
+{
+	struct shared *fresh;
+
+	if (!changed && (d->shared == NULL || shared_is_in_step(d->shared)))
+		return;
+	fresh = shared_new(d->loop, &d->conf, d->store, d->commit, d->err);
+	if (fresh == NULL && d->err[0] != '\0')
+		log_error("%s: not used, the old connection stays", d->err);
+	else
+		use_shared(d, fresh);
+}
+
 /* The file, read again: 0, or -1 with err set. */
 static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0 ||
-	    apns_check_text(fresh, d->err) < 0)
+	    apns_check_text(fresh, d->err) < 0 ||
+	    shared_check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
@@ -262,6 +290,7 @@ static void on_hup(void *arg, int signo)
 		lim = raise_fd_limit(&d->conf);
 		use_fd_limits(d, &lim);
 		set_limits(d);
+		reload_shared(d, conf_differs(&d->conf, &fresh, "shared"));
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
@@ -401,7 +430,8 @@ static int open_and_drop(struct daemon *d)
 	return EXIT_DONE;
 }
 
-static void serve(struct daemon *d, const struct fd_limits *lim)
+static void serve(
+    struct daemon *d, const struct fd_limits *lim, struct shared *shared)
 {
 	struct cred *cred = renew_cred(d->renew);
 
@@ -413,6 +443,7 @@ static void serve(struct daemon *d, const struct fd_limits *lim)
 	use_fd_limits(d, lim);
 	http_server_set_lines(d->server, api_handle_line, d->api);
 	api_set_server(d->api, d->server);
+	use_shared(d, shared);
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
 	renew_start(d->renew);
 	loop_timer_init(&d->expire, on_expire, d);
@@ -428,6 +459,7 @@ static void serve(struct daemon *d, const struct fd_limits *lim)
 static int start(struct daemon *d)
 {
 	struct fd_limits lim;
+	struct shared *shared;
 	int rc;
 
 	/* First: a client that can connect may expect signals to work, too.
@@ -436,7 +468,8 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0 ||
-	    apns_check_text(&d->conf, d->err) < 0)
+	    apns_check_text(&d->conf, d->err) < 0 ||
+	    shared_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
 	lim = raise_fd_limit(&d->conf);
@@ -450,7 +483,10 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	d->commit = commit_new(d->loop, d->store);
 	set_limits(d);
-	serve(d, &lim);
+	shared = shared_new(d->loop, &d->conf, d->store, d->commit, d->err);
+	if (shared == NULL && d->err[0] != '\0')
+		return EXIT_FAILED;
+	serve(d, &lim, shared);
 	return EXIT_DONE;
 }
 
@@ -463,6 +499,7 @@ static void stop(struct daemon *d)
 	http_server_free(d->server);
 	sockets_close(&d->listeners, &d->conf);
 	save_queue(d);
+	shared_free(d->shared);
 	push_free(d->queue);
 	api_free(d->api);
 	commit_free(d->commit);

@@ -47,6 +47,12 @@ static const struct lack {
 	    "start it with Type=exec and without xapsd.socket, or use a build "
 	    "with systemd"),
 #endif
+#ifdef XAPSD_WITHOUT_SHARED
+	ROW("shared",
+	    "sharedStore sharedPasswordFile sharedCaFile sharedPrefix "
+	    "sharedSentinels sharedMaster",
+	    "leave it out, or use a build with it on every node"),
+#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

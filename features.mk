@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -41,6 +41,12 @@ page.tests = form_test form_fuzz
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
+
+# One book of registrations for several nodes, in Valkey or Redis
+shared.files = shared.c shared/book.c shared/change.c shared/value.c \
+	shared/conn.c shared/resp.c shared/addr.c
+shared.stub = shared/no-shared.c
+shared.tests = resp_test resp_fuzz shared_addr_test
 
 # --- nothing below changes with a new feature ---
 

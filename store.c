@@ -66,6 +66,20 @@ void store_on_drop(
 	s->on_drop_arg = arg;
 }
 
+void store_on_change(struct store *s,
+    void (*cb)(void *arg, struct reg *r, enum store_change change), void *arg)
+{
+	s->on_change = cb;
+	s->on_change_arg = arg;
+}
+
+static void report_change(
+    struct store *s, struct reg *r, enum store_change change)
+{
+	if (s->on_change != NULL && !s->is_merging)
+		s->on_change(s->on_change_arg, r, change);
+}
+
 /* --- what waits for the file --- */
 
 static void report_dirty(struct store *s)
@@ -123,6 +137,9 @@ static void set_mailboxes(
 static void set_time(struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
+	/* In the same second the new step will be a later one. */
+	if (from->time_s != r->time_s)
+		r->part = PART_UNKNOWN;
 	if (from->flags & REG_UNSTAMPED) {
 		r->flags |= REG_UNSTAMPED;
 	} else {
@@ -210,6 +227,8 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	case WRITE_NOT:
 		break;
 	}
+	reg_set_shared(r, false);
+	report_change(s, r, STORE_PUT);
 	return r;
 }
 
@@ -217,6 +236,7 @@ void store_suspend(struct store *s, struct reg *r)
 {
 	s->suspended += !reg_suspended(r);
 	r->flags |= REG_SUSPENDED;
+	report_change(s, r, STORE_SUSPENDED);
 }
 
 size_t store_suspended(const struct store *s)
@@ -250,6 +270,7 @@ void store_forget(struct store *s, struct reg *r)
 
 void store_drop(struct store *s, struct reg *r)
 {
+	report_change(s, r, STORE_GONE);
 	if (!(r->flags & REG_ON_DISK)) {
 		store_forget(s, r);
 		return;
@@ -270,6 +291,7 @@ static int stamp(void *arg, struct reg *r)
 		r->flags &= (uint8_t)~REG_UNSTAMPED;
 		r->time_s = (uint32_t)s->wall_s;
 		mark_dirty(s, r);
+		report_change(s, r, STORE_PUT);
 	}
 	return 0;
 }

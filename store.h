@@ -142,6 +142,38 @@ size_t store_suspended(const struct store *s);
 /* The registration's topic if it is another one, else NULL. */
 const char *store_old_topic(const struct store *s, const struct reg *r);
 
+/* --- several nodes --- */
+
+enum store_change {
+	STORE_PUT,
+	STORE_SUSPENDED,
+	STORE_GONE, /* it is about to be dropped */
+};
+/* Calls cb after (STORE_GONE: before) each change that store_merge() does not make;
+ * cb must not put or drop. */
+void store_on_change(struct store *s,
+    void (*cb)(void *arg, struct reg *r, enum store_change change), void *arg);
+/* Applies a line of the file's format, a removal too, as of that time, unless ours
+ * is newer, ours was renewed while the clock was not set, or it is older than
+ * limits.ttl_s.  NULL, or what is wrong with it; *put_r: the registration, if
+ * there is one now and it is not ours that is newer. */
+const char *store_merge(struct store *s, const char *line, size_t len,
+    int64_t t_ms, struct reg **put_r);
+/* The time in milliseconds, in steps of four, and one more if it is suspended: so
+ * that whatever happens to a registration is later than itself, and earlier than
+ * what comes after it.  Steps that are not known (after a start, or a put until
+ * reg_set_ms()) count as the first of the second, or the last. */
+int64_t reg_time_ms(const struct reg *r, bool last);
+void reg_set_ms(struct reg *r, int64_t t_ms);
+/* The same for a put just now: later than what it replaced. */
+void reg_set_later_ms(struct reg *r, int64_t t_ms);
+#define REG_STEP_MS 4
+/* A mark that a put clears: the others know it as it is. */
+void reg_set_shared(struct reg *r, bool is_shared);
+bool reg_shared(const struct reg *r);
+/* The topic in the answer to its device; NULL: not known. */
+const char *store_topic(const struct store *s, const struct reg *r);
+
 /* --- durability --- */
 
 /* True if something queued is not on disk yet. */
@@ -221,6 +253,8 @@ const char *store_put_line(
     struct store *s, const char *line, size_t len, bool *newer_r);
 /* Appends the registration's line; topic may be NULL.  False if b is full. */
 bool reg_write(const struct reg *r, const char *topic, struct buf *b);
+/* Appends the line for its removal. */
+bool reg_write_gone(const struct reg *r, struct buf *b);
 
 /* --- reading without owning the file --- */
 

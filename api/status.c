@@ -7,6 +7,7 @@
 #include "apns.h"
 #include "cred.h"
 #include "features.h"
+#include "shared.h"
 #include "tls.h"
 
 /* The values of all figures at one moment. */
@@ -252,6 +253,11 @@ void api_write_status(struct api *a, struct buf *b)
 	for (i = 0; i < N_ROWS; i++)
 		if (rows[i].key != NULL)
 			add_figure(b, &rows[i], figure(&f, &rows[i]));
+	if (a->shared != NULL) {
+		buf_add_str(b, "\"shared\":");
+		shared_write_status(a->shared, b);
+		buf_add_byte(b, ',');
+	}
 	if (!b->failed)
 		b->len--; /* the last comma */
 	buf_add_str(b, "}\n");

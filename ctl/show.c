@@ -503,6 +503,25 @@ static void show_apple(const struct json *j)
 	show_line("Apple", up ? STYLE_GOOD : STYLE_BAD, state, &b);
 }
 
+/* Only of a site with several nodes. */
+static void show_shared(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "shared");
+	char state[64], server[320], problem[ERR_MAX];
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+
+	if (t == NULL)
+		return;
+	ctl_str(j, t, "state", state, sizeof(state));
+	ctl_str(j, t, "server", server, sizeof(server));
+	ctl_str(j, t, "problem", problem, sizeof(problem));
+	buf_add_fmt(&b, ", %s, %lld changes wait",
+	    problem[0] != '\0' ? problem : server,
+	    (long long)ctl_num(j, t, "waiting"));
+	show_line("Shared book",
+	    strcmp(state, "in step") == 0 ? STYLE_GOOD : STYLE_BAD, state, &b);
+}
+
 void ctl_show_status(const struct json *j)
 {
 	char version[64], tls[64], problem[ERR_MAX], age[16];
@@ -523,6 +542,7 @@ void ctl_show_status(const struct json *j)
 	show_credentials(j);
 	show_warnings(j);
 	show_apple(j);
+	show_shared(j);
 	show_pushes(j);
 	show_visits(j);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)

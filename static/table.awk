@@ -10,6 +10,8 @@ function group(n) {	# 12,345
 }
 
 function row(name, n, memory, lines) {
+	if (memory < 0)		# less than sections are aligned to
+		memory = 0
 	printf "| %s | %s | %s | %s |\n", name, group(n), group(memory), lines
 }
 

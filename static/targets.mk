@@ -38,8 +38,8 @@ release:
 SIZE_OUT = build/static/sizes
 .PHONY: size size-table size-objects size-one
 size:
-	@sh tests/deps.sh static cross/$(TRIPLET_$(STATIC_ARCH))
-	@+$(STATIC_MAKE) -s ARCH=$(STATIC_ARCH) sources
+	@sh tests/deps.sh static cross/$(TRIPLET_$(STATIC_ARCH)) >&2
+	@+$(STATIC_MAKE) -s ARCH=$(STATIC_ARCH) sources >&2
 	@+for f in all none $(KNOWN_FEATURES:%=all,-%); do \
 		$(MAKE) --no-print-directory -s size-one FEATURES=$$f \
 			>>$(SIZE_OUT).log 2>&1 || exit 1; \
@@ -53,6 +53,7 @@ size-one:
 	@+$(STATIC_MAKE) ARCH=$(STATIC_ARCH) OUT=$(SIZE_OUT)
 
 size-table:
+	@mkdir -p $(dir $(SIZE_OUT))
 	@+$(MAKE) --no-print-directory size >$(SIZE_OUT).md
 	@awk 'FNR == NR { table = table $$0 "\n"; next } \
 		/^<!-- end of the table/ { inside = 0 } \

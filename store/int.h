@@ -33,6 +33,7 @@ enum reg_flag {
 	REG_ON_DISK = 8,    /* a line of this key may be in the file */
 	REG_UNSTAMPED = 16, /* renewed while the clock was not set */
 	REG_HELD = 32,	    /* changes too often: see store_release() */
+	REG_SHARED = 64,    /* reg_set_shared() */
 };
 
 /* Kept small: there may be a hundred thousand of them on a router.  Times are
@@ -45,8 +46,9 @@ struct reg {
 	uint32_t hash;		 /* of the user */
 	uint32_t time_s;
 	uint32_t written_s; /* time_s of its line in the file */
-	uint32_t line;	    /* length of that line; while REG_DIRTY its index in
-			* store.dirty */
+	uint32_t line : 24; /* length of that line; while REG_DIRTY its index in
+			     * store.dirty */
+	uint32_t part : 8;  /* of time_s, see reg_time_ms(); or PART_UNKNOWN */
 	struct reg_past past;
 	uint16_t n_mailboxes : 10;
 	uint16_t changes : 6; /* recent writes because it changed */
@@ -59,6 +61,8 @@ struct reg {
 	/* user NUL account NUL token (two digits a byte) */
 	char key[];
 };
+
+#define PART_UNKNOWN 255
 
 /* The longest token, packed. */
 #define TOKEN_BYTES ((REG_TOKEN_MAX + 1) / 2)
@@ -115,6 +119,9 @@ struct store {
 
 	void (*on_drop)(void *arg, struct reg *r);
 	void *on_drop_arg;
+	void (*on_change)(void *arg, struct reg *r, enum store_change change);
+	void *on_change_arg;
+	bool is_merging; /* store_merge() is at work */
 	void (*on_dirty)(void *arg);
 	void *on_dirty_arg;
 
@@ -232,8 +239,6 @@ const char *line_set_mailboxes(
 bool line_is_ours(const char *line, size_t len);
 /* True if it is the beginning of such a line as we write it. */
 bool line_is_torn(const char *line, size_t len);
-/* Appends the line for its removal. */
-bool reg_write_gone(const struct reg *r, struct buf *b);
 
 /* --- table.c --- */
 

@@ -317,6 +317,54 @@ const char *store_put_line(
 	return reason;
 }
 
+/* What the line says of r, which may be NULL; false if maxRegistrations allows no
+ * more. */
+static bool merge_record(struct store *s, const struct record *rec,
+    struct reg *r, int64_t t_ms, struct reg **put_r)
+{
+	const struct reg_spec *spec = &rec->spec;
+
+	if (rec->gone) {
+		if (r != NULL)
+			store_drop(s, r);
+		return true;
+	}
+	if (spec->time_s < s->wall_s - s->limits.ttl_s ||
+	    (r == NULL && !limit_admits(s, spec)))
+		return true;
+	*put_r = store_put(s, spec);
+	if (*put_r == NULL)
+		return false;
+	if (rec->suspended)
+		store_suspend(s, *put_r);
+	reg_set_ms(*put_r, t_ms);
+	reg_set_shared(*put_r, true);
+	return true;
+}
+
+const char *store_merge(struct store *s, const char *line, size_t len,
+    int64_t t_ms, struct reg **put_r)
+{
+	struct reader *in = xmalloc(sizeof(*in));
+	struct reg_spec *spec = &in->rec.spec;
+	const char *reason = line_read(in, line, len);
+	struct reg *r;
+
+	*put_r = NULL;
+	if (reason == NULL) {
+		spec->time_s = t_ms / 1000;
+		r = store_find(s, spec->user, spec->account, spec->token);
+		s->is_merging = true;
+		if ((r == NULL || (!(r->flags & REG_UNSTAMPED) &&
+				      reg_time_ms(r, false) <= t_ms)) &&
+		    !merge_record(s, &in->rec, r, t_ms, put_r))
+			reason = "maxRegistrations allows no more";
+		s->is_merging = false;
+	}
+	free(in);
+	return reason;
+}
+
 size_t store_bom_len(const char *text, size_t len)
 {
 	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

@@ -113,6 +113,7 @@ struct reg *reg_new(const struct reg_spec *spec)
 	r->user_len = (uint8_t)user_len;
 	r->account_len = (uint8_t)account_len;
 	r->digits = (uint8_t)digits;
+	r->part = PART_UNKNOWN;
 	stpcpy(stpcpy(r->key, spec->user) + 1, spec->account);
 	text_hex_read(spec->token, digits, r->key + token_at(r));
 	r->mailboxes = r->key + key_len(r);
@@ -235,6 +236,41 @@ size_t reg_n_mailboxes(const struct reg *r)
 bool reg_suspended(const struct reg *r)
 {
 	return r->flags & REG_SUSPENDED;
+}
+
+int64_t reg_time_ms(const struct reg *r, bool last)
+{
+	unsigned step = r->part != PART_UNKNOWN ? r->part
+			: last			? 1000 / REG_STEP_MS - 1
+						: 0;
+
+	return (int64_t)r->time_s * 1000 + step * REG_STEP_MS +
+	       reg_suspended(r);
+}
+
+void reg_set_ms(struct reg *r, int64_t t_ms)
+{
+	r->part = (uint32_t)(t_ms % 1000 / REG_STEP_MS) & 0xff;
+}
+
+void reg_set_later_ms(struct reg *r, int64_t t_ms)
+{
+	unsigned before = r->part;
+
+	reg_set_ms(r, t_ms);
+	if (before < 1000 / REG_STEP_MS - 1 && r->part <= before)
+		r->part = (before + 1) & 0xff;
+}
+
+void reg_set_shared(struct reg *r, bool is_shared)
+{
+	r->flags &= (uint8_t)~REG_SHARED;
+	r->flags |= is_shared ? REG_SHARED : 0;
+}
+
+bool reg_shared(const struct reg *r)
+{
+	return r->flags & REG_SHARED;
 }
 
 void reg_set_data(struct reg *r, void *data)

@@ -52,6 +52,11 @@ const char *store_old_topic(const struct store *s, const struct reg *r)
 	return r->topic != s->topic ? s->topics[r->topic].name : NULL;
 }
 
+const char *store_topic(const struct store *s, const struct reg *r)
+{
+	return s->topics[r->topic].name;
+}
+
 size_t store_old_topics(const struct store *s)
 {
 	size_t i, n = 0;

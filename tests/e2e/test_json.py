@@ -91,9 +91,15 @@ def test_list(xapsd, apple):
 
 
 @pytest.mark.parametrize("identity", [token_key, certificate, {}])
-def test_status(start_xapsd, apple, identity):
+def test_status(start_xapsd, apple, workdir, identity):
     xapsd = start_xapsd(identity=identity)
-    found = [printed(xapsd, "status"), xapsd.status()]
+    node = start_xapsd(identity=identity, folder=workdir / "n",
+                       sharedStore="unix:/nonexistent/valkey.sock")
+    found = [printed(node, "status"), printed(xapsd, "status"), xapsd.status()]
+    shared = found[0]["shared"]
+    assert set(shared) == {"state", "server", "problem", "node", "taken",
+                           "sent", "waiting"}
+    assert shared["state"] == "away"
     if identity:
         apple.wait_connected()
         xapsd.register("alice", ACCOUNT, TOKEN)
@@ -103,7 +109,7 @@ def test_status(start_xapsd, apple, identity):
         found.append(printed(xapsd, "status"))
         assert found[-1]["lastSuccess"] > 0
     else:
-        found.append({**found[0], "wakeupMedian": 0.1})
+        found.append({**found[-1], "wakeupMedian": 0.1})
     compare(documented("status"), found)
     for day in (f["day"] for f in found):
         assert set(day) == {"end", "pushes", "missed", "wakeups"}

@@ -135,6 +135,14 @@ def test_installed_papers_link_to_installed_ones(paper):
             assert (paper.parent / target).resolve() in INSTALLED, target
 
 
+def test_every_feature_is_explained():
+    known = re.search(r"^KNOWN_FEATURES = (.*)$", (
+        ROOT / "features.mk").read_text(), re.M)[1].split()
+    text = (ROOT / "docs/install.md").read_text().split(
+        "## Leaving features out")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", text, re.M) == known
+
+
 def test_pictures():
     """README begins with one; each is shown somewhere, and is small."""
     assert README.read_text().split("\n\n")[1].startswith("![")

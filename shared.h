@@ -1,0 +1,36 @@
+/* shared.h - one book of registrations for several nodes, in Valkey or Redis.
+ *
+ * Every node has all registrations in its own store, as without it: nothing here
+ * is ever waited for.  What changes in one store is sent to the shared book, which
+ * tells the other nodes; upon every connection and once a day each node compares
+ * all. */
+#ifndef SHARED_H
+#define SHARED_H
+
+#include <stdbool.h>
+
+#include "log.h"
+
+struct buf;
+struct commit;
+struct conf;
+struct loop;
+struct shared;
+struct store;
+
+/* Checks the text of the keys: 0, or -1 with err set. */
+int shared_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Reads the files that the keys name; does nothing else until shared_start().
+ * conf, store and commit are borrowed.  NULL with err set; NULL with err "":
+ * sharedStore is not set. */
+struct shared *shared_new(struct loop *l, const struct conf *conf,
+    struct store *store, struct commit *commit, char err[ERR_MAX]);
+void shared_start(struct shared *s);
+/* s may be NULL. */
+void shared_free(struct shared *s);
+/* Connected and with the same registrations as the shared book. */
+bool shared_is_in_step(const struct shared *s);
+/* Appends one JSON object for /status. */
+void shared_write_status(const struct shared *s, struct buf *b);
+
+#endif

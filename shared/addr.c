@@ -1,0 +1,257 @@
+/* shared/addr.c - where the shared store is: sharedStore and its kin. */
+#include "shared/int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+#include "conf.h"
+#include "cred.h"
+#include "mem.h"
+#include "text.h"
+#include "tls.h"
+
+#define STORE_PORT 6379
+#define SENTINEL_PORT 26379
+#define DB_MAX 65535
+
+static const struct {
+	char name[12];
+	bool has_tls;
+} schemes[] = {
+	{ "valkey://", false },
+	{ "valkeys://", true },
+	{ "redis://", false },
+	{ "rediss://", true },
+};
+
+static void free_wiped(char *s)
+{
+	if (s != NULL)
+		mem_wipe(s, strlen(s));
+	free(s);
+}
+
+void shared_addr_free(struct shared_addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->n_sentinels; i++)
+		free(a->sentinels[i].host);
+	free(a->unix_path);
+	free(a->server.host);
+	free(a->master);
+	free_wiped(a->user);
+	free_wiped(a->password);
+	tls_ctx_free(a->tls);
+	memset(a, 0, sizeof(*a));
+}
+
+/* Percent-decoded in place; false: it has a NUL or a broken escape. */
+static bool decode(char *s)
+{
+	char *out = s;
+	int high, low;
+
+	for (; *s != '\0'; s++) {
+		if (*s != '%') {
+			*out++ = *s;
+			continue;
+		}
+		high = text_hex_digit(s[1]);
+		low = high < 0 ? -1 : text_hex_digit(s[2]);
+		if (low < 0 || (high << 4 | low) == 0)
+			return false;
+		*out++ = (char)(high << 4 | low);
+		s += 2;
+	}
+	*out = '\0';
+	return true;
+}
+
+/* Digits only, 0 to max. */
+static bool read_number(const char *s, int max, int *n_r)
+{
+	*n_r = 0;
+	if (*s == '\0')
+		return false;
+	for (; *s >= '0' && *s <= '9' && *n_r <= max; s++)
+		*n_r = *n_r * 10 + (*s - '0');
+	return *s == '\0' && *n_r <= max;
+}
+
+/* host, host:port, [IPv6]:port; the host may be "" */
+static bool read_host(
+    const char *text, size_t len, int port, struct shared_host *h)
+{
+	char *colon;
+
+	h->host = xstrndup(text, len);
+	h->port = port;
+	colon = strrchr(h->host, ':');
+	if (colon != NULL && strchr(colon, ']') == NULL) {
+		*colon = '\0';
+		if (!read_number(colon + 1, 65535, &h->port) || h->port == 0)
+			return false;
+	}
+	return strpbrk(h->host, " /?#%@\\\t") == NULL &&
+	       (h->host[0] == '[') == (strchr(h->host, ':') != NULL) &&
+	       (h->host[0] == '[') == (strchr(h->host, ']') != NULL);
+}
+
+/* user, user:password, :password */
+static bool read_login(struct shared_addr *a, const char *text, size_t len)
+{
+	const char *colon = memchr(text, ':', len);
+	size_t n = colon != NULL ? (size_t)(colon - text) : len;
+
+	a->user = xstrndup(text, n);
+	if (colon != NULL)
+		a->password = xstrndup(colon + 1, len - n - 1);
+	return decode(a->user) && (a->password == NULL || decode(a->password));
+}
+
+/* What follows the scheme. */
+static bool read_rest(struct shared_addr *a, const char *text)
+{
+	/* A password may hold an '@', a host may not. */
+	const char *at = strrchr(text, '@'), *slash;
+
+	if (at != NULL) {
+		if (!read_login(a, text, (size_t)(at - text)))
+			return false;
+		text = at + 1;
+	}
+	slash = strchr(text, '/');
+	if (slash != NULL && slash[1] != '\0' &&
+	    !read_number(slash + 1, DB_MAX, &a->db))
+		return false;
+	return read_host(text, slash ? (size_t)(slash - text) : strlen(text),
+	    STORE_PORT, &a->server);
+}
+
+static const char *read_unix(struct shared_addr *a, const char *path)
+{
+	struct sockaddr_un un;
+
+	while (path[0] == '/' && path[1] == '/')
+		path++;
+	if (path[0] != '/')
+		return "write unix:/path/of/the/socket";
+	if (strlen(path) >= sizeof(un.sun_path))
+		return "the path is too long for a socket";
+	a->unix_path = xstrdup(path);
+	return NULL;
+}
+
+/* NULL, or what is wrong; never the URL, which may hold a password. */
+static const char *read_url(struct shared_addr *a, const char *url)
+{
+	static const char form[] =
+	    "write valkey://host, valkeys://user:password@host:6379/0 (with "
+	    "TLS) or unix:/path (in user and password % is %25, / is %2F)";
+	size_t i, n;
+
+	if (strncasecmp(url, "unix:", 5) == 0)
+		return read_unix(a, url + 5);
+	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		n = strlen(schemes[i].name);
+		if (strncasecmp(url, schemes[i].name, n) != 0)
+			continue;
+		a->has_tls = schemes[i].has_tls;
+		return read_rest(a, url + n) ? NULL : form;
+	}
+	return form;
+}
+
+/* host:port, separated by spaces. */
+static const char *read_sentinels(struct shared_addr *a, const char *list)
+{
+	struct shared_host *h;
+	size_t len;
+
+	for (list += strspn(list, " "); *list != '\0';
+	     list += len, list += strspn(list, " ")) {
+		len = strcspn(list, " ");
+		if (a->n_sentinels == SHARED_SENTINELS_MAX)
+			return "more than 8 of them";
+		h = &a->sentinels[a->n_sentinels++];
+		if (!read_host(list, len, SENTINEL_PORT, h) ||
+		    h->host[0] == '\0')
+			return "write host:port of each, separated by spaces";
+	}
+	return NULL;
+}
+
+static int blame(const struct conf *conf, const char *key, const char *wrong,
+    char err[ERR_MAX])
+{
+	conf_blame(conf, key, err, "%s", wrong);
+	return -1;
+}
+
+/* The prefix is part of a pattern for SCAN and of ACL rules. */
+static bool is_prefix_plain(const char *s)
+{
+	return strlen(s) <= 64 &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			 "0123456789:._/-") == strlen(s);
+}
+
+int shared_addr_parse(
+    struct shared_addr *a, const struct conf *conf, char err[ERR_MAX])
+{
+	const char *wrong;
+
+	memset(a, 0, sizeof(*a));
+	wrong = read_url(a, conf->shared_store);
+	if (wrong != NULL)
+		return blame(conf, "sharedStore", wrong, err);
+	if (conf->shared_password_file != NULL && a->password != NULL)
+		return blame(conf, "sharedPasswordFile",
+		    "sharedStore has a password too: remove one of them", err);
+	if (!is_prefix_plain(conf->shared_prefix))
+		return blame(conf, "sharedPrefix",
+		    "write at most 64 letters, digits and : . _ / -", err);
+	wrong = conf->shared_sentinels
+		    ? read_sentinels(a, conf->shared_sentinels)
+		    : NULL;
+	if (wrong != NULL)
+		return blame(conf, "sharedSentinels", wrong, err);
+	if (a->n_sentinels > 0 && conf->shared_master == NULL)
+		return blame(conf, "sharedMaster",
+		    "is missing: set it to the name that the sentinels have "
+		    "for the master",
+		    err);
+	if (a->n_sentinels > 0 && a->unix_path != NULL)
+		return blame(conf, "sharedSentinels",
+		    "they name a host: sharedStore cannot be a Unix socket",
+		    err);
+	if (a->n_sentinels == 0 && a->unix_path == NULL &&
+	    a->server.host[0] == '\0')
+		return blame(conf, "sharedStore",
+		    "the host is missing (sharedSentinels would find it)", err);
+	a->master = conf->shared_master ? xstrdup(conf->shared_master) : NULL;
+	return 0;
+}
+
+int shared_addr_load(
+    struct shared_addr *a, const struct conf *conf, char err[ERR_MAX])
+{
+	if (shared_addr_parse(a, conf, err) < 0)
+		return -1;
+	if (conf->shared_password_file != NULL) {
+		a->password = cred_read_password(conf, "sharedPasswordFile",
+		    conf->shared_password_file, err);
+		if (a->password == NULL)
+			return -1;
+	}
+	if (a->has_tls) {
+		a->tls = cred_load_trust(
+		    conf, "sharedCaFile", conf->shared_ca_file, err);
+		if (a->tls == NULL)
+			return -1;
+	}
+	return 0;
+}

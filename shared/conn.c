@@ -1,0 +1,734 @@
+/* shared/conn.c - one connection to the shared store: found, opened, greeted,
+ * kept, and opened again.
+ *
+ * Requests are pipelined: replies come in the order in which they were sent. */
+#include "shared/int.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "apns.h"
+#include "buf.h"
+#include "io.h"
+#include "mem.h"
+
+/* After a failure: so short that nodes agree again within seconds when a cut
+ * network heals; one packet every 3 s costs nothing. */
+#define RETRY_MIN_MS 250
+#define RETRY_MAX_MS 3000
+/* A connection that lasted so long does not count as a failure. */
+#define GOOD_MS 10000
+/* After it refused what we need: somebody has to change its settings. */
+#define REFUSED_MS 60000
+/* For finding, connecting and TLS; and as much for the greeting. */
+#define OPEN_MS 3000
+/* Valkey answers within milliseconds.  A script or SCAN that blocks it, or a fork
+ * on a busy machine, may take seconds. */
+#define REPLY_MS 5000
+/* A PING when nothing has come for so long: nobody else tells that the server's
+ * machine is gone, and what is registered elsewhere meanwhile would not be heard. */
+#define IDLE_MS 30000
+/* Requests that wait for the kernel: thousands of registrations. */
+#define OUT_MAX (4u * 1024 * 1024)
+
+enum state {
+	WAITING, /* to try again */
+	DIALLING,
+	GREETING,
+	UP,
+};
+
+enum step {
+	STEP_SENTINEL,
+	STEP_HELLO,
+	STEP_AUTH,
+	STEP_SELECT,
+	STEP_INFO,
+};
+
+/* A stream to one address; several are tried at once. */
+struct link {
+	struct link *next;
+	struct shared_conn *conn;
+	struct io_addr addr;
+	struct io *io;
+};
+
+struct shared_conn {
+	struct loop *loop;
+	const struct shared_addr *addr;
+	const struct shared_conn_ops *ops;
+	void *arg;
+	enum state state; /* changed only by set_state() */
+	struct io_dialer *dialer;
+	struct link *attempts, *link;
+	char why[ERR_MAX]; /* the last of this round's attempts that failed */
+	struct io *io;	   /* the link's */
+	struct resp resp;
+	struct shared_request *first, *last;
+	struct loop_timer timer; /* the next attempt, timeouts, PING */
+	struct loop_task flush;
+	int64_t heard_ms, up_ms;
+	unsigned failures;
+	struct shared_request greeting, ping;
+	bool is_pinging, in_push;
+	enum step step;
+	int protocol;
+	char *info;
+	const char *host;	   /* being dialled */
+	size_t sentinel;	   /* the one to ask next */
+	struct shared_host master; /* that it named; host NULL: ask */
+	char peer[300];
+};
+
+static const char *const state_names[] = {
+	[WAITING] = "waiting",
+	[DIALLING] = "dialling",
+	[GREETING] = "greeting",
+	[UP] = "up",
+};
+
+static void set_state(struct shared_conn *c, enum state to)
+{
+	log_debug("shared: %s: %s -> %s", c->peer, state_names[c->state],
+	    state_names[to]);
+	c->state = to;
+}
+
+/* --- closing --- */
+
+static void link_free(struct link *k)
+{
+	if (k != NULL)
+		io_close(k->io);
+	free(k);
+}
+
+static void close_attempts(struct shared_conn *c)
+{
+	struct link *k;
+
+	while ((k = c->attempts) != NULL) {
+		c->attempts = k->next;
+		link_free(k);
+	}
+}
+
+static void drop_requests(struct shared_conn *c)
+{
+	struct shared_request *rq;
+
+	while ((rq = c->first) != NULL) {
+		c->first = rq->next;
+		rq->cb(rq, NULL);
+	}
+}
+
+static void disconnect(struct shared_conn *c)
+{
+	io_dialer_stop(c->dialer);
+	close_attempts(c);
+	link_free(c->link);
+	c->link = NULL;
+	c->io = NULL;
+	loop_task_cancel(c->loop, &c->flush);
+	loop_timer_clear(c->loop, &c->timer);
+	free(c->info);
+	c->info = NULL;
+	memset(&c->resp, 0, sizeof(c->resp));
+	set_state(c, WAITING);
+	drop_requests(c);
+	c->is_pinging = false;
+}
+
+/* The next sentinel says where it is now. */
+static void forget_master(struct shared_conn *c)
+{
+	free(c->master.host);
+	c->master = (struct shared_host){ NULL, 0 };
+}
+
+static void lost(struct shared_conn *c, const char *why)
+{
+	char err[ERR_MAX];
+
+	err_set(err, "%s", why); /* why may be the stream's */
+	if (c->state == UP && loop_now_ms(c->loop) - c->up_ms > GOOD_MS)
+		c->failures = 0;
+	c->sentinel++;
+	forget_master(c);
+	disconnect(c);
+	c->failures++;
+	loop_timer_set(c->loop, &c->timer,
+	    apns_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
+	c->ops->down(c->arg, err);
+}
+
+void shared_conn_fail(struct shared_conn *c, const char *why, bool soon)
+{
+	if (c->state != UP)
+		return;
+	lost(c, why);
+	if (!soon)
+		loop_timer_set(c->loop, &c->timer, REFUSED_MS);
+}
+
+/* --- sending --- */
+
+static void set_timer(struct shared_conn *c)
+{
+	int64_t due_ms = c->first != NULL ? c->first->sent_ms + REPLY_MS
+					  : c->heard_ms + IDLE_MS;
+
+	/* Only ever set earlier: it looks again when it fires. */
+	if (!loop_timer_is_set(&c->timer) || due_ms < c->timer.due_ms)
+		loop_timer_set(
+		    c->loop, &c->timer, due_ms - loop_now_ms(c->loop));
+}
+
+static void request(struct shared_conn *c, struct shared_request *rq,
+    const struct shared_arg *args, size_t n)
+{
+	struct buf *out = io_out(c->io);
+	size_t i;
+
+	resp_write_array(out, n);
+	for (i = 0; i < n; i++)
+		resp_write_string(out, args[i].p, args[i].len);
+	loop_task_queue(c->loop, &c->flush);
+	if (rq == NULL)
+		return;
+	rq->next = NULL;
+	rq->sent_ms = loop_now_ms(c->loop);
+	if (c->first == NULL)
+		c->first = rq;
+	else
+		c->last->next = rq;
+	c->last = rq;
+	set_timer(c);
+}
+
+void shared_conn_send(struct shared_conn *c, struct shared_request *rq,
+    const struct shared_arg *args, size_t n)
+{
+	request(c, rq, args, n);
+}
+
+static void on_flush(void *arg)
+{
+	struct shared_conn *c = arg;
+
+	if (io_out(c->io)->failed)
+		lost(c, "it takes our requests too slowly");
+	else
+		io_flush(c->io);
+}
+
+/* --- greeting: one step after the other, as each depends on the last --- */
+
+static struct shared_arg arg_of(const char *s)
+{
+	return (struct shared_arg){ s, strlen(s) };
+}
+
+/* AUTH user password; returns how many.  HELLO always wants a user, while what is
+ * too old for HELLO knows the password alone. */
+static size_t write_login(
+    const struct shared_addr *a, struct shared_arg *args, bool needs_user)
+{
+	size_t n = 0;
+
+	args[n++] = arg_of("AUTH");
+	if (a->user != NULL && *a->user != '\0')
+		args[n++] = arg_of(a->user);
+	else if (needs_user)
+		args[n++] = arg_of("default");
+	args[n++] = arg_of(a->password);
+	return n;
+}
+
+static void begin_step(struct shared_conn *c, enum step step)
+{
+	const struct shared_addr *a = c->addr;
+	struct shared_arg args[5];
+	size_t n = 1;
+	char db[8];
+
+	if (step == STEP_AUTH && a->password == NULL)
+		step++;
+	if (step == STEP_SELECT && a->db == 0)
+		step++;
+	c->step = step;
+	switch (step) {
+	case STEP_SENTINEL:
+		args[0] = arg_of("SENTINEL");
+		args[1] = arg_of("get-master-addr-by-name");
+		args[2] = arg_of(a->master);
+		n = 3;
+		break;
+	case STEP_HELLO:
+		args[0] = arg_of("HELLO");
+		args[1] = arg_of("3");
+		n = 2;
+		if (a->password != NULL)
+			n += write_login(a, args + 2, true);
+		break;
+	case STEP_AUTH:
+		n = write_login(a, args, false);
+		break;
+	case STEP_SELECT:
+		snprintf(db, sizeof(db), "%d", a->db);
+		args[0] = arg_of("SELECT");
+		args[1] = arg_of(db);
+		n = 2;
+		break;
+	case STEP_INFO:
+		args[0] = arg_of("INFO");
+		break;
+	}
+	request(c, &c->greeting, args, n);
+}
+
+/* True if the error begins so. */
+static bool is_error(const struct resp_item *it, const char *word)
+{
+	size_t n = strlen(word);
+
+	return it->len >= n && memcmp(it->text, word, n) == 0;
+}
+
+static void step_refused(struct shared_conn *c, const struct resp_item *it)
+{
+	static const char *const what[] = {
+		[STEP_SENTINEL] = "to name the master",
+		[STEP_HELLO] = "the log-in",
+		[STEP_AUTH] = "the log-in",
+		[STEP_SELECT] = "this database",
+		[STEP_INFO] = "the log-in",
+	};
+	const char *cure = "";
+	char why[ERR_MAX];
+
+	if (is_error(it, "NOAUTH"))
+		cure = "; it wants a password: sharedStore: "
+		       "valkey://user:password@host, or sharedPasswordFile";
+	else if (is_error(it, "WRONGPASS"))
+		cure = "; check user and password of sharedStore";
+	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
+	    (int)(it->len < 200 ? it->len : 200), it->text, cure);
+	lost(c, why);
+}
+
+const char *shared_conn_info(const struct shared_conn *c, const char *key)
+{
+	size_t n = strlen(key);
+	const char *p = c->info != NULL ? c->info : "";
+
+	for (; *p != '\0'; p += strcspn(p, "\n"), p += *p == '\n')
+		if (strncmp(p, key, n) == 0 && p[n] == ':')
+			return p + n + 1;
+	return "";
+}
+
+static void greeted(struct shared_conn *c)
+{
+	char why[ERR_MAX];
+
+	if (strncmp(shared_conn_info(c, "role"), "slave", 5) == 0) {
+		err_set(why,
+		    "%s is a replica, which takes no changes: name its master "
+		    "in sharedStore, or set sharedSentinels",
+		    c->peer);
+		lost(c, why);
+		return;
+	}
+	c->up_ms = loop_now_ms(c->loop);
+	set_state(c, UP);
+	c->ops->up(c->arg);
+	free(c->info);
+	c->info = NULL;
+}
+
+static void dial(struct shared_conn *c, const struct shared_host *h);
+
+static void redial_master(struct shared_conn *c)
+{
+	char why[ERR_MAX];
+
+	if (c->master.port == 0) {
+		err_set(why, "the sentinel %s knows no master \"%s\"", c->peer,
+		    c->addr->master);
+		lost(c, why);
+		return;
+	}
+	disconnect(c);
+	dial(c, &c->master);
+}
+
+static void step_done(struct shared_conn *c)
+{
+	if (c->step == STEP_SENTINEL)
+		redial_master(c);
+	else if (c->step == STEP_INFO)
+		greeted(c);
+	else
+		begin_step(
+		    c, c->step == STEP_HELLO ? STEP_SELECT : c->step + 1);
+}
+
+static void step_failed(struct shared_conn *c, const struct resp_item *it)
+{
+	bool denied = is_error(it, "NOAUTH") || is_error(it, "WRONGPASS");
+
+	if (!denied && c->step == STEP_INFO) {
+		greeted(c); /* a proxy, or a user who may not ask */
+	} else if (!denied && c->step == STEP_HELLO) {
+		/* Of what knows no HELLO, or allows it to nobody (Redis 6.0
+		 * without a default user), all is asked in RESP2. */
+		c->protocol = 2;
+		begin_step(c, STEP_AUTH);
+	} else {
+		step_refused(c, it);
+	}
+}
+
+/* What the sentinel says: the host, then the port. */
+static void take_master(struct shared_conn *c, const struct resp_item *it)
+{
+	char port[8];
+
+	if (c->master.host == NULL) {
+		c->master.host = xstrndup(it->text, it->len);
+		c->master.port = 0;
+	} else if (it->len < sizeof(port)) {
+		snprintf(port, sizeof(port), "%.*s", (int)it->len, it->text);
+		c->master.port = atoi(port);
+	}
+}
+
+static void on_greeting(struct shared_request *rq, const struct resp_item *it)
+{
+	struct shared_conn *c =
+	    (struct shared_conn *)((char *)rq -
+				   offsetof(struct shared_conn, greeting));
+
+	if (it == NULL)
+		return;
+	if (it->type == RESP_STRING && c->step == STEP_SENTINEL)
+		take_master(c, it);
+	if (it->type == RESP_STRING && c->step == STEP_INFO)
+		c->info = xstrndup(it->text, it->len);
+	if (it->type == RESP_ERROR && it->depth == 0)
+		step_failed(c, it);
+	else if (it->last)
+		step_done(c);
+}
+
+/* --- receiving --- */
+
+/* Whether this begins a message.  With protocol 2 it is an array of three, and the
+ * answer to PING one of two, on a connection for messages. */
+static bool is_push(const struct shared_conn *c, const struct resp_item *it)
+{
+	return it->type == RESP_PUSH ||
+	       (c->protocol == 2 && it->type == RESP_ARRAY && it->n == 3 &&
+		   (c->first == NULL || c->first == &c->ping));
+}
+
+static void take_item(struct shared_conn *c, const struct resp_item *it)
+{
+	struct shared_request *rq = c->first;
+	char why[ERR_MAX];
+
+	if (it->depth == 0 && is_push(c, it))
+		c->in_push = true;
+	if (c->in_push) {
+		c->in_push = !it->last;
+		if (c->state == UP)
+			c->ops->push(c->arg, it);
+		return;
+	}
+	if (rq == NULL) {
+		err_set(why, "%s refuses to send messages: %.*s", c->peer,
+		    (int)(it->len < 200 ? it->len : 200),
+		    it->text != NULL ? it->text : "");
+		shared_conn_fail(c, why, false);
+		return;
+	}
+	if (it->last)
+		c->first = rq->next;
+	rq->cb(rq, it);
+}
+
+static void receive(struct shared_conn *c)
+{
+	struct io *io = c->io;
+	struct buf *in = io_in(io);
+	struct resp_item it;
+	char why[ERR_MAX];
+	ssize_t n;
+
+	c->heard_ms = loop_now_ms(c->loop);
+	while ((n = resp_read(
+		    &c->resp, (const char *)buf_head(in), in->len, &it)) > 0) {
+		if (it.type != RESP_SKIP)
+			take_item(c, &it);
+		if (c->io != io) /* lost, or another one */
+			return;
+		buf_consume(in, (size_t)n);
+	}
+	if (n < 0) {
+		err_set(why, "%s: %s", c->peer, c->resp.reason);
+		lost(c, why);
+		return;
+	}
+	io_resume(io); /* it may have been full */
+	set_timer(c);
+}
+
+/* --- opening --- */
+
+static void greet(struct shared_conn *c, struct link *k)
+{
+	c->link = k;
+	c->io = k->io;
+	c->protocol = 3;
+	c->in_push = false;
+	c->heard_ms = loop_now_ms(c->loop);
+	set_state(c, GREETING);
+	begin_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
+			  ? STEP_SENTINEL
+			  : STEP_HELLO);
+}
+
+/* The first one that is open is used. */
+static void attempt_opened(struct link *k)
+{
+	struct shared_conn *c = k->conn;
+	struct link **at = &c->attempts;
+
+	while (*at != k)
+		at = &(*at)->next;
+	*at = k->next;
+	close_attempts(c);
+	io_dialer_succeeded(c->dialer, &k->addr);
+	greet(c, k);
+}
+
+static void attempt_failed(struct link *k)
+{
+	struct shared_conn *c = k->conn;
+	struct link **at = &c->attempts;
+	struct io_addr addr = k->addr;
+
+	err_set(c->why, "%s", io_error(k->io));
+	while (*at != k)
+		at = &(*at)->next;
+	*at = k->next;
+	link_free(k);
+	io_dialer_failed(c->dialer, &addr);
+}
+
+static void on_io(struct io *io, enum io_event event, void *arg)
+{
+	struct link *k = arg;
+	struct shared_conn *c = k->conn;
+
+	if (event == IO_OPEN && c->addr->unix_path != NULL)
+		greet(c, k);
+	else if (event == IO_OPEN)
+		attempt_opened(k);
+	else if (event == IO_DATA)
+		receive(c);
+	else if (event == IO_FAILED && k != c->link &&
+		 c->addr->unix_path == NULL)
+		attempt_failed(k);
+	else if (event == IO_EOF || event == IO_FAILED)
+		lost(c, event == IO_EOF ? "the server closed the connection"
+					: io_error(io));
+}
+
+static struct link *link_new(struct shared_conn *c)
+{
+	struct link *k = xcalloc(1, sizeof(*k));
+
+	k->conn = c;
+	return k;
+}
+
+static void on_attempt(void *arg, const struct io_addr *addr)
+{
+	struct shared_conn *c = arg;
+	struct link *k = link_new(c);
+	struct io_target to = { .host = c->host };
+
+	k->addr = *addr;
+	k->next = c->attempts;
+	c->attempts = k;
+	k->io = io_connect(c->loop, addr, &to, c->addr->tls, on_io, k);
+	io_set_limits(k->io, RESP_IN_MAX, OUT_MAX);
+}
+
+static bool is_hopeful(void *arg)
+{
+	const struct shared_conn *c = arg;
+	const struct link *k;
+
+	for (k = c->attempts; k != NULL; k = k->next)
+		if (io_stage(k->io) > IO_STAGE_TCP)
+			return true;
+	return false;
+}
+
+static void on_exhausted(void *arg, const char *why)
+{
+	struct shared_conn *c = arg;
+	char text[ERR_MAX];
+
+	err_set(text, "%s: %s", c->peer,
+	    why != NULL		? why
+	    : c->why[0] != '\0' ? c->why
+				: "no connection within 3 s");
+	lost(c, text);
+}
+
+static const struct io_dialer_ops dialer_ops = {
+	.attempt = on_attempt,
+	.is_hopeful = is_hopeful,
+	.exhausted = on_exhausted,
+};
+
+static void dial(struct shared_conn *c, const struct shared_host *h)
+{
+	struct io_target to = { .host = h->host, .port = h->port };
+
+	snprintf(c->peer, sizeof(c->peer), "%s port %d", h->host, h->port);
+	c->host = h->host;
+	c->why[0] = '\0';
+	set_state(c, DIALLING);
+	io_dialer_start(c->dialer, &to, OPEN_MS);
+}
+
+/* It is there at once or not at all. */
+static void dial_unix(struct shared_conn *c)
+{
+	const char *path = c->addr->unix_path;
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	char why[ERR_MAX];
+
+	snprintf(c->peer, sizeof(c->peer), "%s", path);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	set_state(c, DIALLING);
+	if (fd < 0 ||
+	    connect(fd, (const struct sockaddr *)&un, sizeof(un)) < 0) {
+		err_set(why, "%s: %s", path, err_words(errno));
+		if (fd >= 0)
+			close(fd);
+		lost(c, why);
+		return;
+	}
+	c->link = link_new(c);
+	c->link->io = io_accept(c->loop, fd, NULL, on_io, c->link);
+	io_set_limits(c->link->io, RESP_IN_MAX, OUT_MAX);
+}
+
+/* --- time --- */
+
+static void on_pong(struct shared_request *rq, const struct resp_item *it)
+{
+	struct shared_conn *c =
+	    (struct shared_conn *)((char *)rq -
+				   offsetof(struct shared_conn, ping));
+
+	if (it == NULL || it->last)
+		c->is_pinging = false;
+}
+
+static void check_idle(struct shared_conn *c)
+{
+	const struct shared_arg ping = SHARED_ARG("PING");
+	char why[ERR_MAX];
+
+	if (c->first != NULL &&
+	    loop_now_ms(c->loop) - c->first->sent_ms >= REPLY_MS) {
+		err_set(why, "%s does not answer", c->peer);
+		lost(c, why);
+		return;
+	}
+	if (c->first == NULL && !c->is_pinging &&
+	    loop_now_ms(c->loop) - c->heard_ms >= IDLE_MS) {
+		c->is_pinging = true;
+		io_trim(c->io); /* a comparison needs much */
+		request(c, &c->ping, &ping, 1);
+	}
+	set_timer(c);
+}
+
+static void on_timer(void *arg)
+{
+	struct shared_conn *c = arg;
+	const struct shared_addr *a = c->addr;
+
+	if (c->state >= GREETING)
+		check_idle(c);
+	else if (a->unix_path != NULL)
+		dial_unix(c);
+	else if (a->n_sentinels > 0)
+		dial(c, &a->sentinels[c->sentinel % a->n_sentinels]);
+	else
+		dial(c, &a->server);
+}
+
+/* --- the owner's --- */
+
+struct shared_conn *shared_conn_new(struct loop *l,
+    const struct shared_addr *addr, const struct shared_conn_ops *ops,
+    void *arg)
+{
+	struct shared_conn *c = xcalloc(1, sizeof(*c));
+
+	c->loop = l;
+	c->addr = addr;
+	c->ops = ops;
+	c->arg = arg;
+	c->greeting.cb = on_greeting;
+	c->ping.cb = on_pong;
+	c->dialer = io_dialer_new(l, &dialer_ops, c);
+	loop_timer_init(&c->timer, on_timer, c);
+	loop_task_init(&c->flush, on_flush, c);
+	loop_timer_set(l, &c->timer, 0);
+	return c;
+}
+
+void shared_conn_free(struct shared_conn *c)
+{
+	if (c == NULL)
+		return;
+	if (c->state == UP)
+		io_flush(c->io); /* the last changes */
+	disconnect(c);
+	io_dialer_free(c->dialer);
+	free(c->master.host);
+	free(c);
+}
+
+bool shared_conn_is_up(const struct shared_conn *c)
+{
+	return c->state == UP;
+}
+
+int shared_conn_protocol(const struct shared_conn *c)
+{
+	return c->protocol;
+}
+
+const char *shared_conn_peer(const struct shared_conn *c)
+{
+	return c->peer;
+}

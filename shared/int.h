@@ -1,0 +1,201 @@
+/* shared/int.h - what the files of shared have in common.  Nobody else includes
+ * this.
+ *
+ * A file calls only those to the right of it:
+ *   ../shared -> book.c -> change.c -> value.c
+ *                book.c, change.c -> conn.c -> resp.c
+ *   ../shared -> addr.c
+ * A connection reports to ../shared through struct shared_conn_ops. */
+#ifndef SHARED_INT_H
+#define SHARED_INT_H
+
+#include "loop.h"
+#include "shared.h"
+#include "store.h"
+#include "shared/resp.h"
+
+struct tls_ctx;
+
+/* --- shared/addr.c: where the shared store is, as the configuration says --- */
+
+#define SHARED_SENTINELS_MAX 8 /* three or five are usual */
+
+struct shared_host {
+	char *host; /* brackets of an IPv6 address are left on */
+	int port;
+};
+
+struct shared_addr {
+	char *unix_path; /* NULL: TCP */
+	struct shared_host server;
+	struct shared_host sentinels[SHARED_SENTINELS_MAX];
+	size_t n_sentinels;
+	char *master; /* its name there */
+	char *user, *password;
+	int db;
+	bool has_tls;
+	struct tls_ctx *tls;
+};
+
+/* Checks the text only: without the files that it names. */
+int shared_addr_parse(
+    struct shared_addr *a, const struct conf *conf, char err[ERR_MAX]);
+/* And reads them. */
+int shared_addr_load(
+    struct shared_addr *a, const struct conf *conf, char err[ERR_MAX]);
+void shared_addr_free(struct shared_addr *a);
+
+/* --- shared/conn.c: one connection, opened again whenever it is lost --- */
+
+/* A request and what becomes of its reply.  cb is called for every item of the
+ * reply and frees the request at the last one; and with NULL if the connection is
+ * lost first, when it must not send. */
+struct shared_request {
+	struct shared_request *next;
+	int64_t sent_ms;
+	void (*cb)(struct shared_request *rq, const struct resp_item *it);
+};
+
+struct shared_conn;
+struct shared_conn_ops {
+	/* It is up, at a server that can be written to. */
+	void (*up)(void *arg);
+	/* It could not be opened or was lost; it is opened again by itself. */
+	void (*down)(void *arg, const char *why);
+	/* The items of a message that answers no request. */
+	void (*push)(void *arg, const struct resp_item *it);
+};
+
+/* Begins to connect in the next round; addr is borrowed. */
+struct shared_conn *shared_conn_new(struct loop *l,
+    const struct shared_addr *addr, const struct shared_conn_ops *ops,
+    void *arg);
+/* Without calling down(). */
+void shared_conn_free(struct shared_conn *c);
+/* As if it had been lost; the next attempt is soon, or in a minute.  Does nothing
+ * while it is not up. */
+void shared_conn_fail(struct shared_conn *c, const char *why, bool soon);
+bool shared_conn_is_up(const struct shared_conn *c);
+/* 2 or 3: with 2, messages need a connection of their own. */
+int shared_conn_protocol(const struct shared_conn *c);
+/* "host port 6379", or the Unix socket. */
+const char *shared_conn_peer(const struct shared_conn *c);
+/* What INFO says, "" if it says nothing; valid within up(). */
+const char *shared_conn_info(const struct shared_conn *c, const char *key);
+
+struct shared_arg {
+	const char *p;
+	size_t len;
+};
+#define SHARED_ARG(s)                                                          \
+	{                                                                      \
+		s, sizeof(s) - 1                                               \
+	}
+/* rq NULL: there is no reply but a push (SUBSCRIBE).  Only while it is up. */
+void shared_conn_send(struct shared_conn *c, struct shared_request *rq,
+    const struct shared_arg *args, size_t n);
+/* --- the book --- */
+
+enum shared_phase {
+	SHARED_AWAY,	/* no connection, or messages do not come yet */
+	SHARED_MERGING, /* taking over what the shared book has */
+	SHARED_SENDING, /* what it lacks */
+	SHARED_IN_STEP,
+};
+
+#define SHARED_NODE_MAX 64
+
+struct shared_change;
+
+struct shared {
+	struct loop *loop;
+	const struct conf *conf;
+	struct store *store;
+	struct commit *commit;
+	struct shared_addr addr;
+	struct shared_conn *conn;
+	/* For messages, if the server speaks RESP2 only; else NULL. */
+	struct shared_conn *listener;
+	enum shared_phase phase; /* changed only by book_set_phase() */
+	struct loop_timer again; /* the next comparison */
+	struct loop_task step;	 /* goes on with the walk */
+	bool is_subscribed;
+	enum {
+		LOGGED_NOTHING,
+		LOGGED_AWAY,
+		LOGGED_IN_STEP
+	} logged;
+	bool is_bad_logged;    /* a value that is none */
+	bool is_policy_logged; /* maxmemory-policy */
+	bool is_full_logged;   /* too many removals wait */
+	char why[ERR_MAX];     /* it is away */
+	char node[SHARED_NODE_MAX];
+	char channel[80];
+	char sha[41]; /* of the script; "": not loaded */
+	/* of the message or reply at hand */
+	unsigned n_items;
+	bool is_message;
+	char field[REG_ACCOUNT_MAX + REG_TOKEN_MAX + 2];
+	/* SCAN: where it is, and how many users' answers it waits for */
+	char cursor[24];
+	size_t n_users;
+	/* the walk over our own */
+	size_t walk;
+	bool walk_again;
+	size_t n_flight; /* changes without an answer */
+	/* Removals that wait for a connection: nobody else knows of them. */
+	struct shared_change *first, **last;
+	size_t n_waiting;
+	uint64_t taken, sent;	    /* since start */
+	uint64_t taken_at, sent_at; /* when this comparison began */
+};
+
+/* --- shared/value.c: a registration in the shared book --- */
+
+/* Milliseconds since 1970 at the end of a value; -1: it is none of ours. */
+int64_t value_time_ms(const char *text, size_t len);
+/* Takes it over unless ours is newer. */
+void value_merge(struct shared *s, const char *text, size_t len);
+/* What became of r, as its line in the file without the end; value_end() appends
+ * that. */
+enum value_kind {
+	VALUE_PUT,
+	VALUE_SUSPENDED,
+	VALUE_GONE,
+};
+void value_begin(const struct shared *s, const struct reg *r,
+    enum value_kind kind, struct buf *b);
+void value_end(const struct shared *s, int64_t t_ms, struct buf *b);
+/* prefix{user} */
+void value_key(const struct shared *s, const char *user, struct buf *b);
+
+/* --- shared/change.c: our changes, on their way to the shared book --- */
+
+/* Loads the script; done(s) follows. */
+void change_load_script(struct shared *s, void (*done)(struct shared *s));
+/* Sends what has become of r, unless there is no connection: then a comparison
+ * will find it, except for removals, which wait.  is_fresh: it has just happened,
+ * so it comes after all that the shared book has. */
+void change_send(
+    struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh);
+void change_send_waiting(struct shared *s);
+void change_free_waiting(struct shared *s);
+/* Removes a value that nobody needs any more from the key's s->field, if it is still
+ * the same. */
+void change_purge(
+    struct shared *s, const char *key, const char *text, size_t len);
+/* The server answered with an error: the connection is given up. */
+void change_refused(
+    struct shared_conn *c, const struct resp_item *it, const char *what);
+
+/* --- shared/book.c: compares ours with the shared one, hears of changes --- */
+
+void book_init(struct shared *s);
+void book_end(struct shared *s);
+void book_set_phase(struct shared *s, enum shared_phase to);
+/* Compares both ways; messages must be heard already. */
+void book_begin(struct shared *s);
+/* An item of a message.  True: messages come from now on. */
+bool book_hear(struct shared *s, const struct resp_item *it);
+
+#endif

@@ -1,0 +1,576 @@
+"""Several nodes with one book of registrations in a real Valkey or Redis."""
+
+import contextlib
+import glob
+import json
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from apple import Answer
+from phones import ACCOUNT, TOKEN, token
+from valkey import PASSWORD, Client, Valkey, executable, has_channel_rights
+from xapsd import Xapsd
+
+pytestmark = pytest.mark.skipif(
+    not executable(), reason="no valkey-server or redis-server")
+
+LIMIT_S = 20
+LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+
+
+def wait(condition, what):
+    end = time.monotonic() + LIMIT_S
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, what() if callable(what) else what
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def server(workdir):
+    with Valkey(workdir) as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def start_node(workdir, certs, apple):
+    """A function that starts a node by name, in step with the store."""
+    with contextlib.ExitStack() as stack:
+        def start(name, store, in_step=True, **config):
+            folder = workdir / name
+            folder.mkdir(exist_ok=True)
+            node = Xapsd(folder, certs, apple=apple, sharedStore=store,
+                         **config)
+            stack.enter_context(node)
+            if in_step:
+                wait_in_step(node)
+            return node
+        yield start
+
+
+def shared(node):
+    return node.status()["shared"]
+
+
+def wait_in_step(*nodes):
+    for node in nodes:
+        wait(lambda: shared(node)["state"] == "in step" and
+             shared(node)["waiting"] == 0,
+             lambda: "not in step: %r" % shared(node))
+
+
+def book(node):
+    """What a node has, comparable with another one's."""
+    listed = json.loads(node.run("list", "--json").stdout or "[]")
+    keys = ("user", "account", "token", "mailboxes", "acked", "suspended")
+    return sorted([r.get(k) for k in keys] for r in listed)
+
+
+def wait_equal(*nodes):
+    wait_in_step(*nodes)
+    wait(lambda: all(book(n) == book(nodes[0]) for n in nodes),
+         lambda: "different: %r" % [book(n) for n in nodes])
+    return book(nodes[0])
+
+
+def values(server, user, prefix="xaps:"):
+    items = server.call("HGETALL", "%s{%s}" % (prefix, user))
+    return dict(zip(items[::2], map(json.loads, items[1::2])))
+
+
+# --- what is registered at one node is known to all ---
+
+def test_register_here_deliver_there(server, start_node, apple):
+    a, b, c = (start_node(n, server.url) for n in "abc")
+    a.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
+    wait_equal(a, b, c)
+    assert len(book(b)) == 1
+    assert b.notify("alice", "Notes").status == 200
+    apple.wait_for(1, token=TOKEN)
+    # Apple's answer reaches the third
+    apple.script(TOKEN, Answer(410, "Unregistered", timestamp=int(
+        time.time() * 1000) + 5000))
+    assert c.notify("alice", "INBOX").status == 200
+    wait(lambda: book(a) == book(b) == book(c) == [], "still there")
+    assert values(server, "alice")[ACCOUNT + " " + TOKEN]["gone"] is True
+    # and it comes back
+    b.register("alice", ACCOUNT, TOKEN)
+    assert len(wait_equal(a, b, c)) == 1
+
+
+def test_the_value(server, start_node):
+    a = start_node("a", server.url, registrationTtl="10d")
+    before = int(time.time() * 1000)
+    a.register("Älice\"}@Example.org", ACCOUNT, TOKEN,
+               ["INBOX", 'q"u\\o', "Entw&APw-rfe"])
+    wait_in_step(a)
+    (field, value), = values(server, "Älice\"}@example.org").items()
+    assert field == ACCOUNT + " " + TOKEN
+    assert value["mailboxes"] == ["INBOX", 'q"u\\o', "Entw&APw-rfe"]
+    assert before - 2 <= value["t"] <= time.time() * 1000 + 2
+    assert value["node"] and value["topic"]
+    ttl = server.call("PTTL", "xaps:{Älice\"}@example.org}") / 86400e3
+    assert 11.9 < ttl <= 12
+    b = start_node("b", server.url)
+    assert wait_equal(a, b)
+
+
+def test_suspended_everywhere(server, start_node, apple):
+    a, b = (start_node(n, server.url) for n in "ab")
+    a.register("alice", ACCOUNT, TOKEN)
+    wait_equal(a, b)
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    b.notify("alice", "INBOX")
+    wait(lambda: a.status()["suspendedNow"] == 1, "not suspended")
+    # also at one that comes later
+    c = start_node("c", server.url)
+    assert c.status()["suspendedNow"] == 1
+    a.register("alice", ACCOUNT, TOKEN)
+    wait(lambda: b.status()["suspendedNow"] == 0 and
+         c.status()["suspendedNow"] == 0, "still suspended")
+    wait_equal(a, b, c)
+
+
+def test_quick_changes_of_one_second(server, start_node):
+    """Forgotten and registered again at once, at different nodes."""
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(10):
+        one, other = (a, b) if i % 2 else (b, a)
+        one.register("alice", ACCOUNT, TOKEN, ["INBOX", "M%d" % i])
+        wait(lambda: book(other) == book(one) != [], "not heard")
+        assert other.run("forget", "alice").returncode == 0
+        wait(lambda: book(one) == [], "not forgotten")
+    a.register("alice", ACCOUNT, TOKEN, ["last"])
+    assert wait_equal(a, b)[0][3] == ["last"]
+
+
+def test_names_in_either_case(server, start_node):
+    a, b = (start_node(n, server.url) for n in "ab")
+    a.register("Alice", ACCOUNT, TOKEN, ["INBOX"])
+    wait_equal(a, b)
+    b.register("alice", ACCOUNT, TOKEN, ["Notes"])
+    wait(lambda: book(a) and book(a)[0][3] == ["Notes"], "not replaced")
+    assert len(server.call("KEYS", "*")) == 1
+
+
+# --- away and back ---
+
+def test_away_costs_nothing(workdir, start_node, apple):
+    """Nobody waits for it; health stays; one line for each change."""
+    server = Valkey(workdir)
+    a = start_node("a", server.url, in_step=False)
+    a.wait_log(r"warn .*shared: .*; all goes on")
+    a.register("alice", ACCOUNT, TOKEN)
+    assert a.notify("alice").status == 200
+    apple.wait_for(1)
+    assert a.request("GET", "/healthz").status == 200
+    assert shared(a)["state"] == "away" and shared(a)["problem"]
+    for _ in range(2):
+        with server:
+            wait_in_step(a)
+            assert values(server, "alice")
+        wait(lambda: shared(a)["state"] == "away", "not away")
+    assert a.request("GET", "/healthz").status == 200
+    log = a.log()
+    assert log.count(" warn  shared: ") == 3, log
+    assert log.count("shared: 127.0.0.1 port %d: in step" % server.port) == 2
+
+
+def test_changes_while_it_is_away(workdir, start_node, apple):
+    server = Valkey(workdir)
+    server.start()
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(3):
+        a.register("user%d" % i, ACCOUNT, token(i))
+    wait_equal(a, b)
+    server.stop()
+    a.register("new-a", ACCOUNT, token(10))
+    b.register("new-b", ACCOUNT, token(11))
+    assert b.run("forget", "user0").returncode == 0
+    b.register("user1", ACCOUNT, token(1), ["changed"])
+    with server:                        # all it had is lost
+        both = wait_equal(a, b)
+        assert [r[0] for r in both] == ["new-a", "new-b", "user1", "user2"]
+        assert both[2][3] == ["changed"]
+        c = start_node("c", server.url)
+        assert wait_equal(a, b, c) == both
+
+
+def test_flushed_by_mistake(server, start_node):
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(50):
+        (a if i % 2 else b).register("user%d" % i, ACCOUNT, token(i))
+    wait_equal(a, b)
+    server.call("FLUSHALL")
+    server.call("CLIENT", "KILL", "TYPE", "normal")
+    server.call("CLIENT", "KILL", "TYPE", "pubsub")
+    wait(lambda: len(server.call("KEYS", "xaps:*")) == 50, "not refilled")
+    wait_equal(a, b)
+
+
+def test_old_backup_revives_nobody(server, start_node):
+    a, b = (start_node(n, server.url) for n in "ab")
+    week = int(time.time()) - 7 * 86400
+    a.register("alice", ACCOUNT, TOKEN)
+    a.register("bob", ACCOUNT, token(2), ["INBOX", "new"])
+    wait_equal(a, b)
+    b.stop()
+    assert a.run("forget", "alice").returncode == 0
+    now = wait_equal(a)
+    lines = b.records()
+    b.database.write_text("".join(
+        json.dumps({**line, "time": week, "mailboxes": ["old"]}) + "\n"
+        for line in lines))
+    b.start()
+    assert wait_equal(a, b) == now
+    assert [r[0] for r in now] == ["bob"]
+
+
+def test_killed_node(server, start_node):
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(20):
+        a.register("user%d" % i, ACCOUNT, token(i))
+    a.kill()
+    b.register("other", ACCOUNT, TOKEN)
+    a.start()
+    assert len(wait_equal(a, b)) == 21
+
+
+@pytest.mark.skipif(not LIBRARY, reason="libfaketime is not here")
+@pytest.mark.skipif("asan" in os.environ.get("XAPSD", ""),
+                    reason="not under AddressSanitizer")
+def test_clock_a_minute_off(server, start_node, monkeypatch):
+    """What a phone says last is what counts, by whatever clock."""
+    ahead = start_node("ahead", server.url)
+    monkeypatch.setenv("LD_PRELOAD", LIBRARY[0])
+    monkeypatch.setenv("FAKETIME", "-60s")
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    behind = start_node("behind", server.url)
+    monkeypatch.undo()
+    for i in range(4):
+        node, other = (ahead, behind) if i % 2 else (behind, ahead)
+        node.register("alice", ACCOUNT, TOKEN, ["M%d" % i])
+        wait(lambda: book(other) and book(other)[0][3] == ["M%d" % i],
+             "not heard")
+    assert ahead.run("forget", "alice").returncode == 0
+    wait(lambda: book(behind) == [], "not forgotten")
+    behind.register("alice", ACCOUNT, TOKEN, ["again"])
+    assert wait_equal(ahead, behind)[0][3] == ["again"]
+
+
+def test_many(server, start_node):
+    """More than one step of everything."""
+    a = start_node("a", server.url)
+    for i in range(1500):
+        a.register("user%d" % i, ACCOUNT, token(i), keep=True)
+    b = start_node("b", server.url)
+    assert len(wait_equal(a, b)) == 1500
+
+
+# --- ways to reach it ---
+
+def test_unix_socket(workdir, start_node):
+    with Valkey(workdir, unix=True) as server:
+        a, b = (start_node(n, server.url) for n in "ab")
+        a.register("alice", ACCOUNT, TOKEN)
+        assert wait_equal(a, b)
+        assert str(server.path) in shared(a)["server"]
+
+
+CHANNELS = "resetchannels &xaps:events " if executable() and \
+    has_channel_rights() else ""
+ACL = ("user xapsd on >%s resetkeys ~xaps:* " + CHANNELS + "-@all +hello "
+       "+auth +select +ping +info +script|load +evalsha +hget "
+       "+hset +hdel +hgetall +pexpire +publish +subscribe +scan")
+
+
+def test_user_with_just_the_rights(workdir, start_node):
+    """The rights that the man page names, and a password with everything."""
+    from urllib.parse import quote
+    acl = workdir / "users.acl"
+    acl.write_text("user default off\n" + ACL % PASSWORD.replace(" ", "_") +
+                   "\nuser admin on nopass ~* +@all\n")
+    with Valkey(workdir, aclfile=acl) as server:
+        password = PASSWORD.replace(" ", "_")
+        url = "valkey://xapsd:%s@127.0.0.1:%d/0" % (
+            quote(password, safe=""), server.port)
+        a = start_node("a", url)
+        file = workdir / "password"
+        file.write_text(password + "\n")
+        b = start_node("b", "valkey://xapsd@127.0.0.1:%d" % server.port,
+                       sharedPasswordFile=file)
+        a.register("alice", ACCOUNT, TOKEN)
+        assert wait_equal(a, b)
+        wrong = start_node("w", "valkey://xapsd:wrong@127.0.0.1:%d" %
+                           server.port, in_step=False)
+        wrong.wait_log("warn .*shared: .*WRONGPASS.*check user and password")
+        for log in (a.log(), b.log(), wrong.log()):
+            assert password not in log and quote(password, safe="") not in log
+        none = start_node("n", server.url, in_step=False)
+        none.wait_log("warn .*shared: .*NOAUTH.*sharedPasswordFile")
+
+
+def test_rights_that_lack(workdir, start_node):
+    for lack in ("+evalsha", "+subscribe", "+scan", "+publish",
+                 *CHANNELS.split()[1:], "+script|load", "+hgetall"):
+        acl = workdir / "users.acl"
+        acl.write_text(ACL.replace("user xapsd", "user default").replace(
+            ">%s" % "%s", "nopass").replace(" " + lack, "") + "\n")
+        with Valkey(workdir, aclfile=acl) as server:
+            server.call("HSET", "xaps:{bob}", "field", "foreign")
+            a = start_node("a", server.url, in_step=False)
+            a.register("alice", ACCOUNT, TOKEN)
+            a.wait_log(r"warn .*shared: .*refuses.*"
+                       "(NOPERM|can't run|no permissions)", start=a.log_start)
+            a.stop()
+
+
+def test_tls_with_a_private_ca(workdir, certs, start_node):
+    with Valkey(workdir, tls=certs) as server:
+        url = "valkeys://127.0.0.1:%d" % server.port
+        a, b = (start_node(n, url, sharedCaFile=certs.ca) for n in "ab")
+        a.register("alice", ACCOUNT, TOKEN)
+        assert wait_equal(a, b)
+        stranger = start_node("s", url, in_step=False)
+        stranger.wait_log("warn .*shared: .*certificate")
+        plain = start_node("p", "valkey://127.0.0.1:%d" % server.port,
+                           in_step=False)
+        plain.wait_log("warn .*shared: ")
+
+
+def test_database_and_prefix(server, start_node):
+    a = start_node("a", server.url + "/3", sharedPrefix="site/one:")
+    a.register("alice", ACCOUNT, TOKEN)
+    wait_in_step(a)
+    assert server.call("DBSIZE") == 0
+    b = start_node("b", server.url + "/3", sharedPrefix="other:")
+    assert book(b) == []
+
+
+def test_policy_is_warned_of(workdir, start_node):
+    with Valkey(workdir, maxmemory="100mb", maxmemory_policy="allkeys-lru") \
+            as server:
+        a = start_node("a", server.url)
+        a.wait_log("warn .*maxmemory-policy is allkeys-lru.*noeviction")
+    with Valkey(workdir) as server:
+        b = start_node("b", server.url)
+        assert "maxmemory" not in b.log()
+
+
+def test_failover(workdir, start_node):
+    """The master dies; Sentinel makes a replica the new one."""
+    master = Valkey(workdir, "m", unixsocketperm=700)
+    replicas = [Valkey(workdir, "r%d" % i,
+                       replicaof="127.0.0.1 %d" % master.port)
+                for i in (1, 2)]
+    sentinels = [Valkey(workdir, "s%d" % i, sentinel=True, sentinel_=[])
+                 for i in (1, 2, 3)]
+    for s in sentinels:
+        s.lines += ["sentinel monitor mail 127.0.0.1 %d 2" % master.port,
+                    "sentinel down-after-milliseconds mail 500",
+                    "sentinel failover-timeout mail 2000"]
+    with contextlib.ExitStack() as stack:
+        for s in (master, *replicas, *sentinels):
+            stack.enter_context(s)
+        wait(lambda: all(s.call("SENTINEL", "replicas", "mail").__len__() == 2
+                         for s in sentinels), "replicas are not found")
+        wait(lambda: all(len(s.call("SENTINEL", "sentinels", "mail")) == 2
+                         for s in sentinels), "sentinels are not found")
+        hosts = " ".join("127.0.0.1:%d" % s.port for s in sentinels)
+        a, b = (start_node(n, "valkey:///0", sharedSentinels=hosts,
+                           sharedMaster="mail") for n in "ab")
+        a.register("alice", ACCOUNT, TOKEN)
+        wait_equal(a, b)
+        # one that is told a replica's address alone says so
+        r = start_node("r", replicas[0].url, in_step=False)
+        r.wait_log("warn .*shared: .*replica.*sharedSentinels")
+        master.stop()
+        b.register("bob", ACCOUNT, token(2))
+        wait(lambda: str(master.port) not in shared(a)["server"] and
+             str(master.port) not in shared(b)["server"], "no failover")
+        a.register("carol", ACCOUNT, token(3))
+        assert [x[0] for x in wait_equal(a, b)] == ["alice", "bob", "carol"]
+
+
+def test_server_without_hello(workdir, start_node, apple):
+    """Proxies, as a rule: RESP2, and messages on a second connection."""
+    with Valkey(workdir, rename_command='HELLO ""', requirepass="pass") as s:
+        url = s.url.replace("//", "//:pass@")
+        a, b = (start_node(n, url) for n in "ab")
+        a.register("alice", ACCOUNT, TOKEN)
+        assert wait_equal(a, b)
+        a.register("alice", ACCOUNT, TOKEN, ["Notes"])
+        wait(lambda: book(b)[0][3] == ["Notes"], "not heard")
+        # either connection may be lost
+        admin = Client(s.path)
+        admin.call("AUTH", "pass")
+        for kind in ("pubsub", "normal"):
+            admin.call("CLIENT", "KILL", "TYPE", kind)
+            b.register(kind, ACCOUNT, token(2))
+            wait(lambda: kind in [r[0] for r in book(a)], "not heard")
+            wait_equal(a, b)
+        admin.close()
+
+
+def test_server_hangs(server, start_node, apple):
+    """It is there and says nothing; nobody waits, and it is noticed."""
+    a = start_node("a", server.url)
+    b = start_node("b", server.url)
+    a.register("alice", ACCOUNT, TOKEN)
+    wait_equal(a, b)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        for i in range(10):
+            a.register("user%d" % i, ACCOUNT, token(i))
+        assert a.notify("user0").status == 200
+        apple.wait_for(1, token=token(0))
+        a.wait_log("warn .*shared: .*does not answer")
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert len(wait_equal(a, b)) == 11
+
+
+def test_strange_values(server, start_node):
+    """What others wrote there does no harm."""
+    good = json.dumps({
+        "user": "bob", "account": ACCOUNT, "token": TOKEN,
+        "mailboxes": ["INBOX"], "acked": True, "time": 1,
+        "t": int(time.time() * 1000), "node": "x"}, separators=(",", ":"))
+    server.call("SET", "xaps:{string}", "1")
+    server.call("LPUSH", "xaps:{list}", "1")
+    for field, value in (
+            ("a", ""), ("b", "x" * 700000), ("c", "{}"), ("d", '{"t":1}'),
+            ("e", '{"user":1,"t":%d,"node":"x"}' % (time.time() * 1000)),
+            ("f", '{,"t":99999999999999999999,"node":"x"}'),
+            ("g", '[[[[[' * 1000 + ',"t":1,"node":"x"}'),
+            ("x" * 5000, good), (ACCOUNT + " " + TOKEN, good)):
+        server.call("HSET", "xaps:{bob}", field, value)
+    a = start_node("a", server.url)
+    assert [r[0] for r in book(a)] == ["bob"]
+    assert a.log().count("shared book is not taken") == 1
+    for value in ("", "x" * 100000, good.replace("bob", "carol")):
+        server.call("PUBLISH", "xaps:events", value)
+    wait(lambda: [r[0] for r in book(a)] == ["bob", "carol"], "not heard")
+    wait_in_step(a)
+
+
+def test_old_values_go(server, start_node):
+    """Nobody needs them when they are 2 days older than registrationTtl."""
+    def value(user, days, **more):
+        t = int(time.time() - days * 86400)
+        return json.dumps({
+            "user": user, "account": ACCOUNT, "token": TOKEN, **(more or {
+                "mailboxes": ["INBOX"], "acked": True, "time": t}),
+            "t": t * 1000, "node": "x"}, separators=(",", ":"))
+    for name, text in (("old", value("alice", 13)),
+                       ("gone", value("alice", 13, gone=True)),
+                       ("unused", value("alice", 11)),
+                       ("good", value("alice", 9))):
+        server.call("HSET", "xaps:{alice}", name, text)
+    a = start_node("a", server.url, registrationTtl="10d")
+    assert len(book(a)) == 1
+    assert set(values(server, "alice")) == {"unused", "good"}
+
+
+def test_memory_full(workdir, start_node):
+    """The store refuses; said once, tried again, nothing is lost here."""
+    with Valkey(workdir, maxmemory="1", maxmemory_policy="noeviction") as s:
+        a = start_node("a", s.url, in_step=False)
+        a.register("alice", ACCOUNT, TOKEN)
+        a.wait_log("warn .*shared: .*refuses.*OOM")
+        assert "OOM" in shared(a)["problem"]
+        a.register("bob", ACCOUNT, token(2))
+        assert len(book(a)) == 2
+
+
+def test_something_else_answers(workdir, start_node, start_xapsd):
+    """A web server, TLS, and somebody who says nothing."""
+    web = start_xapsd(tcp=True)
+    a = start_node("a", "valkey://127.0.0.1:%d" % web.port, in_step=False)
+    a.wait_log("warn .*shared: .*not the protocol of Valkey or Redis")
+    apple = start_node("b", "valkey://127.0.0.1:%d" % a.apple.port,
+                       in_step=False)
+    apple.wait_log("warn .*shared: ")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        c = start_node("c", "valkey://127.0.0.1:%d" %
+                       silent.getsockname()[1], in_step=False)
+        c.wait_log("warn .*shared: .*does not answer")
+
+
+def test_status_for_people(server, start_node, workdir):
+    a = start_node("a", server.url)
+    assert "Shared book    in step, 127.0.0.1 port %d, 0 changes wait\n" % \
+        server.port in a.run("status").stdout
+    server.stop()
+    wait(lambda: shared(a)["state"] == "away", "not away")
+    assert "Shared book    away, " in a.run("status").stdout
+    server.start()
+
+
+# --- what is written wrongly ---
+
+@pytest.mark.parametrize("config, says", [
+    ({"sharedStore": "http://host"}, "sharedStore.*valkey://host"),
+    ({"sharedStore": "valkey://u:p4ss@h:99999"}, "sharedStore.*valkey://host"),
+    ({"sharedStore": "valkey://host/x"}, "sharedStore.*valkey://host"),
+    ({"sharedStore": "valkey://"}, "sharedStore.*host is missing"),
+    ({"sharedStore": "unix:rel"}, "sharedStore.*unix:/path"),
+    ({"sharedStore": "valkey://h", "sharedPrefix": "a*"},
+     "sharedPrefix.*letters"),
+    ({"sharedStore": "valkey://u:p4ss@h", "sharedPasswordFile": "x"},
+     "sharedPasswordFile.*remove one"),
+    ({"sharedStore": "valkey://", "sharedSentinels": "h"},
+     "sharedMaster.*missing"),
+    ({"sharedStore": "valkey://", "sharedSentinels": "h:x",
+      "sharedMaster": "m"}, "sharedSentinels.*host:port"),
+])
+def test_bad_keys(start_xapsd, config, says):
+    daemon = start_xapsd(wait=False, **config)
+    assert daemon.process.wait(20) == 78
+    daemon.process = None
+    daemon.wait_log(says, start=0)
+    assert "p4ss" not in daemon.log()
+
+
+def test_reload(workdir, server, start_xapsd):
+    """It may come, change and go while the daemon runs."""
+    a = start_xapsd()
+    a.register("alice", ACCOUNT, TOKEN)
+    assert "shared" not in a.status()
+
+    def reload(**config):
+        for key, value in config.items():
+            a.config[key] = value
+        a.write_config()
+        start = a.log_size()
+        a.process.send_signal(signal.SIGHUP)
+        a.wait_log("reload: the configuration was read again|not used",
+                   start=start)
+
+    reload(sharedStore=server.url)
+    wait_in_step(a)
+    assert values(server, "alice")
+    reload(sharedStore=server.url, sharedPrefix="two:")
+    wait_in_step(a)
+    assert values(server, "alice", "two:")
+    reload(sharedStore="valkey://host:x")
+    wait_in_step(a)
+    reload(sharedStore=None)
+    wait(lambda: "shared" not in a.status(), "still there")
+    a.register("bob", ACCOUNT, token(2))
+    assert len(server.call("KEYS", "*")) == 2
+
+
+def test_cluster_without_proxy(workdir, start_node):
+    """It says so: keys are elsewhere, or nowhere yet."""
+    with Valkey(workdir, cluster_enabled="yes") as server:
+        a = start_node("a", server.url, in_step=False)
+        a.register("alice", ACCOUNT, TOKEN)
+        a.wait_log("warn .*shared: .*CLUSTERDOWN")
+        assert a.notify("alice").status == 200
