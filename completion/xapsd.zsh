@@ -44,8 +44,8 @@ _xapsd() {
 	)
 	json='--json[for programs]'
 
-	_arguments -S -C $options '1:command:_xapsd_commands' '*::argument:->rest' &&
-		return
+	_arguments -S -C $options '1:command:_xapsd_commands' \
+		'*::argument:->rest' && return
 	[[ $state == rest ]] || return 1
 	conf=${opt_args[-c]:-$opt_args[--config]}
 	# It is left out if an option comes between.
@@ -56,7 +56,8 @@ _xapsd() {
 	status) _arguments -S $options $json ;;
 	list) _arguments -S $options $json '1:user: _xapsd_field user' ;;
 	doctor) _arguments -S $options $json '1:user: _xapsd_field user' ;;
-	push) _arguments -S $options '1:user: _xapsd_field user' '2:mailbox: ' ;;
+	push) _arguments -S $options '1:user: _xapsd_field user' \
+		'2:mailbox: ' ;;
 	forget) _arguments -S $options '1:user: _xapsd_field user' \
 		'2:account: _xapsd_field account ${(Q)line[1]}' \
 		'3:token: _xapsd_field token ${(Q)line[1]}' ;;
