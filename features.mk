@@ -1,7 +1,7 @@
 # The features that a build can leave out:
 #   make FEATURES="p12 line"   these and no others, separated by blanks or commas
 #   make FEATURES=             none: Apple, Unix socket and TCP, the smallest
-#   make FEATURES="all -line"  all but one
+#   make FEATURES="all -line"  all but one; -line alone means the same
 # and the same with static, release, check and so on.
 #
 # A feature is a list of files, FEATURE.files, and a file that takes their place
@@ -54,7 +54,9 @@ comma = ,
 wanted := $(subst $(comma), ,$(FEATURES))
 left_out := $(patsubst -%,%,$(filter -%,$(wanted)))
 with := $(filter-out -% all none,$(wanted))
-with += $(if $(filter all,$(wanted)),$(KNOWN_FEATURES))
+# Without a word on what is in, what is out is left out of all.
+with += $(if $(filter all,$(wanted)),$(KNOWN_FEATURES),$(if \
+	$(filter-out -%,$(wanted)),,$(if $(left_out),$(KNOWN_FEATURES))))
 unknown := $(filter-out $(KNOWN_FEATURES),$(with) $(left_out))
 ifneq ($(unknown),)
 $(error FEATURES: unknown: $(unknown).  Known are: all none $(KNOWN_FEATURES))

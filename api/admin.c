@@ -106,16 +106,19 @@ void api_handle_list(struct api_request *rq, struct http_conn *conn)
 
 /* --- /admin/forget: {"user":…,"account":…,"token":…} -> {"forgotten":…} --- */
 
-static bool matches_typed(const char *whole, const char *typed)
+/* typed is NULL if all are meant. */
+static bool matches_typed(const char *whole, const char *typed, bool exact)
 {
-	size_t n = strlen(typed);
+	size_t n = typed != NULL ? strlen(typed) : 0;
 
-	return n >= PREFIX_MIN ? strncasecmp(whole, typed, n) == 0
-			       : strcasecmp(whole, typed) == 0;
+	return typed == NULL ||
+	       (exact		     ? strcmp(whole, typed) == 0
+		   : n >= PREFIX_MIN ? strncasecmp(whole, typed, n) == 0
+				     : strcasecmp(whole, typed) == 0);
 }
 
-size_t api_forget(
-    struct api *a, const char *user, const char *account, const char *token)
+size_t api_forget(struct api *a, const char *user, const char *account,
+    const char *token, bool exact)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
 	struct reg *r, *next;
@@ -124,9 +127,8 @@ size_t api_forget(
 	for (r = store_first(a->store, user); r != NULL; r = next) {
 		next = reg_next(r);
 		reg_token(r, tok);
-		if ((account != NULL &&
-			!matches_typed(reg_account(r), account)) ||
-		    (token != NULL && !matches_typed(tok, token)))
+		if (!matches_typed(reg_account(r), account, exact) ||
+		    !matches_typed(tok, token, exact))
 			continue;
 		log_info("forget: %s: %s: removed on request", reg_user(r),
 		    log_token(tok, shown));
@@ -141,7 +143,8 @@ void api_handle_forget(struct api_request *rq, struct http_conn *conn)
 	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
 	char token[REG_TOKEN_MAX + 1];
 	bool has_account, has_token;
-	size_t n;
+	size_t n = 0;
+	int exact;
 
 	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
 	    api_body_optional(
@@ -151,8 +154,10 @@ void api_handle_forget(struct api_request *rq, struct http_conn *conn)
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	n = api_forget(rq->api, user, has_account ? account : NULL,
-	    has_token ? token : NULL);
+	/* What is given whole may be the beginning of another one's. */
+	for (exact = 1; exact >= 0 && n == 0; exact--)
+		n = api_forget(rq->api, user, has_account ? account : NULL,
+		    has_token ? token : NULL, exact);
 	if (n == 0)
 		api_reply_text(conn, 404, "there is no such registration");
 	else

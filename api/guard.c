@@ -253,6 +253,19 @@ static void log_refused(
 	log_warn("http: refused a request from %s: %s", shown, why);
 }
 
+/* Browsers come to the Unix socket through a tunnel only, which is root's.  Dovecot
+ * and curl may send any Host there, but not where names are: a page whose own name
+ * was pointed here says no more of itself in a GET. */
+static bool may_be_a_browser(const struct http_request *req)
+{
+	static const char admin[] = "/admin/";
+	const size_t n = strlen(admin);
+
+	return !req->over_unix || req->path.len == 1 || req->origin.p != NULL ||
+	       req->fetch_site.p != NULL ||
+	       (req->path.len > n && memcmp(req->path.p, admin, n) == 0);
+}
+
 /* A web page in somebody's browser can send requests to this machine, and a name
  * of its own that leads here lets it read the answers. */
 bool api_is_foreign(
@@ -260,9 +273,7 @@ bool api_is_foreign(
 {
 	struct host h = { 0 };
 
-	/* Browsers do not come to the Unix socket, but through a tunnel they
-	 * come to the page. */
-	if (req->over_unix && req->path.len > 1)
+	if (!may_be_a_browser(req))
 		return false;
 	if (req->host.p != NULL &&
 	    !(parse_host(req->host.p, req->host.len, &h) &&

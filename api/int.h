@@ -195,8 +195,8 @@ void api_handle_import(struct api_request *rq, struct http_conn *conn);
 void api_handle_push(struct api_request *rq, struct http_conn *conn);
 /* How many of the user's registrations were removed; account, token: NULL for all,
  * or the first 8 characters or more. */
-size_t api_forget(
-    struct api *a, const char *user, const char *account, const char *token);
+size_t api_forget(struct api *a, const char *user, const char *account,
+    const char *token, bool exact);
 /* devices: {"account":…,"token":…,"delivered":…,"answer":…} for each of the user's,
  * separated by commas; NULL if they are too many. */
 typedef void api_trial_done(struct api *a, struct http_conn *conn,

@@ -103,7 +103,12 @@ static void put_value(
 		put_span(&r->out, r->now_s - n);
 		break;
 	case 'l': /* left */
+		if (n <= r->now_s) {
+			buf_add_str(&r->out, "expired");
+			break;
+		}
 		put_span(&r->out, n - r->now_s);
+		buf_add_str(&r->out, " left");
 		break;
 	case 't': /* time */
 		put_span(&r->out, n);
@@ -468,7 +473,7 @@ static void start_forget(struct api *a, struct http_conn *conn,
 {
 	struct forget *f;
 
-	if (api_forget(a, user, account, token) == 0) {
+	if (api_forget(a, user, account, token, true) == 0) {
 		api_reply_text(conn, 404,
 		    "there is no such device any more: go back and load the "
 		    "page again");

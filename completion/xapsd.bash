@@ -4,11 +4,12 @@
 # shellcheck disable=SC2086	# lists of words
 # shellcheck disable=SC2001	# in ${//} bash 5.2 takes & for more
 
-# _xapsd_field FIELD [USER]: what the daemon's registrations have there.
+# _xapsd_field FIELD [USER [ACCOUNT]]: what the daemon's registrations have there.
 _xapsd_field()
 {
-	"${words[0]}" ${conf:+-c "$conf"} list --json -- "${@:2}" \
+	"${words[0]}" ${conf:+-c "$conf"} list --json -- "${@:2:1}" \
 		2>/dev/null </dev/null |
+		LC_ALL=C grep -iF "\"account\":\"${3-}" |
 		LC_ALL=C sed -n '/^{/{s/.*"'"$1"'":"//;s/","[a-z]*":.*//;s/\\\(.\)/\1/g;p;}' |
 		sort -u
 }
@@ -109,7 +110,7 @@ _xapsd()
 	:*|help:0) _xapsd_words $commands ;;
 	list:0|push:0|forget:0|doctor:0) _xapsd_offer < <(_xapsd_field user) ;;
 	forget:1) _xapsd_offer < <(_xapsd_field account "${args[0]}") ;;
-	forget:2) _xapsd_offer < <(_xapsd_field token "${args[0]}") ;;
+	forget:2) _xapsd_offer < <(_xapsd_field token "${args[@]}") ;;
 	import:0|csr:0) _xapsd_files "$cur" ;;
 	esac
 }

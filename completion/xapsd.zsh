@@ -2,12 +2,14 @@
 # zsh completion for xapsd(8).  tests/e2e/test_completion.py compares it with
 # `xapsd --help`.
 
-# What the daemon's registrations have in a field: _xapsd_field FIELD [USER].
+# What the daemon's registrations have in a field: _xapsd_field FIELD [USER
+# [ACCOUNT]].
 _xapsd_field() {
 	local -a found
 	conf=${(Q)opt_args[-c]:-${opt_args[--config]:-$conf}}
-	found=(${(fu)"$($program ${conf:+-c} $conf list --json -- ${@:2} \
-		2>/dev/null </dev/null | LC_ALL=C sed -n \
+	found=(${(fu)"$($program ${conf:+-c} $conf list --json -- ${@:2:1} \
+		2>/dev/null </dev/null | LC_ALL=C grep -iF "\"account\":\"$3" |
+		LC_ALL=C sed -n \
 		'/^{/{s/.*"'$1'":"//;s/","[a-z]*":.*//;s/\\\(.\)/\1/g;p;}')"})
 	_wanted names expl $1 compadd -a found
 }
@@ -60,7 +62,7 @@ _xapsd() {
 		'2:mailbox: ' ;;
 	forget) _arguments -S $options '1:user: _xapsd_field user' \
 		'2:account: _xapsd_field account ${(Q)line[1]}' \
-		'3:token: _xapsd_field token ${(Q)line[1]}' ;;
+		'3:token: _xapsd_field token ${(Q)line[1]} ${(Q)line[2]}' ;;
 	import|csr) _arguments -S $options '1:file:_files' ;;
 	help) _arguments -S $options '1:command:_xapsd_commands' ;;
 	*) _arguments -S $options ;;

@@ -258,6 +258,7 @@ def test_devices_of_a_user(shell, users):
     assert shell.tab(line + ACCOUNT[:3]) == line + ACCOUNT + " "
     line += ACCOUNT + " "
     assert shell.tab(line + TOKEN[:4]) == line + TOKEN + " "
+    assert shell.tab(line) == line + TOKEN + " "    # not of the account B
     line = users + "forget john\\ smith "
     assert shell.tab(line) == line + "A2 "
 

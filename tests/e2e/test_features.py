@@ -187,6 +187,8 @@ def test_choosing():
     assert flags(two + " " + one) == [one, two]
     assert flags(one + "," + two) == flags(" %s,  %s, " % (one, two))
     assert flags("all -" + one) == [f for f in everything if f != one]
+    assert flags("-" + one) == flags("all -" + one)
+    assert flags("none -" + one) == flags(one + " -" + one) == []
 
 
 @pytest.mark.parametrize("features", ["p21", "p12 p21", "all,-p21", "P12"])

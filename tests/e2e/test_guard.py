@@ -82,13 +82,13 @@ def test_the_method_does_not_matter(xapsd):
                  "DELETE /admin/forget", "POST /admin/push",
                  "POST /admin/unknown"):
         said = ask_as(NOBODY, xapsd.socket_path, (
-            line + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+            line + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
         ).encode())
         assert said.startswith("HTTP/1.1 403 "), line
     for line in ("POST /admin/", "POST /admin/nothing", "POST /admin//list",
                  "POST /ADMIN/list", "POST /admin/list/"):
         said = ask_as(NOBODY, xapsd.socket_path, (
-            line + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+            line + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
         ).encode())
         assert said.startswith("HTTP/1.1 404 "), line
 

@@ -5,6 +5,7 @@ import contextlib
 import html
 import html.parser
 import http.server
+import json
 import os
 import re
 import select
@@ -170,6 +171,37 @@ def test_tunnel_to_the_socket(start_xapsd):
     assert x.request("GET", "/status", headers={"Host": "any"}).status == 200
 
 
+@pytest.mark.parametrize("headers", [
+    {"Host": "evil.example:8080", "Origin": "http://evil.example:8080"},
+    {"Host": "localhost:8080", "Origin": "http://evil.example"},
+    {"Host": "localhost:8080", "Origin": "http://localhost:3000"},
+    {"Host": "localhost:8080", "Origin": "null"},
+    {"Host": "localhost:8080", "Sec-Fetch-Site": "cross-site"},
+    {"Host": "localhost:8080", "Sec-Fetch-Site": "same-site"}], ids=str)
+def test_other_sites_at_the_tunnel(start_xapsd, headers):
+    """While it is open, whatever root may do can be reached by any web page
+    in the browser beside it, not the page at / alone."""
+    x = start_xapsd()
+    x.register("alice", ACCOUNT, TOKEN)
+    for path, body in (
+            ("/admin/list", {}), ("/admin/forget", {"user": "alice"}),
+            ("/admin/push", {"user": "alice", "mailbox": "INBOX"}),
+            ("/admin/import", '{"Users":{}}'), ("/admin/unknown", {}),
+            ("/register", {"Username": "alice", "ApsAccountId": ACCOUNT,
+                           "ApsDeviceToken": OTHER, "Mailboxes": ["INBOX"],
+                           "ApsSubtopic": "com.apple.mobilemail"}),
+            ("/notify", {"Username": "alice", "Mailbox": "INBOX",
+                         "Events": ["MessageNew"]}),
+            ("/seen", {"Username": "alice"})):
+        reply = x.request("POST", path, body, headers={
+            "Content-Type": "text/plain", **headers})
+        assert reply.status == 403 and ACCOUNT not in reply.body, path
+    assert [r["token"] for r in x.records()] == [TOKEN]
+    # an old browser says only where it goes
+    assert x.request("POST", "/admin/list", {}, headers={
+        "Host": "evil.example:8080"}).status == 403
+
+
 # --- forms ---
 
 def test_test_push(admin, apple):
@@ -229,6 +261,23 @@ def test_forget(admin):
     reply = post(admin, do="forget", user="alice", account=ACCOUNT,
                  token=TOKEN)
     assert reply.status == 404 and "load the page again" in reply.body
+
+
+def test_forget_one_of_two_alike(admin):
+    """A token and an account id may be the beginning of others, and account
+    ids differ in case: the button means the device beside it."""
+    admin.register("bob", ACCOUNT, TOKEN)
+    admin.register("bob", ACCOUNT, TOKEN + "00")
+    admin.register("bob", ACCOUNT + "0", TOKEN)
+    admin.register("bob", ACCOUNT.lower(), TOKEN)
+    for status in (200, 404):   # again, from a page that is out of date
+        assert post(admin, do="forget", user="bob", account=ACCOUNT,
+                    token=TOKEN).status == status
+    left = sorted((r["account"], r["token"])
+                  for r in json.loads(admin.run("list", "--json",
+                                                    "bob").stdout))
+    assert left == sorted([(ACCOUNT, TOKEN + "00"), (ACCOUNT + "0", TOKEN),
+                           (ACCOUNT.lower(), TOKEN)])
 
 
 def test_key(admin):
@@ -482,6 +531,16 @@ def in_trouble(request, start_xapsd, apple, certs, workdir):
                 if name in stage.__code__.co_varnames})
 
 
+@pytest.mark.parametrize("stage, credential", [
+    (no_credentials, r"none (?!without)"), (expired, "expired until 2"),
+    (unreachable, "token key without an end")],
+    ids=["none", "expired", "token"])
+def test_end_of_the_credential(in_trouble, stage, credential):
+    """Nothing is left of one that has expired, and none has no end."""
+    assert re.search("Credential " + credential,
+                     words(get(in_trouble(stage)[0])))
+
+
 @pytest.mark.parametrize("stage", TROUBLES, ids=lambda s: s.__name__)
 def test_trouble(in_trouble, stage):
     x, headline, reason = in_trouble(stage)
@@ -593,6 +652,9 @@ def test_widths(admin, apple, tab):
         page.call("Emulation.setDeviceMetricsOverride", width=width,
                   height=800, deviceScaleFactor=1, mobile=False)
         page.wait("innerWidth == %d" % width)
+        rows = page.eval("[...document.querySelectorAll('dl > div')]"
+                         ".map(e => e.offsetTop)")
+        assert len({rows.count(top) for top in rows}) == 1, width
         fits(page, width)
 
 
@@ -709,6 +771,52 @@ def test_plots(admin, apple, tab):
             name and role in ("image", "img")], tree
     # the numbers in the picture are no words of a screen reader
     assert not [name for _role, name in tree if name.endswith(": 0 pushes")]
+
+
+EXTREMES = """
+const real = fetch;
+fetch = async (...args) => {
+    const reply = await real(...args);
+    if (!args[0].endsWith('/status')) return reply;
+    const st = await reply.json(), day = st.day;
+    [day.pushes[0], day.pushes[50], day.pushes[95]] = [1, 1234567, 100000];
+    [day.wakeups[0], day.wakeups[50], day.wakeups[95]] = [.1, 600, 599.9];
+    [day.missed[1], day.missed[50]] = [3, 1234567];
+    return new Response(JSON.stringify(st));
+};"""
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_plots_of_extremes(admin, tab, width):
+    """Whatever the figures, nothing is cut off."""
+    page = tab(width=width)
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=EXTREMES)
+    page.open(address(admin))
+    page.wait("!!document.querySelector('#wakeups circle')")
+    assert page.eval("document.querySelectorAll('#wakeups circle').length") == 3
+    outside = page.eval("""
+        [...document.querySelectorAll('svg :not(g, title)')].filter(e => {
+            const r = e.getBoundingClientRect(),
+                  s = e.closest('svg').getBoundingClientRect();
+            return r.left < s.left - .5 || r.right > s.right + .5 ||
+                   r.top < s.top - .5 || r.bottom > s.bottom + .5;
+        }).map(e => e.outerHTML)""")
+    assert outside == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_hours_are_legible(admin, tab, width):
+    """In the languages with the longest ones, too: 06:00 PM."""
+    page = tab(width=width)
+    page.open(address(admin))
+    page.wait("!!document.querySelector('#wakeups svg')")
+    ends = page.eval("[...document.querySelectorAll("
+                     "'#pushes text[text-anchor=middle]')].map(e => {"
+                     "const r = e.getBoundingClientRect();"
+                     "return [r.left, r.right] })")
+    assert len(ends) >= 2
+    for (_left, right), (left, _right) in zip(ends, ends[1:]):
+        assert right + 2 < left, ends
 
 
 @pytest.mark.parametrize("js", [True, False], ids=["js", "nojs"])
