@@ -458,7 +458,8 @@ static void set_default(struct conf *c, const struct key *k)
 static int assign(const struct conf_place *at, struct conf *c,
     const struct key *k, const char *value)
 {
-	const char *lack = value[0] != '\0' ? features_lack_key(k->name) : NULL;
+	bool asks = value[0] != '\0' && strcmp(value, k->def) != 0;
+	const char *lack = asks ? features_lack_key(k->name) : NULL;
 
 	if (lack != NULL)
 		return conf_fail(at, "%s", lack);

@@ -5,6 +5,7 @@
  *   {{name}}             is the value of a member, {{name:as}} in another form,
  *   {{?name}}…{{/}}      is there if that is not missing, empty, 0 or false,
  *   {{!name}}…{{/}}      if it is,
+ *   {{?wakeup:v}}…{{/}}  only if that is the time of the visit that is shown, too,
  *   {{#name}}…{{/}}      once for each element of a list, whose members are meant
  *                        then ({{.}}: itself; {{^name}}: of the whole document).
  * Values are always escaped, and nothing else is ever written into the page. */
@@ -173,6 +174,22 @@ static bool is_true(const struct render *r, const struct json_tok *t)
 				       : true;
 }
 
+#define VISIT_LATE_S 10 /* a phone opens several connections */
+#define PUSH_RUN_S 120	/* a wake-up is counted from the first push of a run */
+
+/* Whether the wake-up time is that of the last visit: no push and no visit since. */
+static bool is_of_visit(const struct render *r, const struct json_tok *device)
+{
+	const struct json_tok *t = json_get(&r->j, device, "wakeup");
+	int64_t seen_s = 0, pushed_s = 0, after_s;
+
+	json_int(&r->j, json_get(&r->j, device, "seen"), &seen_s);
+	json_int(&r->j, json_get(&r->j, device, "pushed"), &pushed_s);
+	after_s = seen_s - pushed_s;
+	return after_s >= -PUSH_RUN_S &&
+	       after_s <= atoi(r->j.text + t->start) + VISIT_LATE_S;
+}
+
 /* Reads {{name:as}}, after the {{.  Returns what follows. */
 static const char *read_tag(
     const char *p, char name[TAG_MAX], const char **as_r)
@@ -209,7 +226,10 @@ static const char *render(
 		t = scope != NULL ? find(r, scope, name) : NULL;
 		if (kind == '?' || kind == '!') {
 			p = render(r, p,
-			    is_true(r, t) == (kind == '?') ? scope : NULL);
+			    is_true(r, t) == (kind == '?') &&
+				    (*as != 'v' || is_of_visit(r, scope))
+				? scope
+				: NULL);
 		} else if (kind == '#') {
 			after = render(r, p, NULL);
 			end = t != NULL ? r->j.toks + t->next : NULL;

@@ -67,7 +67,7 @@ void api_keep_unknown(struct api *a, const char *user, bool seen)
 	if (a->unknown == NULL)
 		a->unknown = xcalloc(NAMES_MAX, sizeof(*u));
 	u = place(a, user);
-	if (u->name == NULL || strcmp(u->name, user) != 0) {
+	if (u->name == NULL || strcasecmp(u->name, user) != 0) {
 		free(u->name);
 		*u = (struct api_unknown){ .name = xstrdup(user) };
 	}

@@ -56,7 +56,7 @@ _xapsd()
 		help version'
 	local options='-c --config -v --verbose --syslog -V --version -h --help'
 	local words=() args=() word joins='' cur begun last plain
-	local command='' conf='' value=''
+	local command='' conf='' value='' ended=''
 
 	COMPREPLY=()
 	# bash separates words at these, too.
@@ -81,7 +81,9 @@ _xapsd()
 			value=
 			continue
 		fi
+		[[ ! $ended ]] || word=x$word
 		case $word in
+		--) ended=yes ;;
 		-c=*|-config=*|--config=*) conf=${plain#*=} ;;
 		-c|-config|--config) value=config ;;
 		-v|-vv|-V|-h|*-verbose|*-syslog|*-json|*-offline|*-version|*-help) ;;
@@ -100,7 +102,7 @@ _xapsd()
 		_xapsd_files "$cur"
 		return
 	fi
-	case $cur in
+	case $ended$cur in
 	-c=*|-config=*|--config=*) _xapsd_files "$last"; return ;;
 	-*) _xapsd_words $options; return ;;
 	esac

@@ -46,25 +46,26 @@ _xapsd() {
 	)
 	json='--json[for programs]'
 
-	_arguments -C $options '1:command:_xapsd_commands' '*::argument:->rest' &&
-		return
+	_arguments -S -C $options '1:command:_xapsd_commands' \
+		'*::argument:->rest' && return
 	[[ $state == rest ]] || return 1
 	conf=${opt_args[-c]:-$opt_args[--config]}
 	# It is left out if an option comes between.
 	[[ $words[1] == $line[1] ]] ||
 		{ words=($line[1] "$words[@]"); (( CURRENT++ )) }
 	case $words[1] in
-	check) _arguments $options $json '--offline[without the network]' ;;
-	status) _arguments $options $json ;;
-	list) _arguments $options $json '1:user: _xapsd_field user' ;;
-	doctor) _arguments $options $json '1:user: _xapsd_field user' ;;
-	push) _arguments $options '1:user: _xapsd_field user' '2:mailbox: ' ;;
-	forget) _arguments $options '1:user: _xapsd_field user' \
+	check) _arguments -S $options $json '--offline[without the network]' ;;
+	status) _arguments -S $options $json ;;
+	list) _arguments -S $options $json '1:user: _xapsd_field user' ;;
+	doctor) _arguments -S $options $json '1:user: _xapsd_field user' ;;
+	push) _arguments -S $options '1:user: _xapsd_field user' \
+		'2:mailbox: ' ;;
+	forget) _arguments -S $options '1:user: _xapsd_field user' \
 		'2:account: _xapsd_field account ${(Q)line[1]}' \
 		'3:token: _xapsd_field token ${(Q)line[1]} ${(Q)line[2]}' ;;
-	import|csr) _arguments $options '1:file:_files' ;;
-	help) _arguments $options '1:command:_xapsd_commands' ;;
-	*) _arguments $options ;;
+	import|csr) _arguments -S $options '1:file:_files' ;;
+	help) _arguments -S $options '1:command:_xapsd_commands' ;;
+	*) _arguments -S $options ;;
 	esac
 }
 

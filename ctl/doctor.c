@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -17,9 +18,12 @@
 /* Between the notification and Apple's answer, `delay` apart; and what the daemon's
  * times may be wrong by. */
 #define PUSH_S 10
+/* A later visit answers no push; and how many of those are counted. */
+#define WAKEUP_MAX_S 600
+#define UNANSWERED_MAX 255
 #define NAMED 3 /* of many devices or folders */
 #define NAME_SHOWN 40
-#define LIST_MAX (NAMED * (NAME_SHOWN + 2) + 32)
+#define LIST_MAX (NAMED * (NAME_SHOWN + 5) + 32)
 
 /* --- what is known --- */
 
@@ -104,6 +108,7 @@ enum fact_kind {
 	TEXT,
 	AGO,
 	COUNT,
+	ARG, /* of a command that somebody may paste */
 };
 
 static const struct fact {
@@ -141,12 +146,38 @@ static const struct fact {
 	F('x', AGO, unknown_notified_s, ""),
 	F('y', TEXT, topic, ""),
 	F('z', TEXT, client, "a phone"),
+	F('{', ARG, user, ""),
+	F('|', ARG, error, ""),
 #undef F
 };
 
 static int64_t *number(struct doctor *d, size_t at)
 {
 	return (int64_t *)(void *)((char *)d + at);
+}
+
+/* Quoted for a shell, if that is needed. */
+static void add_arg(struct doctor *d, const char *text)
+{
+	static const char quotable[] = " !\"#$&'()*;<=>?[\\]^`{|}~";
+	size_t n;
+
+	if (*text == '-')
+		buf_add_str(&d->text, "-- ");
+	if (strpbrk(text, quotable) == NULL) {
+		buf_add_str(&d->text, text);
+		return;
+	}
+	buf_add_byte(&d->text, '\'');
+	for (; *text != '\0'; text += n) {
+		n = strcspn(text, "'");
+		buf_add(&d->text, text, n);
+		if (text[n] == '\'') {
+			buf_add_str(&d->text, "'\\''");
+			n++;
+		}
+	}
+	buf_add_byte(&d->text, '\'');
 }
 
 static void add_fact(struct doctor *d, char letter)
@@ -159,13 +190,18 @@ static void add_fact(struct doctor *d, char letter)
 	while (f->letter != letter)
 		f++;
 	text = (char *)d + f->at;
+	if (f->kind == ARG) {
+		add_arg(d, text);
+		return;
+	}
 	if (f->kind == TEXT) {
 		buf_add_str(&d->text, *text != '\0' ? text : f->word);
 		return;
 	}
 	n = *number(d, f->at);
 	if (f->kind == COUNT)
-		buf_add_fmt(&d->text, "%lld %s%s", (long long)n, f->word,
+		buf_add_fmt(&d->text, "%lld%s %s%s", (long long)n,
+		    f->letter == 'q' && n == UNANSWERED_MAX ? "+" : "", f->word,
 		    n == 1	      ? ""
 		    : *f->word == 'p' ? "es"
 				      : "s");
@@ -216,11 +252,16 @@ static bool is_true(
 
 static void add_to_list(char list[LIST_MAX], int64_t i, const char *name)
 {
-	size_t len = strlen(list);
+	size_t len = strlen(list), n = strlen(name);
+	bool cut = n > NAME_SHOWN;
 
-	if (i < NAMED)
-		snprintf(list + len, LIST_MAX - len, "%s%.*s",
-		    i > 0 ? ", " : "", NAME_SHOWN, name);
+	if (i >= NAMED)
+		return;
+	n = cut ? NAME_SHOWN : n;
+	while (cut && n > 0 && (name[n] & 0xc0) == 0x80)
+		n--; /* not within a character */
+	snprintf(list + len, LIST_MAX - len, "%s%.*s%s", i > 0 ? ", " : "",
+	    (int)n, name, cut ? "…" : "");
 }
 
 static void end_list(char list[LIST_MAX], int64_t n)
@@ -275,6 +316,7 @@ static void read_last_push(struct doctor *d, const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "wakeup");
 
+	d->wakeup[0] = '\0';
 	d->waiting = ctl_num(j, j->toks, "waiting");
 	d->unanswered = ctl_num(j, j->toks, "unanswered");
 	ctl_str(j, j->toks, "client", d->client, sizeof(d->client));
@@ -486,7 +528,7 @@ static void check_similar(struct doctor *d)
 	err_set(d->error, "%s", names[0]);
 	say(d, "names", STEP_FAILED,
 	    "@u has no device, but there are devices of @f. If that is the "
-	    "same person, @D. Whether that one is woken: xapsd doctor @e");
+	    "same person, @D. Whether that one is woken: xapsd doctor @|");
 }
 
 /* Whoever asks in vain may be Dovecot. */
@@ -547,16 +589,26 @@ static void check_unregistered(struct doctor *d)
 		    : " Nobody has one, so it is hardly the phone. @F @E");
 }
 
+/* Of another domain, and mail comes for both: somebody else. */
+static bool is_stranger(const struct doctor *d)
+{
+	const char *own = strchr(d->user, '@'),
+		   *other = strchr(d->unknown, '@');
+
+	return own != NULL && other != NULL && strcasecmp(own, other) != 0 &&
+	       d->notified_s > 0;
+}
+
 /* Whether Dovecot has one name for the user. */
 static bool check_names(struct doctor *d)
 {
 	bool other = strcasecmp(d->unknown, d->user) != 0 &&
-		     d->notified_s < d->unknown_notified_s;
+		     d->notified_s < d->unknown_notified_s && !is_stranger(d);
 
 	if (other)
 		say(d, "names", STEP_FAILED,
 		    "notifications come for @o, who has no device, the last "
-		    "@x, and for @u: @j. So @D");
+		    "@x, and for @u: @j. If that is the same person, @D");
 	else
 		say(d, "names", STEP_OK, "@u has @n");
 	return !other;
@@ -592,9 +644,15 @@ static void check_tokens(struct doctor *d)
 		say(d, "token", STEP_OK, "not refused by Apple");
 }
 
+static bool has_deaf_folders(const struct doctor *d)
+{
+	return d->groups[INBOX_ONLY].n > 0 &&
+	       (d->n_folders > 1 || !d->has_inbox);
+}
+
 static void check_folders(struct doctor *d)
 {
-	if (d->groups[INBOX_ONLY].n > 0 && (d->n_folders > 1 || !d->has_inbox))
+	if (has_deaf_folders(d))
 		say(d, "folders", STEP_LOOK,
 		    d->conf->mailbox_hashes == HASHES_NEVER
 			? "INBOX only, of @f: mailboxHashes is never"
@@ -635,13 +693,16 @@ static void check_notified(struct doctor *d)
 static void check_pushed(struct doctor *d)
 {
 	int64_t most_s = d->conf->delay_s + PUSH_S;
+	/* If a device cannot be woken for each of its folders, there may have
+	 * been no push. */
 	bool waits = d->reaches_apple && !d->unwatched &&
-		     d->groups[SUSPENDED].n < d->n &&
+		     d->groups[SUSPENDED].n == 0 && !has_deaf_folders(d) &&
 		     d->notified_s > d->pushed_s + most_s;
 
 	if (d->groups[REFUSED].n > 0)
 		say(d, "push", result_of(d, REFUSED),
-		    "the last that Apple took: @k. @p: @r");
+		    "the last that Apple took: @k. @p: @r. To try again at "
+		    "once: xapsd push @{");
 	else if (waits)
 		say(d, "push", STEP_LOOK,
 		    d->now_s - d->notified_s > most_s
@@ -652,11 +713,32 @@ static void check_pushed(struct doctor *d)
 		say(d, "push", STEP_OK, "Apple took the last one @k");
 }
 
+/* There was a visit since the last push. */
+static void check_came(struct doctor *d)
+{
+	int64_t after_s = d->seen_s - d->pushed_s;
+
+	if (d->wakeup[0] == '\0')
+		say(d, "visit", after_s > WAKEUP_MAX_S ? STEP_LOOK : STEP_OK,
+		    after_s > WAKEUP_MAX_S
+			? "@z came @h, more than 10 minutes after the push of "
+			  "@k: perhaps somebody opened Mail. @H"
+			: "@z came @h");
+	else
+		say(d, "visit", STEP_OK,
+		    after_s > strtol(d->wakeup, NULL, 10) + PUSH_S
+			? "@z came @w s after the last push, and again @h. If "
+			  "it shows nothing: @J"
+			: "@z, @w s after a push, came @h. If it shows "
+			  "nothing: @J");
+}
+
 static void check_visits(struct doctor *d)
 {
 	if (status(d, "visits") == 0)
 		say(d, "visit", STEP_OPEN,
-		    "none is reported, so whether phones come is not known: "
+		    "none has been reported since the start, @s, so whether "
+		    "phones come is not known: nobody's phone has come, or "
 		    "Dovecot's plugin is an older one, or has xaps_visits = "
 		    "no");
 	else if (d->unanswered > 0)
@@ -675,11 +757,7 @@ static void check_visits(struct doctor *d)
 		    "none since the last push, before which nobody reported "
 		    "visits. Ask again after the next mail");
 	else
-		say(d, "visit", STEP_OK,
-		    d->wakeup[0] != '\0'
-			? "@z, @w s after a push, came @h. If it shows "
-			  "nothing: @J"
-			: "@z came @h");
+		check_came(d);
 }
 
 static void check_devices(struct doctor *d)

@@ -380,8 +380,8 @@ static const struct counts {
 	    { { "registered", " registrations" },
 		{ "notified", " notifications" }, { "unwatched", " unwatched" },
 		{ "unknownUsers", " without a device" } } },
-	{ "Refused", { { "refused", " malformed" },
-			 { "denied", " without password" } } },
+	{ "Refused",
+	    { { "refused", " malformed" }, { "denied", " not allowed" } } },
 	{ "Clients", { { "clients", "" } } },
 };
 

@@ -229,6 +229,19 @@ def test_odd_names_are_one_word(shell, users):
         assert words(shell, line) == [name], line
 
 
+def test_after_the_end_of_options(shell, start_xapsd):
+    """The way to a name that looks like an option."""
+    daemon = start_xapsd()
+    daemon.register("-dash", ACCOUNT, TOKEN)
+    daemon.register("alice", ACCOUNT, OTHER)
+    for command in ("push", "doctor", "forget"):
+        line = "xapsd -c %s %s -- " % (daemon.config_path, command)
+        assert shell.tab(line + "al") == line + "alice "
+        assert shell.tab(line + "-d") == line + "-dash "
+    line += "-dash "
+    assert shell.tab(line) == line + ACCOUNT + " "
+
+
 def test_names_in_quotes(shell, users):
     for quote in "\"'":
         for name in [*ODD, "alice@example.org"]:

@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import socket
+import subprocess
 import threading
 import time
 
@@ -95,13 +97,13 @@ def test_not_registered(xapsd):
         "registration", "failed", "no device of alice.", "Push on")
     assert "Nobody" not in visit.first()["text"]
     assert "reported" not in visit.first()["text"]
-    xapsd.notify("alice")
+    xapsd.notify("Alice")       # names are the same in upper and lower case
     doctor(xapsd).blames("registration", "failed",
-                         "Mail for alice was reported, ")
+                         "Mail for Alice was reported, ")
     assert seen(xapsd, "alice").status == 404
     doctor(xapsd).blames("registration", "failed",
-                         "Mail for alice was reported, ",
-                         "A phone logged in as alice, ")
+                         "Mail for Alice was reported, ",
+                         "A phone logged in as Alice, ")
 
 
 @pytest.mark.parametrize("logs_in, delivers", [
@@ -115,7 +117,7 @@ def test_two_names(xapsd, logs_in, delivers):
     xapsd.notify(delivers)
     doctor(xapsd, delivers).blames(
         "names", "failed", delivers + " has no device", logs_in,
-        "xapsd doctor " + logs_in, "user_lookup")
+        "xapsd doctor " + shlex.quote(logs_in), "user_lookup")
     doctor(xapsd, logs_in).blames(
         "names", "failed", "notifications come for " + delivers,
         "for %s: none since the start" % logs_in, "user_lookup")
@@ -335,7 +337,8 @@ def test_visits_are_not_reported(xapsd):
     xapsd.register("alice", ACCOUNT, TOKEN)
     pushed(xapsd)
     visit = doctor(xapsd).blames("visit", "look", "xaps_visits", "not known",
-                                 status=0)
+                                 "none has been reported since the start",
+                                 "nobody's phone has come, or", status=0)
     assert "Settings" not in visit.first()["text"]
 
 
@@ -348,6 +351,33 @@ def test_folder_is_not_watched(xapsd):
     assert "push" not in visit.names()
 
 
+def test_folder_is_watched_by_somebody_else(xapsd, apple):
+    xapsd.register("alice", ACCOUNT, TOKEN)
+    xapsd.register("bob", ACCOUNT, OTHER, ["INBOX", "shared/alice/Lists"],
+                   Canonical=[{"owner": "bob", "mailbox": "INBOX"},
+                              {"owner": "alice", "mailbox": "Lists"}])
+    assert xapsd.notify("alice", "Lists").status == 200
+    apple.wait_for(1, token=OTHER)
+    doctor(xapsd).blames("folders", "look", "no device watches")
+    assert doctor(xapsd, "bob").step("folders")["result"] == "ok"
+
+
+def test_no_push_is_under_way(xapsd, apple):
+    """If none of those that watch the folder can be woken for it."""
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Lists"])
+    apple.script(TOKEN, Answer(400, "BadDeviceToken"))
+    xapsd.notify("alice", "Lists")
+    xapsd.wait_log("BadDeviceToken")
+    xapsd.register("alice", ACCOUNT, OTHER)
+    xapsd.notify("alice", "Lists")
+    visit = doctor(xapsd).blames("token", "look", TOKEN[:8])
+    assert "push" not in visit.names(), visit
+    xapsd.register("bob", ACCOUNT, token(1), ["INBOX", "Lists"], acked=False)
+    xapsd.notify("bob", "Lists")
+    visit = doctor(xapsd, "bob").blames("folders", "look", "INBOX only")
+    assert "push" not in visit.names(), visit
+
+
 def test_paused_device(start_xapsd, apple):
     daemon = start_xapsd(retryMin="1h", retryMax="1h")
     apple.wait_connected()
@@ -356,7 +386,7 @@ def test_paused_device(start_xapsd, apple):
     daemon.notify("alice")
     daemon.wait_log("TooManyRequests")
     doctor(daemon).blames("push", "failed", "429 TooManyRequests", TOKEN[:8],
-                          "none since the start")
+                          "none since the start", "xapsd push alice")
 
 
 @with_clock
@@ -373,6 +403,9 @@ def test_nobody_came(start_xapsd, apple, all_clocks):   # noqa: F811
         all_clocks("+%ds" % (700 * (n + 1)))
     doctor(daemon).blames(
         "visit", "failed", "3 pushes, nobody came", "Low Power Mode")
+    assert seen(daemon, "alice", "iOS 26.5").status == 204
+    doctor(daemon).blames("visit", "look", "iOS 26.5 came", "more than 10 min")
+    pushed(daemon, n=4)
     assert seen(daemon, "alice", "iOS 26.5").status == 204
     assert doctor(daemon).first() is None
 
@@ -503,7 +536,7 @@ def said(workdir, certs):
     """What the daemon says, and a function that asks the doctor."""
     daemon = Xapsd(workdir, certs)
     script = Scripted(daemon)
-    script.ask = lambda: doctor(daemon)
+    script.ask = lambda *user: doctor(daemon, *user)
     script.run = daemon.run
     yield script
     script.end(daemon.socket_path)
@@ -584,6 +617,67 @@ def test_other_name_is_notified_now(said):
     said.device()
     said.unknown["notified"] = 7200
     assert said.ask().first() is None
+
+
+def test_same_name_in_another_domain(said):
+    """Mail for info@b is no trouble of info@a, who has mail of his own."""
+    said.device()
+    said.unknown = {"name": "alice@b.example", "notified": 10, "last": ""}
+    said.ask().blames("names", "failed", "alice@b.example, who has no device",
+                      "If that is the same person")
+    assert said.ask("alice@a.example").first() is None
+
+
+def test_came_much_later(said):
+    """Somebody opened Mail: no push has woken the phone."""
+    said.device(notified=7200, pushed=7200, seen=6000, wakeup=None)
+    said.ask().blames("visit", "look", "iOS 26.5 came 1 h ago",
+                      "more than 10 minutes after the push of 2 h ago",
+                      "Low Power Mode")
+    # another device, on which an earlier push was answered
+    said.device(OTHER, notified=9000, pushed=9000, seen=6000)
+    said.lines.reverse()
+    said.ask().blames("visit", "look", "more than 10 minutes")
+
+
+def test_came_again(said):
+    """The last visit is not the one that a push brought."""
+    said.device(notified=7200, pushed=7200, seen=60)
+    visit = said.ask()
+    assert visit.first() is None, visit
+    assert visit.step("visit")["text"].startswith(
+        "iOS 26.5 came 1.8 s after the last push, and again 1 min ago. If")
+
+
+def test_more_pushes_than_are_counted(said):
+    said.device(seen=90000, unanswered=255)
+    said.ask().blames("visit", "failed", "255+ pushes, nobody came")
+
+
+@pytest.mark.parametrize("name", [
+    "a b", "o'brien", "-x", "$(touch oops)", "pa;ul", "jürgen@a-b.example"])
+def test_commands_can_be_pasted(xapsd, name):
+    xapsd.register(name, ACCOUNT, TOKEN)
+    text = doctor(xapsd, name + "+more").blames("names", "failed")
+    command = text.first()["text"].rpartition(" woken: ")[2]
+    said = shlex.split(command)
+    assert subprocess.run(
+        ["sh", "-c", "printf '%s\n' " + command], text=True,
+        stdout=subprocess.PIPE, check=True).stdout.splitlines() == said
+    assert said[:2] == ["xapsd", "doctor"] and said[-1] == name
+    assert xapsd.run(*said[1:]).stderr == ""
+    assert ("'" in command) == (name[0] in "ao$p") or name[0] == "-"
+
+
+def test_long_names_are_cut_between_characters(xapsd):
+    folder = "Übergrößenträger"
+    xapsd.register("x" + "ä" * 60 + "@a.example", ACCOUNT, TOKEN,
+                   ["INBOX", "y" + folder * 3])
+    visit = doctor(xapsd, "x" + "ä" * 60).blames(
+        "names", "failed", "are devices of x" + "ä" * 19 + "…. If")
+    text = doctor(xapsd, "x" + "ä" * 60 + "@a.example").step("folders")["text"]
+    assert text.startswith("INBOX, yÜbergrö") and text.endswith("…")
+    assert "\ufffd" not in repr(visit) + text and "?" not in text
 
 
 def test_several_devices_one_comes(said):

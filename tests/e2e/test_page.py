@@ -19,7 +19,9 @@ import pytest
 import browser as chromium
 from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN, token
+from test_clock import all_clocks, clock       # noqa: F401
 from test_guard import NOBODY, as_root, ask_as
+from test_health import with_clock
 from test_store import mounted
 from xapsd import ROOT, certificate
 
@@ -428,6 +430,27 @@ def test_came_after(admin, apple):
     assert "Wake-up %s s median of 24 hours" % median in said
     assert re.search(r" \d s ago \d s ago, after %s s iOS <26.5>" % median,
                      said)
+
+
+@with_clock
+def test_came_again(start_xapsd, apple, all_clocks):   # noqa: F811
+    """A visit that no push brought is not one after so many seconds."""
+    all_clocks("+0s")
+    daemon = start_xapsd(identity=certificate)
+    apple.wait_connected()
+    daemon.register("alice", ACCOUNT, TOKEN)
+
+    def row(n):
+        daemon.request("POST", "/seen", {"Username": "alice"})
+        assert daemon.status()["visits"] == n
+        return words(daemon.request("GET", "/"))
+    daemon.notify("alice")
+    daemon.wait_until(lambda: daemon.status()["delivered"], "Apple's answer")
+    all_clocks("+2s")
+    assert re.search(r" \d s ago \d s ago, after \d\.\d s ", row(1))
+    assert re.search(r" \d s ago \d s ago, after \d\.\d s ", row(2))
+    all_clocks("+7200s")
+    assert re.search(r" [12] h ago \d s ago [12] h ago INBOX ", row(3))
 
 
 # --- every kind of trouble, in words ---
