@@ -26,6 +26,7 @@
 
 #define DEVICES 100	 /* on one page, about 60 KB */
 #define MAILBOXES 4	 /* of one device; longer lists are cut off */
+#define DEVICES_MAX 1000 /* of a user with more, where maxDevices allows it */
 #define STEPS_MAX 100000 /* buckets searched for one page: 20 ms on a PC */
 #define DOC_MAX                                                                \
 	(16 << 20) /* never reached: a device has 10 KB of names at most */
@@ -253,6 +254,8 @@ struct found {
 
 static void add_device(struct found *f, struct reg *r)
 {
+	if (f->n == DEVICES_MAX)
+		return;
 	if (f->n == f->cap) {
 		f->cap = f->cap * 2 + DEVICES;
 		f->regs = xrealloc(f->regs, f->cap * sizeof(f->regs[0]));

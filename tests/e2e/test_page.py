@@ -382,6 +382,15 @@ def test_many_mailboxes(admin):
     assert "+996" in reply.body and len(reply.body) < 30_000
 
 
+@pytest.mark.parametrize("query", ["", "?user=bob"])
+def test_many_devices_of_one_user(start_xapsd, query):
+    """However many an administrator allows, an answer has a limit."""
+    x = start_xapsd(tcp=True, maxDevices=2000, **ADMIN)
+    for i in range(1010):
+        x.register("bob", ACCOUNT, token(i), keep=True)
+    assert len(re.findall("<summary[^>]*>Forget", get(x, query).body)) == 1000
+
+
 def structure(text):
     """Tags and names of attributes, as a browser finds them."""
     tags, attributes = [], set()
