@@ -113,7 +113,8 @@ def test_the_value(server, start_node):
     (field, value), = values(server, "Älice\"}@example.org").items()
     assert field == ACCOUNT + " " + TOKEN
     assert value["mailboxes"] == ["INBOX", 'q"u\\o', "Entw&APw-rfe"]
-    assert before - 2 <= value["t"] <= time.time() * 1000 + 2
+    # in steps of 4 ms, and the daemon looks at the clock once a round
+    assert before - 100 <= value["t"] <= time.time() * 1000 + 4
     assert value["node"] and value["topic"]
     ttl = server.call("PTTL", "xaps:{Älice\"}@example.org}") / 86400e3
     assert 11.9 < ttl <= 12

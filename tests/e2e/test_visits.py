@@ -17,7 +17,7 @@ from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN, token
 from test_clock import all_clocks, clock        # noqa: F401
 from test_health import metrics, value, with_clock
-from xapsd import certificate, token_key
+from xapsd import certificate, is_instrumented, token_key
 
 UNKNOWN = ("pushed", "seen", "client", "wakeup", "waiting", "unanswered",
            "notified", "notifiedUnwatched", "answer")
@@ -474,7 +474,7 @@ def test_many_visits(xapsd, apple):
     xapsd.wait_until(lambda: xapsd.status()["queue"] == 0, "an empty queue")
     assert not any(known(xapsd, u)["waiting"] for u in users)
     assert 1 <= xapsd.status()["wakeups"] <= 50
-    assert xapsd.rss_kib() < memory + 4096
+    assert is_instrumented() or xapsd.rss_kib() < memory + 4096
 
 
 # --- the table ---
