@@ -26,9 +26,9 @@
 
 /* --- events --- */
 
-/* Whether a device of his own watches it, be it suspended: that others watch it,
- * too, wakes none of his. */
-static void note_notified(
+/* None of the user's own devices is woken: because none watches it, or because
+ * those that do are suspended? */
+static void note_unwatched(
     struct push_queue *q, const char *user, const char *mailbox)
 {
 	int64_t now_ms = loop_now_ms(q->loop);
@@ -77,6 +77,8 @@ enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now)
 {
 	enum push_result result = PUSH_NO_USER;
+	int64_t now_ms = loop_now_ms(q->loop);
+	bool own = false;
 	struct reg *r;
 	int i;
 
@@ -85,6 +87,7 @@ enum push_result push_notify(
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
 		if (result == PUSH_NO_USER)
 			result = PUSH_NO_MAILBOX;
+		visits_notified(&q->visits, r, true, now_ms);
 		if (reg_suspended(r))
 			continue;
 		/* Without names in the push the phone only checks INBOX. */
@@ -96,8 +99,10 @@ enum push_result push_notify(
 			continue;
 		notify_reg(q, r, NULL, mailbox, i, now);
 		result = PUSH_QUEUED;
+		own = true;
 	}
-	note_notified(q, user, mailbox);
+	if (!own)
+		note_unwatched(q, user, mailbox);
 	return result;
 }
 
