@@ -283,14 +283,18 @@ static void on_change(void *arg, struct reg *r, enum store_change change)
 		[STORE_GONE] = VALUE_GONE,
 	};
 	struct timespec now;
-	int64_t age_s;
+	int64_t age_s, later_ms = 0;
 
 	if (!reg_time_known(r))
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	age_s = (int64_t)now.tv_sec - reg_time_s(r);
+	if (age_s == 0)
+		later_ms = now.tv_nsec / 1000000;
+	else if (age_s == 1) /* a second began after the clock was read */
+		later_ms = 999;
 	if (change == STORE_PUT)
-		reg_set_later_ms(r, age_s == 0 ? now.tv_nsec / 1000000 : 0);
+		reg_set_later_ms(r, later_ms);
 	change_send(
 	    arg, r, kinds[change], age_s >= -FRESH_S && age_s <= FRESH_S);
 }

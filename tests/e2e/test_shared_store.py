@@ -122,6 +122,19 @@ def test_the_value(server, start_node):
     assert wait_equal(a, b)
 
 
+def test_times_do_not_go_back(server, start_node):
+    """Also where one second ends and the next begins."""
+    a = start_node("a", server.url)
+    users, end = [], int(time.time()) + 3.1
+    while time.time() < end:
+        if time.time() % 1 < 0.02 or time.time() % 1 > 0.98:
+            users.append("user%d" % len(users))
+            a.register(users[-1], ACCOUNT, TOKEN, keep=True)
+    wait_in_step(a)
+    times = [values(server, u)[ACCOUNT + " " + TOKEN]["t"] for u in users]
+    assert len(times) > 6 and times == sorted(times)
+
+
 def test_suspended_everywhere(server, start_node, apple):
     a, b = (start_node(n, server.url) for n in "ab")
     a.register("alice", ACCOUNT, TOKEN)
