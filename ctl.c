@@ -47,7 +47,7 @@ static int fail_answer(const struct buf *body)
 /* Parses an answer's object; toks are the caller's to free. */
 static int parse(const struct buf *body, struct json *j_r)
 {
-	if (ctl_parse((const char *)buf_head(body), body->len, j_r))
+	if (json_load((const char *)buf_head(body), body->len, j_r))
 		return 0;
 	return fail(CTL_NOT_UNDERSTOOD);
 }
@@ -327,7 +327,7 @@ static int send_batch(struct import *m)
 		return EXIT_FAILED;
 	m->taken += (size_t)ctl_num(&j, j.toks, "taken");
 	m->older += (size_t)ctl_num(&j, j.toks, "older");
-	ctl_free_json(&j);
+	json_free(&j);
 	buf_reset(&m->batch);
 	return 0;
 }
@@ -471,7 +471,7 @@ static int ask_and_show(const struct conf *conf, const char *path,
 		rc = parse(&answer, &j);
 		if (rc == 0) {
 			rc = show(&j);
-			ctl_free_json(&j);
+			json_free(&j);
 		}
 	}
 	buf_free(&answer);

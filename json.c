@@ -5,10 +5,12 @@
  * a bitmap of fixed depth. */
 #include "json.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "buf.h"
+#include "mem.h"
 #include "text.h"
 
 /* Depth of a text that is checked without tokens; one bit for each level. */
@@ -503,6 +505,32 @@ int json_string(
 	}
 	out[len] = '\0';
 	return (int)len;
+}
+
+bool json_load(const char *text, size_t len, struct json *j_r)
+{
+	struct json_tok *toks;
+	struct json_err err;
+	int n = json_parse(text, len, NULL, 0, &err);
+
+	*j_r = (struct json){ text, len, NULL };
+	if (n < 0)
+		return false;
+	toks = xmalloc((size_t)n * sizeof(*toks));
+	json_parse(text, len, toks, (size_t)n, &err);
+	j_r->toks = toks;
+	return true;
+}
+
+void json_free(struct json *j)
+{
+	union {
+		const struct json_tok *c;
+		void *p;
+	} toks = { .c = j->toks };
+
+	free(toks.p);
+	j->toks = NULL;
 }
 
 /* Compares a key that contains escapes with k. */

@@ -50,6 +50,11 @@ struct json_err {
 int json_parse(const char *text, size_t len, struct json_tok *toks,
     size_t max_toks, struct json_err *err_r);
 
+/* Parses a text, which stays the caller's, with as many tokens as it needs; to be
+ * freed if that is true. */
+bool json_load(const char *text, size_t len, struct json *j_r);
+void json_free(struct json *j);
+
 /* The value of a key in the object obj, or NULL, also if obj is NULL or no
  * object.  Keys are compared decoded and in any case, as Go's encoding/json
  * takes them; the last of equal ones counts. */

@@ -49,3 +49,10 @@ void mem_wipe(void *p, size_t n)
 	memset(p, 0, n);
 	__asm__ volatile("" : : "r"(p) : "memory");
 }
+
+void mem_free_wiped(char *s)
+{
+	if (s != NULL)
+		mem_wipe(s, strlen(s));
+	free(s);
+}

@@ -13,5 +13,7 @@ char *xstrndup(const char *s, size_t n);
 
 /* Overwrites secrets in a way that the compiler keeps. */
 void mem_wipe(void *p, size_t n);
+/* Frees a string that is one; s may be NULL. */
+void mem_free_wiped(char *s);
 
 #endif

@@ -108,11 +108,13 @@ void api_reply_durable(struct api *a, struct http_conn *conn,
 /* --- api/guard.c --- */
 
 bool api_is_authorized(const struct api *a, const struct http_request *req);
+/* Takes the same time for whatever was sent. */
+bool api_is_secret(const char *want, const char *got, size_t len);
 /* Whether user and password are set and were sent, over whatever. */
 bool api_has_password(const struct api *a, const struct http_request *req);
 /* Logs it, at most once a minute for each address. */
 void api_log_wrong_password(struct api *a, const struct http_request *req);
-/* True for requests over TCP, or for the page, with a Host that is not ours, or from
+/* True for requests that may be a browser's, with a Host that is not ours or from
  * another site's web page; why is the answer.  Logs it, at most once a minute. */
 bool api_is_foreign(
     struct api *a, const struct http_request *req, char why[ERR_MAX]);
@@ -178,7 +180,7 @@ void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */
 
-/* The answer of /status. */
+/* The answer of /status, but for the last brace. */
 void api_write_status(struct api *a, struct buf *b);
 /* {"help":…,"value":…} for each figure, separated by commas. */
 void api_write_figures(struct api *a, struct buf *b);

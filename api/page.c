@@ -376,9 +376,6 @@ static void write_document(struct api *a, const struct page *pg, struct buf *b)
 	size_t next;
 
 	api_write_status(a, b);
-	if (b->failed)
-		return;
-	b->len -= strlen("}\n");
 	push_write_day(a->queue, b);
 	add_str(b, "level", how);
 	buf_add_fmt(b, ",\"%s\":1,\"figures\":[", how);
@@ -413,30 +410,24 @@ static void reply_page(
 	struct buf doc = BUF_INIT(DOC_MAX), template = BUF_INIT(DOC_MAX);
 	struct render r = { .out = BUF_INIT(DOC_MAX),
 		.now_s = (int64_t)time(NULL) };
-	struct json_err err;
-	struct json_tok *toks = NULL;
+	bool ok;
 	size_t i;
-	int n = -1;
 
 	write_document(a, pg, &doc);
-	r.j = (struct json){ .text = (char *)buf_head(&doc), .len = doc.len };
-	if (!doc.failed)
-		n = json_parse(r.j.text, r.j.len, NULL, 0, &err);
-	if (n > 0) {
-		toks = xcalloc((size_t)n, sizeof(*toks));
-		json_parse(r.j.text, r.j.len, toks, (size_t)n, &err);
-		r.j.toks = toks;
+	ok = !doc.failed &&
+	     json_load((const char *)buf_head(&doc), doc.len, &r.j);
+	if (ok) {
 		for (i = 0; i < sizeof(page_packed); i++)
 			unpack(&template, page_packed[i]);
 		buf_add_byte(&template, '\0');
-		render(&r, (const char *)buf_head(&template), toks);
+		render(&r, (const char *)buf_head(&template), r.j.toks);
 	}
-	if (n <= 0 || r.out.failed)
+	if (!ok || r.out.failed)
 		api_reply_text(conn, 500, "the page is too long");
 	else
 		http_reply(conn, 200, "text/html; charset=utf-8", headers,
 		    buf_head(&r.out), r.out.len);
-	free(toks);
+	json_free(&r.j);
 	buf_free(&template);
 	buf_free(&doc);
 	buf_free(&r.out);
@@ -491,15 +482,8 @@ static void start_forget(struct api *a, struct http_conn *conn,
 
 static bool is_page_token(const struct api *a, const char *got)
 {
-	const size_t n = sizeof(a->page_token) - 1;
-	unsigned diff = 0;
-	size_t i;
-
-	if (a->page_token[0] == '\0' || strlen(got) != n)
-		return false;
-	for (i = 0; i < n; i++)
-		diff |= (unsigned)(a->page_token[i] ^ got[i]);
-	return diff == 0;
+	return a->page_token[0] != '\0' &&
+	       api_is_secret(a->page_token, got, strlen(got));
 }
 
 static void handle_form(struct api_request *rq, struct http_conn *conn)

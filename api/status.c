@@ -260,7 +260,6 @@ void api_write_status(struct api *a, struct buf *b)
 	}
 	if (!b->failed)
 		b->len--; /* the last comma */
-	buf_add_str(b, "}\n");
 }
 
 /* The same words as in /metrics. */
@@ -284,8 +283,6 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 	struct buf *b = &rq->api->out;
 
 	api_write_status(rq->api, b);
-	if (!b->failed)
-		b->len -= strlen("}\n");
 	push_write_day(rq->api->queue, b);
 	buf_add_str(b, "}\n");
 	reply_out(rq->api, conn, JSON);
@@ -297,7 +294,7 @@ void api_log_status(struct api *a)
 	if (a->out.failed)
 		log_error("status: the answer is too long");
 	else
-		log_info("status: %.*s", (int)a->out.len - 1,
+		log_info("status: %.*s}", (int)a->out.len,
 		    (const char *)buf_head(&a->out));
 }
 

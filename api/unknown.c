@@ -1,5 +1,6 @@
 /* api/unknown.c - notifications and visits of users without a device: those who
- * have one under another name, because Dovecot calls them otherwise at delivery than at log-in. */
+ * have one under another name, because Dovecot calls them otherwise at delivery
+ * than at log-in. */
 #include "api/int.h"
 
 #include <stdlib.h>

@@ -220,29 +220,3 @@ void ctl_take_refusal(const struct buf *body, char err[ERR_MAX])
 	if (len == 0)
 		err_set(err, "the daemon refuses without a reason");
 }
-
-bool ctl_parse(const char *text, size_t len, struct json *j_r)
-{
-	struct json_tok *toks;
-	struct json_err e;
-	int n = json_parse(text, len, NULL, 0, &e);
-
-	*j_r = (struct json){ text, len, NULL };
-	if (n < 0)
-		return false;
-	toks = xmalloc((size_t)n * sizeof(*toks));
-	json_parse(text, len, toks, (size_t)n, &e);
-	j_r->toks = toks;
-	return true;
-}
-
-void ctl_free_json(struct json *j)
-{
-	union {
-		const struct json_tok *c;
-		void *p;
-	} toks = { .c = j->toks };
-
-	free(toks.p);
-	j->toks = NULL;
-}

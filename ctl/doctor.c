@@ -374,13 +374,13 @@ static int64_t read_lines(struct doctor *d, const struct buf *b)
 
 	for (; p < end; p = eol + 1) {
 		eol = memchr(p, '\n', (size_t)(end - p));
-		if (eol == NULL || !ctl_parse(p, (size_t)(eol - p), &j))
+		if (eol == NULL || !json_load(p, (size_t)(eol - p), &j))
 			return -1;
 		if (json_get(&j, j.toks, "token") != NULL)
 			read_device(d, &j);
 		else
 			next = ctl_num(&j, j.toks, "next");
-		ctl_free_json(&j);
+		json_free(&j);
 	}
 	return next;
 }
@@ -411,7 +411,7 @@ static enum ctl_asked ask(struct doctor *d, const char *path, int64_t from)
 
 static bool parse(struct doctor *d, struct json *j_r)
 {
-	return ctl_parse(
+	return json_load(
 	    (const char *)buf_head(&d->answer), d->answer.len, j_r);
 }
 
@@ -450,7 +450,7 @@ static void ask_unknown(struct doctor *d)
 	ctl_str(&j, j.toks, "last", d->last, sizeof(d->last));
 	set_time(d, &d->unknown_notified_s, &j, "notified");
 	set_time(d, &d->unknown_seen_s, &j, "seen");
-	ctl_free_json(&j);
+	json_free(&j);
 }
 
 /* From the file, if no daemon runs.  -1 with the error set. */
@@ -787,7 +787,7 @@ static void doctor_run(struct doctor *d, struct buf *text)
 	*text = d->answer;
 	buf_init(&d->answer, CTL_ANSWER_MAX);
 	if (asked == CTL_ANSWERED) {
-		ctl_parse((const char *)buf_head(text), text->len, &d->status);
+		json_load((const char *)buf_head(text), text->len, &d->status);
 		d->started_s = d->now_s - status(d, "uptime");
 		d->denied = status(d, "denied");
 		read_status(d, "topic", d->topic, sizeof(d->topic));
@@ -831,7 +831,7 @@ int ctl_doctor(const struct conf *conf, const struct cli *cli)
 		    "nobody can have this name: 1 to 255 bytes of UTF-8 "
 		    "without control characters");
 	}
-	ctl_free_json(&d.status);
+	json_free(&d.status);
 	buf_free(&status_text);
 	buf_free(&d.answer);
 	buf_free(&d.text);

@@ -31,9 +31,6 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
     char err[ERR_MAX]);
 /* The one line of text of an answer that refuses. */
 void ctl_take_refusal(const struct buf *body, char err[ERR_MAX]);
-/* Parses an answer, whose text stays the caller's; to be freed if that is true. */
-bool ctl_parse(const char *text, size_t len, struct json *j_r);
-void ctl_free_json(struct json *j);
 #define CTL_NOT_UNDERSTOOD                                                     \
 	"the daemon's answer is not understood: restart it, if it is of "      \
 	"another version"

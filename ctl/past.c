@@ -26,12 +26,12 @@ static struct reg *find_reg(struct store *s, const char *line, size_t key_len)
 	struct json j;
 
 	text[key_len] = '}';
-	if (ctl_parse(text, key_len + 1, &j)) {
+	if (json_load(text, key_len + 1, &j)) {
 		r = store_find(s,
 		    ctl_str(&j, j.toks, "user", user, sizeof(user)),
 		    ctl_str(&j, j.toks, "account", account, sizeof(account)),
 		    ctl_str(&j, j.toks, "token", token, sizeof(token)));
-		ctl_free_json(&j);
+		json_free(&j);
 	}
 	free(text);
 	return r;
@@ -103,7 +103,7 @@ void past_read(const struct reg *r, struct past *p_r)
 	struct json j;
 
 	memset(p_r, 0, sizeof(*p_r));
-	if (text == NULL || !ctl_parse(text, strlen(text), &j))
+	if (text == NULL || !json_load(text, strlen(text), &j))
 		return;
 	p_r->pushed_s = ctl_num(&j, j.toks, "pushed");
 	p_r->seen_s = ctl_num(&j, j.toks, "seen");
@@ -112,5 +112,5 @@ void past_read(const struct reg *r, struct past *p_r)
 	t = json_get(&j, j.toks, "wakeup");
 	if (t != NULL)
 		p_r->wakeup_ds = tenths(text + t->start);
-	ctl_free_json(&j);
+	json_free(&j);
 }

@@ -19,13 +19,6 @@
 
 /* --- the URL --- */
 
-static void free_wiped(char *s)
-{
-	if (s != NULL)
-		mem_wipe(s, strlen(s));
-	free(s);
-}
-
 /* user[:password] of the length given, percent-encoded.  The first colon ends the
  * user's name (RFC 7617), which can hold none. */
 static bool read_login(struct io_proxy *p, const char *s, size_t len)
@@ -123,7 +116,7 @@ void io_proxy_free(struct io_proxy *p)
 {
 	if (p == NULL)
 		return;
-	free_wiped(p->login);
+	mem_free_wiped(p->login);
 	free(p->name);
 	free(p->host);
 	free(p);
@@ -160,7 +153,7 @@ void io_tunnel_free(struct io_tunnel *t)
 {
 	if (t == NULL)
 		return;
-	free_wiped(t->request);
+	mem_free_wiped(t->request);
 	free(t->target);
 	free(t);
 }

@@ -54,9 +54,9 @@ static void send_later(struct push *p, const struct apns_answer *an)
 
 static void act_delivered(struct push *p, const struct apns_answer *an)
 {
-	(void)an;
 	struct push_queue *q = p->q;
 
+	(void)an;
 	q->counters.delivered++;
 	visits_taken(
 	    &q->visits, p->reg, p->sent, p->came, loop_now_ms(q->loop));

@@ -26,13 +26,6 @@ static const struct {
 	{ "rediss://", true },
 };
 
-static void free_wiped(char *s)
-{
-	if (s != NULL)
-		mem_wipe(s, strlen(s));
-	free(s);
-}
-
 void shared_addr_free(struct shared_addr *a)
 {
 	size_t i;
@@ -42,8 +35,8 @@ void shared_addr_free(struct shared_addr *a)
 	free(a->unix_path);
 	free(a->server.host);
 	free(a->master);
-	free_wiped(a->user);
-	free_wiped(a->password);
+	mem_free_wiped(a->user);
+	mem_free_wiped(a->password);
 	tls_ctx_free(a->tls);
 	memset(a, 0, sizeof(*a));
 }
@@ -52,18 +45,16 @@ void shared_addr_free(struct shared_addr *a)
 static bool decode(char *s)
 {
 	char *out = s;
-	int high, low;
+	char c;
 
 	for (; *s != '\0'; s++) {
 		if (*s != '%') {
 			*out++ = *s;
 			continue;
 		}
-		high = text_hex_digit(s[1]);
-		low = high < 0 ? -1 : text_hex_digit(s[2]);
-		if (low < 0 || (high << 4 | low) == 0)
+		if (s[1] == '\0' || !text_hex_read(s + 1, 2, &c) || c == '\0')
 			return false;
-		*out++ = (char)(high << 4 | low);
+		*out++ = c;
 		s += 2;
 	}
 	*out = '\0';
