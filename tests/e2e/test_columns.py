@@ -1,17 +1,11 @@
 """What is printed for people fits their terminal: no line is wrapped by it."""
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import termios
 import unicodedata
 
 import pytest
 
 from apple import Answer
-from phones import ACCOUNT, OTHER, TOKEN, token
+from phones import ACCOUNT, OTHER, token
 from xapsd import certificate
 
 COLUMNS = [40, 80, 132, 298]
@@ -34,25 +28,8 @@ def width(line):
 def printed(daemon, columns, *args):
     """The lines on a terminal of so many columns.  What goes wrong is said in
     one line, as it is in a log."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ,
-                struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen(daemon.command(*args), stdin=subprocess.DEVNULL,
-                          stdout=slave, env={
-                                  **os.environ, "TERM": "vt100"},
-                          stderr=slave if args[0] == "check" else
-                          subprocess.DEVNULL) as process:
-        os.close(slave)
-        text = b""
-        while True:
-            try:
-                more = os.read(master, 65536)
-            except OSError:     # all have closed it
-                break
-            text += more
-        os.close(master)
-        process.wait()
-    return text.decode().replace("\r\n", "\n").splitlines()
+    return daemon.on_terminal(*args, columns=columns, ends=None, TERM="vt100",
+                              errors=args[0] == "check").splitlines()
 
 
 def assert_fits(daemon, columns, *args):

@@ -1,7 +1,5 @@
 """The subcommands, with a running daemon and without."""
 import json
-import os
-import pty
 import re
 import subprocess
 import time
@@ -124,42 +122,18 @@ def test_many_pages(start_xapsd):
     assert {r["account"] for r in listed} == {"A%d" % i for i in range(600)}
 
 
-def on_terminal(daemon, *args, ends=0, **env):
-    """Output as on a terminal of 60 columns."""
-    leader, follower = pty.openpty()
-    import fcntl
-    import struct
-    import termios
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    p = subprocess.Popen(daemon.command(*args), stdout=follower,
-                         env={**os.environ, "TERM": "xterm", **env})
-    os.close(follower)
-    text = b""
-    while True:
-        try:
-            more = os.read(leader, 4096)
-        except OSError:
-            break
-        if not more:
-            break
-        text += more
-    os.close(leader)
-    assert p.wait() == ends
-    return text.decode().replace("\r\n", "\n")
-
-
 def test_colours_only_on_a_terminal(xapsd):
     xapsd.register("alice", ACCOUNT, TOKEN,
                    ["INBOX", *("Folder%d" % i for i in range(30))])
     assert "\033" not in ok(xapsd, "list") + ok(xapsd, "status")
-    text = on_terminal(xapsd, "list")
+    text = xapsd.on_terminal("list")
     assert "\033[1mUSER\033[0m" in text and "\033[32mactive\033[0m" in text
     assert re.search(r"INBOX.* \+\d+\n", text)
-    plain = on_terminal(xapsd, "list", NO_COLOR="1")
+    plain = xapsd.on_terminal("list", NO_COLOR="1")
     assert "\033" not in plain
     assert plain == re.sub("\033\\[\\d*m", "", text)
-    assert "\033" not in on_terminal(xapsd, "status", TERM="dumb")
-    assert "\033" not in on_terminal(xapsd, "list", "--json")
+    assert "\033" not in xapsd.on_terminal("status", TERM="dumb")
+    assert "\033" not in xapsd.on_terminal("list", "--json")
 
 
 # --- status ---

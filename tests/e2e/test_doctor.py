@@ -18,7 +18,6 @@ from apple import Answer
 from dovecot import Dovecot, version
 from phones import ACCOUNT, OTHER, TOKEN, token
 from test_clock import all_clocks, clock    # noqa: F401
-from test_ctl import on_terminal
 from test_health import with_clock
 from test_journey import mail, register
 from test_visits import seen
@@ -774,9 +773,9 @@ def test_a_thousand_folders(xapsd):
 
 def test_on_a_terminal(xapsd):
     xapsd.register("alice", ACCOUNT, TOKEN)
-    text = on_terminal(xapsd, "doctor", "alice", ends=1)
+    text = xapsd.on_terminal("doctor", "alice", ends=1)
     assert "\033[32mok\033[0m" in text and "\033[1mlook\033[0m" in text
-    plain = on_terminal(xapsd, "doctor", "alice", NO_COLOR="1", ends=1)
+    plain = xapsd.on_terminal("doctor", "alice", NO_COLOR="1", ends=1)
     assert "\033" not in plain and max(map(len, plain.splitlines())) <= 60
 
 

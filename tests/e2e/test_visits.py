@@ -1,13 +1,7 @@
 """Whether phones come: POST /seen, and what list, status and /metrics make of
 it.  (libfaketime moves the daemon's clocks.)"""
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import subprocess
-import termios
 import threading
 import time
 
@@ -479,27 +473,6 @@ def test_many_visits(xapsd, apple):
 
 # --- the table ---
 
-def on_terminal(daemon, columns, *args):
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ,
-                struct.pack("HHHH", 24, columns, 0, 0))
-    p = subprocess.Popen(daemon.command(*args), stdout=follower,
-                         env={**os.environ, "TERM": "dumb"})
-    os.close(follower)
-    text = b""
-    while True:
-        try:
-            more = os.read(leader, 65536)
-        except OSError:
-            break
-        if not more:
-            break
-        text += more
-    os.close(leader)
-    assert p.wait() == 0
-    return text.decode().replace("\r\n", "\n")
-
-
 @pytest.mark.parametrize("columns", [80, 132])
 def test_table_fits(xapsd, apple, columns):
     longest = "somebody-with-a-long-name." + "x" * 20 + "@mail.example.org"
@@ -511,12 +484,12 @@ def test_table_fits(xapsd, apple, columns):
     comes(xapsd, "älice")
     xapsd.notify(longest, "Work")
     xapsd.wait_until(lambda: xapsd.status()["delivered"] == 2, "answer")
-    text = on_terminal(xapsd, columns, "list")
+    text = xapsd.on_terminal("list", columns=columns, TERM="dumb")
     assert all(len(line) <= columns for line in text.splitlines()), text
     for word in ("älice", "somebod", "e.org", "LAST PUSH", "not yet",
                  "came after", "active", "INBOX", TOKEN[:8]):
         assert word in text, (word, text)
-    assert all(len(line) <= columns for line in
-               on_terminal(xapsd, columns, "status").splitlines())
+    text = xapsd.on_terminal("status", columns=columns, TERM="dumb")
+    assert all(len(line) <= columns for line in text.splitlines())
     piped = xapsd.run("list").stdout
     assert longest in piped and "Folder 11" in piped and "REGISTERED" in piped

@@ -9,15 +9,19 @@ a command to put in front of it, such as valgrind.  Leaving the `with` asserts
 that the daemon lived until then, ends with status 0 on SIGTERM, and that
 neither a sanitizer nor valgrind had anything to say."""
 
+import fcntl
 import http.client
 import json
 import os
 import pathlib
+import pty
 import re
 import shlex
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import time
 
 from ports import free_port
@@ -257,6 +261,30 @@ class Xapsd:
         return subprocess.run(
             self.command(*args), stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout)
+
+    def on_terminal(self, *args, columns=60, ends=0, errors=False, **env):
+        """What a command prints on a terminal of so many columns, with its
+        errors or without.  ends: its exit status; None: any."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            self.command(*args), stdin=subprocess.DEVNULL, stdout=follower,
+            stderr=follower if errors else subprocess.DEVNULL,
+            env={**os.environ, "TERM": "xterm", **env})
+        os.close(follower)
+        text = b""
+        while True:
+            try:
+                more = os.read(leader, 65536)
+            except OSError:     # all have closed it
+                break
+            if not more:
+                break
+            text += more
+        os.close(leader)
+        assert process.wait() == ends or ends is None
+        return text.decode().replace("\r\n", "\n")
 
     # --- what it says and needs ---
 
