@@ -17,7 +17,7 @@
 #include "xaps-log.h"
 #include "xaps-unix.h"
 
-#include <sys/stat.h>
+#include <unistd.h>
 #include <sys/un.h>
 
 #ifndef XAPS_DEFAULT_SOCKET
@@ -904,7 +904,6 @@ static const char *xaps_dns_socket(
     struct mail_user *user, const struct xaps_settings *set)
 {
 	const char *path;
-	struct stat st;
 	unsigned int i;
 
 	for (i = 0; i < set->targets_count; i++) {
@@ -914,7 +913,8 @@ static const char *xaps_dns_socket(
 	if (i == set->targets_count)
 		return NULL;
 	path = t_strconcat(compat_base_dir(user), "/dns-client", NULL);
-	return stat(path, &st) == 0 ? path : NULL;
+	/* not stat(), which glibc renamed in 2.33 */
+	return access(path, F_OK) == 0 ? path : NULL;
 }
 
 struct xaps_client *xaps_client_init(struct mail_user *user,
