@@ -133,6 +133,15 @@ pictures:
 plugin:
 	$(Q)$(MAKE) --no-print-directory -C plugin BUILD=$(abspath $(BUILD))/plugin
 
+# Ready made for the Dovecots of Debian's releases, with an installer, by Dovecot's
+# ABI and machine: plugin/tarballs.sh says which.
+DIST ?= dist
+.PHONY: plugin-tarballs
+plugin-tarballs:
+	@sh tests/deps.sh build static cross/x86_64-linux-gnu \
+		cross/aarch64-linux-gnu
+	@sh plugin/tarballs.sh $(DIST)
+
 # --- install ---
 
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -380,6 +389,7 @@ clean:
 help:
 	@echo 'make              the daemon, ./xapsd'
 	@echo 'make plugin       the Dovecot modules, build/plugin/'
+	@echo 'make plugin-tarballs  them for other Dovecots, with installer, dist/'
 	@echo 'make install      both, with man page, units and sample config'
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'

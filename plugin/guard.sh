@@ -11,6 +11,7 @@ set -eu
 
 # Lines that Dovecot cannot do without our modules.  xaps_config is just text.
 names='(^|[^[:alnum:]_/])xaps_[a-z_]+|driver *= *xaps([^a-z]|$)'
+ready_made=	# yes: from a tarball
 
 stop() {
 	printf '%s\n' "$@" >&2
@@ -79,7 +80,7 @@ which_file() {
 
 # Where modules come ready made, the right ones have a name.
 right_ones() {
-	if [ -n "${READY_MADE-}" ]; then
+	if [ -n "$ready_made" ]; then
 		echo "Take $(which_file "$1") of the same release; if there is \
 none, build the plugin there from source."
 	else
