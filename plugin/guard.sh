@@ -31,7 +31,7 @@ find_others() {
 }
 
 text_of() {
-	LC_ALL=C tr -c '[:print:]' '\n' 2>/dev/null <"$1" || :
+	LC_ALL=C tr -c '\040-\176' '\n' 2>/dev/null <"$1" || :
 }
 
 # "2.3.ABIv19" of the first module that is there.
@@ -118,13 +118,14 @@ main_file() {
 	echo "${main:-/etc/dovecot/dovecot.conf}"
 }
 
+# With a mistake anywhere doveconf shows nothing, and Dovecot runs on.
+all_lines() {
+	find "$(dirname "$(main_file)")" -name '*.conf' \
+		-exec grep -hv '^[[:space:]]*#' {} + 2>/dev/null || :
+}
+
 is_named() {
-	failed=
-	config=$(doveconf -n 2>/dev/null) || failed=yes
-	# With a mistake anywhere it shows nothing, and Dovecot runs on.
-	[ -z "$failed" ] || config=$(find "$(dirname "$(main_file)")" \
-		-name '*.conf' -exec grep -hv '^[[:space:]]*#' {} + \
-		2>/dev/null) || :
+	config=$(doveconf -n 2>/dev/null) || config=$(all_lines)
 	echo "$config" | grep -v xaps_config | grep -Eq "$names"
 }
 
@@ -134,14 +135,16 @@ may_uninstall() {
 	stop "Dovecot's configuration names the plugin: without it nobody could \
 log in. Nothing was removed. Take these lines out (doveconf -n shows more), then \
 doveadm reload, and uninstall again:" \
-		"$(grep -rEHn "$names" "$dir" 2>/dev/null |
-			sed -n '/:[ \t]*#/d; s/^/    /p')" \
+		"$(find "$dir" -name '*.conf' -exec grep -EHn "$names" {} + \
+			2>/dev/null | sed -n '/:[[:space:]]*#/d; s/^/    /p')" \
 		"The sample that was copied:  rm $dir/conf.d/90-xaps.conf \
 && doveadm reload"
 }
 
 is_running() {
-	base=$(doveconf -h base_dir 2>/dev/null) || base=/run/dovecot
+	base=$(doveconf -h base_dir 2>/dev/null) || base=$(all_lines |
+		sed -n 's/^[[:space:]]*base_dir[[:space:]]*=[[:space:]]*//p' | tail -n 1)
+	[ -n "$base" ] || base=/run/dovecot
 	pid=$(cat "$base/master.pid" 2>/dev/null) &&
 		{ [ -e "/proc/$pid" ] || kill -0 "$pid" 2>/dev/null; }
 }

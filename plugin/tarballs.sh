@@ -37,7 +37,7 @@ compiler() {
 
 # A module that needs a newer C library than its users have does not load.
 check_glibc() {
-	newest=$(LC_ALL=C tr -c '[:print:]' '\n' <"$1" |
+	newest=$(LC_ALL=C tr -c '\040-\176' '\n' <"$1" |
 		sed -n 's/^GLIBC_\([0-9.]*\)$/\1/p' | sort -V | tail -n 1)
 	[ "$(printf '%s\n' "$newest" "$glibc_max" | sort -V | tail -n 1)" = \
 		"$glibc_max" ] || fail "$1 needs glibc $newest"
