@@ -142,6 +142,11 @@ plugin-tarballs:
 		cross/aarch64-linux-gnu
 	@sh plugin/tarballs.sh $(DIST)
 
+# Each installed, used and taken away in the chroots of check-dovecot.
+.PHONY: check-plugin-tarballs
+check-plugin-tarballs: plugin-tarballs
+	@sh tests/ready_made.sh $(DIST) build/chroot bullseye trixie forky
+
 # --- install ---
 
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -402,6 +407,7 @@ help:
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'
+	@echo 'make check-plugin-tarballs  those, installed beside each Dovecot'
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
