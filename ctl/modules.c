@@ -103,7 +103,8 @@ static void tell(const char *file, enum fault f, const char *more)
 		? ", so nobody can log in after Dovecot's next reload"
 		: "",
 	    fix);
-	ctl_step("Dovecot", at.offline ? STEP_WARNING : STEP_FAILED, line);
+	ctl_step(at.offline ? NULL : "Dovecot",
+	    at.offline ? STEP_WARNING : STEP_FAILED, line);
 	at.bad = true;
 }
 
