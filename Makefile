@@ -378,6 +378,7 @@ budget:
 # --- one file that runs anywhere: make static, release, size, check-static ---
 
 include static/targets.mk
+include packaging/targets.mk
 
 # The files that show the project's address.
 URL_FILES = Makefile README.md SECURITY.md debian/control
@@ -399,6 +400,7 @@ help:
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
 	@echo 'make release      such files for other machines too, dist/'
+	@echo 'make oci          a container image, dist/xapsd-oci.tar'
 	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
@@ -415,6 +417,7 @@ help:
 	@echo 'make budget       fails if it costs more than it may'
 	@echo 'make size         size of the static file by feature (size-objects:'
 	@echo '                  by object file; size-table: into DESIGN.md)'
+	@echo 'make check-packages  the container image and the recipes, as root'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
