@@ -366,7 +366,8 @@ budget:
 include static/targets.mk
 
 # The files that show the project's address.
-URL_FILES = Makefile README.md SECURITY.md debian/control
+URL_FILES = Makefile README.md SECURITY.md debian/control \
+	$(wildcard openwrt/*/Makefile)
 
 .PHONY: set-url clean help
 set-url:
