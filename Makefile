@@ -381,7 +381,8 @@ include static/targets.mk
 include packaging/targets.mk
 
 # The files that show the project's address.
-URL_FILES = Makefile README.md SECURITY.md debian/control
+URL_FILES = Makefile README.md SECURITY.md debian/control \
+	$(wildcard openwrt/*/Makefile)
 
 .PHONY: set-url clean help
 set-url:
