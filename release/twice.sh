@@ -23,8 +23,8 @@ build() {
 	dir=$1
 	shift
 	"$@" make -s -C "$dir" release ${PARTS:+RELEASE_PARTS="$PARTS"} \
-		DIST="$dir/dist" >"$dir/log" 2>&1 || {
-		tail -n 20 "$dir/log" >&2
+		DIST="$dir/dist" >"$work/log" 2>&1 || {
+		tail -n 20 "$work/log" >&2
 		exit 1
 	}
 }
