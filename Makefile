@@ -2,10 +2,11 @@
 # V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
 
 VERSION = 0.2.0
-# Where the project lives: a placeholder until it has a home.  This is the place
-# to change it: `make set-url URL=https://...` writes another here and into all
-# files that show it.
+# Where the project lives and who maintains it: placeholders until it has a home.
+# This is the place to change them: `make set-url` (see below) writes others here
+# and into all files that show them.
 PROJECT_URL = https://xapsd.invalid/xapsd
+MAINTAINER = The xapsd authors <xapsd@xapsd.invalid>
 
 CC ?= cc
 AR ?= ar
@@ -162,7 +163,7 @@ CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
-.PHONY: install may-install install-daemon install-plugin uninstall
+.PHONY: install may-install install-daemon install-files install-plugin uninstall
 install: may-install install-daemon
 	if test -e $(BUILD)/plugin/installable; then \
 		$(MAKE) --no-print-directory install-plugin; fi
@@ -172,13 +173,17 @@ may-install:
 		$(MAKE) --no-print-directory -C plugin may-install \
 			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
-# The units name the paths of this installation.
-install-daemon: $(PROG)
-	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
+install-daemon: $(PROG) install-files
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
+
+# What is the same for every machine; the units name the paths of this
+# installation.
+install-files:
+	install -d $(addprefix $(DESTDIR),$(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
 		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
-	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
 	install -m 644 completion/xapsd.bash \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
@@ -375,20 +380,25 @@ budget:
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/bench/check_budget.py
 
-# --- one file that runs anywhere: make static, release, size, check-static ---
+# --- one file that runs anywhere: make static, size, check-static ---
 
 include static/targets.mk
 include packaging/targets.mk
 
-# The files that show the project's address.
-URL_FILES = Makefile README.md SECURITY.md debian/control \
-	$(wildcard openwrt/*/Makefile)
+# --- all that a release consists of: make release, check-release ---
+
+include release/release.mk
+
+# All files that show the project's address or its maintainer's.
+URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
+	$(wildcard openwrt/*/Makefile) release/install.sh
 
 .PHONY: set-url clean help
+# make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.
+set-url: export NEW_URL = $(URL)
+set-url: export NEW_MAINTAINER = $(MAINTAINER)
 set-url:
-	@case '$(URL)' in https://?*) ;; *) \
-		echo 'make set-url URL=https://...' >&2; exit 64 ;; esac
-	sed -i 's|$(PROJECT_URL)|$(URL)|g' $(URL_FILES)
+	@sh release/set-url.sh $(URL_FILES)
 
 clean:
 	rm -rf build dist xapsd
@@ -400,8 +410,9 @@ help:
 	@echo 'make install      both, with man page, units and sample config'
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
-	@echo 'make release      such files for other machines too, dist/'
+	@echo 'make release      all that a release consists of, dist/'
 	@echo 'make oci          a container image, dist/xapsd-oci.tar'
+	@echo 'make check-release  builds it twice and compares'
 	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
@@ -425,7 +436,7 @@ help:
 	@echo 'make page         api/page_asset.h from page/index.html'
 	@echo 'make pictures     docs/pictures/, of the page'
 	@echo 'make lint         style, layers, shell and man page'
-	@echo 'make set-url URL=  another address of the project, in all files'
+	@echo 'make set-url URL= MAINTAINER=  other addresses, in all files'
 	@echo 'make uninstall, make clean'
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)
