@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -24,13 +25,21 @@ EXPIRED = Answer(403, "ExpiredProviderToken")
 
 def stored(server):
     """The JWT in the store."""
-    return json.loads(server.call("HGET", KEY, "jwt") or "null")
+    text = server.call("HGET", KEY, "jwt") or ""
+    return json.loads(text) if text.endswith("}") else None
 
 
 def bearer(push):
     kind, jwt = push.headers["authorization"].split()
     assert kind == "bearer"
     return jwt
+
+
+def pardon(apple, word):
+    """What Apple refused was to be refused."""
+    for push in apple.pushes:
+        if push.problem and word in push.problem:
+            push.problem = None
 
 
 class Phones:
@@ -51,11 +60,6 @@ class Phones:
 @pytest.fixture
 def phones(apple):
     return Phones(apple)
-
-
-def heard(server):
-    """What is published after this has been heard when this is."""
-    return lambda *nodes: wait_equal(*nodes)
 
 
 def test_one_for_all(server, start_node, phones):
@@ -100,13 +104,13 @@ def test_made_while_it_is_away(workdir, start_node, phones):
         wait_equal(a, b)
         wait(lambda: phones.push(a) == phones.push(b), "two of them")
         assert phones.push(a) in jwts
-        # a start with pushes that wait changes nobody's
+        # a start while it does not answer changes nobody's
         last = phones.push(a)
-        server.stop()
         b.stop()
+        server.process.send_signal(signal.SIGSTOP)
         b.start()
-        phones.push(b)
-        server.start()
+        assert phones.push(b) != last
+        server.process.send_signal(signal.SIGCONT)
         wait_equal(a, b)
         wait(lambda: phones.push(b) == last, "another one")
         assert phones.push(a) == last
@@ -159,7 +163,7 @@ def test_answer_to_the_one_before(server, start_node, phones, apple):
     wait_equal(a, b)
     assert phones.push(b) == first
     b.register("slow", ACCOUNT, TOKEN)
-    apple.script(TOKEN, Answer(403, "ExpiredProviderToken", delay=2))
+    apple.script(TOKEN, Answer(403, "ExpiredProviderToken", delay_s=2))
     assert b.notify("slow", "INBOX").status == 200
     apple.wait_for(1, token=TOKEN)
     time.sleep(1.1)             # a JWT's time is in seconds
@@ -177,8 +181,8 @@ def test_answer_to_the_one_before(server, start_node, phones, apple):
 @pytest.mark.skipif("asan" in os.environ.get("XAPSD", ""),
                     reason="not under AddressSanitizer")
 @pytest.mark.parametrize("step", ["+7200s", "-7200s"])
-def test_wrong_clock_poisons_nobody(server, start_node, phones, monkeypatch,
-                                    step):
+def test_wrong_clock_poisons_nobody(server, start_node, phones, apple,
+                                    monkeypatch, step):
     a, b = (start_node(n, server.url) for n in "ab")
     monkeypatch.setenv("LD_PRELOAD", LIBRARY[0])
     monkeypatch.setenv("FAKETIME", step)
@@ -194,6 +198,7 @@ def test_wrong_clock_poisons_nobody(server, start_node, phones, monkeypatch,
     wrong.stop()
     c = start_node("c", server.url)
     assert phones.push(c) == good
+    pardon(apple, "iat")
 
 
 def forged(good, **change):
@@ -239,7 +244,7 @@ def test_only_our_own_key_is_believed(server, start_node, phones):
         wait(lambda: (stored(server) or {}).get("jwt") == mine, "not mended")
 
 
-def test_two_topics_of_one_key_and_others(server, start_node, phones):
+def test_another_key(server, start_node, phones, apple):
     """Another team or key id is another JWT."""
     a = start_node("a", server.url)
     phones.push(a)
@@ -249,6 +254,8 @@ def test_two_topics_of_one_key_and_others(server, start_node, phones):
     b.notify("z", "INBOX")
     wait(lambda: server.call("EXISTS", KEY.replace(KEY_ID, "ZZZZZ99999")),
          "no second one")
+    apple.wait_for(1, token=TOKEN)
+    pardon(apple, "kid")
 
 
 def test_certificate_has_none(server, start_node, certs, apple):
