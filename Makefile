@@ -271,6 +271,14 @@ check-shared:
 	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
 		tests/e2e/test_shared_bars.py tests/e2e/test_shared_store.py
 
+# Hours of everything at once: nothing lost, nothing grows.
+HOURS = 1
+.PHONY: soak
+soak:
+	@sh tests/deps.sh build check
+	@$(MAKE) --no-print-directory all plugin
+	@$(PYTHON) tests/soak.py --hours $(HOURS)
+
 # The same tests under AddressSanitizer and UBSan.
 asan: browser
 	@sh tests/deps.sh build check
@@ -418,6 +426,7 @@ help:
 	@echo 'make check        all tests'
 	@echo 'make check-features  builds without some or all FEATURES'
 	@echo 'make check-shared several nodes with one Valkey, and what can break'
+	@echo 'make soak HOURS=1  everything at once, for hours'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'
