@@ -12,6 +12,8 @@ AR ?= ar
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
+# Systems without a separate sbin: SBINDIR=/usr/bin.
+SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 CFLAGS ?= -O2 -g
 
@@ -160,17 +162,17 @@ may-install:
 
 # The units name the paths of this installation.
 install-daemon: $(PROG)
-	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
 		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
-	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
+	install -m 755 $(PROG) $(DESTDIR)$(SBINDIR)/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
 	install -m 644 completion/xapsd.bash \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
 	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
 	for u in $(UNITS); do \
-		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
+		sed -e 's|/usr/sbin/|$(SBINDIR)/|' \
 			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
 			>$(DESTDIR)$(UNITDIR)/$$u && \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
@@ -195,7 +197,7 @@ install-plugin:
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
-	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
+	rm -f $(DESTDIR)$(SBINDIR)/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \

@@ -5,6 +5,7 @@
 #   guard.sh install MODULEDIR MODULE ...	may these be put there?
 #   guard.sh uninstall			may they be removed?
 #   guard.sh reload			then: the Dovecot that runs forgets them
+#   guard.sh remove			both, for packages
 set -eu
 
 # Lines that Dovecot cannot do without our modules.  xaps_config is just text.
@@ -79,5 +80,9 @@ reload)
 	stop "Dovecot runs and cannot read its configuration again, and goes on \
 with the plugin: without it nobody could log in. Nothing was removed. Mend what \
 \"doveconf -n\" and \"doveadm reload\" say, and uninstall again."
+	;;
+remove)
+	sh "$0" uninstall
+	sh "$0" reload
 	;;
 esac
