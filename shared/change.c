@@ -62,7 +62,7 @@ void change_refused(
 {
 	/* These pass by themselves, or with the next connection. */
 	static const char *const soon[] = { "READONLY", "NOSCRIPT", "LOADING",
-		"MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN" };
+		"MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN", "NOREPLICAS" };
 	bool is_soon = false;
 	const char *cure = "";
 	char why[ERR_MAX];

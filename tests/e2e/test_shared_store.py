@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import certs as pki
 from apple import Answer
 from phones import ACCOUNT, TOKEN, token
 from valkey import PASSWORD, Client, Valkey, executable, has_channel_rights
@@ -22,8 +23,8 @@ LIMIT_S = 20
 LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 
 
-def wait(condition, what):
-    end = time.monotonic() + LIMIT_S
+def wait(condition, what, limit_s=LIMIT_S):
+    end = time.monotonic() + limit_s
     while True:
         value = condition()
         if value:
@@ -346,16 +347,42 @@ def test_rights_that_lack(workdir, start_node):
 
 
 def test_tls_with_a_private_ca(workdir, certs, start_node):
-    with Valkey(workdir, tls=certs) as server:
+    with Valkey(workdir, tls=certs.server) as server:
         url = "valkeys://127.0.0.1:%d" % server.port
         a, b = (start_node(n, url, sharedCaFile=certs.ca) for n in "ab")
         a.register("alice", ACCOUNT, TOKEN)
         assert wait_equal(a, b)
-        stranger = start_node("s", url, in_step=False)
-        stranger.wait_log("warn .*shared: .*certificate")
         plain = start_node("p", "valkey://127.0.0.1:%d" % server.port,
                            in_step=False)
         plain.wait_log("warn .*shared: ")
+
+
+@pytest.mark.parametrize("server, says", [
+    ({"days": -1, "age_days": 9}, "certificate.*expired"),
+    ({"addresses": ["192.0.2.1"]}, "certificate.*127.0.0.1"),
+    ({}, "certificate.*"),
+])
+def test_tls_that_is_not_the_right_one(workdir, certs, start_node, apple,
+                                       server, says):
+    """Expired, of another name, of another CA; then the right one comes."""
+    pem = workdir / "server.pem"
+    issuer = certs.issuer if server else pki.CA("a stranger")
+    key, cert = issuer.server(**server)
+    pki.write(str(pem), pki.cert_pem(cert), pki.key_pem(key))
+    with Valkey(workdir, tls=pem) as store:
+        a = start_node("a", "valkeys://127.0.0.1:%d" % store.port,
+                       sharedCaFile=certs.ca, in_step=False)
+        a.wait_log("warn .*shared: 127.0.0.1 port .*" + says)
+        a.register("alice", ACCOUNT, TOKEN)
+        assert a.notify("alice").status == 200
+        apple.wait_for(1)
+        assert a.log().count("warn  shared: ") == 1
+        store.stop()
+        key, cert = certs.issuer.server()
+        pki.write(str(pem), pki.cert_pem(cert), pki.key_pem(key))
+        store.start()
+        wait_in_step(a)
+        assert values(store, "alice")
 
 
 def test_database_and_prefix(server, start_node):
