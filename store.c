@@ -21,6 +21,7 @@ struct store *store_new(void)
 
 	s->fd = -1;
 	table_init(&s->table);
+	topic_init(s);
 	return s;
 }
 
@@ -133,10 +134,14 @@ static void set_mailboxes(
 	s->bytes += reg_bytes(r);
 }
 
-/* While the clock is not set, the old time stays. */
+/* While the clock is not set, the old time stays.  So it does if that came from
+ * a node whose clock is ahead of ours: what a phone says last is the newest,
+ * also if this node is cut off and nobody else can say so. */
 static void set_time(struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
+	if (from->time_s < r->time_s && r->time_s - from->time_s < HOUR_S)
+		return;
 	/* In the same second the new step will be a later one. */
 	if (from->time_s != r->time_s)
 		r->part = PART_UNKNOWN;
