@@ -13,6 +13,8 @@ AR ?= ar
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
+# Systems without a separate sbin: SBINDIR=/usr/bin.
+SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 CFLAGS ?= -O2 -g
 
@@ -174,8 +176,8 @@ may-install:
 			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
 install-daemon: $(PROG) install-files
-	install -d $(DESTDIR)$(PREFIX)/sbin
-	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
+	install -d $(DESTDIR)$(SBINDIR)
+	install -m 755 $(PROG) $(DESTDIR)$(SBINDIR)/xapsd
 
 # What is the same for every machine; the units name the paths of this
 # installation.
@@ -189,7 +191,7 @@ install-files:
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
 	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
 	for u in $(UNITS); do \
-		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
+		sed -e 's|/usr/sbin/|$(SBINDIR)/|' \
 			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
 			>$(DESTDIR)$(UNITDIR)/$$u && \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
@@ -214,7 +216,7 @@ install-plugin:
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
-	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
+	rm -f $(DESTDIR)$(SBINDIR)/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \

@@ -5,6 +5,7 @@
 #   guard.sh install MODULEDIR MODULE ...	may these be put there?
 #   guard.sh uninstall			may they be removed?
 #   guard.sh reload			then: the Dovecot that runs forgets them
+#   guard.sh remove			both, for packages
 #   guard.sh which MODULEDIR		the tarball of modules for that Dovecot
 # install.sh uses its functions.
 set -eu
@@ -162,5 +163,6 @@ case ${0##*/}:${1-} in
 guard.sh:install) shift; may_install "$@" ;;
 guard.sh:uninstall) may_uninstall ;;
 guard.sh:reload) reload ;;
+guard.sh:remove) may_uninstall && reload ;;
 guard.sh:which) which_file "$2" ;;
 esac
