@@ -140,8 +140,12 @@ static void set_mailboxes(
 static void set_time(struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
-	if (from->time_s < r->time_s && r->time_s - from->time_s < HOUR_S)
+	if (!(from->flags & REG_UNSTAMPED) && from->time_s < r->time_s &&
+	    r->time_s - from->time_s < HOUR_S) {
+		r->flags &= (uint8_t)~REG_UNSTAMPED;
+		r->time_s += r->part == PART_UNKNOWN;
 		return;
+	}
 	/* In the same second the new step will be a later one. */
 	if (from->time_s != r->time_s)
 		r->part = PART_UNKNOWN;

@@ -107,6 +107,7 @@ class Valkey:
             for value in values if isinstance(values, list) else [values]:
                 self.lines.append("%s %s" % (key.replace("_", "-"), value))
         self.process = None
+        self.has_conf = False
 
     @property
     def url(self):
@@ -115,8 +116,9 @@ class Valkey:
 
     def start(self):
         conf = self.folder / (self.name + ".conf")
-        if not conf.exists():   # else it has written its own
+        if not self.has_conf:   # it may have written its own
             conf.write_text("".join(line + "\n" for line in self.lines))
+            self.has_conf = True
         self.path.unlink(missing_ok=True)
         # of a replica: a server that was killed has lost everything
         (self.folder / (self.name + ".rdb")).unlink(missing_ok=True)
