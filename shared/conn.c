@@ -77,7 +77,7 @@ struct shared_conn {
 	int64_t heard_ms, up_ms;
 	unsigned failures;
 	struct shared_request greeting, ping;
-	bool is_pinging, in_push;
+	bool is_pinging, in_push, is_info_logged;
 	enum step step;
 	int protocol;
 	char *info;
@@ -295,7 +295,34 @@ static bool is_error(const struct resp_item *it, const char *word)
 {
 	size_t n = strlen(word);
 
-	return it->len >= n && memcmp(it->text, word, n) == 0;
+	return it->text != NULL && it->len >= n &&
+	       memcmp(it->text, word, n) == 0;
+}
+
+/* Redis 7 does not say which command of a script is not allowed. */
+const char *shared_conn_cure(const struct resp_item *error)
+{
+	static const struct {
+		const char *text, *cure;
+	} cures[] = {
+		{ "NOAUTH",
+		    "; it wants a password: sharedStore: "
+		    "valkey://user:password@host, or sharedPasswordFile" },
+		{ "WRONGPASS", "; check user and password of sharedStore" },
+		{ "NOPERM", "; its user lacks a right: xapsd(8) names those "
+			    "that are needed" },
+		{ "MOVED ",
+		    "; it is part of a cluster: name the cluster's proxy" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cures) / sizeof(cures[0]); i++)
+		if (is_error(error, cures[i].text))
+			return cures[i].cure;
+	return error->text != NULL && memmem(error->text, error->len,
+					  "executing the script", 20)
+		   ? cures[2].cure
+		   : "";
 }
 
 static void step_refused(struct shared_conn *c, const struct resp_item *it)
@@ -307,16 +334,11 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 		[STEP_SELECT] = "this database",
 		[STEP_INFO] = "the log-in",
 	};
-	const char *cure = "";
 	char why[ERR_MAX];
 
-	if (is_error(it, "NOAUTH"))
-		cure = "; it wants a password: sharedStore: "
-		       "valkey://user:password@host, or sharedPasswordFile";
-	else if (is_error(it, "WRONGPASS"))
-		cure = "; check user and password of sharedStore";
 	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
-	    (int)(it->len < 200 ? it->len : 200), it->text, cure);
+	    (int)(it->len < 200 ? it->len : 200), it->text,
+	    shared_conn_cure(it));
 	lost(c, why);
 }
 
@@ -382,7 +404,13 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 	bool denied = is_error(it, "NOAUTH") || is_error(it, "WRONGPASS");
 
 	if (!denied && c->step == STEP_INFO) {
-		greeted(c); /* a proxy, or a user who may not ask */
+		/* a proxy, or a user who may not ask */
+		if (is_error(it, "NOPERM") && !c->is_info_logged)
+			log_warn("shared: %s refuses INFO, which tells a "
+				 "master from a replica%s",
+			    c->peer, shared_conn_cure(it));
+		c->is_info_logged = true;
+		greeted(c);
 	} else if (!denied && c->step == STEP_HELLO) {
 		/* Of what knows no HELLO, or allows it to nobody (Redis 6.0
 		 * without a default user), all is asked in RESP2. */
@@ -450,9 +478,9 @@ static void take_item(struct shared_conn *c, const struct resp_item *it)
 		return;
 	}
 	if (rq == NULL) {
-		err_set(why, "%s refuses to send messages: %.*s", c->peer,
+		err_set(why, "%s refuses to send messages: %.*s%s", c->peer,
 		    (int)(it->len < 200 ? it->len : 200),
-		    it->text != NULL ? it->text : "");
+		    it->text != NULL ? it->text : "", shared_conn_cure(it));
 		shared_conn_fail(c, why, false);
 		return;
 	}
