@@ -24,6 +24,7 @@ packages() {
 	bench) echo wrk nghttp2-client nghttp2-server valgrind strace binutils \
 		python3-h2 python3-hyperframe python3-hpack \
 		python3-cryptography python3-jwt ;;
+	shared) echo redis-server ;;
 	valgrind) echo valgrind libc6-dbg ;;
 	mbedtls36) echo cmake dpkg-dev ;;
 	static) echo dpkg-dev ;;
