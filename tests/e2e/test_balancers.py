@@ -69,7 +69,7 @@ def test_checks(start_xapsd, path, check):
 def test_a_check_that_only_connects(start_xapsd, certs):
     """By TCP, as often as it likes: no line in the log, nothing kept."""
     x = start_xapsd(tcp=True, **tls_listener(certs))
-    x.apple.wait_connected()
+    x.wait_log("apns: connected")
     start = x.log_size()
     for port in (x.port, x.config["tlsPort"]):
         for _ in range(20):
