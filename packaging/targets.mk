@@ -24,6 +24,7 @@ check-packages:
 	@sh tests/deps.sh build check static packages \
 		$(foreach a,$(OCI_ARCHES),cross/$(TRIPLET_$a))
 	@+$(MAKE) --no-print-directory all plugin oci
-	@OCI=$(abspath $(DIST))/xapsd-oci.tar PYTHON=$(PYTHON) \
+	@OCI=$(abspath $(DIST))/xapsd-oci.tar CHECK_PACKAGES=1 PYTHON=$(PYTHON) \
 		sh tests/pytest.sh "$(CURDIR)/build/packages_cache" -n 3 -rs \
-		tests/e2e/test_oci.py tests/e2e/test_recipes.py
+		tests/e2e/test_oci.py tests/e2e/test_recipes.py \
+		tests/e2e/test_foreign_packages.py
