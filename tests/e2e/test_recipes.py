@@ -1,0 +1,58 @@
+"""The recipes in packaging/, walked through as their README says, in copies of
+systems laid out as theirs: `make check-packages`.  Elsewhere skipped."""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from xapsd import ROOT
+
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("OCI"),
+                       reason="of make check-packages"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")]
+DIST = pathlib.Path(os.environ.get("OCI", "/-")).parent
+CHROOTS = pathlib.Path(os.environ.get("CHROOTS", ROOT / "build/chroot"))
+
+
+@pytest.fixture
+def volumes(workdir):
+    folder = workdir / "volumes"
+    folder.mkdir()
+    (folder / "dist").mkdir()
+    for path in DIST.glob("*plugin*"):
+        shutil.copy(path, folder / "dist")
+    return folder
+
+
+def walk(volumes, lower, packages, script, *args):
+    with tempfile.TemporaryDirectory(prefix="xr-") as work:
+        done = subprocess.run(
+            ["sh", str(ROOT / "tests/recipes/root.sh"), str(lower), work,
+             packages, "python3", "/tree/tests/recipes/" + script, *args],
+            env={**os.environ, "VOLUMES": str(volumes)}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    assert done.returncode == 0 and done.stdout.endswith("walked\n"), \
+        done.stdout
+
+
+def chroot(suite):
+    root = CHROOTS / suite
+    if not (root / ".packages").exists():
+        pytest.skip("no %s: make check-dovecot makes it" % root)
+    return root
+
+
+def modules(volumes, abi):
+    if not list((volumes / "dist").glob("*%s*.tar.gz" % abi)):
+        pytest.skip("no modules for %s: make plugin-tarballs" % abi)
+
+
+@pytest.mark.timeout(300)
+def test_docker_mailserver(volumes):
+    modules(volumes, "2.4.ABIv1")
+    for what in "first", "upgraded":
+        walk(volumes, chroot("trixie"), "supervisor", "dms.py", what)
