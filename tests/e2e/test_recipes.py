@@ -32,7 +32,7 @@ def walk(volumes, lower, packages, script, *args):
     with tempfile.TemporaryDirectory(prefix="xr-") as work:
         done = subprocess.run(
             ["sh", str(ROOT / "tests/recipes/root.sh"), str(lower), work,
-             packages, "python3", "/tree/tests/recipes/" + script, *args],
+             packages, "/usr/bin/python3", "/tree/tests/recipes/" + script, *args],
             env={**os.environ, "VOLUMES": str(volumes)}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
     assert done.returncode == 0 and done.stdout.endswith("walked\n"), \
@@ -56,3 +56,25 @@ def test_docker_mailserver(volumes):
     modules(volumes, "2.4.ABIv1")
     for what in "first", "upgraded":
         walk(volumes, chroot("trixie"), "supervisor", "dms.py", what)
+
+
+@pytest.mark.timeout(300)
+def test_mailcow(volumes):
+    modules(volumes, "2.3.ABIv19")
+    walk(volumes, "/", "", "mailcow.py")
+
+
+@pytest.mark.parametrize("path", ["packaging/mailcow/docker-compose.override.yml"])
+def test_compose_files(path, tmp_path):
+    """They fit what mailcow's own file names."""
+    if not shutil.which("docker-compose"):
+        pytest.skip("docker-compose is missing")
+    (tmp_path / "a.yml").write_text(
+        "services:\n  dovecot-mailcow:\n    image: x\n    volumes:\n"
+        "      - ./data/hooks/dovecot:/hooks\n")
+    shutil.copy(ROOT / path, tmp_path / "b.yml")
+    done = subprocess.run(
+        ["docker-compose", "-f", "a.yml", "-f", "b.yml", "config"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "xapsd-socket-vol-1:/run/xapsd" in done.stdout

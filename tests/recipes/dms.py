@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-from walk import (LIMIT_S, VOLUMES, Lmtp, TOKEN, apple, log_in, mail,
+from walk import (LIMIT_S, VOLUMES, TOKEN, apple, deliver, log_in,
                   put_config, register, sh, until, write)
 
 CONFIG = VOLUMES / "config"
@@ -175,8 +175,8 @@ def state(program):
         stdout=subprocess.PIPE, text=True).stdout.split()[1]
 
 
-def deliver(service, n):
-    Lmtp("/run/dovecot/lmtp").deliver([USER], mail())
+def wake(service, n):
+    deliver(USER)
     assert service.wait_for(n)[-1].token == TOKEN
 
 
@@ -192,7 +192,7 @@ def put_modules():
 def check_without_modules():
     """A new Dovecot for which there are none yet: mail works."""
     with Container():
-        Lmtp("/run/dovecot/lmtp").deliver([USER], mail())
+        deliver(USER)
         imap = log_in(USER, PASSWORD)
         assert "XAPPLE" not in " ".join(imap.ok("CAPABILITY"))
     said = sh("cat /var/log/supervisor/mailserver.log")
@@ -208,7 +208,7 @@ def first():
         with Container():
             until(lambda: state("xapsd") == "RUNNING", "xapsd")
             register(log_in(USER, PASSWORD), certs.key_topic)
-            deliver(service, 1)
+            wake(service, 1)
             assert USER in xapsd("list")
             at = os.stat("/run/xapsd/xapsd.sock")
             assert at.st_mode & 0o777 == 0o660
@@ -219,13 +219,13 @@ def first():
                           "root", "root", "root", "xapsd"]
             assert "ok" in xapsd("healthcheck")
             sh("/bin/bash /tmp/docker-mailserver/user-patches.sh")  # again
-            deliver(service, 2)
+            wake(service, 2)
             assert sh("doveconf -n").count("push_notification xaps") == 1
             # the host's file, edited by somebody else
             put_config(CONFIG / "xapsd", service, certs, "loglevel: debug")
         with Container():       # docker restart
             until(lambda: state("xapsd") == "RUNNING", "xapsd")
-            deliver(service, 3)
+            wake(service, 3)
             xapsd("check")
 
 
@@ -237,7 +237,7 @@ def upgraded():
         put_config(CONFIG / "xapsd", service, certs)
         with Container():
             until(lambda: state("xapsd") == "RUNNING", "xapsd")
-            deliver(service, 1)
+            wake(service, 1)
             log_in(USER, PASSWORD).ok("LOGOUT")
 
 

@@ -67,16 +67,20 @@ def until(condition, what):
 
 
 def log_in(user, password, port=143):
-    imap = until(lambda: connect(port), "IMAP on port %d" % port)
+    imap = until(lambda: connect(Imap, port), "IMAP on port %d" % port)
     imap.ok('LOGIN "%s" "%s"' % (user, password))
     return imap
 
 
-def connect(port):
+def connect(what, where):
     try:
-        return Imap(port)
-    except OSError:
+        return what(where)
+    except OSError:     # not there yet
         return None
+
+
+def deliver(user, path="/run/dovecot/lmtp"):
+    until(lambda: connect(Lmtp, path), "LMTP").deliver([user], mail())
 
 
 def register(imap, topic):
