@@ -23,6 +23,7 @@ check-packages:
 	@+$(MAKE) --no-print-directory all plugin oci
 	@SUITES='bookworm trixie' MACHINES=$(shell dpkg --print-architecture) \
 		sh plugin/tarballs.sh $(DIST)
-	@OCI=$(abspath $(DIST))/xapsd-oci.tar PYTHON=$(PYTHON) \
+	@OCI=$(abspath $(DIST))/xapsd-oci.tar CHECK_PACKAGES=1 PYTHON=$(PYTHON) \
 		sh tests/pytest.sh "$(CURDIR)/build/packages_cache" -n 3 -rs \
-		tests/e2e/test_oci.py tests/e2e/test_recipes.py
+		tests/e2e/test_oci.py tests/e2e/test_recipes.py \
+		tests/e2e/test_foreign_packages.py
