@@ -78,3 +78,8 @@ def test_compose_files(path, tmp_path):
         cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "xapsd-socket-vol-1:/run/xapsd" in done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_mailinabox(volumes):
+    walk(volumes, "/", "", "mailinabox.py")
