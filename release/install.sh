@@ -95,6 +95,8 @@ refuse_others() {
 
 # --- fetching ---
 
+is_gnu_wget() { wget --version >/dev/null 2>&1; }
+
 get() {
 	case $from in
 	*://*)
@@ -102,7 +104,9 @@ get() {
 			curl -fsSL --connect-timeout 30 --speed-time 60 \
 				--speed-limit 1 -o "$work/$1" "$from/$1"
 		elif has wget; then
-			wget -q -T 60 -O "$work/$1" "$from/$1"
+			# busybox 1.35 dies of -T
+			wget -q $(! is_gnu_wget || echo -T 60 -t 3) \
+				-O "$work/$1" "$from/$1"
 		else
 			die "neither curl nor wget is here: bring the release's" \
 				"files into a folder, and: sh install.sh FOLDER"
@@ -149,7 +153,9 @@ place() {
 
 undo() {
 	for f in $new_files; do rm -f "$f.new"; done
-	for d in $new_dirs; do rmdir "$d" 2>/dev/null || true; done
+	for d in $(printf '%s\n' $new_dirs | sort -r); do
+		rmdir "$d" 2>/dev/null || true
+	done
 	rm -rf "$work"
 }
 
@@ -309,16 +315,20 @@ switch_off() {
 uninstall() {
 	[ -e "$LIST" ] || die "nothing here was installed by this script: there is" \
 		"no $LIST"
+	(: >"$LIST.new") 2>/dev/null && rm -f "$LIST.new" ||
+		die "cannot write ${LIST%/*} (read-only?). Nothing was changed."
 	switch_off
-	for f in $(sort -r "$LIST"); do
+	list=$(sort -r "$LIST")
+	for f in $list; do
 		case $f in
-		"$LIST") ;;
-		*/) rmdir "$f" 2>/dev/null || true ;;
+		"$LIST" | */) ;;
 		*) rm -f "$f" || die "cannot remove $f (read-only?)" ;;
 		esac
 	done
 	rm -f "$LIST"
-	rmdir "${LIST%/*}" /run/xapsd 2>/dev/null || true
+	for f in $list /run/xapsd/; do
+		case $f in */) rmdir "$f" 2>/dev/null || true ;; esac
+	done
 	case $init in
 	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
 	systemd) ! is_up || systemctl daemon-reload ;;
@@ -361,7 +371,7 @@ main() {
 	http://127.* | http://localhost[:/]*) ;;
 	http://*) say "Note: http:// does not keep others from changing what is" \
 		"fetched, and SHA256SUMS with it. https:// does." ;;
-	https://*) has curl || ! wget --help 2>&1 | grep -q BusyBox ||
+	https://*) has curl || is_gnu_wget || wget --help 2>&1 | grep -q ca-cert ||
 		say "Note: this wget does not verify who $from is. Compare" \
 			"SHA256SUMS with the release's page, or install curl." ;;
 	esac
