@@ -5,7 +5,7 @@
 # By default the release in this script's own folder, else the newest one at URL.
 # All is fetched and compared with SHA256SUMS before anything here changes.  What was
 # put where is listed in PREFIX/share/xapsd/installed.
-# shellcheck disable=SC2086,SC2013,SC2015	# lists of names without blanks; die ends
+# shellcheck disable=SC2086,SC2046,SC2013,SC2015	# lists of names; die ends
 set -eu
 umask 022
 export LC_ALL=C

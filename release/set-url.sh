@@ -24,7 +24,7 @@ value() {
 }
 
 matches() {
-	printf '%s\n' "$2" | LC_ALL=C grep -Eqx "$1"
+	printf %s "$2" | tr '\n' '"' | LC_ALL=C grep -Eqx "$1"
 }
 
 old_url=$(old PROJECT_URL)
