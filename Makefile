@@ -13,6 +13,8 @@ AR ?= ar
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
+# Systems without a separate sbin: SBINDIR=/usr/bin.
+SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 CFLAGS ?= -O2 -g
 
@@ -38,7 +40,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
-	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
+	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
@@ -134,6 +136,20 @@ pictures:
 plugin:
 	$(Q)$(MAKE) --no-print-directory -C plugin BUILD=$(abspath $(BUILD))/plugin
 
+# Ready made for the Dovecots of Debian's releases, with an installer, by Dovecot's
+# ABI and machine: plugin/tarballs.sh says which.
+DIST ?= dist
+.PHONY: plugin-tarballs
+plugin-tarballs:
+	@sh tests/deps.sh build static cross/x86_64-linux-gnu \
+		cross/aarch64-linux-gnu
+	@sh plugin/tarballs.sh $(DIST)
+
+# Each installed, used and taken away in the chroots of check-dovecot.
+.PHONY: check-plugin-tarballs
+check-plugin-tarballs: plugin-tarballs
+	@sh tests/ready_made.sh $(DIST) build/chroot bullseye trixie forky
+
 # --- install ---
 
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -160,8 +176,8 @@ may-install:
 			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
 install-daemon: $(PROG) install-files
-	install -d $(DESTDIR)$(PREFIX)/sbin
-	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
+	install -d $(DESTDIR)$(SBINDIR)
+	install -m 755 $(PROG) $(DESTDIR)$(SBINDIR)/xapsd
 
 # What is the same for every machine; the units name the paths of this
 # installation.
@@ -175,7 +191,7 @@ install-files:
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
 	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
 	for u in $(UNITS); do \
-		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
+		sed -e 's|/usr/sbin/|$(SBINDIR)/|' \
 			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
 			>$(DESTDIR)$(UNITDIR)/$$u && \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
@@ -200,7 +216,7 @@ install-plugin:
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
-	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
+	rm -f $(DESTDIR)$(SBINDIR)/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \
@@ -256,6 +272,14 @@ check-shared:
 	@$(MAKE) --no-print-directory all
 	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
 		tests/e2e/test_shared_bars.py tests/e2e/test_shared_store.py
+
+# Hours of everything at once: nothing lost, nothing grows.
+HOURS = 1
+.PHONY: soak
+soak:
+	@sh tests/deps.sh build check
+	@$(MAKE) --no-print-directory all plugin
+	@$(PYTHON) tests/soak.py --hours $(HOURS)
 
 # The same tests under AddressSanitizer and UBSan.
 asan: browser
@@ -369,6 +393,7 @@ budget:
 # --- one file that runs anywhere: make static, size, check-static ---
 
 include static/targets.mk
+include packaging/targets.mk
 
 # --- all that a release consists of: make release, check-release ---
 
@@ -376,7 +401,7 @@ include release/release.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
-	openwrt/xapsd/Makefile release/install.sh
+	$(wildcard openwrt/*/Makefile) release/install.sh
 
 .PHONY: set-url clean help
 # make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.
@@ -391,19 +416,23 @@ clean:
 help:
 	@echo 'make              the daemon, ./xapsd'
 	@echo 'make plugin       the Dovecot modules, build/plugin/'
+	@echo 'make plugin-tarballs  them for other Dovecots, with installer, dist/'
 	@echo 'make install      both, with man page, units and sample config'
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
 	@echo 'make release      all that a release consists of, dist/'
+	@echo 'make oci          a container image, dist/xapsd-oci.tar'
 	@echo 'make check-release  builds it twice and compares'
 	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
 	@echo 'make check-features  builds without some or all FEATURES'
 	@echo 'make check-shared several nodes with one Valkey, and what can break'
+	@echo 'make soak HOURS=1  everything at once, for hours'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'
+	@echo 'make check-plugin-tarballs  those, installed beside each Dovecot'
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
@@ -411,6 +440,7 @@ help:
 	@echo 'make budget       fails if it costs more than it may'
 	@echo 'make size         size of the static file by feature (size-objects:'
 	@echo '                  by object file; size-table: into DESIGN.md)'
+	@echo 'make check-packages  the container image and the recipes, as root'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'

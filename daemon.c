@@ -228,6 +228,7 @@ static void use_shared(struct daemon *d, struct shared *shared)
 	shared_free(d->shared);
 	d->shared = shared;
 	api_set_shared(d->api, shared);
+	shared_add_cred(shared, renew_cred(d->renew));
 	if (shared != NULL)
 		shared_start(shared);
 }
@@ -362,6 +363,7 @@ static void set_cred(void *arg, struct cred *cred)
 
 	push_set_cred(d->queue, cred);
 	api_set_cred(d->api, cred);
+	shared_add_cred(d->shared, cred);
 }
 
 static void set_lack(void *arg, const char *why)

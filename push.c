@@ -165,7 +165,7 @@ static bool send_first(struct push_queue *q)
 			push_hold(q, err, NO_AUTH_MS);
 		return false;
 	}
-	p->auth_gen = q->auth_gen;
+	p->auth_gen = push_auth_gen(q);
 	p->flight_ms = p->wait_ms;
 	p->renewed = false;
 	p->probe_sent = p->probe != NULL;

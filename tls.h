@@ -160,6 +160,9 @@ bool tls_cert_has_ext(
  * s, big-endian.  0, or -1 with err set. */
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
     unsigned char sig_r[64], char err[ERR_MAX]);
+/* Whether that key has made this signature. */
+bool tls_check_es256(const struct tls_key *k, const void *data, size_t len,
+    const unsigned char sig[64]);
 
 /* Makes an RSA key of 2048 bits and a request for a certificate of this common
  * name, both PEM; the caller wipes and frees them.  Takes a second, a minute on

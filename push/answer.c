@@ -253,7 +253,7 @@ static void act_unprocessed(struct push *p, const struct apns_answer *an)
  * again, says nothing about the current ones: the push is sent again. */
 static bool is_outdated(const struct push *p, enum about about)
 {
-	return (about != ABOUT_PUSH && p->auth_gen != p->q->auth_gen) ||
+	return (about != ABOUT_PUSH && p->auth_gen != push_auth_gen(p->q)) ||
 	       (about == ABOUT_DEVICE && p->renewed);
 }
 
@@ -262,7 +262,7 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	const struct answer *row = find_answer(an);
 
 	if ((an->status == 200 || row->about == ABOUT_DEVICE) &&
-	    p->auth_gen == p->q->auth_gen)
+	    p->auth_gen == push_auth_gen(p->q))
 		push_hold_end(p->q);
 	if (is_outdated(p, row->about)) {
 		push_log(LOG_L_DEBUG, p,

@@ -66,6 +66,17 @@ void push_renew_auth(struct push_queue *q)
 	q->renewed_ms = 0;
 }
 
+unsigned push_auth_gen(struct push_queue *q)
+{
+	unsigned jwts = cred_jwt_count(q->cred);
+
+	if (jwts != q->jwts) {
+		q->jwts = jwts;
+		q->auth_gen++;
+	}
+	return q->auth_gen;
+}
+
 void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
 {
 	if (loop_timer_is_set(&q->hold))

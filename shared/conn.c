@@ -231,11 +231,6 @@ static void on_flush(void *arg)
 
 /* --- greeting: one step after the other, as each depends on the last --- */
 
-static struct shared_arg arg_of(const char *s)
-{
-	return (struct shared_arg){ s, strlen(s) };
-}
-
 /* AUTH user password; returns how many.  HELLO always wants a user, while what is
  * too old for HELLO knows the password alone. */
 static size_t write_login(
@@ -243,12 +238,12 @@ static size_t write_login(
 {
 	size_t n = 0;
 
-	args[n++] = arg_of("AUTH");
+	args[n++] = shared_arg("AUTH");
 	if (a->user != NULL && *a->user != '\0')
-		args[n++] = arg_of(a->user);
+		args[n++] = shared_arg(a->user);
 	else if (needs_user)
-		args[n++] = arg_of("default");
-	args[n++] = arg_of(a->password);
+		args[n++] = shared_arg("default");
+	args[n++] = shared_arg(a->password);
 	return n;
 }
 
@@ -266,14 +261,14 @@ static void begin_step(struct shared_conn *c, enum step step)
 	c->step = step;
 	switch (step) {
 	case STEP_SENTINEL:
-		args[0] = arg_of("SENTINEL");
-		args[1] = arg_of("get-master-addr-by-name");
-		args[2] = arg_of(a->master);
+		args[0] = shared_arg("SENTINEL");
+		args[1] = shared_arg("get-master-addr-by-name");
+		args[2] = shared_arg(a->master);
 		n = 3;
 		break;
 	case STEP_HELLO:
-		args[0] = arg_of("HELLO");
-		args[1] = arg_of("3");
+		args[0] = shared_arg("HELLO");
+		args[1] = shared_arg("3");
 		n = 2;
 		if (a->password != NULL)
 			n += write_login(a, args + 2, true);
@@ -283,12 +278,12 @@ static void begin_step(struct shared_conn *c, enum step step)
 		break;
 	case STEP_SELECT:
 		snprintf(db, sizeof(db), "%d", a->db);
-		args[0] = arg_of("SELECT");
-		args[1] = arg_of(db);
+		args[0] = shared_arg("SELECT");
+		args[1] = shared_arg(db);
 		n = 2;
 		break;
 	case STEP_INFO:
-		args[0] = arg_of("INFO");
+		args[0] = shared_arg("INFO");
 		break;
 	}
 	request(c, &c->greeting, args, n);
