@@ -1,11 +1,7 @@
 # The Makefile's targets for containers and for the machines that others set up.
 
-DIST ?= dist
-
 # The image for these machines, in one file, with no engine.
 OCI_ARCHES ?= x86_64 aarch64 armv7
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-export SOURCE_DATE_EPOCH
 
 .PHONY: oci
 oci:
