@@ -76,6 +76,11 @@ check-tag:
 	@sh release/tag.sh '$(TAG)'
 
 # Two releases, of copies of these sources that share nothing, are the same to the
-# byte.  PARTS of them, all or "files source sbom".
+# byte.  PARTS="files source sbom": of these parts only.  KEEP=dist keeps one.
 check-release:
-	@PARTS='$(PARTS)' sh release/twice.sh
+	@PARTS='$(PARTS)' KEEP='$(KEEP)' sh release/twice.sh
+
+# Its Debian packages in dist/, installed and used in the chroots of check-dovecot.
+.PHONY: check-release-debs
+check-release-debs:
+	@sh tests/release_debs.sh $(DIST) build/chroot bullseye trixie
