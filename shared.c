@@ -169,13 +169,14 @@ struct shared *shared_new(struct loop *l, const struct conf *conf,
 	return s;
 }
 
-void shared_start(struct shared *s)
+void shared_start(struct shared *s, struct push_queue *queue)
 {
 	set_node(s);
 	snprintf(
 	    s->channel, sizeof(s->channel), "%sevents", s->conf->shared_prefix);
 	strcpy(s->why, "connecting");
 	book_init(s);
+	once_init(s, queue);
 	s->conn = shared_conn_new(s->loop, &s->addr, &conn_ops, s);
 }
 
@@ -185,8 +186,10 @@ void shared_free(struct shared *s)
 		return;
 	shared_conn_free(s->listener);
 	shared_conn_free(s->conn);
-	if (s->conn != NULL)
+	if (s->conn != NULL) {
 		book_end(s);
+		once_end(s);
+	}
 	jwt_end(s);
 	shared_addr_free(&s->addr);
 	free(s);
@@ -213,7 +216,8 @@ void shared_write_status(const struct shared *s, struct buf *b)
 	buf_add_str(b, ",\"problem\":");
 	json_write_str(b, s->why);
 	buf_add_fmt(b,
-	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,\"waiting\":%zu}",
+	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,"
+	    "\"spared\":%llu,\"waiting\":%zu}",
 	    s->node, (unsigned long long)s->taken, (unsigned long long)s->sent,
-	    s->n_waiting + s->n_flight);
+	    (unsigned long long)s->spared, s->n_waiting + s->n_flight);
 }

@@ -49,7 +49,7 @@ static struct change *change_new(
 	struct change *c;
 	size_t key_len, field_len;
 
-	value_key(s, reg_user(r), &b);
+	value_key(s, "", reg_user(r), &b);
 	key_len = b.len;
 	buf_add_fmt(&b, "%s %s", reg_account(r), reg_token(r, token));
 	field_len = b.len - key_len;

@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "apns.h"
 #include "buf.h"
 #include "io.h"
 #include "mem.h"
@@ -165,7 +164,7 @@ static void lost(struct shared_conn *c, const char *why)
 	disconnect(c);
 	c->failures++;
 	loop_timer_set(c->loop, &c->timer,
-	    apns_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
+	    loop_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
 	c->ops->down(c->arg, err);
 }
 

@@ -3,7 +3,8 @@
  *
  * A file calls only those to the right of it:
  *   ../shared -> book.c -> change.c, jwt.c -> value.c, script.c
- *                book.c, change.c, jwt.c, script.c -> conn.c -> resp.c
+ *   ../shared -> once.c -> value.c, script.c
+ *                all of these -> conn.c -> resp.c
  *   ../shared -> addr.c
  * A connection reports to ../shared through struct shared_conn_ops. */
 #ifndef SHARED_INT_H
@@ -153,6 +154,9 @@ struct shared {
 	struct change *first, **last;
 	size_t n_waiting;
 	struct shared_jwt *jwts;
+	struct push_queue *queue;
+	size_t n_once;		    /* questions without an answer */
+	uint64_t spared;	    /* pushes that another node has sent */
 	uint64_t taken, sent;	    /* since start */
 	uint64_t taken_at, sent_at; /* when this comparison began */
 };
@@ -175,8 +179,9 @@ enum value_kind {
 void value_begin(const struct shared *s, const struct reg *r,
     enum value_kind kind, struct buf *b);
 void value_end(const struct shared *s, int64_t t_ms, struct buf *b);
-/* prefix{user} */
-void value_key(const struct shared *s, const char *user, struct buf *b);
+/* prefix kind{user} */
+void value_key(
+    const struct shared *s, const char *kind, const char *user, struct buf *b);
 
 /* --- shared/script.c: what is newer stays in the shared store --- */
 
@@ -215,6 +220,11 @@ void change_send(
     struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh);
 void change_send_waiting(struct shared *s);
 void change_free_waiting(struct shared *s);
+
+/* --- shared/once.c: a delayed push is sent by one node --- */
+
+void once_init(struct shared *s, struct push_queue *queue);
+void once_end(struct shared *s);
 
 /* --- shared/book.c: compares ours with the shared one, hears of changes --- */
 
