@@ -39,7 +39,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
-	store/owner.c store/similar.c store/topic.c store/limit.c \
+	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
 	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \

@@ -202,6 +202,24 @@ bool shared_is_in_step(const struct shared *s)
 	return s->phase == SHARED_IN_STEP;
 }
 
+static int count_unshared(void *arg, struct reg *r)
+{
+	*(size_t *)arg += !reg_shared(r);
+	return 0;
+}
+
+/* Changes that the others do not know. */
+static size_t waiting(const struct shared *s)
+{
+	size_t n = 0;
+
+	if (s->phase == SHARED_IN_STEP)
+		return s->n_flight;
+	store_each(s->store, count_unshared, &n);
+	store_each_gone(s->store, count_unshared, &n);
+	return n;
+}
+
 void shared_write_status(const struct shared *s, struct buf *b)
 {
 	static const char *const words[] = {
@@ -219,5 +237,5 @@ void shared_write_status(const struct shared *s, struct buf *b)
 	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,"
 	    "\"spared\":%llu,\"waiting\":%zu}",
 	    s->node, (unsigned long long)s->taken, (unsigned long long)s->sent,
-	    (unsigned long long)s->spared, s->n_waiting + s->n_flight);
+	    (unsigned long long)s->spared, waiting(s));
 }

@@ -46,6 +46,12 @@ void store_free(struct store *s)
 			reg_free(r);
 		}
 	free(s->table.buckets);
+	for (i = 0; i < s->graves.n_buckets; i++)
+		while ((r = s->graves.buckets[i]) != NULL) {
+			s->graves.buckets[i] = r->next;
+			reg_free(r);
+		}
+	free(s->graves.buckets);
 	store_free_gone(s);
 	topic_free_all(s);
 	free(s->dirty);
@@ -157,6 +163,7 @@ struct reg *store_replace(
 		s->is_unstamped = true;
 	*changed_r = true;
 	if (r == NULL) {
+		grave_open(s, grave_find(s, new));
 		add(s, new);
 		return new;
 	}
@@ -268,17 +275,28 @@ void store_forget(struct store *s, struct reg *r)
 	reg_free(r);
 }
 
+void store_write_gone(struct store *s, struct reg *r)
+{
+	r->next = s->gone;
+	s->gone = r;
+	report_dirty(s);
+}
+
 void store_drop(struct store *s, struct reg *r)
 {
+	struct reg *grave = NULL;
+
 	report_change(s, r, STORE_GONE);
-	if (!(r->flags & REG_ON_DISK)) {
+	if (s->on_change != NULL && !s->is_merging && reg_time_known(r))
+		grave = grave_dig(s, r, reg_gone_ms(r));
+	if (grave != NULL)
+		reg_set_shared(grave, reg_shared(r));
+	if (!(r->flags & REG_ON_DISK) && grave == NULL) {
 		store_forget(s, r);
 		return;
 	}
 	detach(s, r);
-	r->next = s->gone;
-	s->gone = r;
-	report_dirty(s);
+	store_write_gone(s, r);
 }
 
 /* --- the clock --- */
@@ -343,6 +361,8 @@ size_t store_expire(struct store *s)
 				n++;
 			}
 		}
+	if (s->mono_s >= s->grace_s)
+		grave_expire(s);
 	return n;
 }
 

@@ -74,6 +74,30 @@ static void send_unshared(void *arg, struct reg *r)
 	    s, r, reg_suspended(r) ? VALUE_SUSPENDED : VALUE_PUT, false);
 }
 
+static void send_unshared_gone(void *arg, struct reg *r)
+{
+	if (!reg_shared(r))
+		change_send(arg, r, VALUE_GONE, false);
+}
+
+/* A step of the walk; false at its end. */
+static bool walk(struct shared *s)
+{
+	if (s->walk == 0 && s->walks_left == 0) {
+		if (!s->walk_again)
+			return false;
+		s->walk_again = false;
+		s->walks_left = 2;
+	}
+	if (s->walks_left == 2)
+		store_scan_gone(s->store, &s->walk, send_unshared_gone, s);
+	else
+		store_scan(s->store, &s->walk, send_unshared, s);
+	if (s->walk == 0)
+		s->walks_left--;
+	return true;
+}
+
 static void on_step(void *arg)
 {
 	struct shared *s = arg;
@@ -82,11 +106,8 @@ static void on_step(void *arg)
 		book_set_phase(s, SHARED_SENDING);
 	if (s->phase != SHARED_SENDING)
 		return;
-	while (s->n_flight < FLIGHT_WALK && (s->walk > 0 || s->walk_again)) {
-		if (s->walk == 0)
-			s->walk_again = false;
-		store_scan(s->store, &s->walk, send_unshared, s);
-	}
+	while (s->n_flight < FLIGHT_WALK && walk(s))
+		;
 	if (s->n_flight == 0)
 		book_set_phase(s, SHARED_IN_STEP);
 }
@@ -95,6 +116,7 @@ static void begin_walk(struct shared *s)
 {
 	book_set_phase(s, SHARED_SENDING);
 	s->walk = 0;
+	s->walks_left = 0;
 	s->walk_again = true;
 	on_step(s);
 }
@@ -211,10 +233,8 @@ static void scan_on(struct shared *s)
 		scan(s);
 }
 
-/* Removals first, so that they are not taken back. */
 static void on_script(struct shared *s)
 {
-	change_send_waiting(s);
 	jwt_compare(s);
 	strcpy(s->cursor, "0");
 	scan(s);
@@ -231,6 +251,7 @@ void book_begin(struct shared *s)
 {
 	store_clock(s->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
 	store_each(s->store, unmark, NULL);
+	store_each_gone(s->store, unmark, NULL);
 	s->taken_at = s->taken;
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;
@@ -312,7 +333,6 @@ void book_init(struct shared *s)
 {
 	loop_timer_init(&s->again, on_again, s);
 	loop_task_init(&s->step, on_step, s);
-	s->last = &s->first;
 	store_on_change(s->store, on_change, s);
 }
 
@@ -321,5 +341,4 @@ void book_end(struct shared *s)
 	store_on_change(s->store, NULL, NULL);
 	loop_timer_clear(s->loop, &s->again);
 	loop_task_cancel(s->loop, &s->step);
-	change_free_waiting(s);
 }

@@ -134,7 +134,6 @@ struct shared {
 	} logged;
 	bool is_bad_logged;    /* a value that is none */
 	bool is_policy_logged; /* maxmemory-policy */
-	bool is_full_logged;   /* too many removals wait */
 	char why[ERR_MAX];     /* it is away */
 	char node[SHARED_NODE_MAX];
 	char channel[80];
@@ -146,13 +145,11 @@ struct shared {
 	/* SCAN: where it is, and how many users' answers it waits for */
 	char cursor[24];
 	size_t n_users;
-	/* the walk over our own */
+	/* the walk over our own: removals, then registrations */
 	size_t walk;
+	unsigned walks_left;
 	bool walk_again;
 	size_t n_flight; /* changes without an answer */
-	/* Removals that wait for a connection: nobody else knows of them. */
-	struct change *first, **last;
-	size_t n_waiting;
 	struct shared_jwt *jwts;
 	struct push_queue *queue;
 	size_t n_once;		    /* questions without an answer */
@@ -213,13 +210,11 @@ void jwt_end(struct shared *s);
 
 /* --- shared/change.c: our changes, on their way to the shared book --- */
 
-/* Sends what has become of r, unless there is no connection: then a comparison
- * will find it, except for removals, which wait.  is_fresh: it has just happened,
- * so it comes after all that the shared book has. */
+/* Sends what has become of r and marks it, unless there is no connection: then a
+ * comparison will find it.  is_fresh: it has just happened, so it comes after all
+ * that the shared book has. */
 void change_send(
     struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh);
-void change_send_waiting(struct shared *s);
-void change_free_waiting(struct shared *s);
 
 /* --- shared/once.c: a delayed push is sent by one node --- */
 

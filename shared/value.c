@@ -68,7 +68,7 @@ void value_begin(const struct shared *s, const struct reg *r,
     enum value_kind kind, struct buf *b)
 {
 	if (kind == VALUE_GONE)
-		reg_write_gone(r, b);
+		reg_write_gone(r, 0, b);
 	else
 		reg_write(r, store_topic(s->store, r), b);
 	b->len -= 2; /* "}\n" */
