@@ -6,7 +6,8 @@
  *   {"user":"alice","account":"0715","token":"2918","mailboxes":["INBOX"],
  *    "acked":true,"time":1763769600}        (one line)
  *   {"user":"alice","account":"0715","token":"2918","gone":true}
- * With several nodes this has "t", the time in milliseconds that reg_gone_ms() has.
+ * With several nodes both end with "t", the time in milliseconds, of a removal that
+ * of reg_gone_ms().
  * Two more fields are there only when needed:
  *   "canonical":[null,"Entwürfe",["bob","Lists"]]  what each of "mailboxes" is:
  *               as spelled, the user's mailbox of that name, another owner's

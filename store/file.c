@@ -65,6 +65,11 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 	size_t before = k->buf.len;
 
 	reg_write(r, topic, &k->buf);
+	if (r->part != PART_UNKNOWN) {
+		k->buf.len -= 2; /* "}\n" */
+		buf_add_fmt(&k->buf, ",\"t\":%lld}\n",
+		    (long long)reg_time_ms(r, false) - reg_suspended(r));
+	}
 	return sink_line(k, before);
 }
 

@@ -212,7 +212,7 @@ bool reg_same_key(const struct reg *a, const struct reg *b);
 struct record {
 	struct reg_spec spec; /* points into what follows */
 	bool gone, suspended;
-	int64_t gone_ms; /* 0: not known */
+	int64_t t_ms; /* of several nodes; 0: not known */
 	char user[REG_USER_MAX + 1];
 	char account[REG_ACCOUNT_MAX + 1];
 	char token[REG_TOKEN_MAX + 1];
@@ -301,7 +301,7 @@ bool limit_count_ok(const struct store *s);
 struct reg *limit_surplus(
     struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
-bool limit_admits(struct store *s, const struct reg_spec *spec);
+bool limit_admits(struct store *s, const char *user, int64_t t_ms);
 /* True if its device came back with another account, and not with this one for
  * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);

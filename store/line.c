@@ -220,8 +220,8 @@ const char *line_read(struct reader *in, const char *line, size_t len)
 		return "token is missing, not a string, or too long";
 	flag = json_get(&j, in->toks, "gone");
 	rec->gone = flag != NULL && flag->type == JSON_TRUE;
-	if (!json_int(&j, json_get(&j, in->toks, "t"), &rec->gone_ms))
-		rec->gone_ms = 0;
+	if (!json_int(&j, json_get(&j, in->toks, "t"), &rec->t_ms))
+		rec->t_ms = 0;
 	flag = json_get(&j, in->toks, "suspended");
 	rec->suspended = flag != NULL && flag->type == JSON_TRUE;
 	if (!rec->gone) {

@@ -45,7 +45,7 @@ static void apply(struct loader *l, size_t line_len)
 		r = table_find(&s->table, new);
 		if (r != NULL)
 			store_forget(s, r);
-		r = rec->gone_ms > 0 ? grave_dig(s, new, rec->gone_ms) : NULL;
+		r = rec->t_ms > 0 ? grave_dig(s, new, rec->t_ms) : NULL;
 		if (r != NULL)
 			grave_set_line(s, r, line_len);
 		reg_free(new);
@@ -59,6 +59,8 @@ static void apply(struct loader *l, size_t line_len)
 	r->line = (uint32_t)line_len;
 	r->written_s = r->time_s;
 	r->flags |= REG_ON_DISK;
+	if (rec->t_ms / 1000 == r->time_s)
+		reg_set_ms(r, rec->t_ms);
 }
 
 /* --- bad lines --- */
@@ -307,8 +309,9 @@ const char *store_put_line(
 		reason = "a removal";
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
-		*newer_r = r == NULL ? limit_admits(s, spec)
-				     : reg_time_s(r) < spec->time_s;
+		*newer_r =
+		    r == NULL ? limit_admits(s, spec->user, spec->time_s * 1000)
+			      : reg_time_s(r) < spec->time_s;
 		if (*newer_r) {
 			r = store_put(s, spec);
 			if (r == NULL)
@@ -374,7 +377,7 @@ static bool merge_record(struct store *s, const struct record *rec,
 	}
 	if (is_gone_since(s, spec, t_ms) ||
 	    spec->time_s < s->wall_s - s->limits.ttl_s ||
-	    (r == NULL && !limit_admits(s, spec)))
+	    (r == NULL && !limit_admits(s, spec->user, t_ms)))
 		return true;
 	*put_r = store_put(s, spec);
 	if (*put_r == NULL)
