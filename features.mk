@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -47,6 +47,11 @@ shared.files = shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c
 	shared/value.c shared/script.c shared/conn.c shared/resp.c shared/addr.c
 shared.stub = shared/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test
+
+# brandsDir: several credentials, each for some of the users
+brands.files = users.c
+brands.stub = no-users.c
+brands.tests = users_test users_fuzz
 
 # --- nothing below changes with a new feature ---
 

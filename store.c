@@ -21,6 +21,7 @@ struct store *store_new(void)
 
 	s->fd = -1;
 	table_init(&s->table);
+	topic_init(s);
 	return s;
 }
 

@@ -42,6 +42,7 @@
 
 struct buf;
 struct store;
+struct users;
 /* Owned by the store; its address is stable until it is dropped. */
 struct reg;
 
@@ -143,6 +144,18 @@ size_t store_old_topics(const struct store *s);
 size_t store_suspended(const struct store *s);
 /* The registration's topic if it is another one, else NULL. */
 const char *store_old_topic(const struct store *s, const struct reg *r);
+
+/* Several brands: their users' topics, "" if it is not known yet; the first is
+ * that of number 1 in users, which is borrowed.  n 0: there are none (any
+ * more). */
+void store_set_brands(struct store *s, const struct users *users,
+    const char *const *topics, size_t n);
+/* The brand whose credential reaches the device: that which has the topic in its
+ * answer, else its user's; 0: the main one. */
+size_t store_brand_of(const struct store *s, const struct reg *r);
+/* How many registrations the users of a brand have (0: all others), and how many
+ * of these another topic. */
+size_t store_brand_count(const struct store *s, size_t brand, size_t *old_r);
 
 /* --- several nodes --- */
 

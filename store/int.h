@@ -44,7 +44,8 @@ struct reg {
 	void *data;
 	char *mailboxes; /* for mailbox_unpack(): after the key, or allocated */
 	struct watches *watches; /* NULL: no mailbox of another owner */
-	uint32_t hash;		 /* of the user */
+	uint32_t hash : 24;	 /* of the user */
+	uint32_t user_len : 8;
 	uint32_t time_s;
 	uint32_t written_s; /* time_s of its line in the file */
 	uint32_t line : 24; /* length of that line; while REG_DIRTY its index in
@@ -54,10 +55,10 @@ struct reg {
 	uint16_t n_mailboxes : 10;
 	uint16_t changes : 6; /* recent writes because it changed */
 	uint8_t flags;	      /* enum reg_flag */
-	uint8_t topic;	      /* index in store.topics */
 	uint8_t replaced; /* hour in which an expiry found a newer account of
 			   * the same device, 0 never */
-	uint8_t user_len, account_len;
+	uint16_t topic;	  /* index in store.topics */
+	uint8_t account_len;
 	uint8_t digits; /* of the token */
 	/* user NUL account NUL token (two digits a byte) */
 	char key[];
@@ -98,12 +99,26 @@ struct watches {
 };
 
 /* Topics in answers to devices; the first is the one in <file>.topic, and of
- * lines that name none. */
-#define TOPICS_MAX 64
+ * lines that name none.  One for each brand, and those of the time before; more
+ * can only come from files or a shared book that are not ours. */
+#define TOPICS_MAX 8192
+#define TOPIC_NONE UINT16_MAX
+
+#define BRAND_BY_USER UINT16_MAX
 
 struct topic {
 	char *name; /* NULL: not known */
-	size_t n;   /* registrations */
+	uint32_t hash;
+	uint32_t n;	/* registrations */
+	uint16_t brand; /* the only one that has it; or BRAND_BY_USER */
+	bool current;	/* of a credential: kept without registrations */
+};
+
+/* The registrations of one brand's users; the first is the main credential's. */
+struct store_brand {
+	uint16_t topic; /* TOPIC_NONE: not known */
+	uint32_t n;
+	uint32_t old; /* of these, with another topic */
 };
 
 struct dirty {
@@ -116,8 +131,13 @@ struct store {
 	struct table graves; /* see grave.c; no buckets: there are none yet */
 	struct owner **owners;
 	size_t n_owners, cap_owners; /* cap: a power of two, or 0 */
-	struct topic topics[TOPICS_MAX];
-	uint8_t topic; /* in answers from now on */
+	struct topic *topics;
+	size_t n_topics;
+	uint16_t topic;		    /* in answers from now on */
+	bool has_topic;		    /* false: in none */
+	struct store_brand *brands; /* NULL: there are none */
+	size_t n_brands;	    /* with the main one */
+	const struct users *users;
 
 	void (*on_drop)(void *arg, struct reg *r);
 	void *on_drop_arg;
@@ -262,11 +282,12 @@ void owner_unwatch(struct store *s, struct reg *r);
 
 /* --- topic.c --- */
 
+void topic_init(struct store *s);
 /* Its index in store.topics. */
-uint8_t topic_index(struct store *s, const char *name);
+uint16_t topic_index(struct store *s, const char *name);
 /* Adds change, 1 or -1, to the number of registrations with r's topic. */
 void topic_count(struct store *s, const struct reg *r, int change);
-void topic_use(struct store *s, struct reg *r, uint8_t topic);
+void topic_use(struct store *s, struct reg *r, uint16_t topic);
 /* The topic that its line has to name, or NULL. */
 const char *topic_in_line(const struct store *s, const struct reg *r);
 void topic_read(struct store *s);

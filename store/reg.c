@@ -110,7 +110,7 @@ struct reg *reg_new(const struct reg_spec *spec)
 				token_len(digits) + mailboxes_size(spec));
 
 	memset(r, 0, sizeof(*r));
-	r->user_len = (uint8_t)user_len;
+	r->user_len = user_len & 0xff;
 	r->account_len = (uint8_t)account_len;
 	r->digits = (uint8_t)digits;
 	r->part = PART_UNKNOWN;

@@ -10,6 +10,9 @@
 
 #define BUCKETS_FIRST 64 /* a power of two */
 
+/* What struct reg holds of a hash; maxRegistrations is at most 10 million. */
+#define HASH_MASK 0xffffff
+
 /* --- hashing: SipHash-1-3, since users may choose names --- */
 
 struct sip {
@@ -68,7 +71,7 @@ uint32_t table_hash(const struct table *t, const char *name)
 	sip_round(&s);
 	sip_round(&s);
 	sip_round(&s);
-	return (uint32_t)(s.v0 ^ s.v1 ^ s.v2 ^ s.v3);
+	return (uint32_t)(s.v0 ^ s.v1 ^ s.v2 ^ s.v3) & HASH_MASK;
 }
 
 static void seed(uint64_t out[2])

@@ -10,32 +10,162 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "users.h"
 
-uint8_t topic_index(struct store *s, const char *name)
+static struct topic *add_topic(struct store *s)
 {
-	struct topic *t = s->topics;
-	uint8_t i, unused = 0;
+	struct topic *t;
 
-	for (i = 0; i < TOPICS_MAX; i++) {
-		if (t[i].name != NULL && strcmp(t[i].name, name) == 0)
-			return i;
-		if (i > 0 && i != s->topic && t[i].n == 0 && unused == 0)
+	s->topics = xrealloc(s->topics, (s->n_topics + 1) * sizeof(*t));
+	t = &s->topics[s->n_topics++];
+	*t = (struct topic){ .brand = BRAND_BY_USER };
+	return t;
+}
+
+void topic_init(struct store *s)
+{
+	add_topic(s);
+}
+
+static void set_name(struct store *s, struct topic *t, const char *name)
+{
+	free(t->name);
+	t->name = xstrdup(name);
+	t->hash = table_hash(&s->table, name);
+}
+
+uint16_t topic_index(struct store *s, const char *name)
+{
+	uint32_t hash = table_hash(&s->table, name);
+	const struct topic *t;
+	size_t i, unused = 0;
+
+	for (i = 0; i < s->n_topics; i++) {
+		t = &s->topics[i];
+		if (t->name != NULL && t->hash == hash &&
+		    strcmp(t->name, name) == 0)
+			return (uint16_t)i;
+		if (i > 0 && !t->current && t->n == 0 && unused == 0)
 			unused = i;
+	}
+	if (unused == 0 && s->n_topics < TOPICS_MAX) {
+		unused = s->n_topics;
+		add_topic(s);
 	}
 	/* More topics than anybody has: the rest are not remembered. */
 	if (unused == 0)
 		return 0;
-	free(t[unused].name);
-	t[unused].name = xstrdup(name);
-	return unused;
+	set_name(s, &s->topics[unused], name);
+	return (uint16_t)unused;
 }
+
+/* --- brands --- */
+
+static size_t brand_of_user(const struct store *s, const struct reg *r)
+{
+	return s->brands != NULL ? users_find(s->users, r->key) : 0;
+}
+
+static uint16_t wanted_topic(const struct store *s, size_t brand)
+{
+	return brand > 0 ? s->brands[brand].topic : s->topic;
+}
+
+static bool is_old(const struct store *s, const struct reg *r, size_t brand)
+{
+	uint16_t topic = wanted_topic(s, brand);
+
+	return r->topic != topic && topic != TOPIC_NONE &&
+	       s->topics[r->topic].name != NULL;
+}
+
+static void brand_count(struct store *s, const struct reg *r, int change)
+{
+	size_t brand = brand_of_user(s, r);
+
+	s->brands[brand].n += (uint32_t)change;
+	if (is_old(s, r, brand))
+		s->brands[brand].old += (uint32_t)change;
+}
+
+static int count_one(void *arg, struct reg *r)
+{
+	brand_count(arg, r, 1);
+	return 0;
+}
+
+/* The topics or the brands have changed.  Of several that have a topic, the
+ * user's pattern decides. */
+static void count_again(struct store *s)
+{
+	struct topic *t;
+	size_t i;
+
+	for (i = 0; i < s->n_topics; i++) {
+		s->topics[i].brand = BRAND_BY_USER;
+		s->topics[i].current = false;
+	}
+	for (i = 0; i < s->n_brands; i++) {
+		s->brands[i].n = s->brands[i].old = 0;
+		if (i == 0 ? !s->has_topic : s->brands[i].topic == TOPIC_NONE)
+			continue;
+		t = &s->topics[wanted_topic(s, i)];
+		t->brand = t->current ? BRAND_BY_USER : (uint16_t)i;
+		t->current = true;
+	}
+	s->topics[s->topic].current = true;
+	if (s->brands != NULL)
+		store_each(s, count_one, s);
+}
+
+void store_set_brands(struct store *s, const struct users *users,
+    const char *const *topics, size_t n)
+{
+	size_t i;
+
+	free(s->brands);
+	s->brands = NULL;
+	s->users = users;
+	s->n_brands = n > 0 ? n + 1 : 0;
+	if (n > 0)
+		s->brands = xcalloc(n + 1, sizeof(*s->brands));
+	for (i = 0; i < n; i++) {
+		s->brands[i + 1].topic = TOPIC_NONE;
+		if (*topics[i] == '\0' || strlen(topics[i]) > REG_TOPIC_MAX)
+			continue;
+		s->brands[i + 1].topic = topic_index(s, topics[i]);
+		/* So that the next one does not take its place. */
+		s->topics[s->brands[i + 1].topic].current = true;
+	}
+	count_again(s);
+}
+
+size_t store_brand_of(const struct store *s, const struct reg *r)
+{
+	uint16_t brand;
+
+	if (s->brands == NULL)
+		return 0;
+	brand = s->topics[r->topic].brand;
+	return brand != BRAND_BY_USER ? brand : brand_of_user(s, r);
+}
+
+size_t store_brand_count(const struct store *s, size_t brand, size_t *old_r)
+{
+	*old_r = s->brands[brand].old;
+	return s->brands[brand].n;
+}
+
+/* --- one registration's --- */
 
 void topic_count(struct store *s, const struct reg *r, int change)
 {
-	s->topics[r->topic].n += (size_t)change;
+	s->topics[r->topic].n += (uint32_t)change;
+	if (s->brands != NULL)
+		brand_count(s, r, change);
 }
 
-void topic_use(struct store *s, struct reg *r, uint8_t topic)
+void topic_use(struct store *s, struct reg *r, uint16_t topic)
 {
 	topic_count(s, r, -1);
 	r->topic = topic;
@@ -49,7 +179,8 @@ const char *topic_in_line(const struct store *s, const struct reg *r)
 
 const char *store_old_topic(const struct store *s, const struct reg *r)
 {
-	return r->topic != s->topic ? s->topics[r->topic].name : NULL;
+	return is_old(s, r, brand_of_user(s, r)) ? s->topics[r->topic].name
+						 : NULL;
 }
 
 const char *store_topic(const struct store *s, const struct reg *r)
@@ -61,7 +192,12 @@ size_t store_old_topics(const struct store *s)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < TOPICS_MAX; i++)
+	if (s->brands != NULL) {
+		for (i = 0; i < s->n_brands; i++)
+			n += s->brands[i].old;
+		return n;
+	}
+	for (i = 0; i < s->n_topics; i++)
 		if (i != s->topic && s->topics[i].name != NULL)
 			n += s->topics[i].n;
 	return n;
@@ -108,7 +244,7 @@ void topic_read(struct store *s)
 		return;
 	name[n - 1] = '\0';
 	if (strlen(name) == (size_t)n - 1 && reg_text_ok(name, REG_TOPIC_MAX))
-		s->topics[0].name = xstrdup(name);
+		set_name(s, &s->topics[0], name);
 }
 
 static int move_to_first(void *arg, struct reg *r)
@@ -125,8 +261,7 @@ static void set_first(struct store *s, const char *topic)
 {
 	if (s->path == NULL || !write_topic(s, topic))
 		return;
-	free(s->topics[0].name);
-	s->topics[0].name = xstrdup(topic);
+	set_name(s, &s->topics[0], topic);
 	if (s->topic > 0)
 		store_each(s, move_to_first, s);
 	s->topic = 0;
@@ -134,19 +269,24 @@ static void set_first(struct store *s, const char *topic)
 
 void store_set_topic(struct store *s, const char *topic)
 {
-	const struct topic *first = &s->topics[0];
+	const struct topic *first;
 
-	if (*topic == '\0' || strlen(topic) > REG_TOPIC_MAX)
-		return;
-	s->topic = topic_index(s, topic);
-	if (first->name == NULL || (s->topic > 0 && first->n == 0))
-		set_first(s, topic);
+	s->has_topic = *topic != '\0' && strlen(topic) <= REG_TOPIC_MAX;
+	if (s->has_topic) {
+		s->topic = topic_index(s, topic);
+		first = &s->topics[0]; /* it may have moved */
+		if (first->name == NULL || (s->topic > 0 && first->n == 0))
+			set_first(s, topic);
+	}
+	count_again(s);
 }
 
 void topic_free_all(struct store *s)
 {
 	size_t i;
 
-	for (i = 0; i < TOPICS_MAX; i++)
+	for (i = 0; i < s->n_topics; i++)
 		free(s->topics[i].name);
+	free(s->topics);
+	free(s->brands);
 }

@@ -33,6 +33,9 @@ packages() {
 	deb) echo build-essential dpkg-dev debhelper fakeroot ;;
 	check-deb) echo lintian debootstrap debian-archive-keyring openssl \
 		iproute2 util-linux python3 ;;
+	packages) echo runc skopeo umoci jq supervisor rpm checkpolicy semodule-utils \
+		makepkg pacman-package-manager libarchive-tools fakeroot \
+		python3-jsonschema python3-yaml qemu-user-static ;;
 	lint) echo clang-format shellcheck mandoc ;;
 	fuzz) echo clang libclang-rt-14-dev llvm ;;
 	*) echo "deps.sh: no group $1" >&2; exit 64 ;;

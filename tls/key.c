@@ -409,8 +409,8 @@ bool tls_check_es256(const struct tls_key *k, const void *data, size_t len,
 	if (ret == 0)
 		ret = mbedtls_mpi_read_binary(&s, sig + 32, 32);
 	if (ret == 0)
-		ret = mbedtls_ecdsa_verify(&grp, hash, sizeof(hash),
-		    &key->MBEDTLS_PRIVATE(Q), &r, &s);
+		ret = mbedtls_ecdsa_verify(
+		    &grp, hash, sizeof(hash), &key->MBEDTLS_PRIVATE(Q), &r, &s);
 	mbedtls_mpi_free(&r);
 	mbedtls_mpi_free(&s);
 	mbedtls_ecp_group_free(&grp);

@@ -657,7 +657,7 @@ static void test_many_topics(void **state)
 
 	(void)state;
 	store_set_topic(s, "com.example.main");
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < TOPICS_MAX + 44; i++) {
 		snprintf(user, sizeof(user), "u%d", i);
 		snprintf(topic, sizeof(topic), "com.example.%d", i);
 		put_topic(s, user, topic);
