@@ -124,9 +124,15 @@ static void on_down(void *arg, const char *why)
 	go_away(arg, why);
 }
 
+static bool on_idle(void *arg)
+{
+	return book_ask_id(arg);
+}
+
 static const struct shared_conn_ops conn_ops = {
 	.up = on_up,
 	.down = on_down,
+	.idle = on_idle,
 	.push = on_push,
 };
 
@@ -235,7 +241,8 @@ void shared_write_status(const struct shared *s, struct buf *b)
 	json_write_str(b, s->why);
 	buf_add_fmt(b,
 	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,"
-	    "\"spared\":%llu,\"waiting\":%zu}",
+	    "\"spared\":%llu,\"waiting\":%zu,"
+	    "\"book\":\"%s\"}",
 	    s->node, (unsigned long long)s->taken, (unsigned long long)s->sent,
-	    (unsigned long long)s->spared, waiting(s));
+	    (unsigned long long)s->spared, waiting(s), s->id);
 }

@@ -186,6 +186,19 @@ struct reg *store_replace(
 	return r;
 }
 
+/* The device is back, though by a clock that is behind it was not gone yet. */
+static void set_after(struct reg *new, const struct reg *grave)
+{
+	int64_t t_ms;
+
+	if (grave == NULL || new->flags & REG_UNSTAMPED ||
+	    new->time_s > grave->time_s || grave->time_s - new->time_s > HOUR_S)
+		return;
+	t_ms = reg_gone_ms(grave) + REG_STEP_MS - 2;
+	new->time_s = (uint32_t)(t_ms / 1000);
+	reg_set_ms(new, t_ms);
+}
+
 static void evict(struct store *s, struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
@@ -223,6 +236,8 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 		reg_free(new);
 		return NULL;
 	}
+	if (r == NULL && !s->is_merging)
+		set_after(new, grave_find(s, new));
 	r = store_replace(s, r, new, &changed);
 	switch (limit_write(s, r, changed)) {
 	case WRITE_HELD:

@@ -65,6 +65,9 @@ struct shared_conn_ops {
 	void (*up)(void *arg);
 	/* It could not be opened or was lost; it is opened again by itself. */
 	void (*down)(void *arg, const char *why);
+	/* Once in a while: may ask the server something, if only to see that it
+	 * lives.  False, or NULL: it has not. */
+	bool (*idle)(void *arg);
 	/* The items of a message that answers no request. */
 	void (*push)(void *arg, const struct resp_item *it);
 };
@@ -149,6 +152,10 @@ struct shared {
 	size_t walk;
 	unsigned walks_left;
 	bool walk_again;
+	/* Of the shared book: another one has been emptied meanwhile.  "": not
+	 * known yet. */
+	char id[17];
+	bool is_emptied; /* compare again soon */
 	size_t n_flight; /* changes without an answer */
 	struct shared_jwt *jwts;
 	struct push_queue *queue;
@@ -228,6 +235,8 @@ void book_end(struct shared *s);
 void book_set_phase(struct shared *s, enum shared_phase to);
 /* Compares both ways; messages must be heard already. */
 void book_begin(struct shared *s);
+/* Asks whether it is still the same one.  False: it cannot. */
+bool book_ask_id(struct shared *s);
 /* An item of a message.  True: messages come from now on. */
 bool book_hear(struct shared *s, const struct resp_item *it);
 

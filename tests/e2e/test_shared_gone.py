@@ -112,7 +112,7 @@ def test_a_site_with_one_node(start_xapsd):
 
 def test_many(durable, start_node):
     """More than fit anywhere: through a rewritten file and a power cut."""
-    n = 5000
+    n = 4200
     a = start_node("a", durable.url, maxDevices="1", loglevel="error")
     now = int(time.time())
     a.stop()
@@ -129,8 +129,11 @@ def test_many(durable, start_node):
     before = a.database.stat().st_ino
     for i in range(n):      # each removes one
         a.register("user%d" % i, ACCOUNT, token(n + i), keep=True)
-    for i in range(n):      # and again, so that the file is rewritten
-        a.register("user%d" % i, ACCOUNT, token(n + i), ["Notes"], keep=True)
+    for i in range(9 * 300):    # of some much more, so that it is rewritten
+        if a.database.stat().st_ino != before:
+            break
+        a.register("user%d" % (i % 300), ACCOUNT, token(n + i % 300), [
+            "%d %d %s" % (i, k, "x" * 90) for k in range(20)], keep=True)
     wait(lambda: a.database.stat().st_ino != before, "not rewritten")
     a.kill()
     a.start()
