@@ -79,9 +79,10 @@ struct shared_conn {
 	enum step step;
 	int protocol;
 	char *info;
-	const char *host;	   /* being dialled */
-	size_t sentinel;	   /* the one to ask next */
-	struct shared_host master; /* that it named; host NULL: ask */
+	const char *host;		 /* being dialled */
+	const struct shared_host *login; /* for it */
+	size_t sentinel;		 /* the one to ask next */
+	struct shared_host master;	 /* that it named; host NULL: ask */
 	char peer[300];
 };
 
@@ -149,7 +150,7 @@ static void disconnect(struct shared_conn *c)
 static void forget_master(struct shared_conn *c)
 {
 	free(c->master.host);
-	c->master = (struct shared_host){ NULL, 0 };
+	c->master.host = NULL;
 }
 
 static void lost(struct shared_conn *c, const char *why)
@@ -233,7 +234,7 @@ static void on_flush(void *arg)
 /* AUTH user password; returns how many.  HELLO always wants a user, while what is
  * too old for HELLO knows the password alone. */
 static size_t write_login(
-    const struct shared_addr *a, struct shared_arg *args, bool needs_user)
+    const struct shared_host *a, struct shared_arg *args, bool needs_user)
 {
 	size_t n = 0;
 
@@ -246,15 +247,26 @@ static size_t write_login(
 	return n;
 }
 
+static bool is_at_sentinel(const struct shared_conn *c)
+{
+	return c->login != &c->addr->server;
+}
+
+static enum step after_auth(const struct shared_conn *c)
+{
+	return is_at_sentinel(c) ? STEP_SENTINEL : STEP_SELECT;
+}
+
 static void begin_step(struct shared_conn *c, enum step step)
 {
 	const struct shared_addr *a = c->addr;
+	const struct shared_host *login = c->login;
 	struct shared_arg args[5];
 	size_t n = 1;
 	char db[8];
 
-	if (step == STEP_AUTH && a->password == NULL)
-		step++;
+	if (step == STEP_AUTH && login->password == NULL)
+		step = after_auth(c);
 	if (step == STEP_SELECT && a->db == 0)
 		step++;
 	c->step = step;
@@ -269,11 +281,11 @@ static void begin_step(struct shared_conn *c, enum step step)
 		args[0] = shared_arg("HELLO");
 		args[1] = shared_arg("3");
 		n = 2;
-		if (a->password != NULL)
-			n += write_login(a, args + 2, true);
+		if (login->password != NULL)
+			n += write_login(login, args + 2, true);
 		break;
 	case STEP_AUTH:
-		n = write_login(a, args, false);
+		n = write_login(login, args, false);
 		break;
 	case STEP_SELECT:
 		snprintf(db, sizeof(db), "%d", a->db);
@@ -309,10 +321,16 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 	char why[ERR_MAX];
 
 	if (is_error(it, "NOAUTH"))
-		cure = "; it wants a password: sharedStore: "
-		       "valkey://user:password@host, or sharedPasswordFile";
+		cure = is_at_sentinel(c)
+			   ? "; it wants a password: sharedSentinels: "
+			     "user:password@host"
+			   : "; it wants a password: sharedStore: "
+			     "valkey://user:password@host, or "
+			     "sharedPasswordFile";
 	else if (is_error(it, "WRONGPASS"))
-		cure = "; check user and password of sharedStore";
+		cure = is_at_sentinel(c)
+			   ? "; check user and password in sharedSentinels"
+			   : "; check user and password of sharedStore";
 	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
 	    (int)(it->len < 200 ? it->len : 200), it->text, cure);
 	lost(c, why);
@@ -348,7 +366,8 @@ static void greeted(struct shared_conn *c)
 	c->info = NULL;
 }
 
-static void dial(struct shared_conn *c, const struct shared_host *h);
+static void dial(struct shared_conn *c, const struct shared_host *h,
+    const struct shared_host *login);
 
 static void redial_master(struct shared_conn *c)
 {
@@ -361,7 +380,7 @@ static void redial_master(struct shared_conn *c)
 		return;
 	}
 	disconnect(c);
-	dial(c, &c->master);
+	dial(c, &c->master, &c->addr->server);
 }
 
 static void step_done(struct shared_conn *c)
@@ -372,7 +391,7 @@ static void step_done(struct shared_conn *c)
 		greeted(c);
 	else
 		begin_step(
-		    c, c->step == STEP_HELLO ? STEP_SELECT : c->step + 1);
+		    c, c->step == STEP_SELECT ? STEP_INFO : after_auth(c));
 }
 
 static void step_failed(struct shared_conn *c, const struct resp_item *it)
@@ -494,9 +513,7 @@ static void greet(struct shared_conn *c, struct link *k)
 	c->in_push = false;
 	c->looked_ms = loop_now_ms(c->loop);
 	set_state(c, GREETING);
-	begin_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
-			  ? STEP_SENTINEL
-			  : STEP_HELLO);
+	begin_step(c, is_at_sentinel(c) ? STEP_AUTH : STEP_HELLO);
 }
 
 /* The first one that is open is used. */
@@ -563,7 +580,8 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	k->addr = *addr;
 	k->next = c->attempts;
 	c->attempts = k;
-	k->io = io_connect(c->loop, addr, &to, c->addr->tls, on_io, k);
+	k->io = io_connect(c->loop, addr, &to,
+	    c->login->has_tls ? c->addr->tls : NULL, on_io, k);
 	io_set_limits(k->io, RESP_IN_MAX, OUT_MAX);
 }
 
@@ -596,15 +614,26 @@ static const struct io_dialer_ops dialer_ops = {
 	.exhausted = on_exhausted,
 };
 
-static void dial(struct shared_conn *c, const struct shared_host *h)
+static void dial(struct shared_conn *c, const struct shared_host *h,
+    const struct shared_host *login)
 {
 	struct io_target to = { .host = h->host, .port = h->port };
 
 	snprintf(c->peer, sizeof(c->peer), "%s port %d", h->host, h->port);
 	c->host = h->host;
+	c->login = login;
 	c->why[0] = '\0';
 	set_state(c, DIALLING);
 	io_dialer_start(c->dialer, &to, OPEN_MS);
+}
+
+static void dial_sentinel(struct shared_conn *c)
+{
+	const struct shared_addr *a = c->addr;
+	const struct shared_host *h =
+	    &a->sentinels[c->sentinel % a->n_sentinels];
+
+	dial(c, h, h);
 }
 
 /* It is there at once or not at all. */
@@ -615,6 +644,7 @@ static void dial_unix(struct shared_conn *c)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	char why[ERR_MAX];
 
+	c->login = &c->addr->server;
 	snprintf(c->peer, sizeof(c->peer), "%s", path);
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
 	set_state(c, DIALLING);
@@ -676,9 +706,9 @@ static void on_timer(void *arg)
 	else if (a->unix_path != NULL)
 		dial_unix(c);
 	else if (a->n_sentinels > 0)
-		dial(c, &a->sentinels[c->sentinel % a->n_sentinels]);
+		dial_sentinel(c);
 	else
-		dial(c, &a->server);
+		dial(c, &a->server, &a->server);
 }
 
 /* --- the owner's --- */

@@ -26,6 +26,8 @@ struct tls_ctx;
 struct shared_host {
 	char *host; /* brackets of an IPv6 address are left on */
 	int port;
+	bool has_tls;
+	char *user, *password; /* NULL: none */
 };
 
 struct shared_addr {
@@ -34,10 +36,9 @@ struct shared_addr {
 	struct shared_host sentinels[SHARED_SENTINELS_MAX];
 	size_t n_sentinels;
 	char *master; /* its name there */
-	char *user, *password;
 	int db;
-	bool has_tls;
-	struct tls_ctx *tls;
+	bool has_tls;	     /* a sentinel has */
+	struct tls_ctx *tls; /* for those that have TLS */
 };
 
 /* Checks the text only: without the files that it names. */
