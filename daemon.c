@@ -295,7 +295,7 @@ static void on_hup(void *arg, int signo)
 		log_info("reload: the configuration was read again");
 	}
 	if (!renew_reload(d->renew))
-		push_reconfigure(d->queue);
+		push_reconfigure(push_lane(d->queue, 0));
 	renew_reload_server(d->renew);
 	conf_free(&fresh);
 	systemd_notify("READY=1");
@@ -312,7 +312,7 @@ static void on_usr1(void *arg, int signo)
 static void log_start(const struct daemon *d)
 {
 	const struct conf *c = &d->conf;
-	const char *trouble = push_trouble(d->queue);
+	const char *trouble = push_verdict(d->queue, true);
 	size_t n = store_count(d->store);
 
 	log_info("xapsd %s (%s) started: %zu registration%s", XAPSD_VERSION,
@@ -360,7 +360,7 @@ static void set_cred(void *arg, struct cred *cred)
 {
 	struct daemon *d = arg;
 
-	push_set_cred(d->queue, cred);
+	push_set_cred(push_lane(d->queue, 0), cred);
 	api_set_cred(d->api, cred);
 }
 
@@ -368,7 +368,7 @@ static void set_lack(void *arg, const char *why)
 {
 	struct daemon *d = arg;
 
-	push_set_cred_error(d->queue, why);
+	push_set_cred_error(push_lane(d->queue, 0), why);
 }
 
 static void set_tls(void *arg, struct tls_ctx *tls)
@@ -436,7 +436,7 @@ static void serve(
 	struct cred *cred = renew_cred(d->renew);
 
 	d->queue = push_new(d->loop, &d->conf, d->store, cred);
-	push_set_cred_error(d->queue, renew_lack(d->renew));
+	push_set_cred_error(push_lane(d->queue, 0), renew_lack(d->renew));
 	d->api =
 	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, cred);
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
