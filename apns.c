@@ -49,15 +49,20 @@ static void set_target(struct apns *a)
 	};
 }
 
+static void build_headers(struct apns *a)
+{
+	if (cred_kind(a->cred) != CRED_NONE)
+		apns_headers_build(
+		    &a->headers, a->conf, a->cred, a->to.host, a->to.port);
+}
+
 static void use_cred(struct apns *a, struct cred *cred)
 {
 	set_target(a);
 	a->cred = cred;
 	a->failures = 0;
-	if (cred_kind(cred) == CRED_NONE)
-		return;
-	apns_headers_build(&a->headers, a->conf, cred, a->to.host, a->to.port);
-	if (apns_dial_wanted(a))
+	build_headers(a);
+	if (cred_kind(cred) != CRED_NONE && apns_dial_wanted(a))
 		apns_dial_start(a);
 }
 
@@ -87,6 +92,16 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	if (c != NULL)
 		apns_conn_drain(c);
 	use_cred(a, cred);
+}
+
+void apns_refresh(struct apns *a)
+{
+	if (a->cur == NULL) {
+		apns_set_cred(a, a->cred);
+		return;
+	}
+	set_target(a);
+	build_headers(a);
 }
 
 void apns_need(struct apns *a)

@@ -123,6 +123,10 @@ void apns_flush(struct apns *a);
  * cred may be freed then. */
 void apns_set_cred(struct apns *a, struct cred *cred);
 
+/* Takes conf's current settings for what comes, without a new connection if there
+ * is one; to be called when its strings have moved. */
+void apns_refresh(struct apns *a);
+
 /* What one of Apple's reasons means and what to do about it; "" if unknown. */
 const char *apns_reason_words(const char *reason);
 

@@ -185,9 +185,16 @@ static void on_expire(void *arg)
 			 "the same device: dropped",
 		    n, LOG_S(n), n == 1 ? "was" : "were");
 	renew_check(d->renew);
-	brands_check(d->brands);
 	loop_timer_set(
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
+}
+
+static void on_day(void *arg)
+{
+	struct daemon *d = arg;
+
+	on_expire(d);
+	brands_check(d->brands);
 }
 
 static void on_shutdown_check(void *arg)
@@ -293,6 +300,7 @@ static void on_hup(void *arg, int signo)
 		log_set_level(wanted_level(d));
 		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
+		push_refresh_brands(d->queue);
 		lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 		use_fd_limits(d, &lim);
 		set_limits(d);
@@ -457,7 +465,7 @@ static void serve(
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
 	renew_start(d->renew);
 	brands_start(d->brands, d->queue);
-	loop_timer_init(&d->expire, on_expire, d);
+	loop_timer_init(&d->expire, on_day, d);
 	loop_timer_init(&d->shutdown, on_shutdown_check, d);
 	on_expire(d);
 	load_queue(d);

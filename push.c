@@ -420,6 +420,14 @@ void push_reconfigure(struct push_lane *l)
 	push_set_cred(l, l->cred);
 }
 
+void push_refresh_brands(struct push_queue *q)
+{
+	size_t i;
+
+	for (i = 1; i < q->n_lanes; i++)
+		apns_refresh(q->lanes[i]->apns);
+}
+
 void push_set_cred_error(struct push_lane *l, const char *why)
 {
 	push_set_text(&l->cred_error, why);

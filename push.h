@@ -65,6 +65,9 @@ bool push_has_cred(struct push_queue *q);
 void push_set_cred(struct push_lane *l, struct cred *cred);
 /* The same with the current credentials. */
 void push_reconfigure(struct push_lane *l);
+/* The strings of conf have moved, and it may have changed: for the brands, whose
+ * connections stay. */
+void push_refresh_brands(struct push_queue *q);
 /* Sets the reason why there are no credentials yet: their files cannot be read.
  * "": none are configured. */
 void push_set_cred_error(struct push_lane *l, const char *why);

@@ -37,7 +37,7 @@ struct brand {
 	struct renew *renew;
 	struct push_lane *lane; /* NULL before the start */
 	struct push_queue *q;
-	uint64_t mark; /* see marks() */
+	uint64_t mark; /* mark_of() its files when they were read */
 	/* False: it was bad from the beginning, so it has no users yet. */
 	bool is_used;
 };
@@ -50,6 +50,7 @@ struct brands {
 	size_t n;
 	struct users *users;
 	struct watch *watch;
+	uint64_t folder;	 /* its mark when it was read */
 	struct loop_timer retry; /* while one waits for its files */
 	int64_t retry_ms;
 };
@@ -227,16 +228,43 @@ static void mark_file(void *arg, const char *path)
 	mix(arg, &st.st_ctim, sizeof(st.st_ctim));
 }
 
-/* Of the states of its file, and of those that it names. */
-static uint64_t marks(const struct brand *b, const struct conf *top)
+static uint64_t mark_of(const char *path)
 {
 	uint64_t mark = 0xcbf29ce484222325;
-	char *path = file_of(top, b->name);
 
 	mark_file(&mark, path);
+	return mark;
+}
+
+/* Of its file; then add those that it names. */
+static uint64_t mark_of_file(const struct conf *top, const char *name)
+{
+	char *path = file_of(top, name);
+	uint64_t mark = mark_of(path);
+
 	free(path);
+	return mark;
+}
+
+static uint64_t mark_of_all(const struct conf *top, const struct brand *b)
+{
+	uint64_t mark = mark_of_file(top, b->name);
+
 	if (b->is_used)
 		cred_each_file(&b->conf, mark_file, &mark);
+	return mark;
+}
+
+static uint64_t mark_of_folder(const struct conf *top)
+{
+	char *path;
+	uint64_t mark;
+
+	if (top->brands_dir == NULL)
+		return 0;
+	path = conf_file_path(top, top->brands_dir);
+	mark = mark_of(path);
+	free(path);
 	return mark;
 }
 
@@ -282,9 +310,21 @@ static void free_brand(struct brand *b)
 	free(b);
 }
 
+/* Reads its file, which names others that are to be read then. */
+static int read_brand(
+    const struct conf *top, struct brand *b, struct conf *c, char err[ERR_MAX])
+{
+	uint64_t mark = mark_of_file(top, b->name);
+	int rc = read_file(top, b->name, c, err);
+
+	if (rc == 0)
+		cred_each_file(c, mark_file, &mark);
+	b->mark = mark;
+	return rc;
+}
+
 static void start_brand(struct brands *all, struct brand *b)
 {
-	b->mark = marks(b, all->conf);
 	b->lane = push_lane_new(all->q, b->name, renew_cred(b->renew));
 	push_set_cred_error(b->lane, renew_lack(b->renew));
 	renew_start(b->renew);
@@ -296,10 +336,12 @@ static struct brand *add_brand(struct brands *all, const char *name)
 	struct brand *b = new_brand(all, name);
 	char err[ERR_MAX];
 
-	if (read_file(all->conf, name, &b->conf, err) == 0)
+	if (read_brand(all->conf, b, &b->conf, err) == 0)
 		b->is_used = renew_load(b->renew, err) == 0;
-	if (!b->is_used)
+	if (!b->is_used) {
 		conf_free(&b->conf);
+		b->conf.top = all->conf;
+	}
 	start_brand(all, b);
 	if (!b->is_used)
 		renew_refuse(b->renew, err);
@@ -313,9 +355,8 @@ static void change_brand(struct brands *all, struct brand *b)
 	char err[ERR_MAX];
 	bool ok;
 
-	if (read_file(all->conf, b->name, &fresh, err) < 0) {
+	if (read_brand(all->conf, b, &fresh, err) < 0) {
 		renew_refuse(b->renew, err);
-		b->mark = marks(b, all->conf);
 		return;
 	}
 	b->conf = fresh;
@@ -328,7 +369,6 @@ static void change_brand(struct brands *all, struct brand *b)
 		b->conf = old;
 		conf_free(&fresh);
 	}
-	b->mark = marks(b, all->conf);
 }
 
 static bool is_bad(const struct brand *b)
@@ -375,20 +415,38 @@ static void watch_all(struct brands *all)
 	}
 }
 
+/* Whether something has changed between being read and being watched. */
+static bool is_late(const struct brands *all)
+{
+	size_t i;
+
+	if (all->folder != mark_of_folder(all->conf))
+		return true;
+	for (i = 0; i < all->n; i++)
+		if (!is_bad(all->list[i]) &&
+		    all->list[i]->mark != mark_of_all(all->conf, all->list[i]))
+			return true;
+	return false;
+}
+
 static void on_retry(void *arg)
 {
 	struct brands *all = arg;
 	bool lacks = false;
 	size_t i;
 
+	if (is_late(all)) {
+		brands_reload(all, false);
+		return;
+	}
 	watch_check(all->watch);
 	for (i = 0; i < all->n; i++)
 		lacks = lacks || *renew_lack(all->list[i]->renew) != '\0';
 	if (!lacks)
 		return;
-	loop_timer_set(all->loop, &all->retry, all->retry_ms);
 	all->retry_ms =
 	    all->retry_ms < RETRY_MAX_MS / 2 ? 2 * all->retry_ms : RETRY_MAX_MS;
+	loop_timer_set(all->loop, &all->retry, all->retry_ms);
 }
 
 /* The users and lanes from now on. */
@@ -414,8 +472,9 @@ static void apply(struct brands *all)
 	free(lanes);
 	users_free(all->users);
 	all->users = users;
+	watch_all(all);
 	all->retry_ms = RETRY_MIN_MS;
-	on_retry(all);
+	loop_timer_set(all->loop, &all->retry, all->retry_ms);
 }
 
 /* --- the start --- */
@@ -442,7 +501,7 @@ int brands_read(struct brands *all, char err[ERR_MAX])
 		b = new_brand(all, names.list[all->n]);
 		all->list[all->n++] = b;
 		b->is_used = true;
-		if (read_file(all->conf, b->name, &b->conf, err) < 0)
+		if (read_brand(all->conf, b, &b->conf, err) < 0)
 			rc = EXIT_CONFIG;
 	}
 	free_names(&names);
@@ -453,7 +512,6 @@ int brands_load(struct brands *all, char err[ERR_MAX])
 {
 	size_t i;
 
-	watch_all(all); /* before anything is read */
 	for (i = 0; i < all->n; i++)
 		if (renew_load(all->list[i]->renew, err) < 0)
 			return EXIT_FAILED;
@@ -504,7 +562,7 @@ static struct brand *take_old(struct brands *all, size_t *at, const char *name)
 	if (*at == all->n || strcmp(all->list[*at]->name, name) != 0)
 		return NULL;
 	b = all->list[*at];
-	all->list[*at] = NULL;
+	all->list[(*at)++] = NULL;
 	return b;
 }
 
@@ -531,6 +589,7 @@ void brands_reload(struct brands *all, bool everything)
 	struct names names;
 	char err[ERR_MAX];
 
+	all->folder = mark_of_folder(all->conf);
 	if (list_names(all->conf, &names, err) < 0) {
 		log_error("%s: the old brands stay", err);
 		free_names(&names);
@@ -542,32 +601,37 @@ void brands_reload(struct brands *all, bool everything)
 		if (b == NULL)
 			b = add_brand(all, names.list[i]);
 		else if (everything || is_bad(b) ||
-			 b->mark != marks(b, all->conf))
+			 b->mark != mark_of_all(all->conf, b))
 			change_brand(all, b);
 		list[i] = b;
 	}
 	all->list = list;
 	all->n = names.n;
 	free_names(&names);
-	if (all->n > 0 || n_old > 0)
+	if (all->conf->brands_dir != NULL || n_old > 0)
 		apply(all);
 	drop_old(old, n_old);
-	watch_all(all);
 }
 
 void brands_main_changed(struct brands *all)
 {
+	/* Not before the start, nor for a reload that applies them anyway. */
 	if (all->n > 0)
 		apply(all);
 }
 
 void brands_check(struct brands *all)
 {
+	bool bad = false;
 	size_t i;
 
 	watch_check(all->watch);
 	for (i = 0; i < all->n; i++)
-		renew_check(all->list[i]->renew);
+		bad = bad || is_bad(all->list[i]);
+	if (bad) /* perhaps they are good now */
+		brands_reload(all, false);
+	for (i = 0; i < all->n; i++)
+		renew_warn(all->list[i]->renew);
 }
 
 size_t brands_count(const struct brands *all)

@@ -191,7 +191,7 @@ static void warn_expiry(const struct cred *cred, size_t most, size_t *warned,
 		    whose, utc(expires_s, date), then);
 }
 
-static void warn_of_both(struct renew *r)
+void renew_warn(struct renew *r)
 {
 	warn_expiry(r->cred, N_WARN_DAYS, &r->warned, r->label, "pushes end");
 	/* ACME clients renew these by themselves 30 days ahead. */
@@ -207,7 +207,7 @@ void renew_check(struct renew *r)
 	/* Perhaps they are valid now; else it is said once more. */
 	if (cred_is_refused(r->cred))
 		renew_reload(r);
-	warn_of_both(r);
+	renew_warn(r);
 }
 
 static void warn_rights(const char *sentence)
@@ -275,7 +275,7 @@ bool renew_reload(struct renew *r)
 	use_cred(r, fresh);
 	r->warned = N_WARN_DAYS;
 	log_cred(r);
-	warn_of_both(r);
+	renew_warn(r);
 	return true;
 }
 
@@ -338,7 +338,7 @@ void renew_reload_server(struct renew *r)
 	r->server_cred = fresh;
 	r->server_warned = N_WARN_DAYS;
 	log_server_cred(r);
-	warn_of_both(r);
+	renew_warn(r);
 	r->ops->set_tls(r->arg, cred_tls(fresh));
 	/* Connections accepted in this round may still refer to its context. */
 	if (old != NULL)
@@ -386,7 +386,7 @@ void renew_start(struct renew *r)
 	if (r->server_cred != NULL)
 		log_server_cred(r);
 	daemon_check_rights(r->conf, warn_rights);
-	warn_of_both(r);
+	renew_warn(r);
 	if (is_waiting(r) && !r->is_brand)
 		loop_timer_set(r->loop, &r->retry, r->retry_ms);
 }

@@ -64,5 +64,7 @@ void renew_reload_server(struct renew *r);
 
 /* Once a day: warns 30 (not of the listener's), 14, 7, 3 and 1 days ahead. */
 void renew_check(struct renew *r);
+/* Only the warnings. */
+void renew_warn(struct renew *r);
 
 #endif

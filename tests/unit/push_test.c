@@ -57,6 +57,11 @@ void apns_free(struct apns *a)
 	(void)a;
 }
 
+void apns_refresh(struct apns *a)
+{
+	(void)a;
+}
+
 void apns_need(struct apns *a)
 {
 	(void)a;
