@@ -2,16 +2,19 @@
 # V=1 shows the commands.  CC, CFLAGS, PKG_CONFIG, PREFIX, DESTDIR are respected.
 
 VERSION = 0.2.0
-# Where the project lives: a placeholder until it has a home.  This is the place
-# to change it: `make set-url URL=https://...` writes another here and into all
-# files that show it.
+# Where the project lives and who maintains it: placeholders until it has a home.
+# This is the place to change them: `make set-url` (see below) writes others here
+# and into all files that show them.
 PROJECT_URL = https://xapsd.invalid/xapsd
+MAINTAINER = The xapsd authors <xapsd@xapsd.invalid>
 
 CC ?= cc
 AR ?= ar
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
+# Systems without a separate sbin: SBINDIR=/usr/bin.
+SBINDIR ?= $(PREFIX)/sbin
 SYSCONFDIR ?= /etc
 CFLAGS ?= -O2 -g
 
@@ -37,7 +40,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
-	cred.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
+	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
@@ -133,6 +136,20 @@ pictures:
 plugin:
 	$(Q)$(MAKE) --no-print-directory -C plugin BUILD=$(abspath $(BUILD))/plugin
 
+# Ready made for the Dovecots of Debian's releases, with an installer, by Dovecot's
+# ABI and machine: plugin/tarballs.sh says which.
+DIST ?= dist
+.PHONY: plugin-tarballs
+plugin-tarballs:
+	@sh tests/deps.sh build static cross/x86_64-linux-gnu \
+		cross/aarch64-linux-gnu
+	@sh plugin/tarballs.sh $(DIST)
+
+# Each installed, used and taken away in the chroots of check-dovecot.
+.PHONY: check-plugin-tarballs
+check-plugin-tarballs: plugin-tarballs
+	@sh tests/ready_made.sh $(DIST) build/chroot bullseye trixie forky
+
 # --- install ---
 
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -148,7 +165,7 @@ CONF = $(DESTDIR)$(SYSCONFDIR)/xapsd/xapsd.yaml
 PAPERS = README.md CHANGELOG.md SECURITY.md
 EXAMPLES = xapsd.yaml plugin/90-xaps-2.3.conf plugin/90-xaps-2.4.conf
 
-.PHONY: install may-install install-daemon install-plugin uninstall
+.PHONY: install may-install install-daemon install-files install-plugin uninstall
 install: may-install install-daemon
 	if test -e $(BUILD)/plugin/installable; then \
 		$(MAKE) --no-print-directory install-plugin; fi
@@ -158,19 +175,23 @@ may-install:
 		$(MAKE) --no-print-directory -C plugin may-install \
 			BUILD=$(abspath $(BUILD))/plugin DESTDIR=$(DESTDIR)
 
-# The units name the paths of this installation.
-install-daemon: $(PROG)
-	install -d $(addprefix $(DESTDIR),$(PREFIX)/sbin $(MANDIR)/man8 \
+install-daemon: $(PROG) install-files
+	install -d $(DESTDIR)$(SBINDIR)
+	install -m 755 $(PROG) $(DESTDIR)$(SBINDIR)/xapsd
+
+# What is the same for every machine; the units name the paths of this
+# installation.
+install-files:
+	install -d $(addprefix $(DESTDIR),$(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
 		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
-	install -m 755 $(PROG) $(DESTDIR)$(PREFIX)/sbin/xapsd
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
 	install -m 644 completion/xapsd.bash \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
 	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
 	for u in $(UNITS); do \
-		sed -e 's|/usr/sbin/|$(PREFIX)/sbin/|' \
+		sed -e 's|/usr/sbin/|$(SBINDIR)/|' \
 			-e 's|/etc/xapsd/|$(SYSCONFDIR)/xapsd/|' systemd/$$u \
 			>$(DESTDIR)$(UNITDIR)/$$u && \
 		chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
@@ -195,7 +216,7 @@ install-plugin:
 # Leaves the configuration, and the registrations in /var/lib/xapsd.
 uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
-	rm -f $(DESTDIR)$(PREFIX)/sbin/xapsd \
+	rm -f $(DESTDIR)$(SBINDIR)/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \
@@ -251,6 +272,14 @@ check-shared:
 	@$(MAKE) --no-print-directory all
 	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
 		tests/e2e/test_shared_bars.py tests/e2e/test_shared_store.py
+
+# Hours of everything at once: nothing lost, nothing grows.
+HOURS = 1
+.PHONY: soak
+soak:
+	@sh tests/deps.sh build check
+	@$(MAKE) --no-print-directory all plugin
+	@$(PYTHON) tests/soak.py --hours $(HOURS)
 
 # The same tests under AddressSanitizer and UBSan.
 asan: browser
@@ -361,18 +390,34 @@ budget:
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/bench/check_budget.py
 
-# --- one file that runs anywhere: make static, release, size, check-static ---
+# What several nodes with one Valkey or Redis cost, against the same without it.
+.PHONY: bench-shared
+bench-shared:
+	@sh tests/deps.sh build bench shared
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory FEATURES=all,-shared \
+		BUILD=build/plain PROG=build/plain/xapsd all
+	@PLAIN=build/plain/xapsd $(PYTHON) tests/bench/shared.py
+
+# --- one file that runs anywhere: make static, size, check-static ---
 
 include static/targets.mk
+include packaging/targets.mk
 
-# The files that show the project's address.
-URL_FILES = Makefile README.md SECURITY.md debian/control
+# --- all that a release consists of: make release, check-release ---
+
+include release/release.mk
+
+# All files that show the project's address or its maintainer's.
+URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
+	$(wildcard openwrt/*/Makefile) release/install.sh
 
 .PHONY: set-url clean help
+# make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.
+set-url: export NEW_URL = $(URL)
+set-url: export NEW_MAINTAINER = $(MAINTAINER)
 set-url:
-	@case '$(URL)' in https://?*) ;; *) \
-		echo 'make set-url URL=https://...' >&2; exit 64 ;; esac
-	sed -i 's|$(PROJECT_URL)|$(URL)|g' $(URL_FILES)
+	@sh release/set-url.sh $(URL_FILES)
 
 clean:
 	rm -rf build dist xapsd
@@ -380,32 +425,39 @@ clean:
 help:
 	@echo 'make              the daemon, ./xapsd'
 	@echo 'make plugin       the Dovecot modules, build/plugin/'
+	@echo 'make plugin-tarballs  them for other Dovecots, with installer, dist/'
 	@echo 'make install      both, with man page, units and sample config'
 	@echo 'make deb          Debian packages of both, build/deb/'
 	@echo 'make static       one static file, build/static/xapsd'
-	@echo 'make release      such files for other machines too, dist/'
+	@echo 'make release      all that a release consists of, dist/'
+	@echo 'make oci          a container image, dist/xapsd-oci.tar'
+	@echo 'make check-release  builds it twice and compares'
 	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
 	@echo 'make check        all tests'
 	@echo 'make check-features  builds without some or all FEATURES'
 	@echo 'make check-shared several nodes with one Valkey, and what can break'
+	@echo 'make soak HOURS=1  everything at once, for hours'
 	@echo 'make asan         all tests under AddressSanitizer and UBSan'
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'
+	@echo 'make check-plugin-tarballs  those, installed beside each Dovecot'
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
+	@echo 'make bench-shared several nodes with one Valkey (BENCH_BIG=1)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
 	@echo 'make size         size of the static file by feature (size-objects:'
 	@echo '                  by object file; size-table: into DESIGN.md)'
+	@echo 'make check-packages  the container image and the recipes, as root'
 	@echo 'make check-deb    the Debian packages, installed to purged'
 	@echo 'make fuzz         the fuzzers, FUZZ_S seconds each'
 	@echo 'make tools        build/hpackdump, build/jsoncheck'
 	@echo 'make page         api/page_asset.h from page/index.html'
 	@echo 'make pictures     docs/pictures/, of the page'
 	@echo 'make lint         style, layers, shell and man page'
-	@echo 'make set-url URL=  another address of the project, in all files'
+	@echo 'make set-url URL= MAINTAINER=  other addresses, in all files'
 	@echo 'make uninstall, make clean'
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -56,6 +56,8 @@ static const struct key {
 	{                                                                      \
 		name, def, type, offsetof(struct conf, field), rule            \
 	}
+/* Only in the files of brandsDir. */
+#define OF_BRAND ROW
 	ROW("loglevel", loglevel, K_LEVEL, "info",
 	    "trace debug info warn warning error fatal panic"),
 	ROW("databaseFile", database_file, K_STR,
@@ -93,7 +95,7 @@ static const struct key {
 	ROW("certificatePasswordFile", certificate_password_file, K_FILE, "",
 	    ""),
 	ROW("topic", topic, K_STR, "", ""),
-	ROW("users", users, K_STR, "", ","),
+	OF_BRAND("users", users, K_STR, "", ","),
 	ROW("brandsDir", brands_dir, K_FILE, "", ""),
 	ROW("apnsEnvironment", apns_sandbox, K_BOOL, "production",
 	    "production sandbox"),
@@ -122,6 +124,7 @@ static const struct key {
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
 	    ""),
 #undef ROW
+#undef OF_BRAND
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -694,7 +697,7 @@ int conf_set(
 	    strlen(key) > CONF_SHOWN_MAX ? CONF_SHOWN_MAX : (int)strlen(key);
 	if (k == NULL)
 		return fail_unknown(&at, key, strlen(key));
-	if (check_place(&at, c, k) < 0)
+	if (*value != '\0' && check_place(&at, c, k) < 0)
 		return -1;
 	if (k->type == K_FILE && value[0] != '/')
 		value = from_shell(value, path);

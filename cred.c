@@ -13,10 +13,6 @@
 #include "text.h"
 #include "tls.h"
 
-/* Apple refuses a JWT older than 60 minutes, and a new one within 20. */
-#define JWT_LIFE_S (50 * 60)
-#define JWT_SLACK_S 60
-
 static const char *const alpn[] = { "h2", NULL };
 
 /* --- kinds --- */
@@ -306,6 +302,8 @@ struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
 		tls = tls_client_new(f.text, f.len, NULL, NULL, NULL, why);
 		if (tls == NULL)
 			conf_blame(conf, key, err, "%s %s", f.path, why);
+		else
+			tls_client_set_keys(tls, key, "sharedStore");
 	}
 	cred_file_free(&f);
 	return tls;
@@ -333,6 +331,8 @@ void cred_free(struct cred *c)
 {
 	if (c == NULL)
 		return;
+	if (c->on_jwt != NULL)
+		c->on_jwt(c->on_jwt_arg, true);
 	tls_ctx_free(c->tls);
 	tls_cert_free(c->cert);
 	tls_key_free(c->key);
@@ -400,55 +400,6 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 	    early ? "is the clock right?"
 		  : "renew it, or set the clock if that is wrong");
 	return -1;
-}
-
-/* --- JWT --- */
-
-/* RFC 7515 3.1: header.claims.signature, each in base64url. */
-static int make_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
-{
-	static const char start[] = "bearer ";
-	char *p = c->bearer, *jwt;
-	unsigned char sig[JWT_SIG_LEN];
-	char json[JWT_JSON_MAX];
-	int n;
-
-	memcpy(p, start, sizeof(start));
-	jwt = p += strlen(start);
-	n = snprintf(json, sizeof(json), "{\"alg\":\"ES256\",\"kid\":\"%s\"}",
-	    c->key_id);
-	p += text_base64_write(json, (size_t)n, true, p);
-	*p++ = '.';
-	n = snprintf(json, sizeof(json), "{\"iss\":\"%s\",\"iat\":%lld}",
-	    c->team_id, (long long)now_s);
-	p += text_base64_write(json, (size_t)n, true, p);
-	if (tls_sign_es256(c->key, jwt, (size_t)(p - jwt), sig, err) != 0) {
-		c->bearer[0] = '\0';
-		return -1;
-	}
-	*p++ = '.';
-	text_base64_write(sig, sizeof(sig), true, p);
-	c->issued_s = now_s;
-	return 0;
-}
-
-const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])
-{
-	if (c->kind != CRED_TOKEN_KEY)
-		return NULL;
-	if (cred_clock_warning(now_s, err) != NULL)
-		return NULL;
-	/* The clock may have been set back since; a little is NTP at work, and
-	 * Apple frowns on many. */
-	if (c->bearer[0] != '\0' && now_s >= c->issued_s - JWT_SLACK_S &&
-	    now_s < c->issued_s + JWT_LIFE_S)
-		return c->bearer;
-	return make_bearer(c, now_s, err) == 0 ? c->bearer : NULL;
-}
-
-void cred_renew(struct cred *c)
-{
-	c->bearer[0] = '\0';
 }
 
 void cred_each_file(

@@ -88,5 +88,30 @@ const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX]);
 /* The next cred_bearer() makes a new JWT (Apple answered
  * ExpiredProviderToken). */
 void cred_renew(struct cred *c);
+/* Changes whenever another JWT is used. */
+unsigned cred_jwt_count(const struct cred *c);
+
+/* --- one JWT for several nodes --- */
+
+/* Calls cb when c has made a JWT itself; and, with is_end, when c is about to be
+ * freed.  From now on it makes one up to 5 minutes early, at random: so that
+ * nodes that got one together do not all make the next one. */
+void cred_on_jwt(struct cred *c, void (*cb)(void *arg, bool is_end), void *arg);
+/* "<team>.<key id>"; "": it has none. */
+#define CRED_JWT_NAME_MAX 22
+void cred_jwt_name(const struct cred *c, char out[CRED_JWT_NAME_MAX]);
+/* The JWT at hand and when it was made, a secret; NULL: none that is still good. */
+const char *cred_jwt(const struct cred *c, int64_t now_s, int64_t *issued_s_r);
+
+enum cred_jwt_taken {
+	CRED_JWT_BAD,  /* not ours to use */
+	CRED_JWT_KEPT, /* good, but so is the one at hand, which stays */
+	CRED_JWT_TAKEN,
+};
+/* Uses another node's JWT if it is by our key, for our team, of that time, still
+ * (and already) good by our clock, and not older than one that Apple called
+ * expired.  The one at hand stays if it is younger, unless `instead`. */
+enum cred_jwt_taken cred_take_jwt(struct cred *c, const char *jwt, size_t len,
+    int64_t issued_s, bool instead, int64_t now_s);
 
 #endif

@@ -490,6 +490,23 @@ int ctl_status(const struct conf *conf, const struct cli *cli)
 	    conf, "/status", NULL, NULL, cli->json, show_status);
 }
 
+int ctl_healthcheck(const struct conf *conf, const struct cli *cli)
+{
+	struct buf answer = BUF_INIT(CTL_ANSWER_MAX);
+	char err[ERR_MAX];
+	int status, rc;
+
+	(void)cli;
+	if (ctl_ask_health(conf, &status, &answer, err) != CTL_ANSWERED)
+		rc = fail(err);
+	else if (status != 200)
+		rc = fail_answer(&answer);
+	else
+		rc = puts("ok") < 0 ? EXIT_FAILED : done();
+	buf_free(&answer);
+	return rc;
+}
+
 static int show_forgotten(const struct json *j)
 {
 	long long n = (long long)ctl_num(j, j->toks, "forgotten");

@@ -240,6 +240,8 @@ static void use_shared(struct daemon *d, struct shared *shared)
 	shared_free(d->shared);
 	d->shared = shared;
 	api_set_shared(d->api, shared);
+	shared_add_cred(shared, renew_cred(d->renew));
+	brands_share(d->brands, shared);
 	if (shared != NULL)
 		shared_start(shared);
 }
@@ -379,6 +381,7 @@ static void set_cred(void *arg, struct cred *cred)
 
 	push_set_cred(push_lane(d->queue, 0), cred);
 	api_set_cred(d->api, cred);
+	shared_add_cred(d->shared, cred);
 	brands_main_changed(d->brands);
 }
 

@@ -173,7 +173,7 @@ static bool send_first(struct push_lane *l)
 			push_hold(l, err, NO_AUTH_MS);
 		return false;
 	}
-	p->auth_gen = l->auth_gen;
+	p->auth_gen = push_auth_gen(l);
 	p->flight_ms = p->wait_ms;
 	p->renewed = false;
 	p->probe_sent = p->probe != NULL;

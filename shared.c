@@ -187,6 +187,7 @@ void shared_free(struct shared *s)
 	shared_conn_free(s->conn);
 	if (s->conn != NULL)
 		book_end(s);
+	jwt_end(s);
 	shared_addr_free(&s->addr);
 	free(s);
 }

@@ -14,6 +14,7 @@
 struct buf;
 struct commit;
 struct conf;
+struct cred;
 struct loop;
 struct shared;
 struct store;
@@ -28,6 +29,10 @@ struct shared *shared_new(struct loop *l, const struct conf *conf,
 void shared_start(struct shared *s);
 /* s may be NULL. */
 void shared_free(struct shared *s);
+/* The JWT of c is shared with the other nodes from now on, until c is freed; as
+ * often as a credential comes into use or s is replaced.  s may be NULL, c of any
+ * kind. */
+void shared_add_cred(struct shared *s, struct cred *c);
 /* Connected and with the same registrations as the shared book. */
 bool shared_is_in_step(const struct shared *s);
 /* Appends one JSON object for /status. */

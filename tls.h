@@ -44,6 +44,10 @@ extern const char tls_features[];
 struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX]);
+/* The keys of the configuration that say whom to trust and whom to reach, for
+ * messages; instead of apnsCaFile and apnsHost.  Static strings. */
+void tls_client_set_keys(
+    struct tls_ctx *c, const char *ca_key, const char *host_key);
 /* The server side, for tlsListenAddr.  Takes ownership of cert and key on
  * success, so that a handshake may outlive the caller.  NULL with err set: it
  * failed. */
@@ -160,6 +164,9 @@ bool tls_cert_has_ext(
  * s, big-endian.  0, or -1 with err set. */
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
     unsigned char sig_r[64], char err[ERR_MAX]);
+/* Whether that key has made this signature. */
+bool tls_check_es256(const struct tls_key *k, const void *data, size_t len,
+    const unsigned char sig[64]);
 
 /* Makes an RSA key of 2048 bits and a request for a certificate of this common
  * name, both PEM; the caller wipes and frees them.  Takes a second, a minute on

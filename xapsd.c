@@ -41,6 +41,9 @@ static const struct command {
 	    "  --offline   without the network\n" JSON_HELP },
 	{ "status", "[--json]", 0, 0, true, ctl_status,
 	    "the running daemon at a glance", JSON_HELP },
+	{ "healthcheck", "", 0, 0, false, ctl_healthcheck,
+	    "is it well? exit 0 or 1, for containers",
+	    "Asks /healthz, at the socket or else at port.\n" },
 	{ "list", "[--json] [USER]", 0, 1, true, ctl_list,
 	    "the registered devices",
 	    "Tokens and accounts are shown by their first 8 characters.\n"
@@ -131,9 +134,8 @@ static int help(void)
 	      "the daemon\n"
 	      "       xapsd [-c FILE] COMMAND ...\n"
 	      "\n"
-	      "Wakes iPhones for new mail: takes registrations and "
-	      "notifications from\n"
-	      "Dovecot's xaps plugins and pushes to Apple (APNs).\n"
+	      "Wakes iPhones for new mail: hears of it from Dovecot, pushes to "
+	      "Apple (APNs).\n"
 	      "\n",
 	    stdout);
 	for (i = 0; i < N_COMMANDS; i++) {

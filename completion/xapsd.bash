@@ -52,7 +52,7 @@ _xapsd_files()
 
 _xapsd()
 {
-	local commands='check status list doctor push forget export import csr pass
+	local commands='check status healthcheck list doctor push forget export import csr pass
 		help version'
 	local options='-c --config -v --verbose --syslog -V --version -h --help'
 	local words=() args=() word joins='' cur begun last plain

@@ -19,6 +19,7 @@ _xapsd_commands() {
 	commands=(
 		'check:can pushes be sent? step by step'
 		'status:the running daemon at a glance'
+		'healthcheck:is it well? exit 0 or 1, for containers'
 		'list:the registered devices'
 		"doctor:why a user's phone is woken, or not"
 		"push:send a test push, show Apple's answer"

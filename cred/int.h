@@ -1,6 +1,7 @@
 /* cred/int.h - what the files of cred share.  Nobody else includes this.
  *
- * Calls go one way: server.c -> cred.c -> pair.c, purpose.c -> file.c -> kind.c, pem.c. */
+ * Calls go one way: server.c -> cred.c -> pair.c, purpose.c -> file.c -> kind.c, pem.c.
+ * jwt.c calls none of them. */
 #ifndef CRED_INT_H
 #define CRED_INT_H
 
@@ -38,6 +39,12 @@ struct cred {
 	char key_id[ID_LEN + 1], team_id[ID_LEN + 1];
 	int64_t issued_s;	 /* iat of bearer */
 	char bearer[BEARER_MAX]; /* empty: make one */
+	/* --- of several nodes --- */
+	int64_t refused_s; /* iat of one that Apple calls expired */
+	int64_t early_s;   /* renewed so much earlier than others */
+	unsigned jwts;	   /* cred_jwt_count() */
+	void (*on_jwt)(void *arg, bool is_end);
+	void *on_jwt_arg;
 };
 
 /* What a file holds, as bits. */

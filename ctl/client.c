@@ -1,10 +1,12 @@
-/* ctl/client.c - one HTTP request over the daemon's Unix socket; blocking. */
+/* ctl/client.c - one HTTP request to the daemon, over its Unix socket; blocking. */
 #include "ctl/int.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -42,10 +44,21 @@ static enum ctl_asked fail_unreachable(
 	}
 }
 
+static int new_socket(int family)
+{
+	const struct timeval limit = { .tv_sec = ANSWER_S };
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	}
+	return fd;
+}
+
 static enum ctl_asked dial(
     const struct conf *conf, const char *command, int *fd_r, char err[ERR_MAX])
 {
-	const struct timeval limit = { .tv_sec = ANSWER_S };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	const char *path = conf->socket_path;
 	int fd;
@@ -60,11 +73,9 @@ static enum ctl_asked dial(
 		return CTL_FAILED;
 	}
 	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = new_socket(AF_UNIX);
 	if (fd < 0)
 		return fail_unreachable(path, command, errno, err);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		const int code = errno;
 
@@ -73,6 +84,42 @@ static enum ctl_asked dial(
 	}
 	*fd_r = fd;
 	return CTL_ANSWERED;
+}
+
+/* The TCP listener, which may be on all addresses: connecting to 0.0.0.0 or :: is
+ * connecting to this machine. */
+static enum ctl_asked dial_tcp(
+    const struct conf *conf, int *fd_r, char err[ERR_MAX])
+{
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+	};
+	const char *host = strcasecmp(conf->listen_addr, "localhost") == 0
+			       ? "127.0.0.1"
+			       : conf->listen_addr;
+	struct addrinfo *a = NULL;
+	char service[8];
+	int code = EADDRNOTAVAIL;
+
+	*fd_r = -1;
+	snprintf(service, sizeof(service), "%d", conf->port);
+	if (getaddrinfo(host, service, &hints, &a) == 0) {
+		*fd_r = new_socket(a->ai_family);
+		if (*fd_r >= 0 &&
+		    connect(*fd_r, a->ai_addr, a->ai_addrlen) == 0)
+			code = 0;
+		else
+			code = errno;
+		freeaddrinfo(a);
+	}
+	if (code == 0)
+		return CTL_ANSWERED;
+	if (*fd_r >= 0)
+		close(*fd_r);
+	err_set(err, "xapsd is not running: nobody answers at %s port %d: %s",
+	    host, conf->port, err_words(code));
+	return CTL_NOT_RUNNING;
 }
 
 static int send_all(int fd, const void *data, size_t n)
@@ -156,25 +203,18 @@ static int split_answer(struct buf *in)
 	return status;
 }
 
-enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
+/* Closes fd. */
+static enum ctl_asked exchange(const struct conf *conf, int fd,
     const char *path, const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX])
 {
-	enum ctl_asked asked;
-	int fd = -1;
+	const char *at = conf->socket_path != NULL ? conf->socket_path : "port";
+	enum ctl_asked asked = CTL_ANSWERED;
 
-	buf_reset(body_r);
-	if (body != NULL && body->failed) {
-		err_set(err, "a name that was typed is too long");
-		return CTL_FAILED;
-	}
-	asked = dial(conf, command, &fd, err);
-	if (asked != CTL_ANSWERED)
-		return asked;
 	/* A daemon that refuses answers before it has read all. */
 	if ((send_request(fd, path, body) < 0 && errno != EPIPE) ||
 	    receive(fd, body_r) < 0) {
-		err_set(err, "%s: %s", conf->socket_path,
+		err_set(err, "%s: %s", at,
 		    errno == EAGAIN ? "xapsd does not answer: see its log, or "
 				      "restart it"
 				    : err_words(errno));
@@ -185,12 +225,49 @@ enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
 			err_set(err,
 			    "%s: what listens there is not xapsd, or "
 			    "it ended meanwhile",
-			    conf->socket_path);
+			    at);
 			asked = CTL_FAILED;
 		}
 	}
 	close(fd);
 	return asked;
+}
+
+enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
+    const char *path, const struct buf *body, int *status_r, struct buf *body_r,
+    char err[ERR_MAX])
+{
+	enum ctl_asked asked;
+	int fd;
+
+	buf_reset(body_r);
+	if (body != NULL && body->failed) {
+		err_set(err, "a name that was typed is too long");
+		return CTL_FAILED;
+	}
+	asked = dial(conf, command, &fd, err);
+	return asked != CTL_ANSWERED
+		   ? asked
+		   : exchange(conf, fd, path, body, status_r, body_r, err);
+}
+
+enum ctl_asked ctl_ask_health(const struct conf *conf, int *status_r,
+    struct buf *body_r, char err[ERR_MAX])
+{
+	enum ctl_asked asked;
+	int fd;
+
+	if (conf->socket_path == NULL && conf->port == 0) {
+		err_set(
+		    err, "healthcheck asks at socketPath or at port: set one");
+		return CTL_FAILED;
+	}
+	buf_reset(body_r);
+	asked = conf->socket_path != NULL ? dial(conf, "healthcheck", &fd, err)
+					  : dial_tcp(conf, &fd, err);
+	return asked != CTL_ANSWERED ? asked
+				     : exchange(conf, fd, "/healthz", NULL,
+					   status_r, body_r, err);
 }
 
 /* --- what it answered --- */

@@ -29,6 +29,9 @@ enum ctl_asked {
 enum ctl_asked ctl_ask(const struct conf *conf, const char *command,
     const char *path, const struct buf *body, int *status_r, struct buf *body_r,
     char err[ERR_MAX]);
+/* GET /healthz, at the TCP port if there is no socket: it needs no right. */
+enum ctl_asked ctl_ask_health(const struct conf *conf, int *status_r,
+    struct buf *body_r, char err[ERR_MAX]);
 /* The one line of text of an answer that refuses. */
 void ctl_take_refusal(const struct buf *body, char err[ERR_MAX]);
 #define CTL_NOT_UNDERSTOOD                                                     \
@@ -51,8 +54,10 @@ enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
 
 /* --- ctl/modules.c --- */
 
-/* Calls warn if Dovecot would load another plugin of the kind beside ours. */
-void modules_check(void (*warn)(const char *sentence));
+/* Compares our modules with the Dovecot that is here, if both are; -1 if the step
+ * has failed, which others do not depend on.  offline: warnings instead, since a
+ * start does not mind. */
+int modules_check(bool offline);
 
 /* --- ctl/running.c --- */
 

@@ -17,6 +17,7 @@
 #include "loop.h"
 #include "mem.h"
 #include "push.h"
+#include "shared.h"
 #include "users.h"
 
 #define SUFFIX ".yaml"
@@ -36,7 +37,7 @@ struct brand {
 	struct conf conf; /* of the file as it was when it was good */
 	struct renew *renew;
 	struct push_lane *lane; /* NULL before the start */
-	struct push_queue *q;
+	struct brands *all;
 	uint64_t mark; /* mark_of() its files when they were read */
 	/* False: it was bad from the beginning, so it has no users yet. */
 	bool is_used;
@@ -46,7 +47,8 @@ struct brands {
 	struct loop *loop;
 	const struct conf *conf; /* the main one */
 	struct push_queue *q;
-	struct brand **list; /* by name */
+	struct shared *shared; /* NULL: none */
+	struct brand **list;   /* by name */
 	size_t n;
 	struct users *users;
 	struct watch *watch;
@@ -275,6 +277,7 @@ static void set_cred(void *arg, struct cred *cred)
 	struct brand *b = arg;
 
 	push_set_cred(b->lane, cred);
+	shared_add_cred(b->all->shared, cred);
 }
 
 static void set_lack(void *arg, const char *why)
@@ -293,6 +296,7 @@ static struct brand *new_brand(struct brands *all, const char *name)
 {
 	struct brand *b = xcalloc(1, sizeof(*b));
 
+	b->all = all;
 	b->name = xstrdup(name);
 	b->label = xmalloc(sizeof(LABEL) + strlen(name));
 	sprintf(b->label, LABEL, name);
@@ -343,6 +347,7 @@ static struct brand *add_brand(struct brands *all, const char *name)
 		b->conf.top = all->conf;
 	}
 	start_brand(all, b);
+	shared_add_cred(all->shared, renew_cred(b->renew));
 	if (!b->is_used)
 		renew_refuse(b->renew, err);
 	return b;
@@ -529,6 +534,15 @@ void brands_start(struct brands *all, struct push_queue *q)
 		start_brand(all, all->list[i]);
 	apply(all);
 	log_info("brands: %zu in %s", all->n, all->conf->brands_dir);
+}
+
+void brands_share(struct brands *all, struct shared *shared)
+{
+	size_t i;
+
+	all->shared = shared;
+	for (i = 0; i < all->n; i++)
+		shared_add_cred(shared, renew_cred(all->list[i]->renew));
 }
 
 void brands_stop(struct brands *all)

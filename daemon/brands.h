@@ -12,6 +12,7 @@ struct brands;
 struct conf;
 struct loop;
 struct push_queue;
+struct shared;
 
 /* conf is borrowed. */
 struct brands *brands_new(struct loop *l, const struct conf *conf);
@@ -26,6 +27,9 @@ int brands_read(struct brands *b, char err[ERR_MAX]);
 int brands_load(struct brands *b, char err[ERR_MAX]);
 /* From now on their lanes take part. */
 void brands_start(struct brands *b, struct push_queue *q);
+
+/* Shares their JWTs with other nodes; shared may be NULL. */
+void brands_share(struct brands *b, struct shared *shared);
 
 /* Reads again what has changed; all: everything, since the main configuration has
  * changed what concerns them, too. */

@@ -51,6 +51,12 @@ void brands_start(struct brands *b, struct push_queue *q)
 	(void)q;
 }
 
+void brands_share(struct brands *b, struct shared *shared)
+{
+	(void)b;
+	(void)shared;
+}
+
 void brands_reload(struct brands *b, bool all)
 {
 	(void)b;

@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "base64.h"
+#include "crc32.h"
 #include "http-client.h"
 #include "http-url.h"
 #include "ioloop.h"
@@ -14,10 +15,11 @@
 #include "unichar.h"
 #include "compat.h"
 #include "xaps-client.h"
+#include "xaps-health.h"
 #include "xaps-log.h"
 #include "xaps-unix.h"
 
-#include <sys/stat.h>
+#include <unistd.h>
 #include <sys/un.h>
 
 #ifndef XAPS_DEFAULT_SOCKET
@@ -50,6 +52,13 @@ enum xaps_call_state {
 	XAPS_CALL_STATES
 };
 
+/* What has become of an attempt. */
+enum xaps_failure {
+	XAPS_REFUSED, /* by the daemon: no other one would take the request */
+	XAPS_BROKEN,  /* somebody must mend this target; others may do */
+	XAPS_AWAY     /* as broken, but it may come back by itself */
+};
+
 /* A request, from its submission until its answer is delivered.
 
    Each attempt has a connection of its own, so that a connection that hangs or
@@ -62,12 +71,17 @@ struct xaps_call {
 	struct event *event;
 	const char *event_name, *path, *json;
 	const struct xaps_target *targets, *target;
-	unsigned int targets_count, targets_left;
-	struct timeval posted;
+	char **errors; /* the last one of each target */
+	unsigned int targets_count;
+	unsigned int tried, tried_count; /* targets in this round, as bits */
+	bool away; /* some of these are, so there may be another round */
+	bool broken;
+	struct timeval posted, round_began;
 	unsigned int timeout_msecs, patience_msecs;
 	unsigned int pause_msecs, pause_min_msecs, pause_max_msecs;
 	enum xaps_call_state state;
-	bool mergeable;
+	bool mergeable, wants_topic;
+	bool taken;    /* by the daemon, though its answer is not complete */
 	bool reusable; /* the connection: its answer is read to the end */
 
 	struct xaps_unix *un;
@@ -77,12 +91,12 @@ struct xaps_call {
 	struct istream *payload;
 	struct io *io;
 	struct timeout *to_deadline; /* of the call */
-	struct timeout *to_body;     /* of the answer under way */
+	struct timeout *to_attempt;  /* its end */
 	struct timeout *to_next;     /* next attempt, or delivery of the
 				        answer */
 	string_t *body;
-	char *last_error; /* of the last attempt, with its status */
-	unsigned int last_status;
+	unsigned int attempt_msecs;
+	unsigned int last_status; /* of the last attempt that failed */
 	bool reported, done;
 
 	struct xaps_answer answer;
@@ -100,7 +114,10 @@ struct xaps_client {
 	struct ioloop *ioloop;
 	struct compat_http http;
 	struct xaps_calls calls[XAPS_CALL_STATES];
-	struct http_client *idle[XAPS_MAX_CONNECTIONS];
+	struct {
+		struct http_client *http;
+		unsigned int address;
+	} idle[XAPS_MAX_CONNECTIONS];
 	unsigned int idle_count;
 	bool finishing, stopped, deinitialized;
 };
@@ -216,30 +233,70 @@ static const char *xaps_next_url(const char **str)
 	return t_strdup_until(start, p);
 }
 
+static int xaps_target_set(struct xaps_target *target, pool_t pool,
+    const char *url, const char **error_r)
+{
+	target->address = crc32_str(url);
+	if (strncmp(url, "unix:", 5) == 0)
+		return xaps_target_set_socket(target, pool, url + 5, error_r);
+	return xaps_target_set_url(target, pool, url, error_r);
+}
+
+/* The slot in which the target's health is kept: no two of a list share one. */
+static unsigned int xaps_settings_slot(
+    const struct xaps_settings *set, unsigned int slot)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->targets_count; i++) {
+		if (set->targets[i].slot != slot)
+			continue;
+		slot = (slot + 1) % XAPS_HEALTH_SLOTS;
+		i = UINT_MAX; /* from the start */
+	}
+	return slot;
+}
+
+/* A broken url is left out if there are others. */
 static int xaps_settings_set_targets(struct xaps_settings *set, pool_t pool,
     const char *urls, const char **error_r)
 {
-	struct xaps_target *targets =
-	    p_new(pool, struct xaps_target, XAPS_TARGETS_MAX);
-	const char *url;
-	int ret;
+	struct xaps_target *targets, *target;
+	const char *url, *error = NULL;
 
+	targets = p_new(pool, struct xaps_target, XAPS_TARGETS_MAX);
 	set->targets = targets;
 	while (*(url = xaps_next_url(&urls)) != '\0') {
 		if (set->targets_count == XAPS_TARGETS_MAX) {
-			*error_r = "xaps url: too many, 8 are possible";
-			return -1;
+			error = "xaps url: too many, 8 are possible";
+			break;
 		}
-		if (strncmp(url, "unix:", 5) == 0)
-			ret = xaps_target_set_socket(
-			    targets, pool, url + 5, error_r);
-		else
-			ret = xaps_target_set_url(targets, pool, url, error_r);
-		if (ret < 0)
-			return -1;
-		targets++;
+		target = &targets[set->targets_count];
+		if (xaps_target_set(target, pool, url, &error) < 0)
+			continue;
+		target->slot = xaps_settings_slot(
+		    set, target->address % XAPS_HEALTH_SLOTS);
 		set->targets_count++;
 	}
+	*error_r = error;
+	return error == NULL ? 0 : -1;
+}
+
+static int xaps_settings_set_urls(struct xaps_settings *set,
+    struct mail_user *user, pool_t pool, const char *urls, const char **error_r)
+{
+	/* No TCP port by default: while the daemon is away, another user of the
+	   machine could listen there. */
+	if (strspn(urls, ", \t") == strlen(urls))
+		urls = "unix:" XAPS_DEFAULT_SOCKET;
+	if (xaps_settings_set_targets(set, pool, urls, error_r) == 0)
+		return 0;
+	if (set->targets_count == 0)
+		return -1;
+	if (xaps_log_is_due(XAPS_LOG_URL))
+		e_error(user->event, "xaps: %s; %u other%s used instead",
+		    *error_r, set->targets_count,
+		    set->targets_count == 1 ? " is" : "s are");
 	return 0;
 }
 
@@ -283,20 +340,15 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 	struct compat_settings conf;
 
 	xaps_log_init(user);
+	xaps_health_init(user);
 	if (xaps_settings_set_scope(set, user, error_r) < 0)
 		return -1;
 	*set_r = set;
 	if (set->off)
 		return 0;
 	if (compat_settings_get(user, pool, &conf, error_r) < 0 ||
-	    xaps_settings_check(&conf, error_r) < 0)
-		return -1;
-	/* No TCP port by default: while the daemon is away, another user of the
-	   machine could listen there. */
-	if (xaps_settings_set_targets(set, pool, conf.url, error_r) < 0 ||
-	    (set->targets_count == 0 &&
-		xaps_settings_set_targets(
-		    set, pool, "unix:" XAPS_DEFAULT_SOCKET, error_r) < 0))
+	    xaps_settings_check(&conf, error_r) < 0 ||
+	    xaps_settings_set_urls(set, user, pool, conf.url, error_r) < 0)
 		return -1;
 	set->username =
 	    p_strdup(pool, xaps_lookup_user(user, conf.user_lookup));
@@ -353,7 +405,7 @@ static void xaps_call_set_state(
 /* Frees everything that belongs to the current attempt. */
 static void xaps_call_drop_request(struct xaps_call *call)
 {
-	timeout_remove(&call->to_body);
+	timeout_remove(&call->to_attempt);
 	io_remove(&call->io);
 	i_stream_unref(&call->payload);
 	if (call->req != NULL)
@@ -363,6 +415,8 @@ static void xaps_call_drop_request(struct xaps_call *call)
 
 static void xaps_call_free(struct xaps_call *call)
 {
+	unsigned int i;
+
 	timeout_remove(&call->to_deadline);
 	timeout_remove(&call->to_next);
 	xaps_call_drop_request(call);
@@ -370,23 +424,72 @@ static void xaps_call_free(struct xaps_call *call)
 		http_client_deinit(&call->http);
 	event_unref(&call->event);
 	xaps_call_remove(call);
-	i_free(call->last_error);
+	for (i = 0; i < call->targets_count; i++)
+		i_free(call->errors[i]);
 	pool_unref(&call->pool);
 }
 
-static unsigned int xaps_call_age_msecs(const struct xaps_call *call)
+static unsigned int xaps_msecs_since(const struct timeval *since)
 {
-	long long msecs = timeval_diff_msecs(&ioloop_timeval, &call->posted);
+	long long msecs = timeval_diff_msecs(&ioloop_timeval, since);
 
 	return msecs < 0 ? 0 : (unsigned int)msecs;
 }
 
-/* Queues it again, to begin with the first target. */
+/* Queues it again, for a new round over all targets. */
 static void xaps_call_queue(struct xaps_call *call)
 {
-	call->target = call->targets;
-	call->targets_left = call->targets_count;
+	call->tried = call->tried_count = 0;
+	call->away = call->broken = FALSE;
 	xaps_call_set_state(call, XAPS_CALL_QUEUED);
+}
+
+/* The next target of this round: of those that have not just failed the first,
+   else the first. */
+static const struct xaps_target *xaps_call_next_target(
+    const struct xaps_call *call)
+{
+	unsigned int i, first = UINT_MAX;
+
+	for (i = 0; i < call->targets_count; i++) {
+		if ((call->tried & 1U << i) != 0)
+			continue;
+		if (call->targets_count == 1 ||
+		    xaps_health_may_try(call->targets[i].slot))
+			return &call->targets[i];
+		first = I_MIN(first, i);
+	}
+	return &call->targets[first];
+}
+
+/* All targets of a round share the time that one has: none waits for longer
+   because there are several. */
+static unsigned int xaps_call_share_msecs(const struct xaps_call *call)
+{
+	unsigned int spent = xaps_msecs_since(&call->round_began);
+	unsigned int left = call->targets_count - call->tried_count;
+	unsigned int least = call->timeout_msecs / call->targets_count;
+
+	spent = I_MIN(spent, call->timeout_msecs);
+	return I_MAX(I_MAX((call->timeout_msecs - spent) / left, least), 1);
+}
+
+/* What each target has failed with. */
+static const char *xaps_call_errors(const struct xaps_call *call)
+{
+	string_t *str = NULL;
+	unsigned int i;
+
+	for (i = 0; i < call->targets_count; i++) {
+		if (call->errors[i] == NULL)
+			continue;
+		if (str == NULL)
+			str = t_str_new(256);
+		else
+			str_append(str, "; ");
+		str_append(str, call->errors[i]);
+	}
+	return str == NULL ? NULL : str_c(str);
 }
 
 static void xaps_call_finish_event(const struct xaps_call *call)
@@ -443,7 +546,9 @@ static void xaps_call_deliver(struct xaps_call *call)
 	event_ref(answer.event);
 	if (call->reusable && call->http != NULL && !client->stopped &&
 	    client->idle_count < N_ELEMENTS(client->idle)) {
-		client->idle[client->idle_count++] = call->http;
+		client->idle[client->idle_count].http = call->http;
+		client->idle[client->idle_count++].address =
+		    call->target->address;
 		call->http = NULL;
 	}
 	xaps_call_free(call);
@@ -485,6 +590,37 @@ static void xaps_call_end(struct xaps_call *call, const char *error)
 	call->to_next = timeout_add_short(0, xaps_call_done, call);
 }
 
+/* One target has answered; of those that did not nobody else would hear. */
+static void xaps_call_log_failed(struct xaps_call *call)
+{
+	const char *errors = xaps_call_errors(call);
+	const char *name = call->target->name;
+
+	if (errors == NULL)
+		return;
+	if (!xaps_log_is_due(call->broken ? XAPS_LOG_BROKEN : XAPS_LOG_AWAY))
+		e_debug(call->event, "xaps: %s; %s answers", errors, name);
+	else if (call->broken)
+		e_error(call->event, "xaps: %s; %s answers", errors, name);
+	else
+		e_warning(call->event, "xaps: %s; %s answers", errors, name);
+}
+
+/* error: what the daemon refuses, or NULL. */
+static void xaps_call_answered(struct xaps_call *call, const char *error)
+{
+	if (call->targets_count > 1) {
+		xaps_health_set(call->target->slot, TRUE);
+		i_free(call->errors[call->target - call->targets]);
+		T_BEGIN
+		{
+			xaps_call_log_failed(call);
+		}
+		T_END;
+	}
+	xaps_call_end(call, error);
+}
+
 static const char *xaps_call_no_answer(
     const struct xaps_call *call, unsigned int msecs)
 {
@@ -493,13 +629,15 @@ static const char *xaps_call_no_answer(
 	    call->target->name, call->payload != NULL ? "whole " : "", msecs);
 }
 
-/* The last attempt's error, or that none has ended yet. */
+/* What the attempts have failed with, or that none has ended yet. */
 static const char *xaps_call_last_error(
     struct xaps_call *call, unsigned int waited_msecs)
 {
-	if (call->last_error != NULL) {
+	const char *errors = xaps_call_errors(call);
+
+	if (errors != NULL) {
 		call->answer.status = call->last_status;
-		return call->last_error;
+		return errors;
 	}
 	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
 	return xaps_call_no_answer(call, waited_msecs);
@@ -510,7 +648,8 @@ static void xaps_call_expired(struct xaps_call *call)
 {
 	const char *error = xaps_call_last_error(call, call->patience_msecs);
 
-	if (call->last_error != NULL)
+	if (call->answer.status != HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT ||
+	    xaps_call_errors(call) != NULL)
 		error = t_strdup_printf(
 		    "%s (tried for %u s)", error, call->patience_msecs / 1000);
 	xaps_call_end(call, error);
@@ -523,16 +662,16 @@ static void xaps_call_report_away(struct xaps_call *call)
 	struct xaps_answer answer = call->answer;
 
 	if (call->reported ||
-	    xaps_call_age_msecs(call) < XAPS_REPORT_AWAY_MSECS)
+	    xaps_msecs_since(&call->posted) < XAPS_REPORT_AWAY_MSECS)
 		return;
 	call->reported = TRUE;
 	answer.waits = TRUE;
 	answer.name = call->target->name;
 	answer.body = "";
-	answer.error = call->last_error;
 	answer.event = call->event;
 	T_BEGIN
 	{
+		answer.error = xaps_call_errors(call);
 		call->callback(&answer, call->context);
 	}
 	T_END;
@@ -558,14 +697,7 @@ static void xaps_call_next_attempt(struct xaps_call *call)
 	str_truncate(call->body, 0);
 	if (call->http != NULL)
 		http_client_deinit(&call->http);
-	if (call->http_reused) {
-		/* That the daemon has closed an idle connection is no
-		   failure. */
-		xaps_call_submit(call);
-		return;
-	}
-	if (--call->targets_left > 0) {
-		call->target++;
+	if (call->tried_count < call->targets_count) {
 		xaps_call_submit(call);
 		return;
 	}
@@ -577,38 +709,97 @@ static void xaps_call_next_attempt(struct xaps_call *call)
 	xaps_client_start_queued(client);
 }
 
-/* The attempt has failed.  It is repeated only if the daemon is away, not if it
-   refuses the request. */
-static void xaps_call_fail(struct xaps_call *call, bool away, const char *error)
+static void xaps_call_try_again(struct xaps_call *call)
 {
-	if (call->done)
-		return;
-	i_free(call->last_error);
-	call->last_error = i_strdup(error);
-	call->last_status = call->answer.status;
-	if (!away || (call->patience_msecs == 0 && call->targets_left <= 1 &&
-			 !call->http_reused)) {
-		xaps_call_end(call, error);
-		return;
-	}
-	timeout_remove(&call->to_body);
+	timeout_remove(&call->to_attempt);
 	if (call->to_next == NULL)
 		call->to_next =
 		    timeout_add_short(0, xaps_call_next_attempt, call);
 }
 
+/* The attempt has failed. */
+static void xaps_call_fail(
+    struct xaps_call *call, enum xaps_failure failure, const char *error)
+{
+	char **last = &call->errors[call->target - call->targets];
+
+	if (call->done)
+		return;
+	if (call->taken || failure == XAPS_REFUSED) {
+		xaps_call_answered(call, call->taken ? NULL : error);
+		return;
+	}
+	i_free(*last);
+	*last = i_strdup(error);
+	call->last_status = call->answer.status;
+	call->away = call->away || failure == XAPS_AWAY;
+	call->broken = call->broken || failure == XAPS_BROKEN;
+	if (call->targets_count > 1)
+		xaps_health_set(call->target->slot, FALSE);
+	if (call->tried_count < call->targets_count ||
+	    (call->away && call->patience_msecs > 0))
+		xaps_call_try_again(call);
+	else
+		xaps_call_end(call, xaps_call_errors(call));
+}
+
 static void xaps_call_timed_out(struct xaps_call *call)
 {
-	const char *error = xaps_call_no_answer(call, call->timeout_msecs);
+	const char *error = xaps_call_no_answer(call, call->attempt_msecs);
 
 	/* Over a Unix socket the daemon has read the request and is at fault;
 	   over TCP it may as well be out of reach. */
 	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT;
 	xaps_call_fail(call,
-	    call->payload == NULL &&
-		(call->targets_left > 1 ||
-		    (call->target->socket_path == NULL && call->mergeable)),
+	    call->payload == NULL && call->target->socket_path == NULL &&
+		    call->mergeable
+		? XAPS_AWAY
+		: XAPS_BROKEN,
 	    error);
+}
+
+static void xaps_call_bad_body(struct xaps_call *call, const char *what)
+{
+	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_BAD_RESPONSE;
+	xaps_call_fail(call, XAPS_BROKEN,
+	    t_strdup_printf("xapsd at %s answered %s: is that xapsd?",
+		call->target->name, what));
+}
+
+/* Only characters of topics.  Any other answer is not from xapsd, and could
+   inject lines into an IMAP response. */
+static bool xaps_is_topic(const char *str)
+{
+	return *str != '\0' &&
+	       strspn(str,
+		   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		   "0123456789.-_:") == strlen(str);
+}
+
+static void xaps_call_accepted(struct xaps_call *call)
+{
+	if (call->wants_topic &&
+	    (call->answer.status != 200 || !xaps_is_topic(str_c(call->body))))
+		xaps_call_bad_body(call,
+		    t_strdup_printf("%u without a topic", call->answer.status));
+	else
+		xaps_call_answered(call, NULL);
+}
+
+/* What xapsd answers if it cannot do what it is asked: other ones could not,
+   either. */
+static bool xaps_is_refusal(const struct xaps_call *call)
+{
+	switch (call->answer.status) {
+	case 400:
+	case 413:
+	case 431:
+		return TRUE;
+	case 404: /* no device of this user */
+		return !call->wants_topic;
+	default:
+		return FALSE;
+	}
 }
 
 /* Evaluates the answer, whose body is complete. */
@@ -620,7 +811,7 @@ static void xaps_call_evaluate(struct xaps_call *call)
 	/* Only a series of requests needs a connection that stays. */
 	call->reusable = call->mergeable;
 	if (status / 100 == 2) {
-		xaps_call_end(call, NULL);
+		xaps_call_accepted(call);
 		return;
 	}
 	why = t_strcut(t_strcut(str_c(call->body), '\n'), '\r');
@@ -629,23 +820,26 @@ static void xaps_call_evaluate(struct xaps_call *call)
 	if (*why == '\0' || !xaps_is_clean(why))
 		why = "no reason given";
 	/* A proxy answers 502 or 504 while the daemon is away. */
-	xaps_call_fail(call, status >= 502 && status <= 504,
+	xaps_call_fail(call,
+	    xaps_is_refusal(call)	     ? XAPS_REFUSED
+	    : status >= 502 && status <= 504 ? XAPS_AWAY
+					     : XAPS_BROKEN,
 	    t_strdup_printf("xapsd at %s answered %u: %s%s", call->target->name,
 		status, why, hint));
-}
-
-static void xaps_call_bad_body(struct xaps_call *call, const char *what)
-{
-	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_BAD_RESPONSE;
-	xaps_call_end(
-	    call, t_strdup_printf("xapsd at %s answered %s: is that xapsd?",
-		      call->target->name, what));
 }
 
 static void xaps_call_lost(struct xaps_call *call, const char *reason)
 {
 	call->answer.status = HTTP_CLIENT_REQUEST_ERROR_CONNECTION_LOST;
-	xaps_call_fail(call, TRUE,
+	if (call->http_reused) {
+		/* That the daemon has closed an idle connection is no
+		   failure. */
+		call->tried &= ~(1U << (call->target - call->targets));
+		call->tried_count--;
+		xaps_call_try_again(call);
+		return;
+	}
+	xaps_call_fail(call, XAPS_AWAY,
 	    t_strdup_printf("xapsd at %s: %s", call->target->name, reason));
 }
 
@@ -683,7 +877,7 @@ static void xaps_call_failed(
 		break;
 	case HTTP_CLIENT_REQUEST_ERROR_CONNECT_FAILED:
 	case HTTP_CLIENT_REQUEST_ERROR_HOST_LOOKUP_FAILED:
-		xaps_call_fail(call, TRUE,
+		xaps_call_fail(call, XAPS_AWAY,
 		    t_strdup_printf("cannot reach xapsd at %s, is it running? "
 				    "(%s)",
 			call->target->name, reason));
@@ -692,8 +886,9 @@ static void xaps_call_failed(
 		xaps_call_lost(call, reason);
 		break;
 	default:
-		xaps_call_end(call, t_strdup_printf("xapsd at %s: %s",
-					call->target->name, reason));
+		xaps_call_fail(call, XAPS_BROKEN,
+		    t_strdup_printf(
+			"xapsd at %s: %s", call->target->name, reason));
 	}
 }
 
@@ -713,52 +908,83 @@ static void xaps_call_response(
 		xaps_call_evaluate(call);
 		return;
 	}
+	call->taken = response->status / 100 == 2 && !call->wants_topic &&
+		      call->targets_count > 1;
 	call->payload = response->payload;
 	i_stream_ref(call->payload);
-	call->to_body =
-	    timeout_add(call->timeout_msecs, xaps_call_timed_out, call);
+	if (call->to_attempt == NULL)
+		call->to_attempt =
+		    timeout_add(call->attempt_msecs, xaps_call_timed_out, call);
 	call->io = io_add_istream(call->payload, xaps_call_read, call);
 	xaps_call_read(call);
 }
 
-static void xaps_call_submit_http(struct xaps_call *call)
+/* An idle one with a connection to this target, or a new one. */
+static struct http_client *xaps_call_get_http(struct xaps_call *call)
 {
 	struct xaps_client *client = call->client;
+	struct http_client *http;
+	unsigned int i;
+
+	for (i = 0; i < client->idle_count; i++) {
+		if (client->idle[i].address != call->target->address)
+			continue;
+		http = client->idle[i].http;
+		client->idle[i] = client->idle[--client->idle_count];
+		call->http_reused = TRUE;
+		return http;
+	}
+	/* Shorter than the attempt, so that a daemon out of reach is not
+	   reported as hanging. */
+	client->http.connect_timeout_msecs =
+	    call->attempt_msecs - call->attempt_msecs / 10;
+	return compat_http_client_init(&client->http, call->target->ssl);
+}
+
+static void xaps_call_submit_http(struct xaps_call *call)
+{
 	struct http_client_request *req;
 	const char *url = t_strconcat(call->target->url, call->path, NULL);
 
-	call->http_reused = client->idle_count > 0;
-	call->http = call->http_reused ? client->idle[--client->idle_count]
-				       : compat_http_client_init(
-					     &client->http, call->target->ssl);
+	call->http = xaps_call_get_http(call);
 	req = http_client_request_url_str(
 	    call->http, "POST", url, xaps_call_response, (void *)call);
 	http_client_request_set_event(req, call->event);
 	http_client_request_add_header(req, "Content-Type", "application/json");
 	http_client_request_set_payload_data(
 	    req, (const unsigned char *)call->json, strlen(call->json));
-	http_client_request_set_attempt_timeout_msecs(req, call->timeout_msecs);
 	call->req = req;
+	/* lib-http's timeouts each begin with a step of it: name lookup,
+	   connection, request. */
+	call->to_attempt =
+	    timeout_add(call->attempt_msecs, xaps_call_timed_out, call);
 	http_client_request_submit(req);
 }
 
 static void xaps_call_submit(struct xaps_call *call)
 {
+	bool patient;
+
+	if (call->tried_count == 0)
+		call->round_began = ioloop_timeval;
+	call->target = xaps_call_next_target(call);
+	call->attempt_msecs = xaps_call_share_msecs(call);
+	call->tried |= 1U << (call->target - call->targets);
+	call->tried_count++;
 	/* The last target that is left may take its time. */
-	bool patient = call->patience_msecs > 0 && call->targets_left == 1;
+	patient = call->patience_msecs > 0 &&
+		  call->tried_count == call->targets_count;
 
 	i_zero(&call->answer);
-	call->reusable = FALSE;
+	call->reusable = call->taken = call->http_reused = FALSE;
 	T_BEGIN
 	{
-		if (call->target->socket_path == NULL) {
+		if (call->target->socket_path == NULL)
 			xaps_call_submit_http(call);
-		} else {
-			call->http_reused = FALSE;
+		else
 			call->un = xaps_unix_post(call->target->socket_path,
-			    call->path, call->json, call->timeout_msecs,
+			    call->path, call->json, call->attempt_msecs,
 			    patient, xaps_call_response, call);
-		}
 	}
 	T_END;
 }
@@ -780,12 +1006,26 @@ static void xaps_client_start_queued(struct xaps_client *client)
 /* Held up by a failure, rather than waiting for its turn for a moment. */
 static bool xaps_call_is_stuck(const struct xaps_call *call)
 {
-	return call->last_error != NULL ||
-	       xaps_call_age_msecs(call) >= XAPS_MERGE_MSECS;
+	return call->last_status != 0 ||
+	       xaps_msecs_since(&call->posted) >= XAPS_MERGE_MSECS;
+}
+
+static bool xaps_call_has_targets(
+    const struct xaps_call *call, const struct xaps_settings *set)
+{
+	unsigned int i;
+
+	if (call->targets_count != set->targets_count)
+		return FALSE;
+	for (i = 0; i < set->targets_count; i++) {
+		if (call->targets[i].address != set->targets[i].address)
+			return FALSE;
+	}
+	return TRUE;
 }
 
 /* A call that has not been sent yet, with the same request for the same
-   target. */
+   targets. */
 static struct xaps_call *xaps_client_find_equal(struct xaps_client *client,
     const struct xaps_settings *set, const struct xaps_request *request)
 {
@@ -800,8 +1040,7 @@ static struct xaps_call *xaps_client_find_equal(struct xaps_client *client,
 			if (call->mergeable && xaps_call_is_stuck(call) &&
 			    strcmp(call->json, request->json) == 0 &&
 			    strcmp(call->path, request->path) == 0 &&
-			    strcmp(call->targets->name, set->targets->name) ==
-				0)
+			    xaps_call_has_targets(call, set))
 				return call;
 		}
 	}
@@ -816,11 +1055,11 @@ static const struct xaps_target *xaps_targets_dup(
 	unsigned int i;
 
 	for (i = 0; i < set->targets_count; i++) {
+		targets[i] = set->targets[i];
 		targets[i].name = p_strdup(pool, set->targets[i].name);
 		targets[i].url = p_strdup(pool, set->targets[i].url);
 		targets[i].socket_path =
 		    p_strdup(pool, set->targets[i].socket_path);
-		targets[i].ssl = set->targets[i].ssl;
 	}
 	return targets;
 }
@@ -839,14 +1078,15 @@ static struct xaps_call *xaps_call_create(
 	call->path = p_strdup(pool, request->path);
 	call->json = p_strdup(pool, request->json);
 	call->targets = call->target = xaps_targets_dup(pool, set);
-	call->targets_count = call->targets_left = set->targets_count;
+	call->targets_count = set->targets_count;
+	call->errors = p_new(pool, char *, set->targets_count);
 	call->posted = ioloop_timeval;
-	/* All targets share the time, so that each of them gets a try. */
-	call->timeout_msecs = I_MAX(set->timeout_msecs / set->targets_count, 1);
+	call->timeout_msecs = set->timeout_msecs;
 	call->patience_msecs = request->patience_msecs;
 	call->pause_msecs = call->pause_min_msecs = request->pause_msecs;
 	call->pause_max_msecs = request->pause_max_msecs;
 	call->mergeable = request->mergeable;
+	call->wants_topic = request->wants_topic;
 	call->body = str_new(pool, 64);
 	return call;
 }
@@ -904,7 +1144,6 @@ static const char *xaps_dns_socket(
     struct mail_user *user, const struct xaps_settings *set)
 {
 	const char *path;
-	struct stat st;
 	unsigned int i;
 
 	for (i = 0; i < set->targets_count; i++) {
@@ -914,7 +1153,8 @@ static const char *xaps_dns_socket(
 	if (i == set->targets_count)
 		return NULL;
 	path = t_strconcat(compat_base_dir(user), "/dns-client", NULL);
-	return stat(path, &st) == 0 ? path : NULL;
+	/* not stat(), which glibc renamed in 2.33 */
+	return access(path, F_OK) == 0 ? path : NULL;
 }
 
 struct xaps_client *xaps_client_init(struct mail_user *user,
@@ -931,9 +1171,6 @@ struct xaps_client *xaps_client_init(struct mail_user *user,
 		return NULL;
 	}
 	http.timeout_msecs = set->timeout_msecs;
-	/* Shorter, so that a daemon out of reach is not reported as hanging. */
-	http.connect_timeout_msecs =
-	    set->timeout_msecs - set->timeout_msecs / 10;
 	http.max_idle_time_msecs = XAPS_IDLE_MSECS;
 	http.dns_client_socket_path =
 	    p_strdup(http.pool, xaps_dns_socket(user, set));
@@ -966,7 +1203,7 @@ void xaps_client_deinit(struct xaps_client **_client)
 			xaps_call_free(client->calls[i].head);
 	}
 	while (client->idle_count > 0)
-		http_client_deinit(&client->idle[--client->idle_count]);
+		http_client_deinit(&client->idle[--client->idle_count].http);
 	compat_http_deinit_ssl(&client->http);
 	pool_unref(&client->http.pool);
 	xaps_client_unref(client);
@@ -987,8 +1224,8 @@ static void xaps_call_switch_ioloop(struct xaps_call *call)
 		call->io = io_loop_move_io(&call->io);
 	if (call->to_deadline != NULL)
 		call->to_deadline = io_loop_move_timeout(&call->to_deadline);
-	if (call->to_body != NULL)
-		call->to_body = io_loop_move_timeout(&call->to_body);
+	if (call->to_attempt != NULL)
+		call->to_attempt = io_loop_move_timeout(&call->to_attempt);
 	if (call->to_next != NULL)
 		call->to_next = io_loop_move_timeout(&call->to_next);
 }
@@ -1010,19 +1247,34 @@ static void xaps_client_end_pauses(struct xaps_client *client)
 	xaps_client_start_queued(client);
 }
 
-/* The time is over.  What the socket takes reaches the daemon, even if that is
-   too busy to answer, or only about to start. */
+/* What a socket takes reaches the daemon, even if that is too busy to answer, or
+   only about to start.  Returns the target whose socket has taken it. */
+static const struct xaps_target *xaps_call_leave(const struct xaps_call *call)
+{
+	const struct xaps_target *target = call->targets;
+	unsigned int i;
+
+	if (call->un != NULL && xaps_unix_is_sent(call->un))
+		return call->target;
+	for (i = 0; i < call->targets_count; i++, target++) {
+		if (target->socket_path != NULL &&
+		    xaps_unix_send_only(
+			target->socket_path, call->path, call->json))
+			return target;
+	}
+	return NULL;
+}
+
+/* The time is over. */
 static void xaps_call_give_up(struct xaps_call *call, unsigned int msecs)
 {
-	const struct xaps_target *target = call->target;
+	const struct xaps_target *target = NULL;
 
 	timeout_remove(&call->to_next);
-	if (!call->done && target->socket_path != NULL)
-		call->answer.left =
-		    (call->un != NULL && xaps_unix_is_sent(call->un)) ||
-		    xaps_unix_send_only(
-			target->socket_path, call->path, call->json);
-	if (call->answer.left)
+	if (!call->done)
+		target = xaps_call_leave(call);
+	call->answer.left = target != NULL;
+	if (target != NULL)
 		call->answer.error = t_strdup_printf(
 		    "xapsd at %s gave no answer within %u ms: the request is "
 		    "left in its socket",
@@ -1059,7 +1311,7 @@ void xaps_client_finish(struct xaps_client **_client, unsigned int msecs)
 	if (client == NULL)
 		return;
 	while (client->idle_count > 0)
-		http_client_deinit(&client->idle[--client->idle_count]);
+		http_client_deinit(&client->idle[--client->idle_count].http);
 	ioloop = io_loop_create();
 	client->ioloop = ioloop;
 	to = timeout_add(msecs, xaps_client_expire, ioloop);

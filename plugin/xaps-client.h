@@ -24,6 +24,8 @@ struct xaps_target {
 	const char *name;	 /* for messages: no password */
 	const char *url;	 /* ends without slash */
 	const char *socket_path; /* or this */
+	unsigned int address;	 /* stands for url or path */
+	unsigned int slot;	 /* of its health */
 	bool ssl;
 };
 
@@ -32,7 +34,7 @@ struct xaps_settings {
 	unsigned int targets_count;	   /* at least 1 */
 	const char *username;	    /* of the user, as sent to the daemon */
 	const char *user_lookup;    /* where that comes from; "": the login */
-	unsigned int timeout_msecs; /* for one attempt */
+	unsigned int timeout_msecs; /* for an attempt at all targets */
 	unsigned int register_timeout_msecs;
 	bool off;	 /* no pushes for this user; the rest is not set */
 	bool inbox_only; /* pushes for INBOX only */
@@ -62,6 +64,7 @@ struct xaps_request {
 	unsigned int pause_msecs;     /* before the second attempt */
 	unsigned int pause_max_msecs; /* it doubles up to this */
 	bool mergeable;		      /* merged with an equal one that waits */
+	bool wants_topic;	      /* the answer must be one */
 	struct event *event;	      /* takes ownership of this reference */
 	const char *event_name;	      /* at the end */
 };

@@ -303,16 +303,6 @@ static void xaps_send_reply(struct xaps_command *ctx)
 	o_stream_uncork(client->output);
 }
 
-/* Only characters of topics.  Any other answer is not from xapsd, and could
-   inject lines into our response. */
-static bool xaps_is_topic(const char *str)
-{
-	return *str != '\0' &&
-	       strspn(str,
-		   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-		   "0123456789.-_:") == strlen(str);
-}
-
 static void xaps_command_answered(
     const struct xaps_answer *answer, void *context)
 {
@@ -326,11 +316,6 @@ static void xaps_command_answered(
 	xaps_client_deinit(&ctx->client);
 	if (answer->error != NULL)
 		e_error(answer->event, "xaps: %s", answer->error);
-	else if (answer->status != 200 || !xaps_is_topic(answer->body))
-		e_error(answer->event,
-		    "xaps: xapsd at %s answered %u without a topic: is that "
-		    "xapsd?",
-		    answer->name, answer->status);
 	else {
 		ctx->topic = p_strdup(cmd->pool, answer->body);
 		e_debug(answer->event, "xaps: registered");
@@ -513,6 +498,7 @@ static void xaps_register_post(struct xaps_command *ctx)
 		.patience_msecs = ctx->set->register_timeout_msecs,
 		.pause_msecs = XAPS_REGISTER_PAUSE_MSECS,
 		.pause_max_msecs = XAPS_REGISTER_PAUSE_MSECS,
+		.wants_topic = TRUE,
 		.event = xaps_event_create(client->user),
 		.event_name = "xaps_register_finished",
 	};

@@ -11,7 +11,9 @@ enum xaps_log_kind {
 	XAPS_LOG_FULL = 1,
 	XAPS_LOG_UNANSWERED,
 	XAPS_LOG_CAPABILITY,
-	XAPS_LOG_OLD_SETTING,
+	XAPS_LOG_URL = 21, /* no status has this remainder, see xaps-log.c */
+	XAPS_LOG_BROKEN,
+	XAPS_LOG_AWAY,
 };
 
 /* To be called before the others; repeated calls do no harm. */

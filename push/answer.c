@@ -254,7 +254,7 @@ static void act_unprocessed(struct push *p, const struct apns_answer *an)
  * again, says nothing about the current ones: the push is sent again. */
 static bool is_outdated(const struct push *p, enum about about)
 {
-	return (about != ABOUT_PUSH && p->auth_gen != p->lane->auth_gen) ||
+	return (about != ABOUT_PUSH && p->auth_gen != push_auth_gen(p->lane)) ||
 	       (about == ABOUT_DEVICE && p->renewed);
 }
 
@@ -263,7 +263,7 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	const struct answer *row = find_answer(an);
 
 	if ((an->status == 200 || row->about == ABOUT_DEVICE) &&
-	    p->auth_gen == p->lane->auth_gen)
+	    p->auth_gen == push_auth_gen(p->lane))
 		push_hold_end(p->lane);
 	if (is_outdated(p, row->about)) {
 		push_log(LOG_L_DEBUG, p,

@@ -75,6 +75,17 @@ void push_renew_auth(struct push_lane *l)
 	l->renewed_ms = 0;
 }
 
+unsigned push_auth_gen(struct push_lane *l)
+{
+	unsigned jwts = l->closing ? l->jwts : cred_jwt_count(l->cred);
+
+	if (jwts != l->jwts) {
+		l->jwts = jwts;
+		l->auth_gen++;
+	}
+	return l->auth_gen;
+}
+
 void push_hold(struct push_lane *l, const char *why, int64_t pause_ms)
 {
 	if (loop_timer_is_set(&l->hold))

@@ -72,8 +72,9 @@ struct push_lane {
 	int64_t delivered_s; /* wall clock, of the last one */
 	char *cred_error;    /* see push_set_cred_error(); NULL: none */
 	/* Incremented when the credentials, the JWT or the use of
-	 * apns-expiration change. */
+	 * apns-expiration change: see push_auth_gen(). */
 	unsigned auth_gen;
+	unsigned jwts; /* cred_jwt_count() then */
 	/* last JWT renewal after ExpiredProviderToken (0: never), and
 	 * push_clock_ms() then */
 	int64_t renewed_ms, renewed_clock_ms;
@@ -159,6 +160,9 @@ void push_hold_end(struct push_lane *l);
 void push_on_hold_over(void *arg);
 /* Makes a new JWT for the next request. */
 void push_renew_auth(struct push_lane *l);
+/* What answers to pushes depend on: answers to those that were sent with another
+ * number are outdated. */
+unsigned push_auth_gen(struct push_lane *l);
 /* Wall clock minus monotonic clock: changes only when the wall clock is set (or
  * the machine slept). */
 int64_t push_clock_ms(const struct push_lane *l);

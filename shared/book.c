@@ -125,7 +125,8 @@ static void take_value(struct user *u, const struct resp_item *it)
 	}
 	t_ms = value_time_ms(it->text, it->len);
 	if (t_ms >= 0 && t_ms / 1000 < oldest_s)
-		change_purge(s, u->key, it->text, it->len);
+		script_purge(s, u->key, s->field,
+		    (struct shared_arg){ it->text, it->len });
 	else
 		value_merge(s, it->text, it->len);
 }
@@ -146,7 +147,7 @@ static void on_user(struct shared_request *rq, const struct resp_item *it)
 	/* A key of another kind is somebody else's. */
 	if (it->type == RESP_ERROR &&
 	    (it->len < 9 || memcmp(it->text, "WRONGTYPE", 9) != 0))
-		change_refused(s->conn, it, "to show a user's devices");
+		script_refused(s->conn, it, "to show a user's devices");
 	else if (s->n_users == 0)
 		scan_on(s);
 }
@@ -182,7 +183,7 @@ static void on_scan(struct shared_request *rq, const struct resp_item *it)
 	if (last)
 		free(rq);
 	if (it != NULL && it->type == RESP_ERROR && it->depth == 0)
-		change_refused(s->conn, it, "to list the users");
+		script_refused(s->conn, it, "to list the users");
 	else if (it != NULL && last && s->n_users == 0)
 		scan_on(s);
 }
@@ -214,6 +215,7 @@ static void scan_on(struct shared *s)
 static void on_script(struct shared *s)
 {
 	change_send_waiting(s);
+	jwt_compare(s);
 	strcpy(s->cursor, "0");
 	scan(s);
 }
@@ -233,9 +235,8 @@ void book_begin(struct shared *s)
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;
 	s->n_users = 0;
-	s->sha[0] = '\0';
 	book_set_phase(s, SHARED_MERGING);
-	change_load_script(s, on_script);
+	script_load(s, on_script);
 }
 
 static void on_again(void *arg)
@@ -247,6 +248,14 @@ static void on_again(void *arg)
 }
 
 /* --- what changes --- */
+
+static void hear(struct shared *s, const char *text, size_t len)
+{
+	if (value_is(text, len, JWT_START))
+		jwt_hear(s, text, len);
+	else
+		value_merge(s, text, len);
+}
 
 /* Whether we sent it. */
 static bool is_ours(const struct shared *s, const struct resp_item *it)
@@ -271,7 +280,7 @@ bool book_hear(struct shared *s, const struct resp_item *it)
 	}
 	if (s->n_items == 3 && s->is_message && it->type == RESP_STRING &&
 	    s->phase >= SHARED_MERGING && !is_ours(s, it))
-		value_merge(s, it->text, it->len);
+		hear(s, it->text, it->len);
 	return false;
 }
 
@@ -295,8 +304,7 @@ static void on_change(void *arg, struct reg *r, enum store_change change)
 		later_ms = 999;
 	if (change == STORE_PUT)
 		reg_set_later_ms(r, later_ms);
-	change_send(
-	    arg, r, kinds[change], age_s >= -FRESH_S && age_s <= FRESH_S);
+	change_send(arg, r, kinds[change], age_s <= FRESH_S);
 }
 
 void book_init(struct shared *s)

@@ -1,7 +1,6 @@
 /* shared/change.c - our changes, on their way to the shared book.
  *
- * Which of two values is the newer one is decided in one place, by a script in the
- * server.  What happens to a registration has its time and a little more, so that
+ * What happens to a registration has its time and a little more, so that
  * a suspension or removal never hits one that came later, by whatever clock. */
 #include "shared/int.h"
 
@@ -25,27 +24,10 @@
 /* The key lives on for so long after the last change. */
 #define TTL_MORE_S (2 * 86400)
 
-/* KEYS[1]: of the user.  ARGV: field, time, node, value, the key's lifetime in
- * milliseconds, channel.  Value "": removes the field if it is ARGV[2].  Returns 1,
- * or the value that is newer. */
-static const char script[] =
-    "local k,f,t,v=KEYS[1],ARGV[1],ARGV[2],ARGV[4]\n"
-    "local c=redis.call('HGET',k,f)\n"
-    "if v=='' then if c==t then redis.call('HDEL',k,f) end return 1 end\n"
-    "if c then\n"
-    "local a,n=string.match(c,',\"t\":(%d+),\"node\":\"([^\"]*)\"}$')\n"
-    "a=tonumber(a) t=tonumber(t)\n"
-    "if a and (a>t or a==t and n>=ARGV[3]) then return c end\n"
-    "end\n"
-    "redis.call('HSET',k,f,v)\n"
-    "redis.call('PEXPIRE',k,ARGV[5])\n"
-    "redis.call('PUBLISH',ARGV[6],v)\n"
-    "return 1";
-
 /* A change, from the moment when it is sent (or waits) to its answer. */
-struct shared_change {
+struct change {
 	struct shared_request rq;
-	struct shared_change *next; /* that waits */
+	struct change *next; /* that waits */
 	struct shared *shared;
 	int64_t t_ms;
 	int64_t put_ms; /* the store's time of it */
@@ -55,75 +37,16 @@ struct shared_change {
 	char text[]; /* key, field, value without its end */
 };
 
-/* --- errors --- */
-
-void change_refused(
-    struct shared_conn *c, const struct resp_item *it, const char *what)
-{
-	/* These pass by themselves, or with the next connection. */
-	static const char *const soon[] = { "READONLY", "NOSCRIPT", "LOADING",
-		"MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN" };
-	bool is_soon = false;
-	const char *cure = "";
-	char why[ERR_MAX];
-	size_t i, n;
-
-	for (i = 0; i < sizeof(soon) / sizeof(soon[0]); i++) {
-		n = strlen(soon[i]);
-		is_soon |= it->len >= n && memcmp(it->text, soon[i], n) == 0;
-	}
-	if (it->len > 6 && memcmp(it->text, "MOVED ", 6) == 0)
-		cure = "; it is part of a cluster: name the cluster's proxy";
-	err_set(why, "%s refuses %s: %.*s%s", shared_conn_peer(c), what,
-	    (int)(it->len < 300 ? it->len : 300), it->text, cure);
-	shared_conn_fail(c, why, is_soon);
-}
-
-/* --- the script --- */
-
-struct load {
-	struct shared_request rq;
-	struct shared *shared;
-	void (*done)(struct shared *s);
-};
-
-static void on_loaded(struct shared_request *rq, const struct resp_item *it)
-{
-	struct load *l = (struct load *)(void *)rq;
-	struct shared *s = l->shared;
-
-	if (it != NULL && it->type == RESP_STRING && it->len < sizeof(s->sha)) {
-		memcpy(s->sha, it->text, it->len);
-		s->sha[it->len] = '\0';
-		l->done(s);
-	} else if (it != NULL) {
-		change_refused(s->conn, it, "our script");
-	}
-	free(l);
-}
-
-void change_load_script(struct shared *s, void (*done)(struct shared *s))
-{
-	const struct shared_arg args[] = { SHARED_ARG("SCRIPT"),
-		SHARED_ARG("LOAD"), SHARED_ARG(script) };
-	struct load *l = xcalloc(1, sizeof(*l));
-
-	l->rq.cb = on_loaded;
-	l->shared = s;
-	l->done = done;
-	shared_conn_send(s->conn, &l->rq, args, 3);
-}
-
 /* --- one change --- */
 
 static void on_answer(struct shared_request *rq, const struct resp_item *it);
 
-static struct shared_change *change_new(
+static struct change *change_new(
     struct shared *s, const struct reg *r, enum value_kind kind)
 {
 	struct buf b = BUF_INIT(RESP_STRING_MAX);
 	char token[REG_TOKEN_MAX + 1];
-	struct shared_change *c;
+	struct change *c;
 	size_t key_len, field_len;
 
 	value_key(s, reg_user(r), &b);
@@ -143,36 +66,32 @@ static struct shared_change *change_new(
 	return c;
 }
 
-static void transmit(struct shared_change *c)
+static void transmit(struct change *c)
 {
 	struct shared *s = c->shared;
 	size_t at = c->key_len + c->field_len;
 	struct buf value = BUF_INIT(RESP_STRING_MAX);
-	char t[24], ttl[24];
-	struct shared_arg args[] = { SHARED_ARG("EVALSHA"),
-		{ s->sha, strlen(s->sha) }, SHARED_ARG("1"),
-		{ c->text, c->key_len }, { c->text + c->key_len, c->field_len },
-		{ t, 0 }, { s->node, strlen(s->node) }, { NULL, 0 }, { ttl, 0 },
-		{ s->channel, strlen(s->channel) } };
+	struct script a = {
+		.key = { c->text, c->key_len },
+		.field = { c->text + c->key_len, c->field_len },
+		.t_ms = c->t_ms,
+		.life_ms = (s->conf->registration_ttl_s + TTL_MORE_S) * 1000,
+	};
 
 	buf_add(&value, c->text + at, c->len - at);
 	value_end(s, c->t_ms, &value);
-	args[5].len =
-	    (size_t)snprintf(t, sizeof(t), "%lld", (long long)c->t_ms);
-	args[7] = (struct shared_arg){ (char *)buf_head(&value), value.len };
-	args[8].len = (size_t)snprintf(ttl, sizeof(ttl), "%lld",
-	    (long long)(s->conf->registration_ttl_s + TTL_MORE_S) * 1000);
+	a.value = (struct shared_arg){ (char *)buf_head(&value), value.len };
 	c->attempts++;
 	s->n_flight++;
-	shared_conn_send(s->conn, &c->rq, args, sizeof(args) / sizeof(args[0]));
+	script_run(s, &c->rq, &a);
 	buf_free(&value);
 }
 
 /* --- removals that wait --- */
 
-static void change_wait(struct shared *s, struct shared_change *c)
+static void change_wait(struct shared *s, struct change *c)
 {
-	struct shared_change *oldest = s->first;
+	struct change *oldest = s->first;
 
 	c->next = NULL;
 	c->attempts = 0;
@@ -190,9 +109,9 @@ static void change_wait(struct shared *s, struct shared_change *c)
 	s->is_full_logged = true;
 }
 
-static struct shared_change *take_waiting(struct shared *s)
+static struct change *take_waiting(struct shared *s)
 {
-	struct shared_change *c = s->first;
+	struct change *c = s->first;
 
 	if (c == NULL)
 		return NULL;
@@ -205,7 +124,7 @@ static struct shared_change *take_waiting(struct shared *s)
 
 void change_send_waiting(struct shared *s)
 {
-	struct shared_change *c;
+	struct change *c;
 
 	while ((c = take_waiting(s)) != NULL)
 		transmit(c);
@@ -213,7 +132,7 @@ void change_send_waiting(struct shared *s)
 
 void change_free_waiting(struct shared *s)
 {
-	struct shared_change *c;
+	struct change *c;
 
 	while ((c = take_waiting(s)) != NULL)
 		free(c);
@@ -222,7 +141,7 @@ void change_free_waiting(struct shared *s)
 /* --- answers --- */
 
 /* Whether it is still what our store has: nothing came after it. */
-static bool is_current(const struct shared_change *c)
+static bool is_current(const struct change *c)
 {
 	size_t skip = strlen(c->shared->conf->shared_prefix) + 1;
 	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
@@ -241,7 +160,7 @@ static bool is_current(const struct shared_change *c)
 }
 
 /* What we sent is older than `it`. */
-static void lose(struct shared_change *c, const struct resp_item *it)
+static void lose(struct change *c, const struct resp_item *it)
 {
 	int64_t t_ms = value_time_ms(it->text, it->len);
 
@@ -256,7 +175,7 @@ static void lose(struct shared_change *c, const struct resp_item *it)
 }
 
 /* Our own store has to know the time that it was given. */
-static void win(struct shared_change *c)
+static void win(struct change *c)
 {
 	struct shared *s = c->shared;
 	struct buf value = BUF_INIT(RESP_STRING_MAX);
@@ -274,7 +193,7 @@ static void win(struct shared_change *c)
 
 static void on_answer(struct shared_request *rq, const struct resp_item *it)
 {
-	struct shared_change *c = (struct shared_change *)(void *)rq;
+	struct change *c = (struct change *)(void *)rq;
 	struct shared *s = c->shared;
 
 	s->n_flight--;
@@ -289,7 +208,7 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 		else
 			free(c);
 		if (it != NULL)
-			change_refused(s->conn, it, "a change");
+			script_refused(s->conn, it, "a change");
 	}
 }
 
@@ -298,9 +217,8 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 void change_send(
     struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh)
 {
-	bool can_send = s->phase >= SHARED_MERGING && s->sha[0] != '\0' &&
-			s->n_flight < FLIGHT_MAX;
-	struct shared_change *c;
+	bool can_send = script_can_run(s) && s->n_flight < FLIGHT_MAX;
+	struct change *c;
 
 	if (!can_send && kind != VALUE_GONE) {
 		reg_set_shared(r, false);
@@ -319,23 +237,4 @@ void change_send(
 	}
 	reg_set_shared(r, true);
 	transmit(c);
-}
-
-static void on_purged(struct shared_request *rq, const struct resp_item *it)
-{
-	if (it == NULL || it->last)
-		free(rq);
-}
-
-void change_purge(
-    struct shared *s, const char *key, const char *text, size_t len)
-{
-	struct shared_request *rq = xcalloc(1, sizeof(*rq));
-	const struct shared_arg args[] = { SHARED_ARG("EVALSHA"),
-		{ s->sha, strlen(s->sha) }, SHARED_ARG("1"),
-		{ key, strlen(key) }, { s->field, strlen(s->field) },
-		{ text, len }, SHARED_ARG(""), SHARED_ARG("") };
-
-	rq->cb = on_purged;
-	shared_conn_send(s->conn, rq, args, sizeof(args) / sizeof(args[0]));
 }

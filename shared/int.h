@@ -2,12 +2,14 @@
  * this.
  *
  * A file calls only those to the right of it:
- *   ../shared -> book.c -> change.c -> value.c
- *                book.c, change.c -> conn.c -> resp.c
+ *   ../shared -> book.c -> change.c, jwt.c -> value.c, script.c
+ *                book.c, change.c, jwt.c, script.c -> conn.c -> resp.c
  *   ../shared -> addr.c
  * A connection reports to ../shared through struct shared_conn_ops. */
 #ifndef SHARED_INT_H
 #define SHARED_INT_H
+
+#include <string.h>
 
 #include "loop.h"
 #include "shared.h"
@@ -80,6 +82,8 @@ bool shared_conn_is_up(const struct shared_conn *c);
 int shared_conn_protocol(const struct shared_conn *c);
 /* "host port 6379", or the Unix socket. */
 const char *shared_conn_peer(const struct shared_conn *c);
+/* What to do about an error of the server, to be appended to it; perhaps "". */
+const char *shared_conn_cure(const struct resp_item *error);
 /* What INFO says, "" if it says nothing; valid within up(). */
 const char *shared_conn_info(const struct shared_conn *c, const char *key);
 
@@ -91,6 +95,10 @@ struct shared_arg {
 	{                                                                      \
 		s, sizeof(s) - 1                                               \
 	}
+static inline struct shared_arg shared_arg(const char *s)
+{
+	return (struct shared_arg){ s, strlen(s) };
+}
 /* rq NULL: there is no reply but a push (SUBSCRIBE).  Only while it is up. */
 void shared_conn_send(struct shared_conn *c, struct shared_request *rq,
     const struct shared_arg *args, size_t n);
@@ -105,7 +113,7 @@ enum shared_phase {
 
 #define SHARED_NODE_MAX 64
 
-struct shared_change;
+struct shared_jwt;
 
 struct shared {
 	struct loop *loop;
@@ -144,8 +152,9 @@ struct shared {
 	bool walk_again;
 	size_t n_flight; /* changes without an answer */
 	/* Removals that wait for a connection: nobody else knows of them. */
-	struct shared_change *first, **last;
+	struct change *first, **last;
 	size_t n_waiting;
+	struct shared_jwt *jwts;
 	uint64_t taken, sent;	    /* since start */
 	uint64_t taken_at, sent_at; /* when this comparison began */
 };
@@ -154,6 +163,8 @@ struct shared {
 
 /* Milliseconds since 1970 at the end of a value; -1: it is none of ours. */
 int64_t value_time_ms(const char *text, size_t len);
+/* Whether it begins so. */
+bool value_is(const char *text, size_t len, const char *start);
 /* Takes it over unless ours is newer. */
 void value_merge(struct shared *s, const char *text, size_t len);
 /* What became of r, as its line in the file without the end; value_end() appends
@@ -169,10 +180,36 @@ void value_end(const struct shared *s, int64_t t_ms, struct buf *b);
 /* prefix{user} */
 void value_key(const struct shared *s, const char *user, struct buf *b);
 
+/* --- shared/script.c: what is newer stays in the shared store --- */
+
+/* Loads it; done(s) follows. */
+void script_load(struct shared *s, void (*done)(struct shared *s));
+bool script_can_run(const struct shared *s);
+/* value, whose end is value_end()'s, is put there and published unless there is one
+ * that is newer; the reply is 1, or that one.  The key lives on for life_ms. */
+struct script {
+	struct shared_arg key, field, value;
+	int64_t t_ms, life_ms;
+};
+void script_run(
+    struct shared *s, struct shared_request *rq, const struct script *a);
+/* Removes the value if it is still this one. */
+void script_purge(struct shared *s, const char *key, const char *field,
+    struct shared_arg old);
+/* The server answered with an error: the connection is given up. */
+void script_refused(
+    struct shared_conn *c, const struct resp_item *it, const char *what);
+
+/* --- shared/jwt.c: one JWT for all --- */
+
+#define JWT_START "{\"jwt\":\""
+/* Asks for those of the others. */
+void jwt_compare(struct shared *s);
+void jwt_hear(struct shared *s, const char *text, size_t len);
+void jwt_end(struct shared *s);
+
 /* --- shared/change.c: our changes, on their way to the shared book --- */
 
-/* Loads the script; done(s) follows. */
-void change_load_script(struct shared *s, void (*done)(struct shared *s));
 /* Sends what has become of r, unless there is no connection: then a comparison
  * will find it, except for removals, which wait.  is_fresh: it has just happened,
  * so it comes after all that the shared book has. */
@@ -180,13 +217,6 @@ void change_send(
     struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh);
 void change_send_waiting(struct shared *s);
 void change_free_waiting(struct shared *s);
-/* Removes a value that nobody needs any more from the key's s->field, if it is still
- * the same. */
-void change_purge(
-    struct shared *s, const char *key, const char *text, size_t len);
-/* The server answered with an error: the connection is given up. */
-void change_refused(
-    struct shared_conn *c, const struct resp_item *it, const char *what);
 
 /* --- shared/book.c: compares ours with the shared one, hears of changes --- */
 

@@ -36,6 +36,13 @@ int64_t value_time_ms(const char *text, size_t len)
 	return p < end && *p == ',' ? t : -1;
 }
 
+bool value_is(const char *text, size_t len, const char *start)
+{
+	size_t n = strlen(start);
+
+	return len >= n && memcmp(text, start, n) == 0;
+}
+
 void value_merge(struct shared *s, const char *text, size_t len)
 {
 	int64_t t = value_time_ms(text, len);

@@ -6,13 +6,18 @@
 # in the first suite that has one, and leaves the version in DIR/.version.  The
 # mirror and its keyring are those of this system's apt, whose own state is not
 # touched.  apt checks the signature.  Does nothing when DIR is there.
+# PACKAGE:ARCHITECTURE is a binary package, with what is in it.
 set -eu
 
 [ $# -ge 4 ] || {
 	echo "usage: source.sh PACKAGE VERSION-PATTERN DIR SUITE ..." >&2
 	exit 64
 }
-package=$1 pattern=$2 dir=$3
+package=${1%:*} pattern=$2 dir=$3
+type=deb-src show=showsrc arch=
+case $1 in
+*:*) type=deb show=show arch=${1#*:} ;;
+esac
 shift 3
 [ ! -e "$dir/.version" ] || exit 0
 
@@ -71,21 +76,39 @@ apt() {
 	"$@" -q -o Dir::Etc::sourcelist="$work/sources.list" \
 		-o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=- \
 		-o Dir::State="$work/state" -o Dir::Cache="$work/cache" \
-		-o APT::Sandbox::User= -o Acquire::Languages=none
+		-o APT::Sandbox::User= -o Acquire::Languages=none \
+		${arch:+-o "APT::Architecture=$arch" -o "APT::Architectures=$arch"
+			-o "Dir::State::status=$work/status"}
+}
+
+download() {
+	cd "$work"
+	if [ -n "$arch" ]; then
+		apt apt-get download "$package=$version"
+	else
+		apt apt-get source --download-only "$package=$version"
+	fi
+}
+
+unpack() {
+	if [ -n "$arch" ]; then
+		dpkg-deb -x "$work/${package}"_*.deb "$dir"
+	else
+		dpkg-source --no-check -x "$work/${package}"_*.dsc "$dir"
+	fi
 }
 
 fetch() {
 	for suite in "$@"; do
-		printf 'deb-src %s%s %s main\n' \
+		printf '%s %s%s %s main\n' "$type" \
 			"${keyring:+[signed-by=$keyring] }" "$uri" "$suite" \
 			>"$work/sources.list"
 		apt apt-get update >"$work/log" 2>&1 || continue
-		version=$(apt apt-cache showsrc "$package" |
+		version=$(apt apt-cache $show "$package" |
 			sed -n "s/^Version: *\($pattern.*\)/\1/p" |
 			sort -V | tail -n 1)
 		[ -n "$version" ] || continue
-		(cd "$work" && apt apt-get source --download-only \
-			"$package=$version") >"$work/log" 2>&1 && return 0
+		(download) >"$work/log" 2>&1 && return 0
 	done
 	return 1
 }
@@ -94,6 +117,7 @@ command -v dpkg-source >/dev/null || fail "$package: this needs Debian's dpkg-de
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
+: >"$work/status"
 
 found=$(mirror | grep -v -e '^ ' -e '^cdrom:' | head -n 1)
 uri=${found%% *}
@@ -105,7 +129,7 @@ if ! fetch "$@"; then
 fi
 rm -rf "$dir"
 mkdir -p "$(dirname "$dir")"
-dpkg-source --no-check -x "$work/${package}"_*.dsc "$dir" >"$work/log" 2>&1 || {
+unpack >"$work/log" 2>&1 || {
 	tail -n 5 "$work/log" >&2
 	fail "cannot unpack $package $version"
 }

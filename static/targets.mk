@@ -11,7 +11,7 @@ STATIC_MAKE = $(MAKE) --no-print-directory -f static/static.mk \
 	$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) \
 	VERSION=$(VERSION) SRCS="$(SRCS)" FEATURES="$(FEATURES)"
 
-.PHONY: static release bench-static check-static
+.PHONY: static bench-static check-static
 static: static-$(STATIC_ARCH)
 	@cp build/static/$(STATIC_ARCH)/xapsd build/static/xapsd
 
@@ -21,17 +21,6 @@ $(RELEASES:%=static-%): static-%:
 	@sh tests/deps.sh static cross/$(TRIPLET_$*)
 	@+$(STATIC_MAKE) ARCH=$* -s sources
 	@+$(STATIC_MAKE) ARCH=$*
-
-release:
-	@sh tests/deps.sh static $(foreach a,$(RELEASES),cross/$(TRIPLET_$a))
-	@+for arch in $(RELEASES); do \
-		$(MAKE) --no-print-directory static-$$arch || exit 1; done
-	@rm -rf dist && mkdir dist
-	@for arch in $(RELEASES); do cp build/static/$$arch/xapsd \
-		dist/xapsd-$(VERSION)-$$arch || exit 1; done
-	@cat LICENSE build/static/src/musl/COPYRIGHT \
-		build/static/src/mbedtls/LICENSE >dist/LICENSES
-	@cd dist && sha256sum xapsd-* LICENSES >SHA256SUMS && cat SHA256SUMS
 
 # What each feature costs: the difference that leaving it out makes.
 # `make size-table` writes it into DESIGN.md.

@@ -22,6 +22,7 @@ place() {
 
 module() {
 	m=${1%%/*}
+	m=${m#no-}	# its stub, in a build without it
 	echo "${m%.[ch]}"
 }
 

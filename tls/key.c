@@ -389,3 +389,30 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 	    (unsigned)-ret);
 	return -1;
 }
+
+bool tls_check_es256(const struct tls_key *k, const void *data, size_t len,
+    const unsigned char sig[64])
+{
+	const mbedtls_ecp_keypair *key = mbedtls_pk_ec(k->pk);
+	unsigned char hash[32];
+	mbedtls_ecp_group grp;
+	mbedtls_mpi r, s;
+	int ret;
+
+	tls_sha256(data, len, hash);
+	mbedtls_ecp_group_init(&grp); /* verifying fills in a table there */
+	mbedtls_mpi_init(&r);
+	mbedtls_mpi_init(&s);
+	ret = mbedtls_ecp_group_load(&grp, MBEDTLS_ECP_DP_SECP256R1);
+	if (ret == 0)
+		ret = mbedtls_mpi_read_binary(&r, sig, 32);
+	if (ret == 0)
+		ret = mbedtls_mpi_read_binary(&s, sig + 32, 32);
+	if (ret == 0)
+		ret = mbedtls_ecdsa_verify(
+		    &grp, hash, sizeof(hash), &key->MBEDTLS_PRIVATE(Q), &r, &s);
+	mbedtls_mpi_free(&r);
+	mbedtls_mpi_free(&s);
+	mbedtls_ecp_group_free(&grp);
+	return ret == 0;
+}

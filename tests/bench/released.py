@@ -91,7 +91,8 @@ def row(path, folder, certs, far):
 
 def main():
     paths = [pathlib.Path(p).resolve() for p in sys.argv[1:]] or sorted(
-        (ROOT / "dist").glob("xapsd-*"))
+        p for p in (ROOT / "dist").glob("xapsd-*")
+        if p.name.rpartition("-")[2] in QEMU)
     if not paths:
         raise SystemExit("nothing in dist/: make release")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="xb-"))

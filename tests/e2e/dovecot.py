@@ -364,10 +364,11 @@ class Dovecot:
             self._remove_semaphores()
 
     def _remove_semaphores(self):
-        """The plugin's, see xaps-log.c."""
-        key = zlib.crc32(f"{self.dir}/base".encode()) & 0x7fffffff | 1
-        if shutil.which("ipcrm"):
-            subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
+        """The plugin's, see xaps-log.c and xaps-health.c."""
+        for name in ("base", "base/xaps-health"):
+            key = zlib.crc32(f"{self.dir}/{name}".encode()) & 0x7fffffff | 1
+            if shutil.which("ipcrm"):
+                subprocess.run(["ipcrm", "-S", hex(key)], capture_output=True)
 
     def reload(self):
         """Takes a changed configuration for new sessions."""

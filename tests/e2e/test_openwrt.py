@@ -3,6 +3,7 @@ buildroot, and for the shell functions that an init script calls."""
 
 import base64
 import copy
+import hashlib
 import json
 import os
 import re
@@ -17,8 +18,9 @@ from apple import Apple
 from xapsd import ROOT, Xapsd, executable, token_key
 
 STUB = ROOT / "tests/openwrt"
-PACKAGE = ROOT / "openwrt/xapsd"
-FILES = PACKAGE / "files"
+FEED = ROOT / "openwrt"
+PACKAGES = ["xapsd", "dovecot-xaps-plugin"]
+FILES = FEED / "xapsd/files"
 SHELLS = [["dash"], ["busybox", "ash"]]
 # Odd in a shell, in sed, in printf, in YAML, in UCI.
 ODD = r"""it's "q" $HOME `id` \n \\ %s & # : ; * | ~ !é{}[] ,'' '"""
@@ -30,22 +32,23 @@ def shell(request):
     return request.param
 
 
-# --- the package ---
+# --- the packages ---
 
-def make(out, *args):
+def make(out, folder, *args):
     environment = {k: v for k, v in os.environ.items()
                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD",
                                 "PLUGIN", "CFLAGS", "LDFLAGS", "WERROR", "PROG",
-                                "MBEDTLS_CFLAGS", "MBEDTLS_LIBS")}
+                                "MBEDTLS_CFLAGS", "MBEDTLS_LIBS", "FEATURES")}
     result = subprocess.run(
-        ["make", "-s", "-C", PACKAGE, "TOPDIR=%s" % STUB, "OUT=%s" % out,
+        ["make", "-s", "-C", folder, "TOPDIR=%s" % STUB, "OUT=%s" % out,
          *args], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
-def info(out):
-    packages, lines = {}, iter(make(out).splitlines())
+def info(out, folder, *args):
+    """Of the one package of a folder."""
+    packages, lines = {}, iter(make(out, folder, *args).splitlines())
     for line in lines:
         words = line.split(" ", 2)
         if len(words) < 2:
@@ -56,39 +59,57 @@ def info(out):
                 iter(lambda: next(lines), words[0] + " end"))
         else:
             fields[words[1]] = words[2] if len(words) > 2 else ""
-    return packages
+    assert list(packages) == [folder.name]
+    return packages[folder.name]
 
 
-def test_metadata(tmp_path):
-    packages = info(tmp_path)
-    assert sorted(packages) == ["dovecot-xaps-plugin", "xapsd"]
-    version = re.search(r"^VERSION = (\S+)$",
-                        (ROOT / "Makefile").read_text(), re.M)[1]
-    for fields in packages.values():
-        assert fields["PKG_VERSION"] == version.replace("-", "_")
-        assert re.fullmatch(r"\d+(\.\d+)*(_(alpha|beta|pre|rc|p)\d*)?",
-                            fields["PKG_VERSION"])
-        assert fields["PKG_RELEASE"].isdecimal()
-        assert re.fullmatch(r"[^<>]+ <\S+@\S+>", fields["PKG_MAINTAINER"])
-        assert fields["PKG_LICENSE"] == "MIT"
-        assert (ROOT / fields["PKG_LICENSE_FILES"]).exists()
-        assert fields["SECTION"] == "mail" and fields["CATEGORY"] == "Mail"
-        assert 0 < len(fields["TITLE"]) <= 60 and "'" not in fields["TITLE"]
-    daemon, plugin = packages["xapsd"], packages["dovecot-xaps-plugin"]
+def variable(name):
+    return re.search(r"^%s = (\S+)$" % name, (ROOT / "Makefile").read_text(),
+                     re.M)[1]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_metadata(tmp_path, name):
+    fields = info(tmp_path, FEED / name)
+    assert fields["PKG_NAME"] == name
+    assert fields["PKG_VERSION"] == variable("VERSION").replace("-", "_")
+    assert re.fullmatch(r"\d+(\.\d+)*(_(alpha|beta|pre|rc|p)\d*)?",
+                        fields["PKG_VERSION"])
+    assert fields["PKG_RELEASE"].isdecimal()
+    assert re.fullmatch(r"[^<>]+ <\S+@\S+>", fields["PKG_MAINTAINER"])
+    assert fields["PKG_LICENSE"] == "MIT"
+    assert (ROOT / fields["PKG_LICENSE_FILES"]).exists()
+    assert fields["SECTION"] == "mail" and fields["CATEGORY"] == "Mail"
+    assert fields["URL"] == variable("PROJECT_URL")
+    assert 0 < len(fields["TITLE"]) <= 60 and "'" not in fields["TITLE"]
+    assert (FEED / name / "Makefile").read_text().startswith(
+        "# SPDX-License-Identifier: MIT\n")
+
+
+def test_the_daemon_needs_no_dovecot(tmp_path):
+    """Whose build takes minutes, and which may be on another machine."""
+    daemon = info(tmp_path, FEED / "xapsd")
     assert daemon["DEPENDS"] == "+libmbedtls"
-    assert plugin["DEPENDS"] == "+dovecot"
+    assert daemon["EXTRA_DEPENDS"] == daemon["PKG_BUILD_DEPENDS"] == ""
     # xapsd is in both groups; the second is for the socket alone
     assert daemon["USERID"] == (
         "xapsd=7623:xapsd=7623 xapsd=7623:xapsd-mail=7624")
     # kept by sysupgrade
     assert daemon["conffiles"] == ["/etc/config/xapsd", "/etc/xapsd/"]
-    assert plugin["conffiles"] == [""]
 
 
-def test_a_change_of_the_sources_builds_again(tmp_path):
+def test_the_plugin_is_for_the_dovecot_that_it_was_built_with(tmp_path):
+    plugin = info(tmp_path, FEED / "dovecot-xaps-plugin")
+    assert plugin["DEPENDS"] == "+dovecot"
+    assert plugin["EXTRA_DEPENDS"] == "dovecot (>=2.3.0), dovecot (<2.4.0)"
+    assert plugin["USERID"] == "" and plugin["conffiles"] == [""]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_change_of_the_sources_builds_again(tmp_path, name):
     """The buildroot looks at the package's folder, and at what it is told of.
     Papers are none of it, nor is what a build or a test makes."""
-    sources = info(tmp_path)["xapsd"]["PKG_FILE_DEPENDS"].split()
+    sources = info(tmp_path, FEED / name)["PKG_FILE_DEPENDS"].split()
     tracked = subprocess.run(
         ["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
     names = tracked.stdout.split() or ["Makefile", "xapsd.c", "api/line.c",
@@ -103,80 +124,205 @@ def test_a_change_of_the_sources_builds_again(tmp_path):
     assert not any(s.endswith("/.git") for s in sources)
 
 
-def test_a_release_candidate_gets_a_version_that_apk_takes(tmp_path):
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_release_candidate_gets_a_version_that_apk_takes(tmp_path, name):
     tree = tmp_path / "tree"
-    shutil.copytree(PACKAGE, tree / "openwrt/xapsd")
+    shutil.copytree(FEED, tree / "openwrt")
     (tree / "Makefile").write_text("VERSION = 1.0-rc2\n")
-    out = subprocess.run(
-        ["make", "-s", "-C", tree / "openwrt/xapsd", "TOPDIR=%s" % STUB,
-         "OUT=%s" % tmp_path], capture_output=True, text=True, check=True)
-    assert "xapsd PKG_VERSION 1.0_rc2\n" in out.stdout
+    assert info(tmp_path, tree / "openwrt" / name)["PKG_VERSION"] == "1.0_rc2"
 
 
-def test_stage(tmp_path):
-    """Builds as the buildroot would and looks at what would be shipped."""
-    headers = tmp_path / "staging/usr/include"
-    headers.mkdir(parents=True)
+def headers(out):
+    """Where the buildroot has Dovecot's."""
+    staged = out / "staging/usr/include"
+    staged.mkdir(parents=True)
     config = subprocess.run(
         "for f in /usr/lib/dovecot/dovecot-config "
         "/usr/local/lib/dovecot/dovecot-config; do "
         "test ! -e $f || { . $f; echo $LIBDOVECOT_INCLUDE; exit; }; done",
         shell=True, capture_output=True, text=True, check=True).stdout
-    (headers / "dovecot").symlink_to(config.split()[0][2:])
-    # without optimisation: it is the staging that is looked at
-    make(tmp_path, "stage", "TARGET_CFLAGS=-O0", "-j2")
-    shipped = {
-        str(p.relative_to(tmp_path / "root")): stat.S_IMODE(p.stat().st_mode)
-        for p in (tmp_path / "root").rglob("*") if p.is_file()}
-    assert shipped == {
-        "xapsd/usr/sbin/xapsd": 0o755,
-        "xapsd/etc/init.d/xapsd": 0o755,
-        "xapsd/etc/config/xapsd": 0o600,
-        "xapsd/etc/capabilities/xapsd.json": 0o644,
-        "dovecot-xaps-plugin/usr/lib/dovecot/lib95_xaps_imap_plugin.so":
-            0o755,
-        "dovecot-xaps-plugin/usr/lib/dovecot/"
-        "lib95_xaps_push_notification_plugin.so": 0o755,
-        "dovecot-xaps-plugin/usr/share/doc/dovecot/example-config/conf.d/"
-        "90-xaps.conf": 0o644,
+    (staged / "dovecot").symlink_to(config.split()[0][2:])
+
+
+def shipped(root):
+    return {str(p.relative_to(root)): stat.S_IMODE(p.stat().st_mode)
+            for p in root.rglob("*") if p.is_file()}
+
+
+# Without optimisation: it is the staging that is looked at.
+STAGE = ["stage", "TARGET_CFLAGS=-O0", "-j2"]
+
+
+def source_tarball(folder, version="9.8"):
+    """As a release has it."""
+    tree = folder / ("xapsd-" + version)
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(
+        ".git", "build", "dist", "/xapsd", "tests", "__pycache__"))
+    (tree / "tests").mkdir()
+    shutil.copy(ROOT / "tests/needs.sh", tree / "tests")
+    tarball = folder / (tree.name + ".tar.gz")
+    subprocess.run(["tar", "-C", folder, "-czf", tarball, tree.name],
+                   check=True)
+    shutil.rmtree(tree)
+    return tarball
+
+
+@pytest.fixture(params=["checkout", "release"])
+def source(request, tmp_path):
+    """Where the package folders are, and what make must be told: this
+    checkout, and OpenWrt's own feed with a release's tarball."""
+    if request.param == "checkout":
+        return FEED, []
+    tarball = source_tarball(tmp_path)
+    subprocess.run(["sh", FEED / "feed.sh", tarball, tmp_path / "feeds"],
+                   check=True)
+    return tmp_path / "feeds/packages/mail", ["DL_DIR=%s" % tmp_path]
+
+
+def test_stage_the_daemon(tmp_path):
+    """Builds as the buildroot would, and looks at what would be shipped."""
+    make(tmp_path, FEED / "xapsd", *STAGE)
+    root = tmp_path / "root/xapsd"
+    assert shipped(root) == {
+        "usr/sbin/xapsd": 0o755,
+        "etc/init.d/xapsd": 0o755,
+        "etc/config/xapsd": 0o600,
+        "etc/capabilities/xapsd.json": 0o644,
     }
-    assert (tmp_path / "root/xapsd/etc/xapsd").is_dir()
-    # there is no /run; and TCP is off
-    sample = (tmp_path / "root/dovecot-xaps-plugin/usr/share/doc/dovecot"
-              "/example-config/conf.d/90-xaps.conf").read_text()
-    assert re.findall("^  #?xaps_config = .*", sample, re.M) == [
-        "  xaps_config = url=unix:/var/run/xapsd/xapsd.sock"]
-    assert re.findall("^#?mail_access_groups = .*", sample, re.M) == [
-        "#mail_access_groups = xapsd-mail"]
-    # two builds beside each other do not see this machine's objects
-    assert not (tmp_path / "build/xapsd" / "build/unit").exists()
-    out = subprocess.run([tmp_path / "root/xapsd/usr/sbin/xapsd", "--version"],
+    assert (root / "etc/xapsd").is_dir()
+    out = subprocess.run([root / "usr/sbin/xapsd", "--version"],
                          capture_output=True, text=True, check=True).stdout
-    assert out.startswith("xapsd ")
+    features = out.split("features: ")[1].split()
+    assert "p12" in features and "systemd" not in features
+    # two builds beside each other do not see this machine's objects
+    assert not list((tmp_path / "build").glob("*/build/unit"))
+    test_script = subprocess.run(
+        ["sh", "-c", (FEED / "xapsd/test.sh").read_text().replace(
+            " /etc/", " %s/etc/" % root), "sh", "xapsd",
+         variable("VERSION")], capture_output=True, text=True,
+        env={**os.environ, "PATH": "%s/usr/sbin:%s" % (
+            root, os.environ["PATH"])})
+    assert test_script.returncode == 0, test_script
 
 
-def test_removal_locks_nobody_out(tmp_path, shell):
-    """The sample goes aside with the plugin and comes back with it."""
-    text = (PACKAGE / "Makefile").read_text()
+def test_stage_the_plugin(tmp_path, source):
+    folder, args = source
+    headers(tmp_path)
+    make(tmp_path, folder / "dovecot-xaps-plugin", *args, *STAGE)
+    root = tmp_path / "root/dovecot-xaps-plugin"
+    sample = ("usr/share/doc/dovecot/example-config/conf.d/90-xaps.conf")
+    assert shipped(root) == {
+        "usr/lib/dovecot/lib95_xaps_imap_plugin.so": 0o755,
+        "usr/lib/dovecot/lib95_xaps_push_notification_plugin.so": 0o755,
+        sample: 0o644,
+    }
+    # there is no /run; and TCP is off
+    text = (root / sample).read_text()
+    assert re.findall("^  #?xaps_config = .*", text, re.M) == [
+        "  xaps_config = url=unix:/var/run/xapsd/xapsd.sock"]
+    assert re.findall("^#?mail_access_groups = .*", text, re.M) == [
+        "#mail_access_groups = xapsd-mail"]
+    test_script = subprocess.run(
+        ["sh", "-c", (folder / "dovecot-xaps-plugin/test.sh").read_text()
+         .replace("/usr/", "%s/usr/" % root), "sh", "dovecot-xaps-plugin",
+         variable("VERSION")], capture_output=True, text=True)
+    assert test_script.returncode == 0, test_script
 
-    def script(name, root=str(tmp_path)):
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_packages_feed_gets_a_release(tmp_path, name):
+    tarball = tmp_path / "xapsd-9.8.tar.gz"
+    tarball.write_bytes(b"some bytes")
+    subprocess.run(["sh", FEED / "feed.sh", tarball, tmp_path / "feeds"],
+                   check=True)
+    folder = tmp_path / "feeds/packages/mail" / name
+    fields = info(tmp_path, folder)
+    assert fields["PKG_VERSION"] == "9.8"
+    assert fields["PKG_SOURCE"] == tarball.name
+    assert fields["PKG_SOURCE_URL"] == (
+        variable("PROJECT_URL") + "/releases/download/v9.8")
+    assert fields["PKG_HASH"] == hashlib.sha256(b"some bytes").hexdigest()
+    assert fields["PKG_FILE_DEPENDS"] == ""
+    assert "checkout" not in (folder / "Makefile").read_text()
+    # another file of that name is refused
+    tarball.write_bytes(b"others")
+    with pytest.raises(AssertionError, match="FAILED"):
+        make(tmp_path, folder, "stage", "DL_DIR=%s" % tmp_path)
+
+
+@pytest.mark.parametrize("file", ["xapsd-1.0-rc1.tar.gz", "xapsd-1.0.tar.xz",
+                                  "other-1.0.tar.gz", "xapsd-.tar.gz"])
+def test_what_is_no_release_does_not_get_there(tmp_path, file):
+    (tmp_path / file).touch()
+    run = subprocess.run(["sh", FEED / "feed.sh", tmp_path / file,
+                          tmp_path / "feeds"], capture_output=True, text=True)
+    assert run.returncode == 64 and file in run.stderr
+    assert not (tmp_path / "feeds").exists()
+
+
+def test_features_can_be_chosen(tmp_path):
+    """Each that makes sense on a router, in the menu and in the build."""
+    text = (FEED / "xapsd/Makefile").read_text()
+    menu = re.findall(r"^\tconfig XAPSD_(\w+)$", text, re.M)
+    assert menu.pop(0) == "CHOOSE"
+    names = [m.lower().replace("_", "-") for m in menu]
+    known = (re.search("^KNOWN_FEATURES = (.*)$",
+                       (ROOT / "features.mk").read_text(), re.M)[1].split())
+    assert names == [k for k in known if k not in ("systemd", "brands")]
+    assert info(tmp_path, FEED / "xapsd")["PKG_CONFIG_DEPENDS"].split() == [
+        "CONFIG_XAPSD_" + m for m in ["CHOOSE", *menu]]
+
+    def features(*args):
+        flags = info(tmp_path, FEED / "xapsd", *args)["MAKE_FLAGS"]
+        return re.search('FEATURES="(.*?)"', flags)[1].split()
+    assert features() == ["all", "-systemd"]
+    assert features("CONFIG_XAPSD_CHOOSE=y") == []
+    for m, name in zip(menu, names):
+        assert features("CONFIG_XAPSD_CHOOSE=y",
+                        "CONFIG_XAPSD_%s=y" % m) == [name]
+    assert features("XAPSD_FEATURES=p12 page") == ["p12", "page"]
+
+
+@pytest.fixture
+def script(tmp_path, shell):
+    """Calls one of the plugin's, with its paths bent into a folder.  What is
+    done to Dovecot is in the file "done"."""
+    text = (FEED / "dovecot-xaps-plugin/Makefile").read_text()
+    (tmp_path / "etc/dovecot/conf.d").mkdir(parents=True)
+    for name, body in (("doveadm", "echo doveadm"),):
+        (tmp_path / name).write_text("#!/bin/sh\n%s $* >>%s/done\n"
+                                     % (body, tmp_path))
+        (tmp_path / name).chmod(0o755)
+
+    def call(name, root=str(tmp_path)):
         body = re.search(r"^define Package/dovecot-xaps-plugin/%s\n(.*?)^endef"
                          % name, text, re.M | re.S)[1].replace("$$", "$")
+        if not root:
+            for folder in "/etc/dovecot", "/var/run/dovecot":
+                body = body.replace(folder, str(tmp_path) + folder)
+        (tmp_path / "done").write_text("")
         return subprocess.run(
-            [*shell, "-c", body.replace("/etc/dovecot", str(conf.parents[1]))
-             if not root else body], capture_output=True, text=True, check=True,
+            [*shell, "-c", 'kill() { echo "kill $*" >>%s/done; }\n' % tmp_path
+             + body], capture_output=True, text=True, check=True,
             env={"PATH": "%s:%s" % (tmp_path, os.environ["PATH"]),
                  "IPKG_INSTROOT": root}).stderr
+    return call
+
+
+def test_removal_locks_nobody_out(tmp_path, script):
+    """The sample goes aside with the plugin and comes back with it."""
     conf = tmp_path / "etc/dovecot/conf.d/90-xaps.conf"
     aside = conf.with_name(conf.name + ".disabled-by-xaps-plugin")
-    conf.parent.mkdir(parents=True)
+    done = tmp_path / "done"
     assert script("prerm") == script("postinst") == ""  # nothing is there
     conf.write_text("mine\n")
-    for root in str(tmp_path), "":
+    for root, reload in (str(tmp_path), ""), ("", "doveadm reload\n"):
         script("prerm", root)
         assert (conf.exists(), aside.read_text()) == (False, "mine\n")
+        assert done.read_text() == reload
         script("postinst", root)
         assert (conf.read_text(), aside.exists()) == ("mine\n", False)
+        assert done.read_text() == reload
     # lines elsewhere
     doveconf = tmp_path / "doveconf"
     doveconf.write_text("#!/bin/sh\necho mail_plugins = xaps_imap\n")
@@ -186,16 +332,29 @@ def test_removal_locks_nobody_out(tmp_path, shell):
     assert "nobody can log in" in said and "local.conf:1:" in said
 
 
-def test_the_feed_has_one_package():
+def test_without_doveadm_dovecot_reloads_too(tmp_path, script):
+    """It is in a package of its own, which need not be installed."""
+    (tmp_path / "doveadm").write_text("#!/bin/sh\nexit 127\n")
+    pid = tmp_path / "var/run/dovecot/master.pid"
+    pid.parent.mkdir(parents=True)
+    pid.write_text("123\n")
+    (tmp_path / "etc/dovecot/conf.d/90-xaps.conf").write_text("mine\n")
+    for name in "prerm", "postinst":
+        script(name, "")
+        assert (tmp_path / "done").read_text() == "kill -HUP 123\n"
+
+
+def test_the_feeds_packages():
     """OpenWrt's scripts/feeds looks for Makefiles that define packages, five
-    levels deep: ours is found, and no other of this tree is taken for one."""
+    levels deep: ours are found, and no other of this tree is taken for one."""
     found = [
-        p for p in ROOT.rglob("Makefile")
+        p.parent.name for p in ROOT.rglob("Makefile")
         if len(p.relative_to(ROOT).parts) <= 5
         and p.relative_to(ROOT).parts[0] not in ("build", "dist")
         and re.search(r"call (Build/DefaultTargets|BuildPackage|KernelPackage)",
                       p.read_text())]
-    assert found == [PACKAGE / "Makefile"]
+    assert sorted(found) == sorted(PACKAGES)
+    assert all((FEED / p / "Makefile").exists() for p in found)
 
 
 def test_no_capabilities():

@@ -123,16 +123,6 @@ def test_a_comma_in_a_password_parts_nothing(own, work_dir):
         server.notified("alice")
 
 
-@pytest.mark.parametrize("bad", ["unix:/a,nonsense", ",".join(
-    f"unix:/{i}" for i in range(9))])
-def test_broken_list_of_urls(own, bad):
-    server = own(None, {"url": bad})
-    with server.imap("alice") as c:
-        assert "XAPPLEPUSHSERVICE" not in c.ok("CAPABILITY")[0]
-    server.dovecot.wait_log("Error: .*url")
-    server.dovecot.deliver("alice", MAIL)
-
-
 # --- registrations ---
 
 @pytest.mark.parametrize("way", ["unix", "tcp"])

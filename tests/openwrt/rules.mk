@@ -2,6 +2,7 @@
 # compiler: what tests/e2e/test_openwrt.py needs to read and stage a package.
 # OUT is where everything goes.
 INCLUDE_DIR = $(TOPDIR)/include
+BUILD_DIR = $(OUT)/build
 STAGING_DIR = $(OUT)/staging
 TARGET_CFLAGS ?= -Os
 INSTALL_DIR = install -d -m 755

@@ -150,6 +150,136 @@ static void test_token_key(void **state)
 	cred_free(c);
 }
 
+/* --- of several nodes --- */
+
+static void on_made(void *arg, bool is_end)
+{
+	int *n = arg;
+
+	n[is_end]++;
+}
+
+/* A JWT made at that time by another node with this configuration. */
+static const char *jwt_by(const char *text, int64_t now_s)
+{
+	static char jwt[512];
+	struct cred *c = load_ok(text);
+
+	strcpy(jwt, cred_bearer(c, now_s, err) + strlen("bearer "));
+	cred_free(c);
+	return jwt;
+}
+
+static enum cred_jwt_taken take(
+    struct cred *c, const char *jwt, int64_t issued_s, int64_t now_s)
+{
+	return cred_take_jwt(c, jwt, strlen(jwt), issued_s, false, now_s);
+}
+
+static void test_taken(void **state)
+{
+	static const char text[] = P8 IDS P8_TOPIC;
+	struct cred *c = load_ok(text), *none = load_ok("loglevel: info\n");
+	char name[CRED_JWT_NAME_MAX];
+	int made[2] = { 0, 0 };
+	char jwt[512];
+	int64_t at_s;
+	unsigned n;
+
+	(void)state;
+	cred_jwt_name(c, name);
+	assert_string_equal(name, "TEAM567890.ABCDE12345");
+	cred_jwt_name(none, name);
+	assert_string_equal(name, "");
+	assert_null(cred_jwt(c, NOW, &at_s));
+	n = cred_jwt_count(c);
+	assert_int_equal(
+	    take(c, jwt_by(text, NOW), NOW, NOW + 60), CRED_JWT_TAKEN);
+	assert_int_not_equal(cred_jwt_count(c), n);
+	strcpy(jwt, cred_bearer(c, NOW + 60, err) + 7);
+	assert_string_equal(jwt, cred_jwt(c, NOW + 60, &at_s));
+	assert_int_equal(at_s, NOW);
+	/* an older one, and one of the same time */
+	assert_int_equal(
+	    take(c, jwt_by(text, NOW - 1), NOW - 1, NOW), CRED_JWT_KEPT);
+	assert_int_equal(take(c, jwt, NOW, NOW), CRED_JWT_KEPT);
+	assert_int_equal(cred_take_jwt(c, jwt_by(text, NOW - 1), strlen(jwt),
+			     NOW - 1, true, NOW),
+	    CRED_JWT_TAKEN);
+	assert_int_equal(
+	    take(c, jwt_by(text, NOW + 2), NOW + 2, NOW), CRED_JWT_TAKEN);
+	/* Apple calls it expired: it does not come back */
+	cred_renew(c);
+	assert_int_equal(
+	    take(c, jwt_by(text, NOW + 1), NOW + 1, NOW + 3), CRED_JWT_BAD);
+	assert_int_equal(
+	    take(c, jwt_by(text, NOW + 3), NOW + 3, NOW + 3), CRED_JWT_TAKEN);
+	assert_int_equal(take(none, jwt, NOW, NOW), CRED_JWT_BAD);
+	cred_on_jwt(c, on_made, made);
+	cred_renew(c);
+	cred_bearer(c, NOW + 4, err);
+	cred_bearer(c, NOW + 5, err);
+	assert_int_equal(made[0], 1);
+	cred_free(c);
+	assert_int_equal(made[1], 1);
+	cred_free(none);
+}
+
+static void test_not_taken(void **state)
+{
+	static const char text[] = P8 IDS P8_TOPIC;
+	struct cred *c = load_ok(text);
+	char good[512], jwt[512], *dot;
+	size_t i, len;
+
+	(void)state;
+	strcpy(good, jwt_by(text, NOW));
+	len = strlen(good);
+	/* of another time, by our clock or by what is said */
+	assert_int_equal(take(c, good, NOW, NOW - 61), CRED_JWT_BAD);
+	assert_int_equal(take(c, good, NOW, NOW + 50 * 60), CRED_JWT_BAD);
+	assert_int_equal(take(c, good, NOW, 3600), CRED_JWT_BAD);
+	assert_int_equal(take(c, good, NOW + 1, NOW), CRED_JWT_BAD);
+	/* of another team, key id or key */
+	assert_int_equal(take(c,
+			     jwt_by(P8 "keyFileKeyId: ABCDE12345\n"
+				       "keyFileTeamId: TEAM567891\n" P8_TOPIC,
+				 NOW),
+			     NOW, NOW),
+	    CRED_JWT_BAD);
+	assert_int_equal(take(c,
+			     jwt_by(P8 "keyFileKeyId: ABCDE12346\n"
+				       "keyFileTeamId: TEAM567890\n" P8_TOPIC,
+				 NOW),
+			     NOW, NOW),
+	    CRED_JWT_BAD);
+	sh("openssl ecparam -name prime256v1 -genkey -noout | "
+	   "openssl pkcs8 -topk8 -nocrypt -out other.p8");
+	assert_int_equal(
+	    take(
+		c, jwt_by("keyFileP8: other.p8\n" IDS P8_TOPIC, NOW), NOW, NOW),
+	    CRED_JWT_BAD);
+	/* every byte counts, and the length */
+	for (i = 0; i < len; i++) {
+		strcpy(jwt, good);
+		jwt[i] = jwt[i] == 'A' ? 'B' : 'A';
+		assert_int_equal(take(c, jwt, NOW, NOW), CRED_JWT_BAD);
+		assert_int_equal(
+		    cred_take_jwt(c, good, i, NOW, true, NOW), CRED_JWT_BAD);
+	}
+	dot = strrchr(good, '.');
+	for (i = 1; i < 5; i++) {
+		strcpy(jwt, good);
+		jwt[dot - good + 3] = "A/+=."[i];
+		assert_int_equal(take(c, jwt, NOW, NOW), CRED_JWT_BAD);
+	}
+	strcpy(jwt, good);
+	strcat(jwt, "A");
+	assert_int_equal(take(c, jwt, NOW, NOW), CRED_JWT_BAD);
+	assert_int_equal(take(c, good, NOW, NOW), CRED_JWT_TAKEN);
+	cred_free(c);
+}
+
 static void test_renewal(void **state)
 {
 	struct cred *c = load_ok(P8 IDS P8_TOPIC);
@@ -1017,6 +1147,8 @@ int main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_token_key),
 		cmocka_unit_test(test_renewal),
+		cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_not_taken),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_file_name),
 		cmocka_unit_test(test_topics),

@@ -1,12 +1,17 @@
 # Stands in for the package.mk of OpenWrt's buildroot.
 #   info   what each package says of itself, "PACKAGE FIELD VALUE" a line
 #   stage  builds, and installs each package into $(OUT)/root/PACKAGE
-PKG_BUILD_DIR = $(OUT)/build/$(PKG_NAME)-$(PKG_VERSION)
+# A package with PKG_SOURCE is unpacked from $(DL_DIR), if the hash is right.
+PKG_BUILD_DIR ?= $(BUILD_DIR)/$(PKG_NAME)-$(PKG_VERSION)
+PKG_UNPACK ?= cd $(DL_DIR) && echo "$(PKG_HASH)  $(PKG_SOURCE)" | \
+	sha256sum -c --quiet && tar -C $(PKG_BUILD_DIR)/.. -xzf $(PKG_SOURCE)
+Build/Prepare = $(PKG_UNPACK)
 MAKE_FLAGS = CC=$(CC) AR=$(AR)
 
-FIELDS = SECTION CATEGORY TITLE DEPENDS USERID
+FIELDS = SECTION CATEGORY TITLE URL DEPENDS EXTRA_DEPENDS USERID
 PKG_FIELDS = PKG_NAME PKG_VERSION PKG_RELEASE PKG_MAINTAINER PKG_LICENSE \
-	PKG_LICENSE_FILES PKG_BUILD_DEPENDS PKG_FILE_DEPENDS
+	PKG_LICENSE_FILES PKG_BUILD_DEPENDS PKG_FILE_DEPENDS PKG_CONFIG_DEPENDS \
+	PKG_SOURCE PKG_SOURCE_URL PKG_HASH MAKE_FLAGS
 
 # $(info) sees the text as it is, indentation and all.
 define BuildPackage
@@ -27,6 +32,7 @@ endef
 info:
 	@:
 compile:
+	mkdir -p $(PKG_BUILD_DIR)
 	$(Build/Prepare)
 	CFLAGS="$(TARGET_CFLAGS)" LDFLAGS="$(TARGET_LDFLAGS)" \
 		$(MAKE) -C $(PKG_BUILD_DIR) $(MAKE_FLAGS)

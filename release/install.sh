@@ -1,0 +1,385 @@
+#!/bin/sh
+# Installs xapsd on this machine or upgrades it, as root:
+#   sh install.sh [FOLDER or URL]	that holds a release
+#   sh install.sh --uninstall		keeps configuration and registrations
+# By default the release in this script's own folder, else the newest one at URL.
+# All is fetched and compared with SHA256SUMS before anything here changes.  What was
+# put where is listed in PREFIX/share/xapsd/installed.
+# shellcheck disable=SC2086,SC2013,SC2015	# lists of names without blanks; die ends
+set -eu
+umask 022
+export LC_ALL=C
+
+URL=https://xapsd.invalid/xapsd/releases/latest/download
+PREFIX=/usr/local
+[ ! -e /etc/openwrt_release ] || PREFIX=/usr	# nothing looks into /usr/local there
+LIST=$PREFIX/share/xapsd/installed
+
+say() { printf '%s\n' "$*"; }
+die() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# --- what this machine is ---
+
+byte() { dd if=/bin/sh bs=1 skip="$1" count=1 2>/dev/null; }
+
+# What this system's own programs are made for runs here, whatever the kernel is:
+# 32 bits on a 64-bit one, and MIPS of either end, which uname calls the same.
+machine() {
+	m=$(uname -m)
+	[ "$(uname -s)" = Linux ] || die "xapsd runs on Linux, this is $(uname -s)"
+	if [ "$(byte 4)" = "$(printf '\001')" ]; then
+		case $m in
+		x86_64) m=i386 ;;
+		aarch64*) m=armv7 ;;
+		esac
+	fi
+	case $m in
+	x86_64 | amd64) echo x86_64 ;;
+	i[3-6]86) echo i386 ;;
+	aarch64 | arm64) echo aarch64 ;;
+	armv[78]*) echo armv7 ;;
+	armv[56]*) echo armel ;;
+	mips*) [ "$(byte 5)" = "$(printf '\002')" ] && echo mips || echo mipsel ;;
+	*) echo "$m" ;;
+	esac
+}
+
+# The one that runs; in an image that is being made, the one that will.
+init() {
+	if [ -d /run/systemd/system ]; then echo systemd
+	elif [ -e /etc/rc.common ] && [ -e /sbin/procd ]; then echo procd
+	elif [ -e /run/openrc ]; then echo openrc
+	elif has systemctl; then echo systemd
+	elif has rc-update; then echo openrc
+	elif [ -d /etc/init.d ]; then echo sysv
+	else echo none; fi
+}
+
+# Does the init run, so that something can be started?
+is_up() {
+	case $init in
+	systemd) [ -d /run/systemd/system ] ;;
+	openrc) [ -e /run/openrc ] ;;
+	procd) [ "$(cat /proc/1/comm)" = procd ] ;;
+	sysv) [ "$(cat /proc/1/comm)" = init ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# Two of them would fight for one socket and one database.
+refuse_others() {
+	remove=
+	if has dpkg-query && dpkg-query -W -f '${db:Status-Status}\n' xapsd \
+			2>/dev/null | grep -vqx -e not-installed -e config-files
+	then remove='apt remove xapsd'
+	elif has rpm && rpm -q xapsd >/dev/null 2>&1; then remove='rpm -e xapsd'
+	elif has apk && apk info -e xapsd >/dev/null 2>&1; then remove='apk del xapsd'
+	elif has pacman && pacman -Q xapsd >/dev/null 2>&1; then remove='pacman -R xapsd'
+	elif has opkg && opkg status xapsd 2>/dev/null | grep -q ' installed$'
+	then remove='opkg remove xapsd'; fi
+	[ -z "$remove" ] || die "xapsd is installed as a package. Upgrade that, or" \
+		"\"$remove\" first: configuration and registrations stay. Nothing" \
+		"was changed."
+	for f in /etc/systemd/system/xapsd.service /lib/systemd/system/xapsd.service \
+			/usr/lib/systemd/system/xapsd.service /etc/init.d/xapsd; do
+		[ ! -f "$f" ] || grep -qsFx "$f" "$LIST" ||
+			grep -q "$PREFIX/sbin/xapsd" "$f" || die "$f starts" \
+			"another xapsd: switch it off and remove that file first." \
+			"Nothing was changed."
+	done
+}
+
+# --- fetching ---
+
+get() {
+	case $from in
+	*://*)
+		if has curl; then
+			curl -fsSL --connect-timeout 30 --speed-time 60 \
+				--speed-limit 1 -o "$work/$1" "$from/$1"
+		elif has wget; then
+			wget -q -T 60 -O "$work/$1" "$from/$1"
+		else
+			die "neither curl nor wget is here: bring the release's" \
+				"files into a folder, and: sh install.sh FOLDER"
+		fi || die "cannot fetch $from/$1. Nothing was changed." ;;
+	*) cp "$from/$1" "$work/$1" || die "cannot copy $from/$1 to $work. Nothing" \
+		"was changed." ;;
+	esac
+}
+
+sum() {
+	if has sha256sum; then sha256sum "$1"
+	elif has shasum; then shasum -a 256 "$1"
+	elif has openssl; then openssl dgst -sha256 -r "$1"
+	fi | sed 's/[^0-9a-f].*//'
+}
+
+# ENDING of the one file that is meant: sets $name.
+fetch() {
+	lines=$(tr -d '\r' <"$work/SHA256SUMS" | sed -n \
+		"s/^\([0-9a-f]\{64\}\) [ *]\(xapsd-[0-9][^/ ]*-$1\)\$/\1 \2/p")
+	case $lines in
+	'') die "$from has no file for this machine, xapsd-VERSION-$1, or its" \
+		"SHA256SUMS is not whole. Nothing was changed." ;;
+	*"
+"*) die "$from has several files xapsd-VERSION-$1: leave one. Nothing was changed." ;;
+	esac
+	name=${lines#* }
+	get "$name"
+	[ "$(sum "$work/$name")" = "${lines%% *}" ] ||
+		die "$name is not what SHA256SUMS says: it was cut off on its way," \
+			"or changed. Nothing was changed here."
+}
+
+# --- placing: first all beside the old files, then each in one step ---
+
+# FILE DESTINATION MODE
+place() {
+	d=${2%/*}
+	while [ ! -d "$d" ]; do new_dirs="$d/ $new_dirs" d=${d%/*}; done
+	new_files="$new_files $2"
+	mkdir -p "${2%/*}" && cp "$1" "$2.new" && chmod "$3" "$2.new" ||
+		die "cannot write ${2%/*} (full, or read-only?). Nothing was changed."
+}
+
+undo() {
+	for f in $new_files; do rm -f "$f.new"; done
+	for d in $new_dirs; do rmdir "$d" 2>/dev/null || true; done
+	rm -rf "$work"
+}
+
+place_all() {
+	place "$work/$program" "$PREFIX/sbin/xapsd" 755
+	said=$("$PREFIX/sbin/xapsd.new" --version 2>&1) || die "$program does not run" \
+		"here ($(uname -m)), or $PREFIX is mounted noexec: $said." \
+		"Nothing was changed."
+	place "$work/usr/local/share/xapsd/install.sh" \
+		"$PREFIX/share/xapsd/install.sh" 755
+	case $init in
+	procd)
+		place "$work/init/xapsd.init" /etc/init.d/xapsd 755
+		place "$work/init/xapsd.json" /etc/capabilities/xapsd.json 644
+		return ;;
+	openrc | sysv)
+		sed "s|/usr/sbin/|$PREFIX/sbin/|" "$work/init/xapsd.$init" \
+			>"$work/starter"
+		place "$work/starter" /etc/init.d/xapsd 755 ;;
+	esac
+	for f in $(cd "$work/usr/local" && find . -type f | sed 's|^\./||'); do
+		case $init:$f in
+		*:share/xapsd/*) ;;
+		systemd:* | *:share/*) place "$work/usr/local/$f" "$PREFIX/$f" 644 ;;
+		esac
+	done
+}
+
+commit() {
+	old=$(cat "$LIST" 2>/dev/null) || old=
+	# Should the power fail in between, --uninstall knows them all.
+	printf '%s\n' "$LIST" $new_files $new_dirs $old | sort -u >"$LIST.new"
+	mv "$LIST.new" "$LIST"
+	for f in $new_files; do mv "$f.new" "$f"; done
+	for f in $old; do
+		case " $LIST $new_files " in
+		*" $f "*) ;;
+		*) case $f in */) rmdir "$f" 2>/dev/null || true ;; *) rm -f "$f" ;; esac ;;
+		esac
+	done
+	for f in $(cat "$LIST"); do [ ! -e "$f" ] || say "$f"; done >"$LIST.new"
+	mv "$LIST.new" "$LIST"
+	! has restorecon || restorecon $new_files || true
+}
+
+# --- user, groups, configuration ---
+
+add_user() {
+	group() { grep -q "^$1:" /etc/group; }
+	! id xapsd >/dev/null 2>&1 || ! id -Gn xapsd | grep -qw xapsd-mail || return 0
+	if has systemd-sysusers; then
+		systemd-sysusers "$work/usr/local/lib/sysusers.d/xapsd.conf"
+	elif has useradd; then
+		group xapsd-mail || groupadd --system xapsd-mail
+		group xapsd || groupadd --system xapsd
+		id xapsd >/dev/null 2>&1 || useradd --system -g xapsd -M \
+			-d /var/lib/xapsd -s /sbin/nologin xapsd
+		usermod -a -G xapsd-mail xapsd
+	elif has adduser; then
+		group xapsd-mail || addgroup -S xapsd-mail
+		group xapsd || addgroup -S xapsd
+		id xapsd >/dev/null 2>&1 || adduser -S -D -H -h /var/lib/xapsd \
+			-s /sbin/nologin -G xapsd xapsd
+		addgroup xapsd xapsd-mail
+	elif [ -e /lib/functions.sh ]; then	# OpenWrt; numbers of the package
+		# shellcheck disable=SC1091
+		(set +eu; . /lib/functions.sh
+		group_exists xapsd || group_add xapsd 7623
+		group_exists xapsd-mail || group_add xapsd-mail 7624
+		user_exists xapsd || user_add xapsd 7623 7623 xapsd /var/run/xapsd
+		group_add_user xapsd-mail xapsd)
+	else
+		false
+	fi >/dev/null && id xapsd >/dev/null || die "cannot make the user xapsd and" \
+		"its groups xapsd and xapsd-mail: make them by hand. Nothing else" \
+		"was changed."
+}
+
+# MODE OWNER FOLDER: those that are there stay as they are.
+folder() { [ -d "$3" ] || { mkdir -p "$3" && chown "$2" "$3" && chmod "$1" "$3"; }; }
+
+configure() {
+	folder 750 root:xapsd /etc/xapsd
+	if [ "$init" = procd ]; then
+		[ -e /etc/config/xapsd ] ||
+			cp "$work/init/xapsd.config" /etc/config/xapsd
+		return
+	fi
+	folder 700 xapsd:xapsd /var/lib/xapsd
+	[ ! -e /etc/xapsd/xapsd.yaml ] || return 0
+	(umask 077 && cp "$work/etc/xapsd/xapsd.yaml" /etc/xapsd/xapsd.yaml.new) &&
+		chown xapsd:xapsd /etc/xapsd/xapsd.yaml.new &&
+		mv /etc/xapsd/xapsd.yaml.new /etc/xapsd/xapsd.yaml
+}
+
+# --- starting and stopping ---
+
+# What a removed Debian package has left must not keep the unit off.
+unmask() {
+	for u in xapsd.service xapsd.socket; do
+		m=/var/lib/systemd/deb-systemd-helper-masked/$u
+		[ ! -e "$m" ] || { rm -f "$m" && systemctl unmask "$u"; }
+	done
+}
+
+switch_on() {
+	out=$(exec 2>&1
+	case $init in
+	systemd) unmask; systemctl enable xapsd.socket xapsd.service ;;
+	openrc) rc-update add xapsd default ;;
+	procd) /etc/init.d/xapsd enable ;;
+	sysv)
+		if has update-rc.d; then update-rc.d xapsd defaults
+		elif has chkconfig; then chkconfig --add xapsd
+		else echo "no update-rc.d, no chkconfig"; false; fi ;;
+	none) echo "no init was found. This starts it:" \
+		"$PREFIX/sbin/xapsd --user xapsd --syslog"; false ;;
+	esac) || say "Not switched on for this machine's next start: $out"
+}
+
+start() {
+	is_up || return 0
+	case $init:$1 in
+	systemd:first)
+		systemctl daemon-reload
+		systemctl start xapsd.socket xapsd.service ;;
+	systemd:again)
+		systemctl daemon-reload
+		systemctl try-restart xapsd.service ;;
+	*:first) /etc/init.d/xapsd start ;;
+	openrc:again) rc-service --ifstarted xapsd restart ;;
+	*:again) ! /etc/init.d/xapsd status || /etc/init.d/xapsd restart ;;
+	esac >/dev/null 2>&1 || say "It was installed, and does not start yet:" \
+		"\"xapsd check\" says why."
+}
+
+switch_off() {
+	case $init in
+	systemd)
+		if is_up; then systemctl stop xapsd.socket xapsd.service; fi
+		systemctl disable xapsd.socket xapsd.service ;;
+	openrc)
+		if is_up; then rc-service xapsd stop; fi
+		rc-update del xapsd default ;;
+	procd | sysv)
+		if is_up; then /etc/init.d/xapsd stop; fi
+		if [ "$init" = procd ]; then /etc/init.d/xapsd disable; fi ;;
+	esac >/dev/null 2>&1 || true
+}
+
+uninstall() {
+	[ -e "$LIST" ] || die "nothing here was installed by this script: there is" \
+		"no $LIST"
+	switch_off
+	for f in $(sort -r "$LIST"); do
+		case $f in
+		"$LIST") ;;
+		*/) rmdir "$f" 2>/dev/null || true ;;
+		*) rm -f "$f" || die "cannot remove $f (read-only?)" ;;
+		esac
+	done
+	rm -f "$LIST"
+	rmdir "${LIST%/*}" /run/xapsd 2>/dev/null || true
+	case $init in
+	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
+	systemd) ! is_up || systemctl daemon-reload ;;
+	esac
+	say "xapsd is removed. Its configuration and registrations stay, in /etc/xapsd" \
+		"and /var/lib/xapsd, and so do user and groups; to remove them, too:" \
+		"  rm -r /etc/xapsd /var/lib/xapsd" \
+		"  userdel xapsd; groupdel xapsd-mail	(or deluser, delgroup)"
+}
+
+# --- the whole ---
+
+main() {
+	case ${1-} in
+	--help | -h) sed -n '2,/installed\.$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-*) [ "$1" = --uninstall ] && [ $# = 1 ] || { say "sh install.sh [FOLDER or" \
+		"URL], or sh install.sh --uninstall" >&2; exit 64; } ;;
+	esac
+	[ "$(id -u)" = 0 ] || die "this needs root: sudo sh install.sh $*"
+	init=$(init)
+	if [ "${1-}" = --uninstall ]; then uninstall; exit; fi
+
+	here=$URL
+	case $0 in
+	*install.sh) [ ! -e "$(dirname "$0")/SHA256SUMS" ] || here=$(dirname "$0") ;;
+	esac
+	from=${1:-$here}
+	from=${from%/}
+	refuse_others
+	arch=$(machine)
+	has sha256sum || has shasum || has openssl || die "none of sha256sum, shasum" \
+		"and openssl is here: what is fetched could not be verified. Nothing" \
+		"was changed."
+	new_files='' new_dirs=''
+	work=$(mktemp -d) || die "cannot make a folder in ${TMPDIR:-/tmp}: set TMPDIR" \
+		"to one that can be written"
+	trap undo EXIT	# until commit, all that was written is .new
+	trap 'exit 130' INT TERM HUP
+	case $from in
+	http://127.* | http://localhost[:/]*) ;;
+	http://*) say "Note: http:// does not keep others from changing what is" \
+		"fetched, and SHA256SUMS with it. https:// does." ;;
+	https://*) has curl || ! wget --help 2>&1 | grep -q BusyBox ||
+		say "Note: this wget does not verify who $from is. Compare" \
+			"SHA256SUMS with the release's page, or install curl." ;;
+	esac
+	get SHA256SUMS
+	fetch "$arch"
+	program=$name
+	fetch files.tar.gz
+	tar -xzf "$work/$name" -C "$work" || die "cannot unpack in $work (full?): set" \
+		"TMPDIR to a folder with 2 MB. Nothing was changed."
+	when=again
+	[ -e "$LIST" ] || when=first
+	place_all
+	add_user
+	configure
+	trap '' INT TERM HUP
+	commit
+	[ $when = again ] || switch_on
+	start $when
+	say "$said" | sed -n '1s/,.*/ is installed./p'
+	[ $when = again ] || say "What is next:" \
+"
+  1. Your certificate or key from Apple, into /etc/xapsd and" \
+		"/etc/xapsd/xapsd.yaml" \
+"
+  2. $PREFIX/sbin/xapsd check" \
+"
+  3. Dovecot's plugin: $PREFIX/share/doc/xapsd/README.md, Set up"
+}
+
+main "$@"

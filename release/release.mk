@@ -1,0 +1,66 @@
+# The Makefile's targets for what a release consists of.  Each release-PART writes
+# its files into $(DIST); `make release` all of them, and SHA256SUMS.  No byte
+# depends on the folder, the time, the user or the language.
+
+DIST ?= dist
+# The time in all archives, that of the first entry of debian/changelog: the same
+# with and without Git.
+SOURCE_DATE_EPOCH ?= $(shell LC_ALL=C date +%s -d \
+	"$$(sed -n 's/^ -- .*>  //p' debian/changelog | head -n 1)")
+RELEASE_PARTS = static files source sbom
+
+.PHONY: release check-release check-tag $(RELEASE_PARTS:%=release-%)
+release release-%: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+
+release:
+	@rm -rf $(DIST)
+	@+for part in $(RELEASE_PARTS); do $(MAKE) --no-print-directory \
+		release-$$part || exit 1; done
+	@cd $(DIST) && LC_ALL=C sha256sum * >../SHA256SUMS.new && \
+		mv ../SHA256SUMS.new SHA256SUMS && cat SHA256SUMS
+
+$(DIST):
+	@mkdir -p $@
+
+RELEASE_ARCHS ?= $(RELEASES)
+release-static: | $(DIST)
+	@sh tests/deps.sh static $(foreach a,$(RELEASE_ARCHS),cross/$(TRIPLET_$a))
+	@+for arch in $(RELEASE_ARCHS); do \
+		$(MAKE) --no-print-directory static-$$arch && \
+		install -m 755 build/static/$$arch/xapsd \
+			$(DIST)/xapsd-$(VERSION)-$$arch || exit 1; done
+	@cat LICENSE build/static/src/musl/COPYRIGHT \
+		build/static/src/mbedtls/LICENSE >$(DIST)/LICENSES
+
+# What install.sh needs beside the executable: as `make install` puts it there,
+# and the starters of other inits.
+FILES = build/release/files
+INITS = init/xapsd.openrc init/xapsd.sysv $(addprefix openwrt/xapsd/files/, \
+	xapsd.init xapsd.config xapsd.json)
+release-files: | $(DIST)
+	@rm -rf $(FILES) && mkdir -p $(FILES)/init
+	@$(MAKE) -s --no-print-directory install-files PREFIX=/usr/local \
+		SYSCONFDIR=/etc DESTDIR=$(abspath $(FILES))
+	@cp $(INITS) $(FILES)/init
+	@install -D release/install.sh $(FILES)/usr/local/share/xapsd/install.sh
+	@cd $(FILES) && find . -type f | sed 's|^\./||' | \
+		sh $(CURDIR)/release/tar.sh $(abspath $(DIST))/xapsd-$(VERSION)-files.tar.gz . ''
+	@install -m 755 release/install.sh $(DIST)
+
+release-source: | $(DIST)
+	@sh release/list.sh | sh release/tar.sh $(DIST)/xapsd-$(VERSION).tar.gz . \
+		xapsd-$(VERSION)/
+
+release-sbom: | $(DIST)
+	@PROJECT_URL='$(PROJECT_URL)' MAINTAINER='$(MAINTAINER)' $(PYTHON) \
+		release/sbom.py $(VERSION) $(DIST) \
+		>$(DIST)/xapsd-$(VERSION).spdx.json
+
+# TAG names this version, which is finished.
+check-tag:
+	@sh release/tag.sh '$(TAG)'
+
+# Two releases, of copies of these sources that share nothing, are the same to the
+# byte.  PARTS of them, all or "files source sbom".
+check-release:
+	@PARTS='$(PARTS)' sh release/twice.sh
