@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "apns.h"
 #include "buf.h"
 #include "io.h"
 #include "mem.h"
@@ -31,8 +30,8 @@
 /* Valkey answers within milliseconds.  A script or SCAN that blocks it, or a fork
  * on a busy machine, may take seconds. */
 #define REPLY_MS 5000
-/* A PING when nothing has come for so long: nobody else tells that the server's
- * machine is gone, and what is registered elsewhere meanwhile would not be heard. */
+/* A question so often: nobody else tells that the server's machine is gone, or that
+ * it has lost its data, and what is registered elsewhere would not be heard. */
 #define IDLE_MS 30000
 /* Requests that wait for the kernel: thousands of registrations. */
 #define OUT_MAX (4u * 1024 * 1024)
@@ -74,7 +73,7 @@ struct shared_conn {
 	struct shared_request *first, *last;
 	struct loop_timer timer; /* the next attempt, timeouts, PING */
 	struct loop_task flush;
-	int64_t heard_ms, up_ms;
+	int64_t looked_ms, up_ms;
 	unsigned failures;
 	struct shared_request greeting, ping;
 	bool is_pinging, in_push, is_info_logged;
@@ -166,7 +165,7 @@ static void lost(struct shared_conn *c, const char *why)
 	disconnect(c);
 	c->failures++;
 	loop_timer_set(c->loop, &c->timer,
-	    apns_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
+	    loop_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
 	c->ops->down(c->arg, err);
 }
 
@@ -184,7 +183,7 @@ void shared_conn_fail(struct shared_conn *c, const char *why, bool soon)
 static void set_timer(struct shared_conn *c)
 {
 	int64_t due_ms = c->first != NULL ? c->first->sent_ms + REPLY_MS
-					  : c->heard_ms + IDLE_MS;
+					  : c->looked_ms + IDLE_MS;
 
 	/* Only ever set earlier: it looks again when it fires. */
 	if (!loop_timer_is_set(&c->timer) || due_ms < c->timer.due_ms)
@@ -497,7 +496,6 @@ static void receive(struct shared_conn *c)
 	char why[ERR_MAX];
 	ssize_t n;
 
-	c->heard_ms = loop_now_ms(c->loop);
 	while ((n = resp_read(
 		    &c->resp, (const char *)buf_head(in), in->len, &it)) > 0) {
 		if (it.type != RESP_SKIP)
@@ -523,7 +521,7 @@ static void greet(struct shared_conn *c, struct link *k)
 	c->io = k->io;
 	c->protocol = 3;
 	c->in_push = false;
-	c->heard_ms = loop_now_ms(c->loop);
+	c->looked_ms = loop_now_ms(c->loop);
 	set_state(c, GREETING);
 	begin_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
 			  ? STEP_SENTINEL
@@ -689,10 +687,13 @@ static void check_idle(struct shared_conn *c)
 		return;
 	}
 	if (c->first == NULL && !c->is_pinging &&
-	    loop_now_ms(c->loop) - c->heard_ms >= IDLE_MS) {
-		c->is_pinging = true;
+	    loop_now_ms(c->loop) - c->looked_ms >= IDLE_MS) {
+		c->looked_ms = loop_now_ms(c->loop);
 		io_trim(c->io); /* a comparison needs much */
-		request(c, &c->ping, &ping, 1);
+		if (c->ops->idle == NULL || !c->ops->idle(c->arg)) {
+			c->is_pinging = true;
+			request(c, &c->ping, &ping, 1);
+		}
 	}
 	set_timer(c);
 }

@@ -172,7 +172,7 @@ def test_names_in_either_case(server, start_node):
     wait_equal(a, b)
     b.register("alice", ACCOUNT, TOKEN, ["Notes"])
     wait(lambda: book(a) and book(a)[0][3] == ["Notes"], "not replaced")
-    assert len(server.call("KEYS", "*")) == 1
+    assert len(server.call("KEYS", "xaps:{*")) == 1
 
 
 # --- away and back ---
@@ -226,8 +226,60 @@ def test_flushed_by_mistake(server, start_node):
     server.call("FLUSHALL")
     server.call("CLIENT", "KILL", "TYPE", "normal")
     server.call("CLIENT", "KILL", "TYPE", "pubsub")
-    wait(lambda: len(server.call("KEYS", "xaps:*")) == 50, "not refilled")
+    wait(lambda: len(server.call("KEYS", "xaps:{*")) == 50, "not refilled")
     wait_equal(a, b)
+
+
+def test_another_node_has_seen_that_it_is_empty(server, start_node):
+    """It names the book anew; the others, still connected, hear that."""
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(50):
+        a.register("user%d" % i, ACCOUNT, token(i))
+    assert a.run("forget", "user0").returncode == 0
+    wait_equal(a, b)
+    assert shared(a)["book"] == shared(b)["book"] != ""
+    server.call("FLUSHALL")
+    value = '{"book":"0123456789abcdef","t":1,"node":"x"}'
+    server.call("HSET", "xaps:book", "id", value)
+    server.call("PUBLISH", "xaps:events", value)
+    for node in (a, b):
+        node.wait_log("warn .*has lost its data: it is filled again")
+        wait(lambda: shared(node)["book"] == "0123456789abcdef", "not heard")
+    wait(lambda: len(server.call("KEYS", "xaps:{*")) == 50, "not refilled")
+    assert values(server, "user0")[ACCOUNT + " " + token(0)]["gone"] is True
+    wait_equal(a, b)
+
+
+@pytest.mark.skipif("CHECK_SHARED" not in os.environ,
+                    reason="make check-shared: takes up to 38 s")
+def test_flushed_while_all_are_connected(server, start_node):
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(50):
+        (a if i % 2 else b).register("user%d" % i, ACCOUNT, token(i))
+    wait_equal(a, b)
+    server.call("FLUSHALL")
+    wait(lambda: len(server.call("KEYS", "xaps:{*")) == 50, "not refilled",
+         60)
+    wait_equal(a, b)
+    assert shared(a)["book"] == shared(b)["book"]
+
+
+def test_strange_names_of_the_book(server, start_node):
+    a = start_node("a", server.url)
+    a.register("alice", ACCOUNT, TOKEN)
+    wait_in_step(a)
+    book_id = shared(a)["book"]
+    for value in ('{"book":"', '{"book":"0123456789abcdef"',
+                  '{"book":"0123456789ABCDEF","t":1,"node":"x"}',
+                  '{"book":"0123456789abcde","t":1,"node":"x"}',
+                  '{"book":"0123456789abcdef0","t":1,"node":"x"}',
+                  '{"book":"0123456789abcdef","t":2,"node":"x"}'):
+        server.call("PUBLISH", "xaps:events", value)
+    b = start_node("b", server.url)
+    b.register("bob", ACCOUNT, token(2))
+    wait_equal(a, b)
+    assert shared(a)["book"] == shared(b)["book"] == book_id
+    assert "lost its data" not in a.log()
 
 
 def test_old_backup_revives_nobody(server, start_node):
@@ -303,7 +355,7 @@ CHANNELS = "resetchannels &xaps:events " if executable() and \
     has_channel_rights() else ""
 ACL = ("user xapsd on >%s resetkeys ~xaps:* " + CHANNELS + "-@all +hello "
        "+auth +select +ping +info +script|load +evalsha +hget "
-       "+hset +hdel +hgetall +pexpire +publish +subscribe +scan")
+       "+hset +hdel +hgetall +pexpire +publish +subscribe +scan +set +pttl")
 
 
 def test_user_with_just_the_rights(workdir, start_node):
@@ -620,7 +672,7 @@ def test_reload(workdir, server, start_xapsd):
     reload(sharedStore=None)
     wait(lambda: "shared" not in a.status(), "still there")
     a.register("bob", ACCOUNT, token(2))
-    assert len(server.call("KEYS", "*")) == 2
+    assert len(server.call("KEYS", "*{*")) == 2
 
 
 def test_cluster_without_proxy(workdir, start_node):
