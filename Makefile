@@ -402,11 +402,11 @@ bench-shared:
 # --- one file that runs anywhere: make static, size, check-static ---
 
 include static/targets.mk
-include packaging/targets.mk
 
 # --- all that a release consists of: make release, check-release ---
 
 include release/release.mk
+include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
