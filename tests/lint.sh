@@ -32,7 +32,7 @@ scripts=$(git ls-files '*.sh' .ci/run 'init/*')
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
 shellcheck -s bash completion/xapsd.bash || bad=1
-shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
+shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* packaging/alpine/* || bad=1
 
 if [ -e xapsd.8 ]; then
 	mandoc -Tlint -Wstyle xapsd.8 2>/dev/null || bad=1
