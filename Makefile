@@ -390,6 +390,15 @@ budget:
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/bench/check_budget.py
 
+# What several nodes with one Valkey or Redis cost, against the same without it.
+.PHONY: bench-shared
+bench-shared:
+	@sh tests/deps.sh build bench shared
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory FEATURES=all,-shared \
+		BUILD=build/plain PROG=build/plain/xapsd all
+	@PLAIN=build/plain/xapsd $(PYTHON) tests/bench/shared.py
+
 # --- one file that runs anywhere: make static, size, check-static ---
 
 include static/targets.mk
@@ -436,6 +445,7 @@ help:
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'
+	@echo 'make bench-shared several nodes with one Valkey (BENCH_BIG=1)'
 	@echo 'make bench-static bytes and memory of the files in dist/'
 	@echo 'make budget       fails if it costs more than it may'
 	@echo 'make size         size of the static file by feature (size-objects:'

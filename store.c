@@ -134,10 +134,20 @@ static void set_mailboxes(
 	s->bytes += reg_bytes(r);
 }
 
-/* While the clock is not set, the old time stays. */
-static void set_time(struct reg *r, const struct reg *from)
+/* While the clock is not set, the old time stays.  So it does if it came from a
+ * node whose clock is ahead of ours: what a phone says last is the newest, also
+ * if this node is cut off and nobody else can say so. */
+static void set_time(
+    const struct store *s, struct reg *r, const struct reg *from)
 {
 	r->replaced = 0;
+	if (s->on_change != NULL && !s->is_merging &&
+	    !(from->flags & REG_UNSTAMPED) && from->time_s < r->time_s &&
+	    r->time_s - from->time_s < HOUR_S) {
+		r->flags &= (uint8_t)~REG_UNSTAMPED;
+		r->time_s += r->part == PART_UNKNOWN;
+		return;
+	}
 	/* In the same second the new step will be a later one. */
 	if (from->time_s != r->time_s)
 		r->part = PART_UNKNOWN;
@@ -167,7 +177,7 @@ struct reg *store_replace(
 	if (!same)
 		set_mailboxes(s, r, new);
 	topic_use(s, r, new->topic);
-	set_time(r, new);
+	set_time(s, r, new);
 	/* The registration renewed last comes first in its user's list: of
 	 * those with the same time, the last one is dropped first. */
 	table_remove(&s->table, r);

@@ -304,8 +304,7 @@ static void on_change(void *arg, struct reg *r, enum store_change change)
 		later_ms = 999;
 	if (change == STORE_PUT)
 		reg_set_later_ms(r, later_ms);
-	change_send(
-	    arg, r, kinds[change], age_s >= -FRESH_S && age_s <= FRESH_S);
+	change_send(arg, r, kinds[change], age_s <= FRESH_S);
 }
 
 void book_init(struct shared *s)

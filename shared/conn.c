@@ -18,15 +18,16 @@
 #include "mem.h"
 
 /* After a failure: so short that nodes agree again within seconds when a cut
- * network heals; one packet every 3 s costs nothing. */
+ * network heals; one packet every 2 s costs nothing. */
 #define RETRY_MIN_MS 250
-#define RETRY_MAX_MS 3000
+#define RETRY_MAX_MS 2000
 /* A connection that lasted so long does not count as a failure. */
 #define GOOD_MS 10000
 /* After it refused what we need: somebody has to change its settings. */
 #define REFUSED_MS 60000
-/* For finding, connecting and TLS; and as much for the greeting. */
-#define OPEN_MS 3000
+/* For finding, connecting and TLS.  TCP asks at 0, 1 and 3 s: more than 3 s would
+ * be spent in waiting after a cut network has healed. */
+#define OPEN_MS 2500
 /* Valkey answers within milliseconds.  A script or SCAN that blocks it, or a fork
  * on a busy machine, may take seconds. */
 #define REPLY_MS 5000
@@ -76,7 +77,7 @@ struct shared_conn {
 	int64_t heard_ms, up_ms;
 	unsigned failures;
 	struct shared_request greeting, ping;
-	bool is_pinging, in_push;
+	bool is_pinging, in_push, is_info_logged;
 	enum step step;
 	int protocol;
 	char *info;
@@ -294,7 +295,34 @@ static bool is_error(const struct resp_item *it, const char *word)
 {
 	size_t n = strlen(word);
 
-	return it->len >= n && memcmp(it->text, word, n) == 0;
+	return it->text != NULL && it->len >= n &&
+	       memcmp(it->text, word, n) == 0;
+}
+
+/* Redis 7 does not say which command of a script is not allowed. */
+const char *shared_conn_cure(const struct resp_item *error)
+{
+	static const struct {
+		const char *text, *cure;
+	} cures[] = {
+		{ "NOAUTH",
+		    "; it wants a password: sharedStore: "
+		    "valkey://user:password@host, or sharedPasswordFile" },
+		{ "WRONGPASS", "; check user and password of sharedStore" },
+		{ "NOPERM", "; its user lacks a right: xapsd(8) names those "
+			    "that are needed" },
+		{ "MOVED ",
+		    "; it is part of a cluster: name the cluster's proxy" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cures) / sizeof(cures[0]); i++)
+		if (is_error(error, cures[i].text))
+			return cures[i].cure;
+	return error->text != NULL && memmem(error->text, error->len,
+					  "executing the script", 20)
+		   ? cures[2].cure
+		   : "";
 }
 
 static void step_refused(struct shared_conn *c, const struct resp_item *it)
@@ -306,16 +334,11 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 		[STEP_SELECT] = "this database",
 		[STEP_INFO] = "the log-in",
 	};
-	const char *cure = "";
 	char why[ERR_MAX];
 
-	if (is_error(it, "NOAUTH"))
-		cure = "; it wants a password: sharedStore: "
-		       "valkey://user:password@host, or sharedPasswordFile";
-	else if (is_error(it, "WRONGPASS"))
-		cure = "; check user and password of sharedStore";
 	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
-	    (int)(it->len < 200 ? it->len : 200), it->text, cure);
+	    (int)(it->len < 200 ? it->len : 200), it->text,
+	    shared_conn_cure(it));
 	lost(c, why);
 }
 
@@ -381,7 +404,13 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 	bool denied = is_error(it, "NOAUTH") || is_error(it, "WRONGPASS");
 
 	if (!denied && c->step == STEP_INFO) {
-		greeted(c); /* a proxy, or a user who may not ask */
+		/* a proxy, or a user who may not ask */
+		if (is_error(it, "NOPERM") && !c->is_info_logged)
+			log_warn("shared: %s refuses INFO, which tells a "
+				 "master from a replica%s",
+			    c->peer, shared_conn_cure(it));
+		c->is_info_logged = true;
+		greeted(c);
 	} else if (!denied && c->step == STEP_HELLO) {
 		/* Of what knows no HELLO, or allows it to nobody (Redis 6.0
 		 * without a default user), all is asked in RESP2. */
@@ -449,9 +478,9 @@ static void take_item(struct shared_conn *c, const struct resp_item *it)
 		return;
 	}
 	if (rq == NULL) {
-		err_set(why, "%s refuses to send messages: %.*s", c->peer,
+		err_set(why, "%s refuses to send messages: %.*s%s", c->peer,
 		    (int)(it->len < 200 ? it->len : 200),
-		    it->text != NULL ? it->text : "");
+		    it->text != NULL ? it->text : "", shared_conn_cure(it));
 		shared_conn_fail(c, why, false);
 		return;
 	}
@@ -567,6 +596,9 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	c->attempts = k;
 	k->io = io_connect(c->loop, addr, &to, c->addr->tls, on_io, k);
 	io_set_limits(k->io, RESP_IN_MAX, OUT_MAX);
+	/* While the network is cut TCP's pauses grow: what others register would
+	 * come long after it has healed. */
+	io_keep_alive(k->io);
 }
 
 static bool is_hopeful(void *arg)
@@ -588,7 +620,7 @@ static void on_exhausted(void *arg, const char *why)
 	err_set(text, "%s: %s", c->peer,
 	    why != NULL		? why
 	    : c->why[0] != '\0' ? c->why
-				: "no connection within 3 s");
+				: "no connection within 2.5 s");
 	lost(c, text);
 }
 

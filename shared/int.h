@@ -82,6 +82,8 @@ bool shared_conn_is_up(const struct shared_conn *c);
 int shared_conn_protocol(const struct shared_conn *c);
 /* "host port 6379", or the Unix socket. */
 const char *shared_conn_peer(const struct shared_conn *c);
+/* What to do about an error of the server, to be appended to it; perhaps "". */
+const char *shared_conn_cure(const struct resp_item *error);
 /* What INFO says, "" if it says nothing; valid within up(). */
 const char *shared_conn_info(const struct shared_conn *c, const char *key);
 
