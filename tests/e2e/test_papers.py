@@ -91,7 +91,7 @@ def test_make_targets_exist(paper):
         words = shlex.split(re.split(r"&&|\|\||;|`", line)[0],
                             comments=True)[1:]
         for word in words:
-            if re.fullmatch(r"[a-z][\w-]*", word) and word != "defconfig":
+            if re.fullmatch(r"[a-z][\w-]*", word) and not word.endswith("config"):
                 assert word in targets, line
 
 
@@ -182,7 +182,9 @@ def variable(name):
 
 URL, MAINTAINER = variable("PROJECT_URL"), variable("MAINTAINER")
 ADDRESS = MAINTAINER.partition("<")[2].rstrip(">")
-URL_FILES = variable("URL_FILES").split()
+URL_FILES = subprocess.run(
+    ["make", "-s", "-C", ROOT, "--eval", "names:;@echo $(URL_FILES)", "names"],
+    check=True, text=True, stdout=subprocess.PIPE).stdout.split()
 
 
 def sources():
