@@ -418,7 +418,8 @@ include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
-	$(wildcard openwrt/*/Makefile) release/install.sh
+	release/install.sh $(wildcard openwrt/*/Makefile) \
+	packaging/arch/PKGBUILD packaging/rpm/xapsd.spec
 
 .PHONY: set-url clean help
 # make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.
