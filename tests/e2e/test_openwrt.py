@@ -250,6 +250,18 @@ def test_the_packages_feed_gets_a_release(tmp_path, name):
         make(tmp_path, folder, "stage", "DL_DIR=%s" % tmp_path)
 
 
+def test_the_luci_feed_gets_it_too(tmp_path):
+    tarball = tmp_path / "xapsd-9.8.tar.gz"
+    tarball.touch()
+    subprocess.run(["sh", FEED / "feed.sh", tarball, tmp_path / "feeds"],
+                   check=True)
+    ours = FEED / "luci-app-xapsd"
+    theirs = tmp_path / "feeds/luci/applications/luci-app-xapsd"
+    assert shipped(theirs) == shipped(ours)
+    text = (theirs / "Makefile").read_text()
+    assert "\ninclude ../../luci.mk\n" in text and "feeds/luci" not in text
+
+
 @pytest.mark.parametrize("file", ["xapsd-1.0-rc1.tar.gz", "xapsd-1.0.tar.xz",
                                   "other-1.0.tar.gz", "xapsd-.tar.gz"])
 def test_what_is_no_release_does_not_get_there(tmp_path, file):
@@ -268,7 +280,7 @@ def test_features_can_be_chosen(tmp_path):
     names = [m.lower().replace("_", "-") for m in menu]
     known = (re.search("^KNOWN_FEATURES = (.*)$",
                        (ROOT / "features.mk").read_text(), re.M)[1].split())
-    assert names == [k for k in known if k not in ("systemd", "brands")]
+    assert names == [k for k in known if k != "systemd"]
     assert info(tmp_path, FEED / "xapsd")["PKG_CONFIG_DEPENDS"].split() == [
         "CONFIG_XAPSD_" + m for m in ["CHOOSE", *menu]]
 
