@@ -124,9 +124,4 @@ void apns_renew_auth(struct apns *a);
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r);
 
-/* How long to wait after so many failures in a row: min_ms after the first,
- * doubling up to max_ms.  The upper half of it is random, so that not all try at
- * the same moment. */
-int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures);
-
 #endif

@@ -301,6 +301,8 @@ struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
 		tls = tls_client_new(f.text, f.len, NULL, NULL, NULL, why);
 		if (tls == NULL)
 			conf_blame(conf, key, err, "%s %s", f.path, why);
+		else
+			tls_client_set_keys(tls, key, "sharedStore");
 	}
 	cred_file_free(&f);
 	return tls;

@@ -230,7 +230,7 @@ static void use_shared(struct daemon *d, struct shared *shared)
 	api_set_shared(d->api, shared);
 	shared_add_cred(shared, renew_cred(d->renew));
 	if (shared != NULL)
-		shared_start(shared);
+		shared_start(shared, d->queue);
 }
 
 /* The keys of sharedStore may have changed, or files that they name. */

@@ -701,6 +701,23 @@ void io_set_limits(struct io *io, size_t in_max, size_t out_max)
 	io->out.max = out_max;
 }
 
+void io_keep_alive(struct io *io)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 2 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 1 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 3 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		setsockopt(io->f.fd, options[i].level, options[i].name,
+		    &options[i].value, sizeof(options[i].value));
+}
+
 void io_set_timeout(struct io *io, int64_t timeout_ms)
 {
 	if (io->state >= IO_S_FINISHING)

@@ -87,6 +87,9 @@ void io_finish(struct io *io);
  * owner consumes and calls io_resume().  Set in the owner's IO_OPEN or
  * before. */
 void io_set_limits(struct io *io, size_t in_max, size_t out_max);
+/* For an owner who mostly listens: the kernel asks the peer after 2 s of silence
+ * whether it is still there, and IO_FAILED follows within 5 s if it is not. */
+void io_keep_alive(struct io *io);
 /* Replaces the running timeout; -1 clears it. */
 void io_set_timeout(struct io *io, int64_t timeout_ms);
 /* Stop reading (back-pressure, or while an answer is awaited), and continue. */

@@ -28,6 +28,7 @@ struct tls_ctx {
 	mbedtls_x509_crt ca;
 	mbedtls_ssl_session session; /* valid if session_host is set */
 	char *session_host;
+	const char *ca_key, *host_key;
 #if defined(MBEDTLS_SSL_TICKET_C) && defined(MBEDTLS_SSL_SRV_C)
 	mbedtls_ssl_ticket_context tickets;
 #endif
@@ -207,6 +208,13 @@ static int add_roots(
 	return 0;
 }
 
+void tls_client_set_keys(
+    struct tls_ctx *c, const char *ca_key, const char *host_key)
+{
+	c->ca_key = ca_key;
+	c->host_key = host_key;
+}
+
 struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX])
@@ -219,6 +227,7 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
 		tls_ctx_free(c);
 		return NULL;
 	}
+	tls_client_set_keys(c, "apnsCaFile", "apnsHost");
 	mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, NULL);
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
 	/* mbedTLS keeps the pointer and writes nothing; 2.28 has no const. */
@@ -395,6 +404,8 @@ static int set_host(struct tls *t, const char *host)
 	set_address(v, t->host);
 	v->host = t->host;
 	v->err = t->err;
+	v->ca_key = t->ctx->ca_key;
+	v->host_key = t->ctx->host_key;
 	mbedtls_ssl_set_verify(&t->ssl, tls_verify_cb, v);
 	return mbedtls_ssl_set_hostname(
 	    &t->ssl, v->ip_len != 0 ? NULL : t->host);

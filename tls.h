@@ -44,6 +44,10 @@ extern const char tls_features[];
 struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     struct tls_cert *cert, struct tls_key *key, const char *const *alpn,
     char err[ERR_MAX]);
+/* The keys of the configuration that say whom to trust and whom to reach, for
+ * messages; instead of apnsCaFile and apnsHost.  Static strings. */
+void tls_client_set_keys(
+    struct tls_ctx *c, const char *ca_key, const char *host_key);
 /* The server side, for tlsListenAddr.  Takes ownership of cert and key on
  * success, so that a handshake may outlive the caller.  NULL with err set: it
  * failed. */

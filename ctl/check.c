@@ -321,7 +321,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 {
 	struct check c = { .conf = conf };
 	struct cred *cred = NULL;
-	int rc;
+	int rc, fits;
 
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below report it */
@@ -330,7 +330,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	if (check_conf(conf) < 0)
 		return ctl_steps_end(false);
 	daemon_check_rights(conf, warn);
-	modules_check(warn);
+	fits = modules_check(cli->offline);
 	daemon_check_moved(conf, warn);
 	c.loop = loop_new(c.err);
 	if (c.loop == NULL || tls_init(c.err) < 0) {
@@ -347,5 +347,5 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	cred_free(cred);
 	loop_free(c.loop);
 	tls_exit();
-	return ctl_steps_end(rc == 0);
+	return ctl_steps_end(rc == 0 && fits == 0);
 }

@@ -54,8 +54,10 @@ enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
 
 /* --- ctl/modules.c --- */
 
-/* Calls warn if Dovecot would load another plugin of the kind beside ours. */
-void modules_check(void (*warn)(const char *sentence));
+/* Compares our modules with the Dovecot that is here, if both are; -1 if the step
+ * has failed, which others do not depend on.  offline: warnings instead, since a
+ * start does not mind. */
+int modules_check(bool offline);
 
 /* --- ctl/running.c --- */
 

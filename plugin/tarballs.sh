@@ -7,9 +7,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# All ABIs that Debian's archive has: 2.3.ABIv13, v19, v21, 2.4.ABIv1, v5.
+# All ABIs that Debian's archive has: 2.3.ABIv13, v19, v21, 2.4.ABIv1, v5.  Alpine,
+# whose C library is musl, has the last three: the same headers do, since neither
+# they nor we use what configure finds in glibc alone.
 suites=${SUITES-bullseye bookworm bookworm-backports trixie sid}
-machines=${MACHINES-amd64 arm64}
+musl_suites=${SUITES-bookworm-backports trixie sid}
+machines=${MACHINES-amd64 arm64 amd64-musl arm64-musl}
 # Older C libraries than this have none of these Dovecots.
 glibc_max=2.17
 
@@ -26,13 +29,26 @@ trap 'rm -rf "$work"' EXIT
 date=${SOURCE_DATE_EPOCH-$(date +%s -d \
 	"$(sed -n 's/^ -- .*>  //p' debian/changelog | head -n 1)")}
 
-compiler() {
+triplet() {
 	case $1 in
-	amd64) echo x86_64-linux-gnu-gcc ;;
-	arm64) echo aarch64-linux-gnu-gcc ;;
-	*-musl) echo "${MUSL_CC-musl-gcc}" ;;
+	amd64*) echo x86_64-linux ;;
+	arm64*) echo aarch64-linux ;;
 	*) fail "$1: no compiler is known for this machine" ;;
 	esac
+}
+
+# musl's headers and the kernel's, and no library at all: Dovecot has loaded it.
+use_musl() {
+	gcc=$("$triplet-gnu-gcc" -print-file-name=include)
+	cflags="$cflags -nostdinc"
+	for package in musl-dev linux-libc-dev; do
+		dir=build/dovecot/$package-$1
+		sh static/source.sh "$package:$1" '' "$dir" bookworm
+		dir=$(pwd)/$dir/usr/include
+		cflags="$cflags -isystem $dir/$triplet-musl -isystem $gcc"
+		cflags="$cflags -isystem $dir/$triplet-gnu -isystem $dir"
+	done
+	ldflags="$ldflags -nostdlib"
 }
 
 # A module that needs a newer C library than its users have does not load.
@@ -44,11 +60,16 @@ check_glibc() {
 }
 
 compile() {	# HEADERS MACHINE BUILD
-	make -s -C plugin SAY=@: CC="$(compiler "$2")" BUILD="$3" DOVECOT_CONFIG= \
-		DOVECOT_CFLAGS="-I$1" WERROR=-Werror \
-		CFLAGS="-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
-			-ffile-prefix-map=$1=dovecot" \
-		LDFLAGS="-s -Wl,--build-id=none,-z,relro,-z,now" >&2 </dev/null
+	triplet=$(triplet "$2")
+	cflags="-O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2"
+	cflags="$cflags -ffile-prefix-map=$1=dovecot"
+	ldflags="-s -Wl,--build-id=none,-z,relro,-z,now"
+	case $2 in
+	*-musl) use_musl "${2%-musl}" ;;
+	esac
+	make -s -C plugin SAY=@: CC="$triplet-gnu-gcc" BUILD="$3" \
+		DOVECOT_CONFIG= DOVECOT_CFLAGS="-I$1" WERROR=-Werror \
+		CFLAGS="$cflags" LDFLAGS="$ldflags" >&2 </dev/null
 }
 
 # One file that works alone, too.
@@ -90,9 +111,13 @@ version=$(sed -n 's/^VERSION = //p' Makefile)
 installer >"$work/install.sh"
 install -m 755 "$work/install.sh" "$out/install-plugin.sh"
 for machine in $machines; do
-	for suite in $suites; do
-		dir=build/dovecot/$suite-$machine
-		sh static/source.sh "dovecot-dev:$machine" '' "$dir" "$suite"
+	case $machine in
+	*-musl) these=$musl_suites ;;
+	*) these=$suites ;;
+	esac
+	for suite in $these; do
+		dir=build/dovecot/$suite-${machine%-musl}
+		sh static/source.sh "dovecot-dev:${machine%-musl}" '' "$dir" "$suite"
 		pack "$dir/usr/include/dovecot" "$machine"
 	done
 done

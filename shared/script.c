@@ -32,9 +32,8 @@ void script_refused(
 {
 	/* These pass by themselves, or with the next connection. */
 	static const char *const soon[] = { "READONLY", "NOSCRIPT", "LOADING",
-		"MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN" };
+		"MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN", "NOREPLICAS" };
 	bool is_soon = false;
-	const char *cure = "";
 	char why[ERR_MAX];
 	size_t i, n;
 
@@ -42,10 +41,9 @@ void script_refused(
 		n = strlen(soon[i]);
 		is_soon |= it->len >= n && memcmp(it->text, soon[i], n) == 0;
 	}
-	if (it->len > 6 && memcmp(it->text, "MOVED ", 6) == 0)
-		cure = "; it is part of a cluster: name the cluster's proxy";
 	err_set(why, "%s refuses %s: %.*s%s", shared_conn_peer(c), what,
-	    (int)(it->len < 300 ? it->len : 300), it->text, cure);
+	    (int)(it->len < 300 ? it->len : 300), it->text,
+	    shared_conn_cure(c, it));
 	shared_conn_fail(c, why, is_soon);
 }
 

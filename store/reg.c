@@ -258,8 +258,10 @@ void reg_set_later_ms(struct reg *r, int64_t t_ms)
 	unsigned before = r->part;
 
 	reg_set_ms(r, t_ms);
-	if (before < 1000 / REG_STEP_MS - 1 && r->part <= before)
-		r->part = (before + 1) & 0xff;
+	if (before == PART_UNKNOWN || r->part > before)
+		return;
+	r->part = (before + 1) % (1000 / REG_STEP_MS) & 0xff;
+	r->time_s += r->part == 0;
 }
 
 void reg_set_shared(struct reg *r, bool is_shared)

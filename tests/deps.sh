@@ -14,7 +14,7 @@ packages() {
 		python3-h2 python3-hyperframe python3-hpack \
 		python3-cryptography python3-jwt nghttp2-server nghttp2-client \
 		libnghttp2-dev nodejs libfaketime busybox iproute2 \
-		tinyproxy-bin squid python3-prometheus-client redis-server zsh curl ;;
+		tinyproxy-bin squid python3-prometheus-client redis-server haproxy zsh curl ;;
 	browser) echo chromium-headless-shell ;;
 	pictures) echo fonts-inter libfaketime python3-pil python3-h2 \
 		python3-cryptography python3-jwt ;;
@@ -24,6 +24,7 @@ packages() {
 	bench) echo wrk nghttp2-client nghttp2-server valgrind strace binutils \
 		python3-h2 python3-hyperframe python3-hpack \
 		python3-cryptography python3-jwt ;;
+	shared) echo redis-server ;;
 	valgrind) echo valgrind libc6-dbg ;;
 	mbedtls36) echo cmake dpkg-dev ;;
 	static) echo dpkg-dev ;;
@@ -36,7 +37,7 @@ packages() {
 	packages) echo runc skopeo umoci jq supervisor rpm checkpolicy semodule-utils \
 		makepkg pacman-package-manager libarchive-tools fakeroot \
 		python3-jsonschema python3-yaml qemu-user-static ;;
-	lint) echo clang-format shellcheck mandoc ;;
+	lint) echo clang-format shellcheck mandoc yamllint ;;
 	fuzz) echo clang libclang-rt-14-dev llvm ;;
 	*) echo "deps.sh: no group $1" >&2; exit 64 ;;
 	esac

@@ -145,7 +145,8 @@ test_root() {
 		XAPSD="$xapsd" PYTHON=python3 sh /tree/tests/pytest.sh \
 		/root/build/pytest_cache -n 4 ${PYTEST-} \
 		/tree/tests/e2e/test_plugin.py \
-		/tree/tests/e2e/test_plugin_away.py /tree/tests/e2e/test_names.py \
+		/tree/tests/e2e/test_plugin_away.py \
+		/tree/tests/e2e/test_plugin_urls.py /tree/tests/e2e/test_names.py \
 		/tree/tests/e2e/test_shared.py /tree/tests/e2e/test_ox.py \
 		/tree/tests/e2e/test_deliverers.py \
 		/tree/tests/e2e/test_journey.py \

@@ -48,7 +48,8 @@ struct tls_cert {
 
 /* What the verify callback compares with, and what it finds. */
 struct tls_verify {
-	const char *host;     /* NULL on the server side */
+	const char *host; /* NULL on the server side */
+	const char *ca_key, *host_key;
 	unsigned char ip[16]; /* if host is an address */
 	size_t ip_len;	      /* 0: it is a name */
 	bool called;	      /* a certificate was checked: not resumed */

@@ -133,22 +133,22 @@ static void explain_trust(
 	if (self && depth == 0)
 		err_set(v->err,
 		    "the server has a self-signed certificate (\"%s\"): if "
-		    "it is the right one, set apnsCaFile to a file with it",
-		    display_name(&crt->subject, subject));
+		    "it is the right one, set %s to a file with it",
+		    display_name(&crt->subject, subject), v->ca_key);
 	else if (self)
 		err_set(v->err,
 		    "the server's certificate comes from the unknown CA "
-		    "\"%s\": if that is right, set apnsCaFile to a file with "
-		    "that CA's certificate",
-		    display_name(&crt->subject, subject));
+		    "\"%s\": if that is right, set %s to a file with that "
+		    "CA's certificate",
+		    display_name(&crt->subject, subject), v->ca_key);
 	else
 		err_set(v->err,
 		    "the server's certificate \"%s\" is issued by \"%s\", "
 		    "which is not a trusted CA, and the server sends no "
 		    "certificate for it (unknown CA or incomplete chain): set "
-		    "apnsCaFile to a file with the CA's certificate",
+		    "%s to a file with the CA's certificate",
 		    display_name(&crt->subject, subject),
-		    display_name(&crt->issuer, issuer));
+		    display_name(&crt->issuer, issuer), v->ca_key);
 }
 
 static void explain_time(
@@ -173,9 +173,9 @@ static void explain_name(
 
 	list_host_names(crt, names, sizeof(names));
 	err_set(v->err,
-	    "the server's certificate is for %s, not for \"%s\": is apnsHost "
+	    "the server's certificate is for %s, not for \"%s\": is %s "
 	    "right?",
-	    names, v->host);
+	    names, v->host, v->host_key);
 }
 
 /* Flags other than those of trust, time and name. */

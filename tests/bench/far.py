@@ -321,7 +321,7 @@ def h2load(folder, far, streams, requests):
 
 # --- instructions ---
 
-def callgrind(folder, certs, far, pushes):
+def callgrind(folder, certs, far, pushes, **config):
     """{module: instructions} of a whole run with this many pushes, one at a time.
     A module is one of our files, or a library."""
     out = folder / "callgrind.out"
@@ -329,8 +329,10 @@ def callgrind(folder, certs, far, pushes):
     os.environ["XAPSD_WRAP"] = (
         "valgrind -q --tool=callgrind --callgrind-out-file=%s" % out)
     try:
-        with Daemon(folder / "x", certs, relay, n=20) as daemon:
+        with Daemon(folder / "x", certs, relay, n=20, **config) as daemon:
             daemon.up()
+            if config:
+                wait_for(lambda: "in step" in daemon.log(), "shared book")
             asker = Asker(daemon.port)
             for i in range(pushes):
                 back = relay.back
@@ -376,13 +378,13 @@ def _read_callgrind(path):
     return cost
 
 
-def per_push(folder, certs, far, few=100, many=400):
+def per_push(folder, certs, far, few=100, many=400, **config):
     """Instructions per push, by module: the difference of two runs."""
     runs = []
     for n in (few, many):
         sub = folder / ("callgrind-%d" % n)
         sub.mkdir()
-        runs.append(callgrind(sub, certs, far, n))
+        runs.append(callgrind(sub, certs, far, n, **config))
         shutil.rmtree(sub, ignore_errors=True)
     return {module: (n - runs[0].get(module, 0)) / (many - few)
             for module, n in runs[1].items()}

@@ -22,7 +22,7 @@ else
 		tar -C "$dir/xapsd" -xf -
 fi
 version=$(sed -n 's/^VERSION = //p' "$dir/xapsd/Makefile")
-head -n 1 "$dir/xapsd/debian/changelog" | grep -q "^xapsd ($version) " || {
+head -n 1 "$dir/xapsd/debian/changelog" | grep -Eq "^xapsd \((1:)?$version\) " || {
 	echo "debian/changelog does not begin with the Makefile's version," \
 		"$version" >&2
 	exit 1

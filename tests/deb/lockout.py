@@ -2,6 +2,7 @@
 another ABI, or there twice: what packages and `make uninstall` do about it, with real
 log-ins.  lockout.py ROOT DEBS, after walk.py; DEBS holds Dovecot's packages."""
 
+import hashlib
 import imaplib
 import os
 import pathlib
@@ -187,6 +188,53 @@ def another_plugin(deb):
     shutil.rmtree(folder)
 
 
+def forks_archive():
+    """Its packages are newer by their number, and apt knows where they are."""
+    say("an archive that has the forks' packages, too")
+    archive = ROOT / "root/forks"
+    archive.mkdir()
+    for name, version in ("xapsd", "1.4.1"), ("dovecot-xaps-plugin", "1.4.6"):
+        folder = ROOT / "tmp/fork"
+        (folder / "DEBIAN").mkdir(parents=True)
+        (folder / "DEBIAN/control").write_text(
+            "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: nobody "
+            "<nobody@example.org>\nDescription: another\n" % (name, version))
+        subprocess.run(["dpkg-deb", "-Znone", "-b", folder, archive / (
+            "%s_%s_amd64.deb" % (name, version))], check=True,
+            stdout=subprocess.DEVNULL)
+        shutil.rmtree(folder)
+    ours = {p.name.partition("_")[0]: shutil.copy(p, archive)
+            for p in (ROOT / "tmp").glob("*_amd64.deb")}
+    expect(set(ours) == {"xapsd", "dovecot-xaps"}, ours)
+    index = []
+    for deb in archive.glob("*.deb"):
+        control = subprocess.run(["dpkg-deb", "-f", deb], check=True, text=True,
+                                 capture_output=True).stdout
+        index.append("%sFilename: ./%s\nSize: %d\nSHA256: %s\n" % (
+            control, deb.name, deb.stat().st_size,
+            hashlib.sha256(deb.read_bytes()).hexdigest()))
+    (archive / "Packages").write_text("\n".join(index))
+    sources = ROOT / "etc/apt/sources.list"
+    before = sources.read_text()
+    sources.write_text("deb [trusted=yes] file:/root/forks ./\n")
+    expect(apt("update")[0] == 0, "apt reads it")
+    version = run("dpkg-query", "-W", "-f", "${Version}", "xapsd")
+    for words in (["dist-upgrade"], ["install", "xapsd"]):
+        status, said = apt(*words)
+        expect(status == 0 and "Removing" not in said, said)
+        expect(run("dpkg-query", "-W", "-f", "${Version}", "xapsd") == version
+               and version.startswith("1:"), said)
+        can_log_in(True, "after " + words[0])
+    # and who has theirs gets ours
+    run("dpkg", "--purge", "--force-depends", "xapsd")
+    status, said = apt("install", "xapsd=1.4.1")
+    expect(status == 0, said)
+    status, said = apt("dist-upgrade")
+    expect(run("dpkg-query", "-W", "-f", "${Version}", "xapsd") == version, said)
+    sources.write_text(before)
+    shutil.rmtree(archive)
+
+
 def from_source():
     say("uninstalled from source while Dovecot's configuration names it")
     shutil.copy(TREE / "plugin/guard.sh", ROOT / "tmp")
@@ -235,6 +283,7 @@ def main():
     restart_dovecot()
     dovecot_goes_by_what_it_read(deb)
     another_plugin(deb)
+    forks_archive()
     from_source()
     copy_sample()
     restart_dovecot()

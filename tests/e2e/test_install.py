@@ -321,4 +321,4 @@ def test_one_version():
     assert re.search("^## %s( |$)" % re.escape(version),
                      (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert (ROOT / "debian/changelog").read_text().startswith(
-        "xapsd (%s) " % version)
+        "xapsd (1:%s) " % version)

@@ -16,7 +16,7 @@ API = (ROOT / "docs/api.md").read_text()
 SETTING = re.compile(r"[a-z]\w+: \S.*")
 # First words of commands that the papers print.
 COMMANDS = {
-    "apt", "cat", "chown", "cp", "curl", "doveadm", "echo", "find", "git",
+    "apt", "cat", "chmod", "chown", "cp", "curl", "doveadm", "echo", "find", "git",
     "groupadd", "install", "journalctl", "make", "openssl", "podman", "printf",
     "rm", "scp", "sed", "ssh", "systemctl", "systemd-sysusers", "tar", "uci",
     "useradd", "usermod", "xapsd", "[", "./scripts/feeds",

@@ -77,26 +77,29 @@ class Client:
 
 
 class Valkey:
-    """unix: on a Unix socket only.  tls: a Certs, whose server certificate it
-    shows; then `port` is for TLS, and the tests use the Unix socket.  Other
-    words are lines of its configuration."""
+    """unix: on a Unix socket only.  tls: the file of the certificate that it
+    shows; then `port` is for TLS, and the tests use the Unix socket.  machine:
+    where it runs (network.py).  Other words are lines of its configuration."""
 
     def __init__(self, folder, name="valkey", unix=False, tls=None, port=None,
-                 sentinel=False, **lines):
+                 sentinel=False, machine=None, **lines):
         self.folder = pathlib.Path(folder)
         self.name, self.sentinel = name, sentinel
+        self.address = machine.address if machine else "127.0.0.1"
+        self.wrap = machine.wrap if machine else []
         self.port = 0 if unix else port or free_port()
         self.path = self.folder / (name + ".sock")
         self.lines = [] if sentinel else [
-            "save ''", "appendonly no", "repl-diskless-sync-delay 0",
-            "repl-ping-replica-period 1"]
+            "save ''", "appendonly no", "dbfilename %s.rdb" % name,
+            "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"]
         self.lines += ["dir %s" % self.folder, "unixsocket %s" % self.path,
-                       "bind 127.0.0.1", "logfile %s/%s.log" % (
+                       "bind %s" % self.address, "protected-mode no",
+                       "logfile %s/%s.log" % (
                            self.folder, name)]
         if tls:
             self.lines += ["port 0", "tls-port %d" % self.port,
-                           "tls-cert-file %s" % tls.server,
-                           "tls-key-file %s" % tls.server,
+                           "tls-cert-file %s" % tls,
+                           "tls-key-file %s" % tls,
                            "tls-auth-clients no"]
         else:
             self.lines += ["port %d" % self.port]
@@ -104,19 +107,23 @@ class Valkey:
             for value in values if isinstance(values, list) else [values]:
                 self.lines.append("%s %s" % (key.replace("_", "-"), value))
         self.process = None
+        self.has_conf = False
 
     @property
     def url(self):
-        return "valkey://127.0.0.1:%d" % self.port if self.port else \
+        return "valkey://%s:%d" % (self.address, self.port) if self.port else \
             "unix:%s" % self.path
 
     def start(self):
         conf = self.folder / (self.name + ".conf")
-        if not (self.sentinel and conf.exists()):   # it writes its own
+        if not self.has_conf:   # it may have written its own
             conf.write_text("".join(line + "\n" for line in self.lines))
+            self.has_conf = True
         self.path.unlink(missing_ok=True)
+        # of a replica: a server that was killed has lost everything
+        (self.folder / (self.name + ".rdb")).unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [executable(), str(conf), *(["--sentinel"] if self.sentinel
+            [*self.wrap, executable(), str(conf), *(["--sentinel"] if self.sentinel
                                         else [])],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             start_new_session=True)

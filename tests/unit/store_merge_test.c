@@ -165,6 +165,33 @@ static void test_unknown_steps(void **state)
 	assert_int_equal(removals, 1);
 }
 
+/* A put is never earlier than what it replaces: that came by a clock that is
+ * ahead of ours.  A step of more than an hour is one of our own clock. */
+static void test_clock_behind(void **state)
+{
+	int64_t before, now;
+	struct reg *r;
+	int i;
+
+	(void)state;
+	assert_true(takes(PUT("A"), (NOW_S + 60) * 1000 + 500));
+	before = reg_time_ms(mine(), true);
+	for (i = 0; i < 600; i++) {
+		r = put("B", NOW_S + i / 10);
+		reg_set_later_ms(r, 0);
+		now = reg_time_ms(r, false);
+		assert_true(now > before && now < before + 1000);
+		before = now;
+	}
+	/* after a start its part of the second is not known */
+	r = put("C", NOW_S + 100);
+	r = put("C", NOW_S + 50);
+	reg_set_later_ms(r, 0);
+	assert_int_equal(reg_time_ms(r, false), (NOW_S + 101) * 1000);
+	r = put("D", NOW_S - 3600);
+	assert_int_equal(reg_time_s(r), NOW_S - 3600);
+}
+
 static void test_not_taken(void **state)
 {
 	struct reg *r;
@@ -212,6 +239,7 @@ int main(void)
 		T(test_newer_wins),
 		T(test_steps),
 		T(test_unknown_steps),
+		T(test_clock_behind),
 		T(test_not_taken),
 		T(test_limits),
 	};
