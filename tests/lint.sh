@@ -37,7 +37,7 @@ shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
 # The views of luci-app-xapsd, where npm can fetch eslint.
 eslint=build/eslint/node_modules/.bin/eslint
 if [ -x $eslint ] || { command -v npm >/dev/null && mkdir -p build/eslint &&
-	npm install --prefix build/eslint --no-audit --no-fund --silent \
+	npm install --prefix build/eslint --no-audit --no-fund --silent --fetch-retries 0 \
 		eslint@9.39.5; }; then
 	$eslint -c tests/openwrt/eslint.config.mjs openwrt/luci-app-xapsd || bad=1
 else

@@ -20,7 +20,8 @@ import time
 import pytest
 
 from phones import ACCOUNT, OTHER, TOKEN
-from test_openwrt import FEED, FILES, ROOT, STUB, Router, given, logged, mode
+from test_openwrt import (FEED, FILES, ROOT, STUB, Router, given, logged, make,
+                          mode, shipped, variable)
 from test_page import EVIL, chrome, contrast, fits, tab     # noqa: F401
 from xapsd import executable, token_key
 
@@ -293,12 +294,23 @@ def test_the_init_script_knows_all_options():
     assert names - known == {"_credential"}
 
 
-def test_makefile():
+def test_package(tmp_path):
     text = (APP / "Makefile").read_text()
     assert text.startswith("# SPDX-License-Identifier: MIT\n")
-    assert "\nLUCI_DEPENDS:=+luci-base +xapsd\n" in text
-    assert "\ninclude $(TOPDIR)/feeds/luci/luci.mk\n" in text
+    # scripts/feeds looks for these words
     assert text.endswith("# call BuildPackage - OpenWrt buildroot signature\n")
+    fields = dict(line.split(" ", 1) for line in
+                  make(tmp_path, APP, "stage").splitlines())
+    assert fields["LUCI_DEPENDS"] == "+luci-base +xapsd"
+    assert fields["LUCI_PKGARCH"] == "all"
+    assert fields["LUCI_URL"] == variable("PROJECT_URL")
+    assert fields["PKG_LICENSE"] == "MIT" and "@" in fields["PKG_MAINTAINER"]
+    assert fields["LANGUAGES"] == "de"
+    views = "www/luci-static/resources/view/xapsd/"
+    assert shipped(tmp_path / "root/luci-app-xapsd") == dict.fromkeys([
+        views + "settings.js", views + "status.js",
+        "usr/share/luci/menu.d/luci-app-xapsd.json",
+        "usr/share/rpcd/acl.d/luci-app-xapsd.json"], 0o644)
 
 
 # --- translations ---
