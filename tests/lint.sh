@@ -32,7 +32,7 @@ scripts=$(git ls-files '*.sh' .ci/run 'init/*')
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
 shellcheck -s bash completion/xapsd.bash || bad=1
-shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
+shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* packaging/alpine/* || bad=1
 
 # The views of luci-app-xapsd, where npm can fetch eslint.
 eslint=build/eslint/node_modules/.bin/eslint
