@@ -367,5 +367,7 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 		    row->name, row->help, row->name, types[row->type],
 		    row->name, (unsigned long long)figure(&f, row));
 	}
+	if (rq->api->shared != NULL)
+		shared_write_metrics(rq->api->shared, b);
 	reply_out(rq->api, conn, "text/plain; version=0.0.4");
 }
