@@ -343,6 +343,8 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		rc = ask(&c);
 		apns_free(c.apns);
 	}
+	if (rc == 0 && !ctl_check_shared(conf, c.loop, cli->offline))
+		rc = -1;
 	loop_once(c.loop, 0);
 	cred_free(cred);
 	loop_free(c.loop);
