@@ -371,8 +371,8 @@ int cred_check_environment(const struct cred *c, const struct conf *conf,
 		      "apnsEnvironment: sandbox"
 		    : "remove ",
 	    sandbox && top->apns_host != NULL ? " and remove " : "",
-	    !sandbox		      ? where
+	    !sandbox		     ? where
 	    : top->apns_host != NULL ? "apnsHost)"
-				      : ")");
+				     : ")");
 	return -1;
 }
