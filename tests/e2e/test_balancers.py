@@ -128,7 +128,8 @@ def haproxy(workdir):
                                              nodes[0].certs.ca)
         conf.write_text(
             "defaults\n mode http\n timeout connect 2s\n timeout client 20s\n"
-            " timeout server 20s\n timeout check 10s\n option redispatch\n retries 2\n"
+            " timeout server 20s\n timeout check 10s\n option redispatch\n"
+            " retries 2\n"
             f"frontend f\n bind 127.0.0.1:{port}\n default_backend xapsd\n"
             f"{backend}")
         started.append(subprocess.Popen(
