@@ -339,10 +339,12 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	}
 	rc = check_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
-		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
+		c.apns = apns_new(c.loop, conf, cred, &ops, &c, "", NULL);
 		rc = ask(&c);
 		apns_free(c.apns);
 	}
+	if (rc == 0 && !ctl_check_shared(conf, c.loop, cli->offline))
+		rc = -1;
 	loop_once(c.loop, 0);
 	cred_free(cred);
 	loop_free(c.loop);

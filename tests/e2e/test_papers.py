@@ -1,6 +1,7 @@
 """The papers in the tree: headings, links between them, and that what they
 name exists: commands, settings, messages."""
 import itertools
+import os
 import re
 import shlex
 import shutil
@@ -176,8 +177,13 @@ def test_doctor_and_list_say_what_trouble_explains():
 # --- the project's address and its maintainer's ---
 
 def variable(name):
-    return re.search("^%s = (.*)$" % name, (ROOT / "Makefile").read_text().replace(
-        "\\\n", " "), re.M)[1]
+    """Of the Makefile, as make sees it."""
+    return subprocess.run(
+        ["make", "-s", "--no-print-directory", "-C", ROOT, "-f", "Makefile", "-f",
+         "-", "show"], input="show:\n\t@echo '$(%s)'\n" % name, text=True,
+        check=True, stdout=subprocess.PIPE, env={
+            k: v for k, v in os.environ.items()
+            if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}).stdout.strip()
 
 
 URL, MAINTAINER = variable("PROJECT_URL"), variable("MAINTAINER")
