@@ -59,7 +59,10 @@ class SharedBench(Bench):
 
 
 def in_step(daemon):
-    wait_for(lambda: is_in_step(daemon), "shared book in step", STEP_S)
+    """Does not ask while it compares."""
+    wait_for(lambda: " in step: " in daemon.log(daemon.log_start),
+             "shared book in step", STEP_S, pause=0.02)
+    wait_for(lambda: is_in_step(daemon), "end of the changes", STEP_S)
 
 
 def is_in_step(daemon):

@@ -398,9 +398,15 @@ def test_right_that_lacks(workdir, start_node, lack):
     with Valkey(workdir, aclfile=acl) as server:
         server.call("HSET", "xaps:{bob}", "field", "foreign")
         # another database, if that is what it may not have
-        a = start_node("a", "valkey://xapsd:pw@127.0.0.1:%d/%d" % (
-            server.port, lack == "+select"), in_step=False)
+        url = "valkey://xapsd:pw@127.0.0.1:%d/%d" % (
+            server.port, lack == "+select")
+        a = start_node("a", url, in_step=False)
         a.register("alice", ACCOUNT, TOKEN)
+        if lack in ("+set", "+pttl"):   # two ask who is to push
+            b = start_node("b", url)
+            wait_equal(a, b)
+            for node in (b, a):
+                assert node.notify("alice", events=["FlagsSet"]).status == 200
         if lack in SPARE:
             wait_in_step(a)
             assert " refuses " not in a.log()
