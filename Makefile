@@ -21,6 +21,15 @@ CFLAGS ?= -O2 -g
 BUILD ?= build
 PROG ?= xapsd
 
+# Where a release goes, and the time in all its archives: that of the first entry of
+# debian/changelog, the same with and without Git.
+DIST ?= dist
+ifndef SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH := $(shell LC_ALL=C date +%s -d \
+	"$$(sed -n 's/^ -- .*>  //p' debian/changelog | head -n 1)" 2>/dev/null)
+endif
+export SOURCE_DATE_EPOCH
+
 # Warnings are errors where we look (lint, check), not on a stranger's compiler.
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla -Wredundant-decls $(WERROR)
@@ -138,7 +147,6 @@ plugin:
 
 # Ready made for the Dovecots of Debian's releases, with an installer, by Dovecot's
 # ABI and machine: plugin/tarballs.sh says which.
-DIST ?= dist
 .PHONY: plugin-tarballs
 plugin-tarballs:
 	@sh tests/deps.sh build static cross/x86_64-linux-gnu \
@@ -410,7 +418,7 @@ include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
-	$(wildcard openwrt/*/Makefile) release/install.sh
+	$(wildcard openwrt/*/Makefile) release/install.sh packaging/alpine/APKBUILD
 
 .PHONY: set-url clean help
 # make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.

@@ -80,9 +80,10 @@ struct shared_conn {
 	enum step step;
 	int protocol;
 	char *info;
-	const char *host;	   /* being dialled */
-	size_t sentinel;	   /* the one to ask next */
-	struct shared_host master; /* that it named; host NULL: ask */
+	const char *host;		 /* being dialled */
+	const struct shared_host *login; /* for it */
+	size_t sentinel;		 /* the one to ask next */
+	struct shared_host master;	 /* that it named; host NULL: ask */
 	char peer[300];
 };
 
@@ -150,7 +151,7 @@ static void disconnect(struct shared_conn *c)
 static void forget_master(struct shared_conn *c)
 {
 	free(c->master.host);
-	c->master = (struct shared_host){ NULL, 0 };
+	c->master.host = NULL;
 }
 
 static void lost(struct shared_conn *c, const char *why)
@@ -234,7 +235,7 @@ static void on_flush(void *arg)
 /* AUTH user password; returns how many.  HELLO always wants a user, while what is
  * too old for HELLO knows the password alone. */
 static size_t write_login(
-    const struct shared_addr *a, struct shared_arg *args, bool needs_user)
+    const struct shared_host *a, struct shared_arg *args, bool needs_user)
 {
 	size_t n = 0;
 
@@ -247,15 +248,26 @@ static size_t write_login(
 	return n;
 }
 
+static bool is_at_sentinel(const struct shared_conn *c)
+{
+	return c->login != &c->addr->server;
+}
+
+static enum step after_auth(const struct shared_conn *c)
+{
+	return is_at_sentinel(c) ? STEP_SENTINEL : STEP_SELECT;
+}
+
 static void begin_step(struct shared_conn *c, enum step step)
 {
 	const struct shared_addr *a = c->addr;
+	const struct shared_host *login = c->login;
 	struct shared_arg args[5];
 	size_t n = 1;
 	char db[8];
 
-	if (step == STEP_AUTH && a->password == NULL)
-		step++;
+	if (step == STEP_AUTH && login->password == NULL)
+		step = after_auth(c);
 	if (step == STEP_SELECT && a->db == 0)
 		step++;
 	c->step = step;
@@ -270,11 +282,11 @@ static void begin_step(struct shared_conn *c, enum step step)
 		args[0] = shared_arg("HELLO");
 		args[1] = shared_arg("3");
 		n = 2;
-		if (a->password != NULL)
-			n += write_login(a, args + 2, true);
+		if (login->password != NULL)
+			n += write_login(login, args + 2, true);
 		break;
 	case STEP_AUTH:
-		n = write_login(a, args, false);
+		n = write_login(login, args, false);
 		break;
 	case STEP_SELECT:
 		snprintf(db, sizeof(db), "%d", a->db);
@@ -298,25 +310,30 @@ static bool is_error(const struct resp_item *it, const char *word)
 	       memcmp(it->text, word, n) == 0;
 }
 
-static const char lacks_right[] =
-    "; its user lacks a right: xapsd(8) names those that are needed";
-
-const char *shared_conn_cure(const struct resp_item *error)
+const char *shared_conn_cure(
+    const struct shared_conn *c, const struct resp_item *error)
 {
+	static const char right[] =
+	    "; its user lacks a right: xapsd(8) names those that are needed";
+	static const char sentinel_right[] =
+	    "; its user needs the right +sentinel|get-master-addr-by-name";
 	/* Of a script's command, Redis 6 and 7 say the last but one, Valkey
-	 * "ERR ACL failure in script: User x has no permissions …". */
+	 * "ERR ACL failure in script: User x has no permissions ...". */
 	static const struct {
-		const char *text, *cure;
+		const char *text, *cure, *sentinel_cure;
 	} cures[] = {
 		{ "NOAUTH ",
 		    "; it wants a password: sharedStore: "
-		    "valkey://user:password@host, or sharedPasswordFile" },
-		{ "WRONGPASS ", "; check user and password of sharedStore" },
-		{ "NOPERM ", lacks_right },
-		{ " executing the script can't ", lacks_right },
-		{ " has no permissions ", lacks_right },
+		    "valkey://user:password@host, or sharedPasswordFile",
+		    "; it wants a password: sharedSentinels: "
+		    "user:password@host" },
+		{ "WRONGPASS ", "; check user and password of sharedStore",
+		    "; check user and password in sharedSentinels" },
+		{ "NOPERM ", right, sentinel_right },
+		{ " executing the script can't ", right, right },
+		{ " has no permissions ", right, right },
 		{ "MOVED ",
-		    "; it is part of a cluster: name the cluster's proxy" },
+		    "; it is part of a cluster: name the cluster's proxy", "" },
 	};
 	size_t i;
 
@@ -324,7 +341,8 @@ const char *shared_conn_cure(const struct resp_item *error)
 		if (error->text != NULL &&
 		    memmem(error->text, error->len, cures[i].text,
 			strlen(cures[i].text)) != NULL)
-			return cures[i].cure;
+			return is_at_sentinel(c) ? cures[i].sentinel_cure
+						 : cures[i].cure;
 	return "";
 }
 
@@ -341,7 +359,7 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 
 	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
 	    (int)(it->len < 200 ? it->len : 200), it->text,
-	    shared_conn_cure(it));
+	    shared_conn_cure(c, it));
 	lost(c, why);
 }
 
@@ -375,7 +393,8 @@ static void greeted(struct shared_conn *c)
 	c->info = NULL;
 }
 
-static void dial(struct shared_conn *c, const struct shared_host *h);
+static void dial(struct shared_conn *c, const struct shared_host *h,
+    const struct shared_host *login);
 
 static void redial_master(struct shared_conn *c)
 {
@@ -388,7 +407,7 @@ static void redial_master(struct shared_conn *c)
 		return;
 	}
 	disconnect(c);
-	dial(c, &c->master);
+	dial(c, &c->master, &c->addr->server);
 }
 
 static void step_done(struct shared_conn *c)
@@ -399,7 +418,7 @@ static void step_done(struct shared_conn *c)
 		greeted(c);
 	else
 		begin_step(
-		    c, c->step == STEP_HELLO ? STEP_SELECT : c->step + 1);
+		    c, c->step == STEP_SELECT ? STEP_INFO : after_auth(c));
 }
 
 static void step_failed(struct shared_conn *c, const struct resp_item *it)
@@ -411,7 +430,7 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 		if (is_error(it, "NOPERM") && !c->is_info_logged)
 			log_warn("shared: %s refuses INFO, which tells a "
 				 "master from a replica%s",
-			    c->peer, shared_conn_cure(it));
+			    c->peer, shared_conn_cure(c, it));
 		c->is_info_logged = true;
 		greeted(c);
 	} else if (!denied && c->step == STEP_HELLO) {
@@ -483,7 +502,7 @@ static void take_item(struct shared_conn *c, const struct resp_item *it)
 	if (rq == NULL) {
 		err_set(why, "%s refuses to send messages: %.*s%s", c->peer,
 		    (int)(it->len < 200 ? it->len : 200),
-		    it->text != NULL ? it->text : "", shared_conn_cure(it));
+		    it->text != NULL ? it->text : "", shared_conn_cure(c, it));
 		shared_conn_fail(c, why, false);
 		return;
 	}
@@ -527,9 +546,7 @@ static void greet(struct shared_conn *c, struct link *k)
 	c->in_push = false;
 	c->looked_ms = loop_now_ms(c->loop);
 	set_state(c, GREETING);
-	begin_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
-			  ? STEP_SENTINEL
-			  : STEP_HELLO);
+	begin_step(c, is_at_sentinel(c) ? STEP_AUTH : STEP_HELLO);
 }
 
 /* The first one that is open is used. */
@@ -596,7 +613,8 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	k->addr = *addr;
 	k->next = c->attempts;
 	c->attempts = k;
-	k->io = io_connect(c->loop, addr, &to, c->addr->tls, on_io, k);
+	k->io = io_connect(c->loop, addr, &to,
+	    c->login->has_tls ? c->addr->tls : NULL, on_io, k);
 	io_set_limits(k->io, RESP_IN_MAX, OUT_MAX);
 	/* While the network is cut TCP's pauses grow: what others register would
 	 * come long after it has healed. */
@@ -632,15 +650,26 @@ static const struct io_dialer_ops dialer_ops = {
 	.exhausted = on_exhausted,
 };
 
-static void dial(struct shared_conn *c, const struct shared_host *h)
+static void dial(struct shared_conn *c, const struct shared_host *h,
+    const struct shared_host *login)
 {
 	struct io_target to = { .host = h->host, .port = h->port };
 
 	snprintf(c->peer, sizeof(c->peer), "%s port %d", h->host, h->port);
 	c->host = h->host;
+	c->login = login;
 	c->why[0] = '\0';
 	set_state(c, DIALLING);
 	io_dialer_start(c->dialer, &to, OPEN_MS);
+}
+
+static void dial_sentinel(struct shared_conn *c)
+{
+	const struct shared_addr *a = c->addr;
+	const struct shared_host *h =
+	    &a->sentinels[c->sentinel % a->n_sentinels];
+
+	dial(c, h, h);
 }
 
 /* It is there at once or not at all. */
@@ -651,6 +680,7 @@ static void dial_unix(struct shared_conn *c)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	char why[ERR_MAX];
 
+	c->login = &c->addr->server;
 	snprintf(c->peer, sizeof(c->peer), "%s", path);
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
 	set_state(c, DIALLING);
@@ -712,9 +742,9 @@ static void on_timer(void *arg)
 	else if (a->unix_path != NULL)
 		dial_unix(c);
 	else if (a->n_sentinels > 0)
-		dial(c, &a->sentinels[c->sentinel % a->n_sentinels]);
+		dial_sentinel(c);
 	else
-		dial(c, &a->server);
+		dial(c, &a->server, &a->server);
 }
 
 /* --- the owner's --- */

@@ -26,6 +26,8 @@ struct tls_ctx;
 struct shared_host {
 	char *host; /* brackets of an IPv6 address are left on */
 	int port;
+	bool has_tls;
+	char *user, *password; /* NULL: none */
 };
 
 struct shared_addr {
@@ -34,10 +36,9 @@ struct shared_addr {
 	struct shared_host sentinels[SHARED_SENTINELS_MAX];
 	size_t n_sentinels;
 	char *master; /* its name there */
-	char *user, *password;
 	int db;
-	bool has_tls;
-	struct tls_ctx *tls;
+	bool has_tls;	     /* a sentinel has */
+	struct tls_ctx *tls; /* for those that have TLS */
 };
 
 /* Checks the text only: without the files that it names. */
@@ -87,7 +88,8 @@ int shared_conn_protocol(const struct shared_conn *c);
 /* "host port 6379", or the Unix socket. */
 const char *shared_conn_peer(const struct shared_conn *c);
 /* What to do about an error of the server, to be appended to it; perhaps "". */
-const char *shared_conn_cure(const struct resp_item *error);
+const char *shared_conn_cure(
+    const struct shared_conn *c, const struct resp_item *error);
 /* What INFO says, "" if it says nothing; valid within up(). */
 const char *shared_conn_info(const struct shared_conn *c, const char *key);
 

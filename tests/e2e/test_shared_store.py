@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import re
@@ -398,15 +399,14 @@ def test_right_that_lacks(workdir, start_node, lack):
     with Valkey(workdir, aclfile=acl) as server:
         server.call("HSET", "xaps:{bob}", "field", "foreign")
         # another database, if that is what it may not have
-        url = "valkey://xapsd:pw@127.0.0.1:%d/%d" % (
-            server.port, lack == "+select")
-        a = start_node("a", url, in_step=False)
+        a = start_node("a", "valkey://xapsd:pw@127.0.0.1:%d/%d" % (
+            server.port, lack == "+select"), in_step=False, delay="1s")
         a.register("alice", ACCOUNT, TOKEN)
-        if lack in ("+set", "+pttl"):   # two ask who is to push
-            b = start_node("b", url)
-            wait_equal(a, b)
-            for node in (b, a):
-                assert node.notify("alice", events=["FlagsSet"]).status == 200
+        if lack in ("+set", "+pttl"):   # of which a delayed push has need
+            wait_in_step(a)
+            server.call("SET", "xaps:once:{alice} %s %s %s" % (
+                ACCOUNT, TOKEN, hashlib.md5(b"INBOX").hexdigest()), "1")
+            a.notify("alice", "INBOX", ["FlagsSet"])
         if lack in SPARE:
             wait_in_step(a)
             assert " refuses " not in a.log()
@@ -510,6 +510,65 @@ def test_failover(workdir, start_node):
              str(master.port) not in shared(b)["server"], "no failover")
         a.register("carol", ACCOUNT, token(3))
         assert [x[0] for x in wait_equal(a, b)] == ["alice", "bob", "carol"]
+
+
+def sentinel_of(workdir, name, master, *lines, **options):
+    s = Valkey(workdir, name, sentinel=True, **options)
+    s.lines += ["sentinel monitor mail 127.0.0.1 %d 1" % master.port, *lines]
+    return s
+
+
+@pytest.mark.skipif(not executable() or not has_channel_rights(),
+                    reason="Sentinel has users since Redis 6.2")
+def test_sentinel_with_its_own_user(workdir, start_node):
+    """Who has just the right to ask, and another password than the store."""
+    master = Valkey(workdir, "m", requirepass="store-pw")
+    sentinel = sentinel_of(
+        workdir, "s", master, "sentinel auth-pass mail store-pw",
+        "user default off", "user asker on >sent%-pw resetkeys "
+        "resetchannels -@all +auth +sentinel|get-master-addr-by-name")
+    with master, sentinel:
+        config = {"sharedMaster": "mail"}
+
+        def node(name, login, **more):
+            return start_node(
+                name, "valkey://:store-pw@/0", sharedSentinels=
+                "%s127.0.0.1:%d" % (login, sentinel.port), **config, **more)
+        a = node("a", "asker:sent%25-pw@")
+        a.register("alice", ACCOUNT, TOKEN)
+        wait_in_step(a)
+        b = node("b", "valkey://asker:sent%25-pw@")
+        assert wait_equal(a, b)
+        none = node("n", "", in_step=False)
+        none.wait_log("warn .*shared: .*NOAUTH.*sharedSentinels: user:")
+        wrong = node("w", "asker:store-pw@", in_step=False)
+        wrong.wait_log("warn .*shared: .*WRONGPASS.*password in "
+                       "sharedSentinels")
+        for log in (a.log(), b.log(), none.log(), wrong.log()):
+            assert "sent%" not in log and "store-pw" not in log
+
+
+def test_sentinel_with_tls_of_its_own(workdir, certs, start_node):
+    """The store has none; and the other way round."""
+    master = Valkey(workdir, "m")
+    sentinel = sentinel_of(workdir, "s", master, tls=certs.server)
+    with master, sentinel:
+        a = start_node("a", "valkey:///0", sharedMaster="mail",
+                       sharedSentinels="valkeys://127.0.0.1:%d" %
+                       sentinel.port, sharedCaFile=certs.ca)
+        a.register("alice", ACCOUNT, TOKEN)
+        wait_in_step(a)
+        plain = start_node("p", "valkey:///0", sharedMaster="mail",
+                           sharedSentinels="127.0.0.1:%d" % sentinel.port,
+                           in_step=False)
+        plain.wait_log("warn .*shared: ")
+    with Valkey(workdir, "t", tls=certs.server) as store:
+        with sentinel_of(workdir, "u", store, "tls-replication no") as other:
+            b = start_node("b", "valkeys:///0", sharedMaster="mail",
+                           sharedSentinels="valkey://127.0.0.1:%d" %
+                           other.port, sharedCaFile=certs.ca)
+            b.register("bob", ACCOUNT, token(2))
+            wait_in_step(b)
 
 
 def test_server_without_hello(workdir, start_node, apple):
@@ -642,7 +701,9 @@ def test_status_for_people(server, start_node, workdir):
     ({"sharedStore": "valkey://", "sharedSentinels": "h"},
      "sharedMaster.*missing"),
     ({"sharedStore": "valkey://", "sharedSentinels": "h:x",
-      "sharedMaster": "m"}, "sharedSentinels.*host:port"),
+      "sharedMaster": "m"}, "sharedSentinels.*user:password@host"),
+    ({"sharedStore": "valkey://", "sharedSentinels": "u:p4ss@h u:p4ss@",
+      "sharedMaster": "m"}, "sharedSentinels.*user:password@host"),
 ])
 def test_bad_keys(start_xapsd, config, says):
     daemon = start_xapsd(wait=False, **config)
