@@ -278,8 +278,8 @@ demo:
 check-shared:
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory all
-	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
-		tests/e2e/test_shared_bars.py tests/e2e/test_shared_store.py
+	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -rs -p no:cacheprovider \
+		tests/e2e/test_shared_bars.py
 
 # Hours of everything at once: nothing lost, nothing grows.
 HOURS = 1

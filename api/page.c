@@ -356,15 +356,17 @@ static const char *page_token(struct api *a)
 /* How the first line looks. */
 static const char *level(struct api *a)
 {
-	struct apns_status st = { 0 };
+	struct push_figures f = { 0 };
 
-	push_get_apns(a->queue, &st);
-	return push_health(a->queue) != NULL || commit_is_failing(a->commit)
+	push_get_figures(push_lane(a->queue, 0), &f);
+	return push_verdict(a->queue, false) != NULL ||
+		       commit_is_failing(a->commit)
 		   ? "bad"
 	       : store_suspended(a->store) > 0 ||
 		       store_old_topics(a->store) > 0 ||
 		       push_get_visits(a->queue)->silent > 0 ||
-		       st.state != APNS_UP || cred_warning(a->cred, 0) != NULL
+		       f.apns.state != APNS_UP ||
+		       cred_warning(a->cred, 0) != NULL
 		   ? "look"
 	       : store_count(a->store) == 0 ? "new"
 					    : "good";

@@ -339,7 +339,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 	}
 	rc = check_start(&c, cli->offline, &cred);
 	if (rc == 0 && !cli->offline) {
-		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
+		c.apns = apns_new(c.loop, conf, cred, &ops, &c, "", NULL);
 		rc = ask(&c);
 		apns_free(c.apns);
 	}
