@@ -29,7 +29,7 @@ class Client:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self.socket.setblocking(False)
-        self.unsent, self.n = b"", 0
+        self.unsent, self.got = b"", b""
 
     def send(self, data):
         """Returns what does not fit any more."""
@@ -44,10 +44,10 @@ class Client:
     def count(self):
         """Answers so far."""
         try:
-            self.n += self.socket.recv(1 << 20).count(b"HTTP/1.1 200")
+            self.got += self.socket.recv(1 << 20)
         except BlockingIOError:
             pass
-        return self.n
+        return self.got.count(b"HTTP/1.1 200")
 
 
 def stopped(xapsd):
