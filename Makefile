@@ -21,6 +21,15 @@ CFLAGS ?= -O2 -g
 BUILD ?= build
 PROG ?= xapsd
 
+# Where a release goes, and the time in all its archives: that of the first entry of
+# debian/changelog, the same with and without Git.
+DIST ?= dist
+ifndef SOURCE_DATE_EPOCH
+SOURCE_DATE_EPOCH := $(shell LC_ALL=C date +%s -d \
+	"$$(sed -n 's/^ -- .*>  //p' debian/changelog | head -n 1)" 2>/dev/null)
+endif
+export SOURCE_DATE_EPOCH
+
 # Warnings are errors where we look (lint, check), not on a stranger's compiler.
 WARN = -Wall -Wextra -Wshadow -Wcast-qual -Wmissing-prototypes \
 	-Wstrict-prototypes -Wvla -Wredundant-decls $(WERROR)
@@ -35,20 +44,20 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 include features.mk
 SRCS = log.c features.c mem.c disk.c buf.c text.c \
-	json.c loop.c conf.c conf/yaml.c \
+	json.c loop.c loop/backoff.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
-	store/owner.c store/similar.c store/topic.c store/limit.c \
+	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
 	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
 	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
-	apns/reason.c apns/backoff.c \
+	apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
@@ -138,7 +147,6 @@ plugin:
 
 # Ready made for the Dovecots of Debian's releases, with an installer, by Dovecot's
 # ABI and machine: plugin/tarballs.sh says which.
-DIST ?= dist
 .PHONY: plugin-tarballs
 plugin-tarballs:
 	@sh tests/deps.sh build static cross/x86_64-linux-gnu \
@@ -402,11 +410,11 @@ bench-shared:
 # --- one file that runs anywhere: make static, size, check-static ---
 
 include static/targets.mk
-include packaging/targets.mk
 
 # --- all that a release consists of: make release, check-release ---
 
 include release/release.mk
+include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \

@@ -94,6 +94,8 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct apns_gate *gate);
 /* With a gate: opens the connection if it is wanted and there is none. */
 void apns_need(struct apns *a);
+/* With a gate: there is no connection because none was needed. */
+bool apns_is_idle(const struct apns *a);
 /* Opens no connection any more; what is under way still gets its answers.  The
  * credentials may be freed. */
 void apns_stop(struct apns *a);
@@ -146,10 +148,5 @@ void apns_set_expiration(struct apns *a, bool wanted);
 void apns_renew_auth(struct apns *a);
 
 void apns_get_status(const struct apns *a, struct apns_status *status_r);
-
-/* How long to wait after so many failures in a row: min_ms after the first,
- * doubling up to max_ms.  The upper half of it is random, so that not all try at
- * the same moment. */
-int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures);
 
 #endif

@@ -111,13 +111,11 @@ static const struct key {
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",
 	    "auto always never"),
-	/* Not shared yet: the JWT of a token key, and the
-	 * delayed push of one user's flags on two nodes (both send). */
 	ROW("sharedStore", shared_store, K_SECRET, "", ""),
 	ROW("sharedPasswordFile", shared_password_file, K_FILE, "", ""),
 	ROW("sharedCaFile", shared_ca_file, K_FILE, "", ""),
 	ROW("sharedPrefix", shared_prefix, K_STR, "xaps:", ""),
-	ROW("sharedSentinels", shared_sentinels, K_STR, "", ","),
+	ROW("sharedSentinels", shared_sentinels, K_SECRET, "", ","),
 	ROW("sharedMaster", shared_master, K_STR, "", ""),
 	ROW("user", user, K_STR, "", ""),
 	ROW("appleId", apple_id, K_STR, "", ""),
@@ -802,7 +800,8 @@ bool conf_holds_secret(const struct conf *c)
 	for (i = 0; i < N_KEYS; i++) {
 		memcpy(&secret, (const char *)c + keys[i].off, sizeof(secret));
 		if (keys[i].type == K_SECRET && secret != NULL &&
-		    ((secret != c->apns_proxy && secret != c->shared_store) ||
+		    ((secret != c->apns_proxy && secret != c->shared_store &&
+			 secret != c->shared_sentinels) ||
 			strchr(secret, '@') != NULL) &&
 		    c->line[i] != 0 && c->line[i] != LINE_COMMAND)
 			return true;

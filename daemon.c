@@ -243,7 +243,7 @@ static void use_shared(struct daemon *d, struct shared *shared)
 	shared_add_cred(shared, renew_cred(d->renew));
 	brands_share(d->brands, shared);
 	if (shared != NULL)
-		shared_start(shared);
+		shared_start(shared, d->queue);
 }
 
 /* The keys of sharedStore may have changed, or files that they name. */

@@ -43,7 +43,7 @@ systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
 
 # One book of registrations for several nodes, in Valkey or Redis
-shared.files = shared.c shared/book.c shared/change.c shared/jwt.c \
+shared.files = shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \
 	shared/value.c shared/script.c shared/conn.c shared/resp.c shared/addr.c
 shared.stub = shared/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test

@@ -119,4 +119,9 @@ void loop_defer_free(struct loop *l, void *p, void (*free_fn)(void *p));
 int loop_signal(
     struct loop *l, int signo, void (*cb)(void *arg, int signo), void *arg);
 
+/* How long to wait after so many failures in a row: min_ms after the first,
+ * doubling up to max_ms.  The upper half of it is random, so that not all try at
+ * the same moment. */
+int64_t loop_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures);
+
 #endif

@@ -128,6 +128,15 @@ void push_flush(struct push_queue *q)
 	store_each(q->store, flush_reg, NULL);
 }
 
+void push_on_due(struct push_queue *q,
+    void (*cb)(void *arg, const struct reg *r,
+	const unsigned char hash[HASH_LEN], int64_t ahead_ms),
+    void *arg)
+{
+	q->on_due = cb;
+	q->on_due_arg = arg;
+}
+
 /* --- sending --- */
 
 static void build_payload(struct push_queue *q, const struct push *p)

@@ -80,6 +80,21 @@ void push_set_cred_error(struct push_lane *l, const char *why);
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now);
 
+/* --- several nodes: a delayed push of the same is sent by one of them --- */
+
+/* How a push names a mailbox. */
+#define PUSH_HASH_LEN 16
+/* Calls cb, ahead_ms before it is sent, for each mailbox of a delayed push that
+ * would be sent then; cb must not push. */
+void push_on_due(struct push_queue *q,
+    void (*cb)(void *arg, const struct reg *r,
+	const unsigned char hash[PUSH_HASH_LEN], int64_t ahead_ms),
+    void *arg);
+/* Another node sends, at sent_ms of loop_now_ms(), a push for that mailbox: what
+ * waits since before that needs none by us.  True if that leaves nothing. */
+bool push_covered(
+    struct reg *r, const unsigned char hash[PUSH_HASH_LEN], int64_t sent_ms);
+
 /* To be called when a device has registered (again): answers to pushes sent before
  * say nothing about this registration.  NULL is fine. */
 void push_renewed(struct reg *r);

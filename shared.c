@@ -124,9 +124,15 @@ static void on_down(void *arg, const char *why)
 	go_away(arg, why);
 }
 
+static bool on_idle(void *arg)
+{
+	return book_ask_id(arg);
+}
+
 static const struct shared_conn_ops conn_ops = {
 	.up = on_up,
 	.down = on_down,
+	.idle = on_idle,
 	.push = on_push,
 };
 
@@ -169,13 +175,14 @@ struct shared *shared_new(struct loop *l, const struct conf *conf,
 	return s;
 }
 
-void shared_start(struct shared *s)
+void shared_start(struct shared *s, struct push_queue *queue)
 {
 	set_node(s);
 	snprintf(
 	    s->channel, sizeof(s->channel), "%sevents", s->conf->shared_prefix);
 	strcpy(s->why, "connecting");
 	book_init(s);
+	once_init(s, queue);
 	s->conn = shared_conn_new(s->loop, &s->addr, &conn_ops, s);
 }
 
@@ -185,8 +192,10 @@ void shared_free(struct shared *s)
 		return;
 	shared_conn_free(s->listener);
 	shared_conn_free(s->conn);
-	if (s->conn != NULL)
+	if (s->conn != NULL) {
 		book_end(s);
+		once_end(s);
+	}
 	jwt_end(s);
 	shared_addr_free(&s->addr);
 	free(s);
@@ -197,6 +206,24 @@ void shared_free(struct shared *s)
 bool shared_is_in_step(const struct shared *s)
 {
 	return s->phase == SHARED_IN_STEP;
+}
+
+static int count_unshared(void *arg, struct reg *r)
+{
+	*(size_t *)arg += !reg_shared(r);
+	return 0;
+}
+
+/* Changes that the others do not know. */
+static size_t waiting(const struct shared *s)
+{
+	size_t n = 0;
+
+	if (s->phase == SHARED_IN_STEP)
+		return s->n_flight;
+	store_each(s->store, count_unshared, &n);
+	store_each_gone(s->store, count_unshared, &n);
+	return n;
 }
 
 void shared_write_status(const struct shared *s, struct buf *b)
@@ -213,7 +240,9 @@ void shared_write_status(const struct shared *s, struct buf *b)
 	buf_add_str(b, ",\"problem\":");
 	json_write_str(b, s->why);
 	buf_add_fmt(b,
-	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,\"waiting\":%zu}",
+	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,"
+	    "\"spared\":%llu,\"waiting\":%zu,"
+	    "\"book\":\"%s\"}",
 	    s->node, (unsigned long long)s->taken, (unsigned long long)s->sent,
-	    s->n_waiting + s->n_flight);
+	    (unsigned long long)s->spared, waiting(s), s->id);
 }

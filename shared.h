@@ -16,6 +16,7 @@ struct commit;
 struct conf;
 struct cred;
 struct loop;
+struct push_queue;
 struct shared;
 struct store;
 
@@ -26,7 +27,8 @@ int shared_check_text(const struct conf *conf, char err[ERR_MAX]);
  * sharedStore is not set. */
 struct shared *shared_new(struct loop *l, const struct conf *conf,
     struct store *store, struct commit *commit, char err[ERR_MAX]);
-void shared_start(struct shared *s);
+/* queue is borrowed. */
+void shared_start(struct shared *s, struct push_queue *queue);
 /* s may be NULL. */
 void shared_free(struct shared *s);
 /* The JWT of c is shared with the other nodes from now on, until c is freed; as

@@ -47,6 +47,12 @@ void store_free(struct store *s)
 			reg_free(r);
 		}
 	free(s->table.buckets);
+	for (i = 0; i < s->graves.n_buckets; i++)
+		while ((r = s->graves.buckets[i]) != NULL) {
+			s->graves.buckets[i] = r->next;
+			reg_free(r);
+		}
+	free(s->graves.buckets);
 	store_free_gone(s);
 	topic_free_all(s);
 	free(s->dirty);
@@ -168,6 +174,7 @@ struct reg *store_replace(
 		s->is_unstamped = true;
 	*changed_r = true;
 	if (r == NULL) {
+		grave_open(s, grave_find(s, new));
 		add(s, new);
 		return new;
 	}
@@ -187,6 +194,19 @@ struct reg *store_replace(
 	r->flags |= new->flags &REG_ACKED;
 	reg_free(new);
 	return r;
+}
+
+/* The device is back, though by a clock that is behind it was not gone yet. */
+static void set_after(struct reg *new, const struct reg *grave)
+{
+	int64_t t_ms;
+
+	if (grave == NULL || new->flags & REG_UNSTAMPED ||
+	    new->time_s > grave->time_s || grave->time_s - new->time_s > HOUR_S)
+		return;
+	t_ms = reg_gone_ms(grave) + REG_STEP_MS - 2;
+	new->time_s = (uint32_t)(t_ms / 1000);
+	reg_set_ms(new, t_ms);
 }
 
 static void evict(struct store *s, struct reg *r)
@@ -226,6 +246,8 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 		reg_free(new);
 		return NULL;
 	}
+	if (r == NULL && !s->is_merging)
+		set_after(new, grave_find(s, new));
 	r = store_replace(s, r, new, &changed);
 	switch (limit_write(s, r, changed)) {
 	case WRITE_HELD:
@@ -279,17 +301,28 @@ void store_forget(struct store *s, struct reg *r)
 	reg_free(r);
 }
 
+void store_write_gone(struct store *s, struct reg *r)
+{
+	r->next = s->gone;
+	s->gone = r;
+	report_dirty(s);
+}
+
 void store_drop(struct store *s, struct reg *r)
 {
+	struct reg *grave = NULL;
+
 	report_change(s, r, STORE_GONE);
-	if (!(r->flags & REG_ON_DISK)) {
+	if (s->on_change != NULL && !s->is_merging && reg_time_known(r))
+		grave = grave_dig(s, r, reg_gone_ms(r));
+	if (grave != NULL)
+		reg_set_shared(grave, reg_shared(r));
+	if (!(r->flags & REG_ON_DISK) && grave == NULL) {
 		store_forget(s, r);
 		return;
 	}
 	detach(s, r);
-	r->next = s->gone;
-	s->gone = r;
-	report_dirty(s);
+	store_write_gone(s, r);
 }
 
 /* --- the clock --- */
@@ -354,6 +387,8 @@ size_t store_expire(struct store *s)
 				n++;
 			}
 		}
+	if (s->mono_s >= s->grace_s)
+		grave_expire(s);
 	return n;
 }
 

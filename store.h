@@ -6,6 +6,8 @@
  *   {"user":"alice","account":"0715","token":"2918","mailboxes":["INBOX"],
  *    "acked":true,"time":1763769600}        (one line)
  *   {"user":"alice","account":"0715","token":"2918","gone":true}
+ * With several nodes both end with "t", the time in milliseconds, of a removal that
+ * of reg_gone_ms().
  * Two more fields are there only when needed:
  *   "canonical":[null,"Entwürfe",["bob","Lists"]]  what each of "mailboxes" is:
  *               as spelled, the user's mailbox of that name, another owner's
@@ -178,9 +180,20 @@ const char *store_merge(struct store *s, const char *line, size_t len,
  * reg_set_ms()) count as the first of the second, or the last. */
 int64_t reg_time_ms(const struct reg *r, bool last);
 void reg_set_ms(struct reg *r, int64_t t_ms);
+/* The time of its removal: later than all that happened to it. */
+int64_t reg_gone_ms(const struct reg *r);
 /* The same for a put just now: later than what it replaced. */
 void reg_set_later_ms(struct reg *r, int64_t t_ms);
 #define REG_STEP_MS 4
+/* While there is a store_on_change(), removed registrations are kept, as their keys
+ * with that time, for as long as another node may have them; what a node says that
+ * is older is not taken. */
+size_t store_gone_count(const struct store *s);
+int store_each_gone(
+    struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);
+/* As store_scan(). */
+void store_scan_gone(struct store *s, size_t *cursor,
+    void (*cb)(void *arg, struct reg *r), void *arg);
 /* A mark that a put clears: the others know it as it is. */
 void reg_set_shared(struct reg *r, bool is_shared);
 bool reg_shared(const struct reg *r);
@@ -266,8 +279,8 @@ const char *store_put_line(
     struct store *s, const char *line, size_t len, bool *newer_r);
 /* Appends the registration's line; topic may be NULL.  False if b is full. */
 bool reg_write(const struct reg *r, const char *topic, struct buf *b);
-/* Appends the line for its removal. */
-bool reg_write_gone(const struct reg *r, struct buf *b);
+/* Appends the line for its removal; t_ms 0: without its time. */
+bool reg_write_gone(const struct reg *r, int64_t t_ms, struct buf *b);
 
 /* --- reading without owning the file --- */
 

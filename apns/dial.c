@@ -111,7 +111,7 @@ static void schedule_redial(struct apns *a, const struct apns_conn *lost)
 	loop_timer_set(a->loop, &a->redial,
 	    lost != NULL && a->failures <= 1
 		? 0
-		: apns_backoff_ms(a->conf->retry_min_ms, a->conf->retry_max_ms,
+		: loop_backoff_ms(a->conf->retry_min_ms, a->conf->retry_max_ms,
 		      a->failures));
 }
 

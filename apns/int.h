@@ -2,7 +2,7 @@
  *
  * A file calls only those to the right of it:
  *   apns.c -> dial.c -> conn.c -> request.c -> reason.c
- *                       conn.c -> headers.c;  dial.c -> backoff.c
+ *                       conn.c -> headers.c
  * A connection reports to dial.c through apns.conn_ops. */
 #ifndef APNS_INT_H
 #define APNS_INT_H

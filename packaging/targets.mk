@@ -1,13 +1,10 @@
 # The Makefile's targets for containers and for the machines that others set up.
 
-DIST ?= dist
-
 # The image for these machines, in one file, with no engine.
 OCI_ARCHES ?= x86_64 aarch64 armv7
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-export SOURCE_DATE_EPOCH
 
 .PHONY: oci
+oci: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 oci:
 	@sh tests/deps.sh static $(foreach a,$(OCI_ARCHES),cross/$(TRIPLET_$a))
 	@+for arch in $(OCI_ARCHES); do \
@@ -19,12 +16,17 @@ oci:
 		$(PROJECT_URL) build/static/LICENSES $(OCI_ARCHES)
 
 # The image run by runc, and the recipes in packaging/, as root.
+CHECK_OCI ?= $(sort $(STATIC_ARCH) aarch64)
 .PHONY: check-packages
 check-packages:
-	@sh tests/deps.sh build check static packages \
-		$(foreach a,$(OCI_ARCHES),cross/$(TRIPLET_$a))
-	@+$(MAKE) --no-print-directory all plugin oci
-	@OCI=$(abspath $(DIST))/xapsd-oci.tar CHECK_PACKAGES=1 PYTHON=$(PYTHON) \
+	@sh tests/deps.sh build check static packages dovecot \
+		$(foreach a,$(CHECK_OCI),cross/$(TRIPLET_$a))
+	@+$(MAKE) --no-print-directory all plugin
+	@+$(MAKE) --no-print-directory oci OCI_ARCHES="$(CHECK_OCI)" \
+		DIST=build/packages
+	@SUITES='bookworm trixie' MACHINES=$(shell dpkg --print-architecture) \
+		sh plugin/tarballs.sh build/packages
+	@OCI=$(abspath build/packages)/xapsd-oci.tar CHECK_PACKAGES=1 PYTHON=$(PYTHON) \
 		sh tests/pytest.sh "$(CURDIR)/build/packages_cache" -n 3 -rs \
 		tests/e2e/test_oci.py tests/e2e/test_recipes.py \
 		tests/e2e/test_foreign_packages.py

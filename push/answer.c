@@ -44,7 +44,7 @@ static void send_later(struct push *p, const struct apns_answer *an)
 		push_finish(p);
 		return;
 	}
-	ms = apns_backoff_ms(conf->retry_min_ms, conf->retry_max_ms, p->tries);
+	ms = loop_backoff_ms(conf->retry_min_ms, conf->retry_max_ms, p->tries);
 	if (asked_s > RETRY_AFTER_MAX_S)
 		asked_s = RETRY_AFTER_MAX_S;
 	if (asked_s * 1000 > ms)

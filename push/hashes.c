@@ -82,6 +82,18 @@ void push_hashes_clear(struct push_hashes *s)
 	memset(s, 0, sizeof(*s));
 }
 
+void push_hashes_remove(struct push_hashes *s, const unsigned char *hash)
+{
+	struct push_hashes rest = { 0 };
+	unsigned i;
+
+	for (i = 0; i < s->n; i++)
+		if (memcmp(push_hashes_at(s, i), hash, HASH_LEN) != 0)
+			push_hashes_add(&rest, push_hashes_at(s, i));
+	push_hashes_clear(s);
+	*s = rest;
+}
+
 void push_hashes_take(
     struct push_hashes *to, struct push_hashes *from, unsigned max)
 {

@@ -4,9 +4,11 @@
 
 #include <stdbool.h>
 
+#include "push.h"
+
 struct buf;
 
-#define HASH_LEN 16
+#define HASH_LEN PUSH_HASH_LEN
 
 /* In the order in which they were added.  One is the usual number and needs no
  * allocation.  All zero is the empty set. */
@@ -21,6 +23,7 @@ const unsigned char *push_hashes_at(const struct push_hashes *s, unsigned i);
 bool push_hashes_has(const struct push_hashes *s, const unsigned char *hash);
 /* False if it was there already.  The caller keeps the number below 65,536. */
 bool push_hashes_add(struct push_hashes *s, const unsigned char *hash);
+void push_hashes_remove(struct push_hashes *s, const unsigned char *hash);
 /* Empties it and frees its memory. */
 void push_hashes_clear(struct push_hashes *s);
 /* Moves up to max of from into to, which is empty. */

@@ -36,6 +36,7 @@ struct push {
 	unsigned auth_gen;  /* lane.auth_gen when that was sent */
 	unsigned tries;	    /* failures in a row */
 	enum push_state state; /* changed only by push_set_state() */
+	bool asked;	       /* other nodes, or there are none to ask */
 	bool listed;	       /* in the ready list */
 	bool in_flight;
 	bool renewed;	 /* the device has registered since it was sent */
@@ -102,6 +103,10 @@ struct push_queue {
 	char health[ERR_MAX]; /* the last verdict */
 	struct visits visits;
 	struct push_trial *trials; /* under way */
+	/* push_on_due() */
+	void (*on_due)(void *arg, const struct reg *r,
+	    const unsigned char *hash, int64_t ahead_ms);
+	void *on_due_arg;
 	/* push_probe_end(), which the queue does not know */
 	void (*probe_end)(struct push *p, bool delivered, const char *words);
 };

@@ -160,9 +160,66 @@ void push_change_lane(struct push *p)
 	}
 }
 
+/* --- several nodes --- */
+
+/* Long enough for an answer, and short beside `delay`. */
+#define AHEAD_MS 500
+/* A push with more mailboxes is sent by each: a question for each is more than a
+ * push costs. */
+#define ASK_MAX 8
+
+static int64_t ahead_ms(const struct push_queue *q)
+{
+	int64_t half_ms = q->conf->delay_s * 1000 / 2;
+
+	if (q->on_due == NULL)
+		return 0;
+	return half_ms < AHEAD_MS ? half_ms : AHEAD_MS;
+}
+
+/* Whoever could not send now leaves it to the others. */
+static bool ask_ahead(struct push *p)
+{
+	struct push_lane *l = p->lane;
+	struct push_queue *q = l->q;
+	int64_t ms = ahead_ms(q);
+	unsigned i;
+
+	if (p->state != PUSH_DELAYED || p->asked || ms == 0)
+		return false;
+	p->asked = true;
+	loop_timer_set(q->loop, &p->timer, ms);
+	if (p->wait.n > ASK_MAX || loop_timer_is_set(&l->hold) ||
+	    (apns_capacity(l->apns) == 0 && !apns_is_idle(l->apns)))
+		return true;
+	for (i = 0; i < p->wait.n; i++)
+		q->on_due(
+		    q->on_due_arg, p->reg, push_hashes_at(&p->wait, i), ms);
+	return true;
+}
+
+bool push_covered(
+    struct reg *r, const unsigned char hash[HASH_LEN], int64_t sent_ms)
+{
+	struct push *p = reg_data(r);
+
+	if (p == NULL || p->state != PUSH_DELAYED || !p->asked ||
+	    p->wait_ms >= sent_ms || !push_hashes_has(&p->wait, hash))
+		return false;
+	push_hashes_remove(&p->wait, hash);
+	if (p->wait.n > 0)
+		return false;
+	push_log(LOG_L_DEBUG, p, "another node sends it");
+	push_set_state(p, PUSH_IDLE, 0);
+	if (!p->in_flight)
+		push_release(p);
+	return true;
+}
+
 static void on_timer(void *arg)
 {
-	push_set_state(arg, PUSH_READY, 0);
+	if (!ask_ahead(arg))
+		push_set_state(arg, PUSH_READY, 0);
 }
 
 /* --- what waits --- */
@@ -200,16 +257,20 @@ void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
 	struct push *p = push_get(q, r);
 	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
+	int64_t ms;
 
 	push_hash_mailbox(reg_mailbox(r, mailbox), hash);
 	push_add_hash(p, hash);
 	p->wait_ms = loop_now_ms(q->loop);
 	if (!first)
 		p->lane->counters.merged++;
-	if (p->state == PUSH_IDLE && !now)
-		push_set_state(p, PUSH_DELAYED, q->conf->delay_s * 1000);
-	else if (p->state == PUSH_IDLE || (p->state == PUSH_DELAYED && now))
+	if (p->state == PUSH_IDLE && !now) {
+		ms = ahead_ms(q);
+		p->asked = ms == 0;
+		push_set_state(p, PUSH_DELAYED, q->conf->delay_s * 1000 - ms);
+	} else if (p->state == PUSH_IDLE || (p->state == PUSH_DELAYED && now)) {
 		push_set_state(p, PUSH_READY, 0);
+	}
 }
 
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)

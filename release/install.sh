@@ -5,7 +5,7 @@
 # By default the release in this script's own folder, else the newest one at URL.
 # All is fetched and compared with SHA256SUMS before anything here changes.  What was
 # put where is listed in PREFIX/share/xapsd/installed.
-# shellcheck disable=SC2086,SC2013,SC2015	# lists of names without blanks; die ends
+# shellcheck disable=SC2086,SC2046,SC2013,SC2015	# lists of names; die ends
 set -eu
 umask 022
 export LC_ALL=C
@@ -70,14 +70,17 @@ is_up() {
 # Two of them would fight for one socket and one database.
 refuse_others() {
 	remove=
-	if has dpkg-query && dpkg-query -W -f '${db:Status-Status}\n' xapsd \
-			2>/dev/null | grep -vqx -e not-installed -e config-files
-	then remove='apt remove xapsd'
-	elif has rpm && rpm -q xapsd >/dev/null 2>&1; then remove='rpm -e xapsd'
-	elif has apk && apk info -e xapsd >/dev/null 2>&1; then remove='apk del xapsd'
-	elif has pacman && pacman -Q xapsd >/dev/null 2>&1; then remove='pacman -R xapsd'
-	elif has opkg && opkg status xapsd 2>/dev/null | grep -q ' installed$'
-	then remove='opkg remove xapsd'; fi
+	# One whose other packagers are only tools is Debian's.
+	if has dpkg-query; then
+		! dpkg-query -W -f '${db:Status-Status}\n' xapsd 2>/dev/null |
+			grep -vqx -e not-installed -e config-files ||
+			remove='apt remove xapsd'
+	elif has rpm && rpm -q xapsd; then remove='rpm -e xapsd'
+	elif has apk && apk info -e xapsd; then remove='apk del xapsd'
+	elif has pacman && pacman -Q xapsd; then remove='pacman -R xapsd'
+	elif has opkg && opkg status xapsd | grep ' installed$'; then
+		remove='opkg remove xapsd'
+	fi >/dev/null 2>&1
 	[ -z "$remove" ] || die "xapsd is installed as a package. Upgrade that, or" \
 		"\"$remove\" first: configuration and registrations stay. Nothing" \
 		"was changed."
@@ -92,6 +95,8 @@ refuse_others() {
 
 # --- fetching ---
 
+is_gnu_wget() { wget --version >/dev/null 2>&1; }
+
 get() {
 	case $from in
 	*://*)
@@ -99,7 +104,9 @@ get() {
 			curl -fsSL --connect-timeout 30 --speed-time 60 \
 				--speed-limit 1 -o "$work/$1" "$from/$1"
 		elif has wget; then
-			wget -q -T 60 -O "$work/$1" "$from/$1"
+			# busybox 1.35 dies of -T
+			wget -q $(! is_gnu_wget || echo -T 60 -t 3) \
+				-O "$work/$1" "$from/$1"
 		else
 			die "neither curl nor wget is here: bring the release's" \
 				"files into a folder, and: sh install.sh FOLDER"
@@ -146,7 +153,9 @@ place() {
 
 undo() {
 	for f in $new_files; do rm -f "$f.new"; done
-	for d in $new_dirs; do rmdir "$d" 2>/dev/null || true; done
+	for d in $(printf '%s\n' $new_dirs | sort -r); do
+		rmdir "$d" 2>/dev/null || true
+	done
 	rm -rf "$work"
 }
 
@@ -194,35 +203,41 @@ commit() {
 
 # --- user, groups, configuration ---
 
+group() { grep -q "^$1:" /etc/group; }
+user() { grep -q "^xapsd:" /etc/passwd || id xapsd >/dev/null 2>&1; }
+is_member() { id -Gn xapsd | grep -qw xapsd-mail; }
+
+# Where nothing but an editor does it: routers, NAS.  The numbers are those of
+# OpenWrt's package, if nobody has them.
+write_user() {
+	n=7623
+	while grep -qs -e ":$n:" -e ":$((n + 1)):" /etc/passwd /etc/group; do
+		n=$((n + 2))
+	done
+	group xapsd || echo "xapsd:x:$n:" >>/etc/group
+	group xapsd-mail || echo "xapsd-mail:x:$((n + 1)):" >>/etc/group
+	gid=$(sed -n 's/^xapsd:[^:]*:\([0-9]*\):.*/\1/p' /etc/group)
+	user || echo "xapsd:x:$n:$gid:xapsd:/var/lib/xapsd:/bin/false" >>/etc/passwd
+	[ ! -e /etc/shadow ] || grep -q '^xapsd:' /etc/shadow ||
+		echo 'xapsd:*:0:0:99999:7:::' >>/etc/shadow
+	is_member || sed -i '/^xapsd-mail:/{s/$/,xapsd/;s/:,/:/;}' /etc/group
+}
+
 add_user() {
-	group() { grep -q "^$1:" /etc/group; }
-	! id xapsd >/dev/null 2>&1 || ! id -Gn xapsd | grep -qw xapsd-mail || return 0
+	! user || ! is_member || return 0
 	if has systemd-sysusers; then
 		systemd-sysusers "$work/usr/local/lib/sysusers.d/xapsd.conf"
-	elif has useradd; then
+	elif has useradd && has groupadd && has usermod; then
 		group xapsd-mail || groupadd --system xapsd-mail
 		group xapsd || groupadd --system xapsd
-		id xapsd >/dev/null 2>&1 || useradd --system -g xapsd -M \
-			-d /var/lib/xapsd -s /sbin/nologin xapsd
+		user || useradd --system -g xapsd -M -d /var/lib/xapsd \
+			-s /sbin/nologin xapsd
 		usermod -a -G xapsd-mail xapsd
-	elif has adduser; then
-		group xapsd-mail || addgroup -S xapsd-mail
-		group xapsd || addgroup -S xapsd
-		id xapsd >/dev/null 2>&1 || adduser -S -D -H -h /var/lib/xapsd \
-			-s /sbin/nologin -G xapsd xapsd
-		addgroup xapsd xapsd-mail
-	elif [ -e /lib/functions.sh ]; then	# OpenWrt; numbers of the package
-		# shellcheck disable=SC1091
-		(set +eu; . /lib/functions.sh
-		group_exists xapsd || group_add xapsd 7623
-		group_exists xapsd-mail || group_add xapsd-mail 7624
-		user_exists xapsd || user_add xapsd 7623 7623 xapsd /var/run/xapsd
-		group_add_user xapsd-mail xapsd)
 	else
-		false
-	fi >/dev/null && id xapsd >/dev/null || die "cannot make the user xapsd and" \
-		"its groups xapsd and xapsd-mail: make them by hand. Nothing else" \
-		"was changed."
+		write_user
+	fi >/dev/null && is_member || die "cannot make the user xapsd and its" \
+		"groups xapsd and xapsd-mail: make them by hand. Nothing else was" \
+		"changed."
 }
 
 # MODE OWNER FOLDER: those that are there stay as they are.
@@ -300,16 +315,20 @@ switch_off() {
 uninstall() {
 	[ -e "$LIST" ] || die "nothing here was installed by this script: there is" \
 		"no $LIST"
+	(: >"$LIST.new") 2>/dev/null && rm -f "$LIST.new" ||
+		die "cannot write ${LIST%/*} (read-only?). Nothing was changed."
 	switch_off
-	for f in $(sort -r "$LIST"); do
+	list=$(sort -r "$LIST")
+	for f in $list; do
 		case $f in
-		"$LIST") ;;
-		*/) rmdir "$f" 2>/dev/null || true ;;
+		"$LIST" | */) ;;
 		*) rm -f "$f" || die "cannot remove $f (read-only?)" ;;
 		esac
 	done
 	rm -f "$LIST"
-	rmdir "${LIST%/*}" /run/xapsd 2>/dev/null || true
+	for f in $list /run/xapsd/; do
+		case $f in */) rmdir "$f" 2>/dev/null || true ;; esac
+	done
 	case $init in
 	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
 	systemd) ! is_up || systemctl daemon-reload ;;
@@ -352,7 +371,7 @@ main() {
 	http://127.* | http://localhost[:/]*) ;;
 	http://*) say "Note: http:// does not keep others from changing what is" \
 		"fetched, and SHA256SUMS with it. https:// does." ;;
-	https://*) has curl || ! wget --help 2>&1 | grep -q BusyBox ||
+	https://*) has curl || is_gnu_wget || wget --help 2>&1 | grep -q ca-cert ||
 		say "Note: this wget does not verify who $from is. Compare" \
 			"SHA256SUMS with the release's page, or install curl." ;;
 	esac

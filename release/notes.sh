@@ -3,7 +3,7 @@
 set -eu
 
 awk -v version="$1" '
-	/^## / { inside = $2 == version; found = found || inside; next }
+	/^## / { inside = ($2 "") == (version ""); found = found || inside; next }
 	inside && (n || /[^ \t]/) { line[++n] = $0; if (/[^ \t]/) last = n }
 	END {
 		if (!last) {

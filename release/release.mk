@@ -2,15 +2,9 @@
 # its files into $(DIST); `make release` all of them, and SHA256SUMS.  No byte
 # depends on the folder, the time, the user or the language.
 
-DIST ?= dist
-# The time in all archives, that of the first entry of debian/changelog: the same
-# with and without Git.
-SOURCE_DATE_EPOCH ?= $(shell LC_ALL=C date +%s -d \
-	"$$(sed -n 's/^ -- .*>  //p' debian/changelog | head -n 1)")
-RELEASE_PARTS = static files source sbom
+RELEASE_PARTS = static files source plugins debs oci openwrt sbom
 
 .PHONY: release check-release check-tag $(RELEASE_PARTS:%=release-%)
-release release-%: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
 release:
 	@rm -rf $(DIST)
@@ -51,6 +45,27 @@ release-source: | $(DIST)
 	@sh release/list.sh | sh release/tar.sh $(DIST)/xapsd-$(VERSION).tar.gz . \
 		xapsd-$(VERSION)/
 
+# Dovecot's modules, and packages of them and of the static files.
+release-plugins: | $(DIST)
+	@+$(MAKE) --no-print-directory plugin-tarballs
+
+release-debs: | $(DIST)
+	@sh tests/deps.sh deb
+	@sh release/debs.sh $(DIST)
+
+release-oci: | $(DIST)
+	@+$(MAKE) --no-print-directory oci
+	@mv $(DIST)/xapsd-oci.tar $(DIST)/xapsd-$(VERSION)-oci.tar
+
+# Package folders for OpenWrt's feeds, which build from the source tarball.
+FEED = build/release/xapsd-$(VERSION)-openwrt
+release-openwrt: | $(DIST)
+	@rm -rf $(FEED)
+	@sh openwrt/feed.sh $(DIST)/xapsd-$(VERSION).tar.gz $(FEED)
+	@cd $(FEED) && find . -type f | sed 's|^\./||' | \
+		sh $(CURDIR)/release/tar.sh \
+		$(abspath $(DIST))/xapsd-$(VERSION)-openwrt.tar.gz . $(notdir $(FEED))/
+
 release-sbom: | $(DIST)
 	@PROJECT_URL='$(PROJECT_URL)' MAINTAINER='$(MAINTAINER)' $(PYTHON) \
 		release/sbom.py $(VERSION) $(DIST) \
@@ -61,6 +76,11 @@ check-tag:
 	@sh release/tag.sh '$(TAG)'
 
 # Two releases, of copies of these sources that share nothing, are the same to the
-# byte.  PARTS of them, all or "files source sbom".
+# byte.  PARTS="files source sbom": of these parts only.  KEEP=dist keeps one.
 check-release:
-	@PARTS='$(PARTS)' sh release/twice.sh
+	@PARTS='$(PARTS)' KEEP='$(KEEP)' sh release/twice.sh
+
+# Its Debian packages in dist/, installed and used in the chroots of check-dovecot.
+.PHONY: check-release-debs
+check-release-debs:
+	@sh tests/release_debs.sh $(DIST) build/chroot bullseye trixie

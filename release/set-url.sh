@@ -24,7 +24,7 @@ value() {
 }
 
 matches() {
-	printf '%s\n' "$2" | LC_ALL=C grep -Eqx "$1"
+	printf %s "$2" | tr '\n' '"' | LC_ALL=C grep -Eqx "$1"
 }
 
 old_url=$(old PROJECT_URL)
@@ -35,7 +35,7 @@ maintainer=${NEW_MAINTAINER:-$old_maintainer}
 matches 'https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]*[A-Za-z0-9])?' "$url" ||
 	usage "'$url' is no address of a project, without a slash at its end"
 # No sign that a Makefile, a shell or a control file could take for its own.
-matches "[^][<>\"#\$\`\\|&;:,(){}*?]+ <[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+>" \
+matches "[^][<>\"#\$\`\\|;:,(){}*?]+ <[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+>" \
 	"$maintainer" || usage "'$maintainer' is no name and address"
 
 address() {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes a release twice, of copies of these sources in two folders that have nothing
 # in common but the sources of musl and mbedTLS, and compares:
-#   PARTS="files source sbom" twice.sh		(default: all)
+#   PARTS="files source sbom" KEEP=DIR twice.sh
+# by default all; the first of the two becomes DIR, if one is named.
 # The second has another umask, language, time zone, home, priority and older
 # sources.
 set -eu
@@ -51,5 +52,9 @@ make -s -C "$work"/three/xapsd-* release-source DIST="$work/three/dist"
 make -s release-source DIST="$work/here"
 cmp "$a"/dist/xapsd-*[0-9].tar.gz "$work"/three/dist/xapsd-*.tar.gz
 cmp "$a"/dist/xapsd-*[0-9].tar.gz "$work"/here/xapsd-*.tar.gz
+if [ -n "${KEEP-}" ]; then
+	rm -rf "$KEEP"
+	cp -R "$a/dist" "$KEEP"
+fi
 echo "$(find "$a/dist" -type f | wc -l) files, the same to the byte when built" \
 	"again elsewhere: $(cd "$a/dist" && echo *)"

@@ -26,17 +26,22 @@ static const struct {
 	{ "rediss://", true },
 };
 
+static void host_free(struct shared_host *h)
+{
+	free(h->host);
+	mem_free_wiped(h->user);
+	mem_free_wiped(h->password);
+}
+
 void shared_addr_free(struct shared_addr *a)
 {
 	size_t i;
 
 	for (i = 0; i < a->n_sentinels; i++)
-		free(a->sentinels[i].host);
+		host_free(&a->sentinels[i]);
+	host_free(&a->server);
 	free(a->unix_path);
-	free(a->server.host);
 	free(a->master);
-	mem_free_wiped(a->user);
-	mem_free_wiped(a->password);
 	tls_ctx_free(a->tls);
 	memset(a, 0, sizeof(*a));
 }
@@ -72,12 +77,32 @@ static bool read_number(const char *s, int max, int *n_r)
 	return *s == '\0' && *n_r <= max;
 }
 
-/* host, host:port, [IPv6]:port; the host may be "" */
+/* user, user:password, :password */
+static bool read_login(struct shared_host *h, const char *text, size_t len)
+{
+	const char *colon = memchr(text, ':', len);
+	size_t n = colon != NULL ? (size_t)(colon - text) : len;
+
+	h->user = xstrndup(text, n);
+	if (colon != NULL)
+		h->password = xstrndup(colon + 1, len - n - 1);
+	return decode(h->user) && (h->password == NULL || decode(h->password));
+}
+
+/* host, host:port, [IPv6]:port, each after a log-in and an '@'; the host may be
+ * "".  A password may hold an '@', a host may not. */
 static bool read_host(
     const char *text, size_t len, int port, struct shared_host *h)
 {
+	const char *at = memrchr(text, '@', len);
 	char *colon;
 
+	if (at != NULL && !read_login(h, text, (size_t)(at - text)))
+		return false;
+	if (at != NULL) {
+		len -= (size_t)(at + 1 - text);
+		text = at + 1;
+	}
 	h->host = xstrndup(text, len);
 	h->port = port;
 	colon = strrchr(h->host, ':');
@@ -86,40 +111,24 @@ static bool read_host(
 		if (!read_number(colon + 1, 65535, &h->port) || h->port == 0)
 			return false;
 	}
-	return strpbrk(h->host, " /?#%@\\\t") == NULL &&
+	return strpbrk(h->host, " /?#%\\\t") == NULL &&
 	       (h->host[0] == '[') == (strchr(h->host, ':') != NULL) &&
 	       (h->host[0] == '[') == (strchr(h->host, ']') != NULL);
 }
 
-/* user, user:password, :password */
-static bool read_login(struct shared_addr *a, const char *text, size_t len)
+/* Bytes of a scheme at the beginning, 0: there is none. */
+static size_t read_scheme(const char *text, bool *has_tls_r)
 {
-	const char *colon = memchr(text, ':', len);
-	size_t n = colon != NULL ? (size_t)(colon - text) : len;
+	size_t i, n;
 
-	a->user = xstrndup(text, n);
-	if (colon != NULL)
-		a->password = xstrndup(colon + 1, len - n - 1);
-	return decode(a->user) && (a->password == NULL || decode(a->password));
-}
-
-/* What follows the scheme. */
-static bool read_rest(struct shared_addr *a, const char *text)
-{
-	/* A password may hold an '@', a host may not. */
-	const char *at = strrchr(text, '@'), *slash;
-
-	if (at != NULL) {
-		if (!read_login(a, text, (size_t)(at - text)))
-			return false;
-		text = at + 1;
+	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		n = strlen(schemes[i].name);
+		if (strncasecmp(text, schemes[i].name, n) != 0)
+			continue;
+		*has_tls_r = schemes[i].has_tls;
+		return n;
 	}
-	slash = strchr(text, '/');
-	if (slash != NULL && slash[1] != '\0' &&
-	    !read_number(slash + 1, DB_MAX, &a->db))
-		return false;
-	return read_host(text, slash ? (size_t)(slash - text) : strlen(text),
-	    STORE_PORT, &a->server);
+	return 0;
 }
 
 static const char *read_unix(struct shared_addr *a, const char *path)
@@ -139,28 +148,28 @@ static const char *read_unix(struct shared_addr *a, const char *path)
 /* NULL, or what is wrong; never the URL, which may hold a password. */
 static const char *read_url(struct shared_addr *a, const char *url)
 {
-	static const char form[] =
-	    "write valkey://host, valkeys://user:password@host:6379/0 (with "
-	    "TLS) or unix:/path (in user and password % is %25, / is %2F)";
-	size_t i, n;
+	size_t n = read_scheme(url, &a->server.has_tls), len;
+	const char *at, *slash;
 
 	if (strncasecmp(url, "unix:", 5) == 0)
 		return read_unix(a, url + 5);
-	for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-		n = strlen(schemes[i].name);
-		if (strncasecmp(url, schemes[i].name, n) != 0)
-			continue;
-		a->has_tls = schemes[i].has_tls;
-		return read_rest(a, url + n) ? NULL : form;
-	}
-	return form;
+	url += n;
+	at = strrchr(url, '@');
+	slash = strchr(at != NULL ? at : url, '/');
+	len = slash != NULL ? (size_t)(slash - url) : strlen(url);
+	if (n > 0 && read_host(url, len, STORE_PORT, &a->server) &&
+	    (slash == NULL || slash[1] == '\0' ||
+		read_number(slash + 1, DB_MAX, &a->db)))
+		return NULL;
+	return "write valkey://host, valkeys://user:password@host:6379/0 (with "
+	       "TLS) or unix:/path (in user and password % is %25, / is %2F)";
 }
 
-/* host:port, separated by spaces. */
+/* Separated by spaces; with TLS or not as the server, unless a scheme says it. */
 static const char *read_sentinels(struct shared_addr *a, const char *list)
 {
 	struct shared_host *h;
-	size_t len;
+	size_t len, n;
 
 	for (list += strspn(list, " "); *list != '\0';
 	     list += len, list += strspn(list, " ")) {
@@ -168,9 +177,17 @@ static const char *read_sentinels(struct shared_addr *a, const char *list)
 		if (a->n_sentinels == SHARED_SENTINELS_MAX)
 			return "more than 8 of them";
 		h = &a->sentinels[a->n_sentinels++];
-		if (!read_host(list, len, SENTINEL_PORT, h) ||
+		h->has_tls = a->server.has_tls;
+		n = read_scheme(list, &h->has_tls);
+		if (n >= len ||
+		    !read_host(list + n, len - n, SENTINEL_PORT, h) ||
 		    h->host[0] == '\0')
-			return "write host:port of each, separated by spaces";
+			return "write host, host:26379 or "
+			       "user:password@host:26379 of each, with "
+			       "valkeys:// (TLS) or valkey:// (none) before it "
+			       "if that differs from sharedStore, separated by "
+			       "spaces";
+		a->has_tls |= h->has_tls;
 	}
 	return NULL;
 }
@@ -199,7 +216,7 @@ int shared_addr_parse(
 	wrong = read_url(a, conf->shared_store);
 	if (wrong != NULL)
 		return blame(conf, "sharedStore", wrong, err);
-	if (conf->shared_password_file != NULL && a->password != NULL)
+	if (conf->shared_password_file != NULL && a->server.password != NULL)
 		return blame(conf, "sharedPasswordFile",
 		    "sharedStore has a password too: remove one of them", err);
 	if (!is_prefix_plain(conf->shared_prefix))
@@ -233,12 +250,12 @@ int shared_addr_load(
 	if (shared_addr_parse(a, conf, err) < 0)
 		return -1;
 	if (conf->shared_password_file != NULL) {
-		a->password = cred_read_password(conf, "sharedPasswordFile",
-		    conf->shared_password_file, err);
-		if (a->password == NULL)
+		a->server.password = cred_read_password(conf,
+		    "sharedPasswordFile", conf->shared_password_file, err);
+		if (a->server.password == NULL)
 			return -1;
 	}
-	if (a->has_tls) {
+	if (a->server.has_tls || a->has_tls) {
 		a->tls = cred_load_trust(
 		    conf, "sharedCaFile", conf->shared_ca_file, err);
 		if (a->tls == NULL)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "buf.h"
@@ -17,6 +18,9 @@
 
 /* Messages can be lost without anybody noticing (a failover). */
 #define COMPARE_MS (24 * 60 * 60 * 1000)
+
+/* The one who noticed it begins at once, the others when he has filled it. */
+#define REFILL_MS 8000
 
 /* Keys in an answer of SCAN, more or less; so many HGETALLs are under way. */
 #define SCAN_COUNT "200"
@@ -58,7 +62,8 @@ void book_set_phase(struct shared *s, enum shared_phase to)
 	s->phase = to;
 	if (to == SHARED_IN_STEP) {
 		log_in_step(s);
-		loop_timer_set(s->loop, &s->again, COMPARE_MS);
+		loop_timer_set(
+		    s->loop, &s->again, s->is_emptied ? REFILL_MS : COMPARE_MS);
 	}
 }
 
@@ -74,6 +79,30 @@ static void send_unshared(void *arg, struct reg *r)
 	    s, r, reg_suspended(r) ? VALUE_SUSPENDED : VALUE_PUT, false);
 }
 
+static void send_unshared_gone(void *arg, struct reg *r)
+{
+	if (!reg_shared(r))
+		change_send(arg, r, VALUE_GONE, false);
+}
+
+/* A step of the walk; false at its end. */
+static bool walk(struct shared *s)
+{
+	if (s->walk == 0 && s->walks_left == 0) {
+		if (!s->walk_again)
+			return false;
+		s->walk_again = false;
+		s->walks_left = 2;
+	}
+	if (s->walks_left == 2)
+		store_scan_gone(s->store, &s->walk, send_unshared_gone, s);
+	else
+		store_scan(s->store, &s->walk, send_unshared, s);
+	if (s->walk == 0)
+		s->walks_left--;
+	return true;
+}
+
 static void on_step(void *arg)
 {
 	struct shared *s = arg;
@@ -82,11 +111,8 @@ static void on_step(void *arg)
 		book_set_phase(s, SHARED_SENDING);
 	if (s->phase != SHARED_SENDING)
 		return;
-	while (s->n_flight < FLIGHT_WALK && (s->walk > 0 || s->walk_again)) {
-		if (s->walk == 0)
-			s->walk_again = false;
-		store_scan(s->store, &s->walk, send_unshared, s);
-	}
+	while (s->n_flight < FLIGHT_WALK && walk(s))
+		;
 	if (s->n_flight == 0)
 		book_set_phase(s, SHARED_IN_STEP);
 }
@@ -95,6 +121,7 @@ static void begin_walk(struct shared *s)
 {
 	book_set_phase(s, SHARED_SENDING);
 	s->walk = 0;
+	s->walks_left = 0;
 	s->walk_again = true;
 	on_step(s);
 }
@@ -211,10 +238,9 @@ static void scan_on(struct shared *s)
 		scan(s);
 }
 
-/* Removals first, so that they are not taken back. */
 static void on_script(struct shared *s)
 {
-	change_send_waiting(s);
+	book_ask_id(s);
 	jwt_compare(s);
 	strcpy(s->cursor, "0");
 	scan(s);
@@ -231,9 +257,11 @@ void book_begin(struct shared *s)
 {
 	store_clock(s->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
 	store_each(s->store, unmark, NULL);
+	store_each_gone(s->store, unmark, NULL);
 	s->taken_at = s->taken;
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;
+	s->is_emptied = false;
 	s->n_users = 0;
 	book_set_phase(s, SHARED_MERGING);
 	script_load(s, on_script);
@@ -247,11 +275,95 @@ static void on_again(void *arg)
 		book_begin(s);
 }
 
+/* --- whether it is still there ---
+ *
+ * The hash prefix book has the field id, {"book":"0123456789abcdef",…}, which
+ * whoever finds none makes and publishes.  So all notice when the server has lost
+ * its data (FLUSHALL) and kept the connections. */
+
+#define ID_START "{\"book\":\""
+#define ID_LEN 16
+
+static void set_id(struct shared *s, const char *id, int64_t pause_ms)
+{
+	bool is_other = s->id[0] != '\0' && memcmp(s->id, id, ID_LEN) != 0;
+
+	memcpy(s->id, id, ID_LEN);
+	if (!is_other || s->phase == SHARED_MERGING)
+		return;
+	log_warn("shared: %s has lost its data: it is filled again",
+	    shared_conn_peer(s->conn));
+	s->is_emptied = true;
+	loop_timer_set(s->loop, &s->again, pause_ms);
+}
+
+static void take_id(struct shared *s, const char *text, size_t len)
+{
+	const size_t at = sizeof(ID_START) - 1;
+
+	if (value_time_ms(text, len) == 1 && value_is(text, len, ID_START) &&
+	    len > at + ID_LEN && text[at + ID_LEN] == '"' &&
+	    strspn(text + at, "0123456789abcdef") == ID_LEN)
+		set_id(s, text + at, loop_backoff_ms(REFILL_MS, REFILL_MS, 1));
+}
+
+struct id_request {
+	struct shared_request rq;
+	struct shared *shared;
+	char id[ID_LEN + 1];
+};
+
+static void on_id(struct shared_request *rq, const struct resp_item *it)
+{
+	struct id_request *q = (struct id_request *)(void *)rq;
+	struct shared *s = q->shared;
+
+	if (it != NULL && it->type == RESP_ERROR)
+		script_refused(s->conn, it, "to name the book");
+	else if (it != NULL && it->type == RESP_STRING)
+		take_id(s, it->text, it->len);
+	else if (it != NULL)
+		set_id(s, q->id, 0);
+	free(q);
+}
+
+bool book_ask_id(struct shared *s)
+{
+	struct script a = {
+		.field = SHARED_ARG("id"),
+		.life_ms = (s->conf->registration_ttl_s + PURGE_MORE_S) * 1000,
+	};
+	struct buf b = BUF_INIT(1024);
+	struct id_request *q;
+	uint64_t r = 0;
+
+	if (!script_can_run(s))
+		return false;
+	q = xcalloc(1, sizeof(*q));
+	q->rq.cb = on_id;
+	q->shared = s;
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
+		r = (uint64_t)loop_clock_ms();
+	snprintf(q->id, sizeof(q->id), "%016llx", (unsigned long long)r);
+	buf_add_fmt(
+	    &b, "%sbook%s%s\"", s->conf->shared_prefix, ID_START, q->id);
+	value_end(s, 1, &b);
+	a.key.p = (char *)buf_head(&b);
+	a.key.len = strlen(s->conf->shared_prefix) + 4;
+	a.value.p = a.key.p + a.key.len;
+	a.value.len = b.len - a.key.len;
+	script_run(s, &q->rq, &a); /* of time 0: never the newer one */
+	buf_free(&b);
+	return true;
+}
+
 /* --- what changes --- */
 
 static void hear(struct shared *s, const char *text, size_t len)
 {
-	if (value_is(text, len, JWT_START))
+	if (value_is(text, len, ID_START))
+		take_id(s, text, len);
+	else if (value_is(text, len, JWT_START))
 		jwt_hear(s, text, len);
 	else
 		value_merge(s, text, len);
@@ -311,7 +423,6 @@ void book_init(struct shared *s)
 {
 	loop_timer_init(&s->again, on_again, s);
 	loop_task_init(&s->step, on_step, s);
-	s->last = &s->first;
 	store_on_change(s->store, on_change, s);
 }
 
@@ -320,5 +431,4 @@ void book_end(struct shared *s)
 	store_on_change(s->store, NULL, NULL);
 	loop_timer_clear(s->loop, &s->again);
 	loop_task_cancel(s->loop, &s->step);
-	change_free_waiting(s);
 }

@@ -15,8 +15,6 @@
 /* Changes without an answer: the server answers thousands in a second.  More are
  * left for a comparison. */
 #define FLIGHT_MAX 4096
-/* Removals that wait, of 300 bytes each. */
-#define WAITING_MAX 4096
 /* A fresh registration that is refused comes later than what it is refused for, but
  * a clock is behind: it is sent with a later time. */
 #define ATTEMPTS_MAX 3
@@ -24,14 +22,13 @@
 /* The key lives on for so long after the last change. */
 #define TTL_MORE_S (2 * 86400)
 
-/* A change, from the moment when it is sent (or waits) to its answer. */
+/* A change, from the moment when it is sent to its answer. */
 struct change {
 	struct shared_request rq;
-	struct change *next; /* that waits */
 	struct shared *shared;
 	int64_t t_ms;
 	int64_t put_ms; /* the store's time of it */
-	bool is_fresh, is_gone;
+	bool is_fresh;
 	unsigned char attempts;
 	size_t key_len, field_len, len;
 	char text[]; /* key, field, value without its end */
@@ -49,7 +46,7 @@ static struct change *change_new(
 	struct change *c;
 	size_t key_len, field_len;
 
-	value_key(s, reg_user(r), &b);
+	value_key(s, "", reg_user(r), &b);
 	key_len = b.len;
 	buf_add_fmt(&b, "%s %s", reg_account(r), reg_token(r, token));
 	field_len = b.len - key_len;
@@ -57,7 +54,6 @@ static struct change *change_new(
 	c = xcalloc(1, sizeof(*c) + b.len);
 	c->rq.cb = on_answer;
 	c->shared = s;
-	c->is_gone = kind == VALUE_GONE;
 	c->key_len = key_len;
 	c->field_len = field_len;
 	c->len = b.len;
@@ -85,57 +81,6 @@ static void transmit(struct change *c)
 	s->n_flight++;
 	script_run(s, &c->rq, &a);
 	buf_free(&value);
-}
-
-/* --- removals that wait --- */
-
-static void change_wait(struct shared *s, struct change *c)
-{
-	struct change *oldest = s->first;
-
-	c->next = NULL;
-	c->attempts = 0;
-	*s->last = c;
-	s->last = &c->next;
-	if (++s->n_waiting <= WAITING_MAX)
-		return;
-	s->first = oldest->next;
-	s->n_waiting--;
-	free(oldest);
-	if (!s->is_full_logged)
-		log_warn("shared: more than %d removals wait: the first ones "
-			 "will come back from the shared book",
-		    WAITING_MAX);
-	s->is_full_logged = true;
-}
-
-static struct change *take_waiting(struct shared *s)
-{
-	struct change *c = s->first;
-
-	if (c == NULL)
-		return NULL;
-	s->first = c->next;
-	if (s->first == NULL)
-		s->last = &s->first;
-	s->n_waiting--;
-	return c;
-}
-
-void change_send_waiting(struct shared *s)
-{
-	struct change *c;
-
-	while ((c = take_waiting(s)) != NULL)
-		transmit(c);
-}
-
-void change_free_waiting(struct shared *s)
-{
-	struct change *c;
-
-	while ((c = take_waiting(s)) != NULL)
-		free(c);
 }
 
 /* --- answers --- */
@@ -203,10 +148,7 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 	} else if (it != NULL && it->type == RESP_STRING) {
 		lose(c, it);
 	} else {
-		if (c->is_gone)
-			change_wait(s, c);
-		else
-			free(c);
+		free(c);
 		if (it != NULL)
 			script_refused(s->conn, it, "a change");
 	}
@@ -220,21 +162,16 @@ void change_send(
 	bool can_send = script_can_run(s) && s->n_flight < FLIGHT_MAX;
 	struct change *c;
 
-	if (!can_send && kind != VALUE_GONE) {
+	if (!can_send) {
 		reg_set_shared(r, false);
 		s->walk_again = true;
 		return;
 	}
 	c = change_new(s, r, kind);
-	c->t_ms = reg_time_ms(r, kind != VALUE_PUT);
-	if (kind == VALUE_GONE) /* later than a suspension */
-		c->t_ms += 2 - reg_suspended(r);
+	c->t_ms = kind == VALUE_GONE ? reg_gone_ms(r)
+				     : reg_time_ms(r, kind != VALUE_PUT);
 	c->put_ms = c->t_ms;
 	c->is_fresh = is_fresh && kind == VALUE_PUT;
-	if (!can_send) {
-		change_wait(s, c);
-		return;
-	}
 	reg_set_shared(r, true);
 	transmit(c);
 }

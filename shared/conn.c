@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "apns.h"
 #include "buf.h"
 #include "io.h"
 #include "mem.h"
@@ -31,8 +30,8 @@
 /* Valkey answers within milliseconds.  A script or SCAN that blocks it, or a fork
  * on a busy machine, may take seconds. */
 #define REPLY_MS 5000
-/* A PING when nothing has come for so long: nobody else tells that the server's
- * machine is gone, and what is registered elsewhere meanwhile would not be heard. */
+/* A question so often: nobody else tells that the server's machine is gone, or that
+ * it has lost its data, and what is registered elsewhere would not be heard. */
 #define IDLE_MS 30000
 /* Requests that wait for the kernel: thousands of registrations. */
 #define OUT_MAX (4u * 1024 * 1024)
@@ -74,16 +73,17 @@ struct shared_conn {
 	struct shared_request *first, *last;
 	struct loop_timer timer; /* the next attempt, timeouts, PING */
 	struct loop_task flush;
-	int64_t heard_ms, up_ms;
+	int64_t looked_ms, up_ms;
 	unsigned failures;
 	struct shared_request greeting, ping;
 	bool is_pinging, in_push, is_info_logged;
 	enum step step;
 	int protocol;
 	char *info;
-	const char *host;	   /* being dialled */
-	size_t sentinel;	   /* the one to ask next */
-	struct shared_host master; /* that it named; host NULL: ask */
+	const char *host;		 /* being dialled */
+	const struct shared_host *login; /* for it */
+	size_t sentinel;		 /* the one to ask next */
+	struct shared_host master;	 /* that it named; host NULL: ask */
 	char peer[300];
 };
 
@@ -151,7 +151,7 @@ static void disconnect(struct shared_conn *c)
 static void forget_master(struct shared_conn *c)
 {
 	free(c->master.host);
-	c->master = (struct shared_host){ NULL, 0 };
+	c->master.host = NULL;
 }
 
 static void lost(struct shared_conn *c, const char *why)
@@ -166,7 +166,7 @@ static void lost(struct shared_conn *c, const char *why)
 	disconnect(c);
 	c->failures++;
 	loop_timer_set(c->loop, &c->timer,
-	    apns_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
+	    loop_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, c->failures));
 	c->ops->down(c->arg, err);
 }
 
@@ -184,7 +184,7 @@ void shared_conn_fail(struct shared_conn *c, const char *why, bool soon)
 static void set_timer(struct shared_conn *c)
 {
 	int64_t due_ms = c->first != NULL ? c->first->sent_ms + REPLY_MS
-					  : c->heard_ms + IDLE_MS;
+					  : c->looked_ms + IDLE_MS;
 
 	/* Only ever set earlier: it looks again when it fires. */
 	if (!loop_timer_is_set(&c->timer) || due_ms < c->timer.due_ms)
@@ -235,7 +235,7 @@ static void on_flush(void *arg)
 /* AUTH user password; returns how many.  HELLO always wants a user, while what is
  * too old for HELLO knows the password alone. */
 static size_t write_login(
-    const struct shared_addr *a, struct shared_arg *args, bool needs_user)
+    const struct shared_host *a, struct shared_arg *args, bool needs_user)
 {
 	size_t n = 0;
 
@@ -248,15 +248,26 @@ static size_t write_login(
 	return n;
 }
 
+static bool is_at_sentinel(const struct shared_conn *c)
+{
+	return c->login != &c->addr->server;
+}
+
+static enum step after_auth(const struct shared_conn *c)
+{
+	return is_at_sentinel(c) ? STEP_SENTINEL : STEP_SELECT;
+}
+
 static void begin_step(struct shared_conn *c, enum step step)
 {
 	const struct shared_addr *a = c->addr;
+	const struct shared_host *login = c->login;
 	struct shared_arg args[5];
 	size_t n = 1;
 	char db[8];
 
-	if (step == STEP_AUTH && a->password == NULL)
-		step++;
+	if (step == STEP_AUTH && login->password == NULL)
+		step = after_auth(c);
 	if (step == STEP_SELECT && a->db == 0)
 		step++;
 	c->step = step;
@@ -271,11 +282,11 @@ static void begin_step(struct shared_conn *c, enum step step)
 		args[0] = shared_arg("HELLO");
 		args[1] = shared_arg("3");
 		n = 2;
-		if (a->password != NULL)
-			n += write_login(a, args + 2, true);
+		if (login->password != NULL)
+			n += write_login(login, args + 2, true);
 		break;
 	case STEP_AUTH:
-		n = write_login(a, args, false);
+		n = write_login(login, args, false);
 		break;
 	case STEP_SELECT:
 		snprintf(db, sizeof(db), "%d", a->db);
@@ -300,25 +311,33 @@ static bool is_error(const struct resp_item *it, const char *word)
 }
 
 /* Redis 7 does not say which command of a script is not allowed. */
-const char *shared_conn_cure(const struct resp_item *error)
+const char *shared_conn_cure(
+    const struct shared_conn *c, const struct resp_item *error)
 {
 	static const struct {
-		const char *text, *cure;
+		const char *text, *cure, *sentinel_cure;
 	} cures[] = {
 		{ "NOAUTH",
 		    "; it wants a password: sharedStore: "
-		    "valkey://user:password@host, or sharedPasswordFile" },
-		{ "WRONGPASS", "; check user and password of sharedStore" },
-		{ "NOPERM", "; its user lacks a right: xapsd(8) names those "
-			    "that are needed" },
+		    "valkey://user:password@host, or sharedPasswordFile",
+		    "; it wants a password: sharedSentinels: "
+		    "user:password@host" },
+		{ "WRONGPASS", "; check user and password of sharedStore",
+		    "; check user and password in sharedSentinels" },
+		{ "NOPERM",
+		    "; its user lacks a right: xapsd(8) names those that are "
+		    "needed",
+		    "; its user needs the right "
+		    "+sentinel|get-master-addr-by-name" },
 		{ "MOVED ",
-		    "; it is part of a cluster: name the cluster's proxy" },
+		    "; it is part of a cluster: name the cluster's proxy", "" },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(cures) / sizeof(cures[0]); i++)
 		if (is_error(error, cures[i].text))
-			return cures[i].cure;
+			return is_at_sentinel(c) ? cures[i].sentinel_cure
+						 : cures[i].cure;
 	return error->text != NULL && memmem(error->text, error->len,
 					  "executing the script", 20)
 		   ? cures[2].cure
@@ -338,7 +357,7 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 
 	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
 	    (int)(it->len < 200 ? it->len : 200), it->text,
-	    shared_conn_cure(it));
+	    shared_conn_cure(c, it));
 	lost(c, why);
 }
 
@@ -372,7 +391,8 @@ static void greeted(struct shared_conn *c)
 	c->info = NULL;
 }
 
-static void dial(struct shared_conn *c, const struct shared_host *h);
+static void dial(struct shared_conn *c, const struct shared_host *h,
+    const struct shared_host *login);
 
 static void redial_master(struct shared_conn *c)
 {
@@ -385,7 +405,7 @@ static void redial_master(struct shared_conn *c)
 		return;
 	}
 	disconnect(c);
-	dial(c, &c->master);
+	dial(c, &c->master, &c->addr->server);
 }
 
 static void step_done(struct shared_conn *c)
@@ -396,7 +416,7 @@ static void step_done(struct shared_conn *c)
 		greeted(c);
 	else
 		begin_step(
-		    c, c->step == STEP_HELLO ? STEP_SELECT : c->step + 1);
+		    c, c->step == STEP_SELECT ? STEP_INFO : after_auth(c));
 }
 
 static void step_failed(struct shared_conn *c, const struct resp_item *it)
@@ -408,7 +428,7 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 		if (is_error(it, "NOPERM") && !c->is_info_logged)
 			log_warn("shared: %s refuses INFO, which tells a "
 				 "master from a replica%s",
-			    c->peer, shared_conn_cure(it));
+			    c->peer, shared_conn_cure(c, it));
 		c->is_info_logged = true;
 		greeted(c);
 	} else if (!denied && c->step == STEP_HELLO) {
@@ -480,7 +500,7 @@ static void take_item(struct shared_conn *c, const struct resp_item *it)
 	if (rq == NULL) {
 		err_set(why, "%s refuses to send messages: %.*s%s", c->peer,
 		    (int)(it->len < 200 ? it->len : 200),
-		    it->text != NULL ? it->text : "", shared_conn_cure(it));
+		    it->text != NULL ? it->text : "", shared_conn_cure(c, it));
 		shared_conn_fail(c, why, false);
 		return;
 	}
@@ -497,7 +517,6 @@ static void receive(struct shared_conn *c)
 	char why[ERR_MAX];
 	ssize_t n;
 
-	c->heard_ms = loop_now_ms(c->loop);
 	while ((n = resp_read(
 		    &c->resp, (const char *)buf_head(in), in->len, &it)) > 0) {
 		if (it.type != RESP_SKIP)
@@ -523,11 +542,9 @@ static void greet(struct shared_conn *c, struct link *k)
 	c->io = k->io;
 	c->protocol = 3;
 	c->in_push = false;
-	c->heard_ms = loop_now_ms(c->loop);
+	c->looked_ms = loop_now_ms(c->loop);
 	set_state(c, GREETING);
-	begin_step(c, c->addr->n_sentinels > 0 && c->master.host == NULL
-			  ? STEP_SENTINEL
-			  : STEP_HELLO);
+	begin_step(c, is_at_sentinel(c) ? STEP_AUTH : STEP_HELLO);
 }
 
 /* The first one that is open is used. */
@@ -594,7 +611,8 @@ static void on_attempt(void *arg, const struct io_addr *addr)
 	k->addr = *addr;
 	k->next = c->attempts;
 	c->attempts = k;
-	k->io = io_connect(c->loop, addr, &to, c->addr->tls, on_io, k);
+	k->io = io_connect(c->loop, addr, &to,
+	    c->login->has_tls ? c->addr->tls : NULL, on_io, k);
 	io_set_limits(k->io, RESP_IN_MAX, OUT_MAX);
 	/* While the network is cut TCP's pauses grow: what others register would
 	 * come long after it has healed. */
@@ -630,15 +648,26 @@ static const struct io_dialer_ops dialer_ops = {
 	.exhausted = on_exhausted,
 };
 
-static void dial(struct shared_conn *c, const struct shared_host *h)
+static void dial(struct shared_conn *c, const struct shared_host *h,
+    const struct shared_host *login)
 {
 	struct io_target to = { .host = h->host, .port = h->port };
 
 	snprintf(c->peer, sizeof(c->peer), "%s port %d", h->host, h->port);
 	c->host = h->host;
+	c->login = login;
 	c->why[0] = '\0';
 	set_state(c, DIALLING);
 	io_dialer_start(c->dialer, &to, OPEN_MS);
+}
+
+static void dial_sentinel(struct shared_conn *c)
+{
+	const struct shared_addr *a = c->addr;
+	const struct shared_host *h =
+	    &a->sentinels[c->sentinel % a->n_sentinels];
+
+	dial(c, h, h);
 }
 
 /* It is there at once or not at all. */
@@ -649,6 +678,7 @@ static void dial_unix(struct shared_conn *c)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	char why[ERR_MAX];
 
+	c->login = &c->addr->server;
 	snprintf(c->peer, sizeof(c->peer), "%s", path);
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
 	set_state(c, DIALLING);
@@ -689,10 +719,13 @@ static void check_idle(struct shared_conn *c)
 		return;
 	}
 	if (c->first == NULL && !c->is_pinging &&
-	    loop_now_ms(c->loop) - c->heard_ms >= IDLE_MS) {
-		c->is_pinging = true;
+	    loop_now_ms(c->loop) - c->looked_ms >= IDLE_MS) {
+		c->looked_ms = loop_now_ms(c->loop);
 		io_trim(c->io); /* a comparison needs much */
-		request(c, &c->ping, &ping, 1);
+		if (c->ops->idle == NULL || !c->ops->idle(c->arg)) {
+			c->is_pinging = true;
+			request(c, &c->ping, &ping, 1);
+		}
 	}
 	set_timer(c);
 }
@@ -707,9 +740,9 @@ static void on_timer(void *arg)
 	else if (a->unix_path != NULL)
 		dial_unix(c);
 	else if (a->n_sentinels > 0)
-		dial(c, &a->sentinels[c->sentinel % a->n_sentinels]);
+		dial_sentinel(c);
 	else
-		dial(c, &a->server);
+		dial(c, &a->server, &a->server);
 }
 
 /* --- the owner's --- */

@@ -3,7 +3,8 @@
  *
  * A file calls only those to the right of it:
  *   ../shared -> book.c -> change.c, jwt.c -> value.c, script.c
- *                book.c, change.c, jwt.c, script.c -> conn.c -> resp.c
+ *   ../shared -> once.c -> value.c, script.c
+ *                all of these -> conn.c -> resp.c
  *   ../shared -> addr.c
  * A connection reports to ../shared through struct shared_conn_ops. */
 #ifndef SHARED_INT_H
@@ -25,6 +26,8 @@ struct tls_ctx;
 struct shared_host {
 	char *host; /* brackets of an IPv6 address are left on */
 	int port;
+	bool has_tls;
+	char *user, *password; /* NULL: none */
 };
 
 struct shared_addr {
@@ -33,10 +36,9 @@ struct shared_addr {
 	struct shared_host sentinels[SHARED_SENTINELS_MAX];
 	size_t n_sentinels;
 	char *master; /* its name there */
-	char *user, *password;
 	int db;
-	bool has_tls;
-	struct tls_ctx *tls;
+	bool has_tls;	     /* a sentinel has */
+	struct tls_ctx *tls; /* for those that have TLS */
 };
 
 /* Checks the text only: without the files that it names. */
@@ -64,6 +66,9 @@ struct shared_conn_ops {
 	void (*up)(void *arg);
 	/* It could not be opened or was lost; it is opened again by itself. */
 	void (*down)(void *arg, const char *why);
+	/* Once in a while: may ask the server something, if only to see that it
+	 * lives.  False, or NULL: it has not. */
+	bool (*idle)(void *arg);
 	/* The items of a message that answers no request. */
 	void (*push)(void *arg, const struct resp_item *it);
 };
@@ -83,7 +88,8 @@ int shared_conn_protocol(const struct shared_conn *c);
 /* "host port 6379", or the Unix socket. */
 const char *shared_conn_peer(const struct shared_conn *c);
 /* What to do about an error of the server, to be appended to it; perhaps "". */
-const char *shared_conn_cure(const struct resp_item *error);
+const char *shared_conn_cure(
+    const struct shared_conn *c, const struct resp_item *error);
 /* What INFO says, "" if it says nothing; valid within up(). */
 const char *shared_conn_info(const struct shared_conn *c, const char *key);
 
@@ -135,7 +141,6 @@ struct shared {
 	} logged;
 	bool is_bad_logged;    /* a value that is none */
 	bool is_policy_logged; /* maxmemory-policy */
-	bool is_full_logged;   /* too many removals wait */
 	char why[ERR_MAX];     /* it is away */
 	char node[SHARED_NODE_MAX];
 	char channel[80];
@@ -147,14 +152,19 @@ struct shared {
 	/* SCAN: where it is, and how many users' answers it waits for */
 	char cursor[24];
 	size_t n_users;
-	/* the walk over our own */
+	/* the walk over our own: removals, then registrations */
 	size_t walk;
+	unsigned walks_left;
 	bool walk_again;
+	/* Of the shared book: another one has been emptied meanwhile.  "": not
+	 * known yet. */
+	char id[17];
+	bool is_emptied; /* compare again soon */
 	size_t n_flight; /* changes without an answer */
-	/* Removals that wait for a connection: nobody else knows of them. */
-	struct change *first, **last;
-	size_t n_waiting;
 	struct shared_jwt *jwts;
+	struct push_queue *queue;
+	size_t n_once;		    /* questions without an answer */
+	uint64_t spared;	    /* pushes that another node has sent */
 	uint64_t taken, sent;	    /* since start */
 	uint64_t taken_at, sent_at; /* when this comparison began */
 };
@@ -177,8 +187,9 @@ enum value_kind {
 void value_begin(const struct shared *s, const struct reg *r,
     enum value_kind kind, struct buf *b);
 void value_end(const struct shared *s, int64_t t_ms, struct buf *b);
-/* prefix{user} */
-void value_key(const struct shared *s, const char *user, struct buf *b);
+/* prefix kind{user} */
+void value_key(
+    const struct shared *s, const char *kind, const char *user, struct buf *b);
 
 /* --- shared/script.c: what is newer stays in the shared store --- */
 
@@ -210,13 +221,16 @@ void jwt_end(struct shared *s);
 
 /* --- shared/change.c: our changes, on their way to the shared book --- */
 
-/* Sends what has become of r, unless there is no connection: then a comparison
- * will find it, except for removals, which wait.  is_fresh: it has just happened,
- * so it comes after all that the shared book has. */
+/* Sends what has become of r and marks it, unless there is no connection: then a
+ * comparison will find it.  is_fresh: it has just happened, so it comes after all
+ * that the shared book has. */
 void change_send(
     struct shared *s, struct reg *r, enum value_kind kind, bool is_fresh);
-void change_send_waiting(struct shared *s);
-void change_free_waiting(struct shared *s);
+
+/* --- shared/once.c: a delayed push is sent by one node --- */
+
+void once_init(struct shared *s, struct push_queue *queue);
+void once_end(struct shared *s);
 
 /* --- shared/book.c: compares ours with the shared one, hears of changes --- */
 
@@ -225,6 +239,8 @@ void book_end(struct shared *s);
 void book_set_phase(struct shared *s, enum shared_phase to);
 /* Compares both ways; messages must be heard already. */
 void book_begin(struct shared *s);
+/* Asks whether it is still the same one.  False: it cannot. */
+bool book_ask_id(struct shared *s);
 /* An item of a message.  True: messages come from now on. */
 bool book_hear(struct shared *s, const struct resp_item *it);
 

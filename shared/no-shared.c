@@ -22,9 +22,10 @@ struct shared *shared_new(struct loop *l, const struct conf *conf,
 	return NULL;
 }
 
-void shared_start(struct shared *s)
+void shared_start(struct shared *s, struct push_queue *queue)
 {
 	(void)s;
+	(void)queue;
 }
 
 void shared_free(struct shared *s)

@@ -43,7 +43,7 @@ void script_refused(
 	}
 	err_set(why, "%s refuses %s: %.*s%s", shared_conn_peer(c), what,
 	    (int)(it->len < 300 ? it->len : 300), it->text,
-	    shared_conn_cure(it));
+	    shared_conn_cure(c, it));
 	shared_conn_fail(c, why, is_soon);
 }
 

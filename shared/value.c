@@ -68,7 +68,7 @@ void value_begin(const struct shared *s, const struct reg *r,
     enum value_kind kind, struct buf *b)
 {
 	if (kind == VALUE_GONE)
-		reg_write_gone(r, b);
+		reg_write_gone(r, 0, b);
 	else
 		reg_write(r, store_topic(s->store, r), b);
 	b->len -= 2; /* "}\n" */
@@ -83,9 +83,10 @@ void value_end(const struct shared *s, int64_t t_ms, struct buf *b)
 }
 
 /* Names in either case are the same user. */
-void value_key(const struct shared *s, const char *user, struct buf *b)
+void value_key(
+    const struct shared *s, const char *kind, const char *user, struct buf *b)
 {
-	buf_add_fmt(b, "%s{", s->conf->shared_prefix);
+	buf_add_fmt(b, "%s%s{", s->conf->shared_prefix, kind);
 	for (; *user != '\0'; user++)
 		buf_add_byte(b, *user >= 'A' && *user <= 'Z'
 				    ? (unsigned char)(*user | 0x20)

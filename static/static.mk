@@ -150,7 +150,7 @@ $(OUT)/xapsd: $(OBJS) $(MBEDTLS_OBJS) $(LIBC)/lib/libc.a $(OUT)/list
 		{ echo "$@: not static, or not safe" >&2; exit 1; }
 	$(Q)mv $@.bare $@
 
--include $(wildcard $(OUT)/*.d)
+-include $(wildcard $(OUT)/*.d $(OUT)/*/*.d)
 
 # --- the unit tests, for the same machine ---
 

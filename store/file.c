@@ -65,7 +65,25 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 	size_t before = k->buf.len;
 
 	reg_write(r, topic, &k->buf);
+	if (r->part != PART_UNKNOWN) {
+		k->buf.len -= 2; /* "}\n" */
+		buf_add_fmt(&k->buf, ",\"t\":%lld}\n",
+		    (long long)reg_time_ms(r, false) - reg_suspended(r));
+	}
 	return sink_line(k, before);
+}
+
+static uint32_t sink_gone(struct sink *k, const struct reg *r, int64_t t_ms)
+{
+	size_t before = k->buf.len;
+
+	reg_write_gone(r, t_ms, &k->buf);
+	return sink_line(k, before);
+}
+
+static void sink_grave(struct store *s, struct sink *k, struct reg *grave)
+{
+	grave_set_line(s, grave, sink_gone(k, grave, reg_gone_ms(grave)));
 }
 
 /* --- appending --- */
@@ -107,16 +125,18 @@ int store_sync_dir(struct store *s, char err[ERR_MAX])
 
 /* If the key was put again, only its new line is written: a crash between the
  * two lines would lose it. */
-static void append_gone(struct store *s, struct sink *k, const struct reg *r)
+static void append_gone(struct store *s, struct sink *k, struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1];
-	size_t before = k->buf.len;
+	struct reg *grave = grave_find(s, r);
 
 	reg_token(r, token);
 	if (store_find(s, reg_user(r), reg_account(r), token) != NULL)
 		return;
-	reg_write_gone(r, &k->buf);
-	sink_line(k, before);
+	if (grave != NULL)
+		sink_grave(s, k, grave);
+	else
+		sink_gone(k, r, 0);
 }
 
 static void append_lines(struct store *s, struct sink *k)
@@ -311,6 +331,14 @@ static int rewrite_reg(void *arg, struct reg *r)
 	return w->k.error;
 }
 
+static int rewrite_grave(void *arg, struct reg *grave)
+{
+	struct rewrite *w = arg;
+
+	sink_grave(w->s, &w->k, grave);
+	return w->k.error;
+}
+
 /* Fills the new file and makes it durable: 0 or errno. */
 static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
 {
@@ -321,6 +349,7 @@ static int rewrite_fill(struct store *s, int fd, uint64_t *size_r)
 		return errno;
 	sink_init(&w.k, fd);
 	store_each(s, rewrite_reg, &w);
+	store_each_gone(s, rewrite_grave, &w);
 	sink_flush(&w.k);
 	buf_free(&w.k.buf);
 	if (w.k.error == 0 && fsync(fd) < 0)

@@ -8,6 +8,7 @@
  *   owner    and by the owner of the mailboxes that they watch
  *   similar  and users whose names are like another one
  *   topic    the topic in the answer to each device
+ *   grave    what was removed, and other nodes may still have
  *   limit    how many, how often, how long: decides only
  *   ../store what is put and dropped, and what the file still lacks
  *   file     the flat file: append, rewrite, sync
@@ -127,6 +128,7 @@ struct dirty {
 
 struct store {
 	struct table table;
+	struct table graves; /* see grave.c; no buckets: there are none yet */
 	struct owner **owners;
 	size_t n_owners, cap_owners; /* cap: a power of two, or 0 */
 	struct topic *topics;
@@ -230,6 +232,7 @@ bool reg_same_key(const struct reg *a, const struct reg *b);
 struct record {
 	struct reg_spec spec; /* points into what follows */
 	bool gone, suspended;
+	int64_t t_ms; /* of several nodes; 0: not known */
 	char user[REG_USER_MAX + 1];
 	char account[REG_ACCOUNT_MAX + 1];
 	char token[REG_TOKEN_MAX + 1];
@@ -290,6 +293,22 @@ const char *topic_in_line(const struct store *s, const struct reg *r);
 void topic_read(struct store *s);
 void topic_free_all(struct store *s);
 
+/* --- grave.c --- */
+
+/* A registration that has r's key and this time, and nothing else. */
+struct reg *reg_key(const struct reg *r, int64_t t_ms);
+/* That of r's key, or NULL. */
+struct reg *grave_find(const struct store *s, struct reg *r);
+/* Keeps that what has r's key, and was in the table, was removed at t_ms, unless
+ * that is known with a later time.  NULL: there are too many. */
+struct reg *grave_dig(struct store *s, struct reg *r, int64_t t_ms);
+/* The device is back: forgets the removal.  NULL is fine. */
+void grave_open(struct store *s, struct reg *grave);
+/* The length of its line in the file, which has to stay there. */
+void grave_set_line(struct store *s, struct reg *grave, size_t len);
+/* Forgets those that are too old to matter. */
+void grave_expire(struct store *s);
+
 /* --- limit.c --- */
 
 /* True if there are enough bytes left for `new` in place of r (NULL:
@@ -303,7 +322,7 @@ bool limit_count_ok(const struct store *s);
 struct reg *limit_surplus(
     struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
-bool limit_admits(struct store *s, const struct reg_spec *spec);
+bool limit_admits(struct store *s, const char *user, int64_t t_ms);
 /* True if its device came back with another account, and not with this one for
  * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);
@@ -326,6 +345,8 @@ void store_free_gone(struct store *s);
  * it for the file; *changed_r: more than the time. */
 struct reg *store_replace(
     struct store *s, struct reg *r, struct reg *new, bool *changed_r);
+/* r is in no table, and has to be shown as removed by the file; takes it. */
+void store_write_gone(struct store *s, struct reg *r);
 /* Drops without a removal record. */
 void store_forget(struct store *s, struct reg *r);
 

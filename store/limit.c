@@ -65,7 +65,7 @@ static bool is_older(const struct reg *a, const struct reg *b)
 		return b->flags & REG_UNSTAMPED;
 	if (a->flags & REG_UNSTAMPED)
 		return true;
-	return a->time_s <= b->time_s;
+	return reg_time_ms(a, false) <= reg_time_ms(b, false);
 }
 
 struct reg *limit_surplus(
@@ -86,13 +86,14 @@ struct reg *limit_surplus(
 	return n > s->limits.devices ? oldest : NULL;
 }
 
-bool limit_admits(struct store *s, const struct reg_spec *spec)
+bool limit_admits(struct store *s, const char *user, int64_t t_ms)
 {
-	const struct reg *r = store_first(s, spec->user);
+	const struct reg *r = store_first(s, user);
 	size_t newer = 0;
 
 	for (; r != NULL; r = reg_next(r))
-		newer += r->time_s >= spec->time_s || r->flags & REG_UNSTAMPED;
+		newer +=
+		    reg_time_ms(r, false) >= t_ms || r->flags & REG_UNSTAMPED;
 	return s->limits.devices == 0 || newer < s->limits.devices;
 }
 

@@ -78,10 +78,13 @@ bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 	return buf_add_fmt(b, ",\"time\":%lu}\n", (unsigned long)r->time_s);
 }
 
-bool reg_write_gone(const struct reg *r, struct buf *b)
+bool reg_write_gone(const struct reg *r, int64_t t_ms, struct buf *b)
 {
 	write_key(r, b);
-	return buf_add_str(b, ",\"gone\":true}\n");
+	buf_add_str(b, ",\"gone\":true");
+	if (t_ms > 0)
+		buf_add_fmt(b, ",\"t\":%lld", (long long)t_ms);
+	return buf_add_str(b, "}\n");
 }
 
 /* --- reading --- */
@@ -217,6 +220,8 @@ const char *line_read(struct reader *in, const char *line, size_t len)
 		return "token is missing, not a string, or too long";
 	flag = json_get(&j, in->toks, "gone");
 	rec->gone = flag != NULL && flag->type == JSON_TRUE;
+	if (!json_int(&j, json_get(&j, in->toks, "t"), &rec->t_ms))
+		rec->t_ms = 0;
 	flag = json_get(&j, in->toks, "suspended");
 	rec->suspended = flag != NULL && flag->type == JSON_TRUE;
 	if (!rec->gone) {
@@ -291,7 +296,7 @@ bool line_is_torn(const char *line, size_t len)
 	    !pass(&s, ",\"account\":") || !pass_string(&s) ||
 	    !pass(&s, ",\"token\":") || !pass_string(&s))
 		return false;
-	if (s.p < s.end && !pass(&s, ",\"gone\":true}") &&
+	if (s.p < s.end && !pass(&s, ",\"gone\":true") &&
 	    !pass(&s, ",\"mailboxes\":["))
 		return false;
 	for (; s.p < s.end; s.p++)

@@ -40,13 +40,17 @@ static void apply(struct loader *l, size_t line_len)
 	struct reg *r, *new;
 	bool changed;
 
+	new = reg_new(spec);
 	if (rec->gone) {
-		r = store_find(s, spec->user, spec->account, spec->token);
+		r = table_find(&s->table, new);
 		if (r != NULL)
 			store_forget(s, r);
+		r = rec->t_ms > 0 ? grave_dig(s, new, rec->t_ms) : NULL;
+		if (r != NULL)
+			grave_set_line(s, r, line_len);
+		reg_free(new);
 		return;
 	}
-	new = reg_new(spec);
 	if (spec->topic != NULL)
 		new->topic = topic_index(s, spec->topic);
 	r = store_replace(s, table_find(&s->table, new), new, &changed);
@@ -55,6 +59,8 @@ static void apply(struct loader *l, size_t line_len)
 	r->line = (uint32_t)line_len;
 	r->written_s = r->time_s;
 	r->flags |= REG_ON_DISK;
+	if (rec->t_ms / 1000 == r->time_s)
+		reg_set_ms(r, rec->t_ms);
 }
 
 /* --- bad lines --- */
@@ -303,8 +309,9 @@ const char *store_put_line(
 		reason = "a removal";
 	if (reason == NULL) {
 		r = store_find(s, spec->user, spec->account, spec->token);
-		*newer_r = r == NULL ? limit_admits(s, spec)
-				     : reg_time_s(r) < spec->time_s;
+		*newer_r =
+		    r == NULL ? limit_admits(s, spec->user, spec->time_s * 1000)
+			      : reg_time_s(r) < spec->time_s;
 		if (*newer_r) {
 			r = store_put(s, spec);
 			if (r == NULL)
@@ -317,6 +324,46 @@ const char *store_put_line(
 	return reason;
 }
 
+static bool is_gone_since(
+    struct store *s, const struct reg_spec *spec, int64_t t_ms)
+{
+	struct reg *key, *grave;
+	bool is;
+
+	if (s->graves.n == 0)
+		return false;
+	key = reg_new(spec);
+	grave = grave_find(s, key);
+	is = grave != NULL && reg_gone_ms(grave) >= t_ms;
+	reg_free(key);
+	return is;
+}
+
+/* Every node keeps all removals: each may have to tell one that was away. */
+static void merge_gone(
+    struct store *s, const struct reg_spec *spec, struct reg *r, int64_t t_ms)
+{
+	bool is_written = r != NULL && r->flags & REG_ON_DISK;
+	struct reg *key = reg_new(spec), *grave, *had;
+
+	key->hash = table_hash(&s->table, spec->user);
+	had = grave_find(s, key);
+	if (had != NULL && reg_gone_ms(had) == t_ms)
+		is_written = true;
+	grave =
+	    s->on_change != NULL && spec->time_s >= s->wall_s - s->limits.ttl_s
+		? grave_dig(s, key, t_ms)
+		: NULL;
+	if (grave != NULL && reg_gone_ms(grave) == t_ms)
+		reg_set_shared(grave, true);
+	if (r != NULL)
+		store_drop(s, r);
+	if (grave != NULL && !is_written)
+		store_write_gone(s, key);
+	else
+		reg_free(key);
+}
+
 /* What the line says of r, which may be NULL; false if maxRegistrations allows no
  * more. */
 static bool merge_record(struct store *s, const struct record *rec,
@@ -325,12 +372,12 @@ static bool merge_record(struct store *s, const struct record *rec,
 	const struct reg_spec *spec = &rec->spec;
 
 	if (rec->gone) {
-		if (r != NULL)
-			store_drop(s, r);
+		merge_gone(s, spec, r, t_ms);
 		return true;
 	}
-	if (spec->time_s < s->wall_s - s->limits.ttl_s ||
-	    (r == NULL && !limit_admits(s, spec)))
+	if (is_gone_since(s, spec, t_ms) ||
+	    spec->time_s < s->wall_s - s->limits.ttl_s ||
+	    (r == NULL && !limit_admits(s, spec->user, t_ms)))
 		return true;
 	*put_r = store_put(s, spec);
 	if (*put_r == NULL)

@@ -198,14 +198,15 @@ struct reg *store_find(
 }
 
 /* User by user, so that a rewritten file is easy to read. */
-int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
+static int each(
+    const struct table *t, int (*cb)(void *arg, struct reg *r), void *arg)
 {
 	struct reg *r;
 	size_t i;
 	int rc;
 
-	for (i = 0; i < s->table.n_buckets; i++)
-		for (r = s->table.buckets[i]; r != NULL; r = r->next) {
+	for (i = 0; i < t->n_buckets; i++)
+		for (r = t->buckets[i]; r != NULL; r = r->next) {
 			rc = cb(arg, r);
 			if (rc != 0)
 				return rc;
@@ -213,21 +214,48 @@ int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
 	return 0;
 }
 
+int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
+{
+	return each(&s->table, cb, arg);
+}
+
+int store_each_gone(
+    struct store *s, int (*cb)(void *arg, struct reg *r), void *arg)
+{
+	return each(&s->graves, cb, arg);
+}
+
 size_t store_count(const struct store *s)
 {
 	return s->table.n;
 }
 
+size_t store_gone_count(const struct store *s)
+{
+	return s->graves.n;
+}
+
 /* A growing table moves nothing to a lower bucket, and tables never shrink:
  * what was not shown yet is at the cursor or above. */
-void store_scan(struct store *s, size_t *cursor,
+static void scan(const struct table *t, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg)
 {
-	const struct table *t = &s->table;
 	struct reg *r = *cursor < t->n_buckets ? t->buckets[*cursor] : NULL;
 
 	for (; r != NULL; r = r->next)
 		cb(arg, r);
 	if (++*cursor >= t->n_buckets)
 		*cursor = 0;
+}
+
+void store_scan(struct store *s, size_t *cursor,
+    void (*cb)(void *arg, struct reg *r), void *arg)
+{
+	scan(&s->table, cursor, cb, arg);
+}
+
+void store_scan_gone(struct store *s, size_t *cursor,
+    void (*cb)(void *arg, struct reg *r), void *arg)
+{
+	scan(&s->graves, cursor, cb, arg);
 }

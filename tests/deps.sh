@@ -37,7 +37,7 @@ packages() {
 	packages) echo runc skopeo umoci jq supervisor rpm checkpolicy semodule-utils \
 		makepkg pacman-package-manager libarchive-tools fakeroot \
 		python3-jsonschema python3-yaml qemu-user-static ;;
-	lint) echo clang-format shellcheck mandoc ;;
+	lint) echo clang-format shellcheck mandoc yamllint ;;
 	fuzz) echo clang libclang-rt-14-dev llvm ;;
 	*) echo "deps.sh: no group $1" >&2; exit 64 ;;
 	esac

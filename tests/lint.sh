@@ -28,7 +28,7 @@ ${PYTHON:-/usr/bin/python3} page/make-page.py | cmp - api/page_asset.h || {
 	bad=1
 }
 
-scripts=$(git ls-files '*.sh' .ci/run)
+scripts=$(git ls-files '*.sh' .ci/run 'init/*')
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
 shellcheck -s bash completion/xapsd.bash || bad=1
@@ -37,5 +37,9 @@ shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
 if [ -e xapsd.8 ]; then
 	mandoc -Tlint -Wstyle xapsd.8 2>/dev/null || bad=1
 fi
+rules='{document-start: disable, truthy: {check-keys: false},
+ comments: {min-spaces-from-content: 1}, line-length: {max: 100}}'
+yamllint -s -d "{extends: default, rules: $rules}" .github || bad=1
+
 [ $bad = 0 ] && echo 'lint: clean'
 exit $bad

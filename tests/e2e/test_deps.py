@@ -35,7 +35,8 @@ def test_names_what_lacks(deps):
 
 def test_has_all_that_is_needed(deps):
     """Fedora's, say: their packages have other names."""
-    assert deps("lint", commands=["clang-format", "shellcheck", "mandoc"]) == (
+    assert deps("lint", commands=["clang-format", "shellcheck", "mandoc",
+                                  "yamllint"]) == (
         0, "")
     assert deps("dovecot", commands=["debootstrap"]) == (0, "")
 

@@ -353,7 +353,7 @@ def test_the_feeds_packages():
         and p.relative_to(ROOT).parts[0] not in ("build", "dist")
         and re.search(r"call (Build/DefaultTargets|BuildPackage|KernelPackage)",
                       p.read_text())]
-    assert sorted(found) == sorted(PACKAGES)
+    assert sorted(found) == sorted([*PACKAGES, "luci-app-xapsd"])
     assert all((FEED / p / "Makefile").exists() for p in found)
 
 
@@ -980,7 +980,24 @@ def test_a_bad_reload_keeps_the_old(router, options, words, running):
                               if running else [])).startswith(words)
     assert router.conf.read_text() == before
     assert sorted(p.name for p in router.run.parent.iterdir()) == [
-        "xapsd", "xapsd.yaml"]
+        "xapsd", "xapsd.refused", "xapsd.yaml"]
+
+
+def test_what_was_refused_is_kept_for_luci(router):
+    """In sentences, for root alone, until something is accepted."""
+    refused = router.folder / "run/xapsd.refused"
+    _, calls = router.call({"port": "many", "maxConnections": "0"}, "reload")
+    assert refused.read_text().splitlines() == [
+        t.replace("/etc/config/xapsd: ", "") for level, t in logged(calls)
+        if level == "err"]
+    assert refused.read_text().count("\n") == 2 and mode(refused) == 0o600
+    router.call({"port": "some"})       # the faults of the last try
+    assert refused.read_text().count("\n") == 1
+    _, calls = router.call({"regTtl": "60d"}, "reload")     # a warning
+    assert logged(calls) and not refused.exists()
+    router.call({"port": "many"})
+    router.call({"enabled": 0, "port": "many"})
+    assert not refused.exists()
 
 
 @pytest.mark.parametrize("options, words", LATE,

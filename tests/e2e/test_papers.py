@@ -3,6 +3,7 @@ name exists: commands, settings, messages."""
 import itertools
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -172,29 +173,98 @@ def test_doctor_and_list_say_what_trouble_explains():
     assert len(came) == 4
 
 
-# --- the project's address ---
+# --- the project's address and its maintainer's ---
 
-def test_one_address(tmp_path):
-    """It is in one variable, and what shows it follows."""
-    makefile = (ROOT / "Makefile").read_text()
-    url, = re.findall(r"^PROJECT_URL = (\S+)$", makefile, re.M)
-    names = re.findall(r"^URL_FILES = (.*)$", makefile, re.M)[0].split()
-    for paper in PAPERS:
-        if ".invalid" in paper.read_text():
-            assert paper.name in names
-    for name in names:
-        copy = tmp_path / name
-        copy.parent.mkdir(exist_ok=True)
-        copy.write_text((ROOT / name).read_text())
-        found = set(re.findall(r"https?://[\w.]*\.invalid[\w/]*",
-                               copy.read_text()))
-        assert {f[:len(url)] for f in found} == {url}, name
-    subprocess.run(["make", "-s", "-f", str(ROOT / "Makefile"), "-C", tmp_path,
-                    "-I", str(ROOT), "set-url", "URL=https://a.example/b"],
-                   check=True, capture_output=True)
-    for name in names:
-        text = (tmp_path / name).read_text()
-        assert "https://a.example/b" in text and url not in text, name
+def variable(name):
+    return re.search("^%s = (.*)$" % name, (ROOT / "Makefile").read_text().replace(
+        "\\\n", " "), re.M)[1]
+
+
+URL, MAINTAINER = variable("PROJECT_URL"), variable("MAINTAINER")
+ADDRESS = MAINTAINER.partition("<")[2].rstrip(">")
+URL_FILES = variable("URL_FILES").split()
+
+
+def sources():
+    listed = subprocess.run(["sh", "release/list.sh"], cwd=ROOT, check=True,
+                            text=True, stdout=subprocess.PIPE).stdout
+    for name in listed.splitlines():
+        try:
+            yield name, (ROOT / name).read_text()
+        except UnicodeDecodeError:
+            pass    # a picture
+
+
+def test_one_address():
+    """It is nowhere else than in the files that `make set-url` changes."""
+    host = re.escape(URL.split("/")[2])
+    named = {name for name, text in sources()
+             if re.search(host + "|" + re.escape(ADDRESS), text)}
+    assert named == set(URL_FILES)
+    for name, text in sources():
+        if name in URL_FILES:
+            for found in re.findall(r"\S*%s\S*" % host, text):
+                assert URL in found or ADDRESS in found, (name, found)
+        # as an address, not as who holds the copyright
+        for found in re.findall(r"%s <\S*>" % re.escape(
+                MAINTAINER.partition(" <")[0]), text):
+            assert found == MAINTAINER, name
+
+
+def set_url(folder, *args):
+    for name in URL_FILES:
+        copy = folder / name
+        copy.parent.mkdir(exist_ok=True, parents=True)
+        if not copy.exists():
+            shutil.copy(ROOT / name, copy)
+    (folder / "release").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "release/set-url.sh", folder / "release")
+    return subprocess.run(
+        ["make", "-s", "-C", folder, "-I", str(ROOT), "set-url", *args],
+        capture_output=True, text=True)
+
+
+def test_another_address(tmp_path):
+    """All that show it follow, keep their modes, and it can change again."""
+    for url, maintainer in (("https://a.example/b", "A. O'B & Söhne <a+x@b.example>"),
+                            ("https://c.example:8443", "x <x@c.example>"),
+                            (URL, MAINTAINER)):
+        done = set_url(tmp_path, "URL=" + url, "MAINTAINER=" + maintainer)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+        for name in URL_FILES:
+            text = (tmp_path / name).read_text()
+            was = (ROOT / name).read_text()
+            assert text == was.replace(MAINTAINER, maintainer).replace(
+                ADDRESS, maintainer.partition("<")[2].rstrip(">")).replace(
+                URL, url), name
+            assert (tmp_path / name).stat().st_mode == \
+                (ROOT / name).stat().st_mode
+    assert sorted(p.name for p in (tmp_path / "release").iterdir()) == [
+        "install.sh", "set-url.sh"]
+
+
+def test_one_of_two_addresses(tmp_path):
+    assert set_url(tmp_path, "URL=https://a.example").returncode == 0
+    text = (tmp_path / "debian/control").read_text()
+    assert "Homepage: https://a.example\n" in text and MAINTAINER in text
+    assert set_url(tmp_path, "MAINTAINER=me <me@a.example>").returncode == 0
+    text = (tmp_path / "debian/control").read_text()
+    assert "Homepage: https://a.example\n" in text
+    assert "Maintainer: me <me@a.example>\n" in text
+
+
+@pytest.mark.parametrize("args", [
+    [], ["URL="], ["URL=http://a.example"], ["URL=https://"],
+    ["URL=https://a.example/"], ["URL=https://a.example/b c"],
+    ["URL=https://a.example/|x"], ["URL=https://a.example/b\nc"],
+    ["MAINTAINER=me"], ["MAINTAINER=me@a.example"], ["MAINTAINER=<me@a.example>"],
+    ["MAINTAINER=me <me>"], ["MAINTAINER=me <me@a.example> you"],
+    ["MAINTAINER=me | x <me@a.example>"], ["MAINTAINER=a, b <me@a.example>"]])
+def test_no_address(tmp_path, args):
+    done = set_url(tmp_path, *args)
+    assert done.returncode != 0 and "make set-url URL=https://" in done.stderr
+    for name in URL_FILES:
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text()
 
 
 # --- settings ---

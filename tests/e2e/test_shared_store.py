@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import re
@@ -172,7 +173,7 @@ def test_names_in_either_case(server, start_node):
     wait_equal(a, b)
     b.register("alice", ACCOUNT, TOKEN, ["Notes"])
     wait(lambda: book(a) and book(a)[0][3] == ["Notes"], "not replaced")
-    assert len(server.call("KEYS", "*")) == 1
+    assert len(server.call("KEYS", "xaps:{*")) == 1
 
 
 # --- away and back ---
@@ -226,8 +227,60 @@ def test_flushed_by_mistake(server, start_node):
     server.call("FLUSHALL")
     server.call("CLIENT", "KILL", "TYPE", "normal")
     server.call("CLIENT", "KILL", "TYPE", "pubsub")
-    wait(lambda: len(server.call("KEYS", "xaps:*")) == 50, "not refilled")
+    wait(lambda: len(server.call("KEYS", "xaps:{*")) == 50, "not refilled")
     wait_equal(a, b)
+
+
+def test_another_node_has_seen_that_it_is_empty(server, start_node):
+    """It names the book anew; the others, still connected, hear that."""
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(50):
+        a.register("user%d" % i, ACCOUNT, token(i))
+    assert a.run("forget", "user0").returncode == 0
+    wait_equal(a, b)
+    assert shared(a)["book"] == shared(b)["book"] != ""
+    server.call("FLUSHALL")
+    value = '{"book":"0123456789abcdef","t":1,"node":"x"}'
+    server.call("HSET", "xaps:book", "id", value)
+    server.call("PUBLISH", "xaps:events", value)
+    for node in (a, b):
+        node.wait_log("warn .*has lost its data: it is filled again")
+        wait(lambda: shared(node)["book"] == "0123456789abcdef", "not heard")
+    wait(lambda: len(server.call("KEYS", "xaps:{*")) == 50, "not refilled")
+    assert values(server, "user0")[ACCOUNT + " " + token(0)]["gone"] is True
+    wait_equal(a, b)
+
+
+@pytest.mark.skipif("CHECK_SHARED" not in os.environ,
+                    reason="make check-shared: takes up to 38 s")
+def test_flushed_while_all_are_connected(server, start_node):
+    a, b = (start_node(n, server.url) for n in "ab")
+    for i in range(50):
+        (a if i % 2 else b).register("user%d" % i, ACCOUNT, token(i))
+    wait_equal(a, b)
+    server.call("FLUSHALL")
+    wait(lambda: len(server.call("KEYS", "xaps:{*")) == 50, "not refilled",
+         60)
+    wait_equal(a, b)
+    assert shared(a)["book"] == shared(b)["book"]
+
+
+def test_strange_names_of_the_book(server, start_node):
+    a = start_node("a", server.url)
+    a.register("alice", ACCOUNT, TOKEN)
+    wait_in_step(a)
+    book_id = shared(a)["book"]
+    for value in ('{"book":"', '{"book":"0123456789abcdef"',
+                  '{"book":"0123456789ABCDEF","t":1,"node":"x"}',
+                  '{"book":"0123456789abcde","t":1,"node":"x"}',
+                  '{"book":"0123456789abcdef0","t":1,"node":"x"}',
+                  '{"book":"0123456789abcdef","t":2,"node":"x"}'):
+        server.call("PUBLISH", "xaps:events", value)
+    b = start_node("b", server.url)
+    b.register("bob", ACCOUNT, token(2))
+    wait_equal(a, b)
+    assert shared(a)["book"] == shared(b)["book"] == book_id
+    assert "lost its data" not in a.log()
 
 
 def test_old_backup_revives_nobody(server, start_node):
@@ -303,7 +356,7 @@ CHANNELS = "resetchannels &xaps:events " if executable() and \
     has_channel_rights() else ""
 ACL = ("user xapsd on >%s resetkeys ~xaps:* " + CHANNELS + "-@all +hello "
        "+auth +select +ping +info +script|load +evalsha +hget "
-       "+hset +hdel +hgetall +pexpire +publish +subscribe +scan")
+       "+hset +hdel +hgetall +pexpire +publish +subscribe +scan +set +pttl")
 
 
 def test_user_with_just_the_rights(workdir, start_node):
@@ -347,8 +400,13 @@ def test_right_that_lacks(workdir, start_node, lack):
         server.call("HSET", "xaps:{bob}", "field", "foreign")
         # another database, if that is what it may not have
         a = start_node("a", "valkey://xapsd:pw@127.0.0.1:%d/%d" % (
-            server.port, lack == "+select"), in_step=False)
+            server.port, lack == "+select"), in_step=False, delay="1s")
         a.register("alice", ACCOUNT, TOKEN)
+        if lack in ("+set", "+pttl"):   # of which a delayed push has need
+            wait_in_step(a)
+            server.call("SET", "xaps:once:{alice} %s %s %s" % (
+                ACCOUNT, TOKEN, hashlib.md5(b"INBOX").hexdigest()), "1")
+            a.notify("alice", "INBOX", ["FlagsSet"])
         if lack in SPARE:
             wait_in_step(a)
             assert " refuses " not in a.log()
@@ -452,6 +510,63 @@ def test_failover(workdir, start_node):
              str(master.port) not in shared(b)["server"], "no failover")
         a.register("carol", ACCOUNT, token(3))
         assert [x[0] for x in wait_equal(a, b)] == ["alice", "bob", "carol"]
+
+
+def sentinel_of(workdir, name, master, *lines, **options):
+    s = Valkey(workdir, name, sentinel=True, **options)
+    s.lines += ["sentinel monitor mail 127.0.0.1 %d 1" % master.port, *lines]
+    return s
+
+
+def test_sentinel_with_its_own_user(workdir, start_node):
+    """Who has just the right to ask, and another password than the store."""
+    master = Valkey(workdir, "m", requirepass="store-pw")
+    sentinel = sentinel_of(
+        workdir, "s", master, "sentinel auth-pass mail store-pw",
+        "user default off", "user asker on >sent%-pw resetkeys "
+        "resetchannels -@all +auth +sentinel|get-master-addr-by-name")
+    with master, sentinel:
+        config = {"sharedMaster": "mail"}
+
+        def node(name, login, **more):
+            return start_node(
+                name, "valkey://:store-pw@/0", sharedSentinels=
+                "%s127.0.0.1:%d" % (login, sentinel.port), **config, **more)
+        a = node("a", "asker:sent%25-pw@")
+        a.register("alice", ACCOUNT, TOKEN)
+        wait_in_step(a)
+        b = node("b", "valkey://asker:sent%25-pw@")
+        assert wait_equal(a, b)
+        none = node("n", "", in_step=False)
+        none.wait_log("warn .*shared: .*NOAUTH.*sharedSentinels: user:")
+        wrong = node("w", "asker:store-pw@", in_step=False)
+        wrong.wait_log("warn .*shared: .*WRONGPASS.*password in "
+                       "sharedSentinels")
+        for log in (a.log(), b.log(), none.log(), wrong.log()):
+            assert "sent%" not in log and "store-pw" not in log
+
+
+def test_sentinel_with_tls_of_its_own(workdir, certs, start_node):
+    """The store has none; and the other way round."""
+    master = Valkey(workdir, "m")
+    sentinel = sentinel_of(workdir, "s", master, tls=certs.server)
+    with master, sentinel:
+        a = start_node("a", "valkey:///0", sharedMaster="mail",
+                       sharedSentinels="valkeys://127.0.0.1:%d" %
+                       sentinel.port, sharedCaFile=certs.ca)
+        a.register("alice", ACCOUNT, TOKEN)
+        wait_in_step(a)
+        plain = start_node("p", "valkey:///0", sharedMaster="mail",
+                           sharedSentinels="127.0.0.1:%d" % sentinel.port,
+                           in_step=False)
+        plain.wait_log("warn .*shared: ")
+    with Valkey(workdir, "t", tls=certs.server) as store:
+        with sentinel_of(workdir, "u", store, "tls-replication no") as other:
+            b = start_node("b", "valkeys:///0", sharedMaster="mail",
+                           sharedSentinels="valkey://127.0.0.1:%d" %
+                           other.port, sharedCaFile=certs.ca)
+            b.register("bob", ACCOUNT, token(2))
+            wait_in_step(b)
 
 
 def test_server_without_hello(workdir, start_node, apple):
@@ -584,7 +699,9 @@ def test_status_for_people(server, start_node, workdir):
     ({"sharedStore": "valkey://", "sharedSentinels": "h"},
      "sharedMaster.*missing"),
     ({"sharedStore": "valkey://", "sharedSentinels": "h:x",
-      "sharedMaster": "m"}, "sharedSentinels.*host:port"),
+      "sharedMaster": "m"}, "sharedSentinels.*user:password@host"),
+    ({"sharedStore": "valkey://", "sharedSentinels": "u:p4ss@h u:p4ss@",
+      "sharedMaster": "m"}, "sharedSentinels.*user:password@host"),
 ])
 def test_bad_keys(start_xapsd, config, says):
     daemon = start_xapsd(wait=False, **config)
@@ -620,7 +737,7 @@ def test_reload(workdir, server, start_xapsd):
     reload(sharedStore=None)
     wait(lambda: "shared" not in a.status(), "still there")
     a.register("bob", ACCOUNT, token(2))
-    assert len(server.call("KEYS", "*")) == 2
+    assert len(server.call("KEYS", "*{*")) == 2
 
 
 def test_cluster_without_proxy(workdir, start_node):

@@ -57,6 +57,12 @@ void apns_free(struct apns *a)
 	(void)a;
 }
 
+bool apns_is_idle(const struct apns *a)
+{
+	(void)a;
+	return false;
+}
+
 void apns_refresh(struct apns *a)
 {
 	(void)a;
@@ -117,18 +123,20 @@ enum cred_kind cred_kind(const struct cred *c)
 	return CRED_TOKEN_KEY;
 }
 
-unsigned cred_jwt_count(const struct cred *c)
-{
-	(void)c;
-	return 0;
-}
-
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	(void)c;
 	(void)now_s;
 	(void)err;
 	return 0;
+}
+
+static unsigned jwts;
+
+unsigned cred_jwt_count(const struct cred *c)
+{
+	(void)c;
+	return jwts;
 }
 
 void apns_set_cred(struct apns *a, struct cred *cred)
@@ -527,6 +535,102 @@ static void test_hash_of_the_longest_name(void **state)
 	add_boxes(TOK_A, &box, 1);
 	assert_int_equal(notify("alice", utf8, true), PUSH_QUEUED);
 	assert_non_null(strstr(sent[0].payload, hex));
+}
+
+/* --- several nodes --- */
+
+static unsigned asked;
+static unsigned char asked_hash[PUSH_HASH_LEN];
+
+static void on_due(
+    void *arg, const struct reg *r, const unsigned char *hash, int64_t ahead_ms)
+{
+	assert_ptr_equal(arg, &asked);
+	assert_string_equal(reg_user(r), "alice");
+	assert_int_equal(ahead_ms, 500);
+	memcpy(asked_hash, hash, sizeof(asked_hash));
+	asked++;
+}
+
+static void test_another_node_sends_it(void **state)
+{
+	struct reg *r = add_reg("alice", TOK_A, true, 1);
+
+	(void)state;
+	asked = 0;
+	push_on_due(queue, on_due, &asked);
+	notify("alice", "INBOX", false);
+	assert_false(push_covered(r, asked_hash, now_ms + 30000));
+	pass(29499);
+	assert_int_equal(asked, 0);
+	pass(1);
+	assert_int_equal(asked, 1);
+	/* what came after that is not covered */
+	assert_false(push_covered(r, asked_hash, now_ms - 29500));
+	assert_true(push_covered(r, asked_hash, now_ms - 29499));
+	assert_int_equal(push_count(queue), 0);
+	assert_false(push_covered(r, asked_hash, now_ms));
+	pass(1000);
+	assert_int_equal(n_sent, 0);
+	/* no answer: sent when it is due */
+	notify("alice", "INBOX", false);
+	notify("alice", "Notes", false);
+	pass(29999);
+	assert_int_equal(asked, 3);
+	assert_int_equal(n_sent, 0);
+	/* Notes, the second of two, and new since 30 s */
+	assert_false(push_covered(r, asked_hash, now_ms));
+	pass(1);
+	assert_int_equal(n_sent, 1);
+	assert_non_null(strstr(sent[0].payload, MD5_INBOX));
+	assert_null(strstr(sent[0].payload, MD5_NOTES));
+	assert_false(push_covered(r, asked_hash, now_ms + 1));
+	answer(0, 200, "");
+	assert_int_equal(push_count(queue), 0);
+}
+
+static void test_nobody_is_asked(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 1);
+	asked = 0;
+	push_on_due(queue, on_due, &asked);
+	/* mail takes it along */
+	notify("alice", "INBOX", false);
+	notify("alice", "INBOX", true);
+	assert_int_equal(n_sent, 1);
+	answer(0, 200, "");
+	/* it could not be sent by us */
+	capacity = 0;
+	notify("alice", "INBOX", false);
+	pass(30000);
+	assert_int_equal(asked, 0);
+	/* they went away meanwhile */
+	capacity = 1;
+	ops->capacity(ops_arg);
+	run_tasks();
+	answer(1, 200, "");
+	push_on_due(queue, NULL, NULL);
+	notify("alice", "INBOX", false);
+	push_on_due(queue, on_due, &asked);
+	pass(30000);
+	assert_int_equal(asked, 0);
+	assert_int_equal(n_sent, 3);
+}
+
+/* An answer to an earlier JWT says nothing of the one that another node made. */
+static void test_jwt_of_another_node(void **state)
+{
+	(void)state;
+	add_reg("alice", TOK_A, true, 1);
+	notify("alice", "INBOX", true);
+	jwts++;
+	answer(0, 403, "ExpiredProviderToken");
+	assert_int_equal(renewed, 0);
+	assert_int_equal(n_sent, 2);
+	answer(1, 403, "ExpiredProviderToken");
+	assert_int_equal(renewed, 1);
+	assert_int_equal(n_sent, 3);
 }
 
 static void test_flush_sends_delayed(void **state)
@@ -1439,6 +1543,9 @@ int main(void)
 		T(test_hash_of_the_decoded_name),
 		T(test_hash_of_the_longest_name),
 		T(test_flush_sends_delayed),
+		T(test_another_node_sends_it),
+		T(test_nobody_is_asked),
+		T(test_jwt_of_another_node),
 		T(test_410_newer_forgets),
 		T(test_410_older_stays),
 		T(test_410_without_timestamp_forgets),

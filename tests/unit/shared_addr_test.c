@@ -58,14 +58,16 @@ static void test_urls(void **state)
 		assert_string_equal(a.server.host, rows[i].host);
 		assert_int_equal(a.server.port, rows[i].port);
 		assert_int_equal(a.db, rows[i].db);
-		assert_int_equal(a.has_tls, rows[i].has_tls);
+		assert_int_equal(a.server.has_tls, rows[i].has_tls);
 		assert_null(a.unix_path);
-		assert_int_equal(a.user == NULL, rows[i].user == NULL);
-		if (a.user != NULL)
-			assert_string_equal(a.user, rows[i].user);
-		assert_int_equal(a.password == NULL, rows[i].password == NULL);
-		if (a.password != NULL)
-			assert_string_equal(a.password, rows[i].password);
+		assert_int_equal(a.server.user == NULL, rows[i].user == NULL);
+		if (a.server.user != NULL)
+			assert_string_equal(a.server.user, rows[i].user);
+		assert_int_equal(
+		    a.server.password == NULL, rows[i].password == NULL);
+		if (a.server.password != NULL)
+			assert_string_equal(
+			    a.server.password, rows[i].password);
 		shared_addr_free(&a);
 	}
 }
@@ -126,6 +128,38 @@ static void test_sentinels(void **state)
 	assert_string_equal(a.sentinels[2].host, "[::1]");
 	assert_int_equal(a.sentinels[2].port, 2);
 	assert_string_equal(a.master, "m");
+	assert_false(a.has_tls);
+	assert_null(a.sentinels[0].user);
+	shared_addr_free(&a);
+	assert_int_equal(
+	    parse(&a, "redis://u:p@/1",
+		"sharedSentinels: 'v:q%25%20@a valkeys://b :w@[::1]:2'\n"
+		"sharedMaster: m\n"),
+	    0);
+	assert_string_equal(a.sentinels[0].user, "v");
+	assert_string_equal(a.sentinels[0].password, "q% ");
+	assert_string_equal(a.sentinels[0].host, "a");
+	assert_false(a.sentinels[0].has_tls);
+	assert_true(a.sentinels[1].has_tls);
+	assert_null(a.sentinels[1].password);
+	assert_true(a.has_tls);
+	assert_false(a.server.has_tls);
+	assert_string_equal(a.sentinels[2].user, "");
+	assert_string_equal(a.sentinels[2].password, "w");
+	assert_string_equal(a.server.password, "p");
+	shared_addr_free(&a);
+	assert_int_equal(parse(&a, "rediss:///1",
+			     "sharedSentinels: 'a redis://b'\n"
+			     "sharedMaster: m\n"),
+	    0);
+	assert_true(a.sentinels[0].has_tls);
+	assert_false(a.sentinels[1].has_tls);
+	shared_addr_free(&a);
+	assert_int_equal(parse(&a, "redis://h",
+			     "sharedSentinels: 'u:s3cr@ valkey:// b'\n"
+			     "sharedMaster: m\n"),
+	    -1);
+	assert_null(strstr(err, "s3cr"));
 	shared_addr_free(&a);
 	assert_int_equal(parse(&a, "redis://h", "sharedSentinels: a\n"), -1);
 	assert_non_null(strstr(err, "sharedMaster: is missing"));

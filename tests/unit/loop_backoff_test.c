@@ -1,9 +1,9 @@
-/* apns_backoff_test.c - pauses after failures. */
+/* loop_backoff_test.c - pauses after failures. */
 #include "unit.h"
 
 #include <limits.h>
 
-#include "apns.h"
+#include "loop.h"
 
 /* Of many tries, all are between half of ms and ms, and they differ. */
 static void assert_spread(int64_t ms, unsigned failures)
@@ -12,7 +12,7 @@ static void assert_spread(int64_t ms, unsigned failures)
 	int i;
 
 	for (i = 0; i < 200; i++) {
-		got = apns_backoff_ms(1000, 300000, failures);
+		got = loop_backoff_ms(1000, 300000, failures);
 		low = got < low ? got : low;
 		high = got > high ? got : high;
 	}
@@ -42,7 +42,7 @@ static void test_the_least_is_not_zero(void **state)
 
 	(void)state;
 	for (i = 0; i < 200; i++)
-		assert_in_range(apns_backoff_ms(10, 10, 5), 5, 10);
+		assert_in_range(loop_backoff_ms(10, 10, 5), 5, 10);
 }
 
 int main(void)

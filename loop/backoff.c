@@ -1,9 +1,9 @@
-/* apns/backoff.c - how long to wait after failures in a row. */
-#include "apns.h"
+/* loop/backoff.c - how long to wait after failures in a row. */
+#include "loop.h"
 
 #include <sys/random.h>
 
-int64_t apns_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures)
+int64_t loop_backoff_ms(int64_t min_ms, int64_t max_ms, unsigned failures)
 {
 	int64_t ms = min_ms;
 	uint32_t r;
