@@ -233,6 +233,7 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
 		tls_ctx_free(c);
 		return NULL;
 	}
+	tls_client_set_keys(c, "apnsCaFile", "apnsHost");
 	mbedtls_ssl_conf_ca_chain(&c->conf, roots, NULL);
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
 	/* mbedTLS keeps the pointer and writes nothing; 2.28 has no const. */
