@@ -5,16 +5,18 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 import certs as pki
 from apple import Answer, Apple
 from phones import ACCOUNT, token
-from xapsd import certificate, executable, token_key
+from xapsd import certificate, executable
 
-XSERVER = "com.apple.mail.XServer."
+pytestmark = pytest.mark.skipif(
+    "brands" not in subprocess.run(
+        [executable(), "--version"], capture_output=True, text=True).stdout,
+    reason="this xapsd was built without brands")
 
 
 def put(path, data):
@@ -682,17 +684,3 @@ def test_a_thousand(start, brands, apple, certs):
     put(brands.file("b999"), brands.file("b999").read_text() + "\n")
     xapsd.wait_log("brand b999: Token key", start=before)
     assert apple.handshakes == 42
-
-
-def test_built_without(workdir):
-    """The sentence of a build without brands is in test_features."""
-    features = subprocess.run([executable(), "--version"], check=True,
-                              capture_output=True, text=True).stdout
-    if "brands" in features:
-        pytest.skip("this one has them")
-    conf = workdir / "c.yaml"
-    conf.write_text("brandsDir: x\n")
-    run = subprocess.run([executable(), "-c", str(conf), "check"],
-                         capture_output=True, text=True)
-    assert run.returncode == 78
-    assert "brandsDir: this xapsd was built without" in run.stderr
