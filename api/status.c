@@ -503,5 +503,7 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 	for (row = rows; row < rows + N_ROWS; row++)
 		write_metric(rq->api, b, row, &f, brands);
 	free(brands);
+	if (rq->api->shared != NULL)
+		shared_write_metrics(rq->api->shared, b);
 	reply_out(rq->api, conn, "text/plain; version=0.0.4");
 }

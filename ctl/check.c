@@ -406,6 +406,8 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		rc = check_apple(&c, cred);
 	if (check_brands(&c) < 0)
 		rc = -1;
+	if (rc == 0 && !ctl_check_shared(conf, c.loop, c.offline))
+		rc = -1;
 	loop_once(c.loop, 0);
 	cred_free(cred);
 	loop_free(c.loop);

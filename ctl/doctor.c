@@ -571,24 +571,13 @@ static void add_denied(struct doctor *d)
 		add(d, " Denied: @g; xapsd's log says why.");
 }
 
-/* Of several nodes each knows its own past, and the book of all while it has it. */
-static void add_nodes(struct doctor *d, bool of_past)
+/* Of several nodes each knows its own past. */
+static void add_nodes(struct doctor *d)
 {
-	const struct json_tok *shared =
-	    json_get(&d->status, d->status.toks, "shared");
-	char state[32];
-
-	if (shared == NULL)
-		return;
-	ctl_str(&d->status, shared, "state", state, sizeof(state));
-	if (of_past)
+	if (json_get(&d->status, d->status.toks, "shared") != NULL)
 		add(d,
 		    " There are several nodes (sharedStore): ask the one where "
 		    "this user's mail is delivered.");
-	else if (strcmp(state, "in step") != 0)
-		add(d, " This node has not all phones that registered with "
-		       "others: "
-		       "see sharedStore in its log.");
 }
 
 /* Why there may be none, and how to get one. */
@@ -615,7 +604,6 @@ static void check_unregistered(struct doctor *d)
 		add(d, " A phone logged in as @o, @m, and did not register.");
 	if (d->forgotten > 0)
 		add(d, " Apple has reported gone, see xapsd's log: @v.");
-	add_nodes(d, false);
 	add_denied(d);
 	say(d, "registration", STEP_FAILED,
 	    anybody ? " @E @F"
@@ -719,7 +707,7 @@ static void check_notified(struct doctor *d)
 	    0)
 		add(d, ", for nobody");
 	add(d, ".");
-	add_nodes(d, true);
+	add_nodes(d);
 	add_denied(d);
 	say(d, "notification", STEP_LOOK,
 	    d->last[0] != '\0' ? " @G The last name that was notified and has "
@@ -816,6 +804,16 @@ static void check_devices(struct doctor *d)
 		check_visits(d);
 }
 
+static void check_shared(struct doctor *d)
+{
+	enum ctl_result result;
+
+	if (json_get(&d->status, d->status.toks, "shared") == NULL)
+		return;
+	result = ctl_doctor_shared(d->conf, d->user, &d->status, d->error);
+	say(d, "shared book", result, "@e");
+}
+
 static void doctor_run(struct doctor *d, struct buf *text)
 {
 	enum ctl_asked asked = ask(d, "/status", -1);
@@ -838,6 +836,7 @@ static void doctor_run(struct doctor *d, struct buf *text)
 	if (asked == CTL_FAILED)
 		return;
 	if (d->live) {
+		check_shared(d);
 		ask_unknown(d);
 	} else if (read_file(d) < 0) {
 		say(d, "database", STEP_FAILED, "@e");
