@@ -363,22 +363,25 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 	lost(c, why);
 }
 
-const char *shared_conn_info(const struct shared_conn *c, const char *key)
+void shared_conn_info(
+    const struct shared_conn *c, const char *key, char *out, size_t size)
 {
 	size_t n = strlen(key);
 	const char *p = c->info != NULL ? c->info : "";
 
 	for (; *p != '\0'; p += strcspn(p, "\n"), p += *p == '\n')
 		if (strncmp(p, key, n) == 0 && p[n] == ':')
-			return p + n + 1;
-	return "";
+			break;
+	p += *p != '\0' ? n + 1 : 0;
+	snprintf(out, size, "%.*s", (int)strcspn(p, "\r\n"), p);
 }
 
 static void greeted(struct shared_conn *c)
 {
-	char why[ERR_MAX];
+	char why[ERR_MAX], role[8];
 
-	if (strncmp(shared_conn_info(c, "role"), "slave", 5) == 0) {
+	shared_conn_info(c, "role", role, sizeof(role));
+	if (strcmp(role, "slave") == 0) {
 		err_set(why,
 		    "%s is a replica, which takes no changes: name its master "
 		    "in sharedStore, or set sharedSentinels",
