@@ -39,6 +39,7 @@ TROUBLES = 3            # a round
 REST_S = 150            # a hold for a wrong clock looks at it once a minute
 WARM_UP = 5             # rounds that do not count for memory
 SLOPE_MAX = 1.0         # KiB an hour
+AHEAD_S = 3600
 FOLDERS = ["INBOX", "Notes", "Archive", "Lists"]
 CLOCK = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 
@@ -102,9 +103,10 @@ class Soak:
         new = i not in self.device or self.rng.random() < 0.1
         if new and i in self.device:
             gone = token(self.device[i])
-            # when it was found to be gone: after its last registration
+            # later than its registration, also by a clock that was ahead
             self.apple.script(gone, lambda push: Answer(
-                410, "Unregistered", timestamp=int(time.time() * 1000)))
+                410, "Unregistered",
+                timestamp=int((time.time() + 2 * AHEAD_S) * 1000)))
             self.counts["phones replaced"] += 1
         if new:
             self.counts["phones"] += 1
@@ -204,7 +206,7 @@ class Soak:
         os.rename(aside, self.certs.p8)
 
     def clock_ahead(self):
-        self.set_clock(3600)
+        self.set_clock(AHEAD_S)
         time.sleep(5)
         self.set_clock(0)
 
