@@ -418,7 +418,8 @@ include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
-	$(wildcard openwrt/*/Makefile) release/install.sh packaging/alpine/APKBUILD
+	openwrt/xapsd/Makefile openwrt/dovecot-xaps-plugin/Makefile \
+	openwrt/luci-app-xapsd/Makefile release/install.sh packaging/alpine/APKBUILD
 
 .PHONY: set-url clean help
 # make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.
