@@ -418,8 +418,8 @@ include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
-	openwrt/xapsd/Makefile openwrt/dovecot-xaps-plugin/Makefile \
-	openwrt/luci-app-xapsd/Makefile release/install.sh packaging/alpine/APKBUILD
+	$(wildcard openwrt/*/Makefile packaging/*/*BUILD packaging/rpm/*.spec) \
+	release/install.sh
 
 .PHONY: set-url clean help
 # make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.

@@ -43,9 +43,10 @@ systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
 
 # One book of registrations for several nodes, in Valkey or Redis
-shared.files = shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \
+shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \
+	shared/probe.c \
 	shared/value.c shared/script.c shared/conn.c shared/resp.c shared/addr.c
-shared.stub = shared/no-shared.c
+shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test
 
 # brandsDir: several credentials, each for some of the users

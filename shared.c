@@ -2,11 +2,9 @@
  * what people see of it. */
 #include "shared.h"
 
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include "buf.h"
 #include "conf.h"
@@ -85,27 +83,25 @@ static const struct shared_conn_ops listener_ops = {
 	.push = on_push,
 };
 
-static void warn_of_policy(struct shared *s)
+static void read_info(struct shared *s)
 {
-	const struct shared_conn *c = s->conn;
-	const char *policy = shared_conn_info(c, "maxmemory_policy");
-	int n = (int)strcspn(policy, "\r\n");
-
-	if (n == 0 || s->is_policy_logged ||
-	    strncmp(policy, "noeviction", (size_t)n) == 0)
+	shared_conn_info(s->conn, "role", s->role, sizeof(s->role));
+	shared_conn_info(
+	    s->conn, "maxmemory_policy", s->policy, sizeof(s->policy));
+	if (s->policy[0] == '\0' || s->is_policy_logged ||
+	    strcmp(s->policy, SHARED_POLICY) == 0)
 		return;
 	s->is_policy_logged = true;
-	log_warn("shared: %s: maxmemory-policy is %.*s: it throws "
-		 "registrations away when memory is short; set "
-		 "noeviction",
-	    shared_conn_peer(c), n, policy);
+	log_warn("shared: %s: maxmemory-policy is %s: it throws registrations "
+		 "away when memory is short; set " SHARED_POLICY,
+	    shared_conn_peer(s->conn), s->policy);
 }
 
 static void on_up(void *arg)
 {
 	struct shared *s = arg;
 
-	warn_of_policy(s);
+	read_info(s);
 	if (shared_conn_protocol(s->conn) == 3) {
 		shared_conn_free(s->listener);
 		s->listener = NULL;
@@ -138,22 +134,6 @@ static const struct shared_conn_ops conn_ops = {
 
 /* --- beginning and end --- */
 
-/* Two processes have different names, so that each hears the other. */
-static void set_node(struct shared *s)
-{
-	char host[SHARED_NODE_MAX - 8] = "";
-	uint16_t r = 0;
-	size_t n;
-
-	gethostname(host, sizeof(host) - 1);
-	n = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			 "0123456789.-_");
-	host[n] = '\0';
-	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
-		r = (uint16_t)getpid();
-	snprintf(s->node, sizeof(s->node), "%s/%04x", host, r);
-}
-
 struct shared *shared_new(struct loop *l, const struct conf *conf,
     struct store *store, struct commit *commit, char err[ERR_MAX])
 {
@@ -177,10 +157,9 @@ struct shared *shared_new(struct loop *l, const struct conf *conf,
 
 void shared_start(struct shared *s, struct push_queue *queue)
 {
-	set_node(s);
-	snprintf(
-	    s->channel, sizeof(s->channel), "%sevents", s->conf->shared_prefix);
+	value_set_names(s);
 	strcpy(s->why, "connecting");
+	s->left_ms = loop_now_ms(s->loop);
 	book_init(s);
 	once_init(s, queue);
 	s->conn = shared_conn_new(s->loop, &s->addr, &conn_ops, s);
@@ -226,6 +205,76 @@ static size_t waiting(const struct shared *s)
 	return n;
 }
 
+struct figures {
+	uint64_t in_step, waiting, lag_s, taken, sent, spared;
+};
+
+/* In /status and in /metrics. */
+static const struct {
+	const char *key, *name, *type, *help;
+	size_t at;
+} rows[] = {
+#define ROW(key, field, type, name, help)                                      \
+	{                                                                      \
+		key, name, type, help, offsetof(struct figures, field)         \
+	}
+	ROW(NULL, in_step, "gauge", "in_step",
+	    "1 if this node has what the shared book has."),
+	ROW("waiting", waiting, "gauge", "waiting",
+	    "Changes that the other nodes do not know yet."),
+	ROW("lag", lag_s, "gauge", "lag_seconds",
+	    "How long it has not been in step."),
+	ROW("taken", taken, "counter", "taken_total",
+	    "Registrations taken over from other nodes."),
+	ROW("sent", sent, "counter", "sent_total",
+	    "Changes that went into the shared book."),
+	ROW("spared", spared, "counter", "spared_pushes_total",
+	    "Delayed pushes that another node has sent."),
+#undef ROW
+};
+
+static void collect(const struct shared *s, struct figures *f)
+{
+	bool in_step = s->phase == SHARED_IN_STEP;
+	int64_t left_ms = loop_now_ms(s->loop) - s->left_ms;
+
+	*f = (struct figures){
+		.in_step = in_step,
+		.waiting = waiting(s),
+		.lag_s = in_step ? 0 : (uint64_t)left_ms / 1000,
+		.taken = s->taken,
+		.sent = s->sent,
+		.spared = s->spared,
+	};
+}
+
+static unsigned long long figure(const struct figures *f, size_t row)
+{
+	return *(
+	    const uint64_t *)(const void *)((const char *)f + rows[row].at);
+}
+
+void shared_write_metrics(const struct shared *s, struct buf *b)
+{
+	struct figures f;
+	size_t i;
+
+	collect(s, &f);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		buf_add_fmt(b,
+		    "# HELP xapsd_shared_%s %s\n# TYPE xapsd_shared_%s %s\n"
+		    "xapsd_shared_%s %llu\n",
+		    rows[i].name, rows[i].help, rows[i].name, rows[i].type,
+		    rows[i].name, figure(&f, i));
+}
+
+static void add_str(struct buf *b, const char *key, const char *value)
+{
+	buf_add_fmt(b, "\"%s\":", key);
+	json_write_str(b, value);
+	buf_add_byte(b, ',');
+}
+
 void shared_write_status(const struct shared *s, struct buf *b)
 {
 	static const char *const words[] = {
@@ -234,15 +283,22 @@ void shared_write_status(const struct shared *s, struct buf *b)
 		[SHARED_SENDING] = "comparing",
 		[SHARED_IN_STEP] = "in step",
 	};
+	struct figures f;
+	size_t i;
 
-	buf_add_fmt(b, "{\"state\":\"%s\",\"server\":", words[s->phase]);
-	json_write_str(b, shared_conn_peer(s->conn));
-	buf_add_str(b, ",\"problem\":");
-	json_write_str(b, s->why);
-	buf_add_fmt(b,
-	    ",\"node\":\"%s\",\"taken\":%llu,\"sent\":%llu,"
-	    "\"spared\":%llu,\"waiting\":%zu,"
-	    "\"book\":\"%s\"}",
-	    s->node, (unsigned long long)s->taken, (unsigned long long)s->sent,
-	    (unsigned long long)s->spared, waiting(s), s->id);
+	collect(s, &f);
+	buf_add_byte(b, '{');
+	add_str(b, "state", words[s->phase]);
+	add_str(b, "server", shared_conn_peer(s->conn));
+	add_str(b, "problem", s->why);
+	add_str(b, "node", s->node);
+	add_str(b, "book", s->id);
+	add_str(b, "role", s->role);
+	add_str(b, "policy", s->policy);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].key != NULL)
+			buf_add_fmt(
+			    b, "\"%s\":%llu,", rows[i].key, figure(&f, i));
+	b->len -= !b->failed; /* the last comma */
+	buf_add_byte(b, '}');
 }

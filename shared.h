@@ -37,7 +37,29 @@ void shared_free(struct shared *s);
 void shared_add_cred(struct shared *s, struct cred *c);
 /* Connected and with the same registrations as the shared book. */
 bool shared_is_in_step(const struct shared *s);
-/* Appends one JSON object for /status. */
+/* Appends one JSON object for /status; metrics. */
 void shared_write_status(const struct shared *s, struct buf *b);
+void shared_write_metrics(const struct shared *s, struct buf *b);
+
+/* --- without the daemon --- */
+
+/* Anything else loses registrations when memory is short. */
+#define SHARED_POLICY "noeviction"
+#define SHARED_ID_MAX 17
+
+/* What is found at the shared store; "": not known. */
+struct shared_probe {
+	bool has_tls;
+	char peer[300];
+	char role[16], policy[24];
+	char book[SHARED_ID_MAX]; /* the name that nodes have given it */
+};
+/* Connects as a node would, and tries all that one has to do.  0, or -1 with err
+ * saying what is wrong and what to do.  Both run the loop for seconds at most. */
+int shared_probe(struct loop *l, const struct conf *conf,
+    struct shared_probe *found_r, char err[ERR_MAX]);
+/* Reads what the shared book has of a user into a view. */
+int shared_read_user(struct loop *l, const struct conf *conf, const char *user,
+    struct store *view, char err[ERR_MAX]);
 
 #endif

@@ -138,4 +138,15 @@ void ctl_step(const char *step, enum ctl_result result, const char *text);
 /* Prints the end; returns the exit status. */
 int ctl_steps_end(bool ok);
 
+/* --- ctl/shared.c --- */
+
+struct loop;
+/* The step of check about sharedStore; false: it has failed.  offline: without
+ * asking anybody. */
+bool ctl_check_shared(const struct conf *conf, struct loop *l, bool offline);
+/* That of doctor, if /status has "shared": whether this node knows what the others
+ * do of the user. */
+enum ctl_result ctl_doctor_shared(const struct conf *conf, const char *user,
+    const struct json *status, char text[ERR_MAX]);
+
 #endif

@@ -59,6 +59,8 @@ void book_set_phase(struct shared *s, enum shared_phase to)
 		return;
 	log_debug(
 	    "shared: book: %s -> %s", phase_names[s->phase], phase_names[to]);
+	if (s->phase == SHARED_IN_STEP)
+		s->left_ms = loop_now_ms(s->loop);
 	s->phase = to;
 	if (to == SHARED_IN_STEP) {
 		log_in_step(s);
@@ -281,14 +283,11 @@ static void on_again(void *arg)
  * whoever finds none makes and publishes.  So all notice when the server has lost
  * its data (FLUSHALL) and kept the connections. */
 
-#define ID_START "{\"book\":\""
-#define ID_LEN 16
-
 static void set_id(struct shared *s, const char *id, int64_t pause_ms)
 {
-	bool is_other = s->id[0] != '\0' && memcmp(s->id, id, ID_LEN) != 0;
+	bool is_other = s->id[0] != '\0' && strcmp(s->id, id) != 0;
 
-	memcpy(s->id, id, ID_LEN);
+	strcpy(s->id, id);
 	if (!is_other || s->phase == SHARED_MERGING)
 		return;
 	log_warn("shared: %s has lost its data: it is filled again",
@@ -299,18 +298,16 @@ static void set_id(struct shared *s, const char *id, int64_t pause_ms)
 
 static void take_id(struct shared *s, const char *text, size_t len)
 {
-	const size_t at = sizeof(ID_START) - 1;
+	char id[SHARED_ID_MAX];
 
-	if (value_time_ms(text, len) == 1 && value_is(text, len, ID_START) &&
-	    len > at + ID_LEN && text[at + ID_LEN] == '"' &&
-	    strspn(text + at, "0123456789abcdef") == ID_LEN)
-		set_id(s, text + at, loop_backoff_ms(REFILL_MS, REFILL_MS, 1));
+	if (value_book(text, len, id))
+		set_id(s, id, loop_backoff_ms(REFILL_MS, REFILL_MS, 1));
 }
 
 struct id_request {
 	struct shared_request rq;
 	struct shared *shared;
-	char id[ID_LEN + 1];
+	char id[SHARED_ID_MAX];
 };
 
 static void on_id(struct shared_request *rq, const struct resp_item *it)
@@ -346,7 +343,7 @@ bool book_ask_id(struct shared *s)
 		r = (uint64_t)loop_clock_ms();
 	snprintf(q->id, sizeof(q->id), "%016llx", (unsigned long long)r);
 	buf_add_fmt(
-	    &b, "%sbook%s%s\"", s->conf->shared_prefix, ID_START, q->id);
+	    &b, "%sbook%s%s\"", s->conf->shared_prefix, BOOK_START, q->id);
 	value_end(s, 1, &b);
 	a.key.p = (char *)buf_head(&b);
 	a.key.len = strlen(s->conf->shared_prefix) + 4;
@@ -361,11 +358,11 @@ bool book_ask_id(struct shared *s)
 
 static void hear(struct shared *s, const char *text, size_t len)
 {
-	if (value_is(text, len, ID_START))
+	if (value_is(text, len, BOOK_START))
 		take_id(s, text, len);
 	else if (value_is(text, len, JWT_START))
 		jwt_hear(s, text, len);
-	else
+	else if (!value_is(text, len, CHECK_VALUE))
 		value_merge(s, text, len);
 }
 

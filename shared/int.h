@@ -5,7 +5,7 @@
  *   ../shared -> book.c -> change.c, jwt.c -> value.c, script.c
  *   ../shared -> once.c -> value.c, script.c
  *                all of these -> conn.c -> resp.c
- *   ../shared -> addr.c
+ *   ../shared -> addr.c;  probe.c -> value.c, addr.c
  * A connection reports to ../shared through struct shared_conn_ops. */
 #ifndef SHARED_INT_H
 #define SHARED_INT_H
@@ -90,8 +90,9 @@ const char *shared_conn_peer(const struct shared_conn *c);
 /* What to do about an error of the server, to be appended to it; perhaps "". */
 const char *shared_conn_cure(
     const struct shared_conn *c, const struct resp_item *error);
-/* What INFO says, "" if it says nothing; valid within up(). */
-const char *shared_conn_info(const struct shared_conn *c, const char *key);
+/* What INFO says, "" if it says nothing; within up(). */
+void shared_conn_info(
+    const struct shared_conn *c, const char *key, char *out, size_t size);
 
 struct shared_arg {
 	const char *p;
@@ -139,9 +140,11 @@ struct shared {
 		LOGGED_AWAY,
 		LOGGED_IN_STEP
 	} logged;
-	bool is_bad_logged;    /* a value that is none */
-	bool is_policy_logged; /* maxmemory-policy */
-	char why[ERR_MAX];     /* it is away */
+	bool is_bad_logged;	   /* a value that is none */
+	bool is_policy_logged;	   /* maxmemory-policy */
+	char why[ERR_MAX];	   /* it is away */
+	char role[16], policy[24]; /* of the server */
+	int64_t left_ms;	   /* when it was last in step */
 	char node[SHARED_NODE_MAX];
 	char channel[80];
 	char sha[41]; /* of the script; "": not loaded */
@@ -158,7 +161,7 @@ struct shared {
 	bool walk_again;
 	/* Of the shared book: another one has been emptied meanwhile.  "": not
 	 * known yet. */
-	char id[17];
+	char id[SHARED_ID_MAX];
 	bool is_emptied; /* compare again soon */
 	size_t n_flight; /* changes without an answer */
 	struct shared_jwt *jwts;
@@ -175,6 +178,13 @@ struct shared {
 int64_t value_time_ms(const char *text, size_t len);
 /* Whether it begins so. */
 bool value_is(const char *text, size_t len, const char *start);
+#define BOOK_START "{\"book\":\""
+/* The name of the book; false: it is none. */
+bool value_book(const char *text, size_t len, char id_r[SHARED_ID_MAX]);
+/* A message of `check`. */
+#define CHECK_VALUE "{\"check\":1,\"t\":0,\"node\":\"\"}"
+/* Of this node and of the channel. */
+void value_set_names(struct shared *s);
 /* Takes it over unless ours is newer. */
 void value_merge(struct shared *s, const char *text, size_t len);
 /* What became of r, as its line in the file without the end; value_end() appends

@@ -5,8 +5,11 @@
  * One that was removed stays as {…,"gone":true,"t":…,"node":…}. */
 #include "shared/int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include "buf.h"
 #include "commit.h"
@@ -41,6 +44,41 @@ bool value_is(const char *text, size_t len, const char *start)
 	size_t n = strlen(start);
 
 	return len >= n && memcmp(text, start, n) == 0;
+}
+
+bool value_book(const char *text, size_t len, char id_r[SHARED_ID_MAX])
+{
+	const size_t at = sizeof(BOOK_START) - 1, n = SHARED_ID_MAX - 1;
+
+	if (value_time_ms(text, len) != 1 || !value_is(text, len, BOOK_START) ||
+	    len <= at + n || text[at + n] != '"' ||
+	    strspn(text + at, "0123456789abcdef") != n)
+		return false;
+	memcpy(id_r, text + at, n);
+	id_r[n] = '\0';
+	return true;
+}
+
+/* Two processes have different names, so that each hears the other. */
+void value_set_names(struct shared *s)
+{
+	char host[SHARED_NODE_MAX - 8] = "";
+	uint16_t r = 0;
+	size_t n;
+
+	gethostname(host, sizeof(host) - 1);
+	n = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			 "0123456789.-_");
+	host[n] = '\0';
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
+		r = (uint16_t)getpid();
+	snprintf(s->node, sizeof(s->node), "%s/%04x", host, r);
+	/* Messages do not know databases. */
+	n = (size_t)snprintf(
+	    s->channel, sizeof(s->channel), "%sevents", s->conf->shared_prefix);
+	if (s->addr.db != 0)
+		snprintf(
+		    s->channel + n, sizeof(s->channel) - n, ":%d", s->addr.db);
 }
 
 void value_merge(struct shared *s, const char *text, size_t len)

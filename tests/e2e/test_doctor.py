@@ -697,7 +697,9 @@ def test_several_nodes(said):
     assert "node" not in said.ask().blames("registration",
                                            "failed").first()["text"]
     said.status["shared"]["state"] = "away"
-    said.ask().blames("registration", "failed", "This node has not all")
+    said.status["shared"]["lag"] = 300
+    assert said.ask().step("shared book")["text"].startswith(
+        "away, last in step 5 min ago")
 
 
 def test_disk(said):

@@ -128,14 +128,14 @@ def test_the_value(server, start_node):
 def test_times_do_not_go_back(server, start_node):
     """Also where one second ends and the next begins."""
     a = start_node("a", server.url)
-    users, end = [], int(time.time()) + 3.1
-    while time.time() < end:
+    users = []
+    while len(users) < 8:
         if time.time() % 1 < 0.02 or time.time() % 1 > 0.98:
             users.append("user%d" % len(users))
             a.register(users[-1], ACCOUNT, TOKEN, keep=True)
     wait_in_step(a)
     times = [values(server, u)[ACCOUNT + " " + TOKEN]["t"] for u in users]
-    assert len(times) > 6 and times == sorted(times)
+    assert times == sorted(times)
 
 
 def test_suspended_everywhere(server, start_node, apple):
@@ -465,6 +465,16 @@ def test_database_and_prefix(server, start_node):
     assert server.call("DBSIZE") == 0
     b = start_node("b", server.url + "/3", sharedPrefix="other:")
     assert book(b) == []
+    # messages, too: the server does not tell databases apart
+    c = start_node("c", server.url + "/2", sharedPrefix="site/one:")
+    d = start_node("d", server.url, sharedPrefix="site/one:")
+    a.register("bob", ACCOUNT, token(2))
+    e = start_node("e", server.url + "/3", sharedPrefix="site/one:")
+    assert len(wait_equal(a, e)) == 2
+    c.register("carol", ACCOUNT, token(3))
+    wait_in_step(c, d)
+    assert book(d) == [] and len(book(c)) == 1 and len(book(a)) == 2
+    assert "lost its data" not in a.log() + c.log() + d.log()
 
 
 def test_policy_is_warned_of(workdir, start_node):
@@ -518,6 +528,8 @@ def sentinel_of(workdir, name, master, *lines, **options):
     return s
 
 
+@pytest.mark.skipif(not executable() or not has_channel_rights(),
+                    reason="Sentinel has users since Redis 6.2")
 def test_sentinel_with_its_own_user(workdir, start_node):
     """Who has just the right to ask, and another password than the store."""
     master = Valkey(workdir, "m", requirepass="store-pw")
