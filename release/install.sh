@@ -333,10 +333,12 @@ uninstall() {
 	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
 	systemd) ! is_up || systemctl daemon-reload ;;
 	esac
-	say "xapsd is removed. Its configuration and registrations stay, in /etc/xapsd" \
-		"and /var/lib/xapsd, and so do user and groups; to remove them, too:" \
-		"  rm -r /etc/xapsd /var/lib/xapsd" \
-		"  userdel xapsd; groupdel xapsd-mail	(or deluser, delgroup)"
+	cat <<-END
+	xapsd is removed. Its configuration and registrations stay, in /etc/xapsd and
+	/var/lib/xapsd, and so do user and groups. To remove them, too:
+	  rm -r /etc/xapsd /var/lib/xapsd
+	  userdel xapsd; groupdel xapsd-mail	(or deluser, delgroup)
+	END
 }
 
 # --- the whole ---
@@ -391,14 +393,14 @@ main() {
 	[ $when = again ] || switch_on
 	start $when
 	say "$said" | sed -n '1s/,.*/ is installed./p'
-	[ $when = again ] || say "What is next:" \
-"
-  1. Your certificate or key from Apple, into /etc/xapsd and" \
-		"/etc/xapsd/xapsd.yaml" \
-"
-  2. $PREFIX/sbin/xapsd check" \
-"
-  3. Dovecot's plugin: $PREFIX/share/doc/xapsd/README.md, Set up"
+	[ $when = again ] || cat <<-END
+	What is next:
+	  1. Your certificate or key from Apple, into /etc/xapsd and
+	     $([ "$init" = procd ] && echo /etc/config/xapsd ||
+		echo /etc/xapsd/xapsd.yaml)
+	  2. $PREFIX/sbin/xapsd check
+	  3. Dovecot's plugin: install-plugin.sh of the same release
+	END
 }
 
 main "$@"
