@@ -121,8 +121,14 @@ boot=$!
 end() {
 	kill -9 $boot 2>/dev/null || true
 	wait $boot 2>/dev/null || true
-	find /sys/fs/cgroup -depth -type d -path '*/xapsd-check*' \
-		-exec rmdir {} + 2>/dev/null || true
+	n=0	# its processes are gone a moment later
+	while find /sys/fs/cgroup -depth -type d -path '*/xapsd-check*' \
+			-exec rmdir {} + 2>/dev/null
+		[ -n "$(find /sys/fs/cgroup -maxdepth 2 -name xapsd-check)" ] &&
+			[ $n -lt 100 ]; do
+		n=$((n + 1))
+		sleep 0.1
+	done
 }
 trap end EXIT
 n=0
