@@ -240,21 +240,28 @@ add_user() {
 		"changed."
 }
 
-# MODE OWNER FOLDER: those that are there stay as they are.
+# MODE OWNER FOLDER
 folder() { [ -d "$3" ] || { mkdir -p "$3" && chown "$2" "$3" && chmod "$1" "$3"; }; }
 
+# FILE DESTINATION OWNER MODE
+sample() {
+	[ ! -e "$2" ] && [ ! -L "$2" ] || return 0
+	(umask 077 && cp "$1" "$2.new") && chown "$3" "$2.new" &&
+		chmod "$4" "$2.new" && mv "$2.new" "$2"
+}
+
+# What is there stays as it is.
 configure() {
-	folder 750 root:xapsd /etc/xapsd
 	if [ "$init" = procd ]; then
-		[ -e /etc/config/xapsd ] ||
-			cp "$work/init/xapsd.config" /etc/config/xapsd
-		return
-	fi
-	folder 700 xapsd:xapsd /var/lib/xapsd
-	[ ! -e /etc/xapsd/xapsd.yaml ] || return 0
-	(umask 077 && cp "$work/etc/xapsd/xapsd.yaml" /etc/xapsd/xapsd.yaml.new) &&
-		chown xapsd:xapsd /etc/xapsd/xapsd.yaml.new &&
-		mv /etc/xapsd/xapsd.yaml.new /etc/xapsd/xapsd.yaml
+		sample "$work/init/xapsd.config" /etc/config/xapsd root:root 644 &&
+			folder 750 root:xapsd /etc/xapsd
+	else
+		folder 750 root:xapsd /etc/xapsd &&
+			folder 700 xapsd:xapsd /var/lib/xapsd &&
+			sample "$work/etc/xapsd/xapsd.yaml" \
+				/etc/xapsd/xapsd.yaml xapsd:xapsd 600
+	fi || die "cannot write to /etc/xapsd or /var/lib/xapsd (full, or read-only?)." \
+		"Nothing else was changed."
 }
 
 # --- starting and stopping ---
