@@ -128,8 +128,9 @@ fetch() {
 	lines=$(tr -d '\r' <"$work/SHA256SUMS" | sed -n \
 		"s/^\([0-9a-f]\{64\}\) [ *]\(xapsd-[0-9][^/ ]*-$1\)\$/\1 \2/p")
 	case $lines in
-	'') die "$from has no file for this machine, xapsd-VERSION-$1, or its" \
-		"SHA256SUMS is not whole. Nothing was changed." ;;
+	'') die "$from has no file for this machine, xapsd-VERSION-$1 (then build" \
+		"it from the sources), or its SHA256SUMS is not whole. Nothing" \
+		"was changed." ;;
 	*"
 "*) die "$from has several files xapsd-VERSION-$1: leave one. Nothing was changed." ;;
 	esac
@@ -187,8 +188,9 @@ place_all() {
 commit() {
 	old=$(cat "$LIST" 2>/dev/null) || old=
 	# Should the power fail in between, --uninstall knows them all.
-	printf '%s\n' "$LIST" $new_files $new_dirs $old | sort -u >"$LIST.new"
-	mv "$LIST.new" "$LIST"
+	printf '%s\n' "$LIST" $new_files $new_dirs $old | sort -u >"$LIST.new" &&
+		mv "$LIST.new" "$LIST" || die "cannot write $LIST (full?)." \
+		"Nothing else was changed."
 	for f in $new_files; do mv "$f.new" "$f"; done
 	for f in $old; do
 		case " $LIST $new_files " in

@@ -688,7 +688,7 @@ def test_which_machine(machine, uname, arch):
         assert "is installed" in m.install()
         return
     said = m.install(ok=False)
-    assert "no file for this machine, xapsd-VERSION-%s," % arch in said
+    assert "no file for this machine, xapsd-VERSION-%s " % arch in said
     m.is_as_before()
 
 
