@@ -100,7 +100,7 @@ static void call_handler(
 	struct push_queue *q = rq->api->queue;
 
 	if (r->flags & R_CRED && !push_has_cred(q))
-		api_reply_text(conn, 503, push_trouble(push_lane(q, 0)));
+		api_reply_text(conn, 503, push_trouble(push_lane_at(q, 0)));
 	else if (r->flags & R_JSON && api_body_parse(rq) < 0)
 		api_reply_text(conn, 400, rq->err);
 	else

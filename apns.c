@@ -194,6 +194,19 @@ void apns_renew_auth(struct apns *a)
 
 /* --- status --- */
 
+const char *apns_state_name(enum apns_state state)
+{
+	static const char *const names[] = {
+		[APNS_OFF] = "off",
+		[APNS_IDLE] = "idle",
+		[APNS_WAITING] = "waiting",
+		[APNS_CONNECTING] = "connecting",
+		[APNS_UP] = "connected",
+	};
+
+	return names[state];
+}
+
 void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
 	bool up = is_up(a);

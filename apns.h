@@ -61,6 +61,9 @@ enum apns_state {
 	APNS_UP,
 };
 
+/* In one word. */
+const char *apns_state_name(enum apns_state state);
+
 struct apns_status {
 	enum apns_state state;
 	const char *host;

@@ -348,6 +348,13 @@ enum cred_kind cred_kind(const struct cred *c)
 	return c->kind;
 }
 
+const char *cred_kind_name(const struct cred *c)
+{
+	return c->kind == CRED_NONE	   ? "none"
+	       : c->kind == CRED_TOKEN_KEY ? "token key"
+					   : "certificate";
+}
+
 const char *cred_topic(const struct cred *c)
 {
 	return c->topic;

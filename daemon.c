@@ -313,7 +313,7 @@ static void on_hup(void *arg, int signo)
 		log_info("reload: the configuration was read again");
 	}
 	if (!renew_reload(d->renew))
-		push_reconfigure(push_lane(d->queue, 0));
+		push_reconfigure(push_lane_at(d->queue, 0));
 	brands_reload(d->brands, moved);
 	renew_reload_server(d->renew);
 	conf_free(&fresh);
@@ -379,7 +379,7 @@ static void set_cred(void *arg, struct cred *cred)
 {
 	struct daemon *d = arg;
 
-	push_set_cred(push_lane(d->queue, 0), cred);
+	push_set_cred(push_lane_at(d->queue, 0), cred);
 	api_set_cred(d->api, cred);
 	shared_add_cred(d->shared, cred);
 	brands_main_changed(d->brands);
@@ -389,7 +389,7 @@ static void set_lack(void *arg, const char *why)
 {
 	struct daemon *d = arg;
 
-	push_set_cred_error(push_lane(d->queue, 0), why);
+	push_set_cred_error(push_lane_at(d->queue, 0), why);
 }
 
 static void set_tls(void *arg, struct tls_ctx *tls)
@@ -457,7 +457,7 @@ static void serve(
 	struct cred *cred = renew_cred(d->renew);
 
 	d->queue = push_new(d->loop, &d->conf, d->store, cred);
-	push_set_cred_error(push_lane(d->queue, 0), renew_lack(d->renew));
+	push_set_cred_error(push_lane_at(d->queue, 0), renew_lack(d->renew));
 	d->api =
 	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, cred);
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);

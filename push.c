@@ -442,7 +442,7 @@ void push_set_cred_error(struct push_lane *l, const char *why)
 	push_set_text(&l->cred_error, why);
 }
 
-struct push_lane *push_lane(struct push_queue *q, size_t brand)
+struct push_lane *push_lane_at(struct push_queue *q, size_t brand)
 {
 	return q->lanes != NULL ? q->lanes[brand] : &q->main;
 }
@@ -454,7 +454,7 @@ size_t push_n_lanes(const struct push_queue *q)
 
 struct push_lane *push_user_lane(struct push_queue *q, const char *user)
 {
-	return push_lane(q, users_find(q->users, user));
+	return push_lane_at(q, users_find(q->users, user));
 }
 
 const struct cred *push_cred(const struct push_lane *l)
@@ -467,7 +467,7 @@ bool push_has_cred(struct push_queue *q)
 	size_t i, n = push_n_lanes(q);
 
 	for (i = 0; i < n; i++)
-		if (cred_kind(push_lane(q, i)->cred) != CRED_NONE)
+		if (cred_kind(push_lane_at(q, i)->cred) != CRED_NONE)
 			return true;
 	return false;
 }
@@ -478,7 +478,7 @@ bool push_is_busy(struct push_queue *q)
 	size_t i;
 
 	for (i = 0; i < push_n_lanes(q); i++) {
-		l = push_lane(q, i);
+		l = push_lane_at(q, i);
 		if (l->in_flight > 0 ||
 		    (l->first != NULL && !loop_timer_is_set(&l->hold) &&
 			apns_capacity(l->apns) > 0))

@@ -39,7 +39,7 @@ void push_free(struct push_queue *q);
 /* --- lanes: what is sent with one credential --- */
 
 /* The main one is number 0, the brands follow, by name. */
-struct push_lane *push_lane(struct push_queue *q, size_t brand);
+struct push_lane *push_lane_at(struct push_queue *q, size_t brand);
 size_t push_n_lanes(const struct push_queue *q);
 
 /* A lane for a brand, which connects when there is something to be sent; it takes

@@ -1,7 +1,7 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> page.c -> dovecot.c, admin.c, brands.c -> status.c, unknown.c
+ *   api.c -> page.c -> dovecot.c, admin.c -> status.c -> brands.c, unknown.c
  *   -> form.c, body.c,
  *   guard.c, line.c, reply.c */
 #ifndef API_INT_H
@@ -187,8 +187,9 @@ void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */
 
-/* The answer of /status, but for the last brace. */
-void api_write_status(struct api *a, struct buf *b);
+/* The answer of /status, but for the last brace and the brands; with_bad: what is
+ * wrong with these is among the warnings. */
+void api_write_status(struct api *a, struct buf *b, bool with_bad);
 /* {"help":…,"value":…} for each figure, separated by commas. */
 void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
@@ -197,14 +198,17 @@ void api_handle_credentials(struct api_request *rq, struct http_conn *conn);
 void api_handle_status(struct api_request *rq, struct http_conn *conn);
 void api_handle_metrics(struct api_request *rq, struct http_conn *conn);
 
-/* In words. */
-const char *api_apns_state(int state);
-const char *api_cred_kind(const struct cred *cred);
-
 /* --- api/brands.c --- */
 
 /* Appends "brands":[…], if there are brands. */
 void api_write_brands(struct api *a, struct buf *b);
+/* "brand":…, that of the registration's user, and "via":…, that which has the topic
+ * that its device was told, if it is another one ("": the main credential).  Each
+ * with a comma before it; nothing without brands. */
+void api_write_brand_of(struct api *a, const struct reg *r, struct buf *b);
+
+/* One {"help":…,"value":…}, with a comma after it, for each: its registrations. */
+void api_write_brand_figures(struct api *a, struct buf *b);
 
 /* --- api/admin.c --- */
 

@@ -136,12 +136,12 @@ static void collect_lane(
 	struct push_figures push = { 0 };
 	size_t old = store_old_topics(a->store), n = store_count(a->store);
 
-	push_get_figures(push_lane(a->queue, lane), &push);
+	push_get_figures(push_lane_at(a->queue, lane), &push);
 	if (push_n_lanes(a->queue) > 1)
 		n = store_brand_count(a->store, lane, &old);
 	*st = push.apns;
 	*f = (struct figures){
-		.healthy = push_health(push_lane(a->queue, lane)) == NULL,
+		.healthy = push_health(push_lane_at(a->queue, lane)) == NULL,
 		.connected = st->state == APNS_UP,
 		.expires = (uint64_t)cred_expires_s(push.cred),
 		.registrations = n,
@@ -214,10 +214,10 @@ static void write_bad(struct api *a, struct buf *b)
 	const char *why;
 
 	for (i = 0; n > 1 && i < n; i++) {
-		push_get_figures(push_lane(a->queue, i), &f);
-		if (push_is_unset(push_lane(a->queue, i)))
+		push_get_figures(push_lane_at(a->queue, i), &f);
+		if (push_is_unset(push_lane_at(a->queue, i)))
 			continue;
-		why = push_health(push_lane(a->queue, i));
+		why = push_health(push_lane_at(a->queue, i));
 		if (why != NULL && bad++ < BAD_SHOWN)
 			buf_add_fmt(b, "%s%s: %s\n",
 			    i > 0 ? "brand " : "main credential", f.name, why);
@@ -265,30 +265,6 @@ void api_handle_credentials(struct api_request *rq, struct http_conn *conn)
 
 /* --- /status and the log --- */
 
-static const char *const apns_states[] = {
-	[APNS_OFF] = "off",
-	[APNS_IDLE] = "idle",
-	[APNS_WAITING] = "waiting",
-	[APNS_CONNECTING] = "connecting",
-	[APNS_UP] = "connected",
-};
-
-static const char *const cred_kinds[] = {
-	[CRED_NONE] = "none",
-	[CRED_TOKEN_KEY] = "token key",
-	[CRED_CERTIFICATE] = "certificate",
-};
-
-const char *api_apns_state(int state)
-{
-	return apns_states[state];
-}
-
-const char *api_cred_kind(const struct cred *cred)
-{
-	return cred_kinds[cred_kind(cred)];
-}
-
 static void add_str(struct buf *b, const char *key, const char *value)
 {
 	buf_add_fmt(b, "\"%s\":", key);
@@ -310,24 +286,47 @@ static void add_figure(struct buf *b, const struct figure *row, uint64_t value)
 		    b, "\"%s\":%s,", row->key, value != 0 ? "true" : "false");
 }
 
-static void add_warnings(struct buf *b, const struct cred *cred)
+static void add_item(struct buf *b, const char *text)
+{
+	if (buf_head(b)[b->len - 1] != '[')
+		buf_add_byte(b, ',');
+	json_write_str(b, text);
+}
+
+static void add_bad(struct api *a, struct buf *b)
+{
+	size_t i, n = push_n_lanes(a->queue);
+	struct push_figures f = { 0 };
+	char line[ERR_MAX];
+	const char *why;
+
+	for (i = 1; i < n; i++) {
+		why = push_health(push_lane_at(a->queue, i));
+		if (why == NULL)
+			continue;
+		push_get_figures(push_lane_at(a->queue, i), &f);
+		err_set(line, "Brand %s: %s", f.name, why);
+		add_item(b, line);
+	}
+}
+
+static void add_warnings(struct api *a, struct buf *b, bool with_bad)
 {
 	const char *warning;
 	size_t i;
 
 	buf_add_str(b, "\"warnings\":[");
-	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++) {
-		if (i > 0)
-			buf_add_byte(b, ',');
-		json_write_str(b, warning);
-	}
+	for (i = 0; (warning = cred_warning(a->cred, i)) != NULL; i++)
+		add_item(b, warning);
+	if (with_bad)
+		add_bad(a, b);
 	buf_add_str(b, "],");
 }
 
-void api_write_status(struct api *a, struct buf *b)
+void api_write_status(struct api *a, struct buf *b, bool with_bad)
 {
 	struct apns_status st;
-	struct push_lane *main = push_lane(a->queue, 0);
+	struct push_lane *main = push_lane_at(a->queue, 0);
 	const char *trouble;
 	struct figures f;
 	size_t i;
@@ -344,9 +343,9 @@ void api_write_status(struct api *a, struct buf *b)
 	add_str(b, "features", features_built);
 	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
-	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
-	add_warnings(b, a->cred);
-	add_str(b, "apns", apns_states[st.state]);
+	add_str(b, "credentials", cred_kind_name(a->cred));
+	add_warnings(a, b, with_bad);
+	add_str(b, "apns", apns_state_name(st.state));
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);
 	add_str(b, "apnsProxy", st.proxy);
@@ -376,6 +375,7 @@ void api_write_figures(struct api *a, struct buf *b)
 		if (row->key != NULL && (row->type & TYPES) != TIMESTAMP)
 			buf_add_fmt(b, "{\"help\":\"%s\",\"value\":%llu},",
 			    row->help, (unsigned long long)figure(&f, row));
+	api_write_brand_figures(a, b);
 	if (!b->failed)
 		b->len--; /* the last comma */
 }
@@ -384,7 +384,7 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 {
 	struct buf *b = &rq->api->out;
 
-	api_write_status(rq->api, b);
+	api_write_status(rq->api, b, false);
 	api_write_brands(rq->api, b);
 	push_write_day(rq->api->queue, b);
 	buf_add_str(b, "}\n");
@@ -393,7 +393,7 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 
 void api_log_status(struct api *a)
 {
-	api_write_status(a, &a->out);
+	api_write_status(a, &a->out, false);
 	if (a->out.failed)
 		log_error("status: the answer is too long");
 	else
@@ -467,7 +467,7 @@ static void write_metric(struct api *a, struct buf *b, const struct figure *row,
 		buf_add_fmt(b, "xapsd_%s %llu\n", row->name,
 		    (unsigned long long)figure(f, row));
 	for (i = 1; (row->type & EACH) && i < n; i++) {
-		push_get_figures(push_lane(a->queue, i), &push);
+		push_get_figures(push_lane_at(a->queue, i), &push);
 		if (type != TIMESTAMP || figure(&brands[i], row) != 0)
 			buf_add_fmt(b, "xapsd_%s{brand=\"%s\"} %llu\n",
 			    row->name, push.name,

@@ -284,7 +284,7 @@ static struct push_counters counters(void)
 {
 	struct push_figures f = { 0 };
 
-	push_get_figures(push_lane(queue, 0), &f);
+	push_get_figures(push_lane_at(queue, 0), &f);
 	return f.counters;
 }
 
@@ -925,9 +925,9 @@ static void holds(int status, const char *reason)
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("bob", TOK_B, true, 100);
 	notify("alice", "INBOX", true);
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	answer(0, status, reason);
-	assert_non_null(strstr(push_trouble(push_lane(queue, 0)), reason));
+	assert_non_null(strstr(push_trouble(push_lane_at(queue, 0)), reason));
 	assert_int_equal(notify("bob", "INBOX", true), PUSH_QUEUED);
 	pass(59999);
 	expect_counts(1, 2);
@@ -939,7 +939,7 @@ static void holds(int status, const char *reason)
 	pass(1);
 	expect_counts(3, 2);
 	answer(2, 200, "");
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	expect_counts(4, 1);
 	assert_int_equal(store_count(store), 2);
 }
@@ -964,7 +964,7 @@ static void test_bad_certificate_holds(void **state)
 
 static bool is_ill(const char *words)
 {
-	const char *health = push_health(push_lane(queue, 0));
+	const char *health = push_health(push_lane_at(queue, 0));
 
 	if (health != NULL && strstr(health, words) == NULL)
 		fail_msg("%s", health);
@@ -982,8 +982,8 @@ static void test_health_without_connection(void **state)
 	assert_false(is_ill("")); /* nothing waits */
 	notify("alice", "INBOX", false);
 	assert_true(is_ill(words));
-	assert_null(
-	    push_trouble(push_lane(queue, 0))); /* the credentials are good */
+	assert_null(push_trouble(
+	    push_lane_at(queue, 0))); /* the credentials are good */
 	down_ms = 299999;
 	assert_false(is_ill(""));
 	down_ms = 300000;
@@ -1031,7 +1031,8 @@ static void test_no_auth_holds(void **state)
 	no_auth = true;
 	notify("alice", "INBOX", true);
 	expect_counts(0, 1);
-	assert_string_equal(push_trouble(push_lane(queue, 0)), "no key today");
+	assert_string_equal(
+	    push_trouble(push_lane_at(queue, 0)), "no key today");
 	pass(10000); /* not growing: the clock may be set any moment */
 	pass(10000);
 	no_auth = false;
@@ -1050,10 +1051,10 @@ static void test_new_credentials_end_a_hold(void **state)
 	notify("alice", "INBOX", true);
 	answer(0, 403, "Forbidden");
 	expect_counts(1, 1);
-	push_set_cred(push_lane(queue, 0), NULL);
+	push_set_cred(push_lane_at(queue, 0), NULL);
 	run_tasks();
 	expect_counts(2, 1);
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	answer(1, 403, "Forbidden");
 	pass(60000);
 	expect_counts(3, 1);
@@ -1065,9 +1066,9 @@ static void late(int status, const char *reason)
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("bob", TOK_B, true, 100);
 	notify("alice", "INBOX", true);
-	push_set_cred(push_lane(queue, 0), NULL);
+	push_set_cred(push_lane_at(queue, 0), NULL);
 	answer(0, status, reason);
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	assert_int_equal(store_count(store), 2);
 	expect_counts(2, 1); /* sent again with the new ones */
 	notify("bob", "INBOX", true);
@@ -1115,12 +1116,12 @@ static void test_late_200(void **state)
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("bob", TOK_B, true, 100);
 	notify("alice", "INBOX", true);
-	push_set_cred(push_lane(queue, 0), NULL);
+	push_set_cred(push_lane_at(queue, 0), NULL);
 	notify("bob", "INBOX", true);
 	answer(1, 403, "Forbidden");
-	assert_non_null(push_trouble(push_lane(queue, 0)));
+	assert_non_null(push_trouble(push_lane_at(queue, 0)));
 	answer(0, 200, "");
-	assert_non_null(push_trouble(push_lane(queue, 0)));
+	assert_non_null(push_trouble(push_lane_at(queue, 0)));
 	expect_counts(2, 1);
 	pass(60000);
 	expect_counts(3, 1);
@@ -1158,7 +1159,7 @@ static void test_clock_step_ends_a_hold(void **state)
 	expect_counts(4, 1);
 	assert_int_equal(renewed, 1);
 	answer(3, 200, "");
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 }
 
 /* The second ExpiredProviderToken within 20 minutes, but the first was the
@@ -1171,10 +1172,10 @@ static void test_expired_jwt_and_a_clock_step(void **state)
 	answer(0, 403, "ExpiredProviderToken");
 	wall_s += 7200;
 	answer(1, 403, "ExpiredProviderToken");
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	expect_counts(3, 1);
 	answer(2, 403, "ExpiredProviderToken");
-	assert_non_null(push_trouble(push_lane(queue, 0)));
+	assert_non_null(push_trouble(push_lane_at(queue, 0)));
 }
 
 /* New mail is soon enough for a look at the clock. */
@@ -1207,14 +1208,14 @@ static void test_bad_expiration_date(void **state)
 	expect_counts(4, 2);
 	answer(2, 200, "");
 	answer(3, 400, "BadExpirationDate"); /* whatever it means */
-	assert_non_null(strstr(push_trouble(push_lane(queue, 0)), "clock"));
+	assert_non_null(strstr(push_trouble(push_lane_at(queue, 0)), "clock"));
 	expect_counts(4, 1);
 	wall_s += 86400;
 	pass(60000);
 	assert_true(dated);
 	expect_counts(5, 1);
 	answer(4, 200, "");
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 }
 
 static void test_expired_jwt(void **state)
@@ -1230,9 +1231,9 @@ static void test_expired_jwt(void **state)
 	answer(1, 403, "ExpiredProviderToken"); /* was sent with the old one */
 	assert_int_equal(renewed, 1);
 	expect_counts(4, 2);
-	assert_null(push_trouble(push_lane(queue, 0)));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	answer(2, 403, "ExpiredProviderToken"); /* the new one too */
-	assert_non_null(strstr(push_trouble(push_lane(queue, 0)), "clock"));
+	assert_non_null(strstr(push_trouble(push_lane_at(queue, 0)), "clock"));
 	expect_counts(4, 2);
 }
 
