@@ -264,6 +264,7 @@ void book_begin(struct shared *s)
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;
 	s->is_emptied = false;
+	s->id[0] = '\0';
 	s->n_users = 0;
 	book_set_phase(s, SHARED_MERGING);
 	script_load(s, on_script);
@@ -288,7 +289,7 @@ static void set_id(struct shared *s, const char *id, int64_t pause_ms)
 	bool is_other = s->id[0] != '\0' && strcmp(s->id, id) != 0;
 
 	strcpy(s->id, id);
-	if (!is_other || s->phase == SHARED_MERGING)
+	if (!is_other)
 		return;
 	log_warn("shared: %s has lost its data: it is filled again",
 	    shared_conn_peer(s->conn));
