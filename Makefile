@@ -278,8 +278,8 @@ demo:
 check-shared:
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory all
-	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
-		tests/e2e/test_shared_bars.py tests/e2e/test_shared_store.py
+	@CHECK_SHARED=1 $(PYTHON) -m pytest -q -s -rs -p no:cacheprovider \
+		tests/e2e/test_shared_bars.py
 
 # Hours of everything at once: nothing lost, nothing grows.
 HOURS = 1
@@ -418,7 +418,8 @@ include packaging/targets.mk
 
 # All files that show the project's address or its maintainer's.
 URL_FILES = Makefile README.md SECURITY.md debian/control debian/changelog \
-	$(wildcard openwrt/*/Makefile) release/install.sh
+	$(wildcard openwrt/*/Makefile packaging/*/*BUILD packaging/rpm/*.spec) \
+	release/install.sh
 
 .PHONY: set-url clean help
 # make set-url URL=https://... MAINTAINER='Name <name@...>', or one of them.

@@ -47,6 +47,7 @@ static const struct route {
 	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
 	    api_handle_ox },
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
+	{ "/healthz/all", M_GET, R_OPEN, api_handle_healthz_all },
 	{ "/healthz/credentials", M_GET, R_OPEN, api_handle_credentials },
 	{ "/status", M_GET, 0, api_handle_status },
 	{ "/metrics", M_GET, 0, api_handle_metrics },
@@ -96,8 +97,10 @@ static unsigned method_bits(const struct http_str *method)
 static void call_handler(
     struct api_request *rq, const struct route *r, struct http_conn *conn)
 {
-	if (r->flags & R_CRED && cred_kind(rq->api->cred) == CRED_NONE)
-		api_reply_text(conn, 503, push_trouble(rq->api->queue));
+	struct push_queue *q = rq->api->queue;
+
+	if (r->flags & R_CRED && !push_has_cred(q))
+		api_reply_text(conn, 503, push_trouble(push_lane_at(q, 0)));
 	else if (r->flags & R_JSON && api_body_parse(rq) < 0)
 		api_reply_text(conn, 400, rq->err);
 	else
@@ -203,7 +206,7 @@ struct api *api_new(struct loop *l, const struct conf *conf,
 	/* All names in a body, and a NUL for each mailbox, owner and canonical
 	 * name. */
 	buf_init(&a->names, HTTP_BODY_MAX + 3 * REG_MAILBOXES_MAX);
-	buf_init(&a->out, 64 * 1024); /* /metrics has 8 KiB */
+	buf_init(&a->out, API_OUT_MAX);
 	store_set_topic(store, cred_topic(cred));
 	api_set_password(a);
 	return a;

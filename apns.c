@@ -49,15 +49,21 @@ static void set_target(struct apns *a)
 	};
 }
 
+static void build_headers(struct apns *a)
+{
+	if (cred_kind(a->cred) != CRED_NONE)
+		apns_headers_build(
+		    &a->headers, a->conf, a->cred, a->to.host, a->to.port);
+}
+
 static void use_cred(struct apns *a, struct cred *cred)
 {
 	set_target(a);
 	a->cred = cred;
 	a->failures = 0;
-	if (cred_kind(cred) == CRED_NONE)
-		return;
-	apns_headers_build(&a->headers, a->conf, cred, a->to.host, a->to.port);
-	apns_dial_start(a);
+	build_headers(a);
+	if (cred_kind(cred) != CRED_NONE && apns_dial_wanted(a))
+		apns_dial_start(a);
 }
 
 /* A stream that has just failed has no TLS any more, and will be reported. */
@@ -70,7 +76,8 @@ static bool is_up(const struct apns *a)
 /* See struct apns_status. */
 static int64_t down_ms(const struct apns *a)
 {
-	if (is_up(a) && (a->failures <= 1 || apns_conn_is_useful(a->cur)))
+	if ((is_up(a) && (a->failures <= 1 || apns_conn_is_useful(a->cur))) ||
+	    (a->gate != NULL && apns_dial_is_idle(a)))
 		return 0;
 	return loop_now_ms(a->loop) - a->down_ms;
 }
@@ -87,8 +94,37 @@ void apns_set_cred(struct apns *a, struct cred *cred)
 	use_cred(a, cred);
 }
 
+void apns_refresh(struct apns *a)
+{
+	if (a->cur == NULL) {
+		apns_set_cred(a, a->cred);
+		return;
+	}
+	set_target(a);
+	build_headers(a);
+}
+
+void apns_need(struct apns *a)
+{
+	if (a->gate == NULL || !apns_dial_is_idle(a) ||
+	    cred_kind(a->cred) == CRED_NONE || !apns_dial_wanted(a))
+		return;
+	a->down_ms = loop_now_ms(a->loop);
+	apns_dial_start(a);
+}
+
+void apns_stop(struct apns *a)
+{
+	struct apns_conn *c = a->cur;
+
+	apns_dial_stop(a);
+	if (c != NULL)
+		apns_conn_drain(c);
+}
+
 struct apns *apns_new(struct loop *l, const struct conf *conf,
-    struct cred *cred, const struct apns_ops *ops, void *arg)
+    struct cred *cred, const struct apns_ops *ops, void *arg, const char *label,
+    struct apns_gate *gate)
 {
 	struct apns *a = xcalloc(1, sizeof(*a));
 
@@ -96,6 +132,8 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 	a->conf = conf;
 	a->ops = ops;
 	a->arg = arg;
+	a->label = label;
+	a->gate = gate;
 	a->down_ms = loop_now_ms(l);
 	apns_dial_init(a);
 	use_cred(a, cred);
@@ -156,6 +194,19 @@ void apns_renew_auth(struct apns *a)
 
 /* --- status --- */
 
+const char *apns_state_name(enum apns_state state)
+{
+	static const char *const names[] = {
+		[APNS_OFF] = "off",
+		[APNS_IDLE] = "idle",
+		[APNS_WAITING] = "waiting",
+		[APNS_CONNECTING] = "connecting",
+		[APNS_UP] = "connected",
+	};
+
+	return names[state];
+}
+
 void apns_get_status(const struct apns *a, struct apns_status *status_r)
 {
 	bool up = is_up(a);
@@ -164,6 +215,8 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 		status_r->state = APNS_OFF;
 	else if (up)
 		status_r->state = APNS_UP;
+	else if (a->gate != NULL && apns_dial_is_idle(a))
+		status_r->state = APNS_IDLE;
 	else
 		status_r->state = io_dialer_is_running(a->dialer)
 				      ? APNS_CONNECTING

@@ -40,6 +40,8 @@ struct apns_ops {
 	void (*answer)(void *arg, void *owner, const struct apns_answer *a);
 	/* An attempt to connect has failed, or the connection; may be NULL. */
 	void (*failed)(void *arg);
+	/* Of one with a gate: whether something is to be sent now. */
+	bool (*wanted)(void *arg);
 };
 
 /* How long Apple's answers took: a count for each of the limits and one for what
@@ -53,10 +55,14 @@ struct apns_latency {
 
 enum apns_state {
 	APNS_OFF,     /* no credentials */
+	APNS_IDLE,    /* nothing is to be sent */
 	APNS_WAITING, /* for the next attempt */
 	APNS_CONNECTING,
 	APNS_UP,
 };
+
+/* In one word. */
+const char *apns_state_name(enum apns_state state);
 
 struct apns_status {
 	enum apns_state state;
@@ -75,9 +81,22 @@ struct apns_status {
 	struct apns_latency latency;
 };
 
-/* conf and cred are borrowed.  Starts connecting at once. */
+/* Of many connections: each is opened when ops->wanted, and closed after 10
+ * minutes without a push; not more than a few are opened at once.  To be freed
+ * after them. */
+struct apns_gate;
+struct apns_gate *apns_gate_new(void);
+
+/* conf and cred are borrowed.  Starts connecting at once; gate not NULL: when it is
+ * needed.  label: whose it is, at the beginning of messages. */
 struct apns *apns_new(struct loop *l, const struct conf *conf,
-    struct cred *cred, const struct apns_ops *ops, void *arg);
+    struct cred *cred, const struct apns_ops *ops, void *arg, const char *label,
+    struct apns_gate *gate);
+/* With a gate: opens the connection if it is wanted and there is none. */
+void apns_need(struct apns *a);
+/* Opens no connection any more; what is under way still gets its answers.  The
+ * credentials may be freed. */
+void apns_stop(struct apns *a);
 /* No callback is called any more. */
 void apns_free(struct apns *a);
 /* What the text of the configuration alone shows (apnsProxy).  0, or -1 with err
@@ -106,6 +125,10 @@ void apns_flush(struct apns *a);
  * connection; requests on the old one still get their answers there.  The old
  * cred may be freed then. */
 void apns_set_cred(struct apns *a, struct cred *cred);
+
+/* Takes conf's current settings for what comes, without a new connection if there
+ * is one; to be called when its strings have moved. */
+void apns_refresh(struct apns *a);
 
 /* What one of Apple's reasons means and what to do about it; "" if unknown. */
 const char *apns_reason_words(const char *reason);

@@ -56,6 +56,8 @@ static const struct key {
 	{                                                                      \
 		name, def, type, offsetof(struct conf, field), rule            \
 	}
+/* Only in the files of brandsDir. */
+#define OF_BRAND ROW
 	ROW("loglevel", loglevel, K_LEVEL, "info",
 	    "trace debug info warn warning error fatal panic"),
 	ROW("databaseFile", database_file, K_STR,
@@ -93,6 +95,8 @@ static const struct key {
 	ROW("certificatePasswordFile", certificate_password_file, K_FILE, "",
 	    ""),
 	ROW("topic", topic, K_STR, "", ""),
+	OF_BRAND("users", users, K_STR, "", ","),
+	ROW("brandsDir", brands_dir, K_FILE, "", ""),
 	ROW("apnsEnvironment", apns_sandbox, K_BOOL, "production",
 	    "production sandbox"),
 	ROW("apnsHost", apns_host, K_ADDR, "", ""),
@@ -118,6 +122,7 @@ static const struct key {
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
 	    ""),
 #undef ROW
+#undef OF_BRAND
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -486,6 +491,26 @@ struct reading {
 	char *old[N_OLD_KEYS]; /* their values */
 };
 
+/* The rows from keyFileP8 to users are a brand's; only users is not the main
+ * file's. */
+static int check_place(
+    const struct conf_place *at, const struct conf *c, const struct key *k)
+{
+	size_t off = k->off, users = offsetof(struct conf, users);
+
+	if (c->top == NULL && off == users)
+		return conf_fail(at,
+		    "belongs into a file NAME.yaml in the folder that "
+		    "brandsDir names, with the credential of these users");
+	if (c->top != NULL &&
+	    (off < offsetof(struct conf, key_file_p8) || off > users))
+		return conf_fail(at,
+		    "a brand's file holds a credential and users only: put it "
+		    "into %s",
+		    c->top->path != NULL ? c->top->path : CONF_PATH_DEFAULT);
+	return 0;
+}
+
 static int read_pair(struct reading *r, int key_len)
 {
 	struct yaml *y = &r->y;
@@ -494,7 +519,7 @@ static int read_pair(struct reading *r, int key_len)
 	size_t old = k == NULL ? find_old(name, (size_t)key_len) : N_OLD;
 	int *line;
 
-	if (k == NULL && old >= N_OLD_KEYS)
+	if (k == NULL && (old >= N_OLD_KEYS || r->c->top != NULL))
 		return fail_unknown(&y->at, name, (size_t)key_len);
 	y->at.key = k != NULL ? k->name : old_names[old].old;
 	y->at.key_len = NAME_MAX_LEN;
@@ -503,6 +528,10 @@ static int read_pair(struct reading *r, int key_len)
 		return conf_fail(&y->at,
 		    "is set in line %d already: remove one of them", *line);
 	*line = y->at.line;
+	if (k != NULL && check_place(&y->at, r->c, k) < 0)
+		return -1;
+	/* *@example.org would mean something else to YAML, but not to us. */
+	y->stars = k != NULL && k->off == offsetof(struct conf, users);
 	value = yaml_value(y);
 	if (value == NULL)
 		return -1;
@@ -571,15 +600,18 @@ static int fail_read(const struct conf_place *at, int code)
 	conf_fail(at, "cannot be read: %s%s", err_words(code),
 	    code == EACCES ? " (the user xapsd must be able to: chown xapsd "
 			     "it && chmod 600 it)"
-	    : code == ENOENT || code == EISDIR ? " (-c FILE names another)"
-					       : "");
+	    : (code == ENOENT || code == EISDIR) && !at->is_brand
+		? " (-c FILE names another)"
+		: "");
 	errno = code;
 	return -1;
 }
 
 int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 {
-	struct conf_place at = { .file = path, .err = err };
+	struct conf_place at = {
+		.file = path, .err = err, .is_brand = c->top != NULL
+	};
 	char *text;
 	size_t len;
 	FILE *f;
@@ -600,6 +632,18 @@ int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 	free(text);
 	errno = code;
 	return rc;
+}
+
+int conf_read_brand(
+    struct conf *c, const struct conf *top, const char *path, char err[ERR_MAX])
+{
+	c->top = top;
+	return conf_read(c, path, err);
+}
+
+const struct conf *conf_top(const struct conf *c)
+{
+	return c->top != NULL ? c->top : c;
 }
 
 /* --- the rest of the interface --- */
@@ -651,6 +695,8 @@ int conf_set(
 	    strlen(key) > CONF_SHOWN_MAX ? CONF_SHOWN_MAX : (int)strlen(key);
 	if (k == NULL)
 		return fail_unknown(&at, key, strlen(key));
+	if (*value != '\0' && check_place(&at, c, k) < 0)
+		return -1;
 	if (k->type == K_FILE && value[0] != '/')
 		value = from_shell(value, path);
 	return assign(&at, c, k, value);

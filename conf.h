@@ -56,6 +56,8 @@ struct conf {
 	char *certificate_file_p12;
 	char *certificate_password, *certificate_password_file;
 	char *topic;
+	char *users; /* patterns, separated by spaces: only in a brand's file */
+	char *brands_dir; /* NULL: none */
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
@@ -74,6 +76,9 @@ struct conf {
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;
+	/* Of a brand's file: the main configuration, which has all keys but
+	 * those of the credential; else NULL.  conf_top() is for both. */
+	const struct conf *top;
 
 	/* Where each row of the table was set, for conf_blame(): a line of the
 	 * file, 0 not at all, UINT16_MAX on the command line. */
@@ -93,6 +98,11 @@ int conf_read(struct conf *c, const char *path, char err[ERR_MAX]);
 /* The same for text in memory (tests and fuzzers); name is used in messages. */
 int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
     char err[ERR_MAX]);
+/* The same for a brand's file, which holds a credential and users only; for the
+ * rest there is top, borrowed. */
+int conf_read_brand(struct conf *c, const struct conf *top, const char *path,
+    char err[ERR_MAX]);
+const struct conf *conf_top(const struct conf *c);
 /* One key as if it were in the file, for the command line: call it after
  * conf_read(), the last one wins.  The value is taken as it is, without YAML's
  * quoting; the name of a file that exists is the shell's, not one beside the

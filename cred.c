@@ -250,6 +250,7 @@ static int make_client(
 	char why[ERR_MAX];
 	int rc = -1;
 
+	conf = conf_top(conf);
 	if (conf->apns_ca_file != NULL) {
 		if (cred_file_read(
 			conf, "apnsCaFile", conf->apns_ca_file, &f, err) != 0 ||
@@ -347,6 +348,13 @@ enum cred_kind cred_kind(const struct cred *c)
 	return c->kind;
 }
 
+const char *cred_kind_name(const struct cred *c)
+{
+	return c->kind == CRED_NONE	   ? "none"
+	       : c->kind == CRED_TOKEN_KEY ? "token key"
+					   : "certificate";
+}
+
 const char *cred_topic(const struct cred *c)
 {
 	return c->topic;
@@ -406,12 +414,10 @@ void cred_each_file(
 {
 	const bool pem = conf->certificate_file_p12 == NULL;
 	const char *const names[] = {
-		conf->key_file_p8,
-		pem ? conf->certificate_file_pem : NULL,
+		conf->key_file_p8, pem ? conf->certificate_file_pem : NULL,
 		pem ? conf->certificate_file_pem_key : NULL,
-		conf->certificate_file_p12,
-		conf->certificate_password_file,
-		conf->apns_ca_file,
+		conf->certificate_file_p12, conf->certificate_password_file,
+		conf_top(conf)->apns_ca_file, /* the last one */
 	};
 	char *path;
 	size_t i;
@@ -419,7 +425,10 @@ void cred_each_file(
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (names[i] == NULL)
 			continue;
-		path = conf_file_path(conf, names[i]);
+		path = conf_file_path(i + 1 < sizeof(names) / sizeof(names[0])
+					  ? conf
+					  : conf_top(conf),
+		    names[i]);
 		cb(arg, path);
 		free(path);
 	}

@@ -44,6 +44,8 @@ struct cred *cred_load_server(const struct conf *conf, char err[ERR_MAX]);
 void cred_free(struct cred *c);
 
 enum cred_kind cred_kind(const struct cred *c);
+/* "token key", "certificate" or "none" */
+const char *cred_kind_name(const struct cred *c);
 /* "" if it has none. */
 const char *cred_topic(const struct cred *c);
 /* notAfter of the certificate, seconds since 1970; 0 for a token key. */

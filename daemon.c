@@ -19,6 +19,7 @@
 #include "conf.h"
 #include "cred.h"
 #include "http.h"
+#include "daemon/brands.h"
 #include "daemon/sockets.h"
 #include "loop.h"
 #include "mem.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct loop *loop;
 	struct store *store;
 	struct renew *renew;
+	struct brands *brands;
 	struct commit *commit;
 	struct push_queue *queue;
 	struct shared *shared; /* NULL: sharedStore is not set */
@@ -111,12 +113,14 @@ struct fd_limits {
 };
 
 /* Every client is a descriptor; the soft limit is often 1024. */
-static struct fd_limits raise_fd_limit(const struct conf *c)
+static struct fd_limits raise_fd_limit(const struct conf *c, size_t n_brands)
 {
 	struct fd_limits lim = { (size_t)c->max_connections, HTTP_EXTRA_FDS,
 		INT_MAX };
-	rlim_t max = (rlim_t)c->max_connections, kept, own, left;
-	rlim_t want = max + OWN_FDS + KEPT_FDS + HTTP_EXTRA_FDS;
+	rlim_t max = (rlim_t)c->max_connections, kept, left;
+	/* A connection for each, and for those that are added later. */
+	rlim_t own = OWN_FDS * (1 + (c->brands_dir != NULL)) + n_brands;
+	rlim_t want = max + own + KEPT_FDS + HTTP_EXTRA_FDS;
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
@@ -130,7 +134,7 @@ static struct fd_limits raise_fd_limit(const struct conf *c)
 		return lim;
 	kept = min_fds(KEPT_FDS, rl.rlim_cur / 4);
 	lim.max_fd = (int)(rl.rlim_cur - kept);
-	own = min_fds(OWN_FDS, rl.rlim_cur / 4);
+	own = min_fds(own, rl.rlim_cur / 4);
 	if (own < OWN_FDS_MIN)
 		own = OWN_FDS_MIN;
 	left = rl.rlim_cur > kept + own + 4 ? rl.rlim_cur - kept - own : 4;
@@ -185,6 +189,14 @@ static void on_expire(void *arg)
 	    d->loop, &d->expire, ms < EXPIRE_MAX_MS ? ms : EXPIRE_MAX_MS);
 }
 
+static void on_day(void *arg)
+{
+	struct daemon *d = arg;
+
+	on_expire(d);
+	brands_check(d->brands);
+}
+
 static void on_shutdown_check(void *arg)
 {
 	struct daemon *d = arg;
@@ -229,6 +241,7 @@ static void use_shared(struct daemon *d, struct shared *shared)
 	d->shared = shared;
 	api_set_shared(d->api, shared);
 	shared_add_cred(shared, renew_cred(d->renew));
+	brands_share(d->brands, shared);
 	if (shared != NULL)
 		shared_start(shared, d->queue);
 }
@@ -271,6 +284,7 @@ static void on_hup(void *arg, int signo)
 	struct conf fresh;
 	char state[64], restart[ERR_MAX];
 	struct timespec now;
+	bool moved = false; /* what concerns connections to Apple */
 
 	(void)signo;
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -288,15 +302,19 @@ static void on_hup(void *arg, int signo)
 		log_set_level(wanted_level(d));
 		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
-		lim = raise_fd_limit(&d->conf);
+		push_refresh_brands(d->queue);
+		lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 		use_fd_limits(d, &lim);
 		set_limits(d);
 		reload_shared(d, conf_differs(&d->conf, &fresh, "shared"));
+		moved = conf_differs(&d->conf, &fresh, "apns") ||
+			conf_differs(&d->conf, &fresh, "push");
 		on_expire(d);
 		log_info("reload: the configuration was read again");
 	}
 	if (!renew_reload(d->renew))
-		push_reconfigure(d->queue);
+		push_reconfigure(push_lane_at(d->queue, 0));
+	brands_reload(d->brands, moved);
 	renew_reload_server(d->renew);
 	conf_free(&fresh);
 	systemd_notify("READY=1");
@@ -313,7 +331,7 @@ static void on_usr1(void *arg, int signo)
 static void log_start(const struct daemon *d)
 {
 	const struct conf *c = &d->conf;
-	const char *trouble = push_trouble(d->queue);
+	const char *trouble = push_verdict(d->queue, true);
 	size_t n = store_count(d->store);
 
 	log_info("xapsd %s (%s) started: %zu registration%s", XAPSD_VERSION,
@@ -361,16 +379,17 @@ static void set_cred(void *arg, struct cred *cred)
 {
 	struct daemon *d = arg;
 
-	push_set_cred(d->queue, cred);
+	push_set_cred(push_lane_at(d->queue, 0), cred);
 	api_set_cred(d->api, cred);
 	shared_add_cred(d->shared, cred);
+	brands_main_changed(d->brands);
 }
 
 static void set_lack(void *arg, const char *why)
 {
 	struct daemon *d = arg;
 
-	push_set_cred_error(d->queue, why);
+	push_set_cred_error(push_lane_at(d->queue, 0), why);
 }
 
 static void set_tls(void *arg, struct tls_ctx *tls)
@@ -438,7 +457,7 @@ static void serve(
 	struct cred *cred = renew_cred(d->renew);
 
 	d->queue = push_new(d->loop, &d->conf, d->store, cred);
-	push_set_cred_error(d->queue, renew_lack(d->renew));
+	push_set_cred_error(push_lane_at(d->queue, 0), renew_lack(d->renew));
 	d->api =
 	    api_new(d->loop, &d->conf, d->store, d->commit, d->queue, cred);
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
@@ -448,7 +467,8 @@ static void serve(
 	use_shared(d, shared);
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
 	renew_start(d->renew);
-	loop_timer_init(&d->expire, on_expire, d);
+	brands_start(d->brands, d->queue);
+	loop_timer_init(&d->expire, on_day, d);
 	loop_timer_init(&d->shutdown, on_shutdown_check, d);
 	on_expire(d);
 	load_queue(d);
@@ -473,13 +493,20 @@ static int start(struct daemon *d)
 	    apns_check_text(&d->conf, d->err) < 0 ||
 	    shared_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
+	d->brands = brands_new(d->loop, &d->conf);
+	rc = brands_read(d->brands, d->err);
+	if (rc != EXIT_DONE)
+		return rc;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
-	lim = raise_fd_limit(&d->conf);
+	lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 	rc = open_and_drop(d);
 	if (rc != EXIT_DONE)
 		return rc;
 	if (renew_load(d->renew, d->err) < 0)
 		return EXIT_FAILED;
+	rc = brands_load(d->brands, d->err);
+	if (rc != EXIT_DONE)
+		return rc;
 	d->store = store_open(d->conf.database_file, d->err);
 	if (d->store == NULL)
 		return EXIT_FAILED;
@@ -502,11 +529,13 @@ static void stop(struct daemon *d)
 	sockets_close(&d->listeners, &d->conf);
 	save_queue(d);
 	shared_free(d->shared);
+	brands_stop(d->brands);
 	push_free(d->queue);
 	api_free(d->api);
 	commit_free(d->commit);
 	store_close(d->store);
 	renew_free(d->renew);
+	brands_free(d->brands);
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);

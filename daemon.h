@@ -40,6 +40,14 @@ void daemon_check_rights(
 void daemon_check_moved(
     const struct conf *c, void (*warn)(const char *sentence));
 
+/* Reads the files of brandsDir, by name, and calls cb for each: with its
+ * configuration, or with NULL and why it is bad.  -1 with err set: the folder
+ * cannot be read. */
+typedef void daemon_brand_cb(
+    void *arg, const char *name, const struct conf *brand, const char *why);
+int daemon_each_brand(
+    const struct conf *conf, daemon_brand_cb *cb, void *arg, char err[ERR_MAX]);
+
 /* Makes root the daemon's user and nothing else, groups included, for good.
  * *name_r: its name; NULL: we are not root, or there is no user for it.  -1 with
  * err set: the start could not become that user, either. */

@@ -50,8 +50,8 @@ shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test
 
 # brandsDir: several credentials, each for some of the users
-brands.files = users.c
-brands.stub = no-users.c
+brands.files = users.c push/brands.c api/brands.c daemon/brands.c
+brands.stub = no-users.c api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
 
 # --- nothing below changes with a new feature ---

@@ -9,9 +9,11 @@
 
 #include "apns.h"
 #include "conf.h"
+#include "cred.h"
 #include "json.h"
 #include "mem.h"
 #include "store.h"
+#include "users.h"
 
 /* Mailboxes named in one push: APNs takes 4 KiB, each needs 35 bytes; the rest
  * goes into the next push. */
@@ -42,19 +44,24 @@ static void note_unwatched(
 }
 
 /* Several of the device's folders may be this mailbox. */
-static void notify_reg(struct push_queue *q, struct reg *r, const char *owner,
-    const char *mailbox, int i, bool now)
+static enum push_result notify_reg(struct push_queue *q, struct reg *r,
+    const char *owner, const char *mailbox, int i, bool now)
 {
+	/* Without brands nobody asks if there are no credentials. */
+	if (q->lanes != NULL &&
+	    cred_kind(push_lane_of(q, r)->cred) == CRED_NONE)
+		return PUSH_NO_CRED;
 	for (; i >= 0; i = reg_match_next(r, owner, mailbox, i))
 		push_add(q, r, (size_t)i, now);
+	return PUSH_QUEUED;
 }
 
 /* Notifies other users' devices that watch this mailbox of the owner's. */
-static bool notify_watchers(
+static enum push_result notify_watchers(
     struct push_queue *q, const char *owner, const char *mailbox, bool now)
 {
 	const struct watch *w = NULL;
-	bool any = false;
+	enum push_result result = PUSH_NO_USER, one;
 	struct reg *r;
 	int i;
 
@@ -67,23 +74,22 @@ static bool notify_watchers(
 		if (i < 0)
 			continue;
 		visits_notified(&q->visits, r, true, loop_now_ms(q->loop));
-		notify_reg(q, r, owner, mailbox, i, now);
-		any = true;
+		one = notify_reg(q, r, owner, mailbox, i, now);
+		if (result != PUSH_QUEUED)
+			result = one;
 	}
-	return any;
+	return result;
 }
 
 enum push_result push_notify(
     struct push_queue *q, const char *user, const char *mailbox, bool now)
 {
-	enum push_result result = PUSH_NO_USER;
+	enum push_result result = notify_watchers(q, user, mailbox, now), one;
 	int64_t now_ms = loop_now_ms(q->loop);
 	bool own = false;
 	struct reg *r;
 	int i;
 
-	if (notify_watchers(q, user, mailbox, now))
-		result = PUSH_QUEUED;
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
 		if (result == PUSH_NO_USER)
 			result = PUSH_NO_MAILBOX;
@@ -97,8 +103,9 @@ enum push_result push_notify(
 		i = reg_match(r, mailbox);
 		if (i < 0)
 			continue;
-		notify_reg(q, r, NULL, mailbox, i, now);
-		result = PUSH_QUEUED;
+		one = notify_reg(q, r, NULL, mailbox, i, now);
+		if (result != PUSH_QUEUED)
+			result = one;
 		own = true;
 	}
 	if (!own)
@@ -150,9 +157,10 @@ static void build_payload(struct push_queue *q, const struct push *p)
 }
 
 /* Returns false if nothing more can be sent now. */
-static bool send_first(struct push_queue *q)
+static bool send_first(struct push_lane *l)
 {
-	struct push *p = q->first;
+	struct push_queue *q = l->q;
+	struct push *p = l->first;
 	char tok[REG_TOKEN_MAX + 1], err[ERR_MAX];
 	enum apns_sent sent;
 
@@ -164,17 +172,17 @@ static bool send_first(struct push_queue *q)
 	}
 	push_hashes_take(&p->flight, &p->wait, MAILBOXES_MAX);
 	build_payload(q, p);
-	sent = apns_send(q->apns, reg_token(p->reg, tok), buf_head(&q->payload),
+	sent = apns_send(l->apns, reg_token(p->reg, tok), buf_head(&q->payload),
 	    q->payload.len, p, err);
 	if (sent != APNS_SENT) {
 		push_hashes_merge(&p->flight, &p->wait);
 		p->wait = p->flight;
 		memset(&p->flight, 0, sizeof(p->flight));
 		if (sent == APNS_NO_AUTH)
-			push_hold(q, err, NO_AUTH_MS);
+			push_hold(l, err, NO_AUTH_MS);
 		return false;
 	}
-	p->auth_gen = push_auth_gen(q);
+	p->auth_gen = push_auth_gen(l);
 	p->flight_ms = p->wait_ms;
 	p->renewed = false;
 	p->probe_sent = p->probe != NULL;
@@ -182,7 +190,7 @@ static bool send_first(struct push_queue *q)
 	p->came = VISITS_NOBODY;
 	push_set_state(p, PUSH_IDLE, 0);
 	p->in_flight = true;
-	q->in_flight++;
+	l->in_flight++;
 	if (p->wait.n > 0) /* more mailboxes than fit into one push */
 		push_set_state(p, PUSH_READY, 0);
 	return true;
@@ -190,21 +198,23 @@ static bool send_first(struct push_queue *q)
 
 static void on_pump(void *arg)
 {
-	struct push_queue *q = arg;
+	struct push_lane *l = arg;
 
-	push_check_clock(q);
-	while (q->first != NULL && !loop_timer_is_set(&q->hold) &&
-	       apns_capacity(q->apns) > 0 && !(q->probing && q->in_flight > 0))
-		if (!send_first(q))
+	push_check_clock(l);
+	while (l->first != NULL && !loop_timer_is_set(&l->hold) &&
+	       apns_capacity(l->apns) > 0 && !(l->probing && l->in_flight > 0))
+		if (!send_first(l))
 			break;
-	apns_flush(q->apns);
+	apns_flush(l->apns);
+	if (l->first != NULL)
+		apns_need(l->apns);
 }
 
 static void on_capacity(void *arg)
 {
-	struct push_queue *q = arg;
+	struct push_lane *l = arg;
 
-	loop_task_queue(q->loop, &q->pump);
+	loop_task_queue(l->q->loop, &l->pump);
 }
 
 /* --- answers --- */
@@ -213,15 +223,35 @@ void push_renewed(struct reg *r)
 {
 	struct push *p = r != NULL ? reg_data(r) : NULL;
 
-	if (p != NULL)
+	if (p != NULL) {
 		p->renewed = true;
+		push_change_lane(p);
+	}
 	if (r != NULL)
 		visits_renewed(r);
 }
 
+static void free_lane(void *arg)
+{
+	struct push_lane *l = arg, **at = &l->q->brands;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	push_lane_clear(l);
+	free(l->label);
+	free(l);
+}
+
+void push_lane_free(struct push_lane *l)
+{
+	/* Perhaps from a callback of its connection. */
+	loop_defer_free(l->q->loop, l, free_lane);
+}
+
 static void release_orphan(struct push *p)
 {
-	struct push **at = &p->q->orphans;
+	struct push **at = &p->lane->q->orphans;
 
 	while (*at != p)
 		at = &(*at)->next;
@@ -231,23 +261,26 @@ static void release_orphan(struct push *p)
 
 static void on_answer(void *arg, void *owner, const struct apns_answer *an)
 {
-	struct push_queue *q = arg;
+	struct push_lane *l = arg;
+	struct push_queue *q = l->q;
 	struct push *p = owner;
 	char line[ERR_MAX];
 	const char *words = push_answer_words(an, line);
 
 	p->in_flight = false;
-	q->in_flight--;
+	l->in_flight--;
 	if (p->reg != NULL)
 		visits_answered(
 		    &q->visits, p->reg, words, loop_now_ms(q->loop));
 	push_probe_answered(p, an, words);
-	push_note_answer(q, an);
-	loop_task_queue(q->loop, &q->pump);
+	push_note_answer(l, an);
+	loop_task_queue(q->loop, &l->pump);
 	if (p->reg == NULL)
 		release_orphan(p);
 	else
 		push_handle_answer(p, an);
+	if (l->closing && l->in_flight == 0)
+		push_lane_free(l);
 }
 
 /* --- the owner's --- */
@@ -278,11 +311,43 @@ static void on_apns_failed(void *arg)
 	push_health(arg);
 }
 
+/* For a brand's lane: is there something to be sent? */
+static char no_label[] = "\0";
+
+static bool on_wanted(void *arg)
+{
+	const struct push_lane *l = arg;
+
+	return l->first != NULL && !loop_timer_is_set(&l->hold);
+}
+
 static const struct apns_ops apns_ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
 	.failed = on_apns_failed,
+	.wanted = on_wanted,
 };
+
+void push_lane_init(struct push_lane *l, struct push_queue *q,
+    struct cred *cred, struct apns_gate *gate)
+{
+	l->q = q;
+	l->cred = cred;
+	loop_task_init(&l->pump, on_pump, l);
+	loop_timer_init(&l->hold, push_on_hold_over, l);
+	l->apns =
+	    apns_new(q->loop, q->conf, cred, &apns_ops, l, l->label, gate);
+}
+
+void push_lane_clear(struct push_lane *l)
+{
+	apns_free(l->apns);
+	l->apns = NULL;
+	loop_task_cancel(l->q->loop, &l->pump);
+	loop_timer_clear(l->q->loop, &l->hold);
+	push_set_text(&l->trouble, "");
+	push_set_text(&l->cred_error, "");
+}
 
 struct push_queue *push_new(struct loop *l, const struct conf *conf,
     struct store *store, struct cred *cred)
@@ -292,14 +357,12 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 	q->loop = l;
 	q->conf = conf;
 	q->store = store;
-	q->cred = cred;
 	buf_init(&q->payload, PAYLOAD_MAX);
-	loop_task_init(&q->pump, on_pump, q);
-	loop_timer_init(&q->hold, push_on_hold_over, q);
 	q->probe_end = push_probe_end;
 	visits_init(&q->visits, store, loop_now_ms(l));
 	store_on_drop(store, on_drop, q);
-	q->apns = apns_new(l, conf, cred, &apns_ops, q);
+	q->main.label = no_label;
+	push_lane_init(&q->main, q, cred, NULL);
 	return q;
 }
 
@@ -325,51 +388,103 @@ static int release_reg(void *arg, struct reg *r)
 
 void push_free(struct push_queue *q)
 {
+	struct push_lane *l;
+
 	if (q == NULL)
 		return;
 	push_trials_free(q);
 	store_on_drop(q->store, NULL, NULL);
-	apns_free(q->apns);
+	push_lane_clear(&q->main);
+	for (l = q->brands; l != NULL; l = l->next)
+		push_lane_clear(l);
 	store_each(q->store, release_reg, NULL);
 	while (q->orphans != NULL)
 		release_orphan(q->orphans);
 	free_pool(q);
-	loop_task_cancel(q->loop, &q->pump);
-	loop_timer_clear(q->loop, &q->hold);
+	while (q->brands != NULL)
+		free_lane(q->brands);
+	free(q->lanes);
+	free(q->gate);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
 	free(q);
 }
 
-void push_set_cred(struct push_queue *q, struct cred *cred)
+void push_set_cred(struct push_lane *l, struct cred *cred)
 {
-	q->cred = cred;
-	q->hold_ms = 0;
-	q->probing = false;
-	loop_timer_clear(q->loop, &q->hold);
-	q->auth_gen++;
-	q->renewed_ms = 0;
-	q->no_expiration = false;
-	apns_set_expiration(q->apns, true);
-	apns_set_cred(q->apns, cred);
-	loop_task_queue(q->loop, &q->pump);
+	l->cred = cred;
+	l->hold_ms = 0;
+	l->probing = false;
+	loop_timer_clear(l->q->loop, &l->hold);
+	l->auth_gen++;
+	l->renewed_ms = 0;
+	l->no_expiration = false;
+	apns_set_expiration(l->apns, true);
+	apns_set_cred(l->apns, cred);
+	loop_task_queue(l->q->loop, &l->pump);
 }
 
-void push_reconfigure(struct push_queue *q)
+void push_reconfigure(struct push_lane *l)
 {
-	push_set_cred(q, q->cred);
+	push_set_cred(l, l->cred);
 }
 
-void push_set_cred_error(struct push_queue *q, const char *why)
+void push_refresh_brands(struct push_queue *q)
 {
-	err_set(q->cred_error, "%s", why);
+	size_t i;
+
+	for (i = 1; i < q->n_lanes; i++)
+		apns_refresh(q->lanes[i]->apns);
 }
 
-bool push_is_busy(const struct push_queue *q)
+void push_set_cred_error(struct push_lane *l, const char *why)
 {
-	return q->in_flight > 0 ||
-	       (q->first != NULL && !loop_timer_is_set(&q->hold) &&
-		   apns_capacity(q->apns) > 0);
+	push_set_text(&l->cred_error, why);
+}
+
+struct push_lane *push_lane_at(struct push_queue *q, size_t brand)
+{
+	return q->lanes != NULL ? q->lanes[brand] : &q->main;
+}
+
+size_t push_n_lanes(const struct push_queue *q)
+{
+	return q->lanes != NULL ? q->n_lanes : 1;
+}
+
+struct push_lane *push_user_lane(struct push_queue *q, const char *user)
+{
+	return push_lane_at(q, users_find(q->users, user));
+}
+
+const struct cred *push_cred(const struct push_lane *l)
+{
+	return l->cred;
+}
+
+bool push_has_cred(struct push_queue *q)
+{
+	size_t i, n = push_n_lanes(q);
+
+	for (i = 0; i < n; i++)
+		if (cred_kind(push_lane_at(q, i)->cred) != CRED_NONE)
+			return true;
+	return false;
+}
+
+bool push_is_busy(struct push_queue *q)
+{
+	const struct push_lane *l;
+	size_t i;
+
+	for (i = 0; i < push_n_lanes(q); i++) {
+		l = push_lane_at(q, i);
+		if (l->in_flight > 0 ||
+		    (l->first != NULL && !loop_timer_is_set(&l->hold) &&
+			apns_capacity(l->apns) > 0))
+			return true;
+	}
+	return false;
 }
 
 size_t push_count(const struct push_queue *q)
@@ -377,19 +492,15 @@ size_t push_count(const struct push_queue *q)
 	return q->count;
 }
 
-size_t push_in_flight(const struct push_queue *q)
+void push_get_figures(const struct push_lane *l, struct push_figures *f_r)
 {
-	return q->in_flight;
-}
-
-const struct push_counters *push_get_counters(const struct push_queue *q)
-{
-	return &q->counters;
-}
-
-void push_get_apns(const struct push_queue *q, struct apns_status *status_r)
-{
-	apns_get_status(q->apns, status_r);
+	f_r->name = l->label + strlen(l->label) + 1;
+	f_r->cred = l->cred;
+	f_r->waiting = l->count;
+	f_r->in_flight = l->in_flight;
+	f_r->delivered_s = l->delivered_s;
+	f_r->counters = l->counters;
+	apns_get_status(l->apns, &f_r->apns);
 }
 
 /* --- visits --- */

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "apns.h"
 #include "log.h"
 
-struct apns_status;
 struct buf;
 struct conf;
 struct cred;
@@ -20,11 +20,13 @@ struct loop;
 struct push_queue;
 struct reg;
 struct store;
+struct users;
 
 enum push_result {
 	PUSH_QUEUED,
 	PUSH_NO_MAILBOX, /* the user has devices, but none watches this mailbox */
 	PUSH_NO_USER,	 /* no devices for this user */
+	PUSH_NO_CRED,	 /* the credentials of their lane cannot be read yet */
 };
 
 /* Everything is borrowed.  Connects to Apple if there are credentials; sets the
@@ -34,15 +36,43 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 /* Drops what waits or is in flight. */
 void push_free(struct push_queue *q);
 
+/* --- lanes: what is sent with one credential --- */
+
+/* The main one is number 0, the brands follow, by name. */
+struct push_lane *push_lane_at(struct push_queue *q, size_t brand);
+size_t push_n_lanes(const struct push_queue *q);
+
+/* A lane for a brand, which connects when there is something to be sent; it takes
+ * part from push_set_brands() on. */
+struct push_lane *push_lane_new(
+    struct push_queue *q, const char *name, struct cred *cred);
+/* Of one that does not take part any more; its credentials may be freed then. */
+void push_lane_close(struct push_lane *l);
+/* The brands from now on, in the order of their numbers in users, which is
+ * borrowed; sets the store's.  What waits moves to the lane that reaches its
+ * device.  To be called again when a brand's topic has changed. */
+void push_set_brands(struct push_queue *q, const struct users *users,
+    struct push_lane *const *lanes, size_t n);
+/* The lane that a user's phones belong to. */
+struct push_lane *push_user_lane(struct push_queue *q, const char *user);
+const struct cred *push_cred(const struct push_lane *l);
+/* Of any lane. */
+bool push_has_cred(struct push_queue *q);
+
 /* Continues with other credentials, and with conf's current settings for the
  * connection to Apple; the old credentials may be freed then.  Pushes that were
  * paused because Apple refused the old ones are tried at once. */
-void push_set_cred(struct push_queue *q, struct cred *cred);
+void push_set_cred(struct push_lane *l, struct cred *cred);
 /* The same with the current credentials. */
-void push_reconfigure(struct push_queue *q);
+void push_reconfigure(struct push_lane *l);
+/* The strings of conf have moved, and it may have changed: for the brands, whose
+ * connections stay. */
+void push_refresh_brands(struct push_queue *q);
 /* Sets the reason why there are no credentials yet: their files cannot be read.
  * "": none are configured. */
-void push_set_cred_error(struct push_queue *q, const char *why);
+void push_set_cred_error(struct push_lane *l, const char *why);
+
+/* --- the queue --- */
 
 /* Queues pushes for an event in the user's mailbox (UTF-8 name), to the user's
  * devices and to others that watch it.  now: they are sent at once, merged with
@@ -89,20 +119,23 @@ void push_load(struct push_queue *q, const char *path);
 
 /* True while a shutdown should wait: something is in flight, or could be sent
  * now. */
-bool push_is_busy(const struct push_queue *q);
+bool push_is_busy(struct push_queue *q);
 
 /* Registrations with something waiting or in flight. */
 size_t push_count(const struct push_queue *q);
-size_t push_in_flight(const struct push_queue *q);
 
 /* NULL if the credentials are good as far as we know, else the reason (missing,
  * refused, expired).  Valid until the next call, also of push_health(). */
-const char *push_trouble(struct push_queue *q);
+const char *push_trouble(struct push_lane *l);
 /* NULL if pushes can be sent, else the reason: the above, or pushes have waited
  * for Apple for minutes.  Judged now; a change is logged, once. */
-const char *push_health(struct push_queue *q);
-/* When Apple took the last push, seconds since 1970; 0: none yet. */
-int64_t push_last_delivery_s(const struct push_queue *q);
+const char *push_health(struct push_lane *l);
+/* The main one has no credentials, and is to have none. */
+bool push_is_unset(const struct push_lane *l);
+/* The same of all lanes together: NULL if pushes can be sent with one of the
+ * credentials, for all that is known of the way to Apple.  cred: only the
+ * credentials are judged. */
+const char *push_verdict(struct push_queue *q, bool cred);
 
 /* Since start. */
 struct push_counters {
@@ -114,8 +147,17 @@ struct push_counters {
 	uint64_t suspended; /* registrations whose token Apple refused */
 };
 
-const struct push_counters *push_get_counters(const struct push_queue *q);
-void push_get_apns(const struct push_queue *q, struct apns_status *status_r);
+/* What is known of a lane. */
+struct push_figures {
+	const char *name; /* of the brand */
+	const struct cred *cred;
+	size_t waiting; /* registrations with something waiting or in flight */
+	size_t in_flight;
+	int64_t delivered_s; /* when Apple took the last push, since 1970; 0 */
+	struct push_counters counters;
+	struct apns_status apns;
+};
+void push_get_figures(const struct push_lane *l, struct push_figures *f_r);
 
 /* --- whether phones come; push/visits.h has the rule --- */
 

@@ -39,7 +39,7 @@ static char *make_json(const char *fmt, ...)
  * known since start, and {"next":…}, 0 at the end --- */
 
 struct listing {
-	const struct api *api;
+	struct api *api;
 	struct buf b;
 };
 
@@ -55,6 +55,7 @@ static void add_reg(void *arg, struct reg *r)
 	if (reg_suspended(r))
 		buf_add_str(b, ",\"suspended\":true");
 	push_write_past(l->api->queue, r, b);
+	api_write_brand_of(l->api, r, b);
 	buf_add_str(b, "}\n");
 }
 

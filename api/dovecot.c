@@ -14,10 +14,15 @@
 const struct reg *api_register_device(
     struct api *a, struct reg_spec *spec, char err[ERR_MAX])
 {
+	struct push_lane *lane = push_user_lane(a->queue, spec->user);
 	struct reg *r;
 	char shown[LOG_TOKEN_MAX];
 
-	spec->topic = cred_topic(a->cred);
+	if (cred_kind(push_cred(lane)) == CRED_NONE) {
+		err_set(err, "%s", push_trouble(lane));
+		return NULL;
+	}
+	spec->topic = cred_topic(push_cred(lane));
 	spec->time_s = (int64_t)time(NULL);
 	if (!store_clock(a->store, spec->time_s, loop_clock_ms() / 1000))
 		spec->time_s = REG_TIME_UNKNOWN;
@@ -60,8 +65,17 @@ enum push_result api_notify_mailbox(struct api *a, const char *user,
 		api_keep_unknown(a, owner, false);
 		api_note_unknown(a, "notify", owner);
 		break;
+	case PUSH_NO_CRED:
+		break;
 	}
 	return result;
+}
+
+const char *api_lacks_cred(struct api *a, const char *user)
+{
+	const char *why = push_trouble(push_user_lane(a->queue, user));
+
+	return why != NULL ? why : "no credentials for those who watch it";
 }
 
 static const char bad_user[] =
@@ -137,10 +151,11 @@ static int decode_registration(
 
 /* It never sends MailboxesAcknowledged, and Dovecot's HTTP client always sends
  * a Date, which other clients do not. */
-static bool would_abort(const struct api_request *rq)
+static bool would_abort(const struct api_request *rq, const char *user)
 {
 	return rq->req->dated &&
-	       strlen(cred_topic(rq->api->cred)) <= ASSERTED_TOPIC_LEN &&
+	       strlen(cred_topic(push_cred(push_user_lane(
+		   rq->api->queue, user)))) <= ASSERTED_TOPIC_LEN &&
 	       json_get(&rq->j, rq->j.toks, "MailboxesAcknowledged") == NULL;
 }
 
@@ -173,7 +188,7 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	if (would_abort(rq)) {
+	if (would_abort(rq, spec.user)) {
 		refuse_plugin(rq->api, spec.user, conn);
 		return;
 	}
@@ -209,6 +224,9 @@ static void answer_notify(struct api_request *rq, struct http_conn *conn,
 	case PUSH_NO_USER:
 		api_reply_text(
 		    conn, 404, "no device is registered for this user");
+		break;
+	case PUSH_NO_CRED:
+		api_reply_text(conn, 503, api_lacks_cred(rq->api, user));
 		break;
 	}
 }

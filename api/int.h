@@ -1,7 +1,8 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> page.c -> dovecot.c, admin.c, status.c -> unknown.c -> form.c, body.c,
+ *   api.c -> page.c -> dovecot.c, admin.c -> status.c -> brands.c, unknown.c
+ *   -> form.c, body.c,
  *   guard.c, line.c, reply.c */
 #ifndef API_INT_H
 #define API_INT_H
@@ -18,6 +19,10 @@
 
 #define TEXT "text/plain"
 #define JSON "application/json"
+
+/* Of /status and /metrics: 16 KiB, and for each brand, of which there are at most
+ * 4,096, a line of most figures in the latter: 1.2 KiB. */
+#define API_OUT_MAX (6 * 1024 * 1024)
 
 /* The only value in use. */
 #define SUBTOPIC "com.apple.mobilemail"
@@ -163,6 +168,8 @@ const char *api_check_names(const char *user, const char *mailbox);
 /* user: who was notified; owner: whose mailbox it is. */
 enum push_result api_notify_mailbox(struct api *a, const char *user,
     const char *owner, const char *mailbox, bool now);
+/* Why, if that was PUSH_NO_CRED. */
+const char *api_lacks_cred(struct api *a, const char *user);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);
@@ -180,14 +187,28 @@ void api_unknown_free(struct api *a);
 
 /* --- api/status.c --- */
 
-/* The answer of /status, but for the last brace. */
-void api_write_status(struct api *a, struct buf *b);
+/* The answer of /status, but for the last brace and the brands; with_bad: what is
+ * wrong with these is among the warnings. */
+void api_write_status(struct api *a, struct buf *b, bool with_bad);
 /* {"help":…,"value":…} for each figure, separated by commas. */
 void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
+void api_handle_healthz_all(struct api_request *rq, struct http_conn *conn);
 void api_handle_credentials(struct api_request *rq, struct http_conn *conn);
 void api_handle_status(struct api_request *rq, struct http_conn *conn);
 void api_handle_metrics(struct api_request *rq, struct http_conn *conn);
+
+/* --- api/brands.c --- */
+
+/* Appends "brands":[…], if there are brands. */
+void api_write_brands(struct api *a, struct buf *b);
+/* "brand":…, that of the registration's user, and "via":…, that which has the topic
+ * that its device was told, if it is another one ("": the main credential).  Each
+ * with a comma before it; nothing without brands. */
+void api_write_brand_of(struct api *a, const struct reg *r, struct buf *b);
+
+/* One {"help":…,"value":…}, with a comma after it, for each: its registrations. */
+void api_write_brand_figures(struct api *a, struct buf *b);
 
 /* --- api/admin.c --- */
 

@@ -266,8 +266,11 @@ static void line_notify(
 		reply_error(conn, wrong);
 		return;
 	}
-	api_notify_mailbox(a, in->user, in->user, in->mailbox, now);
-	http_reply_line(conn, "OK ");
+	if (api_notify_mailbox(a, in->user, in->user, in->mailbox, now) ==
+	    PUSH_NO_CRED)
+		reply_error(conn, api_lacks_cred(a, in->user));
+	else
+		http_reply_line(conn, "OK ");
 }
 
 static void line_serve(
@@ -278,8 +281,8 @@ static void line_serve(
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
-	} else if (cred_kind(a->cred) == CRED_NONE) {
-		reply_error(conn, push_trouble(a->queue));
+	} else if (!push_has_cred(a->queue)) {
+		reply_error(conn, push_trouble(push_lane_at(a->queue, 0)));
 	} else if (in->verb == API_LINE_REGISTER) {
 		line_register(a, conn, in);
 	} else {

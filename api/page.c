@@ -356,15 +356,22 @@ static const char *page_token(struct api *a)
 /* How the first line looks. */
 static const char *level(struct api *a)
 {
-	struct apns_status st = { 0 };
+	struct push_figures f = { 0 };
+	size_t i = push_n_lanes(a->queue);
+	bool bad = false;
 
-	push_get_apns(a->queue, &st);
-	return push_health(a->queue) != NULL || commit_is_failing(a->commit)
+	while (--i > 0)
+		bad = bad || push_health(push_lane_at(a->queue, i)) != NULL;
+	push_get_figures(push_lane_at(a->queue, 0), &f);
+	return push_verdict(a->queue, false) != NULL ||
+		       commit_is_failing(a->commit)
 		   ? "bad"
 	       : store_suspended(a->store) > 0 ||
 		       store_old_topics(a->store) > 0 ||
-		       push_get_visits(a->queue)->silent > 0 ||
-		       st.state != APNS_UP || cred_warning(a->cred, 0) != NULL
+		       push_get_visits(a->queue)->silent > 0 || bad ||
+		       (f.apns.state != APNS_UP &&
+			   !push_is_unset(push_lane_at(a->queue, 0))) ||
+		       cred_warning(a->cred, 0) != NULL
 		   ? "look"
 	       : store_count(a->store) == 0 ? "new"
 					    : "good";
@@ -375,7 +382,7 @@ static void write_document(struct api *a, const struct page *pg, struct buf *b)
 	const char *how = level(a);
 	size_t next;
 
-	api_write_status(a, b);
+	api_write_status(a, b, true);
 	push_write_day(a->queue, b);
 	add_str(b, "level", how);
 	buf_add_fmt(b, ",\"%s\":1,\"figures\":[", how);

@@ -11,7 +11,6 @@
 /* A client whose answer waits for the disk. */
 struct waiter {
 	struct commit_waiter commit;
-	struct api *api;
 	struct http_conn *conn;
 	enum api_reply_kind kind;
 	char *text; /* owned */
@@ -26,18 +25,17 @@ void api_reply_text(struct http_conn *conn, int status, const char *text)
 	    n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
-static void reply_done(struct api *a, struct http_conn *conn,
-    enum api_reply_kind kind, const char *text)
+static void reply_done(
+    struct http_conn *conn, enum api_reply_kind kind, const char *text)
 {
-	const char *topic = cred_topic(a->cred);
 	char line[CRED_TOPIC_MAX + 4];
 
 	switch (kind) {
 	case API_REPLY_TOPIC:
-		http_reply(conn, 200, TEXT, NULL, topic, strlen(topic));
+		http_reply(conn, 200, TEXT, NULL, text, strlen(text));
 		break;
 	case API_REPLY_LINE:
-		snprintf(line, sizeof(line), "OK %s", topic);
+		snprintf(line, sizeof(line), "OK %s", text);
 		http_reply_line(conn, line);
 		break;
 	case API_REPLY_JSON:
@@ -65,7 +63,7 @@ static void on_committed(void *arg, const char *err)
 	struct waiter *w = arg;
 
 	if (err == NULL)
-		reply_done(w->api, w->conn, w->kind, w->text);
+		reply_done(w->conn, w->kind, w->text);
 	else
 		reply_disk_failed(w->conn, w->kind, err);
 	free(w->text);
@@ -78,12 +76,11 @@ void api_reply_durable(
 	struct waiter *w;
 
 	if (!store_is_dirty(a->store)) {
-		reply_done(a, conn, kind, text);
+		reply_done(conn, kind, text);
 		free(text);
 		return;
 	}
 	w = xcalloc(1, sizeof(*w));
-	w->api = a;
 	w->conn = conn;
 	w->kind = kind;
 	w->text = text;
@@ -93,8 +90,11 @@ void api_reply_durable(
 void api_reply_registered(struct api *a, struct http_conn *conn,
     enum api_reply_kind kind, const struct reg *r)
 {
+	const struct push_lane *lane = push_user_lane(a->queue, reg_user(r));
+	const char *topic = cred_topic(push_cred(lane));
+
 	if (store_is_durable(a->store, r))
-		reply_done(a, conn, kind, NULL);
+		reply_done(conn, kind, topic);
 	else
-		api_reply_durable(a, conn, kind, NULL);
+		api_reply_durable(a, conn, kind, xstrdup(topic));
 }

@@ -2,11 +2,13 @@
  * from one table of figures. */
 #include "api/int.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "apns.h"
 #include "cred.h"
 #include "features.h"
+#include "mem.h"
 #include "shared.h"
 #include "tls.h"
 
@@ -27,6 +29,12 @@ enum metric_type {
 	FLAG, /* true or false in /status, a gauge of 1 or 0 in /metrics */
 	COUNTER,
 	TIMESTAMP, /* a gauge that is left out while it is 0 */
+	TYPES = 3,
+	/* With brands: each has it, and the number without a label is what the
+	 * main credential has. */
+	EACH = 4,
+	/* The same, and /status says how much it is in all. */
+	SUM = EACH | 8,
 };
 
 static const struct figure {
@@ -41,50 +49,50 @@ static const struct figure {
 		key, name, help, offsetof(struct figures, field), type         \
 	}
 	ROW("uptime", uptime, GAUGE, "uptime_seconds", "Time since start."),
-	ROW("healthy", healthy, FLAG, "healthy",
+	ROW("healthy", healthy, FLAG | EACH, "healthy",
 	    "1 if pushes can be sent, as /healthz says."),
-	ROW("connected", connected, FLAG, "apns_connected",
+	ROW("connected", connected, FLAG | EACH, "apns_connected",
 	    "1 if the connection to Apple is up."),
-	ROW("expires", expires, TIMESTAMP,
+	ROW("expires", expires, TIMESTAMP | EACH,
 	    "certificate_expiry_timestamp_seconds",
 	    "When the certificate expires, in seconds since 1970."),
 	ROW(NULL, expires, TIMESTAMP, "certificate_expiry_seconds",
 	    "Old name of the one above; goes with version 0.3.0."),
-	ROW("lastSuccess", delivered_s, TIMESTAMP,
+	ROW("lastSuccess", delivered_s, TIMESTAMP | EACH,
 	    "last_push_success_timestamp_seconds",
 	    "When Apple accepted the last push, in seconds since 1970."),
-	ROW("registrations", registrations, GAUGE, "registrations",
+	ROW("registrations", registrations, GAUGE | SUM, "registrations",
 	    "Registrations of devices."),
-	ROW("oldTopic", old_topics, GAUGE, "registrations_old_topic",
+	ROW("oldTopic", old_topics, GAUGE | SUM, "registrations_old_topic",
 	    "Of these, devices with another topic: they ignore "
 	    "pushes until they register again."),
 	ROW("suspendedNow", suspended, GAUGE, "suspended_registrations",
 	    "Of these, devices whose token Apple has refused: they get no "
 	    "pushes until they register again."),
-	ROW("queue", queue, GAUGE, "queue_length",
+	ROW("queue", queue, GAUGE | SUM, "queue_length",
 	    "Devices with a push that waits or is in flight."),
-	ROW("inFlight", in_flight, GAUGE, "pushes_in_flight",
+	ROW("inFlight", in_flight, GAUGE | SUM, "pushes_in_flight",
 	    "Pushes that Apple has not answered yet."),
 	ROW("clients", clients, GAUGE, "clients",
 	    "Connections of Dovecot's processes and others."),
 	ROW("storeFailing", store_failing, FLAG, "store_failing",
 	    "1 if registrations could not be written to disk."),
-	ROW("connections", connections, COUNTER, "apns_connections_total",
+	ROW("connections", connections, COUNTER | SUM, "apns_connections_total",
 	    "Connections to Apple that were opened."),
-	ROW("resumed", resumed, COUNTER, "apns_resumptions_total",
+	ROW("resumed", resumed, COUNTER | SUM, "apns_resumptions_total",
 	    "Of these, with TLS session resumption."),
-	ROW("delivered", push.delivered, COUNTER, "pushes_delivered_total",
-	    "Pushes that Apple accepted."),
-	ROW("merged", push.merged, COUNTER, "events_merged_total",
+	ROW("delivered", push.delivered, COUNTER | SUM,
+	    "pushes_delivered_total", "Pushes that Apple accepted."),
+	ROW("merged", push.merged, COUNTER | SUM, "events_merged_total",
 	    "Events that joined a push that was waiting."),
-	ROW("retried", push.retried, COUNTER, "pushes_retried_total",
+	ROW("retried", push.retried, COUNTER | SUM, "pushes_retried_total",
 	    "Pushes sent again."),
-	ROW("dropped", push.dropped, COUNTER, "pushes_dropped_total",
+	ROW("dropped", push.dropped, COUNTER | SUM, "pushes_dropped_total",
 	    "Pushes refused for good or too old."),
-	ROW("forgotten", push.forgotten, COUNTER,
+	ROW("forgotten", push.forgotten, COUNTER | SUM,
 	    "registrations_forgotten_total",
 	    "Registrations removed because Apple reported the device gone."),
-	ROW("suspended", push.suspended, COUNTER,
+	ROW("suspended", push.suspended, COUNTER | SUM,
 	    "registrations_suspended_total",
 	    "Registrations suspended because Apple refused the token."),
 	ROW("registered", api.registered, COUNTER, "registers_total",
@@ -121,33 +129,65 @@ static uint64_t figure(const struct figures *f, const struct figure *row)
 	return *(const uint64_t *)(const void *)((const char *)f + row->at);
 }
 
+/* Those of one credential.  The others are 0. */
+static void collect_lane(
+    struct api *a, size_t lane, struct figures *f, struct apns_status *st)
+{
+	struct push_figures push = { 0 };
+	size_t old = store_old_topics(a->store), n = store_count(a->store);
+
+	push_get_figures(push_lane_at(a->queue, lane), &push);
+	if (push_n_lanes(a->queue) > 1)
+		n = store_brand_count(a->store, lane, &old);
+	*st = push.apns;
+	*f = (struct figures){
+		.healthy = push_health(push_lane_at(a->queue, lane)) == NULL,
+		.connected = st->state == APNS_UP,
+		.expires = (uint64_t)cred_expires_s(push.cred),
+		.registrations = n,
+		.delivered_s = (uint64_t)push.delivered_s,
+		.old_topics = old,
+		.queue = push.waiting,
+		.in_flight = push.in_flight,
+		.connections = st->connections,
+		.resumed = st->resumed,
+		.push = push.counters,
+	};
+}
+
+/* Those of the main credential, and those of which there is only one. */
 static void collect_figures(
     struct api *a, struct figures *f, struct apns_status *st)
 {
-	memset(st, 0, sizeof(*st));
-	push_get_apns(a->queue, st);
-	*f = (struct figures){
-		.uptime =
-		    (uint64_t)(loop_now_ms(a->loop) - a->started_ms) / 1000,
-		.healthy = push_health(a->queue) == NULL,
-		.connected = st->state == APNS_UP,
-		.expires = (uint64_t)cred_expires_s(a->cred),
-		.registrations = store_count(a->store),
-		.delivered_s = (uint64_t)push_last_delivery_s(a->queue),
-		.old_topics = store_old_topics(a->store),
-		.suspended = store_suspended(a->store),
-		.queue = push_count(a->queue),
-		.in_flight = push_in_flight(a->queue),
-		.clients =
-		    a->server == NULL ? 0 : http_server_connections(a->server),
-		.store_failing = commit_is_failing(a->commit),
-		.connections = st->connections,
-		.resumed = st->resumed,
-		.push = *push_get_counters(a->queue),
-		.api = a->counters,
-		.visits = *push_get_visits(a->queue),
-	};
+	collect_lane(a, 0, f, st);
+	f->uptime = (uint64_t)(loop_now_ms(a->loop) - a->started_ms) / 1000;
+	f->healthy = push_verdict(a->queue, false) == NULL;
+	f->suspended = store_suspended(a->store);
+	f->clients = a->server == NULL ? 0 : http_server_connections(a->server);
+	f->store_failing = commit_is_failing(a->commit);
+	f->api = a->counters;
+	f->visits = *push_get_visits(a->queue);
 }
+
+/* Adds those of the brands to the sums. */
+static void add_brands(struct api *a, struct figures *f)
+{
+	const struct figure *row;
+	struct apns_status st;
+	struct figures one;
+	size_t i, n = push_n_lanes(a->queue);
+
+	for (i = 1; i < n; i++) {
+		collect_lane(a, i, &one, &st);
+		for (row = rows; row < rows + N_ROWS; row++)
+			if ((row->type & SUM) == SUM)
+				*(uint64_t *)(void *)((char *)f + row->at) +=
+				    figure(&one, row);
+	}
+}
+
+/* More is not kept for the next time. */
+#define OUT_KEPT (64 * 1024)
 
 /* Answers with what was written to api->out. */
 static void reply_out(struct api *a, struct http_conn *conn, const char *type)
@@ -157,40 +197,73 @@ static void reply_out(struct api *a, struct http_conn *conn, const char *type)
 	else
 		http_reply(
 		    conn, 200, type, NULL, buf_head(&a->out), a->out.len);
+	if (a->out.cap > OUT_KEPT)
+		buf_free(&a->out);
 }
 
-static void reply_verdict(struct http_conn *conn, const char *trouble)
+/* --- /healthz --- */
+
+/* Lines of brands that are named; more are only counted. */
+#define BAD_SHOWN 20
+
+/* What is wrong with single credentials, for people. */
+static void write_bad(struct api *a, struct buf *b)
 {
-	api_reply_text(conn, trouble == NULL ? 200 : 503,
-	    trouble == NULL ? "ok" : trouble);
+	size_t i, n = push_n_lanes(a->queue), bad = 0;
+	struct push_figures f = { 0 };
+	const char *why;
+
+	for (i = 0; n > 1 && i < n; i++) {
+		push_get_figures(push_lane_at(a->queue, i), &f);
+		if (push_is_unset(push_lane_at(a->queue, i)))
+			continue;
+		why = push_health(push_lane_at(a->queue, i));
+		if (why != NULL && bad++ < BAD_SHOWN)
+			buf_add_fmt(b, "%s%s: %s\n",
+			    i > 0 ? "brand " : "main credential", f.name, why);
+	}
+	if (bad > BAD_SHOWN)
+		buf_add_fmt(b, "and %zu more\n", bad - BAD_SHOWN);
+}
+
+/* In the first line what counts for the status. */
+static void reply_verdict(
+    struct api *a, struct http_conn *conn, bool is_for_balancer, bool strict)
+{
+	struct buf b = BUF_INIT((BAD_SHOWN + 2) * (ERR_MAX + 128)), bad = b;
+	const char *trouble;
+
+	write_bad(a, &bad);
+	trouble = push_verdict(a->queue, is_for_balancer);
+	if (trouble == NULL && strict && bad.len > 0)
+		trouble = "not all credentials are good:";
+	buf_add_fmt(&b, "%s\n%.*s", trouble == NULL ? "ok" : trouble,
+	    (int)bad.len, bad.len > 0 ? (const char *)buf_head(&bad) : "");
+	http_reply(
+	    conn, trouble == NULL ? 200 : 503, TEXT, NULL, buf_head(&b), b.len);
+	buf_free(&bad);
+	buf_free(&b);
 }
 
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn)
 {
-	reply_verdict(conn, push_health(rq->api->queue));
+	reply_verdict(rq->api, conn, false, false);
+}
+
+/* For who watches: one bad credential is enough. */
+void api_handle_healthz_all(struct api_request *rq, struct http_conn *conn)
+{
+	reply_verdict(rq->api, conn, false, true);
 }
 
 /* For load balancers: Apple's servers, or the way there, are the same for all
  * nodes. */
 void api_handle_credentials(struct api_request *rq, struct http_conn *conn)
 {
-	reply_verdict(conn, push_trouble(rq->api->queue));
+	reply_verdict(rq->api, conn, true, false);
 }
 
 /* --- /status and the log --- */
-
-static const char *const apns_states[] = {
-	[APNS_OFF] = "off",
-	[APNS_WAITING] = "waiting",
-	[APNS_CONNECTING] = "connecting",
-	[APNS_UP] = "connected",
-};
-
-static const char *const cred_kinds[] = {
-	[CRED_NONE] = "none",
-	[CRED_TOKEN_KEY] = "token key",
-	[CRED_CERTIFICATE] = "certificate",
-};
 
 static void add_str(struct buf *b, const char *key, const char *value)
 {
@@ -206,36 +279,63 @@ static void add_num(struct buf *b, const char *key, uint64_t value)
 
 static void add_figure(struct buf *b, const struct figure *row, uint64_t value)
 {
-	if (row->type != FLAG)
+	if ((row->type & TYPES) != FLAG)
 		add_num(b, row->key, value);
 	else
 		buf_add_fmt(
 		    b, "\"%s\":%s,", row->key, value != 0 ? "true" : "false");
 }
 
-static void add_warnings(struct buf *b, const struct cred *cred)
+static void add_item(struct buf *b, const char *text)
+{
+	if (buf_head(b)[b->len - 1] != '[')
+		buf_add_byte(b, ',');
+	json_write_str(b, text);
+}
+
+static void add_bad(struct api *a, struct buf *b)
+{
+	size_t i, n = push_n_lanes(a->queue);
+	struct push_figures f = { 0 };
+	char line[ERR_MAX];
+	const char *why;
+
+	for (i = 1; i < n; i++) {
+		why = push_health(push_lane_at(a->queue, i));
+		if (why == NULL)
+			continue;
+		push_get_figures(push_lane_at(a->queue, i), &f);
+		err_set(line, "Brand %s: %s", f.name, why);
+		add_item(b, line);
+	}
+}
+
+static void add_warnings(struct api *a, struct buf *b, bool with_bad)
 {
 	const char *warning;
 	size_t i;
 
 	buf_add_str(b, "\"warnings\":[");
-	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++) {
-		if (i > 0)
-			buf_add_byte(b, ',');
-		json_write_str(b, warning);
-	}
+	for (i = 0; (warning = cred_warning(a->cred, i)) != NULL; i++)
+		add_item(b, warning);
+	if (with_bad)
+		add_bad(a, b);
 	buf_add_str(b, "],");
 }
 
-void api_write_status(struct api *a, struct buf *b)
+void api_write_status(struct api *a, struct buf *b, bool with_bad)
 {
 	struct apns_status st;
+	struct push_lane *main = push_lane_at(a->queue, 0);
 	const char *trouble;
 	struct figures f;
 	size_t i;
 
 	collect_figures(a, &f, &st);
-	trouble = push_health(a->queue);
+	add_brands(a, &f);
+	trouble = push_verdict(a->queue, false);
+	if (trouble == NULL && !push_is_unset(main))
+		trouble = push_health(main);
 	buf_reset(b);
 	buf_add_byte(b, '{');
 	add_str(b, "version", XAPSD_VERSION);
@@ -243,9 +343,9 @@ void api_write_status(struct api *a, struct buf *b)
 	add_str(b, "features", features_built);
 	add_str(b, "problem", trouble == NULL ? "" : trouble);
 	add_str(b, "topic", cred_topic(a->cred));
-	add_str(b, "credentials", cred_kinds[cred_kind(a->cred)]);
-	add_warnings(b, a->cred);
-	add_str(b, "apns", apns_states[st.state]);
+	add_str(b, "credentials", cred_kind_name(a->cred));
+	add_warnings(a, b, with_bad);
+	add_str(b, "apns", apns_state_name(st.state));
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);
 	add_str(b, "apnsProxy", st.proxy);
@@ -270,10 +370,12 @@ void api_write_figures(struct api *a, struct buf *b)
 	struct figures f;
 
 	collect_figures(a, &f, &st);
+	add_brands(a, &f);
 	for (row = rows; row < rows + N_ROWS; row++)
-		if (row->key != NULL && row->type != TIMESTAMP)
+		if (row->key != NULL && (row->type & TYPES) != TIMESTAMP)
 			buf_add_fmt(b, "{\"help\":\"%s\",\"value\":%llu},",
 			    row->help, (unsigned long long)figure(&f, row));
+	api_write_brand_figures(a, b);
 	if (!b->failed)
 		b->len--; /* the last comma */
 }
@@ -282,7 +384,8 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 {
 	struct buf *b = &rq->api->out;
 
-	api_write_status(rq->api, b);
+	api_write_status(rq->api, b, false);
+	api_write_brands(rq->api, b);
 	push_write_day(rq->api->queue, b);
 	buf_add_str(b, "}\n");
 	reply_out(rq->api, conn, JSON);
@@ -290,7 +393,7 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 
 void api_log_status(struct api *a)
 {
-	api_write_status(a, &a->out);
+	api_write_status(a, &a->out, false);
 	if (a->out.failed)
 		log_error("status: the answer is too long");
 	else
@@ -329,7 +432,23 @@ static void write_histogram(struct buf *b, const char *name, const char *help,
 	    (unsigned long long)sum_ms % 1000, name, n);
 }
 
-void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
+/* Of each, NULL if there are none. */
+static struct figures *collect_brands(struct api *a)
+{
+	size_t i, n = push_n_lanes(a->queue);
+	struct apns_status st;
+	struct figures *f;
+
+	if (n == 1)
+		return NULL;
+	f = xmalloc(n * sizeof(*f));
+	for (i = 1; i < n; i++)
+		collect_lane(a, i, &f[i], &st);
+	return f;
+}
+
+static void write_metric(struct api *a, struct buf *b, const struct figure *row,
+    const struct figures *f, const struct figures *brands)
 {
 	static const char *const types[] = {
 		[GAUGE] = "gauge",
@@ -337,10 +456,31 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 		[COUNTER] = "counter",
 		[TIMESTAMP] = "gauge",
 	};
+	unsigned type = row->type & TYPES;
+	struct push_figures push = { 0 };
+	size_t i, n = push_n_lanes(a->queue);
+
+	if (type != TIMESTAMP || figure(f, row) != 0 || brands != NULL)
+		buf_add_fmt(b, "# HELP xapsd_%s %s\n# TYPE xapsd_%s %s\n",
+		    row->name, row->help, row->name, types[type]);
+	if (type != TIMESTAMP || figure(f, row) != 0)
+		buf_add_fmt(b, "xapsd_%s %llu\n", row->name,
+		    (unsigned long long)figure(f, row));
+	for (i = 1; (row->type & EACH) && i < n; i++) {
+		push_get_figures(push_lane_at(a->queue, i), &push);
+		if (type != TIMESTAMP || figure(&brands[i], row) != 0)
+			buf_add_fmt(b, "xapsd_%s{brand=\"%s\"} %llu\n",
+			    row->name, push.name,
+			    (unsigned long long)figure(&brands[i], row));
+	}
+}
+
+void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
+{
 	struct buf *b = &rq->api->out;
 	const struct figure *row;
 	struct apns_status st;
-	struct figures f;
+	struct figures f, *brands;
 
 	collect_figures(rq->api, &f, &st);
 	buf_reset(b);
@@ -359,14 +499,10 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 	write_histogram(b, "wakeup_seconds",
 	    "How long after a push its phone came.", push_wakeup_limits_s, 1000,
 	    PUSH_N_WAKEUPS - 1, f.visits.wakeups, f.visits.wakeups_ms);
-	for (row = rows; row < rows + N_ROWS; row++) {
-		if (row->type == TIMESTAMP && figure(&f, row) == 0)
-			continue;
-		buf_add_fmt(b,
-		    "# HELP xapsd_%s %s\n# TYPE xapsd_%s %s\nxapsd_%s %llu\n",
-		    row->name, row->help, row->name, types[row->type],
-		    row->name, (unsigned long long)figure(&f, row));
-	}
+	brands = collect_brands(rq->api);
+	for (row = rows; row < rows + N_ROWS; row++)
+		write_metric(rq->api, b, row, &f, brands);
+	free(brands);
 	if (rq->api->shared != NULL)
 		shared_write_metrics(rq->api->shared, b);
 	reply_out(rq->api, conn, "text/plain; version=0.0.4");

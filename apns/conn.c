@@ -340,6 +340,12 @@ static void on_timer(void *arg)
 			return;
 		}
 	} else if (now_ms >= ping_due_ms(c)) {
+		if (c->a->gate != NULL && c->first == NULL) {
+			/* Of many connections only those in use stay. */
+			h2_send_goaway(c->h2);
+			apns_conn_drain(c);
+			return;
+		}
 		apns_conn_ping(c, now_ms);
 	}
 	give_up_overdue(c, now_ms);
@@ -368,8 +374,8 @@ static void on_goaway(
 	struct apns_conn *c = arg;
 	char name[H2_ERROR_NAME_MAX];
 
-	log_info("apns: the server closes the connection: %s %.*s",
-	    h2_error_name(error, name),
+	log_info("apns: %sthe server closes the connection: %s %.*s",
+	    c->a->label, h2_error_name(error, name),
 	    (int)(debug_len < 200 ? debug_len : 200),
 	    debug_len > 0 ? (const char *)debug : "");
 	if (c->state == APNS_CONN_UP)

@@ -19,6 +19,74 @@
  * preferred. */
 #define USELESS_MAX 4
 
+/* --- the gate --- */
+
+/* Connections that are opened at once: each costs a thread for DNS and some
+ * milliseconds of TLS, and Apple may take many at once for an attack. */
+#define DIALS_MAX 16
+
+struct apns_gate {
+	unsigned n;	    /* inside */
+	struct apns *first; /* those that wait */
+};
+
+struct apns_gate *apns_gate_new(void)
+{
+	return xcalloc(1, sizeof(struct apns_gate));
+}
+
+static struct apns **find_waiting(struct apns_gate *g, const struct apns *a)
+{
+	struct apns **p = &g->first;
+
+	while (*p != NULL && *p != a)
+		p = &(*p)->next;
+	return p;
+}
+
+/* False: not yet; then the timer of the next attempt tells when. */
+static bool gate_enter(struct apns *a)
+{
+	struct apns_gate *g = a->gate;
+
+	if (g == NULL || a->is_inside || a->waits)
+		return !a->waits;
+	if (g->n < DIALS_MAX) {
+		g->n++;
+		a->is_inside = true;
+	} else {
+		*find_waiting(g, NULL) = a;
+		a->next = NULL;
+		a->waits = true;
+	}
+	return a->is_inside;
+}
+
+/* The first that waits, since one is out or does not want to enter any more. */
+static void gate_next(struct apns_gate *g)
+{
+	struct apns *next = g->first;
+
+	if (next == NULL || g->n >= DIALS_MAX)
+		return;
+	g->first = next->next;
+	next->waits = false;
+	loop_timer_set(next->loop, &next->redial, 0);
+}
+
+static void gate_leave(struct apns *a)
+{
+	struct apns_gate *g = a->gate;
+
+	if (g == NULL)
+		return;
+	if (a->waits)
+		*find_waiting(g, a) = a->next;
+	g->n -= a->is_inside;
+	a->waits = a->is_inside = false;
+	gate_next(g);
+}
+
 /* --- pauses --- */
 
 static void set_error(struct apns *a, const char *why)
@@ -61,8 +129,8 @@ static void log_failure(struct apns *a, const char *why)
 		err_set(when, "in %lld.%lld s", (long long)(ms / 1000),
 		    (long long)(ms % 1000 / 100));
 	log_at(again ? LOG_L_DEBUG : LOG_L_WARN,
-	    "apns: %s port %d: %s; next try %s", a->to.host, a->to.port, why,
-	    when);
+	    "apns: %s%s port %d: %s; next try %s", a->label, a->to.host,
+	    a->to.port, why, when);
 	if (!again)
 		set_error(a, why);
 	if (a->ops->failed != NULL)
@@ -134,6 +202,7 @@ static void on_exhausted(void *arg, const char *why)
 		note_failure(c, late);
 	}
 	close_opening(a, true);
+	gate_leave(a);
 	schedule_redial(a, NULL);
 	log_failure(a, why != NULL	   ? why
 		       : a->reason != NULL ? a->reason
@@ -158,11 +227,13 @@ static void on_ready(struct apns_conn *c)
 	a->cur = c;
 	io_dialer_succeeded(a->dialer, &c->addr);
 	close_opening(a, false);
+	gate_leave(a);
 	a->connections++;
 	if (tls_resumed(tls))
 		a->resumed++;
-	log_info("apns: connected to %s (%s, %s%s)", a->to.host, io_peer(c->io),
-	    tls_protocol(tls), tls_resumed(tls) ? ", resumed" : "");
+	log_info("apns: %sconnected to %s (%s, %s%s)", a->label, a->to.host,
+	    io_peer(c->io), tls_protocol(tls),
+	    tls_resumed(tls) ? ", resumed" : "");
 	if (a->failures <= 1) /* else it may be of no use, as those before */
 		set_error(a, NULL);
 }
@@ -205,8 +276,22 @@ static const struct apns_conn_ops conn_ops = {
 
 /* --- for apns.c --- */
 
+bool apns_dial_wanted(const struct apns *a)
+{
+	return a->gate == NULL || a->ops->wanted(a->arg);
+}
+
+bool apns_dial_is_idle(const struct apns *a)
+{
+	return a->cur == NULL && !a->waits &&
+	       !io_dialer_is_running(a->dialer) &&
+	       !loop_timer_is_set(&a->redial);
+}
+
 void apns_dial_start(struct apns *a)
 {
+	if (!gate_enter(a))
+		return;
 	log_debug("apns: connecting to %s port %d%s%s", a->to.host, a->to.port,
 	    a->proxy != NULL ? " through the proxy " : "",
 	    a->proxy != NULL ? io_proxy_name(a->proxy) : "");
@@ -220,8 +305,11 @@ static void on_redial(void *arg)
 {
 	struct apns *a = arg;
 
-	if (a->cur == NULL && !io_dialer_is_running(a->dialer))
+	if (a->cur == NULL && !io_dialer_is_running(a->dialer) &&
+	    apns_dial_wanted(a))
 		apns_dial_start(a);
+	else if (a->gate != NULL)
+		gate_next(a->gate);
 }
 
 void apns_dial_stop(struct apns *a)
@@ -229,6 +317,7 @@ void apns_dial_stop(struct apns *a)
 	loop_timer_clear(a->loop, &a->redial);
 	io_dialer_stop(a->dialer);
 	close_opening(a, false);
+	gate_leave(a);
 }
 
 void apns_dial_init(struct apns *a)
@@ -240,6 +329,7 @@ void apns_dial_init(struct apns *a)
 
 void apns_dial_free(struct apns *a)
 {
+	gate_leave(a);
 	loop_timer_clear(a->loop, &a->redial);
 	io_dialer_free(a->dialer);
 	free(a->reason);

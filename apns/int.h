@@ -85,6 +85,10 @@ struct apns {
 	uint64_t connections, resumed;
 	struct apns_latency latency;
 	struct apns_headers headers;
+	const char *label;
+	struct apns_gate *gate; /* NULL: always connected */
+	struct apns *next;	/* in gate.first, if waits */
+	bool waits, is_inside;	/* of the gate */
 };
 
 /* --- apns/request.c --- */
@@ -132,5 +136,9 @@ void apns_dial_free(struct apns *a);
 void apns_dial_start(struct apns *a);
 /* Gives up connections that are not up yet, and the next attempt. */
 void apns_dial_stop(struct apns *a);
+/* Whether a connection is to be open now. */
+bool apns_dial_wanted(const struct apns *a);
+/* There is none, nor an attempt at it. */
+bool apns_dial_is_idle(const struct apns *a);
 
 #endif

@@ -19,6 +19,7 @@ struct conf_place {
 	const char *key;  /* NULL: not known yet; need not be terminated */
 	int key_len;
 	char *err;
+	bool is_brand; /* the file is a brand's */
 };
 
 /* Writes "file:line: key: " and the message into at->err; always -1. */
@@ -34,6 +35,7 @@ struct yaml {
 	char *value;	      /* the colon of the last pair, */
 	char *stop;	      /* and the end of its line */
 	bool begun;
+	bool stars; /* a plain value may begin with * */
 };
 
 /* text[len] is writable, too: values are decoded in place.  name is the

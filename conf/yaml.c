@@ -165,7 +165,7 @@ static char *quoted_value(const struct yaml *y, char *p)
 
 static int check_plain(const struct yaml *y, const char *p)
 {
-	if (strchr("[]{},&*!|>%@`", *p) != NULL ||
+	if ((strchr("[]{},&*!|>%@`", *p) != NULL && !(y->stars && *p == '*')) ||
 	    ((*p == '-' || *p == '?') && (p + 1 == y->stop || is_blank(p[1]))))
 		return conf_fail(&y->at,
 		    "a value that begins with %c means something else in "

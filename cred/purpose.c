@@ -355,12 +355,13 @@ int cred_check_environment(const struct cred *c, const struct conf *conf,
 	    tls_cert_has_ext(c->cert, oid_sandbox, sizeof(oid_sandbox));
 	bool production =
 	    tls_cert_has_ext(c->cert, oid_production, sizeof(oid_production));
+	const struct conf *top = conf_top(conf);
 	const char *where =
-	    conf->apns_host != NULL ? "apnsHost" : "apnsEnvironment";
+	    top->apns_host != NULL ? "apnsHost" : "apnsEnvironment";
 	bool want_sandbox;
 
 	/* Neither mark, or both. */
-	if (sandbox == production || !knows_environment(conf, &want_sandbox) ||
+	if (sandbox == production || !knows_environment(top, &want_sandbox) ||
 	    sandbox == want_sandbox)
 		return 0;
 	conf_blame(conf, cert_key, err,
@@ -369,9 +370,9 @@ int cred_check_environment(const struct cred *c, const struct conf *conf,
 	    sandbox ? "phones need a production certificate (or, to try, set "
 		      "apnsEnvironment: sandbox"
 		    : "remove ",
-	    sandbox && conf->apns_host != NULL ? " and remove " : "",
-	    !sandbox		      ? where
-	    : conf->apns_host != NULL ? "apnsHost)"
-				      : ")");
+	    sandbox && top->apns_host != NULL ? " and remove " : "",
+	    !sandbox		     ? where
+	    : top->apns_host != NULL ? "apnsHost)"
+				     : ")");
 	return -1;
 }

@@ -27,6 +27,8 @@
 
 struct check {
 	const struct conf *conf;
+	const char *brand; /* step of the brand that is checked, or NULL */
+	bool offline, bad_brand;
 	struct loop *loop;
 	struct apns *apns;
 	struct apns_answer answer;
@@ -228,6 +230,11 @@ static const struct apns_ops ops = {
 	.answer = on_answer,
 };
 
+static const char *step_of(const struct check *c, const char *step)
+{
+	return c->brand != NULL ? c->brand : step;
+}
+
 static int check_answer(const struct check *c)
 {
 	const struct apns_answer *an = &c->answer;
@@ -235,27 +242,32 @@ static int check_answer(const struct check *c)
 	char line[ERR_MAX];
 
 	if (an->outcome != APNS_ANSWERED)
-		return print_step("Apple", false,
+		return print_step(step_of(c, "Apple"), false,
 		    c->err[0] != '\0' ? c->err
 				      : "no answer: the connection was lost");
 	if (an->status == 200 || an->status == 410 ||
 	    (an->status == 400 && strcmp(an->reason, "BadDeviceToken") == 0))
-		return print_step("Apple", true, "takes these credentials");
+		return print_step(
+		    step_of(c, "Apple"), true, "takes these credentials");
 	err_set(line, "answers %d %s%s%s", an->status, an->reason,
 	    *words != '\0' ? ": " : "", words);
-	return print_step("Apple", false, line);
+	return print_step(step_of(c, "Apple"), false, line);
 }
 
 /* With a proxy there is a step more: how far did it get? */
-static int print_connection(const struct apns_status *st, bool up)
+static int print_connection(
+    const struct check *c, const struct apns_status *st, bool up)
 {
 	char line[ERR_MAX];
+
+	if (c->brand != NULL && up)
+		return 0; /* the way is the same for all */
 
 	if (*st->proxy != '\0' && (up || st->past_proxy))
 		print_step("proxy", true, st->proxy);
 	else if (*st->proxy != '\0') {
 		err_set(line, "%s: %s", st->proxy, st->last_error);
-		return print_step("proxy", false, line);
+		return print_step(step_of(c, "proxy"), false, line);
 	}
 	if (up)
 		err_set(line, "%s (%s), %s, HTTP/2", st->host, st->peer,
@@ -263,7 +275,7 @@ static int print_connection(const struct apns_status *st, bool up)
 	else
 		err_set(
 		    line, "%s port %d: %s", st->host, st->port, st->last_error);
-	return print_step("connection", up, line);
+	return print_step(step_of(c, "connection"), up, line);
 }
 
 /* Runs until there is an answer, or a connection that failed. */
@@ -282,44 +294,96 @@ static int ask(struct check *c)
 		apns_get_status(c->apns, &st);
 		if (!up && st.state == APNS_UP) {
 			up = true;
-			print_connection(&st, true);
+			print_connection(c, &st, true);
 		}
 		if (!up && *st.last_error != '\0')
-			return print_connection(&st, false);
+			return print_connection(c, &st, false);
 		if (up && !c->answered && st.state != APNS_UP) {
 			err_set(line, "no answer: %s", st.last_error);
-			return print_step("Apple", false, line);
+			return print_step(step_of(c, "Apple"), false, line);
 		}
 	}
 	if (!c->answered)
-		return print_step("Apple", false, "no answer in time");
+		return print_step(
+		    step_of(c, "Apple"), false, "no answer in time");
 	return check_answer(c);
 }
 
 /* A daemon starts without credentials, and waits for them. */
-static int check_credentials(
-    struct check *c, bool offline, struct cred **cred_r)
+static int check_credentials(struct check *c, struct cred **cred_r)
 {
+	bool brands = c->conf->brands_dir != NULL;
+
 	*cred_r = cred_load(c->conf, c->err);
-	if (!offline || *cred_r == NULL || cred_kind(*cred_r) != CRED_NONE)
-		return check_cred("credentials", *cred_r, offline, c->err);
-	warn("no credentials, so nothing can be pushed: set keyFileP8, "
-	     "certificateFilePem or certificateFileP12");
+	if ((!c->offline && !brands) || *cred_r == NULL ||
+	    cred_kind(*cred_r) != CRED_NONE)
+		return check_cred("credentials", *cred_r, c->offline, c->err);
+	warn(brands ? "no credentials but those of the brands, so nothing can "
+		      "be pushed to other users"
+		    : "no credentials, so nothing can be pushed: set "
+		      "keyFileP8, certificateFilePem or certificateFileP12");
 	return 0;
 }
 
-/* What the start finds out, in an order that leads to the cause. */
-static int check_start(struct check *c, bool offline, struct cred **cred_r)
+/* --- brands --- */
+
+static int check_apple(struct check *c, struct cred *cred)
 {
-	if (check_server(c, offline) < 0 ||
-	    check_credentials(c, offline, cred_r) < 0 || check_listeners(c) < 0)
+	int rc;
+
+	c->asked = c->answered = false;
+	c->apns = apns_new(c->loop, c->conf, cred, &ops, c, "", NULL);
+	rc = ask(c);
+	apns_free(c->apns);
+	loop_once(c->loop, 0);
+	return rc;
+}
+
+static void check_brand(
+    void *arg, const char *name, const struct conf *brand, const char *why)
+{
+	struct check *c = arg;
+	struct cred *cred;
+	char step[ERR_MAX];
+	int rc;
+
+	err_set(step, "brand %s", name);
+	if (brand == NULL) {
+		print_step(step, false, why);
+		c->bad_brand = true;
+		return;
+	}
+	c->brand = step;
+	daemon_check_rights(brand, warn);
+	cred_check_unused(brand, warn);
+	cred = cred_load(brand, c->err);
+	rc = check_cred(step, cred, c->offline, c->err);
+	if (rc == 0 && !c->offline)
+		rc = check_apple(c, cred);
+	c->bad_brand = c->bad_brand || rc < 0;
+	c->brand = NULL;
+	cred_free(cred);
+}
+
+static int check_brands(struct check *c)
+{
+	if (daemon_each_brand(c->conf, check_brand, c, c->err) < 0)
+		return print_step("brands", false, c->err);
+	return c->bad_brand ? -1 : 0;
+}
+
+/* What the start finds out, in an order that leads to the cause. */
+static int check_start(struct check *c, struct cred **cred_r)
+{
+	if (check_server(c, c->offline) < 0 ||
+	    check_credentials(c, cred_r) < 0 || check_listeners(c) < 0)
 		return -1;
 	return check_database(c);
 }
 
 int ctl_check(const struct conf *conf, const struct cli *cli)
 {
-	struct check c = { .conf = conf };
+	struct check c = { .conf = conf, .offline = cli->offline };
 	struct cred *cred = NULL;
 	int rc, fits;
 
@@ -337,13 +401,12 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		print_step("start", false, c.err);
 		return ctl_steps_end(false);
 	}
-	rc = check_start(&c, cli->offline, &cred);
-	if (rc == 0 && !cli->offline) {
-		c.apns = apns_new(c.loop, conf, cred, &ops, &c);
-		rc = ask(&c);
-		apns_free(c.apns);
-	}
-	if (rc == 0 && !ctl_check_shared(conf, c.loop, cli->offline))
+	rc = check_start(&c, &cred);
+	if (rc == 0 && !c.offline && cred_kind(cred) != CRED_NONE)
+		rc = check_apple(&c, cred);
+	if (check_brands(&c) < 0)
+		rc = -1;
+	if (rc == 0 && !ctl_check_shared(conf, c.loop, c.offline))
 		rc = -1;
 	loop_once(c.loop, 0);
 	cred_free(cred);

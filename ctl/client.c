@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "features.h"
 #include "mem.h"
 
 /* A test push takes up to 15 s; a daemon that is silent for longer hangs. */
@@ -28,8 +29,11 @@ static enum ctl_asked fail_unreachable(
 	case ECONNREFUSED:
 		err_set(err,
 		    "xapsd is not running: nobody answers at %s (socketPath); "
-		    "start it first (systemctl start xapsd)",
-		    path);
+		    "start it first%s",
+		    path,
+		    features_lack("systemd") == NULL
+			? " (systemctl start xapsd)"
+			: "");
 		return CTL_NOT_RUNNING;
 	case EACCES:
 	case EPERM:

@@ -30,6 +30,7 @@
 enum group_index {
 	STALE,
 	OLD_TOPIC,
+	MOVED, /* with another brand's topic, and so pushed by it */
 	SUSPENDED,
 	INBOX_ONLY,
 	REFUSED, /* and not suspended */
@@ -66,6 +67,7 @@ struct doctor {
 	char user[REG_USER_MAX + 1];
 	char unknown[REG_USER_MAX + 1], last[REG_USER_MAX + 1];
 	char wakeup[16], client[80];
+	char brand[80], via[80];       /* the user's; "": the main credential */
 	char topic[REG_TOPIC_MAX + 1]; /* the daemon's */
 	char old_topic[REG_TOPIC_MAX + 1];
 	char refusal[ERR_MAX], error[ERR_MAX];
@@ -146,6 +148,8 @@ static const struct fact {
 	F('x', AGO, unknown_notified_s, ""),
 	F('y', TEXT, topic, ""),
 	F('z', TEXT, client, "a phone"),
+	F('}', TEXT, groups[MOVED].who, ""),
+	F('~', TEXT, via, "the main credential"),
 	F('{', ARG, user, ""),
 	F('|', ARG, error, ""),
 #undef F
@@ -331,7 +335,7 @@ static void read_device(struct doctor *d, const struct json *j)
 	char token[REG_TOKEN_MAX + 1], answer[ERR_MAX];
 	int64_t time_s = ctl_num(j, obj, "time"), *at;
 	int hashes = d->conf->mailbox_hashes;
-	bool suspended = is_true(j, obj, "suspended");
+	bool suspended = is_true(j, obj, "suspended"), moved;
 	size_t i;
 
 	ctl_str(j, obj, "token", token, sizeof(token));
@@ -342,9 +346,14 @@ static void read_device(struct doctor *d, const struct json *j)
 	if (answer[0] != '\0')
 		strcpy(d->refusal, answer);
 	add_device(d, STALE, time_s > 0 && d->now_s - time_s > STALE_S, token);
+	ctl_str(j, obj, "brand", d->brand, sizeof(d->brand));
+	moved = json_get(j, obj, "via") != NULL;
+	if (moved)
+		ctl_str(j, obj, "via", d->via, sizeof(d->via));
+	add_device(d, MOVED, moved, token);
 	add_device(d, OLD_TOPIC,
-	    json_string(j, json_get(j, obj, "topic"), d->old_topic,
-		sizeof(d->old_topic)) > 0,
+	    !moved && json_string(j, json_get(j, obj, "topic"), d->old_topic,
+			  sizeof(d->old_topic)) > 0,
 	    token);
 	add_device(d, SUSPENDED, suspended, token);
 	add_device(d, REFUSED, answer[0] != '\0' && !suspended, token);
@@ -477,42 +486,66 @@ static int64_t status(const struct doctor *d, const char *key)
 	return ctl_num(&d->status, d->status.toks, key);
 }
 
-static void read_status(
-    struct doctor *d, const char *key, char *out, size_t size)
+/* What is known of the user's credential: of a brand, or of the main one. */
+static const struct json_tok *credential(const struct doctor *d)
 {
-	ctl_str(&d->status, d->status.toks, key, out, size);
+	const struct json *j = &d->status;
+	const struct json_tok *list = json_get(j, j->toks, "brands"), *t;
+	char name[80];
+	size_t i;
+
+	for (t = list + 1, i = 0; list != NULL && i < list->size; i++) {
+		ctl_str(j, t, "name", name, sizeof(name));
+		if (strcmp(name, d->brand) == 0)
+			return t;
+		t = j->toks + t->next;
+	}
+	return j->toks;
 }
 
-static void check_daemon(struct doctor *d)
+static void check_apple(struct doctor *d)
 {
-	const struct json_tok *obj = d->status.toks, *t;
+	const struct json *j = &d->status;
+	const struct json_tok *obj = credential(d);
+	const struct json_tok *t = json_get(j, obj, "warnings");
 	char state[32];
 
-	if (is_true(&d->status, obj, "storeFailing"))
-		say(d, "daemon", STEP_FAILED,
-		    "registrations cannot be written to disk: xapsd's log says "
-		    "why");
-	else
-		say(d, "daemon", STEP_OK, "runs, started @s");
-	t = json_get(&d->status, obj, "warnings");
-	read_status(d, "apns", state, sizeof(state));
-	read_status(d, "problem", d->error, sizeof(d->error));
+	ctl_str(j, obj, "topic", d->topic, sizeof(d->topic));
+	ctl_str(
+	    j, obj, obj == j->toks ? "apns" : "state", state, sizeof(state));
+	ctl_str(j, obj, "problem", d->error, sizeof(d->error));
 	if (d->error[0] != '\0') {
 		say(d, "Apple", STEP_FAILED, "@e. @I");
-	} else if (strcmp(state, "connected") != 0) {
-		read_status(d, "apnsError", d->error, sizeof(d->error));
+	} else if (strcmp(state, "connected") != 0 &&
+		   strcmp(state, "idle") != 0) {
+		ctl_str(j, obj, "apnsError", d->error, sizeof(d->error));
 		if (d->error[0] != '\0')
 			say(d, "Apple", STEP_FAILED, "not connected: @e. @I");
 		else
 			say(d, "Apple", STEP_LOOK, "not connected yet. @I");
 	} else if (d->wakeup[0] == '\0' && t != NULL && t->size > 0 &&
-		   json_string(&d->status, t + 1, d->error, sizeof(d->error)) >
-		       0) {
+		   json_string(j, t + 1, d->error, sizeof(d->error)) > 0) {
 		say(d, "Apple", STEP_LOOK, "@e");
 	} else {
-		say(d, "Apple", STEP_OK, "connected");
+		add(d, strcmp(state, "idle") == 0
+			   ? "connected when there is something to push"
+			   : "connected");
+		if (d->brand[0] != '\0')
+			buf_add_fmt(&d->text, ", brand %s", d->brand);
+		say(d, "Apple", STEP_OK, "");
 		d->reaches_apple = true;
 	}
+}
+
+static void check_daemon(struct doctor *d)
+{
+	if (is_true(&d->status, d->status.toks, "storeFailing"))
+		say(d, "daemon", STEP_FAILED,
+		    "registrations cannot be written to disk: xapsd's log says "
+		    "why");
+	else
+		say(d, "daemon", STEP_OK, "runs, started @s");
+	check_apple(d);
 }
 
 /* Whose names are like that of the user, who has no device. */
@@ -620,6 +653,10 @@ static void check_tokens(struct doctor *d)
 		say(d, "topic", result_of(d, OLD_TOPIC),
 		    "@b registered under @t and ignores pushes of @y until it "
 		    "registers again, within a day; @C");
+	else if (d->groups[MOVED].n > 0)
+		say(d, "topic", STEP_OK,
+		    "@} was told that of another brand, and is pushed with it "
+		    "(@~) until it registers again, within a day");
 	else
 		say(d, "topic", STEP_OK, "the current one");
 	if (d->groups[SUSPENDED].n > 0)
@@ -788,7 +825,6 @@ static void doctor_run(struct doctor *d, struct buf *text)
 		json_load((const char *)buf_head(text), text->len, &d->status);
 		d->started_s = d->now_s - status(d, "uptime");
 		d->denied = status(d, "denied");
-		read_status(d, "topic", d->topic, sizeof(d->topic));
 		d->forgotten = status(d, "forgotten");
 		asked = ask_devices(d);
 	}

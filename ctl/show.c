@@ -503,6 +503,53 @@ static void show_apple(const struct json *j)
 	show_line("Apple", up ? STYLE_GOOD : STYLE_BAD, state, &b);
 }
 
+/* All of a few, of many the bad ones. */
+#define BRANDS_SHOWN 20
+
+static void show_brand(
+    const struct json *j, const struct json_tok *t, bool healthy)
+{
+	char name[80], state[32], problem[ERR_MAX], topic[256];
+	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+
+	ctl_str(j, t, "name", name, sizeof(name));
+	ctl_str(j, t, "state", state, sizeof(state));
+	ctl_str(j, t, "topic", topic, sizeof(topic));
+	ctl_str(j, t, "problem", problem, sizeof(problem));
+	buf_add_fmt(&b, ": %s%s", healthy ? state : problem,
+	    *topic != '\0' ? ", topic " : "");
+	buf_add_fmt(&b,
+	    "%s, %lld registrations, %lld with an old topic, "
+	    "%lld waiting",
+	    topic, (long long)ctl_num(j, t, "registrations"),
+	    (long long)ctl_num(j, t, "oldTopic"),
+	    (long long)ctl_num(j, t, "queued"));
+	show_line("Brand", healthy ? STYLE_GOOD : STYLE_BAD, name, &b);
+}
+
+/* Only of a site with brands. */
+static void show_brands(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "brands"), *b, *ok;
+	struct buf line = BUF_INIT(LINE_MAX_BYTES);
+	size_t i, bad = 0;
+	bool healthy;
+
+	if (t == NULL)
+		return;
+	for (b = t + 1, i = 0; i < t->size; i++, b = j->toks + b->next) {
+		ok = json_get(j, b, "healthy");
+		healthy = ok != NULL && ok->type == JSON_TRUE;
+		bad += !healthy;
+		if (!healthy || t->size <= BRANDS_SHOWN)
+			show_brand(j, b, healthy);
+	}
+	if (t->size <= BRANDS_SHOWN)
+		return;
+	buf_add_fmt(&line, "%zu, %zu bad", (size_t)t->size, bad);
+	show_line("Brands", STYLE_PLAIN, "", &line);
+}
+
 /* Only of a site with several nodes. */
 static void show_shared(const struct json *j)
 {
@@ -542,6 +589,7 @@ void ctl_show_status(const struct json *j)
 	show_credentials(j);
 	show_warnings(j);
 	show_apple(j);
+	show_brands(j);
 	show_shared(j);
 	show_pushes(j);
 	show_visits(j);

@@ -32,8 +32,10 @@ struct renew {
 	const struct conf *conf;
 	const struct renew_ops *ops;
 	void *arg;
+	const char *label; /* whose credentials, for messages */
+	bool is_brand;
 	struct cred *cred;
-	char lack[ERR_MAX]; /* why cred is only a placeholder, or "" */
+	char *lack; /* why cred is only a placeholder, or "" */
 	struct watch *watch;
 	size_t warned; /* the row of the last warning, N_WARN_DAYS none yet */
 
@@ -79,6 +81,14 @@ static bool lacks_server_file(const struct conf *conf)
 	return lacks;
 }
 
+static void set_lack(struct renew *r, const char *why)
+{
+	char *old = r->lack;
+
+	r->lack = xstrdup(why);
+	free(old);
+}
+
 static bool is_waiting(const struct renew *r)
 {
 	return r->lack[0] != '\0' || (r->serves_tls && r->server_cred == NULL);
@@ -113,6 +123,8 @@ static void on_changed(void *arg)
 /* The folders of the files that conf names now. */
 static void watch_files(struct renew *r)
 {
+	if (r->is_brand)
+		return;
 	watch_free(r->watch);
 	r->watch = watch_new(r->loop, on_changed, r);
 	cred_each_file(r->conf, watch_one, r->watch);
@@ -130,12 +142,13 @@ static void log_cred(const struct renew *r)
 	size_t i;
 
 	if (cred_kind(r->cred) == CRED_TOKEN_KEY)
-		log_info("Token key for topic %s", cred_topic(r->cred));
+		log_info(
+		    "%sToken key for topic %s", r->label, cred_topic(r->cred));
 	if (cred_kind(r->cred) == CRED_CERTIFICATE)
-		log_info("Certificate valid until %s UTC, topic %s",
+		log_info("%sCertificate valid until %s UTC, topic %s", r->label,
 		    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
 	for (i = 0; (warning = cred_warning(r->cred, i)) != NULL; i++)
-		log_warn("%s", warning);
+		log_warn("%s%s", r->label, warning);
 }
 
 /* The row of the smallest of warn_days that is not past, N_WARN_DAYS if
@@ -178,9 +191,9 @@ static void warn_expiry(const struct cred *cred, size_t most, size_t *warned,
 		    whose, utc(expires_s, date), then);
 }
 
-static void warn_of_both(struct renew *r)
+void renew_warn(struct renew *r)
 {
-	warn_expiry(r->cred, N_WARN_DAYS, &r->warned, "", "pushes end");
+	warn_expiry(r->cred, N_WARN_DAYS, &r->warned, r->label, "pushes end");
 	/* ACME clients renew these by themselves 30 days ahead. */
 	if (r->server_cred != NULL)
 		warn_expiry(r->server_cred, N_WARN_DAYS - 1, &r->server_warned,
@@ -194,7 +207,7 @@ void renew_check(struct renew *r)
 	/* Perhaps they are valid now; else it is said once more. */
 	if (cred_is_refused(r->cred))
 		renew_reload(r);
-	warn_of_both(r);
+	renew_warn(r);
 }
 
 static void warn_rights(const char *sentence)
@@ -207,7 +220,7 @@ static void use_cred(struct renew *r, struct cred *fresh)
 	struct cred *old = r->cred;
 
 	r->cred = fresh;
-	r->lack[0] = '\0';
+	set_lack(r, "");
 	r->ops->set_lack(r->arg, "");
 	r->ops->set_cred(r->arg, fresh);
 	cred_free(old);
@@ -225,16 +238,17 @@ static bool is_better(
 	       cred_check_time(old, now_s, old_err) != 0;
 }
 
-static void refuse(struct renew *r, const char *why)
+void renew_refuse(struct renew *r, const char *why)
 {
-	bool lacks = r->lack[0] != '\0';
+	bool lacks = r->lack[0] != '\0' ||
+		     (r->is_brand && cred_kind(r->cred) == CRED_NONE);
 	char words[ERR_MAX];
 
 	err_set(words, "%s: %s", why,
 	    lacks ? "still no pushes" : "not used, the old credentials stay");
-	log_error("%s", words);
+	log_error("%s%s", r->label, words);
 	if (lacks) {
-		err_set(r->lack, "%s", why);
+		set_lack(r, why);
 		r->ops->set_lack(r->arg, why);
 	} else {
 		cred_set_refused(r->cred, words);
@@ -255,13 +269,13 @@ bool renew_reload(struct renew *r)
 		fresh = NULL;
 	}
 	if (fresh == NULL) {
-		refuse(r, err);
+		renew_refuse(r, err);
 		return false;
 	}
 	use_cred(r, fresh);
 	r->warned = N_WARN_DAYS;
 	log_cred(r);
-	warn_of_both(r);
+	renew_warn(r);
 	return true;
 }
 
@@ -324,7 +338,7 @@ void renew_reload_server(struct renew *r)
 	r->server_cred = fresh;
 	r->server_warned = N_WARN_DAYS;
 	log_server_cred(r);
-	warn_of_both(r);
+	renew_warn(r);
 	r->ops->set_tls(r->arg, cred_tls(fresh));
 	/* Connections accepted in this round may still refer to its context. */
 	if (old != NULL)
@@ -351,7 +365,7 @@ int renew_load(struct renew *r, char err[ERR_MAX])
 	struct cred *cred = cred_load(r->conf, err);
 
 	if (cred == NULL && lacks_file(r->conf)) {
-		err_set(r->lack, "%s", err);
+		set_lack(r, err);
 		return 0;
 	}
 	if (cred == NULL)
@@ -365,21 +379,22 @@ void renew_start(struct renew *r)
 {
 	char err[ERR_MAX];
 
-	if (cred_clock_warning((int64_t)time(NULL), err) != NULL)
+	if (!r->is_brand &&
+	    cred_clock_warning((int64_t)time(NULL), err) != NULL)
 		log_warn("%s", err);
 	log_cred(r);
 	if (r->server_cred != NULL)
 		log_server_cred(r);
 	daemon_check_rights(r->conf, warn_rights);
-	warn_of_both(r);
-	if (is_waiting(r))
+	renew_warn(r);
+	if (is_waiting(r) && !r->is_brand)
 		loop_timer_set(r->loop, &r->retry, r->retry_ms);
 }
 
 /* --- the owner's --- */
 
-struct renew *renew_new(struct loop *l, const struct conf *conf,
-    const struct renew_ops *ops, void *arg)
+struct renew *renew_new_brand(struct loop *l, const struct conf *conf,
+    const struct renew_ops *ops, void *arg, const char *label)
 {
 	struct renew *r = xcalloc(1, sizeof(*r));
 
@@ -387,11 +402,23 @@ struct renew *renew_new(struct loop *l, const struct conf *conf,
 	r->conf = conf;
 	r->ops = ops;
 	r->arg = arg;
+	r->label = label;
+	r->is_brand = true;
 	r->cred = cred_none();
+	r->lack = xstrdup("");
 	r->warned = r->server_warned = N_WARN_DAYS;
-	r->serves_tls = conf->tls_certfile != NULL;
 	r->retry_ms = RETRY_MIN_MS;
 	loop_timer_init(&r->retry, on_retry, r);
+	return r;
+}
+
+struct renew *renew_new(struct loop *l, const struct conf *conf,
+    const struct renew_ops *ops, void *arg)
+{
+	struct renew *r = renew_new_brand(l, conf, ops, arg, "");
+
+	r->is_brand = false;
+	r->serves_tls = conf->tls_certfile != NULL;
 	watch_files(r);
 	if (r->serves_tls)
 		watch_server_files(r);
@@ -407,6 +434,7 @@ void renew_free(struct renew *r)
 	watch_free(r->server_watch);
 	cred_free(r->cred);
 	cred_free(r->server_cred);
+	free(r->lack);
 	free(r);
 }
 

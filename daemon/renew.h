@@ -14,6 +14,9 @@ struct loop;
 struct renew;
 struct tls_ctx;
 
+/* Those of a brand are loaded and warned of in the same way, but daemon/brands.c
+ * watches all their files together, and waits for missing ones. */
+
 /* What the owner does with them.  Not called before renew_start(). */
 struct renew_ops {
 	/* New credentials for Apple; the old ones are freed afterwards. */
@@ -28,6 +31,9 @@ struct renew_ops {
  * missed.  conf and ops are borrowed. */
 struct renew *renew_new(struct loop *l, const struct conf *conf,
     const struct renew_ops *ops, void *arg);
+/* Of a brand; label: "brand NAME: ", borrowed. */
+struct renew *renew_new_brand(struct loop *l, const struct conf *conf,
+    const struct renew_ops *ops, void *arg, const char *label);
 /* To be called after all users of its credentials are freed. */
 void renew_free(struct renew *r);
 
@@ -42,6 +48,9 @@ const char *renew_lack(const struct renew *r);
 /* NULL: there is no TLS listener, or its files cannot be read yet. */
 struct tls_ctx *renew_tls(const struct renew *r);
 
+/* Why there are none, or not the newest: as renew_reload() would say it. */
+void renew_refuse(struct renew *r, const char *why);
+
 /* Logs the credentials, and begins to wait for missing files. */
 void renew_start(struct renew *r);
 
@@ -55,5 +64,7 @@ void renew_reload_server(struct renew *r);
 
 /* Once a day: warns 30 (not of the listener's), 14, 7, 3 and 1 days ahead. */
 void renew_check(struct renew *r);
+/* Only the warnings. */
+void renew_warn(struct renew *r);
 
 #endif

@@ -77,11 +77,12 @@ static void check_database(const struct rights *r, const char *name)
 void daemon_check_rights(
     const struct conf *c, void (*warn)(const char *sentence))
 {
-	const struct passwd *pw = c->user != NULL ? NULL : getpwuid(geteuid());
+	const char *user = conf_top(c)->user;
+	const struct passwd *pw = user != NULL ? NULL : getpwuid(geteuid());
 	const struct rights r = {
-		.user = c->user != NULL ? c->user
-			: pw != NULL	? pw->pw_name
-					: SERVICE_USER,
+		.user = user != NULL ? user
+			: pw != NULL ? pw->pw_name
+				     : SERVICE_USER,
 		.warn = warn,
 	};
 
@@ -100,5 +101,6 @@ void daemon_check_rights(
 	check_beside(&r, c, "httpPasswordFile", c->http_password_file);
 	check_beside(&r, c, "sharedPasswordFile", c->shared_password_file);
 	check_beside(&r, c, "tlsKeyfile", c->tls_keyfile);
-	check_database(&r, c->database_file);
+	if (c->top == NULL)
+		check_database(&r, c->database_file);
 }

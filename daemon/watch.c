@@ -9,7 +9,6 @@
  * before. */
 #include "daemon/watch.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -37,14 +36,16 @@
 	(SELF_EVENTS | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB | IN_CREATE |   \
 	    IN_DELETE | IN_CLOSE_WRITE)
 
-#define LINKS_MAX 40  /* as the kernel has it */
-#define STEPS_MAX 256 /* all files together; a deep path has 20 */
+#define LINKS_MAX 40 /* as the kernel has it */
+#define STEPS_MAX 64 /* of one file; a deep path has 20 */
 
-/* A name in a folder, on the path of a file. */
+/* A name in a folder, on the path of a file; or ANY. */
 struct step {
 	int wd;
 	char *name;
 };
+
+#define ANY "/"
 
 /* Which file it is, and what it looks like. */
 struct identity {
@@ -62,14 +63,15 @@ struct watch {
 	int64_t since_ms; /* of the first change that has not settled */
 	void (*cb)(void *arg);
 	void *arg;
-	struct {
+	struct file {
 		char *path;
+		bool is_folder;
 		struct identity is;
-	} files[WATCH_FILES_MAX];
+	} * files;
 	size_t n;
 	bool warned; /* about a folder that cannot be watched */
 	struct step *steps;
-	size_t n_steps;
+	size_t n_steps, cap_steps;
 };
 
 /* --- the path of a file --- */
@@ -99,10 +101,12 @@ static bool add_step(
 	for (i = 0; i < w->n_steps; i++)
 		if (w->steps[i].wd == wd && strcmp(w->steps[i].name, name) == 0)
 			return true;
-	if (w->n_steps == STEPS_MAX)
+	if (w->n_steps >= STEPS_MAX * (w->n + 1))
 		return false;
-	if (w->steps == NULL)
-		w->steps = xcalloc(STEPS_MAX, sizeof(*w->steps));
+	if (w->n_steps == w->cap_steps) {
+		w->cap_steps += w->cap_steps / 2 + 32;
+		w->steps = xrealloc(w->steps, w->cap_steps * sizeof(*w->steps));
+	}
 	w->steps[w->n_steps].wd = wd;
 	w->steps[w->n_steps++].name = xstrdup(name);
 	return true;
@@ -184,11 +188,13 @@ static bool walk_step(struct watch *w, struct path *y, const char *name)
 	return true;
 }
 
-static void walk(struct watch *w, const char *path)
+static void walk(struct watch *w, const char *path, bool is_folder)
 {
 	struct path y = { .at = "/" };
 	char name[NAME_MAX + 1], *slash;
 
+	if (is_folder && !add_step(w, path, ANY, NAME_EVENTS & ~IN_DONT_FOLLOW))
+		warn_unwatched(w, path, "files");
 	if (strlen(path) >= sizeof(y.rest) ||
 	    (*path != '/' && getcwd(y.at, sizeof(y.at)) == NULL))
 		return;
@@ -250,7 +256,7 @@ static void walk_again(struct watch *w)
 	open_inotify(w);
 	for (i = 0; i < w->n; i++) {
 		if (w->f.fd >= 0)
-			walk(w, w->files[i].path);
+			walk(w, w->files[i].path, w->files[i].is_folder);
 		is = identify(w->files[i].path);
 		if (memcmp(&is, &w->files[i].is, sizeof(is)) != 0)
 			changed = true;
@@ -274,7 +280,8 @@ static bool is_ours(const struct watch *w, const struct inotify_event *e)
 		return true;
 	for (i = 0; i < w->n_steps; i++)
 		if (w->steps[i].wd == e->wd &&
-		    (e->len > 0 ? strcmp(w->steps[i].name, e->name) == 0
+		    (e->len > 0 ? strcmp(w->steps[i].name, e->name) == 0 ||
+				      strcmp(w->steps[i].name, ANY) == 0
 				: (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF |
 						 IN_UNMOUNT)) != 0))
 			return true;
@@ -349,17 +356,32 @@ void watch_free(struct watch *w)
 	loop_timer_clear(w->loop, &w->settle);
 	while (w->n > 0)
 		free(w->files[--w->n].path);
+	free(w->files);
 	free(w->steps);
 	free(w);
 }
 
+static void add(struct watch *w, const char *path, bool is_folder)
+{
+	struct file *f;
+
+	if (w->f.fd >= 0)
+		walk(w, path, is_folder);
+	w->files = xrealloc(w->files, (w->n + 1) * sizeof(*w->files));
+	f = &w->files[w->n++];
+	f->path = xstrdup(path);
+	f->is_folder = is_folder;
+	f->is = identify(path);
+}
+
 void watch_add(struct watch *w, const char *path)
 {
-	assert(w->n < WATCH_FILES_MAX);
-	if (w->f.fd >= 0)
-		walk(w, path);
-	w->files[w->n].path = xstrdup(path);
-	w->files[w->n++].is = identify(path);
+	add(w, path, false);
+}
+
+void watch_add_folder(struct watch *w, const char *path)
+{
+	add(w, path, true);
 }
 
 void watch_check(struct watch *w)

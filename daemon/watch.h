@@ -11,15 +11,14 @@ struct watch;
  * reports nothing. */
 struct watch *watch_new(struct loop *l, void (*cb)(void *arg), void *arg);
 void watch_free(struct watch *w);
-/* At most WATCH_FILES_MAX.  Neither the file nor its folder need exist yet.
+/* Neither the file nor its folder need exist yet.
  * Later states are compared with the current one: call this before the file is
  * read. */
 void watch_add(struct watch *w, const char *path);
+/* The same for names that come and go in a folder. */
+void watch_add_folder(struct watch *w, const char *path);
 /* Checks for changes without an event (a file system without inotify, a folder
  * that may not be watched). */
 void watch_check(struct watch *w);
-
-/* More than one kind of credentials can name. */
-#define WATCH_FILES_MAX 8
 
 #endif

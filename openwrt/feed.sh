@@ -34,3 +34,5 @@ for package in xapsd dovecot-xaps-plugin; do
 		-e "s/^PKG_VERSION:=.*/PKG_VERSION:=$version/" \
 		-e "s/^PKG_HASH:=.*/PKG_HASH:=$hash/"
 done
+copy luci-app-xapsd luci/applications \
+	-e 's|^include .*/luci\.mk$|include ../../luci.mk|'

@@ -11,6 +11,7 @@ MODULEDIR and DOCDIR in the environment replace what is found.'
 set -eu
 version=
 here=$(cd "$(dirname "$0")" && pwd)
+umask 022
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 # shellcheck source=plugin/guard.sh
 . "$here/guard.sh"
@@ -19,8 +20,10 @@ ready_made=yes
 imap=lib95_xaps_imap_plugin.so
 push=lib95_xaps_push_notification_plugin.so
 settings=settings/lib95_xaps_settings.so
+modules=
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; [ -z "$modules" ] || rm -f "$modules/$imap.new" \
+	"$modules/$push.new" "$modules/$settings.new"' EXIT
 trap 'exit 130' INT TERM HUP
 
 # --- what is here ---
@@ -48,6 +51,13 @@ look_around() {
 	[ -n "$file" ] || stop \
 		"$modules/lib20_push_notification_plugin.so says nothing of its \
 ABI. It is Dovecot's own, and the modules need it: is all of Dovecot installed?"
+	theirs=$(abi "$(stock "$modules")")
+	case ${dovecot:-$theirs} in
+	"${theirs%.ABIv*}".*) ;;
+	*) stop "$(command -v dovecot) is $dovecot, and the modules in $modules \
+are those of another Dovecot, $theirs. Set MODULEDIR to the folder of the one that is \
+in use (doveconf -h mail_plugin_dir)." ;;
+	esac
 }
 
 # The folder of the modules that fit; from the tarball, if that is all there is.
@@ -187,9 +197,9 @@ removed again."
 is_sample() {
 	[ -f "$1" ] && [ ! -L "$1" ] && [ -e "$doc/90-xaps.conf" ] &&
 		sed 's/^#\(mail_access_groups = xapsd-mail\)$/\1/' "$1" \
-			>"$work/theirs" &&
+			>"$work/plain" &&
 		sed 's/^#\(mail_access_groups = xapsd-mail\)$/\1/' \
-			"$doc/90-xaps.conf" | cmp -s - "$work/theirs"
+			"$doc/90-xaps.conf" | cmp -s - "$work/plain"
 }
 
 uninstall() {

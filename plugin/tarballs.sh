@@ -3,7 +3,9 @@
 #   tarballs.sh DIR	-> DIR/dovecot-xaps-plugin-<abi>-<machine>.tar.gz ...
 # SUITES and MACHINES say for which of Debian's releases and machines; HEADERS
 # names folders with Dovecot's headers from elsewhere, as machine=folder: those of
-# an ABI that Debian has not.  The same bytes wherever and whenever it is called.
+# an ABI that Debian has not.  Or another archive has them:
+#   SOURCE_MIRROR="http://archive.ubuntu.com/ubuntu KEYRING" SUITES=jammy ...
+# The same bytes wherever and whenever it is called.
 set -eu
 cd "$(dirname "$0")/.."
 

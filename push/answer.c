@@ -24,7 +24,7 @@ static void send_again(struct push *p, int64_t ms)
 	push_hashes_merge(&p->flight, &p->wait);
 	p->wait = p->flight;
 	memset(&p->flight, 0, sizeof(p->flight));
-	p->q->counters.retried++;
+	p->lane->counters.retried++;
 	if (ms > 0)
 		push_set_state(p, PUSH_PAUSED, ms);
 	else
@@ -34,12 +34,12 @@ static void send_again(struct push *p, int64_t ms)
 /* The age of the failed events counts: those that wait are newer. */
 static void send_later(struct push *p, const struct apns_answer *an)
 {
-	const struct conf *conf = p->q->conf;
+	const struct conf *conf = p->lane->q->conf;
 	bool tried = an->outcome != APNS_UNPROCESSED;
 	int64_t ms, asked_s = an->retry_after_s;
 
 	if ((tried || conf->push_expiration_s != 0) &&
-	    push_is_expired(p->q, p->flight_ms)) {
+	    push_is_expired(p->lane->q, p->flight_ms)) {
 		push_note_expired(p);
 		push_finish(p);
 		return;
@@ -54,12 +54,12 @@ static void send_later(struct push *p, const struct apns_answer *an)
 
 static void act_delivered(struct push *p, const struct apns_answer *an)
 {
-	struct push_queue *q = p->q;
+	struct push_lane *l = p->lane;
 
 	(void)an;
-	q->counters.delivered++;
+	l->counters.delivered++;
 	visits_taken(
-	    &q->visits, p->reg, p->sent, p->came, loop_now_ms(q->loop));
+	    &l->q->visits, p->reg, p->sent, p->came, loop_now_ms(l->q->loop));
 	push_log(LOG_L_DEBUG, p, "delivered to Apple");
 	push_finish(p);
 }
@@ -77,7 +77,7 @@ static bool is_gone(const struct push *p, const struct apns_answer *an)
 
 static void act_forget(struct push *p, const struct apns_answer *an)
 {
-	struct push_queue *q = p->q;
+	struct push_lane *l = p->lane;
 
 	if (!is_gone(p, an)) {
 		push_log(LOG_L_DEBUG, p, "registered again since Apple's 410");
@@ -86,8 +86,8 @@ static void act_forget(struct push *p, const struct apns_answer *an)
 	}
 	push_log(
 	    LOG_L_INFO, p, "the device is gone (410): registration removed");
-	q->counters.forgotten++;
-	store_drop(q->store, p->reg); /* on_drop() releases p */
+	l->counters.forgotten++;
+	store_drop(l->q->store, p->reg); /* on_drop() releases p */
 }
 
 static void act_suspend(struct push *p, const struct apns_answer *an)
@@ -99,8 +99,8 @@ static void act_suspend(struct push *p, const struct apns_answer *an)
 	    "device registers again",
 	    an->status, an->reason);
 	push_log(LOG_L_WARN, p, what);
-	p->q->counters.suspended++;
-	store_suspend(p->q->store, p->reg);
+	p->lane->counters.suspended++;
+	store_suspend(p->lane->q->store, p->reg);
 	push_hashes_clear(&p->wait);
 	push_finish(p);
 }
@@ -112,7 +112,7 @@ static void act_hold(struct push *p, const struct apns_answer *an)
 
 	err_set(why, "Apple refuses our credentials (%d %s)%s%s", an->status,
 	    an->reason, *words != '\0' ? ": " : "", words);
-	push_hold(p->q, why, 0);
+	push_hold(p->lane, why, 0);
 	send_again(p, 0);
 }
 
@@ -120,20 +120,20 @@ static void act_hold(struct push *p, const struct apns_answer *an)
  * others are outdated then. */
 static void act_renew(struct push *p, const struct apns_answer *an)
 {
-	struct push_queue *q = p->q;
-	int64_t now_ms = loop_now_ms(q->loop);
+	struct push_lane *l = p->lane;
+	int64_t now_ms = loop_now_ms(l->q->loop);
 
 	(void)an;
-	if (q->renewed_ms != 0 && now_ms - q->renewed_ms < RENEW_MIN_MS &&
-	    !push_clock_stepped(q, q->renewed_clock_ms))
-		push_hold(q,
+	if (l->renewed_ms != 0 && now_ms - l->renewed_ms < RENEW_MIN_MS &&
+	    !push_clock_stepped(l, l->renewed_clock_ms))
+		push_hold(l,
 		    "Apple calls a new JWT expired "
 		    "(ExpiredProviderToken twice in 20 minutes): "
 		    "this machine's clock is probably wrong",
 		    0);
-	push_renew_auth(q);
-	q->renewed_ms = now_ms;
-	q->renewed_clock_ms = push_clock_ms(q);
+	push_renew_auth(l);
+	l->renewed_ms = now_ms;
+	l->renewed_clock_ms = push_clock_ms(l);
 	send_again(p, 0);
 }
 
@@ -157,18 +157,18 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 
 	err_set(what, "dropped: Apple answered %d %s", an->status, an->reason);
 	push_log(LOG_L_WARN, p, what);
-	p->q->counters.dropped++;
+	p->lane->counters.dropped++;
 	push_finish(p);
 }
 
 /* If our clock is a day late, every push has expired already. */
 static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 {
-	struct push_queue *q = p->q;
+	struct push_lane *l = p->lane;
 
 	(void)an;
-	if (q->no_expiration) {
-		push_hold(q,
+	if (l->no_expiration) {
+		push_hold(l,
 		    "Apple takes no push, with or without a date of expiration "
 		    "(BadExpirationDate): this machine's clock is probably "
 		    "wrong",
@@ -176,12 +176,13 @@ static void act_omit_expiration(struct push *p, const struct apns_answer *an)
 		send_again(p, 0);
 		return;
 	}
-	log_warn("push: Apple does not take our date of expiration: this "
-		 "machine's clock is probably wrong: sent without");
-	q->no_expiration = true;
-	q->no_expiration_clock_ms = push_clock_ms(q);
-	q->auth_gen++;
-	apns_set_expiration(q->apns, false);
+	log_warn("push: %sApple does not take our date of expiration: this "
+		 "machine's clock is probably wrong: sent without",
+	    l->label);
+	l->no_expiration = true;
+	l->no_expiration_clock_ms = push_clock_ms(l);
+	l->auth_gen++;
+	apns_set_expiration(l->apns, false);
 	send_again(p, 0);
 }
 
@@ -253,7 +254,7 @@ static void act_unprocessed(struct push *p, const struct apns_answer *an)
  * again, says nothing about the current ones: the push is sent again. */
 static bool is_outdated(const struct push *p, enum about about)
 {
-	return (about != ABOUT_PUSH && p->auth_gen != push_auth_gen(p->q)) ||
+	return (about != ABOUT_PUSH && p->auth_gen != push_auth_gen(p->lane)) ||
 	       (about == ABOUT_DEVICE && p->renewed);
 }
 
@@ -262,8 +263,8 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	const struct answer *row = find_answer(an);
 
 	if ((an->status == 200 || row->about == ABOUT_DEVICE) &&
-	    p->auth_gen == push_auth_gen(p->q))
-		push_hold_end(p->q);
+	    p->auth_gen == push_auth_gen(p->lane))
+		push_hold_end(p->lane);
 	if (is_outdated(p, row->about)) {
 		push_log(LOG_L_DEBUG, p,
 		    "the answer is outdated: will be sent again");

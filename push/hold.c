@@ -9,6 +9,7 @@
 
 #include "apns.h"
 #include "cred.h"
+#include "mem.h"
 
 /* Pauses after Apple refused our credentials: somebody has to correct them. */
 #define HOLD_MIN_MS (60 * 1000)
@@ -24,173 +25,220 @@
  * and of Apple's servers, are over before. */
 #define STALL_MS (5 * 60 * 1000)
 
-int64_t push_clock_ms(const struct push_queue *q)
+int64_t push_clock_ms(const struct push_lane *l)
 {
-	return (int64_t)time(NULL) * 1000 - loop_now_ms(q->loop);
+	return (int64_t)time(NULL) * 1000 - loop_now_ms(l->q->loop);
 }
 
-bool push_clock_stepped(const struct push_queue *q, int64_t since_ms)
+bool push_clock_stepped(const struct push_lane *l, int64_t since_ms)
 {
-	return llabs(push_clock_ms(q) - since_ms) > STEP_MS;
+	return llabs(push_clock_ms(l) - since_ms) > STEP_MS;
+}
+
+void push_set_text(char **text, const char *to)
+{
+	free(*text);
+	*text = *to != '\0' ? xstrdup(to) : NULL;
 }
 
 /* Sets the timer to the end of the hold, or to the next check of the clock. */
-static void set_hold_timer(struct push_queue *q)
+static void set_hold_timer(struct push_lane *l)
 {
-	int64_t ms = q->hold_until_ms - loop_now_ms(q->loop);
+	int64_t ms = l->hold_until_ms - loop_now_ms(l->q->loop);
 
 	if (ms > HOLD_CHECK_MS)
 		ms = HOLD_CHECK_MS;
-	loop_timer_set(q->loop, &q->hold, ms);
+	loop_timer_set(l->q->loop, &l->hold, ms);
 }
 
 void push_on_hold_over(void *arg)
 {
-	struct push_queue *q = arg;
+	struct push_lane *l = arg;
 
-	if (push_clock_stepped(q, q->hold_clock_ms)) {
-		log_info("push: the clock was set: tried again at once");
-		push_renew_auth(q);
-	} else if (loop_now_ms(q->loop) < q->hold_until_ms) {
-		set_hold_timer(q);
+	if (push_clock_stepped(l, l->hold_clock_ms)) {
+		log_info(
+		    "push: %sthe clock was set: tried again at once", l->label);
+		push_renew_auth(l);
+	} else if (loop_now_ms(l->q->loop) < l->hold_until_ms) {
+		set_hold_timer(l);
 		return;
 	}
-	q->probing = true;
-	loop_task_queue(q->loop, &q->pump);
+	l->probing = true;
+	loop_task_queue(l->q->loop, &l->pump);
 }
 
-void push_renew_auth(struct push_queue *q)
+void push_renew_auth(struct push_lane *l)
 {
-	apns_renew_auth(q->apns);
-	q->auth_gen++;
-	q->renewed_ms = 0;
+	if (!l->closing)
+		apns_renew_auth(l->apns);
+	l->auth_gen++;
+	l->renewed_ms = 0;
 }
 
-unsigned push_auth_gen(struct push_queue *q)
+unsigned push_auth_gen(struct push_lane *l)
 {
-	unsigned jwts = cred_jwt_count(q->cred);
+	unsigned jwts = l->closing ? l->jwts : cred_jwt_count(l->cred);
 
-	if (jwts != q->jwts) {
-		q->jwts = jwts;
-		q->auth_gen++;
+	if (jwts != l->jwts) {
+		l->jwts = jwts;
+		l->auth_gen++;
 	}
-	return q->auth_gen;
+	return l->auth_gen;
 }
 
-void push_hold(struct push_queue *q, const char *why, int64_t pause_ms)
+void push_hold(struct push_lane *l, const char *why, int64_t pause_ms)
 {
-	if (loop_timer_is_set(&q->hold))
+	if (loop_timer_is_set(&l->hold))
 		return;
-	if (q->hold_ms == 0 || strcmp(q->trouble, why) != 0)
-		log_error("push: %s: pushes wait and are tried again from "
+	if (l->hold_ms == 0 || strcmp(l->trouble, why) != 0) {
+		log_error("push: %s%s: pushes wait and are tried again from "
 			  "time to time",
-		    why);
-	err_set(q->trouble, "%s", why);
+		    l->label, why);
+		push_set_text(&l->trouble, why);
+	}
 	if (pause_ms == 0)
 		pause_ms =
-		    q->hold_ms < HOLD_MIN_MS ? HOLD_MIN_MS : q->hold_ms * 2;
-	q->hold_ms = pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS;
-	q->hold_until_ms = loop_now_ms(q->loop) + q->hold_ms;
-	q->hold_clock_ms = push_clock_ms(q);
-	set_hold_timer(q);
+		    l->hold_ms < HOLD_MIN_MS ? HOLD_MIN_MS : l->hold_ms * 2;
+	l->hold_ms = pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS;
+	l->hold_until_ms = loop_now_ms(l->q->loop) + l->hold_ms;
+	l->hold_clock_ms = push_clock_ms(l);
+	set_hold_timer(l);
 }
 
-void push_hold_end(struct push_queue *q)
+void push_hold_end(struct push_lane *l)
 {
-	if (q->hold_ms == 0)
+	if (l->hold_ms == 0)
 		return;
-	log_info("push: Apple accepts our credentials again");
-	q->hold_ms = 0;
-	q->probing = false;
-	q->trouble[0] = '\0';
-	loop_timer_clear(q->loop, &q->hold);
+	log_info("push: %sApple accepts our credentials again", l->label);
+	l->hold_ms = 0;
+	l->probing = false;
+	loop_timer_clear(l->q->loop, &l->hold);
 }
 
-void push_check_clock(struct push_queue *q)
+void push_check_clock(struct push_lane *l)
 {
-	if (loop_timer_is_set(&q->hold) &&
-	    push_clock_stepped(q, q->hold_clock_ms))
-		loop_timer_set(q->loop, &q->hold, 0);
-	if (q->no_expiration &&
-	    push_clock_stepped(q, q->no_expiration_clock_ms)) {
-		q->no_expiration = false;
-		apns_set_expiration(q->apns, true);
+	if (loop_timer_is_set(&l->hold) &&
+	    push_clock_stepped(l, l->hold_clock_ms))
+		loop_timer_set(l->q->loop, &l->hold, 0);
+	if (l->no_expiration &&
+	    push_clock_stepped(l, l->no_expiration_clock_ms)) {
+		l->no_expiration = false;
+		apns_set_expiration(l->apns, true);
 	}
 }
 
 /* --- health --- */
 
-void push_note_answer(struct push_queue *q, const struct apns_answer *an)
+void push_note_answer(struct push_lane *l, const struct apns_answer *an)
 {
 	bool taken = an->outcome == APNS_ANSWERED && an->status < 500;
 
 	if (taken && an->status == 200)
-		q->delivered_s = (int64_t)time(NULL);
+		l->delivered_s = (int64_t)time(NULL);
 	if (taken) {
-		q->fail_ms = 0;
+		l->fail_ms = 0;
 	} else {
-		if (q->fail_ms == 0)
-			q->fail_ms = loop_now_ms(q->loop);
+		if (l->fail_ms == 0)
+			l->fail_ms = loop_now_ms(l->q->loop);
 		if (an->outcome == APNS_ANSWERED)
-			snprintf(q->fail_why, sizeof(q->fail_why), "%d %s",
+			snprintf(l->fail_why, sizeof(l->fail_why), "%d %s",
 			    an->status, an->reason);
 		else
-			strcpy(q->fail_why, "no answer");
+			strcpy(l->fail_why, "no answer");
 	}
-	if (!taken || q->stalled)
-		push_health(q);
+	if (!taken || l->stalled)
+		push_health(l);
 }
 
-const char *push_trouble(struct push_queue *q)
+const char *push_trouble(struct push_lane *l)
 {
-	if (cred_kind(q->cred) == CRED_NONE)
-		return q->cred_error[0] != '\0'
-			   ? q->cred_error
+	if (cred_kind(l->cred) == CRED_NONE)
+		return l->cred_error != NULL
+			   ? l->cred_error
 			   : "no credentials: set keyFileP8, "
 			     "certificateFilePem or certificateFileP12";
-	if (cred_check_time(q->cred, (int64_t)time(NULL), q->health) < 0)
-		return q->health;
-	return q->hold_ms != 0 ? q->trouble : NULL;
+	if (cred_check_time(l->cred, (int64_t)time(NULL), l->q->health) < 0)
+		return l->q->health;
+	return l->hold_ms != 0 ? l->trouble : NULL;
 }
 
 /* Without a timer: nothing has to happen when the time is over. */
-static bool is_stalled(struct push_queue *q)
+static bool is_stalled(struct push_lane *l)
 {
 	struct apns_status st = { 0 };
 	int64_t ms;
 
-	if (q->count == 0)
+	if (l->count == 0)
 		return false;
-	apns_get_status(q->apns, &st);
+	apns_get_status(l->apns, &st);
 	if (st.down_ms >= STALL_MS) {
-		err_set(q->health, "not connected to Apple for %d min%s%s",
+		err_set(l->q->health, "not connected to Apple for %d min%s%s",
 		    (int)(st.down_ms / 60000),
 		    *st.last_error != '\0' ? ": " : "", st.last_error);
 		return true;
 	}
-	ms = q->fail_ms == 0 ? 0 : loop_now_ms(q->loop) - q->fail_ms;
-	err_set(q->health, "Apple has taken no push for %d min: %s",
-	    (int)(ms / 60000), q->fail_why);
+	ms = l->fail_ms == 0 ? 0 : loop_now_ms(l->q->loop) - l->fail_ms;
+	err_set(l->q->health, "Apple has taken no push for %d min: %s",
+	    (int)(ms / 60000), l->fail_why);
 	return ms >= STALL_MS;
 }
 
-const char *push_health(struct push_queue *q)
+const char *push_health(struct push_lane *l)
 {
-	const char *trouble = push_trouble(q);
+	const char *trouble = l->closing ? NULL : push_trouble(l);
 	bool stalled;
 
 	if (trouble != NULL)
 		return trouble;
-	stalled = is_stalled(q);
-	if (stalled && !q->stalled)
-		log_error("push: %s: pushes wait", q->health);
-	else if (!stalled && q->stalled)
-		log_info("push: no push waits for Apple any more");
-	q->stalled = stalled;
-	return stalled ? q->health : NULL;
+	stalled = is_stalled(l);
+	if (stalled && !l->stalled)
+		log_error("push: %s%s: pushes wait", l->label, l->q->health);
+	else if (!stalled && l->stalled)
+		log_info("push: %sno push waits for Apple any more", l->label);
+	l->stalled = stalled;
+	return stalled ? l->q->health : NULL;
 }
 
-int64_t push_last_delivery_s(const struct push_queue *q)
+bool push_is_unset(const struct push_lane *l)
 {
-	return q->delivered_s;
+	return cred_kind(l->cred) == CRED_NONE && l->cred_error == NULL;
+}
+
+static bool is_connected(const struct push_lane *l)
+{
+	struct apns_status st = { 0 };
+
+	apns_get_status(l->apns, &st);
+	return st.state == APNS_UP && st.down_ms == 0 && !l->stalled;
+}
+
+/* A lane that is idle knows nothing of the way to Apple, which is the same for
+ * all; a lane that Apple refuses says nothing about the others. */
+const char *push_verdict(struct push_queue *q, bool cred)
+{
+	struct push_lane *l, *bad = NULL, *stalled = NULL;
+	bool good = false, connected = false;
+	size_t i;
+
+	for (i = 0; i < q->n_lanes; i++) {
+		l = q->lanes[i];
+		if (push_is_unset(l))
+			continue;
+		if (push_trouble(l) == NULL)
+			good = true;
+		else if (bad == NULL)
+			bad = l;
+		if (push_health(l) != NULL && l->stalled && stalled == NULL)
+			stalled = l;
+		connected = connected || is_connected(l);
+	}
+	if (q->n_lanes == 0)
+		bad = &q->main;
+	else if (good && (cred || stalled == NULL || connected))
+		return NULL;
+	else if (good)
+		bad = stalled;
+	if (bad == NULL)
+		bad = &q->main;
+	return cred ? push_trouble(bad) : push_health(bad);
 }

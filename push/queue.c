@@ -20,31 +20,54 @@ static const char *const state_names[] = {
 	[PUSH_PAUSED] = "paused",
 };
 
+/* --- lanes --- */
+
+struct push_lane *push_lane_of(struct push_queue *q, const struct reg *r)
+{
+	return q->lanes == NULL ? &q->main
+				: q->lanes[store_brand_of(q->store, r)];
+}
+
+/* To be called while it is neither listed nor in flight. */
+static void choose_lane(struct push *p)
+{
+	struct push_lane *to = push_lane_of(p->lane->q, p->reg);
+
+	if (to == p->lane)
+		return;
+	if (--p->lane->count == 0)
+		p->lane->fail_ms = 0;
+	p->lane = to;
+	to->count++;
+}
+
 /* --- the ready list --- */
 
 static void ready_add(struct push *p, bool front)
 {
-	struct push_queue *q = p->q;
+	struct push_lane *l;
 
 	if (p->listed || p->in_flight)
 		return;
+	choose_lane(p);
+	l = p->lane;
 	p->listed = true;
-	p->prev = front ? NULL : q->last;
-	p->next = front ? q->first : NULL;
-	*(p->prev != NULL ? &p->prev->next : &q->first) = p;
-	*(p->next != NULL ? &p->next->prev : &q->last) = p;
-	loop_task_queue(q->loop, &q->pump);
+	p->prev = front ? NULL : l->last;
+	p->next = front ? l->first : NULL;
+	*(p->prev != NULL ? &p->prev->next : &l->first) = p;
+	*(p->next != NULL ? &p->next->prev : &l->last) = p;
+	loop_task_queue(l->q->loop, &l->pump);
 }
 
 static void ready_remove(struct push *p)
 {
-	struct push_queue *q = p->q;
+	struct push_lane *l = p->lane;
 
 	if (!p->listed)
 		return;
 	p->listed = false;
-	*(p->prev != NULL ? &p->prev->next : &q->first) = p->next;
-	*(p->next != NULL ? &p->next->prev : &q->last) = p->prev;
+	*(p->prev != NULL ? &p->prev->next : &l->first) = p->next;
+	*(p->next != NULL ? &p->next->prev : &l->last) = p->prev;
 }
 
 /* --- states --- */
@@ -60,14 +83,14 @@ void push_set_state(struct push *p, enum push_state to, int64_t ms)
 		    log_token(reg_token(p->reg, tok), shown),
 		    state_names[p->state], state_names[to]);
 	p->state = to;
-	loop_timer_clear(p->q->loop, &p->timer);
+	loop_timer_clear(p->lane->q->loop, &p->timer);
 	ready_remove(p);
 	switch (to) {
 	case PUSH_IDLE:
 		break;
 	case PUSH_DELAYED:
 	case PUSH_PAUSED:
-		loop_timer_set(p->q->loop, &p->timer, ms);
+		loop_timer_set(p->lane->q->loop, &p->timer, ms);
 		break;
 	case PUSH_READY:
 		ready_add(p, ms < 0);
@@ -87,17 +110,19 @@ struct push *push_get(struct push_queue *q, struct reg *r)
 	else
 		p = xmalloc(sizeof(*p));
 	memset(p, 0, sizeof(*p));
-	p->q = q;
+	p->lane = push_lane_of(q, r);
 	p->reg = r;
 	loop_timer_init(&p->timer, on_timer, p);
 	reg_set_data(r, p);
+	p->lane->count++;
 	q->count++;
 	return p;
 }
 
 void push_release(struct push *p)
 {
-	struct push_queue *q = p->q;
+	struct push_lane *l = p->lane;
+	struct push_queue *q = l->q;
 
 	if (p->probe != NULL)
 		q->probe_end(p, false, "dropped: could not be sent");
@@ -108,8 +133,9 @@ void push_release(struct push *p)
 		reg_set_data(p->reg, NULL);
 	p->next = q->pool;
 	q->pool = p;
-	if (--q->count == 0)
-		q->fail_ms = 0; /* nobody waits for Apple to mend */
+	q->count--;
+	if (--l->count == 0)
+		l->fail_ms = 0; /* nobody waits for Apple to mend */
 }
 
 void push_finish(struct push *p)
@@ -142,7 +168,7 @@ static int64_t ahead_ms(const struct push_queue *q)
 /* Whoever could not send now leaves it to the others. */
 static bool ask_ahead(struct push *p)
 {
-	struct push_queue *q = p->q;
+	struct push_queue *q = p->lane->q;
 	int64_t ms = ahead_ms(q);
 	unsigned i;
 
@@ -150,8 +176,8 @@ static bool ask_ahead(struct push *p)
 		return false;
 	p->asked = true;
 	loop_timer_set(q->loop, &p->timer, ms);
-	if (p->wait.n > ASK_MAX || loop_timer_is_set(&q->hold) ||
-	    apns_capacity(q->apns) == 0)
+	if (p->wait.n > ASK_MAX || loop_timer_is_set(&p->lane->hold) ||
+	    apns_capacity(p->lane->apns) == 0)
 		return true;
 	for (i = 0; i < p->wait.n; i++)
 		q->on_due(
@@ -175,6 +201,18 @@ bool push_covered(
 	if (!p->in_flight)
 		push_release(p);
 	return true;
+}
+
+void push_change_lane(struct push *p)
+{
+	if (p->in_flight)
+		return;
+	if (p->listed) {
+		ready_remove(p);
+		ready_add(p, false);
+	} else {
+		choose_lane(p);
+	}
 }
 
 static void on_timer(void *arg)
@@ -224,7 +262,7 @@ void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
 	push_add_hash(p, hash);
 	p->wait_ms = loop_now_ms(q->loop);
 	if (!first)
-		q->counters.merged++;
+		p->lane->counters.merged++;
 	if (p->state == PUSH_IDLE && !now) {
 		ms = ahead_ms(q);
 		p->asked = ms == 0;
@@ -268,5 +306,5 @@ void push_note_expired(struct push *p)
 {
 	push_log(
 	    LOG_L_WARN, p, "dropped: could not be sent before pushExpiration");
-	p->q->counters.dropped++;
+	p->lane->counters.dropped++;
 }

@@ -91,21 +91,27 @@ void push_probe_answered(
 
 /* --- start --- */
 
-static void on_timeout(void *arg)
+static void report_late(const struct push_trial *t, const struct push *p)
 {
-	struct push_trial *t = arg;
 	struct apns_status st = { 0 };
 	char words[ERR_MAX];
 
-	apns_get_status(t->q->apns, &st);
+	apns_get_status(p->lane->apns, &st);
 	if (st.state == APNS_UP)
 		err_set(words, "no answer within %d s: it stays queued",
 		    TRIAL_MS / 1000);
 	else
 		err_set(words, "not connected to Apple%s%s: it stays queued",
 		    st.last_error[0] != '\0' ? ": " : "", st.last_error);
+	report(t, p->reg, false, words);
+}
+
+static void on_timeout(void *arg)
+{
+	struct push_trial *t = arg;
+
 	while (t->probes != NULL) {
-		report(t, t->probes->push->reg, false, words);
+		report_late(t, t->probes->push);
 		probe_free(t->probes);
 	}
 	trial_end(t);
@@ -116,7 +122,7 @@ static const char *find_obstacle(struct push_queue *q, const struct reg *r,
     const char *mailbox, int *mailbox_r)
 {
 	const struct push *p = reg_data(r);
-	const char *trouble = push_trouble(q);
+	const char *trouble = push_trouble(push_lane_of(q, r));
 
 	*mailbox_r = reg_match(r, mailbox);
 	if (*mailbox_r < 0) /* perhaps another owner's */

@@ -310,38 +310,40 @@ static bool is_error(const struct resp_item *it, const char *word)
 	       memcmp(it->text, word, n) == 0;
 }
 
-/* Redis 7 does not say which command of a script is not allowed. */
 const char *shared_conn_cure(
     const struct shared_conn *c, const struct resp_item *error)
 {
+	static const char right[] =
+	    "; its user lacks a right: xapsd(8) names those that are needed";
+	static const char sentinel_right[] =
+	    "; its user needs the right +sentinel|get-master-addr-by-name";
+	/* Of a script's command, Redis 6 and 7 say the last but one, Valkey
+	 * "ERR ACL failure in script: User x has no permissions ...". */
 	static const struct {
 		const char *text, *cure, *sentinel_cure;
 	} cures[] = {
-		{ "NOAUTH",
+		{ "NOAUTH ",
 		    "; it wants a password: sharedStore: "
 		    "valkey://user:password@host, or sharedPasswordFile",
 		    "; it wants a password: sharedSentinels: "
 		    "user:password@host" },
-		{ "WRONGPASS", "; check user and password of sharedStore",
+		{ "WRONGPASS ", "; check user and password of sharedStore",
 		    "; check user and password in sharedSentinels" },
-		{ "NOPERM",
-		    "; its user lacks a right: xapsd(8) names those that are "
-		    "needed",
-		    "; its user needs the right "
-		    "+sentinel|get-master-addr-by-name" },
+		{ "NOPERM ", right, sentinel_right },
+		{ " executing the script can't ", right, right },
+		{ " has no permissions ", right, right },
 		{ "MOVED ",
 		    "; it is part of a cluster: name the cluster's proxy", "" },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(cures) / sizeof(cures[0]); i++)
-		if (is_error(error, cures[i].text))
+		if (error->text != NULL &&
+		    memmem(error->text, error->len, cures[i].text,
+			strlen(cures[i].text)) != NULL)
 			return is_at_sentinel(c) ? cures[i].sentinel_cure
 						 : cures[i].cure;
-	return error->text != NULL && memmem(error->text, error->len,
-					  "executing the script", 20)
-		   ? cures[2].cure
-		   : "";
+	return "";
 }
 
 static void step_refused(struct shared_conn *c, const struct resp_item *it)

@@ -5,7 +5,8 @@
 # unpacks into DIR the newest version that matches the basic regular expression
 # in the first suite that has one, and leaves the version in DIR/.version.  The
 # mirror and its keyring are those of this system's apt, whose own state is not
-# touched.  apt checks the signature.  Does nothing when DIR is there.
+# touched, or those of SOURCE_MIRROR, "URI KEYRING".  apt checks the signature.
+# Does nothing when DIR is there.
 # PACKAGE:ARCHITECTURE is a binary package, with what is in it.
 set -eu
 
@@ -119,7 +120,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
 : >"$work/status"
 
-found=$(mirror | grep -v -e '^ ' -e '^cdrom:' | head -n 1)
+found=${SOURCE_MIRROR-$(mirror | grep -v -e '^ ' -e '^cdrom:' | head -n 1)}
 uri=${found%% *}
 keyring=${found#* }
 [ -n "$uri" ] || fail "apt has no Debian archive configured"

@@ -15,6 +15,24 @@ packages="dovecot-core dovecot-imapd dovecot-lmtpd dovecot-dev dovecot-sieve
 	python3-h2 python3-hyperframe python3-hpack python3-cryptography
 	python3-jwt"
 
+# The server of a shared book: Redis 6.0 is the oldest that will do.
+store_of() {
+	case $1 in
+	bullseye|bookworm) echo redis-server ;;
+	*) echo valkey-server ;;
+	esac
+}
+
+# What may differ between them.
+stores=
+for t in register_here_deliver_there suspended_everywhere \
+	changes_while_it_is_away old_backup_revives_nobody many unix_socket \
+	user_with_just_the_rights right_that_lacks tls_with_a_private_ca \
+	tls_that_is_not_the_right_one policy_is_warned_of failover \
+	server_without_hello memory_full cluster_without_proxy; do
+	stores="$stores /tree/tests/e2e/test_shared_store.py::test_$t"
+done
+
 fail() {
 	echo "dovecot.sh: $*" >&2
 	exit 1
@@ -102,14 +120,15 @@ mount_root() {
 install_root() {
 	root=$dir/$1
 	# shellcheck disable=SC2086,SC2116	# joins the lines
-	wanted=$(echo $packages)
+	wanted=$(echo $packages $(store_of "$1"))
+	store=$(store_of "$1")
 	[ "$(cat "$root/.packages" 2>/dev/null)" != "$wanted" ] || return 0
 	set -- -q -o Acquire::Check-Valid-Until=false \
 		-o Acquire::Languages=none
 	in_root "$root" apt-get "$@" update || return 1
 	# shellcheck disable=SC2086
 	in_root "$root" apt-get "$@" install -y --no-install-recommends \
-		$packages || return 1
+		$packages "$store" || return 1
 	in_root "$root" apt-get clean
 	rm -rf "$root/root/build"	# of other headers
 	echo "$wanted" >"$root/.packages"
@@ -143,7 +162,7 @@ test_root() {
 	# shellcheck disable=SC2086
 	in_root "$root" env PLUGIN=/root/build/plugin \
 		XAPSD="$xapsd" PYTHON=python3 sh /tree/tests/pytest.sh \
-		/root/build/pytest_cache -n 4 ${PYTEST-} \
+		/root/build/pytest_cache -n 4 ${PYTEST-} $stores \
 		/tree/tests/e2e/test_plugin.py \
 		/tree/tests/e2e/test_plugin_away.py \
 		/tree/tests/e2e/test_plugin_urls.py /tree/tests/e2e/test_names.py \

@@ -32,7 +32,17 @@ scripts=$(git ls-files '*.sh' .ci/run 'init/*')
 # shellcheck disable=SC2086
 shellcheck $scripts || bad=1
 shellcheck -s bash completion/xapsd.bash || bad=1
-shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* || bad=1
+shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* packaging/alpine/* || bad=1
+
+# The views of luci-app-xapsd, where npm can fetch eslint.
+eslint=build/eslint/node_modules/.bin/eslint
+if [ -x $eslint ] || { command -v npm >/dev/null && mkdir -p build/eslint &&
+	npm install --prefix build/eslint --no-audit --no-fund --silent --fetch-retries 0 \
+		eslint@9.39.5; }; then
+	$eslint -c tests/openwrt/eslint.config.mjs openwrt/luci-app-xapsd || bad=1
+else
+	echo 'eslint: skipped, npm is not there or could not fetch it'
+fi
 
 if [ -e xapsd.8 ]; then
 	mandoc -Tlint -Wstyle xapsd.8 2>/dev/null || bad=1

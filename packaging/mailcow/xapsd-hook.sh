@@ -1,15 +1,16 @@
 #!/bin/sh
 # Puts the plugin into mailcow's Dovecot, which is Alpine's (2.3, musl).
 # mailcow calls it at each start of the container, from data/hooks/dovecot/, just
-# before Dovecot; it must be executable.  Beside it, in data/hooks/dovecot/xapsd/,
-# are install-plugin.sh and dovecot-xaps-plugin-*-musl.tar.gz.
+# before Dovecot; it must be executable.  In data/conf/dovecot/xapsd/ are
+# install-plugin.sh and dovecot-xaps-plugin-*-musl.tar.gz.  (Not among the hooks:
+# a hook that fails keeps the container from starting, and a folder there is one.)
 #
 # Only when the modules are in and Dovecot still takes its configuration are they
 # switched on.  A new image begins without them, so nothing is left to be undone.
 set -u
 
 etc=/etc/dovecot
-here=$(dirname "$0")/xapsd
+here=$etc/xapsd
 
 say() {
 	echo "xapsd: $*"
@@ -50,3 +51,4 @@ else
 	say "Dovecot does not take the plugin's settings: switched off again"
 fi
 rm -f "$etc"/*.without-xaps
+exit 0

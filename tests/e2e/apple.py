@@ -322,6 +322,8 @@ class Apple(Watched):
         self.certs = certs
         self.host = host
         self.topic = topic or certs.key_topic   # of the token key
+        # by key id: key, team, topic; a test may add others
+        self.keys = {certs.key_id: (certs.token_key, certs.team_id, None)}
         self.settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1000,
                          SettingCodes.MAX_HEADER_LIST_SIZE: 8000}
         self.settings.update(settings or {})
@@ -343,7 +345,7 @@ class Apple(Watched):
         self._open = []
         self._hung = []
         self._listener = None
-        self._good_jwt = None
+        self._good_jwts = {}        # and the topics of their keys
         self._ssl = self._make_ssl(server or certs.server, min_tls, max_tls)
         self._sock = bind_port(host, port)
         self.port = self._sock.getsockname()[1]
@@ -565,8 +567,7 @@ class Apple(Watched):
         bearer = push.headers.get("authorization")
         topic = push.headers.get("apns-topic")
         if bearer is not None:
-            self._check_bearer(bearer)
-            mine = self.topic
+            mine = self._check_bearer(bearer) or self.topic
         elif push.connection.cert_topic is not None:
             mine = push.connection.cert_topic
         else:
@@ -580,31 +581,32 @@ class Apple(Watched):
         kind, _, token = bearer.partition(" ")
         if kind.lower() != "bearer":
             raise Refused(403, "InvalidProviderToken", "not bearer")
-        if token != self._good_jwt:
-            self._check_jwt(token)
-            self._good_jwt = token
+        if token not in self._good_jwts:
+            self._good_jwts[token] = self._check_jwt(token)
             self.jwts.append(token)
         iat = jwt.decode(token, options={"verify_signature": False})["iat"]
         if iat < time.time() - JWT_AGE_MAX_S:
             raise Refused(403, "ExpiredProviderToken", "iat %s" % iat)
+        return self._good_jwts[token]
 
     def _check_jwt(self, token):
         bad = lambda what: Refused(403, "InvalidProviderToken", what)
         try:
-            header = jwt.get_unverified_header(token)
+            kid = jwt.get_unverified_header(token).get("kid")
+            if kid not in self.keys:
+                raise bad("kid %r" % kid)
+            key, team, topic = self.keys[kid]
             claims = jwt.decode(
-                token, self.certs.token_key.public_key(),
-                algorithms=["ES256"],
+                token, key.public_key(), algorithms=["ES256"],
                 options={"verify_iat": False, "verify_exp": False})
         except jwt.PyJWTError as e:
             raise bad("%s: %s" % (type(e).__name__, e)) from None
-        if header.get("kid") != self.certs.key_id:
-            raise bad("kid %r" % header.get("kid"))
-        if claims.get("iss") != self.certs.team_id:
+        if claims.get("iss") != team:
             raise bad("iss %r" % claims.get("iss"))
         iat = claims.get("iat")
         if type(iat) is not int or iat > time.time() + CLOCK_SLACK_S:
             raise bad("iat %r" % iat)
+        return topic
 
     def _check_headers(self, h):
         if h.get("apns-push-type") not in PUSH_TYPES:

@@ -1,6 +1,7 @@
 """What stands in front of several nodes: a real haproxy, and health checks as
 others send them."""
 import http.client
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from dovecot import wait_for
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from valkey import Valkey, executable as store_executable
-from xapsd import tls_listener, token_key
+from xapsd import ROOT, tls_listener, token_key
 
 NAME = "xapsd.example.org"
 
@@ -104,8 +105,8 @@ def test_healthy_without_the_store(start_xapsd, workdir):
 
 @pytest.fixture
 def haproxy(workdir):
-    """start(nodes) -> the port where it listens; with the lines of
-    docs/nodes.md, but without TLS."""
+    """start(nodes) -> the port where it listens; its backend is that of
+    docs/nodes.md, but for ports and names, and it looks more often."""
     program = shutil.which("haproxy") or shutil.which(
         "haproxy", path="/usr/sbin")
     if program is None:
@@ -115,15 +116,22 @@ def haproxy(workdir):
     def start(nodes):
         port = free_port()
         conf = workdir / "haproxy.cfg"
-        servers = "".join(
-            f" server n{i} 127.0.0.1:{n.port} check inter 100ms fall 1 rise 1"
-            f"{' backup' if i else ''}\n" for i, n in enumerate(nodes))
+        backend, = re.findall(r"^```\n(backend .*?)^```$", (
+            ROOT / "docs/nodes.md").read_text(), re.M | re.S)
+        for i, n in enumerate(nodes, 1):
+            assert f"192.0.2.{i}:11620 check " in backend
+            backend = backend.replace(
+                f"192.0.2.{i}:11620 check ", f"127.0.0.1:"
+                f"{n.config['tlsPort']} check inter 100ms fall 1 rise 1 ")
+        backend = re.sub(r"mail\d\.example\.org$", "localhost", backend,
+                         flags=re.M).replace("/etc/haproxy/xapsd-ca.pem",
+                                             nodes[0].certs.ca)
         conf.write_text(
             "defaults\n mode http\n timeout connect 2s\n timeout client 20s\n"
-            " timeout server 20s\n option redispatch\n retries 2\n"
+            " timeout server 20s\n timeout check 10s\n option redispatch\n"
+            " retries 2\n"
             f"frontend f\n bind 127.0.0.1:{port}\n default_backend xapsd\n"
-            "backend xapsd\n option httpchk GET /healthz/credentials\n"
-            f"{servers}")
+            f"{backend}")
         started.append(subprocess.Popen(
             [program, "-db", "-f", conf], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -149,18 +157,18 @@ def notify(port, user):
         c.close()
 
 
-def test_haproxy(start_xapsd, workdir, haproxy):
+def test_haproxy(start_xapsd, certs, workdir, haproxy):
     """It goes to the other node when one is away or has no credentials, and
     not because Apple cannot be reached."""
-    nodes = [start_xapsd(folder=workdir / name, tcp=True, httpHosts=NAME)
-             for name in "ab"]
+    nodes = [start_xapsd(folder=workdir / name, httpHosts=NAME,
+                         **tls_listener(certs)) for name in "ab"]
     for n, x in enumerate(nodes):
         x.apple.wait_connected(n + 1)
         # each knows another user, which shows who has answered
         x.register("ab"[n], ACCOUNT, TOKEN)
     port = haproxy(nodes)
     wait_for(lambda: notify(port, "a") == 200, what="the first node")
-    assert notify(port, "b") == 404
+    wait_for(lambda: notify(port, "b") == 404, what="the first node's no")
 
     nodes[0].stop()
     wait_for(lambda: notify(port, "b") == 200, what="the second node")

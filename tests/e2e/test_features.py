@@ -146,6 +146,16 @@ def test_export(xapsd):
     assert "export: " + LACK % "go-import" in done.stderr
 
 
+def test_how_it_is_started(tmp_path):
+    """A router has no systemctl."""
+    conf = tmp_path / "xapsd.yaml"
+    conf.write_text("socketPath: %s/none\n" % tmp_path)
+    said = subprocess.run([executable(), "-c", conf, "status"],
+                          capture_output=True, text=True).stderr
+    assert "start it first" in said
+    assert ("systemctl" in said) == ("systemd" in built())
+
+
 def test_systemd(workdir, certs):
     """Who starts it under systemd learns why the unit fails."""
     needs_none("systemd")

@@ -96,10 +96,17 @@ def test_install_and_uninstall(root, prefix, sysconfdir):
     papers = list((folder / prefix[1:] / "share/doc/xapsd").rglob("*.md"))
     assert papers and not any("![" in p.read_text() for p in papers)
 
-    # a second time: the administrator's configuration stays
+    # a second time: the administrator's configuration stays, and a Dovecot that
+    # runs has the old module or the new one, never half of one
     config = folder / sysconfdir[1:] / "xapsd/xapsd.yaml"
     config.write_text("delay: 5s\n")
+    module = folder / "modules/lib95_xaps_imap_plugin.so"
+    os.link(module, folder.parent / "kept")
     make("install", *args)
+    assert not module.samefile(folder.parent / "kept")
+    steps = subprocess.run(["make", "-n", "-C", ROOT / "plugin", "install"],
+                           text=True, capture_output=True, check=True).stdout
+    assert re.search(r"install -m 644 \$f \$to.new && mv -f", steps)
     assert config.read_text() == "delay: 5s\n"
     assert files(folder) == expected(prefix, sysconfdir)
 

@@ -6,25 +6,24 @@ import contextlib
 import email.parser
 import email.policy
 import fnmatch
-import html
 import http.server
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
-import urllib.parse
 
 import pytest
 
 from phones import ACCOUNT, OTHER, TOKEN
-from test_openwrt import (FEED, FILES, ROOT, STUB, Router, given, logged, mode,
-                          uci_text)
+from test_openwrt import (FEED, FILES, ROOT, STUB, Router, given, logged, make,
+                          mode, shipped, variable)
 from test_page import EVIL, chrome, contrast, fits, tab     # noqa: F401
-from xapsd import executable
+from xapsd import executable, token_key
 
 APP = FEED / "luci-app-xapsd"
 VIEWS = APP / "htdocs/luci-static/resources/view/xapsd"
@@ -295,12 +294,23 @@ def test_the_init_script_knows_all_options():
     assert names - known == {"_credential"}
 
 
-def test_makefile():
+def test_package(tmp_path):
     text = (APP / "Makefile").read_text()
     assert text.startswith("# SPDX-License-Identifier: MIT\n")
-    assert "\nLUCI_DEPENDS:=+luci-base +xapsd\n" in text
-    assert "\ninclude $(TOPDIR)/feeds/luci/luci.mk\n" in text
+    # scripts/feeds looks for these words
     assert text.endswith("# call BuildPackage - OpenWrt buildroot signature\n")
+    fields = dict(line.split(" ", 1) for line in
+                  make(tmp_path, APP, "stage").splitlines())
+    assert fields["LUCI_DEPENDS"] == "+luci-base +xapsd"
+    assert fields["LUCI_PKGARCH"] == "all"
+    assert fields["LUCI_URL"] == variable("PROJECT_URL")
+    assert fields["PKG_LICENSE"] == "MIT" and "@" in fields["PKG_MAINTAINER"]
+    assert fields["LANGUAGES"] == "de"
+    views = "www/luci-static/resources/view/xapsd/"
+    assert shipped(tmp_path / "root/luci-app-xapsd") == dict.fromkeys([
+        views + "settings.js", views + "status.js",
+        "usr/share/luci/menu.d/luci-app-xapsd.json",
+        "usr/share/rpcd/acl.d/luci-app-xapsd.json"], 0o644)
 
 
 # --- translations ---
@@ -439,6 +449,31 @@ def test_check(running, look):
     page.wait("!!document.querySelector('#xapsd-check tr')")
     said = page.text("#xapsd-check")
     assert "takes these credentials" in said and "ok" in said
+
+
+@pytest.fixture
+def mute():
+    """Takes connections and says nothing, as behind some firewalls."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        yield s.getsockname()[1]
+
+
+def test_check_has_an_answer_before_luci_gives_up(tmp_path, certs, mute):
+    """LuCI's limit for a call is 20 seconds, the daemon's for Apple 30."""
+    conf = tmp_path / "xapsd.yaml"
+    conf.write_text("".join("%s: %s\n" % item for item in {
+        **token_key(certs), "databaseFile": tmp_path / "db", "port": 0,
+        "socketPath": tmp_path / "s", "apnsHost": "127.0.0.1",
+        "apnsPort": mute, "apnsCaFile": certs.ca}.items()))
+    command, = [c for c in ACL["read"]["file"] if " check " in c]
+    words = command.replace("/var/run/xapsd.yaml", str(conf)).split()
+    assert words[0] == PROG and words[-2] == "--pushTimeout"
+    assert 2 * int(words[-1].rstrip("s")) < 20
+    # with less patience, for the test
+    done = subprocess.run([executable(), *words[1:-1], "1s"],
+                          capture_output=True, text=True)
+    steps = json.loads(done.stdout)["steps"]
+    assert done.returncode == 1 and steps[-1]["result"] == "failed"
 
 
 def test_everything_in_the_access_list_is_used(running, look, tmp_path):

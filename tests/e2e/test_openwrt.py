@@ -179,6 +179,22 @@ def source(request, tmp_path):
     return tmp_path / "feeds/packages/mail", ["DL_DIR=%s" % tmp_path]
 
 
+def ci_test(folder, path, root):
+    """What the feed's CI runs, with the files in root."""
+    script = (folder / "test.sh").read_text().replace(
+        path, path.replace("/", "%s/" % root, 1))
+    run = subprocess.run(
+        ["busybox", "sh", "-c", script, "sh", folder.name,
+         variable("VERSION")], capture_output=True, text=True,
+        env={**os.environ,
+             "PATH": "%s/usr/sbin:%s" % (root, os.environ["PATH"])})
+    assert run.returncode == 0, run
+    # and it does find what is wrong
+    assert subprocess.run(
+        ["busybox", "sh", "-c", script.replace(str(root), "/nowhere"), "sh",
+         folder.name, "0.0.1"], capture_output=True).returncode == 1
+
+
 def test_stage_the_daemon(tmp_path):
     """Builds as the buildroot would, and looks at what would be shipped."""
     make(tmp_path, FEED / "xapsd", *STAGE)
@@ -196,13 +212,7 @@ def test_stage_the_daemon(tmp_path):
     assert "p12" in features and "systemd" not in features
     # two builds beside each other do not see this machine's objects
     assert not list((tmp_path / "build").glob("*/build/unit"))
-    test_script = subprocess.run(
-        ["sh", "-c", (FEED / "xapsd/test.sh").read_text().replace(
-            " /etc/", " %s/etc/" % root), "sh", "xapsd",
-         variable("VERSION")], capture_output=True, text=True,
-        env={**os.environ, "PATH": "%s/usr/sbin:%s" % (
-            root, os.environ["PATH"])})
-    assert test_script.returncode == 0, test_script
+    ci_test(FEED / "xapsd", " /etc/", root)
 
 
 def test_stage_the_plugin(tmp_path, source):
@@ -222,11 +232,7 @@ def test_stage_the_plugin(tmp_path, source):
         "  xaps_config = url=unix:/var/run/xapsd/xapsd.sock"]
     assert re.findall("^#?mail_access_groups = .*", text, re.M) == [
         "#mail_access_groups = xapsd-mail"]
-    test_script = subprocess.run(
-        ["sh", "-c", (folder / "dovecot-xaps-plugin/test.sh").read_text()
-         .replace("/usr/", "%s/usr/" % root), "sh", "dovecot-xaps-plugin",
-         variable("VERSION")], capture_output=True, text=True)
-    assert test_script.returncode == 0, test_script
+    ci_test(folder / "dovecot-xaps-plugin", "/usr/", root)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -250,6 +256,18 @@ def test_the_packages_feed_gets_a_release(tmp_path, name):
         make(tmp_path, folder, "stage", "DL_DIR=%s" % tmp_path)
 
 
+def test_the_luci_feed_gets_it_too(tmp_path):
+    tarball = tmp_path / "xapsd-9.8.tar.gz"
+    tarball.touch()
+    subprocess.run(["sh", FEED / "feed.sh", tarball, tmp_path / "feeds"],
+                   check=True)
+    ours = FEED / "luci-app-xapsd"
+    theirs = tmp_path / "feeds/luci/applications/luci-app-xapsd"
+    assert shipped(theirs) == shipped(ours)
+    text = (theirs / "Makefile").read_text()
+    assert "\ninclude ../../luci.mk\n" in text and "feeds/luci" not in text
+
+
 @pytest.mark.parametrize("file", ["xapsd-1.0-rc1.tar.gz", "xapsd-1.0.tar.xz",
                                   "other-1.0.tar.gz", "xapsd-.tar.gz"])
 def test_what_is_no_release_does_not_get_there(tmp_path, file):
@@ -268,7 +286,7 @@ def test_features_can_be_chosen(tmp_path):
     names = [m.lower().replace("_", "-") for m in menu]
     known = (re.search("^KNOWN_FEATURES = (.*)$",
                        (ROOT / "features.mk").read_text(), re.M)[1].split())
-    assert names == [k for k in known if k not in ("systemd", "brands")]
+    assert names == [k for k in known if k != "systemd"]
     assert info(tmp_path, FEED / "xapsd")["PKG_CONFIG_DEPENDS"].split() == [
         "CONFIG_XAPSD_" + m for m in ["CHOOSE", *menu]]
 

@@ -1,6 +1,7 @@
 """The papers in the tree: headings, links between them, and that what they
 name exists: commands, settings, messages."""
 import itertools
+import os
 import re
 import shlex
 import shutil
@@ -91,7 +92,7 @@ def test_make_targets_exist(paper):
         words = shlex.split(re.split(r"&&|\|\||;|`", line)[0],
                             comments=True)[1:]
         for word in words:
-            if re.fullmatch(r"[a-z][\w-]*", word) and word != "defconfig":
+            if re.fullmatch(r"[a-z][\w-]*", word) and not word.endswith("config"):
                 assert word in targets, line
 
 
@@ -176,13 +177,20 @@ def test_doctor_and_list_say_what_trouble_explains():
 # --- the project's address and its maintainer's ---
 
 def variable(name):
-    return re.search("^%s = (.*)$" % name, (ROOT / "Makefile").read_text().replace(
-        "\\\n", " "), re.M)[1]
+    """Of the Makefile, as make sees it."""
+    return subprocess.run(
+        ["make", "-s", "--no-print-directory", "-C", ROOT, "-f", "Makefile", "-f",
+         "-", "show"], input="show:\n\t@echo '$(%s)'\n" % name, text=True,
+        check=True, stdout=subprocess.PIPE, env={
+            k: v for k, v in os.environ.items()
+            if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}).stdout.strip()
 
 
 URL, MAINTAINER = variable("PROJECT_URL"), variable("MAINTAINER")
 ADDRESS = MAINTAINER.partition("<")[2].rstrip(">")
-URL_FILES = variable("URL_FILES").split()
+URL_FILES = subprocess.run(
+    ["make", "-s", "-C", ROOT, "--eval", "names:;@echo $(URL_FILES)", "names"],
+    check=True, text=True, stdout=subprocess.PIPE).stdout.split()
 
 
 def sources():

@@ -70,7 +70,7 @@ def test_commands_are_shell(paper):
 def test_copied_files_exist(paper):
     """Files of this tree that commands and sentences name."""
     text = paper.read_text()
-    for name in re.findall(r"(?<![\w./])(?:plugin|tests|systemd|openwrt|docs)"
+    for name in re.findall(r"(?<![\w./-])(?:plugin|tests|systemd|openwrt|docs)"
                            r"/[\w./-]*\w", text):
         there = ROOT / name
         assert there.exists() or (paper.parent / name).exists() or \

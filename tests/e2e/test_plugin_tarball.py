@@ -299,6 +299,26 @@ def test_no_dovecot_here(busybox, unpacked):
     busybox.run(unpacked / "install.sh", "--nonsense", ok=False)
 
 
+def test_two_dovecots(place, unpacked):
+    """The program in PATH is not the one whose modules were found."""
+    place.stock()
+    place.command("dovecot", "echo '2.4.1-4 (7d8c0e5759)'")
+    said = place.run(unpacked / "install.sh", ok=False)
+    assert "%s/dovecot is 2.4.1-4" % place.bin in said, said
+    assert "another Dovecot, %s" % abi() in said and "MODULEDIR" in said, said
+    assert IMAP not in place.files()
+
+
+def test_a_tight_umask(place, unpacked):
+    """Whoever reads mail reads the modules."""
+    place.stock()
+    place.sh = ["sh", "-c", 'umask 077 && exec sh "$@"', "sh"]
+    place.run(unpacked / "install.sh")
+    for path in (place.modules / IMAP, place.snippet, place.doc,
+                 place.doc / "90-xaps.conf"):
+        assert path.stat().st_mode & 0o044 == 0o044, path
+
+
 def test_a_read_only_system(place, unpacked):
     place.stock()
     before = place.files()

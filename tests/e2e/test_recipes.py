@@ -83,3 +83,8 @@ def test_compose_files(path, tmp_path):
 @pytest.mark.timeout(300)
 def test_mailinabox(volumes):
     walk(volumes, "/", "", "mailinabox.py")
+
+
+@pytest.mark.timeout(300)
+def test_nas(volumes):
+    walk(volumes, "/", "", "nas.py")

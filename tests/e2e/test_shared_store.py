@@ -528,6 +528,8 @@ def sentinel_of(workdir, name, master, *lines, **options):
     return s
 
 
+@pytest.mark.skipif(not executable() or not has_channel_rights(),
+                    reason="Sentinel has users since Redis 6.2")
 def test_sentinel_with_its_own_user(workdir, start_node):
     """Who has just the right to ask, and another password than the store."""
     master = Valkey(workdir, "m", requirepass="store-pw")

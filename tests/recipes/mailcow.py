@@ -73,6 +73,15 @@ PLUGINS = {
     "mail_plugins_lmtp": "quota sieve acl zlib notify",
 }
 HOOK = "/hooks/xapsd-hook.sh"
+# as the entrypoint does it, which ends if one fails, and the container with it
+HOOKS = """\
+set -e
+for file in /hooks/*; do
+  if [ -x "$file" ]; then
+    "$file"
+  fi
+done
+"""
 
 
 def lay_out():
@@ -81,10 +90,10 @@ def lay_out():
         useradd -g vmail -u 5000 vmail
         mkdir -p /var/vmail && chown vmail:vmail /var/vmail
         rm -rf /etc/dovecot /usr/lib/dovecot/modules/*xaps*
-        mkdir -p /etc/dovecot /hooks/xapsd /run/xapsd /var/lib/xapsd
+        mkdir -p /etc/dovecot/xapsd /hooks /run/xapsd /var/lib/xapsd
         cp /tree/packaging/mailcow/xapsd-hook.sh %s
         chmod 755 %s
-        cp /volumes/dist/install-plugin.sh /hooks/xapsd
+        cp /volumes/dist/install-plugin.sh /etc/dovecot/xapsd
         # an empty volume takes these from the image
         chown 11619:0 /run/xapsd /var/lib/xapsd
         chmod 775 /run/xapsd
@@ -99,7 +108,7 @@ def dovecot():
     """The container's entrypoint, from the plugins' names on."""
     for name, text in PLUGINS.items():
         write(ETC / name, text)
-    said = sh(HOOK)
+    said = sh(HOOKS)
     process = subprocess.Popen(["dovecot", "-F"])
     try:
         yield said
@@ -135,13 +144,13 @@ def check(service, certs):
         assert "XAPPLE" not in capability()
         deliver(USER)
     assert (ETC / "extra.conf").read_text().startswith("# mine")
-    sh("cp /volumes/dist/*.tar.gz /hooks/xapsd")
+    sh("cp /volumes/dist/*.tar.gz /etc/dovecot/xapsd")
     with dovecot() as said:
         assert "switched on" in said, said
         register(log_in(USER, PASSWORD), certs.key_topic)
         deliver(USER)
         assert service.wait_for(1)[0].token == TOKEN
-        again = sh(HOOK)        # the same container
+        again = sh(HOOKS)       # the same container
         assert "switched on" in again
     names = (ETC / "mail_plugins_imap").read_text().split()
     assert len(names) == len(set(names)), names

@@ -32,6 +32,7 @@ mount -t overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/work" \
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+[ ! -S "$root/dev/log" ] || mount --bind /dev/null "$root/dev/log"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 mount -t tmpfs -o mode=755 run "$root/run"
 mkdir -p "$root/run/lock" "$root/tree" "$root/volumes"

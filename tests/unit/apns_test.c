@@ -314,7 +314,7 @@ static int setup(void **state)
 	capacities = 0;
 	answered[0] = '\0';
 	log_set_level(LOG_L_FATAL);
-	a = apns_new(l, &conf, NULL, &ops, NULL);
+	a = apns_new(l, &conf, NULL, &ops, NULL, "", NULL);
 	come_up(&conns[0]);
 	return 0;
 }

@@ -56,6 +56,12 @@ void loop_task_queue(struct loop *l, struct loop_task *t)
 	t->queued = true;
 }
 
+void loop_defer_free(struct loop *l, void *p, void (*free_fn)(void *p))
+{
+	(void)l;
+	free_fn(p);
+}
+
 void loop_task_cancel(struct loop *l, struct loop_task *t)
 {
 	size_t i;

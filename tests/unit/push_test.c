@@ -39,17 +39,30 @@ static bool no_auth, dated;
 static int64_t down_ms;
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
-    struct cred *cred, const struct apns_ops *o, void *arg)
+    struct cred *cred, const struct apns_ops *o, void *arg, const char *label,
+    struct apns_gate *gate)
 {
 	(void)l;
 	(void)conf;
 	(void)cred;
+	(void)label;
+	(void)gate;
 	ops = o;
 	ops_arg = arg;
 	return NULL;
 }
 
 void apns_free(struct apns *a)
+{
+	(void)a;
+}
+
+void apns_refresh(struct apns *a)
+{
+	(void)a;
+}
+
+void apns_need(struct apns *a)
 {
 	(void)a;
 }
@@ -267,6 +280,14 @@ static enum push_result notify(const char *user, const char *mailbox, bool now)
 	return r;
 }
 
+static struct push_counters counters(void)
+{
+	struct push_figures f = { 0 };
+
+	push_get_figures(push_lane_at(queue, 0), &f);
+	return f.counters;
+}
+
 static void expect_counts(size_t sent_so_far, size_t in_queue)
 {
 	assert_int_equal(n_sent, sent_so_far);
@@ -287,7 +308,7 @@ static void test_payload(void **state)
 	    "\"],\"subtopic\":\"com.apple.mobilemail\"}}");
 	answer(0, 200, "");
 	expect_counts(1, 0);
-	assert_int_equal(push_get_counters(queue)->delivered, 1);
+	assert_int_equal(counters().delivered, 1);
 }
 
 static void test_unacknowledged_gets_inbox_only(void **state)
@@ -640,7 +661,7 @@ static void test_410_newer_forgets(void **state)
 	(void)state;
 	gone(5000001, 0);
 	expect_counts(1, 0);
-	assert_int_equal(push_get_counters(queue)->forgotten, 1);
+	assert_int_equal(counters().forgotten, 1);
 }
 
 static void test_410_older_stays(void **state)
@@ -843,7 +864,7 @@ static void test_each_event_has_its_own_time(void **state)
 	expect_counts(2, 1);
 	assert_null(strstr(sent[1].payload, MD5_INBOX));
 	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
-	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(counters().dropped, 1);
 }
 
 /* pushExpiration 0: each is tried once, and no other's failure drops it. */
@@ -864,7 +885,7 @@ static void test_now_or_never(void **state)
 	expect_counts(4, 1);
 	answer(3, 503, "");
 	expect_counts(4, 0);
-	assert_int_equal(push_get_counters(queue)->dropped, 2);
+	assert_int_equal(counters().dropped, 2);
 }
 
 static void test_lost_retries_until_expiration(void **state)
@@ -882,7 +903,7 @@ static void test_lost_retries_until_expiration(void **state)
 	expect_counts(n_sent, 0);
 	assert_true(n_sent > 10);
 	assert_true(now_ms - 1000000 >= 3600 * 1000);
-	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(counters().dropped, 1);
 	assert_int_equal(store_count(store), 1);
 }
 
@@ -904,9 +925,9 @@ static void holds(int status, const char *reason)
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("bob", TOK_B, true, 100);
 	notify("alice", "INBOX", true);
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	answer(0, status, reason);
-	assert_non_null(strstr(push_trouble(queue), reason));
+	assert_non_null(strstr(push_trouble(push_lane_at(queue, 0)), reason));
 	assert_int_equal(notify("bob", "INBOX", true), PUSH_QUEUED);
 	pass(59999);
 	expect_counts(1, 2);
@@ -918,7 +939,7 @@ static void holds(int status, const char *reason)
 	pass(1);
 	expect_counts(3, 2);
 	answer(2, 200, "");
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	expect_counts(4, 1);
 	assert_int_equal(store_count(store), 2);
 }
@@ -943,7 +964,7 @@ static void test_bad_certificate_holds(void **state)
 
 static bool is_ill(const char *words)
 {
-	const char *health = push_health(queue);
+	const char *health = push_health(push_lane_at(queue, 0));
 
 	if (health != NULL && strstr(health, words) == NULL)
 		fail_msg("%s", health);
@@ -961,7 +982,8 @@ static void test_health_without_connection(void **state)
 	assert_false(is_ill("")); /* nothing waits */
 	notify("alice", "INBOX", false);
 	assert_true(is_ill(words));
-	assert_null(push_trouble(queue)); /* the credentials are good */
+	assert_null(push_trouble(
+	    push_lane_at(queue, 0))); /* the credentials are good */
 	down_ms = 299999;
 	assert_false(is_ill(""));
 	down_ms = 300000;
@@ -1009,7 +1031,8 @@ static void test_no_auth_holds(void **state)
 	no_auth = true;
 	notify("alice", "INBOX", true);
 	expect_counts(0, 1);
-	assert_string_equal(push_trouble(queue), "no key today");
+	assert_string_equal(
+	    push_trouble(push_lane_at(queue, 0)), "no key today");
 	pass(10000); /* not growing: the clock may be set any moment */
 	pass(10000);
 	no_auth = false;
@@ -1028,10 +1051,10 @@ static void test_new_credentials_end_a_hold(void **state)
 	notify("alice", "INBOX", true);
 	answer(0, 403, "Forbidden");
 	expect_counts(1, 1);
-	push_set_cred(queue, NULL);
+	push_set_cred(push_lane_at(queue, 0), NULL);
 	run_tasks();
 	expect_counts(2, 1);
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	answer(1, 403, "Forbidden");
 	pass(60000);
 	expect_counts(3, 1);
@@ -1043,9 +1066,9 @@ static void late(int status, const char *reason)
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("bob", TOK_B, true, 100);
 	notify("alice", "INBOX", true);
-	push_set_cred(queue, NULL);
+	push_set_cred(push_lane_at(queue, 0), NULL);
 	answer(0, status, reason);
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	assert_int_equal(store_count(store), 2);
 	expect_counts(2, 1); /* sent again with the new ones */
 	notify("bob", "INBOX", true);
@@ -1093,12 +1116,12 @@ static void test_late_200(void **state)
 	add_reg("alice", TOK_A, true, 100);
 	add_reg("bob", TOK_B, true, 100);
 	notify("alice", "INBOX", true);
-	push_set_cred(queue, NULL);
+	push_set_cred(push_lane_at(queue, 0), NULL);
 	notify("bob", "INBOX", true);
 	answer(1, 403, "Forbidden");
-	assert_non_null(push_trouble(queue));
+	assert_non_null(push_trouble(push_lane_at(queue, 0)));
 	answer(0, 200, "");
-	assert_non_null(push_trouble(queue));
+	assert_non_null(push_trouble(push_lane_at(queue, 0)));
 	expect_counts(2, 1);
 	pass(60000);
 	expect_counts(3, 1);
@@ -1136,7 +1159,7 @@ static void test_clock_step_ends_a_hold(void **state)
 	expect_counts(4, 1);
 	assert_int_equal(renewed, 1);
 	answer(3, 200, "");
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 }
 
 /* The second ExpiredProviderToken within 20 minutes, but the first was the
@@ -1149,10 +1172,10 @@ static void test_expired_jwt_and_a_clock_step(void **state)
 	answer(0, 403, "ExpiredProviderToken");
 	wall_s += 7200;
 	answer(1, 403, "ExpiredProviderToken");
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	expect_counts(3, 1);
 	answer(2, 403, "ExpiredProviderToken");
-	assert_non_null(push_trouble(queue));
+	assert_non_null(push_trouble(push_lane_at(queue, 0)));
 }
 
 /* New mail is soon enough for a look at the clock. */
@@ -1185,14 +1208,14 @@ static void test_bad_expiration_date(void **state)
 	expect_counts(4, 2);
 	answer(2, 200, "");
 	answer(3, 400, "BadExpirationDate"); /* whatever it means */
-	assert_non_null(strstr(push_trouble(queue), "clock"));
+	assert_non_null(strstr(push_trouble(push_lane_at(queue, 0)), "clock"));
 	expect_counts(4, 1);
 	wall_s += 86400;
 	pass(60000);
 	assert_true(dated);
 	expect_counts(5, 1);
 	answer(4, 200, "");
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 }
 
 static void test_expired_jwt(void **state)
@@ -1208,9 +1231,9 @@ static void test_expired_jwt(void **state)
 	answer(1, 403, "ExpiredProviderToken"); /* was sent with the old one */
 	assert_int_equal(renewed, 1);
 	expect_counts(4, 2);
-	assert_null(push_trouble(queue));
+	assert_null(push_trouble(push_lane_at(queue, 0)));
 	answer(2, 403, "ExpiredProviderToken"); /* the new one too */
-	assert_non_null(strstr(push_trouble(queue), "clock"));
+	assert_non_null(strstr(push_trouble(push_lane_at(queue, 0)), "clock"));
 	expect_counts(4, 2);
 }
 
@@ -1221,7 +1244,7 @@ static void test_other_4xx_dropped(void **state)
 	notify("alice", "INBOX", true);
 	answer(0, 413, "PayloadTooLarge");
 	expect_counts(1, 0);
-	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(counters().dropped, 1);
 	assert_int_equal(store_count(store), 1);
 }
 
@@ -1349,7 +1372,7 @@ static void test_too_old_to_send(void **state)
 	add_reg("alice", TOK_A, true, 100);
 	load_text(KEPT(TOK_A, "9223372036854775807", "\"" MD5_INBOX "\""));
 	expect_counts(0, 0);
-	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(counters().dropped, 1);
 }
 
 /* Saved under any clock, loaded under any other: neither lost nor kept for
@@ -1374,7 +1397,7 @@ static void test_clocks_of_a_restart(void **state)
 	pass(conf.push_expiration_s * 1000 - (int64_t)i * 3600000);
 	make_space();
 	expect_counts(0, 0);
-	assert_int_equal(push_get_counters(queue)->dropped, 1);
+	assert_int_equal(counters().dropped, 1);
 }
 
 /* Of 0.1.0: the wall clock's time, and names hashed as they were spelled. */

@@ -8,7 +8,7 @@
 
 /* E(tag, attributes, "text") would be markup: children are always arrays here. */
 
-const POLL_S = 5;
+const POLL_S = 10;
 const QUARTER_S = 900;
 const QUARTERS = 96;
 const ON = /^(1|on|true|yes|enabled)$/i;	/* what the init script takes */
@@ -63,9 +63,10 @@ function plot(title, day, lines, scale, marks) {
 			svg('path', { d: `M${left} ${y(value)}H${width}`, stroke: 'currentColor', 'stroke-opacity': .25 }),
 			text(left - 6, y(value) + 4, 'end', name));
 	for (let i = 0; i < QUARTERS; i++) {
-		const t = start + i * QUARTER_S, d = new Date(t * 1000);
-		if (i < QUARTERS - 6 && d.getMinutes() < 15 && d.getHours() % 6 == 0)
-			picture.append(text(x(i), bottom + 16, 'middle', clock(t)));
+		const t = start + i * QUARTER_S, hour = new Date(t * 1000).getHours();
+		const past = new Date(t * 1000).getMinutes();	/* since the full hour */
+		if (i > 6 && i < QUARTERS - 6 && past < 15 && hour % 6 == 0)
+			picture.append(text(x(i - past / 15), bottom + 16, 'middle', clock(t - past * 60)));
 		const words = [ `${clock(t)}: ${N_(day.pushes[i], '%d push', '%d pushes').format(day.pushes[i])}` ];
 		if (day.wakeups[i] != null)
 			words.push(_('came after %s s').format(day.wakeups[i]));
@@ -78,7 +79,8 @@ function plot(title, day, lines, scale, marks) {
 
 	const figure = E('figure', [ E('figcaption', [ title ]), picture ]);
 	Object.assign(figure.style, {
-		display: 'inline-block', width: '30rem', maxWidth: '100%', boxSizing: 'border-box', margin: 0, padding: '0 1rem 1rem 0'
+		display: 'inline-block', width: '49%', minWidth: 'min(100%, 24rem)',
+		boxSizing: 'border-box', margin: 0, padding: '0 1rem 1rem 0'
 	});
 	return figure;
 }
@@ -279,8 +281,10 @@ return view.extend({
 	},
 
 	handleCheck() {
+		/* It may wait twice as long for Apple; LuCI waits 20 s. */
+		const check = xapsd('check', '--json', '--pushTimeout', '8s');
 		const words = { ok: _('ok'), failed: _('FAILED'), warning: _('warning') };
-		return ask(xapsd('check', '--json')).then(found => dom.content(this.nodes.check, [
+		return ask(check).then(found => dom.content(this.nodes.check, [
 			found.fault != null ? E('p', [ found.fault ])
 				: E('table', { 'class': 'table' }, found.steps.map(s => row(
 					...[ s.step || '', words[s.result] || s.result, s.text ].map(cell => E('td', { 'class': 'td left' }, [ cell ])))))
