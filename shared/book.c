@@ -29,6 +29,9 @@
  * get their turn. */
 #define FLIGHT_WALK 256
 
+/* The name of the book stays; a book that nobody has goes. */
+#define ID_LIFE_MS (10 * 365 * 86400LL * 1000)
+
 /* Values that are so much older than registrationTtl are of no use to anybody. */
 #define PURGE_MORE_S (2 * 86400)
 
@@ -329,7 +332,7 @@ bool book_ask_id(struct shared *s)
 {
 	struct script a = {
 		.field = SHARED_ARG("id"),
-		.life_ms = (s->conf->registration_ttl_s + PURGE_MORE_S) * 1000,
+		.life_ms = ID_LIFE_MS,
 	};
 	struct buf b = BUF_INIT(1024);
 	struct id_request *q;
