@@ -105,6 +105,7 @@ def push_to(xapsd, user, n, mailbox="INBOX"):
     so_far = len(apple.to(token(n)))
     assert xapsd.notify(user, mailbox).status == 200
     apple.wait(lambda: len(apple.to(token(n))) > so_far, "push")
+    xapsd.wait_until(lambda: xapsd.status()["inFlight"] == 0, "the answer")
     return apple.to(token(n))[-1]
 
 
