@@ -163,8 +163,9 @@ def test_curl_works(xapsd):
     assert "curl " in API
 
 
-def test_metrics_exist(xapsd):
+def test_metrics_exist(start_xapsd, workdir):
     """Those of the table and of the alerts."""
+    xapsd = start_xapsd(sharedStore=f"unix:{workdir}/nobody")
     names = set(re.findall(r"^# TYPE (\w+)", xapsd.request(
         "GET", "/metrics").body, re.M))
     shown = set(re.findall(r"\bxapsd_\w+", part("GET /metrics")))
