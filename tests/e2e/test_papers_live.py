@@ -18,6 +18,7 @@ SETTING = re.compile(r"[a-z]\w+: \S.*")
 COMMANDS = {
     "apt", "cat", "chmod", "chown", "cp", "curl", "doveadm", "echo", "find", "git",
     "groupadd", "install", "journalctl", "make", "openssl", "podman", "printf",
+    "rc-service", "rc-update",
     "rm", "scp", "sed", "ssh", "systemctl", "systemd-sysusers", "tar", "uci",
     "useradd", "usermod", "xapsd", "[", "./scripts/feeds",
     "/etc/init.d/dovecot"}
