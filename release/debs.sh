@@ -35,6 +35,8 @@ build() {	# MACHINE (Debian's), STATIC FILE, TARBALL, ABI
 	echo "$4" | tr '[:upper:]' '[:lower:]' >"$work/ready/abi"
 	suite "$4" >"$work/ready/suite"
 	sh release/list.sh | tar -cf - -T - | tar -C "$work/tree" -xf -
+	# dpkg-deb changes the times of newer files only
+	find "$work/tree" "$work/ready" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 	(cd "$work/tree" && DEB_XAPSD_READY=$work/ready dpkg-architecture -f -a"$1" \
 		-c debian/rules binary) >"$work/log" 2>&1 || {
 		tail -n 30 "$work/log" >&2

@@ -128,8 +128,9 @@ fetch() {
 	lines=$(tr -d '\r' <"$work/SHA256SUMS" | sed -n \
 		"s/^\([0-9a-f]\{64\}\) [ *]\(xapsd-[0-9][^/ ]*-$1\)\$/\1 \2/p")
 	case $lines in
-	'') die "$from has no file for this machine, xapsd-VERSION-$1, or its" \
-		"SHA256SUMS is not whole. Nothing was changed." ;;
+	'') die "$from has no file for this machine, xapsd-VERSION-$1 (then build" \
+		"it from the sources), or its SHA256SUMS is not whole. Nothing" \
+		"was changed." ;;
 	*"
 "*) die "$from has several files xapsd-VERSION-$1: leave one. Nothing was changed." ;;
 	esac
@@ -187,8 +188,9 @@ place_all() {
 commit() {
 	old=$(cat "$LIST" 2>/dev/null) || old=
 	# Should the power fail in between, --uninstall knows them all.
-	printf '%s\n' "$LIST" $new_files $new_dirs $old | sort -u >"$LIST.new"
-	mv "$LIST.new" "$LIST"
+	printf '%s\n' "$LIST" $new_files $new_dirs $old | sort -u >"$LIST.new" &&
+		mv "$LIST.new" "$LIST" || die "cannot write $LIST (full?)." \
+		"Nothing else was changed."
 	for f in $new_files; do mv "$f.new" "$f"; done
 	for f in $old; do
 		case " $LIST $new_files " in
@@ -240,21 +242,28 @@ add_user() {
 		"changed."
 }
 
-# MODE OWNER FOLDER: those that are there stay as they are.
+# MODE OWNER FOLDER
 folder() { [ -d "$3" ] || { mkdir -p "$3" && chown "$2" "$3" && chmod "$1" "$3"; }; }
 
+# FILE DESTINATION OWNER MODE
+sample() {
+	[ ! -e "$2" ] && [ ! -L "$2" ] || return 0
+	(umask 077 && cp "$1" "$2.new") && chown "$3" "$2.new" &&
+		chmod "$4" "$2.new" && mv "$2.new" "$2"
+}
+
+# What is there stays as it is.
 configure() {
-	folder 750 root:xapsd /etc/xapsd
 	if [ "$init" = procd ]; then
-		[ -e /etc/config/xapsd ] ||
-			cp "$work/init/xapsd.config" /etc/config/xapsd
-		return
-	fi
-	folder 700 xapsd:xapsd /var/lib/xapsd
-	[ ! -e /etc/xapsd/xapsd.yaml ] || return 0
-	(umask 077 && cp "$work/etc/xapsd/xapsd.yaml" /etc/xapsd/xapsd.yaml.new) &&
-		chown xapsd:xapsd /etc/xapsd/xapsd.yaml.new &&
-		mv /etc/xapsd/xapsd.yaml.new /etc/xapsd/xapsd.yaml
+		sample "$work/init/xapsd.config" /etc/config/xapsd root:root 644 &&
+			folder 750 root:xapsd /etc/xapsd
+	else
+		folder 750 root:xapsd /etc/xapsd &&
+			folder 700 xapsd:xapsd /var/lib/xapsd &&
+			sample "$work/etc/xapsd/xapsd.yaml" \
+				/etc/xapsd/xapsd.yaml xapsd:xapsd 600
+	fi || die "cannot write to /etc/xapsd or /var/lib/xapsd (full, or read-only?)." \
+		"Nothing else was changed."
 }
 
 # --- starting and stopping ---
@@ -333,10 +342,12 @@ uninstall() {
 	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
 	systemd) ! is_up || systemctl daemon-reload ;;
 	esac
-	say "xapsd is removed. Its configuration and registrations stay, in /etc/xapsd" \
-		"and /var/lib/xapsd, and so do user and groups; to remove them, too:" \
-		"  rm -r /etc/xapsd /var/lib/xapsd" \
-		"  userdel xapsd; groupdel xapsd-mail	(or deluser, delgroup)"
+	cat <<-END
+	xapsd is removed. Its configuration and registrations stay, in /etc/xapsd and
+	/var/lib/xapsd, and so do user and groups. To remove them, too:
+	  rm -r /etc/xapsd /var/lib/xapsd
+	  userdel xapsd; groupdel xapsd-mail	(or deluser, delgroup)
+	END
 }
 
 # --- the whole ---
@@ -391,14 +402,14 @@ main() {
 	[ $when = again ] || switch_on
 	start $when
 	say "$said" | sed -n '1s/,.*/ is installed./p'
-	[ $when = again ] || say "What is next:" \
-"
-  1. Your certificate or key from Apple, into /etc/xapsd and" \
-		"/etc/xapsd/xapsd.yaml" \
-"
-  2. $PREFIX/sbin/xapsd check" \
-"
-  3. Dovecot's plugin: $PREFIX/share/doc/xapsd/README.md, Set up"
+	[ $when = again ] || cat <<-END
+	What is next:
+	  1. Your certificate or key from Apple, into /etc/xapsd and
+	     $([ "$init" = procd ] && echo /etc/config/xapsd ||
+		echo /etc/xapsd/xapsd.yaml)
+	  2. $PREFIX/sbin/xapsd check
+	  3. Dovecot's plugin: install-plugin.sh of the same release
+	END
 }
 
 main "$@"

@@ -80,7 +80,9 @@ check-tag:
 check-release:
 	@PARTS='$(PARTS)' KEEP='$(KEEP)' sh release/twice.sh
 
-# Its Debian packages in dist/, installed and used in the chroots of check-dovecot.
-.PHONY: check-release-debs
-check-release-debs:
+# What is in dist/, installed and used in the chroots of check-dovecot: the Debian
+# packages, and install.sh under systemd and OpenRC.
+.PHONY: check-release-installs
+check-release-installs:
 	@sh tests/release_debs.sh $(DIST) build/chroot bullseye trixie
+	@sh tests/install_inits.sh $(DIST) build/chroot/trixie

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a release twice, of copies of these sources in two folders that have nothing
-# in common but the sources of musl and mbedTLS, and compares:
+# in common but what comes from Debian (musl, mbedTLS, Dovecot's headers), and compares:
 #   PARTS="files source sbom" KEEP=DIR twice.sh
 # by default all; the first of the two becomes DIR, if one is named.
 # The second has another umask, language, time zone, home, priority and older
@@ -17,6 +17,7 @@ copy() {
 	sh release/list.sh | tar -cf - -T - | tar -C "$1" -xf -
 	mkdir -p "$1/build/static"
 	cp -R build/static/src "$1/build/static/"
+	[ ! -e build/dovecot ] || cp -R build/dovecot "$1/build/"
 }
 
 # FOLDER COMMAND...: of make, with PARTS.

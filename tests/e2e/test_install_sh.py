@@ -584,6 +584,26 @@ def test_read_only(machine):
     assert m.tree() == before
 
 
+def test_read_only_etc(machine):
+    m = machine(BUSYBOX)
+    m.sh("mkdir /etc/xapsd && rmdir /etc/xapsd; echo xapsd:x:77: >>/etc/group; "
+         "echo xapsd-mail:x:78:xapsd >>/etc/group; mkdir -p /var/lib/xapsd; "
+         "echo xapsd:x:77:77:x:/:/bin/false >>/etc/passwd; "
+         "mount --bind /etc /etc && mount -o remount,bind,ro /etc")
+    m.begin()
+    said = m.install(ok=False)
+    assert "cannot write" in said and "read-only" in said
+    m.is_as_before()
+
+
+def test_configuration_is_a_link(machine):
+    """To where its administrator keeps it, which is not here at this moment."""
+    m = machine(BUSYBOX)
+    m.sh("mkdir /etc/xapsd; ln -s /mnt/xapsd.yaml /etc/xapsd/xapsd.yaml")
+    m.install()
+    assert m.run("readlink", "/etc/xapsd/xapsd.yaml") == "/mnt/xapsd.yaml\n"
+
+
 def test_noexec_tmp(machine):
     m = machine()
     m.sh("mount -t tmpfs -o noexec tmpfs /tmp")
@@ -668,7 +688,7 @@ def test_which_machine(machine, uname, arch):
         assert "is installed" in m.install()
         return
     said = m.install(ok=False)
-    assert "no file for this machine, xapsd-VERSION-%s," % arch in said
+    assert "no file for this machine, xapsd-VERSION-%s " % arch in said
     m.is_as_before()
 
 
