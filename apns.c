@@ -73,11 +73,16 @@ static bool is_up(const struct apns *a)
 	       io_tls(a->cur->io) != NULL;
 }
 
+bool apns_is_idle(const struct apns *a)
+{
+	return a->gate != NULL && apns_dial_is_idle(a);
+}
+
 /* See struct apns_status. */
 static int64_t down_ms(const struct apns *a)
 {
 	if ((is_up(a) && (a->failures <= 1 || apns_conn_is_useful(a->cur))) ||
-	    (a->gate != NULL && apns_dial_is_idle(a)))
+	    apns_is_idle(a))
 		return 0;
 	return loop_now_ms(a->loop) - a->down_ms;
 }
@@ -106,8 +111,8 @@ void apns_refresh(struct apns *a)
 
 void apns_need(struct apns *a)
 {
-	if (a->gate == NULL || !apns_dial_is_idle(a) ||
-	    cred_kind(a->cred) == CRED_NONE || !apns_dial_wanted(a))
+	if (!apns_is_idle(a) || cred_kind(a->cred) == CRED_NONE ||
+	    !apns_dial_wanted(a))
 		return;
 	a->down_ms = loop_now_ms(a->loop);
 	apns_dial_start(a);
@@ -215,7 +220,7 @@ void apns_get_status(const struct apns *a, struct apns_status *status_r)
 		status_r->state = APNS_OFF;
 	else if (up)
 		status_r->state = APNS_UP;
-	else if (a->gate != NULL && apns_dial_is_idle(a))
+	else if (apns_is_idle(a))
 		status_r->state = APNS_IDLE;
 	else
 		status_r->state = io_dialer_is_running(a->dialer)

@@ -94,6 +94,8 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
     struct apns_gate *gate);
 /* With a gate: opens the connection if it is wanted and there is none. */
 void apns_need(struct apns *a);
+/* With a gate: there is no connection because none was needed. */
+bool apns_is_idle(const struct apns *a);
 /* Opens no connection any more; what is under way still gets its answers.  The
  * credentials may be freed. */
 void apns_stop(struct apns *a);

@@ -72,8 +72,12 @@ int tls_init(char err[ERR_MAX])
 	return 0;
 }
 
+/* The built-in roots, once for all contexts: 9 KB. */
+static mbedtls_x509_crt builtin;
+
 void tls_exit(void)
 {
+	mbedtls_x509_crt_free(&builtin);
 #if defined(TLS_HAS_13)
 	mbedtls_psa_crypto_free();
 #endif
@@ -220,15 +224,17 @@ struct tls_ctx *tls_client_new(const void *ca, size_t ca_len,
     char err[ERR_MAX])
 {
 	struct tls_ctx *c = ctx_new(true, cert, key, err);
+	mbedtls_x509_crt *roots;
 
 	if (c == NULL)
 		return NULL;
-	if (add_roots(&c->ca, ca, ca_len, err) != 0) {
+	roots = ca == tls_roots_der ? &builtin : &c->ca;
+	if (roots->version == 0 && add_roots(roots, ca, ca_len, err) != 0) {
 		tls_ctx_free(c);
 		return NULL;
 	}
 	tls_client_set_keys(c, "apnsCaFile", "apnsHost");
-	mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, NULL);
+	mbedtls_ssl_conf_ca_chain(&c->conf, roots, NULL);
 	mbedtls_ssl_conf_authmode(&c->conf, MBEDTLS_SSL_VERIFY_REQUIRED);
 	/* mbedTLS keeps the pointer and writes nothing; 2.28 has no const. */
 	if (alpn != NULL)

@@ -148,6 +148,18 @@ void push_finish(struct push *p)
 		ready_add(p, false);
 }
 
+void push_change_lane(struct push *p)
+{
+	if (p->in_flight)
+		return;
+	if (p->listed) {
+		ready_remove(p);
+		ready_add(p, false);
+	} else {
+		choose_lane(p);
+	}
+}
+
 /* --- several nodes --- */
 
 /* Long enough for an answer, and short beside `delay`. */
@@ -168,7 +180,8 @@ static int64_t ahead_ms(const struct push_queue *q)
 /* Whoever could not send now leaves it to the others. */
 static bool ask_ahead(struct push *p)
 {
-	struct push_queue *q = p->lane->q;
+	struct push_lane *l = p->lane;
+	struct push_queue *q = l->q;
 	int64_t ms = ahead_ms(q);
 	unsigned i;
 
@@ -176,8 +189,8 @@ static bool ask_ahead(struct push *p)
 		return false;
 	p->asked = true;
 	loop_timer_set(q->loop, &p->timer, ms);
-	if (p->wait.n > ASK_MAX || loop_timer_is_set(&p->lane->hold) ||
-	    apns_capacity(p->lane->apns) == 0)
+	if (p->wait.n > ASK_MAX || loop_timer_is_set(&l->hold) ||
+	    (apns_capacity(l->apns) == 0 && !apns_is_idle(l->apns)))
 		return true;
 	for (i = 0; i < p->wait.n; i++)
 		q->on_due(
@@ -201,18 +214,6 @@ bool push_covered(
 	if (!p->in_flight)
 		push_release(p);
 	return true;
-}
-
-void push_change_lane(struct push *p)
-{
-	if (p->in_flight)
-		return;
-	if (p->listed) {
-		ready_remove(p);
-		ready_add(p, false);
-	} else {
-		choose_lane(p);
-	}
 }
 
 static void on_timer(void *arg)

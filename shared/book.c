@@ -29,6 +29,9 @@
  * get their turn. */
 #define FLIGHT_WALK 256
 
+/* The name of the book stays; a book that nobody has goes. */
+#define ID_LIFE_MS (10 * 365 * 86400LL * 1000)
+
 /* Values that are so much older than registrationTtl are of no use to anybody. */
 #define PURGE_MORE_S (2 * 86400)
 
@@ -264,6 +267,7 @@ void book_begin(struct shared *s)
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;
 	s->is_emptied = false;
+	s->id[0] = '\0';
 	s->n_users = 0;
 	book_set_phase(s, SHARED_MERGING);
 	script_load(s, on_script);
@@ -288,7 +292,7 @@ static void set_id(struct shared *s, const char *id, int64_t pause_ms)
 	bool is_other = s->id[0] != '\0' && strcmp(s->id, id) != 0;
 
 	strcpy(s->id, id);
-	if (!is_other || s->phase == SHARED_MERGING)
+	if (!is_other)
 		return;
 	log_warn("shared: %s has lost its data: it is filled again",
 	    shared_conn_peer(s->conn));
@@ -328,7 +332,7 @@ bool book_ask_id(struct shared *s)
 {
 	struct script a = {
 		.field = SHARED_ARG("id"),
-		.life_ms = (s->conf->registration_ttl_s + PURGE_MORE_S) * 1000,
+		.life_ms = ID_LIFE_MS,
 	};
 	struct buf b = BUF_INIT(1024);
 	struct id_request *q;

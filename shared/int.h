@@ -141,6 +141,7 @@ struct shared {
 		LOGGED_IN_STEP
 	} logged;
 	bool is_bad_logged;	   /* a value that is none */
+	bool is_once_refused;	   /* a right lacks */
 	bool is_policy_logged;	   /* maxmemory-policy */
 	char why[ERR_MAX];	   /* it is away */
 	char role[16], policy[24]; /* of the server */

@@ -212,8 +212,10 @@ static void on_jwt(void *arg, bool is_end)
 		jwt_free(j);
 		return;
 	}
-	jwt = cred_jwt(j->cred, now_s, &issued_s);
 	j->is_new = true;
+	jwt = cred_jwt(j->cred, now_s, &issued_s);
+	if (jwt == NULL) /* the clock was set at this moment */
+		return;
 	for (other = j->shared->jwts; other != NULL; other = other->next)
 		if (other != j && strcmp(other->key, j->key) == 0)
 			cred_take_jwt(other->cred, jwt, strlen(jwt), issued_s,
@@ -230,6 +232,9 @@ void shared_add_cred(struct shared *s, struct cred *c)
 	cred_jwt_name(c, name);
 	if (s == NULL || name[0] == '\0')
 		return;
+	for (j = s->jwts; j != NULL; j = j->next)
+		if (j->cred == c)
+			return;
 	j = xcalloc(1, sizeof(*j));
 	j->shared = s;
 	j->cred = c;

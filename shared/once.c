@@ -48,6 +48,19 @@ static void write_key(const struct once *o, struct buf *b)
 	buf_add_fmt(b, " %s %s %s", o->account, o->token, hash);
 }
 
+/* All else goes on: both push. */
+static void refused(
+    struct shared *s, const struct resp_item *it, const char *what)
+{
+	log_at(s->is_once_refused ? LOG_L_DEBUG : LOG_L_WARN,
+	    "shared: %s refuses %s, so events on several nodes are several "
+	    "pushes: %.*s%s",
+	    shared_conn_peer(s->conn), what,
+	    (int)(it->len < 200 ? it->len : 200), it->text,
+	    shared_conn_cure(s->conn, it));
+	s->is_once_refused = true;
+}
+
 /* left_ms: of the claim, which was made for our own `delay`; if that is longer, it
  * proves nothing. */
 static void claimed(const struct once *o, int64_t left_ms)
@@ -68,8 +81,7 @@ static void on_left(struct shared_request *rq, const struct resp_item *it)
 	if (it != NULL && it->type == RESP_INT)
 		claimed(o, it->n);
 	else if (it != NULL)
-		script_refused(
-		    o->shared->conn, it, "to show how old a claim is");
+		refused(o->shared, it, "to show how old a claim is");
 	once_free(o);
 }
 
@@ -90,7 +102,7 @@ static void on_claim(struct shared_request *rq, const struct resp_item *it)
 		return;
 	}
 	if (it != NULL && it->type == RESP_ERROR)
-		script_refused(s->conn, it, "to claim a push");
+		refused(s, it, "to claim a push");
 	once_free(o);
 }
 

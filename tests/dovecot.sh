@@ -119,9 +119,9 @@ mount_root() {
 # Does nothing when the packages are those above.
 install_root() {
 	root=$dir/$1
-	# shellcheck disable=SC2046,SC2086,SC2116	# joins the lines
-	wanted=$(echo $packages $(store_of "$1"))
 	store=$(store_of "$1")
+	# shellcheck disable=SC2086,SC2116	# joins the lines
+	wanted=$(echo $packages "$store")
 	[ "$(cat "$root/.packages" 2>/dev/null)" != "$wanted" ] || return 0
 	set -- -q -o Acquire::Check-Valid-Until=false \
 		-o Acquire::Languages=none

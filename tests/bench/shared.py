@@ -128,6 +128,10 @@ def without(b):
             os.environ["XAPSD"] = program
             folder = b.folder / ("i-" + what.replace(" ", "-"))
             folder.mkdir()
+            if config:  # the JWT is there for both runs
+                with b.daemon(n=20, **config) as daemon:
+                    daemon.up()
+                    in_step(daemon)
             cost = per_push(folder, b.certs, b.far, **config)
             b.row("instructions per push, %s: ours, all" % what,
                   "%.0f, %.0f" % (sum(
@@ -250,6 +254,18 @@ def messages(b):
                   "%.0f, %.0f" % (got / 500, sent / 500),
                   "INFO stats total_net_*_bytes; 2 nodes hear it")
         wait_for(lambda: other.status()["registrations"] == 500, "the other")
+        for nodes in ((node,), (node, other)):
+            counted = Counted(server)
+            for i in range(200):
+                for n in nodes:
+                    n.notify(user(i), events=["FlagsSet"], keep=True)
+            for n in nodes:
+                wait_for(lambda: n.metric("queue_length") == 0, "pushes")
+            calls, got, sent = counted.since()
+            b.row("messages per change of flags at %d node%s" % (
+                len(nodes), "s" * (len(nodes) > 1)), per(calls, 200),
+                "200 users; %.0f, %.0f bytes to and from the server" % (
+                    got / 200, sent / 200))
 
 
 # --- start and comparison ---
@@ -298,6 +314,9 @@ def start(b):
             first = b.daemon(sharedStore=server.url, n=n)
             start_row(b, "first node, server empty", first, server, n)
             used = memory_of_server(server)
+            b.row("    its file", "%.1f MB" % (
+                first.database.stat().st_size / 1e6), "%.0f B per "
+                "registration" % (first.database.stat().st_size / n))
             b.row("    memory of the server", "%.1f MiB" % (used / MIB),
                   "INFO used_memory; %.0f B per registration" % (
                       (used - empty) / n))

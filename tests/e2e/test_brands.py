@@ -5,16 +5,18 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 import certs as pki
 from apple import Answer, Apple
 from phones import ACCOUNT, token
-from xapsd import certificate, executable, token_key
+from xapsd import certificate, executable
 
-XSERVER = "com.apple.mail.XServer."
+pytestmark = pytest.mark.skipif(
+    "brands" not in subprocess.run(
+        [executable(), "--version"], capture_output=True, text=True).stdout,
+    reason="this xapsd was built without brands")
 
 
 def put(path, data):
@@ -533,3 +535,152 @@ def test_queue_over_a_restart(start, brands, certs):
         assert credential(away.to(token(1))[0]) == brands.topics["a"]
         assert credential(away.to(token(2))[0]) == certs.cert_topic
         xapsd.stop()
+
+
+# --- what shows them ---
+
+def test_check(start, brands, apple):
+    three(brands)
+    xapsd = start()
+    run = xapsd.run("check")
+    assert run.returncode == 0, run
+    for name in ("one", "two", "three"):
+        lines = [line for line in run.stdout.splitlines()
+                 if line.startswith("brand %s " % name)]
+        assert len(lines) == 2, run.stdout  # its credential, Apple's answer
+        assert brands.topics[name] in lines[0]
+        assert "takes these credentials" in lines[1]
+    topics = {p.headers["apns-topic"] for p in apple.pushes}
+    assert topics >= set(brands.topics.values())
+    steps = json.loads(xapsd.run("check", "--json").stdout)["steps"]
+    assert [s["step"] for s in steps].count("brand two") == 2
+
+
+def test_check_finds_the_bad_ones(start, brands, apple):
+    three(brands)
+    xapsd = start()
+    put(brands.file("two"), "users: x\nkeyFileP8: y\nport: 1\n")
+    (brands.folder / "three.p12").write_bytes(b"nothing")
+    apple.script(None, lambda push: Answer(403, "InvalidProviderToken")
+                 if "authorization" in push.headers else None)
+    for args in ((), ("--offline",)):
+        run = xapsd.run("check", *args)
+        assert run.returncode == 1
+        assert "two.yaml:3: port: " in run.stdout
+        assert "three.p12" in run.stdout
+        assert ("InvalidProviderToken" in run.stdout) == (args == ())
+
+
+def test_check_without_a_main_credential(start, brands):
+    brands.pem("a", "x")
+    xapsd = start(identity={})
+    run = xapsd.run("check")
+    assert run.returncode == 0, run
+    assert "nothing can be pushed to other users" in run.stderr
+
+
+def test_status_list_and_doctor(start, brands, certs):
+    brands.pem("a", "u")
+    brands.pem("b", "v")
+    xapsd = start()
+    xapsd.register("u", ACCOUNT, token(1))
+    xapsd.register("w", ACCOUNT, token(2))
+    push_to(xapsd, "u", 1)
+    shown = xapsd.run("status").stdout
+    assert "a: connected, topic " + brands.topics["a"] in shown
+    assert "b: idle" in shown
+    listed = {r["user"]: r for r in
+              json.loads(xapsd.run("list", "--json").stdout)}
+    assert listed["u"]["brand"] == "a" and "via" not in listed["u"]
+    assert "brand" not in listed["w"] and "via" not in listed["w"]
+    told = xapsd.run("doctor", "u").stdout
+    assert "connected, brand a" in told
+    # moved to b: pushed by a until the phone registers again
+    put(brands.file("a"), brands.file("a").read_text().replace(
+        "users: u", "users: x"))
+    put(brands.file("b"), brands.file("b").read_text().replace(
+        "users: v", "users: u"))
+    reload(xapsd)
+    listed = {r["user"]: r for r in
+              json.loads(xapsd.run("list", "--json").stdout)}
+    assert listed["u"]["brand"] == "b" and listed["u"]["via"] == "a"
+    assert listed["u"]["oldTopic"] == brands.topics["a"]
+    told = " ".join(xapsd.run("doctor", "u").stdout.split())
+    assert "topic of another brand" in told or "that of another brand" in told
+    assert "(a) until it registers again" in told
+    # its old brand is gone: a fault that heals by itself
+    brands.file("a").unlink()
+    reload(xapsd)
+    told = " ".join(xapsd.run("doctor", "u").stdout.split())
+    assert "ignores pushes of " + brands.topics["b"] in told
+
+
+def test_doctor_of_a_bad_brand(start, brands, apple):
+    brands.pem("a", "u")
+    xapsd = start()
+    xapsd.register("u", ACCOUNT, token(1))
+    xapsd.register("w", ACCOUNT, token(2))
+    apple.script(token(1), Answer(403, "BadCertificate"))
+    xapsd.notify("u")
+    xapsd.wait_until(lambda: not by_name(xapsd)["a"]["healthy"], "the hold")
+    assert "BadCertificate" in xapsd.run("doctor", "u").stdout
+    assert "BadCertificate" not in xapsd.run("doctor", "w").stdout
+    assert "BadCertificate" in xapsd.run("status").stdout
+
+
+def test_page(start, brands, apple):
+    brands.pem("a", "u")
+    brands.pem("b", "v")
+    xapsd = start()
+    xapsd.register("u", ACCOUNT, token(1))
+    apple.script(token(1), Answer(403, "BadCertificate"))
+    xapsd.notify("u")
+    xapsd.wait_until(lambda: not by_name(xapsd)["a"]["healthy"], "the hold")
+    page = xapsd.request("GET", "/").body
+    assert "Brand a: " in page and "BadCertificate" in page
+    assert "Brand b: " not in page
+    assert "Registrations of brand a" in page
+    assert "but look at this" in page
+
+
+# --- many ---
+
+def test_a_thousand(start, brands, apple, certs):
+    """At the start nobody but the main one connects; each brand costs little;
+    those that are used connect, a few at a time."""
+    key = pki.key_pem(certs.token_key)
+    for i in range(1000):
+        name = "b%03d" % i
+        kid = "K%09d" % i
+        topic = "com.apple.mobilemail.push." + name
+        apple.keys[kid] = (certs.token_key, certs.team_id, topic)
+        (brands.folder / (name + ".p8")).write_bytes(key)
+        (brands.folder / (name + ".yaml")).write_text(
+            "users: *@%s.example\nkeyFileP8: %s.p8\nkeyFileKeyId: %s\n"
+            "keyFileTeamId: %s\nkeyFileTopic: %s\n" % (
+                name, name, kid, certs.team_id, topic))
+    alone = start(brandsDir=None, loglevel="info", folder=brands.folder.parent
+                  / "alone")
+    base = alone.rss_kib()
+    xapsd = start(loglevel="info")
+    xapsd.wait_log(" started: ")
+    apple.wait_connected(2)
+    assert apple.handshakes == 2
+    assert len(xapsd.status()["brands"]) == 1000
+    if not os.environ.get("XAPSD_WRAP") and b"__asan_init" not in \
+            open(executable(), "rb").read():
+        assert xapsd.rss_kib() - base < 16 * 1024   # 8 MB
+    for i in range(40):
+        xapsd.register("u@b%03d.example" % i, ACCOUNT, token(i), keep=True)
+    for i in range(40):
+        assert xapsd.notify("u@b%03d.example" % i, keep=True).status == 200
+    apple.wait_for(40, timeout=60)
+    assert {p.headers["apns-topic"] for p in apple.pushes} == {
+        "com.apple.mobilemail.push.b%03d" % i for i in range(40)}
+    assert apple.handshakes == 42
+    assert [p.problem for p in apple.pushes if p.problem] == []
+    # one of them changes, without a new connection of the others
+    before = xapsd.log_size()
+    put(brands.file("b999"), brands.file("b999").read_text() + "\n")
+    xapsd.wait_log("brand b999: Token key", start=before)
+    assert apple.handshakes == 42

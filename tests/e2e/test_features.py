@@ -52,7 +52,8 @@ def test_says_what_it_has(xapsd):
 
 
 KEYS = [("p12", "certificateFileP12"), ("tls-listener", "tlsListenAddr"),
-        ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile")]
+        ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile"),
+        ("brands", "brandsDir")]
 
 
 @pytest.mark.parametrize("feature, key", KEYS)

@@ -219,6 +219,12 @@ def step(page):
     page.eval("poll.step()")
 
 
+def press(page, selector):
+    """A button, until all that it does is done."""
+    page.click(selector)
+    page.wait("!window.busy")
+
+
 # --- files ---
 
 def calls_in(text):
@@ -421,21 +427,18 @@ def test_push_and_forget(running, look, apple):
     page = look(running, "status")
     devices = "document.querySelectorAll('#xapsd-devices tr').length - 1"
     assert page.eval(devices) == 2
-    page.click("#xapsd-devices .cbi-button-action")
-    page.wait("!!document.querySelector('#notifications pre')")
+    press(page, "#xapsd-devices .cbi-button-action")
     assert TOKEN[:8] in page.text("#notifications")
     apple.wait_for(2)
     assert running.calls.count(["push", "--", "alice"]) == 1
     # asked for, and not
-    page.click("#xapsd-devices .cbi-button-negative")
-    page.wait("!!document.querySelector('#modal .btn')")
+    press(page, "#xapsd-devices .cbi-button-negative")
     assert "alice" in page.text("#modal")
-    page.click("#modal .btn")
+    press(page, "#modal .btn")
     assert page.eval("document.querySelector('#modal').innerText") == ""
     assert page.eval(devices) == 2
-    page.click("#xapsd-devices .cbi-button-negative")
-    page.wait("!!document.querySelector('#modal .cbi-button-negative')")
-    page.click("#modal .cbi-button-negative")
+    press(page, "#xapsd-devices .cbi-button-negative")
+    press(page, "#modal .cbi-button-negative")
     page.wait(devices + " == 1")
     forgotten = [c for c in running.calls if c[0] == "forget"]
     assert len(forgotten) == 1 and forgotten[0][:4] == [
@@ -445,8 +448,7 @@ def test_push_and_forget(running, look, apple):
 
 def test_check(running, look):
     page = look(running, "status")
-    page.click("#xapsd-check ~ button, .cbi-section > button")
-    page.wait("!!document.querySelector('#xapsd-check tr')")
+    press(page, ".cbi-section > button")
     said = page.text("#xapsd-check")
     assert "takes these credentials" in said and "ok" in said
 
@@ -480,13 +482,10 @@ def test_everything_in_the_access_list_is_used(running, look, tmp_path):
     """And nothing beyond it is asked for."""
     (tmp_path / "etc").mkdir()
     page = look(running, "status")
-    page.click("#xapsd-devices .cbi-button-action")
-    page.wait("!!document.querySelector('#notifications pre')")
-    page.click(".cbi-section > button")
-    page.wait("!!document.querySelector('#xapsd-check tr')")
-    page.click("#xapsd-devices .cbi-button-negative")
-    page.wait("!!document.querySelector('#modal .cbi-button-negative')")
-    page.click("#modal .cbi-button-negative")
+    press(page, "#xapsd-devices .cbi-button-action")
+    press(page, ".cbi-section > button")
+    press(page, "#xapsd-devices .cbi-button-negative")
+    press(page, "#modal .cbi-button-negative")
     page.wait("document.querySelectorAll('#xapsd-devices tr').length == 2")
     page = look(running, "settings")
     upload(page, "keyFileP8", tmp_path / "key.p8", "k")
@@ -521,13 +520,10 @@ def test_hostile_names(running, look, evil, start_xapsd, apple):
                                  "text": evil}]})}
     running.refused.write_text(evil + "\n")
     page = look(running, "status")
-    page.click("#xapsd-devices .cbi-button-action")
-    page.wait("!!document.querySelector('#notifications pre')")
+    press(page, "#xapsd-devices .cbi-button-action")
     assert running.calls[-1] != [] and ["push", "--", evil] in running.calls
-    page.click(".cbi-section > button")
-    page.wait("!!document.querySelector('#xapsd-check tr')")
-    page.click("#xapsd-devices .cbi-button-negative")
-    page.wait("!!document.querySelector('#modal .cbi-button-negative')")
+    press(page, ".cbi-section > button")
+    press(page, "#xapsd-devices .cbi-button-negative")
     page.eval("document.querySelectorAll('details').forEach(e => e.open = 1)")
     for place in ("#xapsd-top", "#xapsd-devices", "#notifications", "#modal",
                   "#xapsd-check"):
@@ -661,8 +657,7 @@ def upload(page, name, path, text):
 
 
 def save(page):
-    page.click(".cbi-button-apply")
-    page.wait("!document.querySelector('.cbi-button-apply.spinning')")
+    press(page, ".cbi-button-apply")
 
 
 @pytest.fixture

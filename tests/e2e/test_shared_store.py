@@ -415,7 +415,7 @@ def test_right_that_lacks(workdir, start_node, lack):
             a.wait_log(r"warn  shared: .* refuses .*its user lacks a right: "
                        r"xapsd\(8\) names those")
             assert len(re.findall("warn  shared: .* refuses", a.log())) == 1
-        if lack == "+info":
+        if lack in ("+info", "+set", "+pttl"):
             wait_in_step(a)
 
 

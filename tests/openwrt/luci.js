@@ -107,13 +107,16 @@ const uci = {
 	save: () => call('uci', 'apply', { config: 'xapsd', values: uci.values })
 };
 
+window.busy = 0;	/* handlers that run */
 const ui = {
 	createHandlerFn: (self, fn, ...args) => ev => {
 		const button = ev.currentTarget;
+		window.busy++;
 		button.disabled = true;
 		button.classList.add('spinning');
 		return Promise.resolve((typeof fn == 'string' ? self[fn] : fn).call(self, ...args, ev))
 			.finally(() => {
+				window.busy--;
 				button.disabled = false;
 				button.classList.remove('spinning');
 			});

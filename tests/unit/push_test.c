@@ -57,6 +57,12 @@ void apns_free(struct apns *a)
 	(void)a;
 }
 
+bool apns_is_idle(const struct apns *a)
+{
+	(void)a;
+	return false;
+}
+
 void apns_refresh(struct apns *a)
 {
 	(void)a;

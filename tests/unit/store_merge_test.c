@@ -231,6 +231,137 @@ static void test_limits(void **state)
 	assert_int_equal(store_count(s), 1);
 }
 
+/* --- what was removed --- */
+
+static unsigned graves, unshared;
+static int64_t gone_ms;
+
+static int on_grave(void *arg, struct reg *r)
+{
+	char token[REG_TOKEN_MAX + 1];
+
+	(void)arg;
+	assert_string_equal(reg_token(r, token), TOKEN);
+	graves++;
+	unshared += !reg_shared(r);
+	gone_ms = reg_gone_ms(r);
+	return 0;
+}
+
+static void expect_graves(unsigned n, unsigned n_unshared, int64_t t_ms)
+{
+	graves = unshared = 0;
+	gone_ms = 0;
+	store_each_gone(s, on_grave, NULL);
+	assert_int_equal(graves, n);
+	assert_int_equal(store_gone_count(s), n);
+	assert_int_equal(unshared, n_unshared);
+	assert_int_equal(gone_ms, t_ms);
+}
+
+static void test_removal_is_kept(void **state)
+{
+	int64_t t = NOW_S * 1000 + 400;
+	struct reg *r = put("A", NOW_S);
+
+	(void)state;
+	reg_set_ms(r, t);
+	store_drop(s, r);
+	assert_int_equal(removals, 1);
+	expect_graves(1, 1, t + 2);
+	/* what is older does not come back, what is later does */
+	assert_false(takes(PUT("A"), t));
+	assert_false(takes(SUSPENDED, t + 1));
+	expect_graves(1, 1, t + 2);
+	/* the others know it */
+	assert_false(takes(GONE, t + 2));
+	expect_graves(1, 0, t + 2);
+	assert_true(takes(PUT("B"), t + 4));
+	expect_graves(0, 0, 0);
+	/* by others */
+	assert_false(takes(GONE, t + 6));
+	expect_graves(1, 0, t + 6);
+	assert_int_equal(removals, 1);
+	/* another one's is older than ours, or younger */
+	assert_false(takes(GONE, t + 2));
+	expect_graves(1, 0, t + 6);
+	assert_false(takes(GONE, t + 10));
+	expect_graves(1, 0, t + 10);
+	/* of one that nobody had here; too old to matter */
+	store_each_gone(s, on_grave, NULL);
+	assert_true(takes(PUT("C"), t + 12));
+	assert_false(takes(GONE, t + 14));
+	put("D", NOW_S);
+	expect_graves(0, 0, 0);
+	assert_true(reg_time_ms(mine(), false) > t + 14);
+}
+
+/* By a clock that is behind it was not gone yet. */
+static void test_back_after_removal(void **state)
+{
+	struct reg *r;
+	int64_t t;
+
+	(void)state;
+	assert_false(takes(GONE, (NOW_S + 60) * 1000 + 998));
+	expect_graves(1, 0, (NOW_S + 60) * 1000 + 998);
+	r = put("A", NOW_S);
+	t = reg_time_ms(r, false);
+	assert_int_equal(t, (NOW_S + 61) * 1000);
+	reg_set_later_ms(r, 0);
+	assert_true(reg_time_ms(r, false) > (NOW_S + 60) * 1000 + 998);
+	store_drop(s, r);
+	/* more than an hour is no clock that is a little behind */
+	assert_false(takes(GONE, (NOW_S + 4000) * 1000 + 2));
+	put("A", NOW_S);
+	assert_int_equal(reg_time_s(mine()), NOW_S);
+}
+
+static void test_old_removals_go(void **state)
+{
+	(void)state;
+	/* older than ttl_s: of no use */
+	assert_false(takes(GONE, (NOW_S - 1001) * 1000 + 2));
+	expect_graves(0, 0, 0);
+	assert_false(takes(GONE, (NOW_S - 900) * 1000 + 2));
+	store_clock(s, NOW_S + 4 * 86400, 4 * 86400);
+	store_expire(s);
+	expect_graves(0, 0, 0);
+}
+
+static void test_kept_only_with_others(void **state)
+{
+	(void)state;
+	store_on_change(s, NULL, NULL);
+	store_drop(s, put("A", NOW_S));
+	expect_graves(0, 0, 0);
+	assert_false(takes(GONE, NOW_S * 1000 + 2));
+	expect_graves(0, 0, 0);
+}
+
+/* Two devices of one second, where one is allowed: the later one stays. */
+static void test_last_of_a_second(void **state)
+{
+	static const char other[] = "{\"user\":\"alice\",\"account\":\"1\","
+				    "\"token\":\"" TOKEN "\","
+				    "\"mailboxes\":[],\"time\":1}";
+	struct reg *r;
+
+	(void)state;
+	store_on_change(s, NULL, NULL);
+	store_set_limits(
+	    s, &(struct store_limits){ .devices = 1, .ttl_s = 1000 });
+	assert_true(takes(PUT("A"), NOW_S * 1000 + 400));
+	assert_null(
+	    store_merge(s, other, sizeof(other) - 1, NOW_S * 1000 + 396, &r));
+	assert_null(r);
+	assert_null(
+	    store_merge(s, other, sizeof(other) - 1, NOW_S * 1000 + 404, &r));
+	assert_non_null(r);
+	assert_null(mine());
+	assert_int_equal(store_count(s), 1);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -242,6 +373,11 @@ int main(void)
 		T(test_clock_behind),
 		T(test_not_taken),
 		T(test_limits),
+		T(test_removal_is_kept),
+		T(test_back_after_removal),
+		T(test_old_removals_go),
+		T(test_kept_only_with_others),
+		T(test_last_of_a_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
