@@ -28,7 +28,7 @@
  * be spent in waiting after a cut network has healed. */
 #define OPEN_MS 2500
 /* Valkey answers within milliseconds.  A script or SCAN that blocks it, or a fork
- * on a busy machine, may take seconds. */
+ * on a busy machine, may take seconds without a byte. */
 #define REPLY_MS 5000
 /* A question so often: nobody else tells that the server's machine is gone, or that
  * it has lost its data, and what is registered elsewhere would not be heard. */
@@ -545,6 +545,9 @@ static void receive(struct shared_conn *c)
 		return;
 	}
 	io_resume(io); /* it may have been full */
+	/* On a slow line an answer takes long, but something always comes. */
+	if (c->first != NULL)
+		c->first->sent_ms = loop_now_ms(c->loop);
 	set_timer(c);
 }
 
