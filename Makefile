@@ -158,6 +158,12 @@ plugin-tarballs:
 check-plugin-tarballs: plugin-tarballs
 	@sh tests/ready_made.sh $(DIST) build/chroot bullseye trixie forky
 
+# Those for Alpine, with a Dovecot that is built with musl, in ten minutes.
+.PHONY: check-musl-plugin
+check-musl-plugin:
+	@sh tests/deps.sh build static musl
+	@PYTHON=$(PYTHON) sh tests/musl_dovecot.sh build/musl-dovecot
+
 # --- install ---
 
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -451,6 +457,7 @@ help:
 	@echo 'make valgrind     the journey under valgrind'
 	@echo 'make check-dovecot  both with Dovecot 2.3.13, 2.4.1, 2.4.5, as root'
 	@echo 'make check-plugin-tarballs  those, installed beside each Dovecot'
+	@echo 'make check-musl-plugin  those for Alpine, with a Dovecot on musl'
 	@echo 'make check-mbedtls36  all tests with mbedTLS 3.6'
 	@echo 'make check-static the static files, foreign ones under qemu'
 	@echo 'make bench        what it costs, as a table (BENCH_BIG=1: more)'

@@ -27,6 +27,6 @@ check-packages:
 	@SUITES='bookworm trixie' MACHINES=$(shell dpkg --print-architecture) \
 		sh plugin/tarballs.sh build/packages
 	@OCI=$(abspath build/packages)/xapsd-oci.tar CHECK_PACKAGES=1 PYTHON=$(PYTHON) \
-		sh tests/pytest.sh "$(CURDIR)/build/packages_cache" -n 3 -rs \
+		sh tests/pytest.sh "$(CURDIR)/build/packages_cache" -n 3 --dist loadfile -rs \
 		tests/e2e/test_oci.py tests/e2e/test_recipes.py \
 		tests/e2e/test_foreign_packages.py tests/e2e/test_alpine.py

@@ -255,16 +255,15 @@ static void on_script(struct shared *s)
 
 static int unmark(void *arg, struct reg *r)
 {
-	(void)arg;
-	reg_set_shared(r, false);
+	store_set_shared(arg, r, false);
 	return 0;
 }
 
 void book_begin(struct shared *s)
 {
 	store_clock(s->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
-	store_each(s->store, unmark, NULL);
-	store_each_gone(s->store, unmark, NULL);
+	store_each(s->store, unmark, s->store);
+	store_each_gone(s->store, unmark, s->store);
 	s->taken_at = s->taken;
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;

@@ -28,6 +28,7 @@ packages() {
 	valgrind) echo valgrind libc6-dbg ;;
 	mbedtls36) echo cmake dpkg-dev ;;
 	static) echo dpkg-dev ;;
+	musl) echo musl-tools linux-libc-dev iproute2 ;;
 	qemu) echo qemu-user-static ;;
 	cross/*) command -v "${1#cross/}-gcc" >/dev/null ||
 		echo "gcc-$(echo "${1#cross/}" | tr _ -)" ;;

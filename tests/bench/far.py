@@ -331,7 +331,7 @@ def callgrind(folder, certs, far, pushes, **config):
     try:
         with Daemon(folder / "x", certs, relay, n=20, **config) as daemon:
             daemon.up()
-            if config:
+            if "sharedStore" in config:
                 wait_for(lambda: "in step" in daemon.log(), "shared book")
             asker = Asker(daemon.port)
             for i in range(pushes):

@@ -61,7 +61,7 @@ def packages(tmp_path_factory):
     srcdir=$1/src builddir=$1/src/tree pkgdir=$1/xapsd subpkgdir=$1/plugin
     cd "$builddir"; build; cd "$builddir"; package; cd "$builddir"; _plugin
     echo "$depends" >$1/depends""".replace("$1", str(folder)) % ALPINE,
-       env={**os.environ, "CFLAGS": "-O1", "CPPFLAGS": "", "LDFLAGS": ""})
+       env={**os.environ, "CFLAGS": "-O0", "CPPFLAGS": "", "LDFLAGS": ""})
     for name in ALPINE.iterdir():
         shutil.copy(name, folder)
     for name, text in STAND_INS.items():

@@ -3,9 +3,11 @@ and removed by rpm and pacman, in a copy of this machine that is thrown away.
 Their dependencies are Debian's here: they are not asked for."""
 
 import os
+import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -70,11 +72,12 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("packages")
-    for above in [path, *path.parents][:3]:
-        above.chmod(0o755)
-    return path
+def folder():
+    """Not pytest's, which nobody but root may enter: makepkg is not root."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="xp-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ SETTING = re.compile(r"[a-z]\w+: \S.*")
 COMMANDS = {
     "apt", "cat", "chmod", "chown", "cp", "curl", "doveadm", "echo", "find", "git",
     "groupadd", "install", "journalctl", "make", "openssl", "podman", "printf",
+    "rc-service", "rc-update",
     "rm", "scp", "sed", "ssh", "systemctl", "systemd-sysusers", "tar", "uci",
     "useradd", "usermod", "xapsd", "[", "./scripts/feeds",
     "/etc/init.d/dovecot"}
@@ -163,8 +164,9 @@ def test_curl_works(xapsd):
     assert "curl " in API
 
 
-def test_metrics_exist(xapsd):
+def test_metrics_exist(start_xapsd, workdir):
     """Those of the table and of the alerts."""
+    xapsd = start_xapsd(sharedStore=f"unix:{workdir}/nobody")
     names = set(re.findall(r"^# TYPE (\w+)", xapsd.request(
         "GET", "/metrics").body, re.M))
     shown = set(re.findall(r"\bxapsd_\w+", part("GET /metrics")))

@@ -716,6 +716,19 @@ def test_memory_full(workdir, start_node):
         assert len(book(a)) == 2
 
 
+@pytest.mark.skipif(not executable() or not has_channel_rights(),
+                    reason="Redis 6.0 takes changes of a script even then")
+def test_master_without_replicas(workdir, start_node):
+    """As right after a failover: it passes by itself, and is tried again soon."""
+    with Valkey(workdir, min_replicas_to_write="1") as s:
+        a = start_node("a", s.url, in_step=False)
+        a.register("alice", ACCOUNT, TOKEN)
+        a.wait_log("warn .*shared: .*refuses.*NOREPLICAS")
+        s.call("CONFIG", "SET", "min-replicas-to-write", "0")
+        wait_in_step(a)
+        assert values(s, "alice")
+
+
 def test_something_else_answers(workdir, start_node, start_xapsd):
     """A web server, TLS, and somebody who says nothing."""
     web = start_xapsd(tcp=True)

@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "clock.h"
+#include "needs.h"
 #include "store_util.h"
+#include "users.h"
 
 #define T0 (CLOCK_MIN_S + 1000000)
 #define HOUR 3600
@@ -648,6 +650,61 @@ static void test_topics(void **state)
 	store_close(s);
 }
 
+/* A device belongs to the only brand that has its topic, else to its user's. */
+static void test_brands(void **state)
+{
+	static const char *const topics[] = { "com.example.a", "com.example.b",
+		"com.example.main", "" };
+	struct store *s;
+	struct users *users;
+	size_t old;
+
+	(void)state;
+	NEEDS("brands");
+	s = open_store();
+	users = users_new();
+	users_add(users, "a", 1);
+	users_add(users, "b moved", 2);
+	users_add(users, "same", 3);
+	users_add(users, "waits", 4);
+	store_set_topic(s, "com.example.main");
+	store_set_brands(s, users, topics, 4);
+	put_topic(s, "a", "com.example.a");
+	put_topic(s, "moved", "com.example.a");
+	put_topic(s, "same", "com.example.main");
+	put_topic(s, "u", "com.example.main");
+	put_topic(s, "waits", "com.example.lost");
+	assert_int_equal(store_brand_of(s, store_first(s, "a")), 1);
+	assert_int_equal(store_brand_of(s, store_first(s, "moved")), 1);
+	assert_int_equal(store_brand_of(s, store_first(s, "same")), 3);
+	assert_int_equal(store_brand_of(s, store_first(s, "u")), 0);
+	assert_int_equal(store_brand_of(s, store_first(s, "waits")), 4);
+	assert_int_equal(store_old_topics(s), 1);
+	assert_string_equal(
+	    store_old_topic(s, store_first(s, "moved")), "com.example.a");
+	assert_null(store_old_topic(s, store_first(s, "a")));
+	assert_null(store_old_topic(s, store_first(s, "waits")));
+	assert_int_equal(store_brand_count(s, 2, &old), 1);
+	assert_int_equal(old, 1);
+	assert_int_equal(store_brand_count(s, 0, &old), 1);
+	put_topic(s, "moved", "com.example.b");
+	assert_int_equal(store_brand_of(s, store_first(s, "moved")), 2);
+	assert_int_equal(store_old_topics(s), 0);
+	store_drop(s, store_first(s, "a"));
+	assert_int_equal(store_brand_count(s, 1, &old), 0);
+	/* The place of a topic in use is kept without registrations. */
+	put_topic(s, "x", "com.example.other");
+	put_topic(s, "a", "com.example.a");
+	assert_int_equal(store_brand_of(s, store_first(s, "a")), 1);
+	/* No main credential any more: its devices are their users'. */
+	store_set_topic(s, "");
+	assert_int_equal(store_brand_of(s, store_first(s, "same")), 3);
+	store_set_brands(s, NULL, NULL, 0);
+	assert_int_equal(store_brand_of(s, store_first(s, "a")), 0);
+	store_close(s);
+	users_free(users);
+}
+
 /* More of them than there are places. */
 static void test_many_topics(void **state)
 {
@@ -695,6 +752,7 @@ int main(void)
 		T(test_watchers),
 		T(test_canonical_lines),
 		T(test_topics),
+		T(test_brands),
 		T(test_many_topics),
 	};
 
