@@ -191,6 +191,7 @@ static void ask_user(struct shared *s, const struct resp_item *it)
 	struct user *u = xcalloc(1, sizeof(*u) + it->len + 1);
 
 	u->rq.cb = on_user;
+	u->rq.is_many = true;
 	u->shared = s;
 	memcpy(u->key, it->text, it->len);
 	s->n_users++;
@@ -231,6 +232,7 @@ static void scan(struct shared *s)
 	args[3].len = (size_t)snprintf(
 	    pattern, sizeof(pattern), "%s{*", s->conf->shared_prefix);
 	q->rq.cb = on_scan;
+	q->rq.is_many = true;
 	q->shared = s;
 	shared_conn_send(s->conn, &q->rq, args, 6);
 }
