@@ -328,11 +328,26 @@ switch_off() {
 	esac >/dev/null 2>&1 || true
 }
 
+# A package's units, which those in /usr/local have hidden.
+uncover() {
+	for f in /lib /usr/lib; do
+		[ -n "$was_on" ] && [ -f $f/systemd/system/xapsd.service ] || continue
+		systemctl enable $was_on >/dev/null 2>&1 &&
+			{ ! is_up || systemctl start $was_on; } &&
+			say "That of the package takes its place." || true
+		return
+	done
+}
+
 uninstall() {
 	[ -e "$LIST" ] || die "nothing here was installed by this script: there is" \
 		"no $LIST"
 	(: >"$LIST.new") 2>/dev/null && rm -f "$LIST.new" ||
 		die "cannot write ${LIST%/*} (read-only?). Nothing was changed."
+	was_on=
+	for u in xapsd.socket xapsd.service; do
+		! systemctl -q is-enabled $u 2>/dev/null || was_on="$was_on $u"
+	done
 	switch_off
 	list=$(sort -r "$LIST")
 	for f in $list; do
@@ -347,7 +362,9 @@ uninstall() {
 	done
 	case $init in
 	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
-	systemd) ! is_up || systemctl daemon-reload ;;
+	systemd)
+		! is_up || systemctl daemon-reload
+		uncover ;;
 	esac
 	cat <<-END
 	xapsd is removed. Its configuration and registrations stay, in /etc/xapsd and

@@ -693,6 +693,18 @@ def test_killed_before_it_is_switched_on(machine):
     assert m.tree() == m.before - {"/usr/local/sbin/systemctl"}
 
 
+def test_a_package_takes_its_place(machine):
+    """That came later, and whose units it has hidden."""
+    m = machine()
+    m.install()
+    m.sh("""mkdir -p /lib/systemd/system; cd /usr/local/lib/systemd/system
+        cp xapsd.service xapsd.socket /lib/systemd/system
+        systemctl disable xapsd.socket""")
+    assert "takes its place" in m.install("--uninstall")
+    assert m.sh("systemctl is-enabled xapsd.service xapsd.socket",
+                ok=None).split() == ["enabled", "disabled"]
+
+
 def test_plain_su(machine):
     """It leaves PATH as it was, an ordinary user's."""
     m = machine()
