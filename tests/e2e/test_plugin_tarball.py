@@ -326,6 +326,14 @@ def test_what_compares(busybox, dist, tarball, tmp_path, tool):
     assert tool or "None of sha256sum" in said, said
 
 
+def test_no_od(busybox, unpacked):
+    """OpenWrt's busybox has hexdump alone."""
+    busybox.stock()
+    (busybox.bin / "od").unlink()
+    busybox.run(unpacked / "install.sh")
+    assert {IMAP, PUSH} < set(busybox.files())
+
+
 def test_no_dovecot_here(busybox, unpacked):
     said = busybox.run(unpacked / "install.sh", ok=False)
     assert "is all of Dovecot installed?" in said, said
