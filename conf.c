@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <strings.h>
 #include <unistd.h>
 
@@ -612,11 +613,16 @@ int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 	struct conf_place at = {
 		.file = path, .err = err, .is_brand = c->top != NULL
 	};
+	struct stat st;
 	char *text;
 	size_t len;
 	FILE *f;
 	int rc, code;
 
+	/* A brand's is read while the daemon runs, where a pipe would stop it;
+	 * the main one may be one (-c <(...)). */
+	if (at.is_brand && stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return conf_fail(&at, "is not a file: remove it");
 	f = fopen(path, "re");
 	if (f == NULL)
 		return fail_read(&at, errno);

@@ -112,7 +112,7 @@ enum cred_jwt_taken {
 };
 /* Uses another node's JWT if it is by our key, for our team, of that time, still
  * (and already) good by our clock, and not older than one that Apple called
- * expired.  The one at hand stays if it is younger, unless `instead`. */
+ * expired.  The one at hand stays unless it is older, or `instead`. */
 enum cred_jwt_taken cred_take_jwt(struct cred *c, const char *jwt, size_t len,
     int64_t issued_s, bool instead, int64_t now_s);
 

@@ -47,7 +47,7 @@ shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c 
 	shared/probe.c \
 	shared/value.c shared/script.c shared/conn.c shared/resp.c shared/addr.c
 shared.stub = shared/no-shared.c ctl/no-shared.c
-shared.tests = resp_test resp_fuzz shared_addr_test
+shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
 # brandsDir: several credentials, each for some of the users
 brands.files = users.c push/brands.c api/brands.c daemon/brands.c

@@ -187,22 +187,11 @@ bool shared_is_in_step(const struct shared *s)
 	return s->phase == SHARED_IN_STEP;
 }
 
-static int count_unshared(void *arg, struct reg *r)
-{
-	*(size_t *)arg += !reg_shared(r);
-	return 0;
-}
-
 /* Changes that the others do not know. */
 static size_t waiting(const struct shared *s)
 {
-	size_t n = 0;
-
-	if (s->phase == SHARED_IN_STEP)
-		return s->n_flight;
-	store_each(s->store, count_unshared, &n);
-	store_each_gone(s->store, count_unshared, &n);
-	return n;
+	return s->phase == SHARED_IN_STEP ? s->n_flight
+					  : store_unshared(s->store);
 }
 
 struct figures {

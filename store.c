@@ -260,7 +260,7 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	case WRITE_NOT:
 		break;
 	}
-	reg_set_shared(r, false);
+	store_set_shared(s, r, false);
 	report_change(s, r, STORE_PUT);
 	return r;
 }
@@ -284,6 +284,7 @@ static void detach(struct store *s, struct reg *r)
 {
 	if (s->on_drop != NULL)
 		s->on_drop(s->on_drop_arg, r);
+	store_set_shared(s, r, false);
 	table_remove(&s->table, r);
 	owner_unwatch(s, r);
 	topic_count(s, r, -1);
@@ -316,7 +317,7 @@ void store_drop(struct store *s, struct reg *r)
 	if (s->on_change != NULL && !s->is_merging && reg_time_known(r))
 		grave = grave_dig(s, r, reg_gone_ms(r));
 	if (grave != NULL)
-		reg_set_shared(grave, reg_shared(r));
+		store_set_shared(s, grave, reg_shared(r));
 	if (!(r->flags & REG_ON_DISK) && grave == NULL) {
 		store_forget(s, r);
 		return;

@@ -195,7 +195,9 @@ int store_each_gone(
 void store_scan_gone(struct store *s, size_t *cursor,
     void (*cb)(void *arg, struct reg *r), void *arg);
 /* A mark that a put clears: the others know it as it is. */
-void reg_set_shared(struct reg *r, bool is_shared);
+void store_set_shared(struct store *s, struct reg *r, bool is_shared);
+/* Registrations and removals without it. */
+size_t store_unshared(const struct store *s);
 bool reg_shared(const struct reg *r);
 /* The topic in the answer to its device; NULL: not known. */
 const char *store_topic(const struct store *s, const struct reg *r);

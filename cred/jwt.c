@@ -171,10 +171,9 @@ enum cred_jwt_taken cred_take_jwt(struct cred *c, const char *jwt, size_t len,
 		return CRED_JWT_BAD;
 	if (!is_ours(c, jwt, len, issued_s))
 		return CRED_JWT_BAD;
-	/* Of the same second all nodes choose the same. */
-	if (had != NULL && !instead &&
-	    (had_s > issued_s ||
-		(had_s == issued_s && strncmp(had, jwt, len) >= 0)))
+	if (had != NULL &&
+	    ((!instead && had_s >= issued_s) ||
+		(strlen(had) == len && memcmp(had, jwt, len) == 0)))
 		return CRED_JWT_KEPT;
 	memcpy(c->bearer, start, START_LEN);
 	memcpy(c->bearer + START_LEN, jwt, len);

@@ -155,7 +155,7 @@ static char *file_of(const struct conf *conf, const char *name)
 
 static int check_text(const struct conf *c, char err[ERR_MAX])
 {
-	if (c->users == NULL)
+	if (c->users == NULL || c->users[strspn(c->users, " \t")] == '\0')
 		conf_blame(c, "users", err,
 		    "is missing: set it to patterns of this brand's users, "
 		    "such as *@example.org");

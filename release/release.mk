@@ -85,5 +85,8 @@ check-release:
 # packages, and install.sh under systemd and OpenRC.
 .PHONY: check-release-installs
 check-release-installs:
+	@sh tests/deps.sh qemu
 	@sh tests/release_debs.sh $(DIST) build/chroot bullseye trixie
+	@FOREIGN=aarch64 sh tests/release_debs.sh $(DIST) build/chroot \
+		bullseye trixie
 	@sh tests/install_inits.sh $(DIST) build/chroot/trixie

@@ -191,6 +191,7 @@ static void ask_user(struct shared *s, const struct resp_item *it)
 	struct user *u = xcalloc(1, sizeof(*u) + it->len + 1);
 
 	u->rq.cb = on_user;
+	u->rq.is_many = true;
 	u->shared = s;
 	memcpy(u->key, it->text, it->len);
 	s->n_users++;
@@ -231,6 +232,7 @@ static void scan(struct shared *s)
 	args[3].len = (size_t)snprintf(
 	    pattern, sizeof(pattern), "%s{*", s->conf->shared_prefix);
 	q->rq.cb = on_scan;
+	q->rq.is_many = true;
 	q->shared = s;
 	shared_conn_send(s->conn, &q->rq, args, 6);
 }
@@ -253,16 +255,15 @@ static void on_script(struct shared *s)
 
 static int unmark(void *arg, struct reg *r)
 {
-	(void)arg;
-	reg_set_shared(r, false);
+	store_set_shared(arg, r, false);
 	return 0;
 }
 
 void book_begin(struct shared *s)
 {
 	store_clock(s->store, (int64_t)time(NULL), loop_clock_ms() / 1000);
-	store_each(s->store, unmark, NULL);
-	store_each_gone(s->store, unmark, NULL);
+	store_each(s->store, unmark, s->store);
+	store_each_gone(s->store, unmark, s->store);
 	s->taken_at = s->taken;
 	s->sent_at = s->sent;
 	s->is_bad_logged = false;

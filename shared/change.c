@@ -163,7 +163,7 @@ void change_send(
 	struct change *c;
 
 	if (!can_send) {
-		reg_set_shared(r, false);
+		store_set_shared(s->store, r, false);
 		s->walk_again = true;
 		return;
 	}
@@ -172,6 +172,6 @@ void change_send(
 				     : reg_time_ms(r, kind != VALUE_PUT);
 	c->put_ms = c->t_ms;
 	c->is_fresh = is_fresh && kind == VALUE_PUT;
-	reg_set_shared(r, true);
+	store_set_shared(s->store, r, true);
 	transmit(c);
 }

@@ -28,11 +28,13 @@
  * be spent in waiting after a cut network has healed. */
 #define OPEN_MS 2500
 /* Valkey answers within milliseconds.  A script or SCAN that blocks it, or a fork
- * on a busy machine, may take seconds. */
+ * on a busy machine, may take seconds without a byte. */
 #define REPLY_MS 5000
 /* A question so often: nobody else tells that the server's machine is gone, or that
  * it has lost its data, and what is registered elsewhere would not be heard. */
 #define IDLE_MS 30000
+/* The longest name of a host in the DNS. */
+#define HOST_MAX 255
 /* Requests that wait for the kernel: thousands of registrations. */
 #define OUT_MAX (4u * 1024 * 1024)
 
@@ -451,12 +453,14 @@ static void take_master(struct shared_conn *c, const struct resp_item *it)
 {
 	char port[8];
 
-	if (c->master.host == NULL) {
+	if (c->master.host == NULL && it->len <= HOST_MAX) {
 		c->master.host = xstrndup(it->text, it->len);
 		c->master.port = 0;
 	} else if (it->len < sizeof(port)) {
 		snprintf(port, sizeof(port), "%.*s", (int)it->len, it->text);
 		c->master.port = atoi(port);
+		if (c->master.port < 0 || c->master.port > UINT16_MAX)
+			c->master.port = 0;
 	}
 }
 
@@ -470,7 +474,7 @@ static void on_greeting(struct shared_request *rq, const struct resp_item *it)
 		return;
 	if (it->type == RESP_STRING && c->step == STEP_SENTINEL)
 		take_master(c, it);
-	if (it->type == RESP_STRING && c->step == STEP_INFO)
+	if (it->type == RESP_STRING && it->depth == 0 && c->step == STEP_INFO)
 		c->info = xstrndup(it->text, it->len);
 	if (it->type == RESP_ERROR && it->depth == 0)
 		step_failed(c, it);
@@ -509,6 +513,11 @@ static void take_item(struct shared_conn *c, const struct resp_item *it)
 		shared_conn_fail(c, why, false);
 		return;
 	}
+	if (!it->last && !rq->is_many) {
+		err_set(why, "%s answers what was not asked", c->peer);
+		lost(c, why);
+		return;
+	}
 	if (it->last)
 		c->first = rq->next;
 	rq->cb(rq, it);
@@ -536,6 +545,9 @@ static void receive(struct shared_conn *c)
 		return;
 	}
 	io_resume(io); /* it may have been full */
+	/* On a slow line an answer takes long, but something always comes. */
+	if (c->first != NULL)
+		c->first->sent_ms = loop_now_ms(c->loop);
 	set_timer(c);
 }
 
@@ -763,6 +775,7 @@ struct shared_conn *shared_conn_new(struct loop *l,
 	c->ops = ops;
 	c->arg = arg;
 	c->greeting.cb = on_greeting;
+	c->greeting.is_many = true;
 	c->ping.cb = on_pong;
 	c->dialer = io_dialer_new(l, &dialer_ops, c);
 	loop_timer_init(&c->timer, on_timer, c);

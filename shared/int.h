@@ -51,12 +51,13 @@ void shared_addr_free(struct shared_addr *a);
 
 /* --- shared/conn.c: one connection, opened again whenever it is lost --- */
 
-/* A request and what becomes of its reply.  cb is called for every item of the
- * reply and frees the request at the last one; and with NULL if the connection is
- * lost first, when it must not send. */
+/* A request and what becomes of its reply.  cb is called with the reply, or for
+ * every item of one that is_many, and frees the request at the last one; and with
+ * NULL if the connection is lost first, when it must not send. */
 struct shared_request {
 	struct shared_request *next;
 	int64_t sent_ms;
+	bool is_many; /* an array is asked for; else one ends the connection */
 	void (*cb)(struct shared_request *rq, const struct resp_item *it);
 };
 

@@ -35,6 +35,7 @@ struct shared_jwt {
 	/* Made here while there was no connection: one that the others have is
 	 * preferred, lest every start makes all change theirs. */
 	bool is_new;
+	unsigned n_puts; /* of the key, without an answer */
 	char key[KEY_MAX];
 };
 
@@ -48,6 +49,17 @@ struct jwt_request {
 };
 
 /* --- what comes --- */
+
+/* Of two of the same second the store's stays; while it has not answered that is not
+ * known. */
+static bool is_preferred(
+    const struct shared_jwt *j, int64_t issued_s, bool is_asked)
+{
+	int64_t had_s;
+
+	cred_jwt(j->cred, issued_s, &had_s);
+	return (is_asked && j->is_new) || (had_s == issued_s && j->n_puts == 0);
+}
 
 /* A value of the key; NULL: of any.  The best of what becomes of it. */
 static enum cred_jwt_taken take(struct shared *s, const char *key,
@@ -65,7 +77,8 @@ static enum cred_jwt_taken take(struct shared *s, const char *key,
 		if (key != NULL && strcmp(j->key, key) != 0)
 			continue;
 		taken = cred_take_jwt(j->cred, jwt, (size_t)(end - jwt),
-		    t_ms / 1000, is_asked && j->is_new, (int64_t)time(NULL));
+		    t_ms / 1000, is_preferred(j, t_ms / 1000, is_asked),
+		    (int64_t)time(NULL));
 		if (taken == CRED_JWT_TAKEN)
 			j->is_new = false;
 		if (taken > best)
@@ -94,13 +107,17 @@ static const char *jwt_of(struct shared *s, const char *key, int64_t *issued_s)
 	return jwt;
 }
 
-static void set_new(struct shared *s, const char *key, bool is_new)
+static void count_puts(
+    struct shared *s, const char *key, int change, bool is_new)
 {
 	struct shared_jwt *j;
 
 	for (j = s->jwts; j != NULL; j = j->next)
-		if (strcmp(j->key, key) == 0)
+		if (strcmp(j->key, key) == 0) {
 			j->is_new = is_new;
+			if (change > 0 || j->n_puts > 0) /* it may be new */
+				j->n_puts += (unsigned)change;
+		}
 }
 
 static struct jwt_request *request_new(
@@ -127,7 +144,7 @@ static void put(struct shared *s, const char *key, bool again)
 		return;
 	q = request_new(s, key, true);
 	q->again = again;
-	set_new(s, key, false);
+	count_puts(s, key, 1, false);
 	a.key = shared_arg(q->key);
 	a.t_ms = issued_s * 1000;
 	buf_add_fmt(&value, "%s%s\"", start, jwt);
@@ -162,9 +179,9 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 {
 	struct jwt_request *q = (struct jwt_request *)(void *)rq;
 
-	if (it == NULL && q->is_put)
-		set_new(q->shared, q->key, true);
-	else if (it != NULL && it->type == RESP_ERROR)
+	if (q->is_put)
+		count_puts(q->shared, q->key, -1, it == NULL);
+	if (it != NULL && it->type == RESP_ERROR)
 		script_refused(q->shared->conn, it, "the JWT");
 	else if (it != NULL)
 		answered(q, it);

@@ -249,6 +249,7 @@ int shared_probe(struct loop *l, const struct conf *conf,
 	memset(found_r, 0, sizeof(*found_r));
 	p->loop = l;
 	p->rq.cb = on_step;
+	p->rq.is_many = true;
 	p->next = begin_steps;
 	p->found = found_r;
 	rc = run(p, conf, err);
@@ -277,6 +278,7 @@ int shared_read_user(struct loop *l, const struct conf *conf, const char *user,
 	memset(&found, 0, sizeof(found));
 	p->loop = l;
 	p->rq.cb = on_user;
+	p->rq.is_many = true;
 	p->next = begin_user;
 	p->found = &found;
 	p->view = view;

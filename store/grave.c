@@ -36,6 +36,7 @@ void grave_open(struct store *s, struct reg *grave)
 	if (grave == NULL)
 		return;
 	grave_set_line(s, grave, 0);
+	store_set_shared(s, grave, false);
 	table_remove(&s->graves, grave);
 	reg_free(grave);
 }

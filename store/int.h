@@ -34,7 +34,7 @@ enum reg_flag {
 	REG_ON_DISK = 8,    /* a line of this key may be in the file */
 	REG_UNSTAMPED = 16, /* renewed while the clock was not set */
 	REG_HELD = 32,	    /* changes too often: see store_release() */
-	REG_SHARED = 64,    /* reg_set_shared() */
+	REG_SHARED = 64,    /* store_set_shared() */
 };
 
 /* Kept small: there may be a hundred thousand of them on a router.  Times are
@@ -156,6 +156,7 @@ struct store {
 	struct store_limits limits;
 	uint64_t bytes;	  /* sum of reg_bytes() */
 	size_t suspended; /* registrations with REG_SUSPENDED */
+	size_t n_shared;  /* registrations and graves with REG_SHARED */
 	int64_t wall_s, mono_s;
 	int64_t grace_s;   /* nothing expires before this, by mono_s */
 	bool has_clock;	   /* store_clock() was called */

@@ -355,7 +355,7 @@ static void merge_gone(
 		? grave_dig(s, key, t_ms)
 		: NULL;
 	if (grave != NULL && reg_gone_ms(grave) == t_ms)
-		reg_set_shared(grave, true);
+		store_set_shared(s, grave, true);
 	if (r != NULL)
 		store_drop(s, r);
 	if (grave != NULL && !is_written)
@@ -385,7 +385,7 @@ static bool merge_record(struct store *s, const struct record *rec,
 	if (rec->suspended)
 		store_suspend(s, *put_r);
 	reg_set_ms(*put_r, t_ms);
-	reg_set_shared(*put_r, true);
+	store_set_shared(s, *put_r, true);
 	return true;
 }
 

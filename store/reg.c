@@ -264,12 +264,6 @@ void reg_set_later_ms(struct reg *r, int64_t t_ms)
 	r->time_s += r->part == 0;
 }
 
-void reg_set_shared(struct reg *r, bool is_shared)
-{
-	r->flags &= (uint8_t)~REG_SHARED;
-	r->flags |= is_shared ? REG_SHARED : 0;
-}
-
 bool reg_shared(const struct reg *r)
 {
 	return r->flags & REG_SHARED;

@@ -235,6 +235,19 @@ size_t store_gone_count(const struct store *s)
 	return s->graves.n;
 }
 
+void store_set_shared(struct store *s, struct reg *r, bool is_shared)
+{
+	if (is_shared == reg_shared(r))
+		return;
+	s->n_shared += is_shared ? 1 : (size_t)-1;
+	r->flags ^= REG_SHARED;
+}
+
+size_t store_unshared(const struct store *s)
+{
+	return s->table.n + s->graves.n - s->n_shared;
+}
+
 /* A growing table moves nothing to a lower bucket, and tables never shrink:
  * what was not shown yet is at the cursor or above. */
 static void scan(const struct table *t, size_t *cursor,

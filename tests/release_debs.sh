@@ -1,9 +1,14 @@
 #!/bin/sh
 # Installs the Debian packages of a release as their users would, uses and purges
 # them:  release_debs.sh DIST CHROOTS SUITE ...
-# CHROOTS/SUITE are those of dovecot.sh, or for another machine made by debootstrap;
-# nothing in them is changed.  apt brings what the packages need.
+# CHROOTS/SUITE are those of dovecot.sh; nothing in them is changed.  apt brings what
+# the packages need.  FOREIGN=aarch64: those for arm64, with arm64's Dovecot, under
+# qemu (foreign.py).
 set -eu
+
+PYTHON=${PYTHON:-/usr/bin/python3}
+foreign=${FOREIGN:+$PYTHON tests/foreign.py $FOREIGN}
+run=$foreign
 
 case ${1-} in
 --net) ;;	# the second half: in a network of its own
@@ -27,7 +32,7 @@ fail() {
 }
 
 in_root() {
-	chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \
+	$run chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \
 		DEBIAN_FRONTEND=noninteractive "$@"
 }
 
@@ -76,7 +81,7 @@ configuration() {
 
 # A phone registers, by its command, at this root's Dovecot: what it is told.
 register() {
-	${PYTHON:-/usr/bin/python3} - <<-'END'
+	$PYTHON - <<-'END'
 	import imaplib, time
 	imaplib.Commands["XAPPLEPUSHSERVICE"] = ("AUTH",)
 	end = time.monotonic() + 120
@@ -115,7 +120,7 @@ use() {
 }
 
 if [ "$1" = --net ]; then
-	root=$2 suite=$3
+	root=$2 suite=$3 run=
 	ip link set lo up
 	use
 	exit
@@ -150,11 +155,19 @@ one() {
 	suite=$1
 	enter
 	version=$(in_root dovecot --version)
-	machine=$(in_root dpkg --print-architecture)
+	machine=$(in_root dpkg --print-architecture) more=
+	if [ -n "$foreign" ]; then
+		machine=$(echo "$FOREIGN" | sed 's/aarch64/arm64/')
+		in_root dpkg --add-architecture "$machine"
+		more="dovecot-core:$machine dovecot-imapd:$machine"
+	fi
 	# shellcheck disable=SC2016
 	code=$(in_root sh -c '. /etc/os-release; echo deb${VERSION_ID-}')
-	in_root apt-get -q -o Acquire::Check-Valid-Until=false update \
-		>"$root/tmp/log" 2>&1 || fail "apt-get update"
+	mkdir -p "$root/etc/apt/apt.conf.d"
+	printf '%s\n' 'APT::Sandbox::User "root";' \
+		'Acquire::Check-Valid-Until "false";' \
+		>"$root/etc/apt/apt.conf.d/release-debs"
+	in_root apt-get -q update >"$root/tmp/log" 2>&1 || fail "apt-get update"
 	# those for another Dovecot are refused
 	for deb in "$root"/root/debs/dovecot-xaps_*_"$machine".deb; do
 		case $deb in
@@ -165,7 +178,7 @@ one() {
 	done
 	in_root sh -c "apt-get -q -y --no-install-recommends install \
 		/root/debs/xapsd_*_$machine.deb \
-		/root/debs/dovecot-xaps_*+${code}_$machine.deb" \
+		/root/debs/dovecot-xaps_*+${code}_$machine.deb $more" \
 		>"$root/tmp/log" 2>&1 || fail "apt-get install"
 	[ -z "$(in_root dpkg --audit)" ] || fail "dpkg --audit"
 	in_root id -Gn xapsd | grep -q xapsd-mail || fail "groups"
@@ -178,7 +191,7 @@ one() {
 		./usr/share/doc/dovecot-xaps/examples/90-xaps.conf" \
 		>"$root/etc/dovecot/conf.d/90-xaps.conf"
 	configuration "$version" >"$root/etc/dovecot/dovecot.conf"
-	unshare --net sh "$0" --net "$root" "$suite"
+	$foreign unshare --net sh "$0" --net "$root" "$suite"
 	in_root apt-get -q -y purge xapsd dovecot-xaps >"$root/tmp/log" 2>&1 ||
 		fail "apt-get purge"
 	left=$(in_root find /usr /etc /var/lib /lib -xdev -name '*xaps*' \

@@ -321,6 +321,7 @@ def test_waiting_pushes_move(start, brands, apple):
 BAD = [
     # text of the file, in the message
     ("keyFileP8: a.p8\n", ["a.yaml", "users: is missing"]),
+    ("users: '  '\nkeyFileP8: a.p8\n", ["a.yaml", "users: is missing"]),
     ("users: x\n", ["a.yaml: ", "keyFileP8: is missing"]),
     ("users: x\nport: 1\n", ["a.yaml:2: port: ", "xapsd.yaml"]),
     ("users: x\nbrandsDir: y\n", ["a.yaml:2: brandsDir: "]),
@@ -430,6 +431,22 @@ def test_new_bad_one(start, brands, certs, apple):
     xapsd.wait_until(lambda: by_name(xapsd)["a"]["healthy"], "the good one")
     assert xapsd.register("u", ACCOUNT, token(2)) == brands.topics["a"]
     assert xapsd.request("GET", "/healthz/all").status == 200
+
+
+def test_things_that_are_no_files(start, brands, certs):
+    """A pipe would stop the daemon, and so would a terminal."""
+    brands.pem("b", "*@b.example")
+    xapsd = start()
+    os.mkfifo(brands.file("a"))
+    brands.file("c").symlink_to("/dev/zero")
+    brands.file("d").mkdir()
+    xapsd.wait_until(lambda: len(by_name(xapsd)) == 4, "the bad ones")
+    for name in "acd":
+        assert "is not a file" in by_name(xapsd)[name]["problem"]
+    assert xapsd.register("u@b.example", ACCOUNT, token(1)) == \
+        brands.topics["b"]
+    said = xapsd.run("check").stdout
+    assert said.count("is not a file") == 3, said
 
 
 def test_missing_file_is_waited_for(start, brands, certs):

@@ -538,9 +538,9 @@ def test_help(machine):
 
 
 @pytest.mark.parametrize("more", [-100, 4, 24, 80, 120])
-def test_full_disk(machine, more):
+def test_full_disk(machine, release, more):
     """Whichever file is the first that does not fit."""
-    size = os.stat(executable()).st_size // 1024 + more
+    size = os.stat(release / PROGRAM).st_size // 1024 + more
     m = machine(more="    mount -t tmpfs -o size=%dk tmpfs usr/local\n" % size)
     said = m.install(ok=False)
     assert "cannot write /usr/local/" in said and "full" in said

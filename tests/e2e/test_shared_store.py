@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -617,6 +618,49 @@ def test_server_hangs(server, start_node, apple):
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     assert len(wait_equal(a, b)) == 11
+
+
+def slow_line(port, bytes_s):
+    """Its port; what the server sends comes at that pace."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, to, pause_s):
+        with contextlib.suppress(OSError):
+            while data := source.recv(bytes_s // 20):
+                to.sendall(data)
+                time.sleep(pause_s * len(data))
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_RDWR)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                far = socket.create_connection(("127.0.0.1", port))
+                for ends in (near, far, 0), (far, near, 1 / bytes_s):
+                    threading.Thread(
+                        target=pump, args=ends, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return listener
+
+
+def test_slow_line(server, start_node):
+    """One answer takes longer than a server may be silent."""
+    a = start_node("a", server.url)
+    folders = ["INBOX"] + ["A folder with a long name %d" % i
+                           for i in range(50)]
+    for i in range(400):
+        a.register("user%d" % (i // 20), ACCOUNT, token(i), folders)
+    wait_in_step(a)
+    with slow_line(server.port, 100000) as line:
+        b = start_node("b", "valkey://127.0.0.1:%d" %
+                       line.getsockname()[1], in_step=False)
+        b.wait_log("shared: .* in step", timeout=60)
+        assert "does not answer" not in b.log()
+        assert len(book(b)) == 400
+        b.stop()
 
 
 def test_strange_values(server, start_node):

@@ -256,6 +256,8 @@ static void expect_graves(unsigned n, unsigned n_unshared, int64_t t_ms)
 	assert_int_equal(graves, n);
 	assert_int_equal(store_gone_count(s), n);
 	assert_int_equal(unshared, n_unshared);
+	assert_int_equal(store_unshared(s),
+	    n_unshared + (mine() != NULL && !reg_shared(mine())));
 	assert_int_equal(gone_ms, t_ms);
 }
 
