@@ -232,7 +232,7 @@ uninstall() {
 		[ -z "$aside" ] || mv -f "$aside" "$snippet"
 		exit 1
 	fi
-	rm -f ${aside:+"$aside"} "$modules/$imap" "$modules/$push" \
+	rm -f "$snippet.removed" "$modules/$imap" "$modules/$push" \
 		"$modules/$settings" "$doc/90-xaps.conf"
 	rmdir "$doc" 2>/dev/null || :
 	echo "The modules are gone from $modules"

@@ -333,7 +333,7 @@ uncover() {
 	for f in /lib /usr/lib; do
 		[ -n "$was_on" ] && [ -f $f/systemd/system/xapsd.service ] || continue
 		systemctl enable $was_on >/dev/null 2>&1 &&
-			{ ! is_up || systemctl start $was_on; } &&
+			{ ! is_up || systemctl start $was_on 9<&-; } &&
 			say "That of the package takes its place." || true
 		return
 	done
@@ -384,6 +384,10 @@ main() {
 	esac
 	[ "$(id -u)" = 0 ] || die "this needs root: sudo sh install.sh $*"
 	init=$(init)
+	# Two at once would write one list.  What is started must not inherit it.
+	exec 9</
+	! has flock || flock -n 9 || die "another install.sh runs here. Nothing was" \
+		"changed."
 	if [ "${1-}" = --uninstall ]; then uninstall; exit; fi
 
 	here=$URL
@@ -424,7 +428,7 @@ main() {
 	trap '' INT TERM HUP
 	commit
 	[ $when = again ] || switch_on
-	start $when
+	start $when 9<&-
 	rm -f "$FIRST"
 	say "$said" | sed -n '1s/,.*/ is installed./p'
 	[ $when = again ] || cat <<-END

@@ -66,9 +66,10 @@ release-openwrt: | $(DIST)
 		sh $(CURDIR)/release/tar.sh \
 		$(abspath $(DIST))/xapsd-$(VERSION)-openwrt.tar.gz . $(notdir $(FEED))/
 
+release-sbom: export PROJECT_URL := $(PROJECT_URL)
+release-sbom: export MAINTAINER := $(MAINTAINER)
 release-sbom: | $(DIST)
-	@PROJECT_URL='$(PROJECT_URL)' MAINTAINER='$(MAINTAINER)' $(PYTHON) \
-		release/sbom.py $(VERSION) $(DIST) \
+	@$(PYTHON) release/sbom.py $(VERSION) $(DIST) \
 		>$(DIST)/xapsd-$(VERSION).spdx.json
 
 # TAG names this version, which is finished.

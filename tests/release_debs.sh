@@ -180,6 +180,17 @@ one() {
 		/root/debs/xapsd_*_$machine.deb \
 		/root/debs/dovecot-xaps_*+${code}_$machine.deb $more" \
 		>"$root/tmp/log" 2>&1 || fail "apt-get install"
+	# nor does dpkg, without apt, put them into the place of those that fit
+	for deb in "$root"/root/debs/dovecot-xaps_*_"$machine".deb; do
+		case $deb in
+		*"+${code}_"*) ;;
+		*)
+			! in_root dpkg -i "/root/debs/${deb##*/}" \
+				>"$root/tmp/log" 2>&1 || fail "dpkg takes $deb"
+			grep -q 'is for another Dovecot' "$root/tmp/log" ||
+				fail "dpkg does not say why" ;;
+		esac
+	done
 	[ -z "$(in_root dpkg --audit)" ] || fail "dpkg --audit"
 	in_root id -Gn xapsd | grep -q xapsd-mail || fail "groups"
 	[ "$(in_root stat -c '%U %a' /etc/xapsd/xapsd.yaml)" = "xapsd 600" ] ||

@@ -138,6 +138,10 @@ def dovecot_of_another_abi(debs, deb):
     can_log_in(False, "the plugin is gone with the ABI")
     status, said = apt("install", deb)
     expect(status != 0 and "dovecot-abi-2.3.abiv19" in said, said)
+    done = subprocess.run([*ENTER, "dpkg", "-i", deb], capture_output=True,
+                          text=True, check=False)
+    expect(done.returncode and "is for another Dovecot" in done.stderr
+           and not list(MODULES.glob("*xaps*")), done.stderr)
     for name in names:
         (ROOT / name[1:]).unlink()
 

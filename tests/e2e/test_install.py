@@ -329,3 +329,16 @@ def test_one_version():
                      (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert (ROOT / "debian/changelog").read_text().startswith(
         "xapsd (1:%s) " % version)
+    for name, pattern in {
+            "openwrt/xapsd/Makefile": r"^PKG_VERSION:=(.*)$",
+            "openwrt/dovecot-xaps-plugin/Makefile": r"^PKG_VERSION:=(.*)$",
+            "packaging/alpine/APKBUILD": "^pkgver=(.*)$",
+            "packaging/arch/PKGBUILD": "^pkgver=(.*)$",
+            "packaging/rpm/xapsd.spec": r"^Version: *(.*)$",
+            "packaging/docker/compose.yaml": "image: xapsd:(.*)$",
+            "packaging/mailcow/docker-compose.override.yml": "image: xapsd:(.*)$",
+            "packaging/homeassistant/config.yaml": '^version: "(.*)"$',
+            "packaging/homeassistant/Dockerfile": 'io.hass.version="([^"]*)"',
+            "docs/docker.md": r" xapsd:(\S+) check$"}.items():
+        found = re.findall(pattern, (ROOT / name).read_text(), re.M)
+        assert found == [version], name

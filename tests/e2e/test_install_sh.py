@@ -677,11 +677,10 @@ def test_killed_before_it_is_switched_on(machine):
     """The next run goes on where the power failed."""
     m = machine(more="""
         mkdir usr/local/sbin
-        printf '#!/bin/sh\\nkill -9 $PPID; exec sleep 9\\n' >usr/local/sbin/systemctl
+        printf '#!/bin/sh\\nexec 9<&-; kill -9 $PPID\\n' >usr/local/sbin/systemctl
         chmod 755 usr/local/sbin/systemctl
     """)
     m.begin()
-    # its subshell is killed at "enable", itself at the next command
     m.sh("sh /dist/install.sh & wait $! || :")
     m.sh("test -x /usr/local/sbin/xapsd && rm /usr/local/sbin/systemctl")
     m.sh("rm -r /tmp/tmp.*")
@@ -703,6 +702,19 @@ def test_a_package_takes_its_place(machine):
     assert "takes its place" in m.install("--uninstall")
     assert m.sh("systemctl is-enabled xapsd.service xapsd.socket",
                 ok=None).split() == ["enabled", "disabled"]
+
+
+def test_two_at_once(machine):
+    m = machine()
+    first = subprocess.Popen(m.command("flock", "-n", "/", "cat"), text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with first:
+        first.stdin.write("locked\n")
+        first.stdin.flush()
+        assert first.stdout.readline() == "locked\n"
+        assert "another install.sh runs here" in m.install(ok=False)
+    m.is_as_before()
+    m.install()
 
 
 def test_plain_su(machine):

@@ -204,6 +204,18 @@ def sbom(tmp_path, monkeypatch):
     return dist, json.loads(text)
 
 
+def test_a_maintainers_name_is_no_shells(tmp_path):
+    """As `make set-url` takes it."""
+    name = "Pat O'Brien & Søn <pat@example.org>"
+    subprocess.run(
+        ["make", "-s", "-C", ROOT, "release-sbom", "DIST=%s" % tmp_path,
+         "MAINTAINER=" + name, "PYTHON=sh -c 'printenv MAINTAINER'"], check=True,
+        env={k: v for k, v in os.environ.items() if k not in (
+            "MAKEFLAGS", "MFLAGS", "MAKELEVEL")})
+    text = (tmp_path / ("xapsd-%s.spdx.json" % VERSION)).read_text()
+    assert text == name + "\n"
+
+
 def test_sbom(sbom):
     dist, doc = sbom
     assert (doc["spdxVersion"], doc["dataLicense"], doc["SPDXID"]) == (
@@ -282,6 +294,8 @@ def test_workflows_run_what_is_there():
             seen |= set(re.findall(r"(?<!\S)([a-z][\w-]*)(?!\S)", words))
         for name in re.findall(r"\bsh (\S+\.sh)", text):
             assert (ROOT / name).exists(), name
+        # an image's packages are older than those that come beside them
+        assert "UPGRADE: 1" in text or ".ci/run" in text, path
     # what apt-get installs is named make, too
         for lines in re.findall(r"^ +target:\n((?: +- .*\n)+)", text, re.M):
             seen |= set(re.findall(r"- ([\w-]+)", lines))

@@ -99,7 +99,7 @@ return view.extend({
 
 		o = more(form.ListValue, 'loglevel', _('Log level'));
 		o.value('', _('default'));
-		for (const level of [ 'debug', 'info', 'warn', 'error' ])
+		for (const level of [ 'trace', 'debug', 'info', 'warn', 'error' ])
 			o.value(level);
 
 		return m.render();
