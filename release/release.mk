@@ -36,7 +36,9 @@ release-files: | $(DIST)
 	@$(MAKE) -s --no-print-directory install-files PREFIX=/usr/local \
 		SYSCONFDIR=/etc DESTDIR=$(abspath $(FILES))
 	@cp $(INITS) $(FILES)/init
-	@install -D release/install.sh $(FILES)/usr/local/share/xapsd/install.sh
+	@install -d $(FILES)/usr/local/share/xapsd
+	@install release/install.sh release/setup.sh \
+		$(FILES)/usr/local/share/xapsd
 	@cd $(FILES) && find . -type f | sed 's|^\./||' | \
 		sh $(CURDIR)/release/tar.sh $(abspath $(DIST))/xapsd-$(VERSION)-files.tar.gz . ''
 	@install -m 755 release/install.sh $(DIST)

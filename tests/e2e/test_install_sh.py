@@ -335,7 +335,7 @@ def test_openwrt(machine, workdir):
         "/etc/capabilities/", "/etc/capabilities/xapsd.json",
         "/etc/init.d/xapsd", "/usr/sbin/xapsd", "/usr/share/",
         "/usr/share/xapsd/", "/usr/share/xapsd/install.sh",
-        "/usr/share/xapsd/installed"]
+        "/usr/share/xapsd/installed", "/usr/share/xapsd/setup.sh"]
     assert "xapsd:x:7623:7623:" in m.run("cat", "/etc/passwd")
     assert m.run("cat", "/asked") == "enable\n"
     m.sh("echo mine >>/etc/config/xapsd; rm /asked")
@@ -534,7 +534,7 @@ def test_usage(machine, args):
 def test_help(machine):
     said = machine().install("--help")
     assert said.startswith("Installs xapsd") and "--uninstall" in said
-    assert said.endswith("share/xapsd/installed.\n")
+    assert said.endswith("does the rest.\n")
 
 
 @pytest.mark.parametrize("more", [-100, 4, 24, 80, 120])
