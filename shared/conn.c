@@ -154,6 +154,7 @@ static void forget_master(struct shared_conn *c)
 {
 	free(c->master.host);
 	c->master.host = NULL;
+	c->master.port = 0; /* it may know none now */
 }
 
 static void lost(struct shared_conn *c, const char *why)
