@@ -335,6 +335,10 @@ const char *shared_conn_cure(
 		{ "NOPERM ", right, sentinel_right },
 		{ " executing the script can't ", right, right },
 		{ " has no permissions ", right, right },
+		{ "WRONGTYPE ",
+		    "; a key is somebody else's: delete it, or set another "
+		    "sharedPrefix",
+		    "" },
 		{ "MOVED ",
 		    "; it is part of a cluster: name the cluster's proxy", "" },
 	};
