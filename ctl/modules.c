@@ -183,9 +183,9 @@ static void check_module(const char *file)
 	read_build(file, &b);
 	if (b.error == ENOENT)
 		tell(file, FAULT_MISSING, "");
-	else if (b.error != 0 || (b.mode & 0444) != 0444)
+	else if (b.error == EACCES || (b.error == 0 && (b.mode & 0444) != 0444))
 		tell(file, FAULT_UNREADABLE, "");
-	else if (b.damaged)
+	else if (b.damaged) /* or a link that leads nowhere */
 		tell(file, FAULT_DAMAGED, "");
 	else if (strcmp(b.abi, at.stock.abi) != 0)
 		tell(file, FAULT_ABI, b.abi);
@@ -215,16 +215,19 @@ static bool is_xaps(const char *file)
 }
 
 /* Returns how many of ours are in a folder below the place, "" for itself.  tells:
- * of all others. */
+ * of all others.  A link may lead back to the place: nothing is told of that. */
 static int scan(const char *sub, bool tells)
 {
 	char path[PATH_SIZE], file[PATH_SIZE];
 	const struct dirent *e;
+	struct stat st;
 	int ours = 0;
 	size_t k;
 	DIR *d;
 
 	snprintf(path, sizeof(path), "%s/%s", at.place, sub);
+	if (*sub != '\0' && (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
+		return 0;
 	d = opendir(path);
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		if (e->d_name[0] == '.')
@@ -269,6 +272,20 @@ static void check_place(void)
 	ctl_step("Dovecot", STEP_OK, line);
 }
 
+/* Is it one of those before, by another name?  Where /usr/lib64 is /usr/lib. */
+static bool is_again(size_t i)
+{
+	struct stat st, before;
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		if (stat(places[i], &st) == 0 &&
+		    stat(places[k], &before) == 0 &&
+		    st.st_dev == before.st_dev && st.st_ino == before.st_ino)
+			return true;
+	return false;
+}
+
 int modules_check(bool offline)
 {
 	size_t i;
@@ -276,7 +293,8 @@ int modules_check(bool offline)
 	at.offline = offline;
 	for (i = 0; i < N(places); i++) {
 		at.place = places[i];
-		check_place();
+		if (!is_again(i))
+			check_place();
 	}
 	return at.bad && !offline ? -1 : 0;
 }

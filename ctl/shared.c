@@ -35,10 +35,11 @@ static bool compare_daemon(
 	const struct json_tok *t = json_get(j, j->toks, "shared");
 	char state[32], problem[ERR_MAX], book[SHARED_ID_MAX], ago[24];
 
-	if (t == NULL) {
-		err_set(line, "the daemon that runs does not use it: reload "
-			      "it (SIGHUP)");
-		return false;
+	if (t == NULL) { /* whoever has just written it down is not wrong */
+		ctl_step(NULL, STEP_WARNING,
+		    "sharedStore: the daemon that runs "
+		    "does not use it yet: reload it (SIGHUP)");
+		return true;
 	}
 	ctl_str(j, t, "state", state, sizeof(state));
 	ctl_str(j, t, "problem", problem, sizeof(problem));

@@ -52,7 +52,8 @@ stock() {
 
 # "amd64", "arm64-musl": what an ELF file is for; else its numbers.
 machine() {
-	elf=$(od -An -tx1 -N20 "$1" 2>/dev/null | tr -d ' \n')
+	elf=$({ od -An -tx1 -N20 "$1" || hexdump -v -n 20 -e '1/1 "%02x"' "$1"; } \
+		2>/dev/null | tr -d ' \n')
 	case $elf in
 	7f454c46????????????????????????????????) ;;
 	*) return 0 ;;

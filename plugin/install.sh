@@ -60,6 +60,26 @@ in use (doveconf -h mail_plugin_dir)." ;;
 	esac
 }
 
+sum() {
+	if command -v sha256sum; then sha256sum "$1"
+	elif command -v shasum; then shasum -a 256 "$1"
+	elif command -v openssl; then openssl dgst -sha256 -r "$1"
+	fi | sed -n 's/^\([0-9a-f]\{64\}\) .*/\1/p'
+}
+
+compare() {
+	should=$(tr -d '\r' <"$from/SHA256SUMS" |
+		sed -n "s/^\([0-9a-f]\{64\}\) [ *]$file\$/\1/p")
+	[ -n "$should" ] || stop "$from/SHA256SUMS says nothing of $file: it is \
+not whole, or of another release. If you have built the file yourself, put it into a \
+folder without SHA256SUMS."
+	is=$(sum "$from/$file")
+	[ -n "$is" ] || stop "None of sha256sum, shasum and openssl is here to \
+compare $file with SHA256SUMS. Nothing was installed."
+	[ "$is" = "$should" ] || stop \
+		"$from/$file is not what SHA256SUMS says: get it again."
+}
+
 # The folder of the modules that fit; from the tarball, if that is all there is.
 find_ours() {
 	if [ -z "$1" ] && [ -e "$here/$imap" ]; then
@@ -71,10 +91,7 @@ find_ours() {
 		"$file is what this Dovecot ($dovecot) needs, and it is not in \
 $from. Get it from the release of xapsd $version, or build the plugin here from \
 source."
-	sum=$(sed -n "s/^\([0-9a-f]*\)  $file\$/\1/p" "$from/SHA256SUMS" \
-		2>/dev/null) || :
-	[ -z "$sum" ] || [ "$(sha256sum <"$from/$file")" = "$sum  -" ] || stop \
-		"$from/$file is not what SHA256SUMS says: get it again."
+	[ ! -e "$from/SHA256SUMS" ] || compare
 	gzip -dc "$from/$file" | tar -C "$work" -xf - || stop \
 		"$from/$file is damaged: get it again."
 	ours=$work/${file%.tar.gz}

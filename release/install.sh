@@ -9,11 +9,13 @@
 set -eu
 umask 022
 export LC_ALL=C
+PATH=$PATH:/usr/sbin:/sbin	# plain su does not bring them
 
 URL=https://xapsd.invalid/xapsd/releases/latest/download
 PREFIX=/usr/local
 [ ! -e /etc/openwrt_release ] || PREFIX=/usr	# nothing looks into /usr/local there
 LIST=$PREFIX/share/xapsd/installed
+FIRST=$LIST.first	# there until what was installed is switched on, too
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
@@ -187,10 +189,12 @@ place_all() {
 
 commit() {
 	old=$(cat "$LIST" 2>/dev/null) || old=
-	# Should the power fail in between, --uninstall knows them all.
+	# Should the power fail in between, --uninstall knows them all, and the next
+	# run goes on.
+	[ $when = again ] || : >"$FIRST"
 	printf '%s\n' "$LIST" $new_files $new_dirs $old | sort -u >"$LIST.new" &&
-		mv "$LIST.new" "$LIST" || die "cannot write $LIST (full?)." \
-		"Nothing else was changed."
+		mv "$LIST.new" "$LIST" || { rm -f "$FIRST"; die "cannot write" \
+		"$LIST (full?). Nothing else was changed."; }
 	for f in $new_files; do mv "$f.new" "$f"; done
 	for f in $old; do
 		case " $LIST $new_files " in
@@ -243,11 +247,14 @@ add_user() {
 }
 
 # MODE OWNER FOLDER
-folder() { [ -d "$3" ] || { mkdir -p "$3" && chown "$2" "$3" && chmod "$1" "$3"; }; }
+folder() {
+	[ -d "$3" ] || { mkdir -p "$3.new" && chown "$2" "$3.new" &&
+		chmod "$1" "$3.new" && mv "$3.new" "$3"; }
+}
 
-# FILE DESTINATION OWNER MODE
+# FILE DESTINATION OWNER MODE; not where somebody else could lay us a link
 sample() {
-	[ ! -e "$2" ] && [ ! -L "$2" ] || return 0
+	[ ! -e "$2" ] && [ ! -L "$2" ] && [ -O "${2%/*}" ] || return 0
 	(umask 077 && cp "$1" "$2.new") && chown "$3" "$2.new" &&
 		chmod "$4" "$2.new" && mv "$2.new" "$2"
 }
@@ -321,11 +328,26 @@ switch_off() {
 	esac >/dev/null 2>&1 || true
 }
 
+# A package's units, which those in /usr/local have hidden.
+uncover() {
+	for f in /lib /usr/lib; do
+		[ -n "$was_on" ] && [ -f $f/systemd/system/xapsd.service ] || continue
+		systemctl enable $was_on >/dev/null 2>&1 &&
+			{ ! is_up || systemctl start $was_on; } &&
+			say "That of the package takes its place." || true
+		return
+	done
+}
+
 uninstall() {
 	[ -e "$LIST" ] || die "nothing here was installed by this script: there is" \
 		"no $LIST"
 	(: >"$LIST.new") 2>/dev/null && rm -f "$LIST.new" ||
 		die "cannot write ${LIST%/*} (read-only?). Nothing was changed."
+	was_on=
+	for u in xapsd.socket xapsd.service; do
+		! systemctl -q is-enabled $u 2>/dev/null || was_on="$was_on $u"
+	done
 	switch_off
 	list=$(sort -r "$LIST")
 	for f in $list; do
@@ -334,13 +356,15 @@ uninstall() {
 		*) rm -f "$f" || die "cannot remove $f (read-only?)" ;;
 		esac
 	done
-	rm -f "$LIST"
+	rm -f "$LIST" "$LIST".*
 	for f in $list /run/xapsd/; do
 		case $f in */) rmdir "$f" 2>/dev/null || true ;; esac
 	done
 	case $init in
 	sysv) ! has update-rc.d || update-rc.d xapsd remove >/dev/null 2>&1 || true ;;
-	systemd) ! is_up || systemctl daemon-reload ;;
+	systemd)
+		! is_up || systemctl daemon-reload
+		uncover ;;
 	esac
 	cat <<-END
 	xapsd is removed. Its configuration and registrations stay, in /etc/xapsd and
@@ -393,7 +417,7 @@ main() {
 	tar -xzf "$work/$name" -C "$work" || die "cannot unpack in $work (full?): set" \
 		"TMPDIR to a folder with 2 MB. Nothing was changed."
 	when=again
-	[ -e "$LIST" ] || when=first
+	[ -e "$LIST" ] && [ ! -e "$FIRST" ] || when=first
 	place_all
 	add_user
 	configure
@@ -401,6 +425,7 @@ main() {
 	commit
 	[ $when = again ] || switch_on
 	start $when
+	rm -f "$FIRST"
 	say "$said" | sed -n '1s/,.*/ is installed./p'
 	[ $when = again ] || cat <<-END
 	What is next:

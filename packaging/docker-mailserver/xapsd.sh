@@ -32,7 +32,10 @@ own() {
 			chmod -R u+rwX,go= "$f" && continue
 		say "$f cannot be given to user xapsd, who must be able to read it"
 	done
-	chown -R xapsd:xapsd "$state/."
+	chown xapsd:xapsd "$state/."
+	# not what he has linked to
+	find "$state/." -type f -links 1 ! -user xapsd \
+		-exec chown -h xapsd:xapsd {} +
 }
 
 # What supervisor runs.

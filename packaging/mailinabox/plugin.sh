@@ -27,15 +27,22 @@ doveconf -n >/dev/null || fail "mend Dovecot's configuration first"
 	gcc libc6-dev make dovecot-dev
 make plugin install-plugin
 
-# Groups that the box gives to mail processes in 10-mail.conf stay (spampd).
-[ ! -e "$snippet" ] || mv -f "$snippet" "$snippet.before"
+# Groups that the box gives to mail processes in 10-mail.conf stay (spampd), and so
+# does all in the file that is there from an earlier time.
 groups=$(doveconf -h mail_access_groups | tr ',' ' ')
 case " $groups " in
 *" xapsd-mail "*) ;;
 *) groups="$groups xapsd-mail" ;;
 esac
-sed "s/^#mail_access_groups = .*/mail_access_groups = ${groups# }/" \
-	plugin/90-xaps-2.3.conf >"$snippet.new"
+line="mail_access_groups = ${groups# }"
+if [ ! -e "$snippet" ]; then
+	sed "s/^#mail_access_groups = .*/$line/" plugin/90-xaps-2.3.conf
+elif ! grep -q '^mail_access_groups.*xapsd-mail' "$snippet"; then
+	sed '/^mail_access_groups/d' "$snippet" && echo "$line"
+else
+	cat "$snippet"
+fi >"$snippet.new"
+[ ! -e "$snippet" ] || cp -p "$snippet" "$snippet.before"
 chown mail:dovecot "$snippet.new"
 chmod 640 "$snippet.new"
 mv -f "$snippet.new" "$snippet"

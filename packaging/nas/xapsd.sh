@@ -5,7 +5,7 @@
 #   xapsd.sh	this file
 #   xapsd	the static file for this machine (uname -m)
 #   xapsd.yaml	the settings, with Apple's key or certificate beside it
-#   lib, run	its database and its socket; it makes them
+#   lib, run	its database and its socket; it makes them, and the files pid and log
 # As root:
 #   sh xapsd.sh install		at each start of the NAS, and now
 #   sh xapsd.sh start | stop | restart | reload
@@ -36,14 +36,21 @@ xapsd() {
 
 # A number alone may be another process's by now.
 is_running() {
-	pid=$(cat "$here/run/pid" 2>/dev/null) && [ -n "$pid" ] || return 1
+	pid=$(cat "$here/pid" 2>/dev/null) && [ -n "$pid" ] || return 1
 	case $(readlink "/proc/$pid/exe") in
 	"$here/xapsd" | "$here/xapsd (deleted)") ;;
 	*) return 1 ;;
 	esac
 }
 
-# What is secret is the user's alone; what root runs is root's.
+# FOLDER or FILE: what is secret is the user's alone, and who may lay a link in a
+# folder of secrets is not.
+give() {
+	find "$1" -type d -exec chown "0:$user" {} \; -exec chmod 750 {} \;
+	find "$1" -type f -exec chown -h "$user:$user" {} \; -exec chmod 600 {} \;
+}
+
+# What root runs or writes is root's.
 prepare() {
 	[ "$(id -u)" = 0 ] || fail "run this as root"
 	[ ! -e "$here/xapsd.new" ] || mv -f "$here/xapsd.new" "$here/xapsd"
@@ -54,11 +61,15 @@ for $(uname -m) there"
 	chmod 755 "$here" "$here/xapsd"
 	mkdir -p "$here/lib" "$here/run"
 	for f in "$here"/*; do
-		case $f in
-		"$here/xapsd" | "$here/xapsd.sh" | "$here/run") continue ;;
+		case ${f##*/} in
+		xapsd | xapsd.sh | run | lib | pid | log) ;;
+		*) give "$f" ;;
 		esac
-		chown -R "$user:$user" "$f" && chmod -R u+rwX,go= "$f"
 	done
+	chown "$user:$user" "$here/lib" && chmod 700 "$here/lib"
+	# what root has brought back; not what the user has linked to
+	find "$here/lib" -type f -links 1 ! -user "$user" \
+		-exec chown -h "$user:$user" {} \;
 	chown "$user:$user" "$here/run" && chmod 755 "$here/run"
 	"$here/xapsd" --version >/dev/null || fail "$here/xapsd does not run: is \
 it for this machine, $(uname -m)?"
@@ -72,14 +83,14 @@ start() {
 	fi
 	(xapsd check --offline) || fail "not started"
 	# Its log is the NAS's; what comes while that is away is here.
-	xapsd --syslog </dev/null >/dev/null 2>"$here/lib/log" &
-	echo $! >"$here/run/pid"
+	xapsd --syslog </dev/null >/dev/null 2>"$here/log" &
+	echo $! >"$here/pid"
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		! (xapsd status) >/dev/null 2>&1 || break
 		sleep 1
 	done
 	if ! is_running; then
-		cat "$here/lib/log" >&2
+		cat "$here/log" >&2
 		fail "it ended at once"
 	fi
 	echo "xapsd runs, process $pid"
@@ -94,7 +105,7 @@ stop() {
 		sleep 1
 	done
 	! is_running || kill -9 "$pid"
-	rm -f "$here/run/pid"
+	rm -f "$here/pid"
 }
 
 # DSM runs *.sh there, QTS the Shell of each application in its list; both with

@@ -497,6 +497,13 @@ def main():
     expect("alice" in run("xapsd", "list"), "the registration stays")
     until(queue_length, "push of before in the queue")
 
+    local = ROOT / "usr/local/lib/systemd/system/xapsd.service"
+    local.parent.mkdir(parents=True)
+    local.write_text("")
+    expect("another one is in /usr/local" in postinst_once_more("0.2.0"),
+           "one from source in its place is told")
+    shutil.rmtree(local.parents[1])
+
     say("remove")
     daemon.stop()
     unconfigure()

@@ -208,6 +208,25 @@ def test_a_copy_in_a_subfolder(here):
                      "/usr/lib/dovecot/modules/old/%s" % (IMAP, IMAP))
 
 
+def test_a_link_to_the_folder_itself(here):
+    """Whoever removed what is told in it would remove the modules."""
+    (here.modules / "all").symlink_to(".")
+    (here.modules / "loop").symlink_to("loop")
+    assert here.faults() == []
+
+
+def test_one_folder_by_two_names(here):
+    """As /usr/lib64 may be /usr/lib."""
+    here.modules.rename(here.folder / "elsewhere")
+    for path in (here.folder / "elsewhere").iterdir():
+        path.rename(here.folder / path.name)
+    here.modules.symlink_to(".")
+    _, said, _ = here.check("--offline")
+    assert len(re.findall("^Dovecot +ok", said, re.M)) == 1, said
+    (here.folder / PUSH).unlink()
+    assert len(here.faults()) == 1
+
+
 @pytest.mark.parametrize("mode, what", [
     (0o600, "is not readable by everybody, so " + LOCKED),
     (0o640, "is not readable by everybody, so " + LOCKED),
@@ -250,6 +269,7 @@ def test_no_file_at_all(here):
         make(path)
         fault, = here.faults()
         assert IMAP in fault and LOCKED in fault, fault
+        assert "chmod" not in fault, fault
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
             path.touch()

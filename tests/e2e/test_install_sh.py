@@ -673,6 +673,62 @@ def test_interrupted(machine, serve):
     m.is_as_before()
 
 
+def test_killed_before_it_is_switched_on(machine):
+    """The next run goes on where the power failed."""
+    m = machine(more="""
+        mkdir usr/local/sbin
+        printf '#!/bin/sh\\nkill -9 $PPID; exec sleep 9\\n' >usr/local/sbin/systemctl
+        chmod 755 usr/local/sbin/systemctl
+    """)
+    m.begin()
+    # its subshell is killed at "enable", itself at the next command
+    m.sh("sh /dist/install.sh & wait $! || :")
+    m.sh("test -x /usr/local/sbin/xapsd && rm /usr/local/sbin/systemctl")
+    m.sh("rm -r /tmp/tmp.*")
+    assert "What is next" in m.install()
+    assert m.sh("systemctl is-enabled xapsd.service xapsd.socket"
+                ).split() == ["enabled"] * 2
+    assert "What is next" not in m.install()
+    m.install("--uninstall")
+    assert m.tree() == m.before - {"/usr/local/sbin/systemctl"}
+
+
+def test_a_package_takes_its_place(machine):
+    """That came later, and whose units it has hidden."""
+    m = machine()
+    m.install()
+    m.sh("""mkdir -p /lib/systemd/system; cd /usr/local/lib/systemd/system
+        cp xapsd.service xapsd.socket /lib/systemd/system
+        systemctl disable xapsd.socket""")
+    assert "takes its place" in m.install("--uninstall")
+    assert m.sh("systemctl is-enabled xapsd.service xapsd.socket",
+                ok=None).split() == ["enabled", "disabled"]
+
+
+def test_plain_su(machine):
+    """It leaves PATH as it was, an ordinary user's."""
+    m = machine()
+    m.sh("""rm -f /usr/bin/systemd-sysusers
+        for f in groupadd useradd usermod; do
+            mv /usr/sbin/$f /opt/$f
+            printf '#!/bin/sh\\necho %s >>/used; exec /opt/%s "$@"\\n' \\
+                $f $f >/usr/sbin/$f
+            chmod 755 /usr/sbin/$f
+        done""")
+    m.install(path="/usr/local/bin:/usr/bin:/bin")
+    assert m.sh("sort -u /used").split() == ["groupadd", "useradd", "usermod"]
+
+
+def test_no_link_is_followed(machine):
+    """That user xapsd has laid, to have a file of root's given to him."""
+    m = machine(BUSYBOX)
+    m.install()
+    m.sh("chown xapsd /etc/xapsd; rm /etc/xapsd/xapsd.yaml; echo x >/etc/kept; "
+         "ln -s /etc/kept /etc/xapsd/xapsd.yaml.new")
+    m.install()
+    assert m.sh("cat /etc/kept; stat -c %U /etc/kept") == "x\nroot\n"
+
+
 # --- which file ---
 
 @pytest.mark.parametrize("uname, arch", [

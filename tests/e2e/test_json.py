@@ -60,7 +60,16 @@ def printed(daemon, *args):
     return json.loads(daemon.run(*args, "--json").stdout)
 
 
-def test_list(xapsd, apple):
+def brand_of(user, workdir, certs):
+    """A folder with one brand."""
+    folder = workdir / "brands"
+    folder.mkdir()
+    (folder / "b.yaml").write_text("users: %s\ncertificateFilePem: %s\n" % (
+        user, certs.client))
+    return folder
+
+
+def test_list(xapsd, apple, workdir, certs):
     xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX", "Lists"], Canonical=[
         {"owner": "alice", "mailbox": "INBOX"},
         {"owner": "bob", "mailbox": "Lists"}])
@@ -82,8 +91,12 @@ def test_list(xapsd, apple):
     xapsd.database.write_text("".join(json.dumps(r) + "\n" for r in (
         {**record, "topic": "com.example.old"},
         {**record, "user": "carol", "time": 0})))
+    xapsd.config["brandsDir"] = brand_of("carol", workdir, certs)
     xapsd.start()
-    compare(documented("list"), listed + printed(xapsd, "list"))
+    listed += printed(xapsd, "list")
+    assert [(r["brand"], r["via"]) for r in listed if "via" in r] == [
+        ("b", "")]
+    compare(documented("list"), listed)
     xapsd.stop()
     compare(documented("list"), listed + printed(xapsd, "list") + [
         {**listed[0], "oldTopic": ""}])
@@ -91,14 +104,16 @@ def test_list(xapsd, apple):
 
 
 @pytest.mark.parametrize("identity", [token_key, certificate, {}])
-def test_status(start_xapsd, apple, workdir, identity):
+def test_status(start_xapsd, apple, workdir, certs, identity):
     xapsd = start_xapsd(identity=identity)
     node = start_xapsd(identity=identity, folder=workdir / "n",
-                       sharedStore="unix:/nonexistent/valkey.sock")
+                       sharedStore="unix:/nonexistent/valkey.sock",
+                       brandsDir=brand_of("carol", workdir, certs))
     found = [printed(node, "status"), printed(xapsd, "status"), xapsd.status()]
     shared = found[0]["shared"]
-    assert set(shared) == {"state", "server", "problem", "node", "taken",
-                           "sent", "waiting"}
+    assert set(shared) == {"state", "server", "problem", "node", "book",
+                           "role", "policy", "waiting", "lag", "taken",
+                           "sent", "spared"}
     assert shared["state"] == "away"
     if identity:
         apple.wait_connected()

@@ -291,6 +291,49 @@ def test_it_picks_the_right_tarball(busybox, dist, tarball, tmp_path):
     assert {IMAP, PUSH} < set(busybox.files())
 
 
+@pytest.mark.parametrize("line, why", [
+    ("%s  %s\r\n", None), ("%s *%s\n", None), ("0%.63s  %s\r\n", "not what"),
+    ("0%.63s *%s\n", "not what"), ("%.40s", "says nothing of"),
+    ("", "says nothing of")])
+def test_kinds_of_sums(place, dist, tarball, tmp_path, line, why):
+    """Fetched by whatever, written by whatever; cut off."""
+    place.stock()
+    folder = tmp_path / "release"
+    folder.mkdir()
+    script = shutil.copy(dist / "install-plugin.sh", folder)
+    shutil.copy(tarball, folder)
+    words = (hashlib.sha256(tarball.read_bytes()).hexdigest(), tarball.name)
+    (folder / "SHA256SUMS").write_text(line % words[:line.count("%")])
+    said = place.run(script, ok=not why)
+    assert (IMAP in place.files()) == (not why)
+    assert not why or why in said, said
+
+
+@pytest.mark.parametrize("tool", ["openssl", None])
+def test_what_compares(busybox, dist, tarball, tmp_path, tool):
+    busybox.stock()
+    (busybox.bin / "sha256sum").unlink()
+    if tool:
+        (busybox.bin / tool).symlink_to(shutil.which(tool))
+    folder = tmp_path / "release"
+    folder.mkdir()
+    script = shutil.copy(dist / "install-plugin.sh", folder)
+    shutil.copy(tarball, folder)
+    (folder / "SHA256SUMS").write_text("%s  %s\n" % (hashlib.sha256(
+        tarball.read_bytes()).hexdigest(), tarball.name))
+    said = busybox.run(script, ok=bool(tool))
+    assert (IMAP in busybox.files()) == bool(tool)
+    assert tool or "None of sha256sum" in said, said
+
+
+def test_no_od(busybox, unpacked):
+    """OpenWrt's busybox has hexdump alone."""
+    busybox.stock()
+    (busybox.bin / "od").unlink()
+    busybox.run(unpacked / "install.sh")
+    assert {IMAP, PUSH} < set(busybox.files())
+
+
 def test_no_dovecot_here(busybox, unpacked):
     said = busybox.run(unpacked / "install.sh", ok=False)
     assert "is all of Dovecot installed?" in said, said

@@ -185,7 +185,9 @@ def test_daemon_with_another_book(server, start_node):
     a.start()
     a.config["sharedStore"] = server.url
     a.write_config()
-    assert "does not use it" in step(a, "check")[1]
+    result, _, code = step(a, "check")
+    assert (result, code) == ("ok", 0)
+    assert "does not use it yet" in a.run("check").stderr
 
 
 def test_daemon_that_is_not_in_step(server, start_node):

@@ -10,6 +10,7 @@ from walk import (LIMIT_S, TOKEN, apple, deliver, log_in, put_config,
 
 USER, PASSWORD = "alice@example.org", "secret"
 CONF_D = pathlib.Path("/etc/dovecot/conf.d")
+SNIPPET = CONF_D / "90-xaps.conf"
 # as Debian's and Ubuntu's package has them, where the setup changes them
 PACKAGED = {
     "10-mail.conf": "#mail_plugins =\n#mail_access_groups =\n"
@@ -107,7 +108,13 @@ def main(service, certs):
         register(imap, topic)
         deliver(USER)
         assert service.wait_for(1)[0].token == TOKEN
+        sh("echo '# mine' >>%s" % SNIPPET)
         install()               # again
+        assert SNIPPET.read_text().endswith("\n# mine\n")
+        # as the sample is before somebody has let the mail processes in
+        sh("sed -i s/^mail_access/#mail_access/ %s" % SNIPPET)
+        install()
+        assert "\n# mine\n" in SNIPPET.read_text()
         assert groups() == ["spampd", "xapsd-mail"]
         sh(SETUP + "doveadm reload")
         assert groups() == ["spampd", "xapsd-mail"]

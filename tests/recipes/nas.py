@@ -40,13 +40,38 @@ def post(path, body):
 
 
 def pid():
-    return int((HERE / "run/pid").read_text())
+    return int((HERE / "pid").read_text())
 
 
 def notify(service, n):
     assert post("/notify", {"Username": "alice", "Mailbox": "INBOX",
                             "Events": ["MessageNew"]}) == 200
     assert service.wait_for(n)[-1].token == TOKEN
+
+
+def attack():
+    """Whoever has become its user gets at nothing of root's."""
+    kept = HERE.parent / "kept"
+    write(kept, "root's", 0o600)
+    (HERE / "brands").mkdir(exist_ok=True)
+    write(HERE / "brands/a.p8", "x")
+    nas("restart")
+    for name in "run/pid", "lib/log", "lib/link", "brands/link":
+        # a folder of his, or one in which he cannot
+        subprocess.run(["setpriv", "--reuid=11619", "--regid=11619",
+                        "--clear-groups", "ln", "-sfn", kept, HERE / name],
+                       check=False, stderr=subprocess.DEVNULL)
+    os.link(kept, HERE / "lib/hard")
+    (HERE / "lib/brought").write_text("")
+    nas("restart")
+    assert kept.read_text() == "root's" and kept.stat().st_uid == 0
+    assert oct(kept.stat().st_mode)[-3:] == "600"
+    assert not (HERE / "brands/link").is_symlink()
+    assert (HERE / "brands/a.p8").stat().st_uid == 11619
+    assert (HERE / "lib/brought").stat().st_uid == 11619
+    for name in "hard", "link", "log", "brought":
+        (HERE / "lib" / name).unlink()
+    shutil.rmtree(HERE / "brands")
 
 
 def lay_out():
@@ -83,10 +108,11 @@ def walk(service, certs):
     assert "alice" in nas("list") and "ok" in nas("healthcheck")
     # the power fails, and its number is another process's after the boot
     os.kill(pid(), signal.SIGKILL)
-    (HERE / "run/pid").write_text("%d\n" % os.getpid())
+    (HERE / "pid").write_text("%d\n" % os.getpid())
     nas("start", hook)
     assert pid() != os.getpid()
     notify(service, 2)
+    attack()
     # an upgrade
     shutil.copy(STATIC, HERE / "xapsd.new")
     old = pid()
@@ -97,7 +123,7 @@ def walk(service, certs):
     put_config(HERE, service, certs, "loglevel: debug")
     old = pid()
     nas("reload")
-    until(lambda: "reload" in (HERE / "lib/log").read_text(), "reload")
+    until(lambda: "reload" in (HERE / "log").read_text(), "reload")
     assert pid() == old
     nas("stop", hook)
     nas("stop", hook)
@@ -115,7 +141,7 @@ def walk(service, certs):
     notify(service, 4)
     nas("uninstall")
     assert pathlib.Path(QNAP).read_text() == OTHERS
-    assert not (HERE / "run/pid").exists()
+    assert not (HERE / "pid").exists()
 
 
 lay_out()
