@@ -136,6 +136,25 @@ static void win(struct change *c)
 	free(c);
 }
 
+static bool is_foreign(const struct resp_item *it)
+{
+	return it->type == RESP_ERROR &&
+	       memmem(it->text, it->len, "WRONGTYPE ", 10) != NULL;
+}
+
+/* A key of another kind is somebody else's: all other users are shared. */
+static void log_foreign(const struct change *c)
+{
+	struct shared *s = c->shared;
+
+	if (!s->is_bad_logged)
+		log_warn("shared: %s: the key %.*s is somebody else's, so this "
+			 "user is not shared: delete it, or set another "
+			 "sharedPrefix",
+		    shared_conn_peer(s->conn), (int)c->key_len, c->text);
+	s->is_bad_logged = true;
+}
+
 static void on_answer(struct shared_request *rq, const struct resp_item *it)
 {
 	struct change *c = (struct change *)(void *)rq;
@@ -148,9 +167,11 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 	} else if (it != NULL && it->type == RESP_STRING) {
 		lose(c, it);
 	} else {
-		free(c);
-		if (it != NULL)
+		if (it != NULL && is_foreign(it))
+			log_foreign(c);
+		else if (it != NULL)
 			script_refused(s->conn, it, "a change");
+		free(c);
 	}
 }
 

@@ -154,6 +154,7 @@ static void forget_master(struct shared_conn *c)
 {
 	free(c->master.host);
 	c->master.host = NULL;
+	c->master.port = 0; /* it may know none now */
 }
 
 static void lost(struct shared_conn *c, const char *why)
@@ -334,6 +335,10 @@ const char *shared_conn_cure(
 		{ "NOPERM ", right, sentinel_right },
 		{ " executing the script can't ", right, right },
 		{ " has no permissions ", right, right },
+		{ "WRONGTYPE ",
+		    "; a key is somebody else's: delete it, or set another "
+		    "sharedPrefix",
+		    "" },
 		{ "MOVED ",
 		    "; it is part of a cluster: name the cluster's proxy", "" },
 	};

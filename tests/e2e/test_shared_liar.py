@@ -1,5 +1,7 @@
 """A shared store that answers what was not asked."""
 
+import contextlib
+import socket
 import socketserver
 import threading
 
@@ -34,9 +36,14 @@ class Liar(socketserver.ThreadingTCPServer):
 
     def __init__(self, lies):
         super().__init__(("127.0.0.1", 0), Talk)
-        self.lies, self.told = lies, 0
+        self.lies, self.told, self.talks = lies, 0, []
         self.url = "valkey://127.0.0.1:%d" % self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def hang_up(self):
+        while self.talks:
+            with contextlib.suppress(OSError):
+                self.talks.pop().shutdown(socket.SHUT_RDWR)
 
     def __exit__(self, *exc):
         self.shutdown()
@@ -51,6 +58,7 @@ class Talk(socketserver.StreamRequestHandler):
             yield self.rfile.read(n + 2)[:-2]
 
     def handle(self):
+        self.server.talks.append(self.request)
         try:
             while words := list(self.words()):
                 lie = self.server.lies.get(words[0])
@@ -93,3 +101,36 @@ def test_lies_are_not_kept(start_xapsd):
             lambda: xapsd.status()["shared"]["state"] == "in step", "it all")
         if not is_instrumented():
             assert xapsd.rss_peak_kib() < 20 * 1024
+
+
+def named(*words):
+    return b"*%d\r\n" % len(words) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+@pytest.mark.parametrize("lie", [
+    b"*-1\r\n", b"_\r\n", EMPTY, named(b"127.0.0.1"), named(b"", b"1"),
+    named(b"127.0.0.1", b"70000"), named(b"127.0.0.1", b"-5"), TWO, NESTED,
+    named(b"h" * 1000000, b"6379"), named(*[b"1"] * 5000), b":5\r\n"],
+    ids=range(12))
+def test_lies_of_a_sentinel(start_xapsd, lie):
+    """The first is what one says that has forgotten its master."""
+    with Liar({}) as liar:
+        _, port = liar.server_address
+        good = named(b"127.0.0.1", b"%d" % port)
+        liar.lies[b"SENTINEL"] = good
+        xapsd = start_xapsd(sharedStore="valkey://", sharedMaster="mymaster",
+                            sharedSentinels="127.0.0.1:%d" % port)
+
+        def is_in_step():
+            return xapsd.status()["shared"]["state"] == "in step"
+
+        xapsd.wait_until(is_in_step, "the store")
+        told = liar.told
+        liar.lies[b"SENTINEL"] = lie
+        liar.hang_up()
+        xapsd.wait_until(lambda: liar.told > told, "lie")
+        xapsd.wait_until(lambda: not is_in_step(), "the end of it")
+        xapsd.register("alice", ACCOUNT, token(1))
+        liar.lies[b"SENTINEL"] = good
+        xapsd.wait_until(is_in_step, "the store again")

@@ -687,6 +687,21 @@ def test_strange_values(server, start_node):
     wait_in_step(a)
 
 
+def test_a_key_of_somebody_else(server, start_node):
+    """One user is not shared; all others are."""
+    server.call("SET", "xaps:{bob}", "1")
+    a = start_node("a", server.url)
+    a.register("bob", ACCOUNT, token(1))
+    a.wait_log("warn .*the key xaps:{bob} is somebody else's.* delete it")
+    a.register("alice", ACCOUNT, token(2))
+    wait_in_step(a)
+    b = start_node("b", server.url)
+    assert [r[0] for r in book(b)] == ["alice"]
+    server.call("DEL", "xaps:{bob}")
+    a.register("bob", ACCOUNT, token(1), ["INBOX", "Notes"])
+    assert len(wait_equal(a, b)) == 2
+
+
 def test_old_values_go(server, start_node):
     """Nobody needs them when they are 2 days older than registrationTtl."""
     def value(user, days, **more):
