@@ -35,6 +35,8 @@ struct probe {
 
 /* --- questions --- */
 
+#define WHICH_BOOK "HGET B id"
+
 /* Each right of xapsd(8) that is not of the greeting, and how it is tried: K, P, C
  * and M stand for a key of our own, the pattern of all, the channel and a message
  * that nobody minds. */
@@ -49,7 +51,7 @@ static const struct {
 	{ "+hgetall", "HGETALL K" }, { "+pexpire", "PEXPIRE K 1000" },
 	{ "+hdel", "HDEL K f" }, { "+set", "SET K 1 NX PX 1000" },
 	{ "+pttl", "PTTL K" }, { "+scan", "SCAN 0 MATCH P" },
-	{ "+publish", "PUBLISH C M" }, { "+hget", "HGET B id" },
+	{ "+publish", "PUBLISH C M" }, { "+hget", WHICH_BOOK },
 	{ "+subscribe", "SUBSCRIBE C" }, /* no answer but a message */
 };
 
@@ -127,7 +129,8 @@ static void on_step(struct shared_request *rq, const struct resp_item *it)
 		return;
 	if (it->type == RESP_ERROR && it->depth == 0)
 		take_error(p, it);
-	else if (steps[p->step].words[5] == 'B' && it->type == RESP_STRING &&
+	else if (strcmp(steps[p->step].words, WHICH_BOOK) == 0 &&
+		 it->type == RESP_STRING &&
 		 !value_book(it->text, it->len, p->found->book))
 		p->found->book[0] = '\0';
 	if (!it->last)
