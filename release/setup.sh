@@ -335,8 +335,10 @@ main() {
 	exec 9</
 	! has flock || flock -n 9 || die "another install.sh runs here. Nothing was" \
 		"changed."
-	"$1"
-	exit
+	case $1 in
+	install) install ;;
+	uninstall) uninstall ;;
+	esac
 }
 
 main "$@"
