@@ -433,7 +433,10 @@ static void step_done(struct shared_conn *c)
 
 static void step_failed(struct shared_conn *c, const struct resp_item *it)
 {
-	bool denied = is_error(it, "NOAUTH") || is_error(it, "WRONGPASS");
+	/* Valkey 9 says NOAUTH to a command that it does not know, too. */
+	bool has_sent = c->step == STEP_HELLO && c->login->password != NULL;
+	bool denied =
+	    is_error(it, "WRONGPASS") || (is_error(it, "NOAUTH") && !has_sent);
 
 	if (!denied && c->step == STEP_INFO) {
 		/* a proxy, or a user who may not ask */

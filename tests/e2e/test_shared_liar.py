@@ -92,6 +92,17 @@ def test_lies(start_xapsd, word, lie):
         xapsd.assert_alive()
 
 
+def test_no_hello_before_the_log_in(start_xapsd):
+    """Valkey 9, where HELLO is renamed: it is asked in RESP2 then."""
+    with Liar({b"HELLO": b"-NOAUTH Authentication required.\r\n",
+               b"AUTH": b"+OK\r\n", b"HGETALL": EMPTY,
+               b"SUBSCRIBE": b"*3\r\n+subscribe\r\n+xaps:events\r\n:1\r\n",
+               }) as liar:
+        xapsd = start_xapsd(sharedStore=liar.url.replace("//", "//:pass@"))
+        xapsd.wait_until(
+            lambda: xapsd.status()["shared"]["state"] == "in step", "it all")
+
+
 def test_lies_are_not_kept(start_xapsd):
     """A long answer to a short question."""
     lie = b"*60\r\n" + (b"$500000\r\n" + b"x" * 500000 + b"\r\n") * 60
