@@ -385,7 +385,7 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 {
 	struct check c = { .conf = conf, .offline = cli->offline };
 	struct cred *cred = NULL;
-	int rc, fits;
+	int rc, started, fits;
 
 	if (log_get_level() < LOG_L_DEBUG)
 		log_set_level(LOG_L_FATAL); /* the lines below report it */
@@ -401,12 +401,12 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		print_step("start", false, c.err);
 		return ctl_steps_end(false);
 	}
-	rc = check_start(&c, &cred);
+	rc = started = check_start(&c, &cred);
 	if (rc == 0 && !c.offline && cred_kind(cred) != CRED_NONE)
 		rc = check_apple(&c, cred);
 	if (check_brands(&c) < 0)
 		rc = -1;
-	if (rc == 0 && !ctl_check_shared(conf, c.loop, c.offline))
+	if (started == 0 && !ctl_check_shared(conf, c.loop, c.offline))
 		rc = -1;
 	loop_once(c.loop, 0);
 	cred_free(cred);

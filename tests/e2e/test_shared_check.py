@@ -290,3 +290,12 @@ def test_metrics(workdir, start_node, start_xapsd):
         assert shared(a)["lag"] == 0
     c = start_xapsd()
     assert metrics(c) == {}
+
+
+def test_apple_and_the_store(start_node, apple):
+    """Two faults are both named."""
+    a = start_node("a", "valkey://127.0.0.1:1", in_step=False)
+    apple.go_away()
+    steps = json.loads(a.run("check", "--json").stdout)["steps"]
+    assert {"connection", "shared book"} <= {
+        s["step"] for s in steps if s["result"] == "failed"}, steps
