@@ -506,8 +506,10 @@ static int check_place(
 	if (c->top != NULL &&
 	    (off < offsetof(struct conf, key_file_p8) || off > users))
 		return conf_fail(at,
-		    "a brand's file holds a credential and users only: put it "
-		    "into %s",
+		    "a brand's file holds a credential and users only: %s%s",
+		    off == offsetof(struct conf, user)
+			? "is users meant? This one belongs into "
+			: "put it into ",
 		    c->top->path != NULL ? c->top->path : CONF_PATH_DEFAULT);
 	return 0;
 }

@@ -325,7 +325,7 @@ BAD = [
     ("users: x\n", ["a.yaml: ", "keyFileP8: is missing"]),
     ("users: x\nport: 1\n", ["a.yaml:2: port: ", "xapsd.yaml"]),
     ("users: x\nbrandsDir: y\n", ["a.yaml:2: brandsDir: "]),
-    ("users: x\nuser: y\n", ["a.yaml:2: user: "]),
+    ("users: x\nuser: y\n", ["a.yaml:2: user: ", "is users meant?"]),
     ("users: x\nkeyFileP9: y\n", ["a.yaml:2: ", "did you mean keyFileP8"]),
     ("users: x\nusers: y\n", ["a.yaml:2: users: ", "line 1 already"]),
     ("users: a,b\n", ["a.yaml:1: users: "]),
