@@ -10,6 +10,8 @@ if [ -z "${READY_INSIDE-}" ]; then
 	READY_INSIDE=1 exec unshare --mount --pid --net --fork --kill-child \
 		--mount-proc sh "$0" "$@"
 fi
+# shellcheck disable=SC1091	# checked by itself
+. "$(dirname "$0")/dovecot_conf.sh"
 dist=$(cd "$1" && pwd)
 chroots=$(cd "$2" && pwd)
 shift 2
@@ -20,48 +22,6 @@ mount -t tmpfs tmpfs "$work"
 
 in_root() {
 	chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C "$@"
-}
-
-configuration() {
-	case $1 in
-	2.3.*) cat <<-END
-		protocols = imap
-		ssl = no
-		disable_plaintext_auth = no
-		mail_location = maildir:~/Maildir
-		passdb {
-		  driver = static
-		  args = password=secret
-		}
-		userdb {
-		  driver = static
-		  args = uid=10000 gid=10000 home=/tmp/%u allow_all_users=yes
-		}
-		END
-		;;
-	*) cat <<-END
-		dovecot_config_version = 2.4.0
-		dovecot_storage_version = 2.4.0
-		protocols {
-		  imap = yes
-		}
-		ssl = no
-		auth_allow_cleartext = yes
-		mail_driver = maildir
-		mail_path = ~/Maildir
-		mail_home = /tmp/%{user}
-		mail_uid = 10000
-		mail_gid = 10000
-		passdb static {
-		  password = secret
-		}
-		userdb static {
-		}
-		END
-		;;
-	esac
-	printf '%s\n' 'log_path = /tmp/dovecot.log' 'listen = 127.0.0.1' \
-		'!include_try conf.d/9*.conf'
 }
 
 # yes, no, or nothing if nobody is let in; after a start, which shows all.
@@ -88,7 +48,7 @@ print("yes" if b"XAPPLEPUSHSERVICE" in imap.capability()[1][0] else "no")
 expect() {
 	[ "$1" = "$2" ] || {
 		echo "ready_made.sh: $suite: '$1' in the place of '$2'" >&2
-		tail -n 20 "$root/tmp/dovecot.log" >&2
+		tail -n 20 "$root/tmp/log" >&2
 		exit 1
 	}
 }
@@ -110,7 +70,8 @@ workdir=$work/$suite.work" overlay "$root"
 	version=$(in_root dovecot --version)
 	rm -f "$root"/etc/dovecot/conf.d/9*
 	mkdir -p "$root/etc/dovecot/conf.d"
-	configuration "$version" >"$root/etc/dovecot/dovecot.conf"
+	configuration "$version" '!include_try conf.d/9*.conf' \
+		>"$root/etc/dovecot/dovecot.conf"
 	expect "$(has_push)" no
 	in_root sh /root/dist/install-plugin.sh
 	expect "$(has_push)" yes

@@ -6,6 +6,8 @@
 # qemu (foreign.py).
 set -eu
 
+# shellcheck disable=SC1091	# checked by itself
+. "$(dirname "$0")/dovecot_conf.sh"
 PYTHON=${PYTHON:-/usr/bin/python3}
 foreign=${FOREIGN:+$PYTHON tests/foreign.py $FOREIGN}
 run=$foreign
@@ -34,49 +36,6 @@ fail() {
 in_root() {
 	$run chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C \
 		DEBIAN_FRONTEND=noninteractive "$@"
-}
-
-configuration() {
-	case $1 in
-	2.3.*) cat <<-END
-		protocols = imap
-		ssl = no
-		disable_plaintext_auth = no
-		mail_location = maildir:~/Maildir
-		passdb {
-		  driver = static
-		  args = password=secret
-		}
-		userdb {
-		  driver = static
-		  args = uid=10000 gid=10000 home=/tmp/%u allow_all_users=yes
-		}
-		END
-		;;
-	*) cat <<-END
-		dovecot_config_version = 2.4.0
-		dovecot_storage_version = 2.4.0
-		protocols {
-		  imap = yes
-		}
-		ssl = no
-		auth_allow_cleartext = yes
-		mail_driver = maildir
-		mail_path = ~/Maildir
-		mail_home = /tmp/%{user}
-		mail_uid = 10000
-		mail_gid = 10000
-		passdb static {
-		  password = secret
-		}
-		userdb static {
-		}
-		END
-		;;
-	esac
-	printf '%s\n' 'log_path = /tmp/log' 'listen = 127.0.0.1' \
-		'mail_access_groups = xapsd-mail' \
-		'!include conf.d/90-xaps.conf'
 }
 
 # A phone registers, by its command, at this root's Dovecot: what it is told.
@@ -201,7 +160,8 @@ one() {
 		/root/debs/dovecot-xaps_*+${code}_$machine.deb | tar -xOf - \
 		./usr/share/doc/dovecot-xaps/examples/90-xaps.conf" \
 		>"$root/etc/dovecot/conf.d/90-xaps.conf"
-	configuration "$version" >"$root/etc/dovecot/dovecot.conf"
+	configuration "$version" 'mail_access_groups = xapsd-mail' \
+		'!include conf.d/90-xaps.conf' >"$root/etc/dovecot/dovecot.conf"
 	$foreign unshare --net sh "$0" --net "$root" "$suite"
 	in_root apt-get -q -y purge xapsd dovecot-xaps >"$root/tmp/log" 2>&1 ||
 		fail "apt-get purge"
