@@ -801,6 +801,7 @@ fetch = async (...args) => {
     const reply = await real(...args);
     if (!args[0].endsWith('/status')) return reply;
     const st = await reply.json(), day = st.day;
+    day.end += QUARTERS * 900 - day.end % 43200;
     [day.pushes[0], day.pushes[50], day.pushes[95]] = [1, 1234567, 100000];
     [day.wakeups[0], day.wakeups[50], day.wakeups[95]] = [.1, 600, 599.9];
     [day.missed[1], day.missed[50]] = [3, 1234567];
@@ -808,12 +809,20 @@ fetch = async (...args) => {
 };"""
 
 
+def open_at(page, admin, quarters):
+    """With extremes, so long after noon or midnight, where an hour is printed:
+    the first is as far to the left, the last as far to the right as can be."""
+    page.call("Page.addScriptToEvaluateOnNewDocument",
+              source=EXTREMES.replace("QUARTERS", str(quarters)))
+    page.open(address(admin))
+
+
 @pytest.mark.parametrize("width", [320, 1280])
-def test_plots_of_extremes(admin, tab, width):
+@pytest.mark.parametrize("quarters", [0, 3, 4, 5])
+def test_plots_of_extremes(admin, tab, width, quarters):
     """Whatever the figures, nothing is cut off."""
     page = tab(width=width)
-    page.call("Page.addScriptToEvaluateOnNewDocument", source=EXTREMES)
-    page.open(address(admin))
+    open_at(page, admin, quarters)
     page.wait("!!document.querySelector('#wakeups circle')")
     assert page.eval("document.querySelectorAll('#wakeups circle').length") == 3
     outside = page.eval("""
@@ -826,11 +835,12 @@ def test_plots_of_extremes(admin, tab, width):
     assert outside == []
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1280])
-def test_hours_are_legible(admin, tab, width):
+@pytest.mark.parametrize("width", [320, 360, 390, 768, 1280])
+@pytest.mark.parametrize("quarters", [0, 4])
+def test_hours_are_legible(admin, tab, width, quarters):
     """In the languages with the longest ones, too: 06:00 PM."""
     page = tab(width=width)
-    page.open(address(admin))
+    open_at(page, admin, quarters)
     page.wait("!!document.querySelector('#wakeups svg')")
     ends = page.eval("[...document.querySelectorAll("
                      "'#pushes text[text-anchor=middle]')].map(e => {"
