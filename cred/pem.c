@@ -136,7 +136,10 @@ static void add_pem(struct reader *r, const char *label, const char *headers)
  * "".  False if it is neither known. */
 static bool take_der(struct reader *r, const char *label, const char *headers)
 {
-	enum tls_der_kind what = tls_der_kind(r->der, r->der_len, &r->der_len);
+	/* what is encrypted in the old way may look like anything */
+	enum tls_der_kind what =
+	    *headers != '\0' ? TLS_DER_UNKNOWN
+			     : tls_der_kind(r->der, r->der_len, &r->der_len);
 	unsigned holds = kinds[what].holds;
 	size_t i;
 

@@ -193,6 +193,23 @@ static void test_encrypted(void **state)
 	tls_key_free(k);
 }
 
+/* What is encrypted in the old way begins like DER, with a length of its own,
+ * once in 256 times: all of it is kept. */
+static void test_encrypted_like_der(void **state)
+{
+	static const char body[] = "MAIBBUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
+	char pem[256];
+
+	(void)state;
+	snprintf(pem, sizeof(pem),
+	    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+	    "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n%s\n"
+	    "-----END RSA PRIVATE KEY-----\n",
+	    body);
+	assert_int_equal(read_all(pem, strlen(pem)), HOLDS_KEY);
+	assert_non_null(strstr(text, body));
+}
+
 /* One in 512 wrong passwords gives something that looks like a key. */
 static void test_wrong_passwords(void **state)
 {
@@ -387,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_der),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_encrypted),
+		cmocka_unit_test(test_encrypted_like_der),
 		cmocka_unit_test(test_wrong_passwords),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_key_words),
