@@ -82,14 +82,12 @@ def folder():
 
 @pytest.fixture(scope="module")
 def tarball(folder):
-    """The release's source tarball, of the files as they are here."""
-    name = "xapsd-" + version()
-    path = folder / (name + ".tar.gz")
-    files = run("git", "-C", str(ROOT), "ls-files").splitlines()
-    run("tar", "czf", str(path), "-C", str(ROOT),
-        "--transform", "s,^,%s/," % name,
-        *[f for f in sorted(set(files)) if (ROOT / f).exists()])
-    return path
+    """The release's own, of the files as they are here."""
+    own = {k: v for k, v in os.environ.items()
+           if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "BUILD")}
+    run("make", "-s", "-C", str(ROOT), "release-source",
+        "DIST=%s" % folder, env=own)
+    return folder / ("xapsd-%s.tar.gz" % version())
 
 
 @pytest.fixture
