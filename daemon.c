@@ -223,7 +223,8 @@ static void on_term(void *arg, int signo)
 	sockets_quiesce(&d->listeners);
 	http_server_quiesce(d->server);
 	push_flush(d->queue);
-	on_shutdown_check(d);
+	/* requests that came in the same round are dealt with first */
+	loop_timer_set(d->loop, &d->shutdown, 0);
 }
 
 static enum log_level wanted_level(const struct daemon *d)

@@ -296,7 +296,7 @@ static void run_tasks(struct loop *l)
 	/* A task that queues itself again runs in the next round. */
 	for (last = l->tasks; last != NULL; last = last->next)
 		left++;
-	while (left-- > 0 && (t = l->tasks) != NULL) {
+	while (left-- > 0 && (t = l->tasks) != NULL && !l->stop) {
 		loop_task_cancel(l, t);
 		t->cb(t->arg);
 	}

@@ -56,6 +56,8 @@ void loop_free(struct loop *l);
 
 /* Runs until loop_stop(). */
 void loop_run(struct loop *l);
+/* What is known of already (fds) is still dealt with in this round; timers and
+ * tasks are not: nothing new begins. */
 void loop_stop(struct loop *l);
 /* Runs one round.  It waits at most wait_ms (-1: any time) for an event or
  * timer. */

@@ -191,6 +191,28 @@ static void test_deferred_free(void **state)
 	assert_int_equal(freed, 1);
 }
 
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* A push that a task would send then is saved as one that waits. */
+static void test_no_task_after_stop(void **state)
+{
+	struct loop_timer t;
+	struct loop_task task;
+
+	(void)state;
+	trace[0] = '\0';
+	loop_timer_init(&t, stop_loop, l);
+	loop_timer_set(l, &t, 0);
+	loop_task_init(&task, note, (void *)(uintptr_t) "x");
+	loop_task_queue(l, &task);
+	loop_run(l);
+	assert_string_equal(trace, "");
+	loop_task_cancel(l, &task);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +222,7 @@ int main(void)
 		T(test_task_that_queues_itself),
 		T(test_signal),
 		T(test_deferred_free),
+		T(test_no_task_after_stop),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
