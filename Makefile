@@ -48,7 +48,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
+	io.c io/listen.c io/addr.c io/dial.c io/proxy.c io/resolve.c io/guard.c io/lookup.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
