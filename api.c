@@ -42,7 +42,11 @@ static const struct route {
 } routes[] = {
 	{ "/", M_GET | M_POST, 0, api_handle_page },
 	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
-	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
+	{ "/register", M_POST, R_JSON, api_handle_register },
+	{ "/vapid", M_GET, 0, api_handle_vapid },
+	{ "/confirm", M_POST, R_JSON, api_handle_confirm },
+	{ "/unregister", M_POST, R_JSON, api_handle_unregister },
+	{ "/subscriptions", M_POST, R_JSON, api_handle_subscriptions },
 	{ "/seen", M_POST, R_JSON, api_handle_seen },
 	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
 	    api_handle_ox },
@@ -217,6 +221,13 @@ void api_set_shared(struct api *a, const struct shared *shared)
 	a->shared = shared;
 }
 
+void api_set_webpush(
+    struct api *a, struct webpush *webpush, const struct io_guard *guard)
+{
+	a->webpush = webpush;
+	a->guard = guard;
+}
+
 void api_set_server(struct api *a, const struct http_server *server)
 {
 	a->server = server;
@@ -228,6 +239,7 @@ void api_free(struct api *a)
 		return;
 	wipe_password(a);
 	api_trials_free(a);
+	api_lookups_free(a);
 	api_unknown_free(a);
 	free(a->toks);
 	buf_free(&a->names);

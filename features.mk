@@ -59,6 +59,9 @@ brands.files = users.c push/brands.c api/brands.c daemon/brands.c
 brands.stub = no-users.c api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
 
+# What apps register for by HTTP: with any of these there is api/apps.c.
+APP_KINDS = webpush deltachat fcm
+
 # --- nothing below changes with a new feature ---
 
 comma = ,
@@ -76,7 +79,8 @@ WITH := $(strip $(filter-out $(left_out),$(filter $(with),$(KNOWN_FEATURES))))
 WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
-	$(foreach f,$(WITHOUT),$($f.stub))
+	$(foreach f,$(WITHOUT),$($f.stub)) \
+	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c,api/no-apps.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
