@@ -260,7 +260,7 @@ check-deb:
 
 .PHONY: deps check demo check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps: browser
+deps: browser web-push
 	@sh tests/deps.sh build check
 
 # A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
@@ -269,6 +269,17 @@ deps: browser
 browser:
 	@test -n '$(NO_BROWSER)' || sh tests/deps.sh browser || \
 		echo 'No Chromium: the tests of the page in a browser are skipped.'
+
+# npm's web-push, 1 MB, for the tests of Web Push; without it some are skipped.
+.PHONY: web-push
+WEB_PUSH = build/web-push
+web-push:
+	@cmp -s tests/web-push/package-lock.json $(WEB_PUSH)/lock || { \
+		mkdir -p $(WEB_PUSH) && cp tests/web-push/*.json $(WEB_PUSH) && \
+		npm ci --prefix $(WEB_PUSH) --no-audit --no-fund --silent \
+			--ignore-scripts --fetch-retries 0 && \
+		cp tests/web-push/package-lock.json $(WEB_PUSH)/lock; } || \
+		echo 'No web-push by npm: tests that compare with it are skipped.'
 
 check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
@@ -297,7 +308,7 @@ soak:
 	@$(PYTHON) tests/soak.py --hours $(HOURS)
 
 # The same tests under AddressSanitizer and UBSan.
-asan: browser
+asan: browser web-push
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \

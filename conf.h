@@ -73,6 +73,7 @@ struct conf {
 	char *shared_password_file, *shared_ca_file, *shared_prefix;
 	char *shared_sentinels; /* separated by spaces */
 	char *shared_master;
+	char *vapid_subject;
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;
