@@ -368,7 +368,7 @@ int64_t cred_expires_s(const struct cred *c)
 	return c->expires_s;
 }
 
-const struct cred_fcm *cred_fcm(const struct cred *c)
+const struct cred_service *cred_fcm(const struct cred *c)
 {
 	return c->fcm;
 }

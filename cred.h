@@ -121,7 +121,7 @@ enum cred_jwt_taken cred_take_jwt(struct cred *c, const char *jwt, size_t len,
 /* --- Google's: the key file of a service account, fcmServiceAccount --- */
 
 /* What it says; the limits are ours. */
-struct cred_fcm {
+struct cred_service {
 	char email[256];     /* whose key it is */
 	char project[64];    /* of Firebase, as in its URLs */
 	char token_url[256]; /* https:// */
@@ -130,10 +130,10 @@ struct cred_fcm {
 };
 
 /* NULL: none is configured. */
-const struct cred_fcm *cred_fcm(const struct cred *c);
+const struct cred_service *cred_fcm(const struct cred *c);
 /* Appends a JWT (RFC 7523) that is good for one access token, a secret; less than
  * 3 KB.  0, or -1 with err set: signing failed. */
-int cred_fcm_jwt(
-    const struct cred_fcm *f, int64_t now_s, struct buf *b, char err[ERR_MAX]);
+int cred_fcm_jwt(const struct cred_service *f, int64_t now_s, struct buf *b,
+    char err[ERR_MAX]);
 
 #endif

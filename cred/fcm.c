@@ -36,8 +36,8 @@ static const struct member {
 } members[] = {
 #define ROW(name, field, not, def)                                             \
 	{                                                                      \
-		name, offsetof(struct cred_fcm, field),                        \
-		    sizeof(((struct cred_fcm *)0)->field), not, def            \
+		name, offsetof(struct cred_service, field),                    \
+		    sizeof(((struct cred_service *)0)->field), not, def        \
 	}
 	ROW("client_email", email, "\"\\", NULL),
 	ROW("project_id", project, "\"\\/?#%", NULL),
@@ -57,7 +57,7 @@ static bool is_plain(const char *s, const char * not )
 
 /* False: the member is missing or wrong. */
 static bool take_member(
-    struct cred_fcm *f, const struct json *j, const struct member *m)
+    struct cred_service *f, const struct json *j, const struct member *m)
 {
 	const struct json_tok *t = json_get(j, j->toks, m->name);
 	char *to = (char *)f + m->off;
@@ -72,7 +72,7 @@ static bool take_member(
 
 /* What is wrong with it, as a predicate; NULL: nothing. */
 static const char *take_key(
-    struct cred_fcm *f, const struct json *j, char why[ERR_MAX])
+    struct cred_service *f, const struct json *j, char why[ERR_MAX])
 {
 	const struct json_tok *t = json_get(j, j->toks, "private_key");
 	char *pem = xmalloc(j->len + 1);
@@ -93,7 +93,7 @@ static const char *take_key(
 }
 
 static const char *take_file(
-    struct cred_fcm *f, const struct json *j, char why[ERR_MAX])
+    struct cred_service *f, const struct json *j, char why[ERR_MAX])
 {
 	size_t i;
 
@@ -168,8 +168,8 @@ static void add_json(struct buf *b, const char *fmt, ...)
 	add_part(b, json, (size_t)n);
 }
 
-int cred_fcm_jwt(
-    const struct cred_fcm *f, int64_t now_s, struct buf *b, char err[ERR_MAX])
+int cred_fcm_jwt(const struct cred_service *f, int64_t now_s, struct buf *b,
+    char err[ERR_MAX])
 {
 	const char *kid = *f->key_id != '\0' ? ",\"kid\":\"" : "";
 	unsigned char sig[TLS_RS256_MAX];

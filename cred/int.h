@@ -35,8 +35,8 @@ struct cred {
 	struct tls_ctx *tls;
 	char *warnings[WARNINGS_MAX];
 	size_t n_warnings;
-	char *refused;	      /* why newer ones are not used */
-	struct cred_fcm *fcm; /* NULL: none */
+	char *refused;		  /* why newer ones are not used */
+	struct cred_service *fcm; /* NULL: none */
 	char key_id[ID_LEN + 1], team_id[ID_LEN + 1];
 	int64_t issued_s;	 /* iat of bearer */
 	char bearer[BEARER_MAX]; /* empty: make one */

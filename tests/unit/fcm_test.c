@@ -86,7 +86,7 @@ static void refuses(const char *text, const char *words)
 static void test_file(void **state)
 {
 	struct cred *c;
-	const struct cred_fcm *f;
+	const struct cred_service *f;
 
 	(void)state;
 	NEEDS("fcm");
