@@ -18,6 +18,7 @@
 
 struct buf;
 struct io;
+struct io_guard;
 struct loop;
 struct tls_ctx;
 struct tls;
@@ -59,6 +60,7 @@ struct io_target {
 	int port;
 	const struct io_proxy *proxy; /* NULL: directly.  Else host is not
 				       * looked up here: the proxy does it. */
+	const struct io_guard *guard; /* NULL: any address will do */
 };
 
 /* Connects to one of the target's (or its proxy's) addresses.  The target's host
