@@ -10,7 +10,6 @@
 #include "buf.h"
 #include "conf.h"
 #include "cred.h"
-#include "h2.h"
 #include "json.h"
 #include "loop.h"
 #include "mem.h"
@@ -72,6 +71,9 @@ static void set_state(struct fcm *f, enum fcm_state to, int64_t ms)
 	if (to == FCM_WAITING)
 		loop_timer_set(f->loop, &f->timer, ms);
 	if (to == FCM_READY) {
+		if (f->tries > 0)
+			log_info("fcm: %sGoogle gives access tokens again",
+			    f->label);
 		f->until_ms = loop_now_ms(f->loop) + ms;
 		f->tries = 0;
 		f->why[0] = '\0';
@@ -391,61 +393,61 @@ static void read_reason(const struct json *j, struct send_answer *an)
 	const size_t size = sizeof(an->reason);
 
 	for (i = 0; i < n; i++) {
-		t = j->toks + (i == 0 ? (size_t)(t - j->toks) + 1 : t->next);
+		t = i == 0 ? t + 1 : j->toks + t->next;
 		if (json_string(
 			j, json_get(j, t, "errorCode"), an->reason, size) > 0)
 			return;
-		if (json_string(
-			j, json_get(j, error, "status"), an->reason, size) < 0)
-			an->reason[0] = '\0';
 	}
+	if (json_string(j, json_get(j, error, "status"), an->reason, size) < 0)
+		an->reason[0] = '\0';
+}
 
 #define NO_REASON "without a reason"
 
-	void fcm_read_answer(struct send_answer * an)
-	{
-		struct json j;
+void fcm_read_answer(struct send_answer *an)
+{
+	struct json j;
 
-		if (an->outcome != SEND_ANSWERED || an->status == 200)
-			return;
-		an->reason[0] = '\0';
-		if (json_load((const char *)an->body, an->body_len, &j)) {
-			read_reason(&j, an);
-			json_free(&j);
-		}
-		if (an->reason[0] == '\0')
-			strcpy(an->reason, NO_REASON);
+	if (an->outcome != SEND_ANSWERED || an->status == 200)
+		return;
+	an->reason[0] = '\0';
+	if (json_load((const char *)an->body, an->body_len, &j)) {
+		read_reason(&j, an);
+		json_free(&j);
 	}
+	if (an->reason[0] == '\0')
+		strcpy(an->reason, NO_REASON);
+}
 
-	static const struct {
-		const char *reason, *words;
-	} reasons[] = {
-		{ "UNREGISTERED", "the app was removed from the device, or has "
-				  "another token now" },
-		{ "INVALID_ARGUMENT", "Google does not take this for a token" },
-		{ "SENDER_ID_MISMATCH", "the app is of another Firebase "
-					"project than fcmServiceAccount" },
-		{ "PERMISSION_DENIED",
-		    "give the service account the role Firebase Cloud "
-		    "Messaging API "
-		    "Admin, and enable that API in its project" },
-		{ "UNAUTHENTICATED", "Google does not take the access token: "
-				     "is this machine's clock "
-				     "right?" },
-		{ "THIRD_PARTY_AUTH_ERROR", "the Firebase project has no good "
-					    "key for APNs or web push: upload "
-					    "it in the Firebase console" },
-		{ NO_REASON, "Google gives one: is it another server that "
-			     "answers (fcmUrl, or "
-			     "something in between)?" },
-	};
+static const struct {
+	const char *reason, *words;
+} reasons[] = {
+	{ "UNREGISTERED", "the app was removed from the device, or has "
+			  "another token now" },
+	{ "INVALID_ARGUMENT", "Google does not take this for a token" },
+	{ "SENDER_ID_MISMATCH", "the app is of another Firebase "
+				"project than fcmServiceAccount" },
+	{ "PERMISSION_DENIED",
+	    "give the service account the role Firebase Cloud "
+	    "Messaging API "
+	    "Admin, and enable that API in its project" },
+	{ "UNAUTHENTICATED", "Google does not take the access token: "
+			     "is this machine's clock "
+			     "right?" },
+	{ "THIRD_PARTY_AUTH_ERROR", "the Firebase project has no good "
+				    "key for APNs or web push: upload "
+				    "it in the Firebase console" },
+	{ NO_REASON, "Google gives one: is it another server that "
+		     "answers (fcmUrl, or "
+		     "something in between)?" },
+};
 
-	const char *fcm_reason_words(const char *reason)
-	{
-		size_t i;
+const char *fcm_reason_words(const char *reason)
+{
+	size_t i;
 
-		for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-			if (strcmp(reason, reasons[i].reason) == 0)
-				return reasons[i].words;
-		return "";
-	}
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (strcmp(reason, reasons[i].reason) == 0)
+			return reasons[i].words;
+	return "";
+}

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "h2.h"
 #include "log.h"
 #include "send.h"
 
@@ -14,7 +15,6 @@ struct buf;
 struct conf;
 struct cred_service;
 struct fcm;
-struct hpack_header;
 struct loop;
 struct url;
 

@@ -50,7 +50,7 @@ shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
-fcm.files = cred/fcm.c
+fcm.files = cred/fcm.c fcm.c
 fcm.stub = cred/no-fcm.c
 fcm.tests = fcm_test
 

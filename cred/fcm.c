@@ -13,6 +13,7 @@
 #include "json.h"
 #include "mem.h"
 #include "tls.h"
+#include "url.h"
 
 #define KEY "fcmServiceAccount"
 #define SCOPE "https://www.googleapis.com/auth/firebase.messaging"
@@ -95,6 +96,7 @@ static const char *take_key(
 static const char *take_file(
     struct cred_service *f, const struct json *j, char why[ERR_MAX])
 {
+	struct url u;
 	size_t i;
 
 	if (json_get(j, j->toks, "project_info") != NULL)
@@ -107,8 +109,8 @@ static const char *take_file(
 			    members[i].name);
 			return why;
 		}
-	if (strncmp(f->token_url, "https://", 8) != 0)
-		return "has a token_uri that is not https://: " CURE;
+	if (url_parse(f->token_url, &u, why) < 0 || !u.tls)
+		return "has a token_uri that is no https:// address: " CURE;
 	return take_key(f, j, why);
 }
 
