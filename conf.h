@@ -56,6 +56,7 @@ struct conf {
 	char *certificate_file_p12;
 	char *certificate_password, *certificate_password_file;
 	char *topic;
+	char *fcm_service_account;
 	char *users; /* patterns, separated by spaces: only in a brand's file */
 	char *brands_dir; /* NULL: none */
 	bool apns_sandbox;
@@ -74,6 +75,7 @@ struct conf {
 	char *shared_sentinels; /* separated by spaces */
 	char *shared_master;
 	char *vapid_subject;
+	char *fcm_url, *deltachat_url; /* the latter NULL: none */
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;
