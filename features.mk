@@ -77,7 +77,7 @@ WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(foreach f,$(WITHOUT),$($f.stub)) \
-	$(if $(filter brands hooks,$(WITH)),users.c,no-users.c)
+	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
