@@ -71,8 +71,8 @@ struct conf {
 	char *hook_headers; /* lines of `Name: value` */
 	char *hook_body, *hook_token, *hook_token_file;
 	char *hook_events; /* separated by spaces */
-	char *brands_dir; /* NULL: none */
-	char *hooks_dir;  /* NULL: none */
+	char *brands_dir;  /* NULL: none */
+	char *hooks_dir;   /* NULL: none */
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */

@@ -15,7 +15,7 @@
 	"\"mailboxes\":[\"INBOX\"],"
 #define LINE_TO(to)                                                            \
 	KEY "\"acked\":null,\"time\":5,\"kind\":\"webpush\",\"to\":\"" to "\"" \
-									  "}"
+	    "}"
 #define LINE LINE_TO(TO)
 #define LINE_APPLE                                                             \
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
