@@ -52,7 +52,7 @@ shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 # Web Push to browsers and UnifiedPush apps
 webpush.files = webpush.c tls/ecdh.c
 webpush.stub = no-webpush.c
-webpush.tests = webpush_test
+webpush.tests = webpush_test webpush_fuzz
 
 # brandsDir: several credentials, each for some of the users
 brands.files = users.c push/brands.c api/brands.c daemon/brands.c
