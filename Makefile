@@ -48,7 +48,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
+	io.c io/listen.c io/addr.c io/dial.c io/proxy.c io/resolve.c io/guard.c io/lookup.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
@@ -56,8 +56,8 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
-	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
-	apns/reason.c \
+	send.c send/dial.c send/conn.c send/request.c \
+	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/apple.c push/notes.c \
 	push/hashes.c push/visits.c push/day.c commit.c \

@@ -141,7 +141,7 @@ static bool send_first(struct push_lane *l)
 	struct push_queue *q = l->q;
 	struct push *p = l->first;
 	char err[ERR_MAX];
-	enum apns_sent sent;
+	enum send_sent sent;
 
 	/* Without pushExpiration (0) each is tried once, however late. */
 	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
@@ -151,9 +151,9 @@ static bool send_first(struct push_lane *l)
 	}
 	push_take(p);
 	sent = l->way->send(l, p, err);
-	if (sent != APNS_SENT) {
+	if (sent != SEND_SENT) {
 		push_give_back(p);
-		if (sent == APNS_NO_AUTH)
+		if (sent == SEND_NO_AUTH)
 			push_hold(l, err, NO_AUTH_MS);
 		return false;
 	}
@@ -177,12 +177,13 @@ static void on_pump(void *arg)
 
 	push_check_clock(l);
 	while (l->first != NULL && !loop_timer_is_set(&l->hold) &&
-	       apns_capacity(l->apns) > 0 && !(l->probing && l->in_flight > 0))
+	       sender_capacity(l->sender) > 0 &&
+	       !(l->probing && l->in_flight > 0))
 		if (!send_first(l))
 			break;
-	apns_flush(l->apns);
+	sender_flush(l->sender);
 	if (l->first != NULL)
-		apns_need(l->apns);
+		sender_need(l->sender);
 }
 
 static void on_capacity(void *arg)
@@ -234,16 +235,21 @@ static void release_orphan(struct push *p)
 	push_release(p);
 }
 
-static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+static void on_answer(void *arg, void *owner, struct send_answer *an)
 {
 	struct push_lane *l = arg;
 	struct push_queue *q = l->q;
 	struct push *p = owner;
 	char line[ERR_MAX];
-	const struct push_answer *row = push_find_answer(l, an);
-	const char *words = push_answer_words(l, row, an, line);
-	bool is_good = push_answer_is_good(row);
+	const struct push_answer *row;
+	const char *words;
+	bool is_good;
 
+	if (l->way->read_answer != NULL)
+		l->way->read_answer(an);
+	row = push_find_answer(l, an);
+	words = push_answer_words(l, row, an, line);
+	is_good = push_answer_is_good(row);
 	p->in_flight = false;
 	l->in_flight--;
 	if (p->reg != NULL)
@@ -283,7 +289,7 @@ static void on_drop(void *arg, struct reg *r)
 }
 
 /* For the log: nobody may ask. */
-static void on_apns_failed(void *arg)
+static void on_send_failed(void *arg)
 {
 	push_health(arg);
 }
@@ -298,15 +304,15 @@ static bool on_wanted(void *arg)
 	return l->first != NULL && !loop_timer_is_set(&l->hold);
 }
 
-static const struct apns_ops apns_ops = {
+static const struct send_ops send_ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
-	.failed = on_apns_failed,
+	.failed = on_send_failed,
 	.wanted = on_wanted,
 };
 
 void push_lane_init(struct push_lane *l, struct push_queue *q,
-    struct cred *cred, struct apns_gate *gate)
+    struct cred *cred, struct send_gate *gate)
 {
 	l->q = q;
 	l->way = &push_way_apple;
@@ -314,13 +320,15 @@ void push_lane_init(struct push_lane *l, struct push_queue *q,
 	loop_task_init(&l->pump, on_pump, l);
 	loop_timer_init(&l->hold, push_on_hold_over, l);
 	l->apns =
-	    apns_new(q->loop, q->conf, cred, &apns_ops, l, l->label, gate);
+	    apns_new(q->loop, q->conf, cred, &send_ops, l, l->label, gate);
+	l->sender = apns_sender(l->apns);
 }
 
 void push_lane_clear(struct push_lane *l)
 {
 	apns_free(l->apns);
 	l->apns = NULL;
+	l->sender = NULL;
 	loop_task_cancel(l->q->loop, &l->pump);
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
@@ -459,7 +467,7 @@ bool push_is_busy(struct push_queue *q)
 		l = push_lane_at(q, i);
 		if (l->in_flight > 0 ||
 		    (l->first != NULL && !loop_timer_is_set(&l->hold) &&
-			apns_capacity(l->apns) > 0))
+			sender_capacity(l->sender) > 0))
 			return true;
 	}
 	return false;
@@ -478,7 +486,7 @@ void push_get_figures(const struct push_lane *l, struct push_figures *f_r)
 	f_r->in_flight = l->in_flight;
 	f_r->delivered_s = l->delivered_s;
 	f_r->counters = l->counters;
-	apns_get_status(l->apns, &f_r->apns);
+	sender_get_status(l->sender, &f_r->send);
 }
 
 /* --- visits --- */

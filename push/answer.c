@@ -29,10 +29,10 @@ void push_send_again(struct push *p, int64_t ms)
 }
 
 /* The age of the failed events counts: those that wait are newer. */
-static void send_later(struct push *p, const struct apns_answer *an)
+static void send_later(struct push *p, const struct send_answer *an)
 {
 	const struct conf *conf = p->lane->q->conf;
-	bool tried = an->outcome != APNS_UNPROCESSED;
+	bool tried = an->outcome != SEND_UNPROCESSED;
 	int64_t ms, asked_s = an->retry_after_s;
 
 	if ((tried || conf->push_expiration_s != 0) &&
@@ -49,7 +49,7 @@ static void send_later(struct push *p, const struct apns_answer *an)
 	push_send_again(p, ms > 0 ? ms : 1);
 }
 
-void push_act_done(struct push *p, const struct apns_answer *an)
+void push_act_done(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 
@@ -70,7 +70,7 @@ void push_act_done(struct push *p, const struct apns_answer *an)
 /* Whether Apple's 410 applies to this registration, and not to an earlier one of
  * the same device.  Without a timestamp, or if ours is from a clock that was
  * ahead, it applies: the device registered before the push was sent. */
-static bool is_gone(const struct push *p, const struct apns_answer *an)
+static bool is_gone(const struct push *p, const struct send_answer *an)
 {
 	int64_t now_s = (int64_t)time(NULL), time_s = reg_time_s(p->reg);
 
@@ -79,7 +79,7 @@ static bool is_gone(const struct push *p, const struct apns_answer *an)
 }
 
 /* "410 Unregistered", or "410". */
-static const char *answer_text(const struct apns_answer *an, char text[ERR_MAX])
+static const char *answer_text(const struct send_answer *an, char text[ERR_MAX])
 {
 	err_set(text, "%d%s%s", an->status, *an->reason != '\0' ? " " : "",
 	    an->reason);
@@ -91,7 +91,7 @@ static const char *words_of(const struct push_lane *l, const char *reason)
 	return l->way->words != NULL ? l->way->words(reason) : "";
 }
 
-void push_act_remove(struct push *p, const struct apns_answer *an)
+void push_act_remove(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 	char what[ERR_MAX];
@@ -108,7 +108,7 @@ void push_act_remove(struct push *p, const struct apns_answer *an)
 	store_drop(l->q->store, p->reg); /* on_drop() releases p */
 }
 
-void push_act_suspend(struct push *p, const struct apns_answer *an)
+void push_act_suspend(struct push *p, const struct send_answer *an)
 {
 	char what[ERR_MAX], text[ERR_MAX];
 
@@ -124,7 +124,7 @@ void push_act_suspend(struct push *p, const struct apns_answer *an)
 	push_finish(p);
 }
 
-void push_act_hold(struct push *p, const struct apns_answer *an)
+void push_act_hold(struct push *p, const struct send_answer *an)
 {
 	char why[ERR_MAX], text[ERR_MAX];
 	const char *words = words_of(p->lane, an->reason);
@@ -138,7 +138,7 @@ void push_act_hold(struct push *p, const struct apns_answer *an)
 
 /* Many requests may get this answer for one JWT: the first answer renews it, the
  * others are outdated then. */
-void push_act_renew(struct push *p, const struct apns_answer *an)
+void push_act_renew(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 	int64_t now_ms = loop_now_ms(l->q->loop);
@@ -159,13 +159,13 @@ void push_act_renew(struct push *p, const struct apns_answer *an)
 	push_send_again(p, 0);
 }
 
-void push_act_retry(struct push *p, const struct apns_answer *an)
+void push_act_retry(struct push *p, const struct send_answer *an)
 {
 	const char *service = p->lane->way->service;
 	char what[ERR_MAX], text[ERR_MAX];
 
 	p->tries++;
-	if (an->outcome == APNS_ANSWERED)
+	if (an->outcome == SEND_ANSWERED)
 		err_set(what, "%s answered %s: will be sent again", service,
 		    answer_text(an, text));
 	else
@@ -174,7 +174,7 @@ void push_act_retry(struct push *p, const struct apns_answer *an)
 	send_later(p, an);
 }
 
-void push_act_drop(struct push *p, const struct apns_answer *an)
+void push_act_drop(struct push *p, const struct send_answer *an)
 {
 	char what[ERR_MAX], text[ERR_MAX];
 
@@ -198,12 +198,12 @@ static bool reason_matches(const char *pattern, const char *reason)
 }
 
 const struct push_answer *push_find_answer(
-    const struct push_lane *l, const struct apns_answer *an)
+    const struct push_lane *l, const struct send_answer *an)
 {
 	const struct push_answer *row = l->way->answers;
 	int status = an->status / 100;
 
-	if (an->outcome != APNS_ANSWERED)
+	if (an->outcome != SEND_ANSWERED)
 		return NULL;
 	status = status == 2 || status == 5 ? status * 100 : an->status;
 	while (
@@ -219,7 +219,7 @@ bool push_answer_is_good(const struct push_answer *row)
 }
 
 /* Sends it again at once the first time, later after pauses. */
-static void act_unprocessed(struct push *p, const struct apns_answer *an)
+static void act_unprocessed(struct push *p, const struct send_answer *an)
 {
 	if (p->tries++ == 0)
 		push_send_again(p, 0);
@@ -236,7 +236,7 @@ static bool is_outdated(const struct push *p, enum push_about about)
 }
 
 static void handle_reason(
-    struct push *p, const struct push_answer *row, const struct apns_answer *an)
+    struct push *p, const struct push_answer *row, const struct send_answer *an)
 {
 	if ((push_answer_is_good(row) || row->about == ABOUT_DEVICE) &&
 	    p->auth_gen == push_auth_gen(p->lane))
@@ -251,16 +251,16 @@ static void handle_reason(
 }
 
 const char *push_answer_words(const struct push_lane *l,
-    const struct push_answer *row, const struct apns_answer *an,
+    const struct push_answer *row, const struct send_answer *an,
     char line[ERR_MAX])
 {
 	const char *service = l->way->service, *meaning;
 	char text[ERR_MAX];
 
-	if (an->outcome == APNS_LOST) {
+	if (an->outcome == SEND_LOST) {
 		err_set(
 		    line, "no answer from %s: it will be sent again", service);
-	} else if (an->outcome == APNS_UNPROCESSED) {
+	} else if (an->outcome == SEND_UNPROCESSED) {
 		err_set(line,
 		    "%s closed the connection before it: it will be sent again",
 		    service);
@@ -278,16 +278,16 @@ const char *push_answer_words(const struct push_lane *l,
 }
 
 void push_handle_answer(
-    struct push *p, const struct push_answer *row, const struct apns_answer *an)
+    struct push *p, const struct push_answer *row, const struct send_answer *an)
 {
 	switch (an->outcome) {
-	case APNS_UNPROCESSED:
+	case SEND_UNPROCESSED:
 		act_unprocessed(p, an);
 		break;
-	case APNS_LOST:
+	case SEND_LOST:
 		push_act_retry(p, an);
 		break;
-	case APNS_ANSWERED:
+	case SEND_ANSWERED:
 		handle_reason(p, row, an);
 		break;
 	}

@@ -12,7 +12,7 @@
  * push. */
 #define MAILBOXES_MAX 100
 
-static enum apns_sent apple_send(
+static enum send_sent apple_send(
     struct push_lane *l, struct push *p, char err[ERR_MAX])
 {
 	struct buf *b = &l->q->payload;
@@ -39,7 +39,7 @@ static void apple_renew_auth(struct push_lane *l)
 }
 
 /* If our clock is a day late, every push has expired already. */
-static void act_omit_expiration(struct push *p, const struct apns_answer *an)
+static void act_omit_expiration(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 
@@ -88,5 +88,6 @@ const struct push_way push_way_apple = {
 	.send = apple_send,
 	.renew_auth = apple_renew_auth,
 	.words = apns_reason_words,
+	.read_answer = apns_read_answer,
 	.answers = answers,
 };

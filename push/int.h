@@ -41,12 +41,15 @@ struct push_way {
 	struct push_lane *(*lane)(
 	    struct push_queue *q, struct reg *r, char err[ERR_MAX]);
 	/* Sends p->flight, or the notes of it; NULL: this build cannot. */
-	enum apns_sent (*send)(
+	enum send_sent (*send)(
 	    struct push_lane *l, struct push *p, char err[ERR_MAX]);
 	/* New authorization for the next request; NULL: there is none. */
 	void (*renew_auth)(struct push_lane *l);
 	/* What a reason means, "" if unknown; NULL: nothing is known. */
 	const char *(*words)(const char *reason);
+	/* Fills in the reason and timestamp from the body; NULL: they say
+	 * nothing. */
+	void (*read_answer)(struct send_answer *an);
 	const struct push_answer *answers;
 };
 
@@ -64,7 +67,7 @@ enum push_about {
 struct push_answer {
 	int status;
 	const char *reason;
-	void (*act)(struct push *p, const struct apns_answer *an);
+	void (*act)(struct push *p, const struct send_answer *an);
 	enum push_about about;
 };
 
@@ -115,7 +118,8 @@ struct push_lane {
 	 * main one. */
 	char *label;
 	struct cred *cred;
-	struct apns *apns;
+	struct sender *sender;
+	struct apns *apns;	   /* whose the sender is */
 	struct push *first, *last; /* ready to be sent */
 	size_t count, in_flight;
 	struct loop_task pump;
@@ -129,7 +133,7 @@ struct push_lane {
 	char *trouble; /* why; NULL: nothing yet */
 	/* Apple has taken no push since then, as far as we know; 0: it has */
 	int64_t fail_ms;
-	char fail_why[APNS_REASON_MAX + 8];
+	char fail_why[SEND_REASON_MAX + 8];
 	bool stalled; /* push_health() has logged that pushes do not get out */
 	int64_t delivered_s; /* wall clock, of the last one */
 	char *cred_error;    /* see push_set_cred_error(); NULL: none */
@@ -159,7 +163,7 @@ struct push_queue {
 	struct push_lane **lanes;
 	size_t n_lanes;
 	const struct users *users;
-	struct apns_gate *gate; /* of the brands; NULL: there never were any */
+	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
 	size_t count;
@@ -179,7 +183,7 @@ struct push_queue {
 
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
-    struct cred *cred, struct apns_gate *gate);
+    struct cred *cred, struct send_gate *gate);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
 /* Of a brand, at the end of this round. */
@@ -266,7 +270,7 @@ int64_t push_clock_ms(const struct push_lane *l);
 bool push_clock_stepped(const struct push_lane *l, int64_t since_ms);
 /* An answer that says that Apple takes pushes, or one that does not. */
 void push_note_answer(
-    struct push_lane *l, bool is_good, const struct apns_answer *an);
+    struct push_lane *l, bool is_good, const struct send_answer *an);
 /* If the clock was set, ends what the wrong time had caused. */
 void push_check_clock(struct push_lane *l);
 
@@ -282,33 +286,33 @@ void push_trials_free(struct push_queue *q);
 
 /* The row of the lane's table for an answer; NULL: there is no answer. */
 const struct push_answer *push_find_answer(
-    const struct push_lane *l, const struct apns_answer *an);
+    const struct push_lane *l, const struct send_answer *an);
 /* Whether the push was taken.  row may be NULL. */
 bool push_answer_is_good(const struct push_answer *row);
 /* What it says, in words: perhaps in line. */
 const char *push_answer_words(const struct push_lane *l,
-    const struct push_answer *row, const struct apns_answer *an,
+    const struct push_answer *row, const struct send_answer *an,
     char line[ERR_MAX]);
 /* Does what the answer to the push in flight asks for. */
 void push_handle_answer(struct push *p, const struct push_answer *row,
-    const struct apns_answer *an);
+    const struct send_answer *an);
 /* Merges the failed push with what waits, to be sent ms from now; 0: at once. */
 void push_send_again(struct push *p, int64_t ms);
 
 /* For the tables. */
-void push_act_done(struct push *p, const struct apns_answer *an);
+void push_act_done(struct push *p, const struct send_answer *an);
 /* The registration is gone, or older than the answer's timestamp says. */
-void push_act_remove(struct push *p, const struct apns_answer *an);
+void push_act_remove(struct push *p, const struct send_answer *an);
 /* Suspends the registration until it comes again. */
-void push_act_suspend(struct push *p, const struct apns_answer *an);
+void push_act_suspend(struct push *p, const struct send_answer *an);
 /* Our credentials are refused: the lane pauses. */
-void push_act_hold(struct push *p, const struct apns_answer *an);
+void push_act_hold(struct push *p, const struct send_answer *an);
 /* New authorization, and the push is sent again at once; the second time in 20
  * minutes the lane pauses. */
-void push_act_renew(struct push *p, const struct apns_answer *an);
+void push_act_renew(struct push *p, const struct send_answer *an);
 /* Sent again after a growing pause, or after Retry-After if that is longer. */
-void push_act_retry(struct push *p, const struct apns_answer *an);
+void push_act_retry(struct push *p, const struct send_answer *an);
 /* Logged and forgotten. */
-void push_act_drop(struct push *p, const struct apns_answer *an);
+void push_act_drop(struct push *p, const struct send_answer *an);
 
 #endif
