@@ -43,7 +43,7 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 include features.mk
-SRCS = log.c features.c mem.c disk.c buf.c text.c \
+SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	json.c loop.c loop/backoff.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
@@ -260,7 +260,7 @@ check-deb:
 
 .PHONY: deps check demo check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps: browser web-push
+deps: browser web-push ntfy
 	@sh tests/deps.sh build check
 
 # A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
@@ -280,6 +280,14 @@ web-push:
 			--ignore-scripts --fetch-retries 0 && \
 		cp tests/web-push/package-lock.json $(WEB_PUSH)/lock; } || \
 		echo 'No web-push by npm: tests that compare with it are skipped.'
+
+# An ntfy server for the tests of hooks, 5 MB from Debian 13; without it they are
+# skipped.
+.PHONY: ntfy
+ntfy:
+	@mkdir -p build && sh static/source.sh \
+		ntfy:$$(dpkg --print-architecture) '2\.' build/ntfy trixie || \
+		echo 'No ntfy: the tests with a real one are skipped.'
 
 check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
