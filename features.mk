@@ -53,7 +53,7 @@ shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 # Web Push to browsers and UnifiedPush apps
 webpush.files = webpush.c tls/ecdh.c
 webpush.stub = no-webpush.c
-webpush.tests = webpush_test
+webpush.tests = webpush_test webpush_fuzz
 
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
 fcm.files = cred/fcm.c fcm.c
