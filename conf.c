@@ -121,6 +121,7 @@ static const struct key {
 	ROW("sharedMaster", shared_master, K_STR, "", ""),
 	ROW("fcmUrl", fcm_url, K_STR, "https://fcm.googleapis.com", ""),
 	ROW("deltachatUrl", deltachat_url, K_STR, "", ""),
+	ROW("vapidSubject", vapid_subject, K_STR, "", " ,<>"),
 	ROW("user", user, K_STR, "", ""),
 	ROW("appleId", apple_id, K_STR, "", ""),
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",

@@ -75,6 +75,7 @@ struct conf {
 	char *shared_sentinels; /* separated by spaces */
 	char *shared_master;
 	char *fcm_url, *deltachat_url; /* the latter NULL: none */
+	char *vapid_subject;
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;

@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared fcm brands systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared webpush fcm brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -53,6 +53,11 @@ shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 fcm.files = cred/fcm.c fcm.c
 fcm.stub = cred/no-fcm.c
 fcm.tests = fcm_test
+
+# Web Push to browsers and UnifiedPush apps
+webpush.files = webpush.c tls/ecdh.c
+webpush.stub = no-webpush.c
+webpush.tests = webpush_test
 
 # brandsDir: several credentials, each for some of the users
 brands.files = users.c push/brands.c api/brands.c daemon/brands.c

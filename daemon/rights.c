@@ -62,7 +62,7 @@ static void check_beside(const struct rights *r, const struct conf *c,
 static void check_database(const struct rights *r, const char *name)
 {
 	static const char suffixes[][8] = { "", ".queue", ".bad", ".orig",
-		".orig.1", ".copy" };
+		".orig.1", ".copy", ".vapid" };
 	size_t n = strlen(name), i;
 	char *path = xmalloc(n + sizeof(suffixes[0]));
 
