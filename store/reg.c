@@ -155,7 +155,7 @@ struct reg *reg_new(const struct reg_spec *spec)
 		*end = (char)spec->kind;
 		strcpy(end + 1, spec->to);
 	}
-	if (spec->acked)
+	if (spec->acked || spec->kind != REG_APPLE)
 		r->flags |= REG_ACKED;
 	if (spec->time_s <= 0)
 		r->flags |= REG_UNSTAMPED;

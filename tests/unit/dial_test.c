@@ -136,7 +136,7 @@ static void forget_tries(void)
 static void start(const char *list)
 {
 	forget_tries();
-	const struct io_target to = { "host", 443, NULL };
+	const struct io_target to = { .host = "host", .port = 443 };
 
 	io_dialer_start(d, &to, BUDGET_MS);
 	if (list != NULL)
@@ -319,7 +319,7 @@ static void test_another_host(void **state)
 	io_dialer_succeeded(d, &addrs[1]);
 	forget_tries();
 	io_dialer_start(
-	    d, &(struct io_target){ "other", 443, NULL }, BUDGET_MS);
+	    d, &(struct io_target){ .host = "other", .port = 443 }, BUDGET_MS);
 	resolved("4a 4b", NULL);
 	assert_string_equal(tried, "4a");
 	io_dialer_stop(d);

@@ -12,9 +12,9 @@
 #define TO "https://push.example/a?b=1 key auth"
 #define KEY                                                                    \
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
-	"\"mailboxes\":[\"INBOX\"],\"acked\":true,"
+	"\"mailboxes\":[\"INBOX\"],"
 #define LINE_TO(to)                                                            \
-	KEY "\"topic\":null,\"time\":5,\"kind\":\"webpush\",\"to\":\"" to "\"" \
+	KEY "\"acked\":null,\"time\":5,\"kind\":\"webpush\",\"to\":\"" to "\"" \
 									  "}"
 #define LINE LINE_TO(TO)
 #define LINE_APPLE                                                             \
@@ -169,10 +169,11 @@ static void test_bad_lines(void **state)
 		{ KEY "\"kind\":\"webpush\",\"to\":\"x\",\"time\":5}", true },
 		{ KEY "\"kind\":\"apple\",\"time\":5}", true },
 		{ KEY "\"kind\":\"apple\",\"to\":7,\"time\":5}", true },
-		{ KEY "\"kind\":\"fcm\",\"to\":\"x\",\"topic\":7,\"time\":5}",
+		{ KEY "\"kind\":\"fcm\",\"to\":\"x\",\"topic\":7,"
+		      "\"acked\":true,\"time\":5}",
 		    true },
-		{ KEY "\"topic\":null,\"time\":5}", false },
-		{ KEY "\"kind\":\"apple\",\"topic\":null,\"time\":5}", false },
+		{ KEY "\"acked\":null,\"time\":5}", false },
+		{ KEY "\"kind\":\"apple\",\"acked\":null,\"time\":5}", false },
 		{ KEY "\"kind\":\"webpush\",\"time\":5}", false },
 		{ KEY "\"kind\":\"webpush\",\"to\":\"\",\"time\":5}", false },
 		{ KEY "\"kind\":\"webpush\",\"to\":7,\"time\":5}", false },
