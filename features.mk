@@ -11,8 +11,12 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
+<<<<<<< HEAD
+KNOWN_FEATURES = p12 line go-import tls-listener page shared webpush fcm brands systemd
+=======
 KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush fcm \
 	brands systemd
+>>>>>>> main
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -50,15 +54,26 @@ shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c 
 shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
+<<<<<<< HEAD
+=======
 # Web Push to browsers and UnifiedPush apps
 webpush.files = webpush.c tls/ecdh.c
 webpush.stub = no-webpush.c
 webpush.tests = webpush_test webpush_fuzz
 
+>>>>>>> main
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
 fcm.files = cred/fcm.c fcm.c
 fcm.stub = cred/no-fcm.c
 fcm.tests = fcm_test
+<<<<<<< HEAD
+
+# Web Push to browsers and UnifiedPush apps
+webpush.files = webpush.c tls/ecdh.c
+webpush.stub = no-webpush.c
+webpush.tests = webpush_test
+=======
+>>>>>>> main
 
 # brandsDir: several credentials, each for some of the users
 brands.files = push/brands.c api/brands.c daemon/brands.c
