@@ -56,8 +56,8 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
-	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
-	apns/reason.c \
+	send.c send/dial.c send/conn.c send/request.c \
+	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/hashes.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \

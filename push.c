@@ -162,7 +162,7 @@ static bool send_first(struct push_lane *l)
 	struct push_queue *q = l->q;
 	struct push *p = l->first;
 	char tok[REG_TOKEN_MAX + 1], err[ERR_MAX];
-	enum apns_sent sent;
+	enum send_sent sent;
 
 	/* Without pushExpiration (0) each is tried once, however late. */
 	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
@@ -174,11 +174,11 @@ static bool send_first(struct push_lane *l)
 	build_payload(q, p);
 	sent = apns_send(l->apns, reg_token(p->reg, tok), buf_head(&q->payload),
 	    q->payload.len, p, err);
-	if (sent != APNS_SENT) {
+	if (sent != SEND_SENT) {
 		push_hashes_merge(&p->flight, &p->wait);
 		p->wait = p->flight;
 		memset(&p->flight, 0, sizeof(p->flight));
-		if (sent == APNS_NO_AUTH)
+		if (sent == SEND_NO_AUTH)
 			push_hold(l, err, NO_AUTH_MS);
 		return false;
 	}
@@ -202,12 +202,13 @@ static void on_pump(void *arg)
 
 	push_check_clock(l);
 	while (l->first != NULL && !loop_timer_is_set(&l->hold) &&
-	       apns_capacity(l->apns) > 0 && !(l->probing && l->in_flight > 0))
+	       sender_capacity(l->sender) > 0 &&
+	       !(l->probing && l->in_flight > 0))
 		if (!send_first(l))
 			break;
-	apns_flush(l->apns);
+	sender_flush(l->sender);
 	if (l->first != NULL)
-		apns_need(l->apns);
+		sender_need(l->sender);
 }
 
 static void on_capacity(void *arg)
@@ -259,14 +260,16 @@ static void release_orphan(struct push *p)
 	push_release(p);
 }
 
-static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+static void on_answer(void *arg, void *owner, struct send_answer *an)
 {
 	struct push_lane *l = arg;
 	struct push_queue *q = l->q;
 	struct push *p = owner;
 	char line[ERR_MAX];
-	const char *words = push_answer_words(an, line);
+	const char *words;
 
+	apns_read_answer(an);
+	words = push_answer_words(an, line);
 	p->in_flight = false;
 	l->in_flight--;
 	if (p->reg != NULL)
@@ -306,7 +309,7 @@ static void on_drop(void *arg, struct reg *r)
 }
 
 /* For the log: nobody may ask. */
-static void on_apns_failed(void *arg)
+static void on_send_failed(void *arg)
 {
 	push_health(arg);
 }
@@ -321,28 +324,30 @@ static bool on_wanted(void *arg)
 	return l->first != NULL && !loop_timer_is_set(&l->hold);
 }
 
-static const struct apns_ops apns_ops = {
+static const struct send_ops send_ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
-	.failed = on_apns_failed,
+	.failed = on_send_failed,
 	.wanted = on_wanted,
 };
 
 void push_lane_init(struct push_lane *l, struct push_queue *q,
-    struct cred *cred, struct apns_gate *gate)
+    struct cred *cred, struct send_gate *gate)
 {
 	l->q = q;
 	l->cred = cred;
 	loop_task_init(&l->pump, on_pump, l);
 	loop_timer_init(&l->hold, push_on_hold_over, l);
 	l->apns =
-	    apns_new(q->loop, q->conf, cred, &apns_ops, l, l->label, gate);
+	    apns_new(q->loop, q->conf, cred, &send_ops, l, l->label, gate);
+	l->sender = apns_sender(l->apns);
 }
 
 void push_lane_clear(struct push_lane *l)
 {
 	apns_free(l->apns);
 	l->apns = NULL;
+	l->sender = NULL;
 	loop_task_cancel(l->q->loop, &l->pump);
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
@@ -481,7 +486,7 @@ bool push_is_busy(struct push_queue *q)
 		l = push_lane_at(q, i);
 		if (l->in_flight > 0 ||
 		    (l->first != NULL && !loop_timer_is_set(&l->hold) &&
-			apns_capacity(l->apns) > 0))
+			sender_capacity(l->sender) > 0))
 			return true;
 	}
 	return false;
@@ -500,7 +505,7 @@ void push_get_figures(const struct push_lane *l, struct push_figures *f_r)
 	f_r->in_flight = l->in_flight;
 	f_r->delivered_s = l->delivered_s;
 	f_r->counters = l->counters;
-	apns_get_status(l->apns, &f_r->apns);
+	sender_get_status(l->sender, &f_r->send);
 }
 
 /* --- visits --- */

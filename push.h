@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "apns.h"
+#include "send.h"
 #include "log.h"
 
 struct buf;
@@ -155,7 +155,7 @@ struct push_figures {
 	size_t in_flight;
 	int64_t delivered_s; /* when Apple took the last push, since 1970; 0 */
 	struct push_counters counters;
-	struct apns_status apns;
+	struct send_status send;
 };
 void push_get_figures(const struct push_lane *l, struct push_figures *f_r);
 

@@ -32,10 +32,10 @@ static void send_again(struct push *p, int64_t ms)
 }
 
 /* The age of the failed events counts: those that wait are newer. */
-static void send_later(struct push *p, const struct apns_answer *an)
+static void send_later(struct push *p, const struct send_answer *an)
 {
 	const struct conf *conf = p->lane->q->conf;
-	bool tried = an->outcome != APNS_UNPROCESSED;
+	bool tried = an->outcome != SEND_UNPROCESSED;
 	int64_t ms, asked_s = an->retry_after_s;
 
 	if ((tried || conf->push_expiration_s != 0) &&
@@ -52,7 +52,7 @@ static void send_later(struct push *p, const struct apns_answer *an)
 	send_again(p, ms > 0 ? ms : 1);
 }
 
-static void act_delivered(struct push *p, const struct apns_answer *an)
+static void act_delivered(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 
@@ -67,7 +67,7 @@ static void act_delivered(struct push *p, const struct apns_answer *an)
 /* Whether Apple's 410 applies to this registration, and not to an earlier one of
  * the same device.  Without a timestamp, or if ours is from a clock that was
  * ahead, it applies: the device registered before the push was sent. */
-static bool is_gone(const struct push *p, const struct apns_answer *an)
+static bool is_gone(const struct push *p, const struct send_answer *an)
 {
 	int64_t now_s = (int64_t)time(NULL), time_s = reg_time_s(p->reg);
 
@@ -75,7 +75,7 @@ static bool is_gone(const struct push *p, const struct apns_answer *an)
 	       (now_s >= CLOCK_MIN_S && time_s > now_s + CLOCK_SLACK_S);
 }
 
-static void act_forget(struct push *p, const struct apns_answer *an)
+static void act_forget(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 
@@ -90,7 +90,7 @@ static void act_forget(struct push *p, const struct apns_answer *an)
 	store_drop(l->q->store, p->reg); /* on_drop() releases p */
 }
 
-static void act_suspend(struct push *p, const struct apns_answer *an)
+static void act_suspend(struct push *p, const struct send_answer *an)
 {
 	char what[ERR_MAX];
 
@@ -105,7 +105,7 @@ static void act_suspend(struct push *p, const struct apns_answer *an)
 	push_finish(p);
 }
 
-static void act_hold(struct push *p, const struct apns_answer *an)
+static void act_hold(struct push *p, const struct send_answer *an)
 {
 	char why[ERR_MAX];
 	const char *words = apns_reason_words(an->reason);
@@ -118,7 +118,7 @@ static void act_hold(struct push *p, const struct apns_answer *an)
 
 /* Many requests may get this answer for one JWT: the first answer renews it, the
  * others are outdated then. */
-static void act_renew(struct push *p, const struct apns_answer *an)
+static void act_renew(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 	int64_t now_ms = loop_now_ms(l->q->loop);
@@ -137,12 +137,12 @@ static void act_renew(struct push *p, const struct apns_answer *an)
 	send_again(p, 0);
 }
 
-static void act_retry(struct push *p, const struct apns_answer *an)
+static void act_retry(struct push *p, const struct send_answer *an)
 {
 	char what[ERR_MAX];
 
 	p->tries++;
-	if (an->outcome == APNS_ANSWERED)
+	if (an->outcome == SEND_ANSWERED)
 		err_set(what, "Apple answered %d %s: will be sent again",
 		    an->status, an->reason);
 	else
@@ -151,7 +151,7 @@ static void act_retry(struct push *p, const struct apns_answer *an)
 	send_later(p, an);
 }
 
-static void act_drop(struct push *p, const struct apns_answer *an)
+static void act_drop(struct push *p, const struct send_answer *an)
 {
 	char what[ERR_MAX];
 
@@ -162,7 +162,7 @@ static void act_drop(struct push *p, const struct apns_answer *an)
 }
 
 /* If our clock is a day late, every push has expired already. */
-static void act_omit_expiration(struct push *p, const struct apns_answer *an)
+static void act_omit_expiration(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
 
@@ -197,7 +197,7 @@ enum about {
 static const struct answer {
 	int status;
 	const char *reason;
-	void (*act)(struct push *p, const struct apns_answer *an);
+	void (*act)(struct push *p, const struct send_answer *an);
 	enum about about;
 } answers[] = {
 	{ 200, NULL, act_delivered, ABOUT_PUSH },
@@ -229,7 +229,7 @@ static bool reason_matches(const char *pattern, const char *reason)
 	return strcmp(pattern, reason) == 0;
 }
 
-static const struct answer *find_answer(const struct apns_answer *an)
+static const struct answer *find_answer(const struct send_answer *an)
 {
 	int status = an->status >= 500 ? 500 : an->status;
 	const struct answer *row = answers;
@@ -242,7 +242,7 @@ static const struct answer *find_answer(const struct apns_answer *an)
 }
 
 /* Sends it again at once the first time, later after pauses. */
-static void act_unprocessed(struct push *p, const struct apns_answer *an)
+static void act_unprocessed(struct push *p, const struct send_answer *an)
 {
 	if (p->tries++ == 0)
 		send_again(p, 0);
@@ -258,7 +258,7 @@ static bool is_outdated(const struct push *p, enum about about)
 	       (about == ABOUT_DEVICE && p->renewed);
 }
 
-static void handle_reason(struct push *p, const struct apns_answer *an)
+static void handle_reason(struct push *p, const struct send_answer *an)
 {
 	const struct answer *row = find_answer(an);
 
@@ -274,13 +274,13 @@ static void handle_reason(struct push *p, const struct apns_answer *an)
 	}
 }
 
-const char *push_answer_words(const struct apns_answer *an, char line[ERR_MAX])
+const char *push_answer_words(const struct send_answer *an, char line[ERR_MAX])
 {
 	const char *meaning;
 
-	if (an->outcome == APNS_LOST)
+	if (an->outcome == SEND_LOST)
 		return "no answer from Apple: it will be sent again";
-	if (an->outcome == APNS_UNPROCESSED)
+	if (an->outcome == SEND_UNPROCESSED)
 		return "Apple closed the connection before it: it will be sent "
 		       "again";
 	if (an->status == 200)
@@ -291,16 +291,16 @@ const char *push_answer_words(const struct apns_answer *an, char line[ERR_MAX])
 	return line;
 }
 
-void push_handle_answer(struct push *p, const struct apns_answer *an)
+void push_handle_answer(struct push *p, const struct send_answer *an)
 {
 	switch (an->outcome) {
-	case APNS_UNPROCESSED:
+	case SEND_UNPROCESSED:
 		act_unprocessed(p, an);
 		break;
-	case APNS_LOST:
+	case SEND_LOST:
 		act_retry(p, an);
 		break;
-	case APNS_ANSWERED:
+	case SEND_ANSWERED:
 		handle_reason(p, an);
 		break;
 	}

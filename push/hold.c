@@ -129,9 +129,9 @@ void push_check_clock(struct push_lane *l)
 
 /* --- health --- */
 
-void push_note_answer(struct push_lane *l, const struct apns_answer *an)
+void push_note_answer(struct push_lane *l, const struct send_answer *an)
 {
-	bool taken = an->outcome == APNS_ANSWERED && an->status < 500;
+	bool taken = an->outcome == SEND_ANSWERED && an->status < 500;
 
 	if (taken && an->status == 200)
 		l->delivered_s = (int64_t)time(NULL);
@@ -140,7 +140,7 @@ void push_note_answer(struct push_lane *l, const struct apns_answer *an)
 	} else {
 		if (l->fail_ms == 0)
 			l->fail_ms = loop_now_ms(l->q->loop);
-		if (an->outcome == APNS_ANSWERED)
+		if (an->outcome == SEND_ANSWERED)
 			snprintf(l->fail_why, sizeof(l->fail_why), "%d %s",
 			    an->status, an->reason);
 		else
@@ -165,12 +165,12 @@ const char *push_trouble(struct push_lane *l)
 /* Without a timer: nothing has to happen when the time is over. */
 static bool is_stalled(struct push_lane *l)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 	int64_t ms;
 
 	if (l->count == 0)
 		return false;
-	apns_get_status(l->apns, &st);
+	sender_get_status(l->sender, &st);
 	if (st.down_ms >= STALL_MS) {
 		err_set(l->q->health, "not connected to Apple for %d min%s%s",
 		    (int)(st.down_ms / 60000),
@@ -206,10 +206,10 @@ bool push_is_unset(const struct push_lane *l)
 
 static bool is_connected(const struct push_lane *l)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 
-	apns_get_status(l->apns, &st);
-	return st.state == APNS_UP && st.down_ms == 0 && !l->stalled;
+	sender_get_status(l->sender, &st);
+	return st.state == SEND_UP && st.down_ms == 0 && !l->stalled;
 }
 
 /* A lane that is idle knows nothing of the way to Apple, which is the same for

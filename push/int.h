@@ -54,7 +54,8 @@ struct push_lane {
 	 * main one. */
 	char *label;
 	struct cred *cred;
-	struct apns *apns;
+	struct sender *sender;
+	struct apns *apns;	   /* whose the sender is */
 	struct push *first, *last; /* ready to be sent */
 	size_t count, in_flight;
 	struct loop_task pump;
@@ -68,7 +69,7 @@ struct push_lane {
 	char *trouble; /* why; NULL: nothing yet */
 	/* Apple has taken no push since then, as far as we know; 0: it has */
 	int64_t fail_ms;
-	char fail_why[APNS_REASON_MAX + 8];
+	char fail_why[SEND_REASON_MAX + 8];
 	bool stalled; /* push_health() has logged that pushes do not get out */
 	int64_t delivered_s; /* wall clock, of the last one */
 	char *cred_error;    /* see push_set_cred_error(); NULL: none */
@@ -95,7 +96,7 @@ struct push_queue {
 	struct push_lane **lanes;
 	size_t n_lanes;
 	const struct users *users;
-	struct apns_gate *gate; /* of the brands; NULL: there never were any */
+	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
 	size_t count;
@@ -115,7 +116,7 @@ struct push_queue {
 
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
-    struct cred *cred, struct apns_gate *gate);
+    struct cred *cred, struct send_gate *gate);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
 /* Of a brand, at the end of this round. */
@@ -174,7 +175,7 @@ int64_t push_clock_ms(const struct push_lane *l);
 /* Whether that has changed since it had this value. */
 bool push_clock_stepped(const struct push_lane *l, int64_t since_ms);
 /* An answer that says that Apple takes pushes, or one that does not. */
-void push_note_answer(struct push_lane *l, const struct apns_answer *an);
+void push_note_answer(struct push_lane *l, const struct send_answer *an);
 /* If the clock was set, ends what the wrong time had caused. */
 void push_check_clock(struct push_lane *l);
 
@@ -183,15 +184,15 @@ void push_check_clock(struct push_lane *l);
 /* Reports how the probe of p ended, if it has one. */
 void push_probe_end(struct push *p, bool delivered, const char *words);
 void push_probe_answered(
-    struct push *p, const struct apns_answer *an, const char *words);
+    struct push *p, const struct send_answer *an, const char *words);
 /* Frees them without a report. */
 void push_trials_free(struct push_queue *q);
 
 /* --- push/answer.c --- */
 
 /* What it says, in words: perhaps in line. */
-const char *push_answer_words(const struct apns_answer *an, char line[ERR_MAX]);
+const char *push_answer_words(const struct send_answer *an, char line[ERR_MAX]);
 /* Does what Apple's answer to the push in flight asks for. */
-void push_handle_answer(struct push *p, const struct apns_answer *an);
+void push_handle_answer(struct push *p, const struct send_answer *an);
 
 #endif

@@ -190,7 +190,7 @@ static bool ask_ahead(struct push *p)
 	p->asked = true;
 	loop_timer_set(q->loop, &p->timer, ms);
 	if (p->wait.n > ASK_MAX || loop_timer_is_set(&l->hold) ||
-	    (apns_capacity(l->apns) == 0 && !apns_is_idle(l->apns)))
+	    (sender_capacity(l->sender) == 0 && !sender_is_idle(l->sender)))
 		return true;
 	for (i = 0; i < p->wait.n; i++)
 		q->on_due(

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "apns.h"
+#include "send.h"
 #include "mem.h"
 #include "store.h"
 
@@ -82,22 +82,22 @@ void push_probe_end(struct push *p, bool delivered, const char *words)
 }
 
 void push_probe_answered(
-    struct push *p, const struct apns_answer *an, const char *words)
+    struct push *p, const struct send_answer *an, const char *words)
 {
 	if (p->probe_sent)
 		push_probe_end(p,
-		    an->outcome == APNS_ANSWERED && an->status == 200, words);
+		    an->outcome == SEND_ANSWERED && an->status == 200, words);
 }
 
 /* --- start --- */
 
 static void report_late(const struct push_trial *t, const struct push *p)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 	char words[ERR_MAX];
 
-	apns_get_status(p->lane->apns, &st);
-	if (st.state == APNS_UP)
+	sender_get_status(p->lane->sender, &st);
+	if (st.state == SEND_UP)
 		err_set(words, "no answer within %d s: it stays queued",
 		    TRIAL_MS / 1000);
 	else
