@@ -99,6 +99,21 @@ bool limit_admits(struct store *s, const char *user, int64_t t_ms)
 
 /* --- how long --- */
 
+#define DELTACHAT_TTL_S (90 * 86400) /* as chatmail servers keep them */
+
+/* Who sends to the others says when one has ended. */
+bool limit_is_old(const struct store *s, enum reg_kind kind, int64_t time_s)
+{
+	switch (kind) {
+	case REG_APPLE:
+		return time_s < s->wall_s - s->limits.ttl_s;
+	case REG_DELTACHAT:
+		return time_s < s->wall_s - DELTACHAT_TTL_S;
+	default:
+		return false;
+	}
+}
+
 /* Hours modulo 255, 1 to 255. */
 static uint8_t hour_of(const struct store *s)
 {
@@ -120,7 +135,7 @@ bool limit_is_replaced(struct store *s, struct reg *r)
 {
 	uint8_t now = hour_of(s);
 
-	if (!has_newer_account(s, r))
+	if (r->flags & REG_OTHER || !has_newer_account(s, r))
 		r->replaced = 0;
 	else if (r->replaced == 0)
 		r->replaced = now;
