@@ -82,6 +82,7 @@ struct conf {
 	int push_priority; /* 0: no header */
 	int64_t push_expiration_s;
 	int64_t push_timeout_ms;
+	char *push_allow; /* separated by spaces; NULL: only the internet */
 	int64_t retry_min_ms, retry_max_ms;
 	int mailbox_hashes; /* enum conf_hashes */
 	char *shared_store; /* a URL; NULL: none */
