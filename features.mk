@@ -11,12 +11,8 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-<<<<<<< HEAD
-KNOWN_FEATURES = p12 line go-import tls-listener page shared webpush fcm brands systemd
-=======
 KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush fcm \
 	brands systemd
->>>>>>> main
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
