@@ -221,11 +221,9 @@ void api_set_shared(struct api *a, const struct shared *shared)
 	a->shared = shared;
 }
 
-void api_set_webpush(
-    struct api *a, struct webpush *webpush, const struct io_guard *guard)
+void api_set_webpush(struct api *a, struct webpush *webpush)
 {
 	a->webpush = webpush;
-	a->guard = guard;
 }
 
 void api_set_server(struct api *a, const struct http_server *server)

@@ -10,7 +10,6 @@ struct api;
 struct commit;
 struct conf;
 struct cred;
-struct io_guard;
 struct loop;
 struct push_queue;
 struct shared;
@@ -36,8 +35,7 @@ void api_set_cred(struct api *a, const struct cred *cred);
 /* For the status; NULL: sharedStore is not set. */
 void api_set_shared(struct api *a, const struct shared *shared);
 /* For registrations of apps; to be called before the first request. */
-void api_set_webpush(
-    struct api *a, struct webpush *webpush, const struct io_guard *guard);
+void api_set_webpush(struct api *a, struct webpush *webpush);
 /* For the count of clients in the status; may be NULL. */
 void api_set_server(struct api *a, const struct http_server *server);
 

@@ -51,6 +51,7 @@ struct daemon {
 	struct commit *commit;
 	struct push_queue *queue;
 	struct shared *shared; /* NULL: sharedStore is not set */
+	struct webpush *webpush;
 	struct api *api;
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
@@ -269,6 +270,7 @@ static int read_again(struct daemon *d, struct conf *fresh)
 	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0 ||
 	    apns_check_text(fresh, d->err) < 0 ||
+	    push_check_text(fresh, d->err) < 0 ||
 	    shared_check_text(fresh, d->err) < 0 ||
 	    webpush_check_text(fresh, d->err) < 0)
 		return -1;
@@ -306,6 +308,7 @@ static void on_hup(void *arg, int signo)
 		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
 		push_refresh_brands(d->queue);
+		push_refresh_guard(d->queue);
 		lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 		use_fd_limits(d, &lim);
 		set_limits(d);
@@ -466,6 +469,8 @@ static void serve(
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
 	use_fd_limits(d, lim);
 	http_server_set_lines(d->server, api_handle_line, d->api);
+	d->webpush = webpush_new(&d->conf);
+	api_set_webpush(d->api, d->webpush);
 	api_set_server(d->api, d->server);
 	use_shared(d, shared);
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
@@ -494,6 +499,7 @@ static int start(struct daemon *d)
 	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0 ||
 	    apns_check_text(&d->conf, d->err) < 0 ||
+	    push_check_text(&d->conf, d->err) < 0 ||
 	    shared_check_text(&d->conf, d->err) < 0 ||
 	    webpush_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
@@ -536,6 +542,7 @@ static void stop(struct daemon *d)
 	brands_stop(d->brands);
 	push_free(d->queue);
 	api_free(d->api);
+	webpush_free(d->webpush);
 	commit_free(d->commit);
 	store_close(d->store);
 	renew_free(d->renew);

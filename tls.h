@@ -169,6 +169,14 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 bool tls_check_es256(const struct tls_key *k, const void *data, size_t len,
     const unsigned char sig[64]);
 
+/* RS256 (RFC 7518 3.3): PKCS#1 v1.5 of SHA-256 of data.  Returns the length of the
+ * signature, 0 with err set.  With a key for which the predicate holds: RSA of 2048
+ * to 4096 bits. */
+#define TLS_RS256_MAX 512
+bool tls_key_signs_rs256(const struct tls_key *k);
+size_t tls_sign_rs256(struct tls_key *k, const void *data, size_t len,
+    unsigned char sig_r[TLS_RS256_MAX], char err[ERR_MAX]);
+
 /* Makes an RSA key of 2048 bits and a request for a certificate of this common
  * name, both PEM; the caller wipes and frees them.  Takes a second, a minute on
  * a slow router.  0, or -1 with err set. */

@@ -181,7 +181,7 @@ static int subscribe(struct api_request *rq, struct app *app, const char *code)
 static int check_endpoint(
     struct api_request *rq, const char *endpoint, struct url *url_r)
 {
-	const struct io_guard *guard = rq->api->guard;
+	const struct io_guard *guard = push_guard(rq->api->queue);
 	char why[ERR_MAX];
 
 	if (url_parse(endpoint, url_r, why) < 0) {
@@ -391,8 +391,8 @@ static void look_up(
 	l->body[len] = '\0';
 	a->lookups = l;
 	a->n_lookups++;
-	l->lookup = io_guard_lookup(
-	    a->loop, a->guard, url->host, url->port, on_looked_up, l);
+	l->lookup = io_guard_lookup(a->loop, push_guard(a->queue), url->host,
+	    url->port, on_looked_up, l);
 }
 
 void api_lookups_free(struct api *a)
