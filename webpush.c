@@ -476,6 +476,13 @@ static bool read_receiver(const char *to, struct receiver *r)
 	       read_base64(words[AUTH], r->auth, AUTH_LEN);
 }
 
+bool webpush_is_whole(const char *to)
+{
+	struct receiver r;
+
+	return read_receiver(to, &r) && tls_point_ok(r.point);
+}
+
 /* Encrypts with our key, which is used once, what is padded at body + HEAD_LEN;
  * the salt is at its beginning. */
 static int seal(const struct receiver *r, const struct tls_key *key,
