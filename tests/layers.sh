@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 1
 bad=0
 
 # Lowest first.
-modules='clock log features mem disk buf text users json loop conf tls h2 io cred store http send
+modules='clock log features mem disk buf text url users json loop conf tls h2 io cred store http send
 	apns commit push shared api cli daemon ctl xapsd'
 
 place() {
