@@ -69,16 +69,18 @@ void push_on_hold_over(void *arg)
 
 void push_renew_auth(struct push_lane *l)
 {
-	if (!l->closing)
-		apns_renew_auth(l->apns);
+	if (!l->closing && l->way->renew_auth != NULL)
+		l->way->renew_auth(l);
 	l->auth_gen++;
 	l->renewed_ms = 0;
 }
 
 unsigned push_auth_gen(struct push_lane *l)
 {
-	unsigned jwts = l->closing ? l->jwts : cred_jwt_count(l->cred);
+	unsigned jwts = l->jwts;
 
+	if (!l->closing && l->way == &push_way_apple)
+		jwts = cred_jwt_count(l->cred);
 	if (jwts != l->jwts) {
 		l->jwts = jwts;
 		l->auth_gen++;
@@ -109,7 +111,8 @@ void push_hold_end(struct push_lane *l)
 {
 	if (l->hold_ms == 0)
 		return;
-	log_info("push: %sApple accepts our credentials again", l->label);
+	log_info("push: %s%s accepts our credentials again", l->label,
+	    l->way->service);
 	l->hold_ms = 0;
 	l->probing = false;
 	loop_timer_clear(l->q->loop, &l->hold);
@@ -129,11 +132,12 @@ void push_check_clock(struct push_lane *l)
 
 /* --- health --- */
 
-void push_note_answer(struct push_lane *l, const struct send_answer *an)
+void push_note_answer(
+    struct push_lane *l, bool is_good, const struct send_answer *an)
 {
 	bool taken = an->outcome == SEND_ANSWERED && an->status < 500;
 
-	if (taken && an->status == 200)
+	if (is_good)
 		l->delivered_s = (int64_t)time(NULL);
 	if (taken) {
 		l->fail_ms = 0;
@@ -152,6 +156,8 @@ void push_note_answer(struct push_lane *l, const struct send_answer *an)
 
 const char *push_trouble(struct push_lane *l)
 {
+	if (l->way != &push_way_apple)
+		return l->trouble;
 	if (cred_kind(l->cred) == CRED_NONE)
 		return l->cred_error != NULL
 			   ? l->cred_error

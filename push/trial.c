@@ -81,12 +81,10 @@ void push_probe_end(struct push *p, bool delivered, const char *words)
 		trial_end(t);
 }
 
-void push_probe_answered(
-    struct push *p, const struct send_answer *an, const char *words)
+void push_probe_answered(struct push *p, bool delivered, const char *words)
 {
 	if (p->probe_sent)
-		push_probe_end(p,
-		    an->outcome == SEND_ANSWERED && an->status == 200, words);
+		push_probe_end(p, delivered, words);
 }
 
 /* --- start --- */
@@ -156,7 +154,7 @@ static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 	/* Ends a pause after a failure: a person waits for the result. */
 	if (p->state == PUSH_PAUSED)
 		push_set_state(p, PUSH_READY, 0);
-	push_add(t->q, r, (size_t)mailbox, true);
+	push_add(t->q, r, (size_t)mailbox, &push_new_mail);
 }
 
 void push_trial_start(struct push_queue *q, const char *user,

@@ -291,7 +291,8 @@ static void lose(size_t i, enum send_outcome outcome)
 
 static enum push_result notify(const char *user, const char *mailbox, bool now)
 {
-	enum push_result r = push_notify(queue, user, mailbox, now);
+	const struct push_event *ev = now ? &push_new_mail : &push_other_event;
+	enum push_result r = push_notify(queue, user, mailbox, ev);
 
 	run_tasks();
 	return r;
