@@ -123,6 +123,7 @@ static const struct key {
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
 	ROW("pushTimeout", push_timeout_ms, K_MS, "30s", "100ms..10m"),
+	ROW("pushAllow", push_allow, K_STR, "", ","),
 	ROW("retryMin", retry_min_ms, K_MS, "1s", "10ms..1h"),
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",

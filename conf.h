@@ -71,8 +71,8 @@ struct conf {
 	char *hook_headers; /* lines of `Name: value` */
 	char *hook_body, *hook_token, *hook_token_file;
 	char *hook_events; /* separated by spaces */
-	char *brands_dir; /* NULL: none */
-	char *hooks_dir;  /* NULL: none */
+	char *brands_dir;  /* NULL: none */
+	char *hooks_dir;   /* NULL: none */
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
@@ -82,6 +82,7 @@ struct conf {
 	int push_priority; /* 0: no header */
 	int64_t push_expiration_s;
 	int64_t push_timeout_ms;
+	char *push_allow; /* separated by spaces; NULL: only the internet */
 	int64_t retry_min_ms, retry_max_ms;
 	int mailbox_hashes; /* enum conf_hashes */
 	char *shared_store; /* a URL; NULL: none */

@@ -269,6 +269,7 @@ static int read_again(struct daemon *d, struct conf *fresh)
 	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0 ||
 	    apns_check_text(fresh, d->err) < 0 ||
+	    push_check_text(fresh, d->err) < 0 ||
 	    shared_check_text(fresh, d->err) < 0 ||
 	    webpush_check_text(fresh, d->err) < 0)
 		return -1;
@@ -306,6 +307,7 @@ static void on_hup(void *arg, int signo)
 		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
 		push_refresh_brands(d->queue);
+		push_refresh_guard(d->queue);
 		lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 		use_fd_limits(d, &lim);
 		set_limits(d);
@@ -494,6 +496,7 @@ static int start(struct daemon *d)
 	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0 ||
 	    apns_check_text(&d->conf, d->err) < 0 ||
+	    push_check_text(&d->conf, d->err) < 0 ||
 	    shared_check_text(&d->conf, d->err) < 0 ||
 	    webpush_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;

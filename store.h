@@ -141,9 +141,15 @@ bool store_clock(struct store *s, int64_t wall_s, int64_t mono_s);
  * the file, except for a renewal that changes nothing but the time (or the order
  * of the mailboxes) less than a day after the last line was written (a quarter
  * of registrationTtl, if that is shorter).  If the user has too many devices, the
- * one renewed longest ago is dropped.  NULL if a limit is reached: store_explain_full()
+ * one renewed longest ago is dropped.  Of the other kinds the account is the app's
+ * name for it, which has one address: an older one is dropped; but the kind's name
+ * stands for none and may have many.  NULL if a limit is reached: store_explain_full()
  * says which. */
 struct reg *store_put(struct store *s, const struct reg_spec *spec);
+/* The same with another address (of one that is not Apple's) and the rest as it
+ * is. */
+struct reg *store_set_to(
+    struct store *s, struct reg *r, const char *to, int64_t time_s);
 void store_explain_full(const struct store *s, char err[ERR_MAX]);
 void store_drop(struct store *s, struct reg *r);
 

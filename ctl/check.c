@@ -15,6 +15,7 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
+#include "push.h"
 #include "store.h"
 #include "tls.h"
 #include "webpush.h"
@@ -61,6 +62,7 @@ static int check_conf(const struct conf *conf)
 
 	if (apns_check_text(conf, line) < 0 ||
 	    webpush_check_text(conf, line) < 0 ||
+	    push_check_text(conf, line) < 0 ||
 	    daemon_become_user(conf, &user, line) < 0)
 		return print_step("configuration", false, line);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
