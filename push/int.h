@@ -253,6 +253,9 @@ void push_add_other(struct push_queue *q, struct reg *r, size_t mailbox,
 /* The same in a mailbox of that name, as UTF-8. */
 void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
     const struct push_event *ev);
+/* Adds to what waits, and changes nothing else. */
+void push_add_note(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, uint64_t id);
 /* False if it waits already. */
 bool push_add_hash(struct push *p, const unsigned char *hash);
 /* Moves up to the way's per_push from what waits to what is in flight. */
@@ -286,6 +289,7 @@ void push_note_expired(struct push *p);
 
 /* The first of what is in flight; NULL: Apple's. */
 const struct push_note *push_note(const struct push *p);
+const struct push_note *push_waiting_note(const struct push *p);
 /* Changes that of a mailbox in what waits; is_first: there is none, one is
  * added. */
 void push_notes_add(struct push *p, const char *mailbox, const char *event,

@@ -482,17 +482,23 @@ static void added(struct push *p, bool first, bool now)
 	}
 }
 
+void push_add_note(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, uint64_t id)
+{
+	unsigned char hash[HASH_LEN];
+
+	push_hash_utf8(mailbox, hash);
+	push_notes_add(p, mailbox, event, unseen, id, push_add_hash(p, hash));
+	limit_notes(p);
+}
+
 void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
     const struct push_event *ev)
 {
 	struct push *p = push_get(q, r);
-	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
 
-	push_hash_utf8(mailbox, hash);
-	push_notes_add(p, mailbox, ev->name, ev->unseen, ++q->note_id,
-	    push_add_hash(p, hash));
-	limit_notes(p);
+	push_add_note(p, mailbox, ev->name, ev->unseen, ++q->note_id);
 	added(p, first, ev->now);
 }
 
