@@ -14,7 +14,6 @@ struct loop;
 struct push_queue;
 struct shared;
 struct store;
-struct webpush;
 
 /* Everything is borrowed. */
 struct api *api_new(struct loop *l, const struct conf *conf,
@@ -34,8 +33,6 @@ void api_handle_line(
 void api_set_cred(struct api *a, const struct cred *cred);
 /* For the status; NULL: sharedStore is not set. */
 void api_set_shared(struct api *a, const struct shared *shared);
-/* For registrations of apps; to be called before the first request. */
-void api_set_webpush(struct api *a, struct webpush *webpush);
 /* For the count of clients in the status; may be NULL. */
 void api_set_server(struct api *a, const struct http_server *server);
 

@@ -51,7 +51,6 @@ struct daemon {
 	struct commit *commit;
 	struct push_queue *queue;
 	struct shared *shared; /* NULL: sharedStore is not set */
-	struct webpush *webpush;
 	struct api *api;
 	struct http_server *server;
 	struct loop_timer expire, shutdown;
@@ -469,8 +468,6 @@ static void serve(
 	d->server = http_server_new(d->loop, lim->clients, api_handle, d->api);
 	use_fd_limits(d, lim);
 	http_server_set_lines(d->server, api_handle_line, d->api);
-	d->webpush = webpush_new(&d->conf);
-	api_set_webpush(d->api, d->webpush);
 	api_set_server(d->api, d->server);
 	use_shared(d, shared);
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
@@ -542,7 +539,6 @@ static void stop(struct daemon *d)
 	brands_stop(d->brands);
 	push_free(d->queue);
 	api_free(d->api);
-	webpush_free(d->webpush);
 	commit_free(d->commit);
 	store_close(d->store);
 	renew_free(d->renew);

@@ -172,7 +172,8 @@ static int subscribe(struct api_request *rq, struct app *app, const char *code)
 		.p256dh = app->p256dh,
 		.auth = app->auth,
 		.code = code };
-	int rc = webpush_subscribe(rq->api->webpush, &sub, app->to, rq->err);
+	int rc = webpush_subscribe(
+	    push_webpush(rq->api->queue), &sub, app->to, rq->err);
 
 	return rc == 0 ? 0 : rc == -1 ? 400 : 503;
 }
@@ -244,7 +245,8 @@ static int demand_code(struct api_request *rq, struct app *app)
 
 	webpush_confirm(had, bare);
 	if (strcmp(bare, app->to) == 0) {
-		if (webpush_state(rq->api->webpush, had) == WEBPUSH_ACTIVE)
+		if (webpush_state(push_webpush(rq->api->queue), had) ==
+		    WEBPUSH_ACTIVE)
 			return 0;
 		return subscribe(rq, app, webpush_code(had));
 	}
@@ -293,10 +295,11 @@ static void put_app(
 	}
 	if (reg_kind(r) == REG_WEBPUSH) {
 		confirmed = *webpush_code(reg_to(r)) == '\0';
-		key = webpush_key(a->webpush, rq->err);
+		key = webpush_key(push_webpush(a->queue), rq->err);
 	}
 	if (!confirmed) {
 		kind = API_REPLY_ACCEPTED;
+		push_confirm(a->queue, r);
 	}
 	if (store_is_durable(a->store, r))
 		api_reply_done(conn, kind, key);
@@ -422,7 +425,8 @@ void api_handle_vapid(struct api_request *rq, struct http_conn *conn)
 {
 	const char *lack = features_lack("webpush");
 	const char *key =
-	    lack == NULL ? webpush_key(rq->api->webpush, rq->err) : NULL;
+	    lack == NULL ? webpush_key(push_webpush(rq->api->queue), rq->err)
+			 : NULL;
 
 	if (key != NULL) {
 		http_reply(conn, 200, TEXT, NULL, key, strlen(key));
@@ -440,7 +444,7 @@ static int confirm(struct api_request *rq, const char *code, struct reg *r)
 	char to[WEBPUSH_TO_MAX];
 	struct api *a = rq->api;
 
-	switch (webpush_state(a->webpush, reg_to(r))) {
+	switch (webpush_state(push_webpush(a->queue), reg_to(r))) {
 	case WEBPUSH_ACTIVE:
 		return 0;
 	case WEBPUSH_UNCONFIRMED:
@@ -543,9 +547,9 @@ static void write_app(struct api *a, const struct reg *r, struct buf *b)
 {
 	bool is_webpush = reg_kind(r) == REG_WEBPUSH;
 	const char *to = reg_to(r), *name;
-	bool active =
-	    !reg_suspended(r) &&
-	    (!is_webpush || webpush_state(a->webpush, to) == WEBPUSH_ACTIVE);
+	bool active = !reg_suspended(r) &&
+		      (!is_webpush || webpush_state(push_webpush(a->queue),
+					  to) == WEBPUSH_ACTIVE);
 	size_t i;
 
 	buf_add_str(b, "{\"id\":");
@@ -574,7 +578,7 @@ void api_handle_subscriptions(struct api_request *rq, struct http_conn *conn)
 	int status = decode_app(rq, REG_APPLE, &app);
 
 	if (status == 0 && app.spec.kind == REG_WEBPUSH) {
-		key = webpush_key(rq->api->webpush, rq->err);
+		key = webpush_key(push_webpush(rq->api->queue), rq->err);
 		status = key == NULL ? 503 : 0;
 	}
 	if (status != 0) {

@@ -69,7 +69,6 @@ struct api {
 	const struct cred *cred;
 	const struct http_server *server; /* NULL until it is known */
 	const struct shared *shared;	  /* NULL: there is none */
-	struct webpush *webpush;
 	int64_t started_ms;
 	struct api_counters counters;
 	bool store_is_full; /* refused the last registration; logged once */
