@@ -3,6 +3,31 @@
 
 #include "features.h"
 
+struct io_guard {
+	char none;
+};
+static struct io_guard nobodys;
+
+struct io_guard *io_guard_new(const char *allow, char err[ERR_MAX])
+{
+	(void)allow;
+	(void)err;
+	return &nobodys;
+}
+
+int io_guard_set(struct io_guard *g, const char *allow, char err[ERR_MAX])
+{
+	(void)g;
+	(void)allow;
+	(void)err;
+	return 0;
+}
+
+void io_guard_free(struct io_guard *g)
+{
+	(void)g;
+}
+
 bool io_guard_lists(const struct io_guard *g, const char *host, int port)
 {
 	(void)g;
