@@ -23,6 +23,7 @@ struct push_queue;
 struct reg;
 struct store;
 struct users;
+struct webpush;
 
 enum push_result {
 	PUSH_QUEUED,
@@ -37,6 +38,9 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
     struct store *store, struct cred *cred);
 /* Drops what waits or is in flight. */
 void push_free(struct push_queue *q);
+
+/* Our key for Web Push. */
+struct webpush *push_webpush(struct push_queue *q);
 
 /* --- lanes: what is sent with one credential --- */
 
