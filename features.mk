@@ -51,9 +51,9 @@ shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
 # Web Push to browsers and UnifiedPush apps
-webpush.files = webpush.c tls/ecdh.c
-webpush.stub = no-webpush.c
-webpush.tests = webpush_test webpush_fuzz
+webpush.files = webpush.c tls/ecdh.c io/guard.c io/lookup.c
+webpush.stub = no-webpush.c io/no-guard.c
+webpush.tests = webpush_test webpush_fuzz guard_test guard_fuzz
 
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
 fcm.files = cred/fcm.c fcm.c
@@ -92,7 +92,8 @@ WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(foreach f,$(WITHOUT),$($f.stub)) \
 	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
-	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c,api/no-apps.c)
+	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c, \
+		api/no-apps.c push/no-foreign.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
