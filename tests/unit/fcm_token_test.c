@@ -24,7 +24,7 @@ static struct {
 	uint32_t capacity;
 	unsigned sent, needed;
 	char body[REQUEST_MAX];
-	char host[128];
+	char host[300];
 } wire;
 
 struct sender *sender_new(struct loop *l, const struct send_target *to,
