@@ -41,10 +41,10 @@ static const struct route {
 	void (*handle)(struct api_request *rq, struct http_conn *conn);
 } routes[] = {
 	{ "/", M_GET | M_POST, 0, api_handle_page },
-	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
+	{ "/notify", M_POST, R_JSON, api_handle_notify },
 	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
 	{ "/seen", M_POST, R_JSON, api_handle_seen },
-	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
+	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON,
 	    api_handle_ox },
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
 	{ "/healthz/all", M_GET, R_OPEN, api_handle_healthz_all },
