@@ -555,6 +555,15 @@ void push_free(struct push_queue *q)
 	free(q);
 }
 
+void push_lane_changed(struct push_lane *apple)
+{
+	size_t i;
+
+	for (i = 0; i < REG_KINDS; i++)
+		if (push_ways[i]->follow != NULL)
+			push_ways[i]->follow(apple);
+}
+
 void push_set_cred(struct push_lane *l, struct cred *cred)
 {
 	l->cred = cred;
@@ -566,7 +575,7 @@ void push_set_cred(struct push_lane *l, struct cred *cred)
 	l->no_expiration = false;
 	apns_set_expiration(l->apns, true);
 	apns_set_cred(l->apns, cred);
-	push_fcm_follow(l);
+	push_lane_changed(l);
 	loop_task_queue(l->q->loop, &l->pump);
 }
 
@@ -581,7 +590,7 @@ void push_refresh_brands(struct push_queue *q)
 
 	for (i = 1; i < q->n_lanes; i++) {
 		apns_refresh(q->lanes[i]->apns);
-		push_fcm_follow(q->lanes[i]);
+		push_lane_changed(q->lanes[i]);
 	}
 }
 

@@ -30,7 +30,7 @@ struct push_lane *push_lane_new(
 void push_lane_close(struct push_lane *l)
 {
 	l->closing = true;
-	push_fcm_follow(l);
+	push_lane_changed(l);
 	loop_timer_clear(l->q->loop, &l->hold);
 	sender_stop(l->sender);
 	if (l->in_flight == 0)

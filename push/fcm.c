@@ -13,6 +13,7 @@
 #include "cred.h"
 #include "fcm.h"
 #include "mem.h"
+#include "push/provisional.h"
 #include "url.h"
 #include "users.h"
 
@@ -40,19 +41,19 @@ static int use_account(struct push_lane *l, char err[ERR_MAX])
 	struct send_target to;
 
 	if (url_parse(q->conf->fcm_url, &d->url, err) < 0 ||
-	    push_target(q, "fcm", &d->url, &to, err) < 0)
+	    prov_target(q, "fcm", &d->url, &to, err) < 0)
 		return -1;
 	fcm_free(d->fcm);
 	d->fcm = NULL;
 	to.off = account == NULL;
 	if (l->sender == NULL)
-		l->sender = sender_new(q->loop, &to, &push_send_ops, l,
-		    l->label, push_gate(q));
+		l->sender = sender_new(
+		    q->loop, &to, &push_send_ops, l, l->label, prov_gate(q));
 	else
 		sender_set_target(l->sender, &to);
 	if (account != NULL)
-		d->fcm = fcm_new(q->loop, account, &to, on_ready, l, l->label,
-		    push_gate(q));
+		d->fcm = fcm_new(
+		    q->loop, account, &to, on_ready, l, l->label, prov_gate(q));
 	return 0;
 }
 
@@ -124,7 +125,7 @@ static void leave(struct push_lane *l)
 		push_lane_free(l);
 }
 
-void push_fcm_follow(struct push_lane *apple)
+static void fcm_follow(struct push_lane *apple)
 {
 	struct push_lane *l = apple->data;
 	char err[ERR_MAX];
@@ -223,6 +224,7 @@ const struct push_way push_way_fcm = {
 	.clear = fcm_clear,
 	.send = fcm_send,
 	.renew_auth = fcm_renew_auth,
+	.follow = fcm_follow,
 	.words = fcm_reason_words,
 	.read_answer = fcm_read_answer,
 	.answers = answers,

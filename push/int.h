@@ -51,6 +51,9 @@ struct push_way {
 	void (*clear)(struct push_lane *l);
 	/* New authorization for the next request; NULL: there is none. */
 	void (*renew_auth)(struct push_lane *l);
+	/* The credentials of an Apple lane, or the configuration, have changed,
+	 * or it is closing; NULL: that makes no difference. */
+	void (*follow)(struct push_lane *apple);
 	/* What a reason means, "" if unknown; NULL: nothing is known. */
 	const char *(*words)(const char *reason);
 	/* Fills in the reason and timestamp from the body; NULL: they say
@@ -210,17 +213,13 @@ extern const struct send_ops push_send_ops;
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
     struct cred *cred, struct send_gate *gate);
+/* Reports that to the ways. */
+void push_lane_changed(struct push_lane *apple);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
 /* Of a brand or another kind, at the end of this round; nothing waits or is in
  * flight. */
 void push_lane_free(struct push_lane *l);
-
-/* --- push/fcm.c --- */
-
-/* The credentials of an Apple lane, or the configuration, have changed, or it is
- * closing: so does the lane for Google beside it. */
-void push_fcm_follow(struct push_lane *apple);
 
 /* --- push/foreign.c --- */
 

@@ -2,8 +2,3 @@
 #include "push/int.h"
 
 const struct push_way push_way_fcm = { .kind = REG_FCM };
-
-void push_fcm_follow(struct push_lane *apple)
-{
-	(void)apple;
-}

@@ -19,6 +19,7 @@
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
+#include "no_ways.h"
 #include "text.h"
 
 /* --- Apple, scripted --- */
