@@ -60,7 +60,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/apple.c push/notes.c \
-	push/hashes.c push/visits.c push/day.c commit.c \
+	push/hashes.c push/visits.c push/day.c push/foreign.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
 	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
@@ -260,7 +260,7 @@ check-deb:
 
 .PHONY: deps check demo check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps: browser ntfy
+deps: browser web-push ntfy
 	@sh tests/deps.sh build check
 
 # A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
@@ -269,6 +269,17 @@ deps: browser ntfy
 browser:
 	@test -n '$(NO_BROWSER)' || sh tests/deps.sh browser || \
 		echo 'No Chromium: the tests of the page in a browser are skipped.'
+
+# npm's web-push, 1 MB, for the tests of Web Push; without it some are skipped.
+.PHONY: web-push
+WEB_PUSH = build/web-push
+web-push:
+	@cmp -s tests/web-push/package-lock.json $(WEB_PUSH)/lock || { \
+		mkdir -p $(WEB_PUSH) && cp tests/web-push/*.json $(WEB_PUSH) && \
+		npm ci --prefix $(WEB_PUSH) --no-audit --no-fund --silent \
+			--ignore-scripts --fetch-retries 0 && \
+		cp tests/web-push/package-lock.json $(WEB_PUSH)/lock; } || \
+		echo 'No web-push by npm: tests that compare with it are skipped.'
 
 # An ntfy server for the tests of hooks, 5 MB from Debian 13; without it they are
 # skipped.
@@ -305,7 +316,7 @@ soak:
 	@$(PYTHON) tests/soak.py --hours $(HOURS)
 
 # The same tests under AddressSanitizer and UBSan.
-asan: browser
+asan: browser web-push
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \

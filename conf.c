@@ -97,6 +97,7 @@ static const struct key {
 	ROW("certificatePasswordFile", certificate_password_file, K_FILE, "",
 	    ""),
 	ROW("topic", topic, K_STR, "", ""),
+	ROW("fcmServiceAccount", fcm_service_account, K_FILE, "", ""),
 	OF_BRAND("users", users, K_STR, "", ","),
 	/* Webhooks are secrets themselves. */
 	OF_HOOK("url", hook_url, K_SECRET, "", ""),
@@ -122,6 +123,7 @@ static const struct key {
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
 	ROW("pushTimeout", push_timeout_ms, K_MS, "30s", "100ms..10m"),
+	ROW("pushAllow", push_allow, K_STR, "", ","),
 	ROW("retryMin", retry_min_ms, K_MS, "1s", "10ms..1h"),
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",
@@ -132,6 +134,15 @@ static const struct key {
 	ROW("sharedPrefix", shared_prefix, K_STR, "xaps:", ""),
 	ROW("sharedSentinels", shared_sentinels, K_SECRET, "", ","),
 	ROW("sharedMaster", shared_master, K_STR, "", ""),
+<<<<<<< HEAD
+	ROW("fcmUrl", fcm_url, K_STR, "https://fcm.googleapis.com", ""),
+	ROW("deltachatUrl", deltachat_url, K_STR, "", ""),
+	ROW("vapidSubject", vapid_subject, K_STR, "", " ,<>"),
+=======
+	ROW("vapidSubject", vapid_subject, K_STR, "", " ,<>"),
+	ROW("fcmUrl", fcm_url, K_STR, "https://fcm.googleapis.com", ""),
+	ROW("deltachatUrl", deltachat_url, K_STR, "", ""),
+>>>>>>> main
 	ROW("user", user, K_STR, "", ""),
 	ROW("appleId", apple_id, K_STR, "", ""),
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",

@@ -63,6 +63,7 @@ struct conf {
 	char *certificate_file_p12;
 	char *certificate_password, *certificate_password_file;
 	char *topic;
+	char *fcm_service_account;
 	/* Only in a brand's or hook's file: patterns, separated by spaces */
 	char *users;
 	/* Only in a hook's file. */
@@ -70,8 +71,8 @@ struct conf {
 	char *hook_headers; /* lines of `Name: value` */
 	char *hook_body, *hook_token, *hook_token_file;
 	char *hook_events; /* separated by spaces */
-	char *brands_dir; /* NULL: none */
-	char *hooks_dir;  /* NULL: none */
+	char *brands_dir;  /* NULL: none */
+	char *hooks_dir;   /* NULL: none */
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
@@ -81,12 +82,20 @@ struct conf {
 	int push_priority; /* 0: no header */
 	int64_t push_expiration_s;
 	int64_t push_timeout_ms;
+	char *push_allow; /* separated by spaces; NULL: only the internet */
 	int64_t retry_min_ms, retry_max_ms;
 	int mailbox_hashes; /* enum conf_hashes */
 	char *shared_store; /* a URL; NULL: none */
 	char *shared_password_file, *shared_ca_file, *shared_prefix;
 	char *shared_sentinels; /* separated by spaces */
 	char *shared_master;
+<<<<<<< HEAD
+	char *fcm_url, *deltachat_url; /* the latter NULL: none */
+	char *vapid_subject;
+=======
+	char *vapid_subject;
+	char *fcm_url, *deltachat_url; /* the latter NULL: none */
+>>>>>>> main
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;

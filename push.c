@@ -142,11 +142,17 @@ static bool send_first(struct push_lane *l)
 	struct push *p = l->first;
 	char err[ERR_MAX];
 	enum send_sent sent;
+	int64_t wait_ms;
 
 	/* Without pushExpiration (0) each is tried once, however late. */
 	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
 		push_note_expired(p);
 		push_release(p);
+		return true;
+	}
+	wait_ms = p->noted ? push_foreign_wait(p) : 0;
+	if (wait_ms > 0) {
+		push_set_state(p, PUSH_PAUSED, wait_ms);
 		return true;
 	}
 	push_take(p);
@@ -159,7 +165,7 @@ static bool send_first(struct push_lane *l)
 	}
 	p->auth_gen = push_auth_gen(l);
 	p->flight_ms = p->wait_ms;
-	p->renewed = false;
+	p->renewed = p->paid = false;
 	p->probe_sent = p->probe != NULL;
 	p->sent = visits_tick(&q->visits, loop_now_ms(q->loop));
 	p->came = VISITS_NOBODY;
@@ -393,6 +399,7 @@ void push_free(struct push_queue *q)
 	free(q->gate);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
+	push_foreign_free(q);
 	free(q);
 }
 

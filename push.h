@@ -16,6 +16,7 @@
 struct buf;
 struct conf;
 struct cred;
+struct io_guard;
 struct loop;
 struct push_queue;
 struct reg;
@@ -71,6 +72,16 @@ void push_refresh_brands(struct push_queue *q);
 /* Sets the reason why there are no credentials yet: their files cannot be read.
  * "": none are configured. */
 void push_set_cred_error(struct push_lane *l, const char *why);
+
+/* --- addresses that users give --- */
+
+/* What the text of the configuration alone shows (pushAllow).  0, or -1 with err
+ * set; it must be 0 for push_new(). */
+int push_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Where they may be; NULL if this build sends to none. */
+const struct io_guard *push_guard(struct push_queue *q);
+/* conf's pushAllow may have changed. */
+void push_refresh_guard(struct push_queue *q);
 
 /* --- the queue --- */
 

@@ -226,25 +226,22 @@ static void evict(struct store *s, struct reg *r)
 /* Drops what has to go for `new`, which replaces r (NULL: nothing). */
 static bool make_space(struct store *s, const struct reg *new, struct reg *r)
 {
-	struct reg *surplus;
+	struct reg *surplus, *renamed = limit_renamed(s, new, r);
 
-	if (!limit_bytes_ok(s, new, r))
+	if (!limit_bytes_ok(s, new, r != NULL ? r : renamed))
 		return false;
+	for (; renamed != NULL; renamed = limit_renamed(s, new, r))
+		store_drop(s, renamed);
 	while ((surplus = limit_surplus(s, new, r)) != NULL)
 		evict(s, surplus);
 	return r != NULL || limit_count_ok(s);
 }
 
-struct reg *store_put(struct store *s, const struct reg_spec *spec)
+/* Takes `new`, which replaces r (NULL: nothing). */
+static struct reg *put(struct store *s, struct reg *new, struct reg *r)
 {
-	struct reg *new = reg_new(spec), *r = table_find(&s->table, new);
 	bool changed;
 
-	/* A request without a topic leaves it as it is. */
-	if (spec->topic != NULL)
-		new->topic = topic_index(s, spec->topic);
-	else if (r != NULL && spec->kind == REG_APPLE)
-		new->topic = r->topic;
 	if (!make_space(s, new, r)) {
 		reg_free(new);
 		return NULL;
@@ -266,6 +263,24 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	store_set_shared(s, r, false);
 	report_change(s, r, STORE_PUT);
 	return r;
+}
+
+struct reg *store_put(struct store *s, const struct reg_spec *spec)
+{
+	struct reg *new = reg_new(spec), *r = table_find(&s->table, new);
+
+	/* A request without a topic leaves it as it is. */
+	if (spec->topic != NULL)
+		new->topic = topic_index(s, spec->topic);
+	else if (r != NULL && spec->kind == REG_APPLE)
+		new->topic = r->topic;
+	return put(s, new, r);
+}
+
+struct reg *store_set_to(
+    struct store *s, struct reg *r, const char *to, int64_t time_s)
+{
+	return put(s, reg_with_to(r, to, time_s), r);
 }
 
 void store_suspend(struct store *s, struct reg *r)

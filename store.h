@@ -13,10 +13,10 @@
  *               as spelled, the user's mailbox of that name, another owner's
  *   "topic":"com.apple…"  the topic in the phone's answer, if it is not the one
  *               in <file>.topic
- * A registration of another kind than Apple's has three more:
- *   "topic":null          it has none; versions before 0.2 do not know kinds, and
- *               set such a line aside as a bad one
+ * A registration of another kind than Apple's has two more at the end:
  *   "kind":"webpush","to":"https://…"  what it is, and where its pushes go
+ * and "acked":null, so that versions before 0.2, which do not know kinds, set it
+ * aside as a bad line.
  * Finding, putting and dropping take time in proportion to the registrations of
  * the one user only. */
 #ifndef STORE_H
@@ -84,7 +84,8 @@ struct reg_spec {
 	const char *token; /* hex, either case */
 	const char *const *mailboxes;
 	size_t n_mailboxes;
-	bool acked;	/* the plugin sent the mailbox lines */
+	bool acked;	/* the plugin sent the mailbox lines; other kinds than
+			 * Apple's always are */
 	int64_t time_s; /* wall clock, or REG_TIME_UNKNOWN */
 	const struct reg_canonical *canonical; /* as many; NULL: not known */
 	const char *topic; /* in the answer to the device; NULL: not known */
@@ -140,9 +141,15 @@ bool store_clock(struct store *s, int64_t wall_s, int64_t mono_s);
  * the file, except for a renewal that changes nothing but the time (or the order
  * of the mailboxes) less than a day after the last line was written (a quarter
  * of registrationTtl, if that is shorter).  If the user has too many devices, the
- * one renewed longest ago is dropped.  NULL if a limit is reached: store_explain_full()
+ * one renewed longest ago is dropped.  Of the other kinds the account is the app's
+ * name for it, which has one address: an older one is dropped; but the kind's name
+ * stands for none and may have many.  NULL if a limit is reached: store_explain_full()
  * says which. */
 struct reg *store_put(struct store *s, const struct reg_spec *spec);
+/* The same with another address (of one that is not Apple's) and the rest as it
+ * is. */
+struct reg *store_set_to(
+    struct store *s, struct reg *r, const char *to, int64_t time_s);
 void store_explain_full(const struct store *s, char err[ERR_MAX]);
 void store_drop(struct store *s, struct reg *r);
 

@@ -15,8 +15,10 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
+#include "push.h"
 #include "store.h"
 #include "tls.h"
+#include "webpush.h"
 
 /* A token that no device has: Apple checks the credentials first. */
 #define NO_DEVICE                                                              \
@@ -59,6 +61,8 @@ static int check_conf(const struct conf *conf)
 	char line[ERR_MAX];
 
 	if (apns_check_text(conf, line) < 0 ||
+	    webpush_check_text(conf, line) < 0 ||
+	    push_check_text(conf, line) < 0 ||
 	    daemon_become_user(conf, &user, line) < 0)
 		return print_step("configuration", false, line);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",

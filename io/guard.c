@@ -31,43 +31,51 @@ struct io_guard {
 
 /* --- addresses --- */
 
-static const char this_machine[] = "this machine";
-static const char own_network[] = "a private network";
-static const char own_link[] = "the local link";
-static const char nowhere[] = "a reserved address";
+enum what {
+	OUTSIDE,
+	SELF,
+	NETWORK,
+	LINK,
+	NOWHERE,
+};
+
+static const char words[][20] = {
+	[SELF] = "this machine",
+	[NETWORK] = "a private network",
+	[LINK] = "the local link",
+	[NOWHERE] = "a reserved address",
+};
 
 /* IANA's special-purpose registries; of IPv6 only what lies within 2000::/3. */
 static const struct range {
 	uint32_t first;
 	unsigned char bits;
 	bool ip6;
-	const char *what;
+	unsigned char what;
 } ranges[] = {
-	{ 0x00000000, 8, false, this_machine },
-	{ 0x7f000000, 8, false, this_machine },
-	{ 0x0a000000, 8, false, own_network },
-	{ 0xac100000, 12, false, own_network },
-	{ 0xc0a80000, 16, false, own_network },
-	{ 0x64400000, 10, false, own_network }, /* providers' NAT, RFC 6598 */
-	{ 0xa9fe0000, 16, false, own_link },
-	{ 0xc0000000, 24, false, nowhere }, /* protocol assignments */
-	{ 0xc0000200, 24, false, nowhere }, /* examples */
-	{ 0xc6336400, 24, false, nowhere }, { 0xcb007100, 24, false, nowhere },
-	{ 0xc01fc400, 24, false, nowhere }, /* AS112 */
-	{ 0xc0af3000, 24, false, nowhere },
-	{ 0xc034c100, 24, false, nowhere }, /* AMT */
-	{ 0xc0586300, 24, false, nowhere }, /* relays of 6to4 */
-	{ 0xc6120000, 15, false, nowhere }, /* benchmarks */
-	{ 0xe0000000, 3, false, nowhere },  /* multicast, 240/4, broadcast */
-	{ 0x20010000, 23, true, nowhere },  /* Teredo, ORCHID, benchmarks */
-	{ 0x20010db8, 32, true, nowhere },  /* examples */
-	{ 0x3fff0000, 20, true, nowhere },
-	{ 0x20020000, 16, true, nowhere }, /* 6to4: an IPv4 address within */
-	{ 0x2620004f, 32, true, nowhere }, /* AS112 */
-	{ 0x3ffe0000, 16, true, nowhere }, /* 6bone */
+	{ 0x00000000, 8, false, SELF }, { 0x7f000000, 8, false, SELF },
+	{ 0x0a000000, 8, false, NETWORK }, { 0xac100000, 12, false, NETWORK },
+	{ 0xc0a80000, 16, false, NETWORK },
+	{ 0x64400000, 10, false, NETWORK }, /* providers' NAT, RFC 6598 */
+	{ 0xa9fe0000, 16, false, LINK },
+	{ 0xc0000000, 24, false, NOWHERE }, /* protocol assignments */
+	{ 0xc0000200, 24, false, NOWHERE }, /* examples */
+	{ 0xc6336400, 24, false, NOWHERE }, { 0xcb007100, 24, false, NOWHERE },
+	{ 0xc01fc400, 24, false, NOWHERE }, /* AS112 */
+	{ 0xc0af3000, 24, false, NOWHERE },
+	{ 0xc034c100, 24, false, NOWHERE }, /* AMT */
+	{ 0xc0586300, 24, false, NOWHERE }, /* relays of 6to4 */
+	{ 0xc6120000, 15, false, NOWHERE }, /* benchmarks */
+	{ 0xe0000000, 3, false, NOWHERE },  /* multicast, 240/4, broadcast */
+	{ 0x20010000, 23, true, NOWHERE },  /* Teredo, ORCHID, benchmarks */
+	{ 0x20010db8, 32, true, NOWHERE },  /* examples */
+	{ 0x3fff0000, 20, true, NOWHERE },
+	{ 0x20020000, 16, true, NOWHERE }, /* 6to4: an IPv4 address within */
+	{ 0x2620004f, 32, true, NOWHERE }, /* AS112 */
+	{ 0x3ffe0000, 16, true, NOWHERE }, /* 6bone */
 };
 
-static const char *what_range(uint32_t first, bool ip6)
+static enum what what_range(uint32_t first, bool ip6)
 {
 	const struct range *r = ranges;
 	size_t i;
@@ -75,7 +83,7 @@ static const char *what_range(uint32_t first, bool ip6)
 	for (i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++, r++)
 		if (r->ip6 == ip6 && (first ^ r->first) >> (32 - r->bits) == 0)
 			return r->what;
-	return NULL;
+	return OUTSIDE;
 }
 
 static uint32_t read_u32(const unsigned char *p)
@@ -127,37 +135,44 @@ static bool is_near(const unsigned char ip[16])
 	return is_near;
 }
 
-/* NULL if it is of the internet.  The kernel is asked which addresses are ours,
- * each time; with net.ipv4.ip_nonlocal_bind it takes all for ours. */
-static const char *what_ip4(uint32_t ip)
+/* The kernel is asked which addresses are ours, each time; with
+ * net.ipv4.ip_nonlocal_bind it takes all for ours. */
+static enum what what_ip4(uint32_t ip)
 {
-	const char *what = what_range(ip, false);
+	enum what what = what_range(ip, false);
 
-	if (what == NULL && can_bind(ip) && !can_bind(0xc0000201))
-		what = this_machine;
+	if (what == OUTSIDE && can_bind(ip) && !can_bind(0xc0000201))
+		return SELF;
 	return what;
+}
+
+static enum what what_ip6(const unsigned char ip[16])
+{
+	static const unsigned char one[16] = { [15] = 1 };
+	enum what what;
+
+	if (ip[0] >> 5 == 1) {
+		what = what_range(read_u32(ip), true);
+		return what == OUTSIDE && is_near(ip) ? NETWORK : what;
+	}
+	if (memcmp(ip, one, 15) == 0 && ip[15] <= 1)
+		return SELF;
+	if (ip[0] == 0xfe && ip[1] >> 6 == 2)
+		return LINK;
+	return ip[0] >> 1 == 0x7e || (ip[0] == 0xfe && ip[1] >> 6 == 3)
+		   ? NETWORK
+		   : NOWHERE;
 }
 
 static const char *what_ip(const unsigned char ip[16])
 {
 	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 	static const unsigned char nat64[12] = { 0, 0x64, 0xff, 0x9b };
-	static const unsigned char one[16] = { [15] = 1 };
-	const char *what;
+	enum what what = has_prefix(ip, mapped, 96) || has_prefix(ip, nat64, 96)
+			     ? what_ip4(read_u32(ip + 12))
+			     : what_ip6(ip);
 
-	if (has_prefix(ip, mapped, 96) || has_prefix(ip, nat64, 96))
-		return what_ip4(read_u32(ip + 12));
-	if (ip[0] >> 5 == 1) {
-		what = what_range(read_u32(ip), true);
-		return what == NULL && is_near(ip) ? own_network : what;
-	}
-	if (memcmp(ip, one, 15) == 0 && ip[15] <= 1)
-		return this_machine;
-	if (ip[0] == 0xfe && ip[1] >> 6 == 2)
-		return own_link;
-	return ip[0] >> 1 == 0x7e || (ip[0] == 0xfe && ip[1] >> 6 == 3)
-		   ? own_network
-		   : nowhere;
+	return what != OUTSIDE ? words[what] : NULL;
 }
 
 /* --- pushAllow --- */
@@ -379,8 +394,8 @@ static int refuse(const char *host, const char *what, char err[ERR_MAX])
 /* Names that no name server of the internet knows (RFC 6761, 6762, 8375). */
 static bool is_local_name(const char *host, size_t len)
 {
-	static const char *const tops[] = { ".localhost", ".local",
-		".localdomain", ".internal", ".home.arpa", ".lan" };
+	static const char tops[][16] = { ".localhost", ".local", ".localdomain",
+		".internal", ".home.arpa", ".lan" };
 	struct rule r;
 	size_t i;
 
@@ -417,5 +432,5 @@ int io_guard_check_host(
 		    host);
 		return -1;
 	}
-	return is_local_name(host, len) ? refuse(host, own_network, err) : 0;
+	return is_local_name(host, len) ? refuse(host, words[NETWORK], err) : 0;
 }

@@ -38,7 +38,7 @@ struct compat_settings {
 	const char *user_lookup; /* "" if not set */
 	unsigned int timeout_msecs;
 	unsigned int register_timeout_msecs;
-	bool visits;
+	bool visits, webpush, deltachat;
 };
 
 #define COMPAT_DEFAULT_TIMEOUT_MSECS 1000
@@ -64,6 +64,8 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 	set_r->timeout_msecs = set->timeout;
 	set_r->register_timeout_msecs = set->register_timeout;
 	set_r->visits = set->visits;
+	set_r->webpush = set->webpush;
+	set_r->deltachat = set->deltachat;
 	settings_free(set);
 	return 0;
 }
@@ -105,10 +107,26 @@ static inline int compat_bool_parse(
 	return -1;
 }
 
+static const char *const compat_bools[] = { "visits", "webpush", "deltachat" };
+
+static inline bool *compat_setting_bool(
+    struct compat_settings *set, const char *key)
+{
+	bool *const yesno[] = { &set->visits, &set->webpush, &set->deltachat };
+	unsigned int i;
+
+	for (i = 0; i < N_ELEMENTS(compat_bools); i++) {
+		if (strcmp(key, compat_bools[i]) == 0)
+			return yesno[i];
+	}
+	return NULL;
+}
+
 static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
     const char *key, const char *value, const char **error_r)
 {
 	unsigned int *number = NULL, retries = 0;
+	bool *yesno;
 
 	if (strcmp(key, "url") == 0)
 		set->url = *set->url == '\0'
@@ -122,15 +140,17 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 		number = &set->register_timeout_msecs;
 	else if (strcmp(key, "max_retries") == 0)
 		number = &retries;
-	else if (strcmp(key, "visits") == 0)
+	else if ((yesno = compat_setting_bool(set, key)) != NULL)
 		return compat_bool_parse(
-		    "xaps_config: visits", value, &set->visits, error_r);
+		    t_strconcat("xaps_config: ", key, NULL), value, yesno,
+		    error_r);
 	else {
 		*error_r = t_strdup_printf("xaps_config: unknown '%s', known "
 					   "are url, user_lookup, "
 					   "timeout_msecs, "
 					   "register_timeout_msecs, "
-					   "visits, max_retries",
+					   "visits, webpush, deltachat, "
+					   "max_retries",
 		    key);
 		return -1;
 	}
@@ -148,12 +168,13 @@ static inline int compat_setting_parse(struct compat_settings *set, pool_t pool,
 }
 
 /* Settings of the first-generation plugin, and of one that has Dovecot 2.4's
-   names on 2.3, for what xaps_config does not set.  xaps_visits comes first: a
-   userdb field may set it for one user. */
+   names on 2.3, for what xaps_config does not set.  xaps_visits and its like
+   come first: a userdb field may set them for one user. */
 static inline int compat_settings_get_old(struct mail_user *user, pool_t pool,
     struct compat_settings *set, const char **error_r)
 {
-	const char *value;
+	const char *name, *value;
+	unsigned int i;
 
 	value = mail_user_plugin_getenv(user, "xaps_url");
 	if (*set->url == '\0' && value != NULL)
@@ -164,10 +185,15 @@ static inline int compat_settings_get_old(struct mail_user *user, pool_t pool,
 	value = mail_user_plugin_getenv(user, "xaps_user_lookup");
 	if (*set->user_lookup == '\0' && value != NULL)
 		set->user_lookup = p_strdup(pool, value);
-	value = mail_user_plugin_getenv(user, "xaps_visits");
-	return value == NULL ? 0
-			     : compat_bool_parse(
-				   "xaps_visits", value, &set->visits, error_r);
+	for (i = 0; i < N_ELEMENTS(compat_bools); i++) {
+		name = t_strconcat("xaps_", compat_bools[i], NULL);
+		value = mail_user_plugin_getenv(user, name);
+		if (value != NULL &&
+		    compat_bool_parse(name, value,
+			compat_setting_bool(set, compat_bools[i]), error_r) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static inline int compat_settings_get(struct mail_user *user, pool_t pool,
@@ -180,6 +206,7 @@ static inline int compat_settings_get(struct mail_user *user, pool_t pool,
 	set_r->timeout_msecs = COMPAT_DEFAULT_TIMEOUT_MSECS;
 	set_r->register_timeout_msecs = COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS;
 	set_r->visits = TRUE;
+	set_r->webpush = set_r->deltachat = FALSE;
 	words = t_strsplit_spaces(config == NULL ? "" : config, " \t");
 	for (; *words != NULL; words++) {
 		value = strchr(*words, '=');

@@ -70,7 +70,8 @@ struct xaps_call {
 	unsigned int timeout_msecs, patience_msecs;
 	unsigned int pause_msecs, pause_min_msecs, pause_max_msecs;
 	enum xaps_call_state state;
-	bool mergeable, wants_topic;
+	bool mergeable, wants_topic, takes_403;
+	size_t body_max;
 	bool taken;    /* by the daemon, though its answer is not complete */
 	bool reusable; /* the connection: its answer is read to the end */
 
@@ -532,7 +533,8 @@ static bool xaps_is_topic(const char *str)
 static void xaps_call_accepted(struct xaps_call *call)
 {
 	if (call->wants_topic &&
-	    (call->answer.status != 200 || !xaps_is_topic(str_c(call->body))))
+	    ((call->answer.status != 200 && call->answer.status != 202) ||
+		!xaps_is_topic(str_c(call->body))))
 		xaps_call_bad_body(call,
 		    t_strdup_printf("%u without a topic", call->answer.status));
 	else
@@ -545,9 +547,12 @@ static bool xaps_is_refusal(const struct xaps_call *call)
 {
 	switch (call->answer.status) {
 	case 400:
+	case 409: /* too many */
 	case 413:
 	case 431:
 		return TRUE;
+	case 403: /* wrong code */
+		return call->takes_403;
 	case 404: /* no device of this user */
 		return !call->wants_topic;
 	default:
@@ -603,7 +608,7 @@ static void xaps_call_read(struct xaps_call *call)
 	int ret;
 
 	while ((ret = i_stream_read_more(call->payload, &data, &size)) > 0) {
-		if (str_len(call->body) + size > XAPS_BODY_MAX) {
+		if (str_len(call->body) + size > call->body_max) {
 			xaps_call_bad_body(call, "with too much");
 			return;
 		}
@@ -700,12 +705,16 @@ static void xaps_call_submit_http(struct xaps_call *call)
 	const char *url = t_strconcat(call->target->url, call->path, NULL);
 
 	call->http = xaps_call_get_http(call);
-	req = http_client_request_url_str(
-	    call->http, "POST", url, xaps_call_response, (void *)call);
+	req = http_client_request_url_str(call->http,
+	    call->json == NULL ? "GET" : "POST", url, xaps_call_response,
+	    (void *)call);
 	http_client_request_set_event(req, call->event);
-	http_client_request_add_header(req, "Content-Type", "application/json");
-	http_client_request_set_payload_data(
-	    req, (const unsigned char *)call->json, strlen(call->json));
+	if (call->json != NULL) {
+		http_client_request_add_header(
+		    req, "Content-Type", "application/json");
+		http_client_request_set_payload_data(
+		    req, (const unsigned char *)call->json, strlen(call->json));
+	}
 	call->req = req;
 	/* lib-http's timeouts each begin with a step of it: name lookup,
 	   connection, request. */
@@ -840,6 +849,8 @@ static struct xaps_call *xaps_call_create(
 	call->pause_max_msecs = request->pause_max_msecs;
 	call->mergeable = request->mergeable;
 	call->wants_topic = request->wants_topic;
+	call->takes_403 = request->takes_403;
+	call->body_max = request->wants_list ? XAPS_LIST_MAX : XAPS_BODY_MAX;
 	call->body = str_new(pool, 64);
 	return call;
 }

@@ -9,8 +9,11 @@
 
 #define XAPS_EXPORT __attribute__((visibility("default")))
 
-/* The longest topic, and how much of any answer's body is kept. */
+/* The longest topic, and how much of most answers' bodies is kept. */
 #define XAPS_BODY_MAX 255
+/* A list of subscriptions: 50 of them, with addresses of 2 KB and some
+   mailboxes. */
+#define XAPS_LIST_MAX (256 * 1024)
 
 /* Requests that may wait in a process, 14 KB each with its user's event: enough
    while the daemon restarts. */
@@ -39,12 +42,14 @@ struct xaps_settings {
 	bool off;	 /* no pushes for this user; the rest is not set */
 	bool inbox_only; /* pushes for INBOX only */
 	bool visits;	 /* visits of phones are reported */
+	bool webpush;	 /* IMAP WEBPUSH is there */
+	bool deltachat;	 /* Delta Chat may register tokens */
 };
 
 struct xaps_answer {
 	unsigned int status; /* of HTTP, or Dovecot's 9000 and up */
 	const char *name;    /* of the target */
-	const char *body;    /* as received, at most XAPS_BODY_MAX */
+	const char *body;    /* as received, also of a refusal */
 	const char *error;   /* NULL if status is 2xx and the body complete */
 	bool waits;	     /* not final: the daemon is away, attempts go on */
 	bool left; /* the process ends before the answer: it is left in the
@@ -59,14 +64,16 @@ typedef void xaps_answer_callback_t(
 
 /* What to send, and for how long to retry while the daemon is away. */
 struct xaps_request {
-	const char *path, *json;
+	const char *path, *json; /* json: NULL for a GET */
 	unsigned int patience_msecs;
 	unsigned int pause_msecs;     /* before the second attempt */
 	unsigned int pause_max_msecs; /* it doubles up to this */
 	bool mergeable;		      /* merged with an equal one that waits */
-	bool wants_topic;	      /* the answer must be one */
-	struct event *event;	      /* takes ownership of this reference */
-	const char *event_name;	      /* at the end */
+	bool wants_topic;	/* the answer must be one, or a key like it */
+	bool takes_403;		/* as an answer to what is asked */
+	bool wants_list;	/* up to XAPS_LIST_MAX */
+	struct event *event;	/* takes ownership of this reference */
+	const char *event_name; /* at the end */
 };
 
 /* Reads and checks the user's settings, allocated from pool. */

@@ -252,5 +252,7 @@ int xaps_settings_get(struct mail_user *user, pool_t pool,
 	set->timeout_msecs = conf.timeout_msecs;
 	set->register_timeout_msecs = conf.register_timeout_msecs;
 	set->visits = conf.visits;
+	set->webpush = conf.webpush;
+	set->deltachat = conf.deltachat;
 	return 0;
 }

@@ -1,22 +1,22 @@
-/* xaps-imap-plugin.c - the IMAP command with which a phone asks for pushes. */
+/* xaps-imap-plugin.c - the IMAP command with which an iPhone asks for pushes,
+   and the module. */
 
 #include "imap-common.h"
 #include "hash.h"
 #include "imap-arg.h"
 #include "imap-commands-util.h"
 #include "imap-quote.h"
-#include "ioloop.h"
 #include "mail-storage-private.h"
 #include "mail-storage-service.h"
-#include "module-context.h"
 #include "module-dir.h"
 #include "ostream.h"
 #include "str.h"
 #include "compat.h"
-#include "xaps-client.h"
+#include "xaps-deltachat.h"
 #include "xaps-log.h"
 #include "xaps-mailbox.h"
-#include "xaps-visit.h"
+#include "xaps-wait.h"
+#include "xaps-webpush.h"
 #include "xaps-imap-plugin.h"
 
 #define XAPS_COMMAND "XAPPLEPUSHSERVICE"
@@ -31,30 +31,15 @@
 /* Limit for a field that Dovecot's stats process receives. */
 #define XAPS_EVENT_MAILBOX_MAX 1000
 
-#define XAPS_IMAP_CONTEXT(obj) MODULE_CONTEXT(obj, xaps_imap_module)
-
-/* Between attempts.  They are worth it: a phone that gets NO may not ask again
-   for a day. */
-#define XAPS_REGISTER_PAUSE_MSECS 1000
-
-struct xaps_imap_client {
-	union imap_module_context module_ctx;
-	const struct xaps_settings *set;
-	struct xaps_visit visit;
-};
-
 /* One XAPPLEPUSHSERVICE, allocated from its command's pool. */
 struct xaps_command {
+	struct xaps_wait wait;
 	struct client_command_context *cmd;
 	const struct xaps_settings *set;
-	struct xaps_client *client;
 
 	const char *version, *account_id, *device_token, *subtopic;
 	ARRAY_TYPE(const_string) mailboxes;   /* as the client spelled them */
 	ARRAY(struct xaps_mailbox) canonical; /* in the same order */
-
-	const char *topic; /* once the daemon has answered */
-	bool answered;
 };
 
 HASH_TABLE_DEFINE_TYPE(xaps_names, const char *, const char *);
@@ -81,23 +66,13 @@ static const struct xaps_key {
 	    XAPS_KEY_LIST },
 };
 
-static MODULE_CONTEXT_DEFINE_INIT(xaps_imap_module, &imap_module_register);
 static imap_client_created_func_t *next_hook_client_created;
 static struct module *xaps_imap_plugin_module;
-static struct ioloop *main_ioloop;
-static struct command orig_logout, orig_id;
+static struct command orig_id;
 
 /*
  * Arguments
  */
-
-/* Unlike imap_arg_get_astring() this rejects NIL, and literals that contain a
-   NUL. */
-static bool xaps_arg_get(const struct imap_arg *arg, const char **str_r)
-{
-	return arg->type != IMAP_ARG_NIL && imap_arg_get_astring(arg, str_r) &&
-	       strlen(*str_r) == arg->str_len;
-}
 
 static const char *xaps_parse_names(struct xaps_command *ctx, const char *key,
     const struct imap_arg *args, HASH_TABLE_TYPE(xaps_names) seen)
@@ -202,15 +177,6 @@ static bool xaps_is_hex(const char *str)
 	return strspn(str, "0123456789abcdefABCDEF") == strlen(str);
 }
 
-static bool xaps_is_printable(const char *str)
-{
-	for (; *str != '\0'; str++) {
-		if ((unsigned char)*str < 0x20 || (unsigned char)*str > 0x7e)
-			return FALSE;
-	}
-	return TRUE;
-}
-
 /* For aps-version 1 and 2. Returns NULL or an error. */
 static const char *xaps_check_values(struct xaps_command *ctx)
 {
@@ -276,16 +242,20 @@ static void xaps_send_mailbox(struct xaps_command *ctx, const char *name)
 
 /* The mailbox lines must come first: the phone builds its index of watched
    folders from them. */
-static void xaps_send_reply(struct xaps_command *ctx)
+static bool xaps_send_reply(struct xaps_wait *wait)
 {
+	struct xaps_command *ctx =
+	    container_of(wait, struct xaps_command, wait);
 	struct client *client = ctx->cmd->client;
 	const char *name;
 
-	if (ctx->topic == NULL) {
+	if (wait->error != NULL) {
 		xaps_send_no(ctx->cmd,
 		    "[UNAVAILABLE] Push notifications are not available now.");
-		return;
+		return TRUE;
 	}
+	xaps_visit_registered(
+	    &xaps_imap_client_get(client)->visit, ctx->set, client);
 	o_stream_cork(client->output);
 	array_foreach_elem(&ctx->mailboxes, name)
 	{
@@ -298,73 +268,10 @@ static void xaps_send_reply(struct xaps_command *ctx)
 	client_send_line(
 	    client, t_strdup_printf("* " XAPS_COMMAND
 				    " aps-version \"2\" aps-topic \"%s\"",
-			ctx->topic));
+			wait->body));
 	client_send_tagline(ctx->cmd, "OK " XAPS_COMMAND " completed.");
 	o_stream_uncork(client->output);
-}
-
-static void xaps_command_answered(
-    const struct xaps_answer *answer, void *context)
-{
-	struct xaps_command *ctx = context;
-	struct client_command_context *cmd = ctx->cmd;
-	struct client *client = cmd->client;
-	struct xaps_imap_client *xclient = XAPS_IMAP_CONTEXT(client);
-
-	if (answer->waits)
-		return;
-	xaps_client_deinit(&ctx->client);
-	if (answer->error != NULL)
-		e_error(answer->event, "xaps: %s", answer->error);
-	else {
-		ctx->topic = p_strdup(cmd->pool, answer->body);
-		e_debug(answer->event, "xaps: registered");
-		xaps_visit_registered(&xclient->visit, ctx->set, client);
-	}
-	ctx->answered = TRUE;
-
-	if (client->output_cmd_lock != NULL) {
-		/* Another command is in the middle of a literal:
-		   xaps_command_continue() is called when that is sent. */
-		cmd->state = CLIENT_COMMAND_STATE_WAIT_OUTPUT;
-		o_stream_set_flush_pending(client->output, TRUE);
-		return;
-	}
-	xaps_send_reply(ctx);
-	client_command_free(&cmd);
-}
-
-static bool xaps_command_continue(struct client_command_context *cmd)
-{
-	struct xaps_command *ctx = cmd->context;
-
-	if (cmd->cancel) {
-		xaps_client_deinit(&ctx->client);
-		return TRUE;
-	}
-	if (!ctx->answered)
-		return FALSE;
-	xaps_send_reply(ctx);
 	return TRUE;
-}
-
-/* LOGOUT would cut off commands that are not answered yet.  It waits for ours
-   just as Dovecot makes it wait for a FETCH. */
-static bool cmd_logout_after_answers(struct client_command_context *cmd)
-{
-	struct client_command_context *other = cmd->client->command_queue;
-	bool waiting = FALSE;
-
-	for (; other != NULL; other = other->next) {
-		if (other->func == xaps_command_continue) {
-			other->cmd_flags |= COMMAND_FLAG_USES_MAILBOX;
-			waiting = TRUE;
-		}
-	}
-	if (!waiting)
-		return orig_logout.func(cmd);
-	cmd->state = CLIENT_COMMAND_STATE_WAIT_UNAMBIGUITY;
-	return FALSE;
 }
 
 /*
@@ -419,13 +326,6 @@ static void xaps_resolve_mailboxes(struct xaps_command *ctx)
 		array_push_back(&ctx->mailboxes, &name);
 		array_push_back(&ctx->canonical, &mailbox);
 	}
-}
-
-static void xaps_append_pair(string_t *json, const char *key, const char *value)
-{
-	str_printfa(json, "\"%s\":\"", key);
-	json_append_escaped(json, value);
-	str_append(json, "\",");
 }
 
 static void xaps_append_canonical(
@@ -489,66 +389,34 @@ static void xaps_keep_plain(struct xaps_command *ctx)
 	array_clear(&ctx->canonical);
 }
 
-static void xaps_register_post(struct xaps_command *ctx)
+static bool xaps_register(struct xaps_command *ctx)
 {
-	struct client *client = ctx->cmd->client;
-	struct xaps_request request = {
-		.path = "/register",
-		.json = xaps_register_json(ctx),
-		.patience_msecs = ctx->set->register_timeout_msecs,
-		.pause_msecs = XAPS_REGISTER_PAUSE_MSECS,
-		.pause_max_msecs = XAPS_REGISTER_PAUSE_MSECS,
-		.wants_topic = TRUE,
-		.event = xaps_event_create(client->user),
-		.event_name = "xaps_register_finished",
-	};
+	struct xaps_wait *wait = &ctx->wait;
 
-	if (strlen(request.json) > XAPS_REQUEST_MAX) {
-		e_warning(request.event,
+	xaps_resolve_mailboxes(ctx);
+	wait->request.json = xaps_register_json(ctx);
+	if (strlen(wait->request.json) > XAPS_REQUEST_MAX) {
+		e_warning(ctx->cmd->client->user->event,
 		    "xaps: too many mailboxes for one request: those that are "
 		    "shared or have several names are not pushed");
 		xaps_keep_plain(ctx);
-		request.json = xaps_register_json(ctx);
+		wait->request.json = xaps_register_json(ctx);
 	}
-	event_add_str(request.event, "mailbox",
+	wait->cmd = ctx->cmd;
+	wait->request.path = "/register";
+	wait->request.wants_topic = TRUE;
+	wait->request.event_name = "xaps_register_finished";
+	wait->mailboxes =
 	    t_strndup(t_array_const_string_join(&ctx->mailboxes, ","),
-		XAPS_EVENT_MAILBOX_MAX));
-	xaps_client_post(
-	    ctx->client, ctx->set, &request, xaps_command_answered, ctx);
-}
-
-static bool xaps_register(struct xaps_command *ctx)
-{
-	struct client_command_context *cmd = ctx->cmd;
-	const char *error;
-
-	if (!xaps_is_clean(ctx->set->username)) {
-		e_error(cmd->client->event,
-		    "xaps: the user's name is not valid UTF-8");
-		xaps_send_no(cmd, "No pushes for this user.");
-		return TRUE;
-	}
-	/* Each command has a client of its own: nothing is left over from a
-	   faulty answer, and nothing is shared between users. */
-	ctx->client =
-	    xaps_client_init(cmd->client->user, ctx->set, main_ioloop, &error);
-	if (ctx->client == NULL) {
-		e_error(cmd->client->event, "xaps: %s", error);
-		xaps_send_no(cmd,
-		    "[UNAVAILABLE] Push notifications are not available now.");
-		return TRUE;
-	}
-	xaps_resolve_mailboxes(ctx);
-	cmd->func = xaps_command_continue;
-	cmd->context = ctx;
-	cmd->state = CLIENT_COMMAND_STATE_WAIT_EXTERNAL;
-	xaps_register_post(ctx);
-	return FALSE;
+		XAPS_EVENT_MAILBOX_MAX);
+	wait->done = "registered";
+	wait->reply = xaps_send_reply;
+	return xaps_wait_start(wait);
 }
 
 static bool cmd_xapplepushservice(struct client_command_context *cmd)
 {
-	struct xaps_imap_client *xclient = XAPS_IMAP_CONTEXT(cmd->client);
+	struct xaps_imap_client *xclient = xaps_imap_client_get(cmd->client);
 	const struct imap_arg *args;
 	struct xaps_command *ctx;
 	const char *error;
@@ -595,7 +463,7 @@ static bool cmd_xapplepushservice(struct client_command_context *cmd)
 
 static bool cmd_id_with_visit(struct client_command_context *cmd)
 {
-	struct xaps_imap_client *xclient = XAPS_IMAP_CONTEXT(cmd->client);
+	struct xaps_imap_client *xclient = xaps_imap_client_get(cmd->client);
 
 	if (!orig_id.func(cmd))
 		return FALSE;
@@ -604,28 +472,21 @@ static bool cmd_id_with_visit(struct client_command_context *cmd)
 	return TRUE;
 }
 
-/* Returns what is replaced. */
-static struct command xaps_command_replace(
-    const char *name, command_func_t *func)
-{
-	struct command orig = *command_find(name);
-
-	command_unregister(orig.name);
-	command_register(orig.name, func, orig.flags);
-	return orig;
-}
-
 /* A fixed imap_capability that does not list ours hides it. */
-static void xaps_check_capability(struct client *client)
+static void xaps_add_capability(struct client *client, const char *name)
 {
+	const char *const *listed =
+	    t_strsplit_spaces(str_c(client->capability_string), " ");
+
+	if (str_array_icase_find(listed, name))
+		return;
+	client_add_capability(client, name);
 	if (compat_capability_is_fixed(client) &&
-	    !str_array_icase_find(
-		t_strsplit_spaces(str_c(client->capability_string), " "),
-		XAPS_COMMAND) &&
 	    xaps_log_is_due(XAPS_LOG_CAPABILITY))
 		e_warning(client->event,
-		    "xaps: imap_capability does not list " XAPS_COMMAND
-		    ", so no phone will register: add it there");
+		    "xaps: imap_capability does not list %s, so no %s will "
+		    "register: add it there",
+		    name, strcmp(name, XAPS_COMMAND) == 0 ? "phone" : "app");
 }
 
 static void xaps_imap_client_add(struct client *client)
@@ -643,11 +504,17 @@ static void xaps_imap_client_add(struct client *client)
 	}
 	if (set->off || compat_push_is_off(client->user))
 		return;
-	xclient = p_new(client->pool, struct xaps_imap_client, 1);
-	xclient->set = set;
-	MODULE_CONTEXT_SET(client, xaps_imap_module, xclient);
-	client_add_capability(client, XAPS_COMMAND);
-	xaps_check_capability(client);
+	xclient = xaps_imap_client_create(client, set);
+	xaps_add_capability(client, XAPS_COMMAND);
+	if (set->webpush)
+		xaps_add_capability(client, "WEBPUSH");
+	if (set->deltachat) {
+		xaps_deltachat_client_add(xclient, client);
+		/* Its clients look for the second only if there is the
+		   first. */
+		xaps_add_capability(client, "METADATA");
+		xaps_add_capability(client, "XDELTAPUSH");
+	}
 }
 
 static void xaps_imap_client_created(struct client **_client)
@@ -671,12 +538,13 @@ XAPS_EXPORT const char xaps_imap_plugin_binary_dependency[] = "imap";
 XAPS_EXPORT void xaps_imap_plugin_init(struct module *module)
 {
 	xaps_imap_plugin_module = module;
-	main_ioloop = current_ioloop;
 	compat_settings_register();
 	command_register(XAPS_COMMAND, cmd_xapplepushservice, 0);
-	orig_logout = xaps_command_replace("LOGOUT", cmd_logout_after_answers);
 	orig_id = xaps_command_replace("ID", cmd_id_with_visit);
-	xaps_visit_init(main_ioloop);
+	xaps_wait_init(current_ioloop);
+	xaps_visit_init(current_ioloop);
+	xaps_webpush_init();
+	xaps_deltachat_init();
 	next_hook_client_created =
 	    imap_client_created_hook_set(xaps_imap_client_created);
 }
@@ -685,7 +553,9 @@ XAPS_EXPORT void xaps_imap_plugin_deinit(void)
 {
 	imap_client_created_hook_set(next_hook_client_created);
 	command_unregister(XAPS_COMMAND);
-	(void)xaps_command_replace(orig_logout.name, orig_logout.func);
 	(void)xaps_command_replace(orig_id.name, orig_id.func);
+	xaps_deltachat_deinit();
+	xaps_webpush_deinit();
 	xaps_visit_deinit();
+	xaps_wait_deinit();
 }

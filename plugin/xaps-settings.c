@@ -18,6 +18,8 @@ static const struct setting_define xaps_setting_defines[] = {
 	DEF(TIME_MSECS, timeout),
 	DEF(TIME_MSECS, register_timeout),
 	DEF(BOOL, visits),
+	DEF(BOOL, webpush),
+	DEF(BOOL, deltachat),
 
 	SETTING_DEFINE_LIST_END,
 };
@@ -28,6 +30,8 @@ static const struct xaps_plugin_settings xaps_default_settings = {
 	.timeout = COMPAT_DEFAULT_TIMEOUT_MSECS,
 	.register_timeout = COMPAT_DEFAULT_REGISTER_TIMEOUT_MSECS,
 	.visits = TRUE,
+	.webpush = FALSE,
+	.deltachat = FALSE,
 };
 
 const struct setting_parser_info xaps_setting_parser_info = {

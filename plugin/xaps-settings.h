@@ -11,6 +11,8 @@ struct xaps_plugin_settings {
 	unsigned int timeout;
 	unsigned int register_timeout;
 	bool visits;
+	bool webpush;
+	bool deltachat;
 };
 
 extern const struct setting_parser_info xaps_setting_parser_info;

@@ -99,6 +99,11 @@ static void xaps_unix_input(struct xaps_unix *un)
 
 static const char *xaps_unix_request(const char *path, const char *json)
 {
+	if (json == NULL)
+		return t_strdup_printf("GET %s HTTP/1.1\r\n"
+				       "Host: localhost\r\n"
+				       "Connection: close\r\n\r\n",
+		    path);
 	return t_strdup_printf("POST %s HTTP/1.1\r\n"
 			       "Host: localhost\r\n"
 			       "Content-Type: application/json\r\n"

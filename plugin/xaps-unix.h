@@ -16,7 +16,7 @@ struct xaps_unix;
 typedef void xaps_unix_callback_t(
     const struct http_response *response, void *context);
 
-/* timeout_msecs: until the header of the answer is complete.  If patient, it
+/* json: NULL for a GET.  timeout_msecs: until the header of the answer is complete.  If patient, it
    starts only when the daemon has read the request: while the daemon restarts,
    systemd keeps its socket open. */
 struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,

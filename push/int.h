@@ -1,7 +1,7 @@
 /* push/int.h - what the files of push share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   brands.c -> push.c -> trial.c, save.c -> hold.c -> queue.c -> notes.c -> hashes.c
+ *   brands.c -> push.c -> foreign.c, trial.c, save.c -> hold.c -> queue.c -> notes.c -> hashes.c
  *               apple.c and other ways -> answer.c -> hold.c, visits.c -> day.c
  * Up it goes through hooks only: a lane's way, the queue's pump, and probe_end. */
 #ifndef PUSH_INT_H
@@ -88,6 +88,7 @@ struct push {
 	bool in_flight;
 	bool noted;	 /* of another kind than Apple's: see push_noted */
 	bool renewed;	 /* the device has registered since it was sent */
+	bool paid;	 /* see push_foreign_wait() */
 	bool probe_sent; /* the one in flight includes the probe */
 	struct push_probe *probe; /* of a test push; NULL: none */
 };
@@ -147,6 +148,7 @@ struct push_lane {
 	/* Apple refused our apns-expiration: left out until the clock is set */
 	bool no_expiration;
 	int64_t no_expiration_clock_ms;
+	int64_t paid_ms; /* see push_foreign_wait() */
 	struct push_counters counters;
 };
 
@@ -171,6 +173,7 @@ struct push_queue {
 	char health[ERR_MAX]; /* the last verdict */
 	struct visits visits;
 	struct push_trial *trials; /* under way */
+	struct push_foreign *foreign; /* NULL: not needed yet */
 	/* push_on_due() */
 	void (*on_due)(void *arg, const struct reg *r,
 	    const unsigned char *hash, int64_t ahead_ms);
@@ -188,6 +191,13 @@ void push_lane_init(struct push_lane *l, struct push_queue *q,
 void push_lane_clear(struct push_lane *l);
 /* Of a brand, at the end of this round. */
 void push_lane_free(struct push_lane *l);
+
+/* --- push/foreign.c --- */
+
+void push_foreign_free(struct push_queue *q);
+/* How long a push to an address that its user gave has to wait before it is sent, so
+ * that nobody is flooded by us; to be asked once for each (push.paid). */
+int64_t push_foreign_wait(struct push *p);
 
 /* --- push/queue.c --- */
 

@@ -453,6 +453,7 @@ struct io_target send_conn_target(const struct sender *s)
 		.port = s->to.port,
 		.proxy = s->proxy,
 		.guard = s->to.guard,
+		.tunnel_to = io_dialer_tunnel_to(s->dialer),
 	};
 }
 

@@ -212,6 +212,8 @@ size_t mailboxes_owners(const struct reg *r);
 
 /* Of a spec within the limits: in no table, topic 0. */
 struct reg *reg_new(const struct reg_spec *spec);
+/* One that is like r, but has this address and time; in no table. */
+struct reg *reg_with_to(const struct reg *r, const char *to, int64_t time_s);
 void reg_free(struct reg *r);
 /* r has the mailboxes, the kind and the address of `from` from now on; its watches
  * are not touched. */
@@ -331,6 +333,10 @@ bool limit_count_ok(const struct store *s);
 /* A device of the user's, other than r, that has to be dropped for `new`, or
  * NULL. */
 struct reg *limit_surplus(
+    struct store *s, const struct reg *new, const struct reg *r);
+/* An app's earlier registration of the same name, kind and user as `new`, with
+ * another address, or NULL. */
+struct reg *limit_renamed(
     struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
 bool limit_admits(struct store *s, const char *user, int64_t t_ms);

@@ -86,6 +86,24 @@ struct reg *limit_surplus(
 	return n > s->limits.devices ? oldest : NULL;
 }
 
+struct reg *limit_renamed(
+    struct store *s, const struct reg *new, const struct reg *r)
+{
+	const char *account = reg_account(new);
+	enum reg_kind kind = reg_kind(new);
+	struct reg *o = NULL;
+
+	/* Other nodes say themselves what they have replaced. */
+	if (kind != REG_APPLE && !s->is_merging &&
+	    strcmp(account, reg_kind_name(kind)) != 0)
+		o = store_first(s, reg_user(new));
+	while (o != NULL &&
+	       (o == r || reg_kind(o) != kind ||
+		   strcmp(reg_account(o), account) != 0 || !is_older(o, new)))
+		o = reg_next(o);
+	return o;
+}
+
 bool limit_admits(struct store *s, const char *user, int64_t t_ms)
 {
 	const struct reg *r = store_first(s, user);

@@ -70,10 +70,10 @@ bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 	}
 	buf_add_byte(b, ']');
 	write_canonical(r, b);
-	buf_add_str(b, reg_acked(r) ? ",\"acked\":true" : ",\"acked\":false");
-	if (r->flags & REG_OTHER) {
-		buf_add_str(b, ",\"topic\":null");
-	} else if (topic != NULL) {
+	buf_add_str(b, r->flags & REG_OTHER ? ",\"acked\":null"
+		       : reg_acked(r)	    ? ",\"acked\":true"
+					    : ",\"acked\":false");
+	if (topic != NULL && !(r->flags & REG_OTHER)) {
 		buf_add_str(b, ",\"topic\":");
 		json_write_str(b, topic);
 	}
@@ -178,7 +178,6 @@ static const char *set_canonical(
 	return NULL;
 }
 
-/* Before the topic, which others than Apple's have not. */
 static const char *read_kind(struct record *rec, const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "kind");
@@ -198,11 +197,16 @@ static const char *read_kind(struct record *rec, const struct json *j)
 	return NULL;
 }
 
-static const char *read_topic(struct record *rec, const struct json *j)
+/* What only Apple's have. */
+static const char *read_apple(struct record *rec, const struct json *j)
 {
-	const struct json_tok *t = json_get(j, j->toks, "topic");
+	const struct json_tok *t = json_get(j, j->toks, "acked");
 
-	if (t == NULL || rec->spec.kind != REG_APPLE)
+	if (t != NULL && t->type != JSON_TRUE && t->type != JSON_FALSE)
+		return "acked must be true or false";
+	rec->spec.acked = t != NULL && t->type == JSON_TRUE;
+	t = json_get(j, j->toks, "topic");
+	if (t == NULL)
 		return NULL;
 	if (json_string(j, t, rec->topic, sizeof(rec->topic)) < 0 ||
 	    !reg_text_ok(rec->topic, REG_TOPIC_MAX))
@@ -213,20 +217,15 @@ static const char *read_topic(struct record *rec, const struct json *j)
 
 static const char *read_value(struct record *rec, const struct json *j)
 {
-	const struct json_tok *t = json_get(j, j->toks, "acked");
-	const char *reason;
+	const char *reason = read_kind(rec, j);
 
-	if (t != NULL && t->type != JSON_TRUE && t->type != JSON_FALSE)
-		return "acked must be true or false";
-	rec->spec.acked = t != NULL && t->type == JSON_TRUE;
+	if (reason == NULL && rec->spec.kind == REG_APPLE)
+		reason = read_apple(rec, j);
+	if (reason != NULL)
+		return reason;
 	if (!json_int(j, json_get(j, j->toks, "time"), &rec->spec.time_s))
 		return "time must be a whole number of seconds";
-	reason = read_kind(rec, j);
-	if (reason == NULL)
-		reason = read_topic(rec, j);
-	if (reason == NULL)
-		reason = line_set_mailboxes(
-		    rec, j, json_get(j, j->toks, "mailboxes"));
+	reason = line_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
 	return reason != NULL
 		   ? reason
 		   : set_canonical(rec, j, json_get(j, j->toks, "canonical"));

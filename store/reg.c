@@ -155,7 +155,7 @@ struct reg *reg_new(const struct reg_spec *spec)
 		*end = (char)spec->kind;
 		strcpy(end + 1, spec->to);
 	}
-	if (spec->acked)
+	if (spec->acked || spec->kind != REG_APPLE)
 		r->flags |= REG_ACKED;
 	if (spec->time_s <= 0)
 		r->flags |= REG_UNSTAMPED;
@@ -163,6 +163,28 @@ struct reg *reg_new(const struct reg_spec *spec)
 		r->time_s = spec->time_s > UINT32_MAX ? UINT32_MAX
 						      : (uint32_t)spec->time_s;
 	return r;
+}
+
+struct reg *reg_with_to(const struct reg *r, const char *to, int64_t time_s)
+{
+	char token[REG_TOKEN_MAX + 1];
+	const struct reg_spec spec = {
+		.user = reg_user(r),
+		.account = reg_account(r),
+		.token = reg_token(r, token),
+		.kind = reg_kind(r),
+		.to = to,
+		.time_s = time_s,
+	};
+	struct reg *new = reg_new(&spec);
+	size_t len = mailboxes_len(r) + 1;
+
+	new->hash = r->hash;
+	new->n_mailboxes = r->n_mailboxes;
+	new->mailboxes = xmalloc(len + strlen(to) + 1);
+	memcpy(new->mailboxes, r->mailboxes, len);
+	strcpy(new->mailboxes + len, to);
+	return new;
 }
 
 static void free_mailboxes(struct reg *r)

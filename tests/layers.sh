@@ -8,7 +8,7 @@ bad=0
 
 # Lowest first.
 modules='clock log features mem disk buf text url users json loop conf tls h2 io cred store http send
-	apns hook commit push shared api cli daemon ctl xapsd'
+	apns webpush fcm hook commit push shared api cli daemon ctl xapsd'
 
 place() {
 	n=0

@@ -205,6 +205,8 @@ SETTINGS_2_4 = {"url": "xaps_url = {}", "user_lookup": "xaps_user_lookup = {}",
                 "timeout_msecs": "xaps_timeout = {}ms",
                 "register_timeout_msecs": "xaps_register_timeout = {}ms",
                 "visits": "xaps_visits = {}",
+                "webpush": "xaps_webpush = {}",
+                "deltachat": "xaps_deltachat = {}",
                 "max_retries": ""}  # not to be set in 2.4
 
 

@@ -21,6 +21,8 @@ from ports import bind_port
 
 TOPIC = "com.apple.mail.XServer.12345678-1234-1234-1234-123456789012"
 
+VAPID = "B" + "A" * 80 + "vapid_"  # a public key, as text
+
 Request = collections.namedtuple("Request", "path user json head")
 
 
@@ -38,6 +40,9 @@ def response(status, body=b"", reason="Reason"):
 def ok(conn, fake, request):
     if request.path.endswith("/seen"):
         conn.sendall(NO_CONTENT)
+        return
+    if request.path == "/vapid":
+        conn.sendall(response(200, VAPID.encode()))
         return
     register = request.path.endswith("/register")
     conn.sendall(response(200, TOPIC.encode() if register else b""))
@@ -241,13 +246,16 @@ class FakeXapsd:
             if not line:
                 return False
             head += line
-        length = int(re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)[1])
-        text = file.read(length).decode("utf-8")  # strictly
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
         head = head.decode()
         method, target, _ = head.split("\r\n")[0].split(" ")
-        assert method == "POST"
         path = re.sub(r"^https?://[^/]*", "", target)
-        body = json.loads(text)
+        if path == "/vapid":
+            assert method == "GET" and not length
+            body = {"Username": None}
+        else:
+            assert method == "POST"
+            body = json.loads(file.read(int(length[1])).decode("utf-8"))
         request = Request(path, body["Username"], body, head)
         if not self._authorized(head):
             conn.sendall(response(401, b"password needed", "Unauthorized"))

@@ -72,6 +72,12 @@ void io_dialer_start(
 	d->ops->attempt(d->arg, &addr);
 }
 
+const char *io_dialer_tunnel_to(const struct io_dialer *d)
+{
+	(void)d;
+	return NULL;
+}
+
 void io_dialer_free(struct io_dialer *d)
 {
 	(void)d;

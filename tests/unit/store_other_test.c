@@ -12,10 +12,10 @@
 #define TO "https://push.example/a?b=1 key auth"
 #define KEY                                                                    \
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
-	"\"mailboxes\":[\"INBOX\"],\"acked\":true,"
+	"\"mailboxes\":[\"INBOX\"],"
 #define LINE_TO(to)                                                            \
-	KEY "\"topic\":null,\"time\":5,\"kind\":\"webpush\",\"to\":\"" to "\"" \
-									  "}"
+	KEY "\"acked\":null,\"time\":5,\"kind\":\"webpush\",\"to\":\"" to "\"" \
+	    "}"
 #define LINE LINE_TO(TO)
 #define LINE_APPLE                                                             \
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
@@ -123,6 +123,39 @@ static void test_put(void **state)
 	store_close(s);
 }
 
+static void test_set_to(void **state)
+{
+	const char *boxes[] = { "*", "Lists" };
+	const struct reg_canonical canonical[] = { { NULL, "*" },
+		{ "bob", "Lists" } };
+	const struct watch *cursor = NULL;
+	struct reg_spec spec = spec_of(REG_WEBPUSH, TO " code");
+	struct store *s = open_store();
+	struct reg *r;
+
+	(void)state;
+	spec.mailboxes = boxes;
+	spec.canonical = canonical;
+	spec.n_mailboxes = 2;
+	r = store_put(s, &spec);
+	store_suspend(s, r);
+	sync_store(s);
+	assert_ptr_equal(store_set_to(s, r, TO, 8), r);
+	assert_string_equal(reg_to(r), TO);
+	assert_int_equal(reg_kind(r), REG_WEBPUSH);
+	assert_int_equal(reg_time_s(r), 8);
+	assert_false(reg_suspended(r));
+	assert_string_equal(reg_mailbox(r, 1), "Lists");
+	assert_ptr_equal(store_watcher(s, "bob", &cursor), r);
+	assert_true(store_is_dirty(s));
+	store_close(s);
+	s = open_store();
+	assert_string_equal(reg_to(store_first(s, "al")), TO);
+	assert_int_equal(
+	    reg_match_next(store_first(s, "al"), "bob", "Lists", -1), 1);
+	store_close(s);
+}
+
 static void test_file(void **state)
 {
 	struct store *s = open_store();
@@ -169,10 +202,11 @@ static void test_bad_lines(void **state)
 		{ KEY "\"kind\":\"webpush\",\"to\":\"x\",\"time\":5}", true },
 		{ KEY "\"kind\":\"apple\",\"time\":5}", true },
 		{ KEY "\"kind\":\"apple\",\"to\":7,\"time\":5}", true },
-		{ KEY "\"kind\":\"fcm\",\"to\":\"x\",\"topic\":7,\"time\":5}",
+		{ KEY "\"kind\":\"fcm\",\"to\":\"x\",\"topic\":7,"
+		      "\"acked\":true,\"time\":5}",
 		    true },
-		{ KEY "\"topic\":null,\"time\":5}", false },
-		{ KEY "\"kind\":\"apple\",\"topic\":null,\"time\":5}", false },
+		{ KEY "\"acked\":null,\"time\":5}", false },
+		{ KEY "\"kind\":\"apple\",\"acked\":null,\"time\":5}", false },
 		{ KEY "\"kind\":\"webpush\",\"time\":5}", false },
 		{ KEY "\"kind\":\"webpush\",\"to\":\"\",\"time\":5}", false },
 		{ KEY "\"kind\":\"webpush\",\"to\":7,\"time\":5}", false },
@@ -361,6 +395,51 @@ static void test_two_accounts(void **state)
 	store_view_free(s);
 }
 
+static size_t put_named(
+    struct store *s, const char *account, enum reg_kind kind, char token)
+{
+	char tokens[] = LOW;
+	struct reg_spec spec = spec_of(kind, TO);
+
+	tokens[0] = token;
+	spec.account = account;
+	spec.token = tokens;
+	assert_non_null(store_put(s, &spec));
+	return store_count(s);
+}
+
+/* An app's name for it has one address, and takes nobody else's place. */
+static void test_names_of_apps(void **state)
+{
+	struct store *s = open_store();
+
+	(void)state;
+	store_set_limits(
+	    s, &(struct store_limits){ .devices = 2, .registrations = 2 });
+	assert_int_equal(put_named(s, "web", REG_WEBPUSH, '1'), 1);
+	assert_int_equal(put_named(s, "phone", REG_WEBPUSH, '2'), 2);
+	sync_store(s);
+	/* The one renewed longest ago is not the one that is replaced. */
+	assert_int_equal(put_named(s, "phone", REG_WEBPUSH, '3'), 2);
+	assert_non_null(
+	    store_find(s, "al", "web", "1123456789abcdef0123456789abcdef"));
+	assert_non_null(
+	    store_find(s, "al", "phone", "3123456789abcdef0123456789abcdef"));
+	sync_store(s);
+	store_close(s);
+	s = open_store();
+	assert_int_equal(store_count(s), 2);
+	/* Another kind's is another one, and so are those without a name. */
+	assert_int_equal(put_named(s, "phone", REG_FCM, '4'), 3);
+	assert_int_equal(put_named(s, "fcm", REG_FCM, '5'), 4);
+	assert_int_equal(put_named(s, "fcm", REG_FCM, '6'), 5);
+	assert_int_equal(put_named(s, "fcm", REG_WEBPUSH, '7'), 6);
+	assert_int_equal(put_named(s, "fcm", REG_WEBPUSH, '8'), 6);
+	assert_int_equal(put_named(s, "a", REG_APPLE, '8'), 7);
+	assert_int_equal(put_named(s, "a", REG_APPLE, '9'), 8);
+	store_close(s);
+}
+
 /* --- several nodes --- */
 
 static char gone_line[512];
@@ -431,6 +510,7 @@ int main(void)
 		T(test_names),
 		T(test_limits),
 		T(test_put),
+		T(test_set_to),
 		T(test_file),
 		T(test_apple_line),
 		T(test_bad_lines),
@@ -440,6 +520,7 @@ int main(void)
 		T(test_brands),
 		T(test_expiry),
 		T(test_two_accounts),
+		T(test_names_of_apps),
 		T(test_merge_old),
 	};
 
