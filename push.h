@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "send.h"
+#include "store.h"
 #include "log.h"
 
 struct buf;
@@ -105,6 +106,14 @@ void push_event_add(struct push_event *ev, const char *dovecot);
 enum push_result push_notify(struct push_queue *q, const char *user,
     const char *mailbox, const struct push_event *ev);
 
+/* A registration of another kind than Apple's with this only mailbox watches all
+ * of its user's. */
+#define PUSH_ALL_MAILBOXES "*"
+/* Sends one push, of no mailbox, to a registration that does not count yet: it
+ * brings what its device shall confirm. */
+#define PUSH_CONFIRM "confirm"
+void push_confirm(struct push_queue *q, struct reg *r);
+
 /* --- several nodes: a delayed push of the same is sent by one of them --- */
 
 /* How a push names a mailbox. */
@@ -183,6 +192,10 @@ struct push_figures {
 	struct send_status send;
 };
 void push_get_figures(const struct push_lane *l, struct push_figures *f_r);
+/* The same of all lanes of another kind than Apple's, but for the connection.
+ * False: there was nothing of it since start. */
+bool push_get_kind_figures(
+    struct push_queue *q, enum reg_kind kind, struct push_figures *f_r);
 
 /* --- whether phones come; push/visits.h has the rule --- */
 

@@ -22,8 +22,8 @@ struct push_lane *push_lane_new(
 	l->label = xmalloc(sizeof(LABEL) + 2 * strlen(name));
 	strcpy(l->label + sprintf(l->label, LABEL, name) + 1, name);
 	push_lane_init(l, q, cred, q->gate);
-	l->next = q->brands;
-	q->brands = l;
+	l->next = q->others;
+	q->others = l;
 	return l;
 }
 

@@ -1,0 +1,4 @@
+/* push/no-hook.c - in the place of push/hook.c in a build without it. */
+#include "push/int.h"
+
+const struct push_way push_way_hook = { .kind = REG_HOOK };

@@ -1,0 +1,4 @@
+/* push/no-webpush.c - in the place of push/webpush.c in a build without it. */
+#include "push/int.h"
+
+const struct push_way push_way_webpush = { .kind = REG_WEBPUSH };
