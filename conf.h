@@ -89,13 +89,8 @@ struct conf {
 	char *shared_password_file, *shared_ca_file, *shared_prefix;
 	char *shared_sentinels; /* separated by spaces */
 	char *shared_master;
-<<<<<<< HEAD
-	char *fcm_url, *deltachat_url; /* the latter NULL: none */
-	char *vapid_subject;
-=======
 	char *vapid_subject;
 	char *fcm_url, *deltachat_url; /* the latter NULL: none */
->>>>>>> main
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;

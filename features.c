@@ -53,14 +53,6 @@ static const struct lack {
 	    "sharedSentinels sharedMaster",
 	    "leave it out, or use a build with it on every node"),
 #endif
-<<<<<<< HEAD
-#ifdef XAPSD_WITHOUT_FCM
-	ROW("fcm", "fcmServiceAccount", "leave it out, or use a build with it"),
-#endif
-#ifdef XAPSD_WITHOUT_WEBPUSH
-	ROW("webpush", "vapidSubject",
-	    "use a build with it, or take the key out"),
-=======
 #ifdef XAPSD_WITHOUT_WEBPUSH
 	ROW("webpush", "vapidSubject",
 	    "use a build with it, or take the key out"),
@@ -70,7 +62,6 @@ static const struct lack {
 #endif
 #ifdef XAPSD_WITHOUT_HOOKS
 	ROW("hooks", "hooksDir", "leave it out, or use a build with it"),
->>>>>>> main
 #endif
 #ifdef XAPSD_WITHOUT_BRANDS
 	ROW("brands", "brandsDir",

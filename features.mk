@@ -50,26 +50,15 @@ shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c 
 shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
-<<<<<<< HEAD
-=======
 # Web Push to browsers and UnifiedPush apps
 webpush.files = webpush.c tls/ecdh.c
 webpush.stub = no-webpush.c
 webpush.tests = webpush_test webpush_fuzz
 
->>>>>>> main
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
 fcm.files = cred/fcm.c fcm.c
 fcm.stub = cred/no-fcm.c
 fcm.tests = fcm_test
-<<<<<<< HEAD
-
-# Web Push to browsers and UnifiedPush apps
-webpush.files = webpush.c tls/ecdh.c
-webpush.stub = no-webpush.c
-webpush.tests = webpush_test
-=======
->>>>>>> main
 
 # brandsDir: several credentials, each for some of the users
 brands.files = push/brands.c api/brands.c daemon/brands.c

@@ -35,8 +35,8 @@ struct hooks {
 static int read_names(
     const struct conf *conf, struct folder *names, char err[ERR_MAX])
 {
-	return folder_read(conf, "hooksDir", conf->hooks_dir, "hook", HOOKS_MAX,
-	    names, err);
+	return folder_read(
+	    conf, "hooksDir", conf->hooks_dir, "hook", HOOKS_MAX, names, err);
 }
 
 /* --- one --- */
@@ -89,8 +89,7 @@ static struct one *read_one(
 }
 
 /* And then its token: the same. */
-static int load_one(
-    const struct conf *top, struct one *o, char err[ERR_MAX])
+static int load_one(const struct conf *top, struct one *o, char err[ERR_MAX])
 {
 	if (o->conf.hook_token_file != NULL)
 		o->mark = mark_of(top, o);
@@ -248,8 +247,8 @@ static struct one *take_old(struct one **list, size_t *n, const char *name)
 
 /* The old one if that has not changed, or what took its place is bad; the other
  * one goes to the list of what is to be freed. */
-static struct one *read_again(struct hooks *h, struct one *old, const char *name,
-    struct one **rest, size_t *n_rest, bool all)
+static struct one *read_again(struct hooks *h, struct one *old,
+    const char *name, struct one **rest, size_t *n_rest, bool all)
 {
 	struct one *fresh;
 	char err[ERR_MAX];
@@ -290,8 +289,7 @@ static bool reload(struct hooks *h, bool all)
 	h->list = xmalloc((names.n + 1) * sizeof(*h->list));
 	for (i = 0; i < names.n; i++) {
 		o = take_old(old, &n_old, names.names[i]);
-		h->list[i] =
-		    read_again(h, o, names.names[i], old, &n_old, all);
+		h->list[i] = read_again(h, o, names.names[i], old, &n_old, all);
 	}
 	h->n = names.n;
 	folder_free(&names);
