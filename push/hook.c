@@ -104,7 +104,7 @@ static int set_target(struct push_queue *q, struct send_target *to,
 	struct hooks *h = hooks_of(q);
 
 	if (url->tls && h->trust == NULL) {
-		h->trust = cred_load_trust(c, "caFile", c->ca_file, err);
+		h->trust = cred_load_trust(c, "caFile", NULL, err);
 		if (h->trust == NULL)
 			return -1;
 	}
@@ -292,7 +292,7 @@ static struct tls_ctx *renew_trust(struct push_queue *q, struct hooks *h)
 
 	if (old == NULL)
 		return NULL;
-	fresh = cred_load_trust(q->conf, "caFile", q->conf->ca_file, err);
+	fresh = cred_load_trust(q->conf, "caFile", NULL, err);
 	if (fresh != NULL) {
 		h->trust = fresh;
 		return old;
