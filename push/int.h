@@ -189,7 +189,7 @@ struct push_queue {
 	struct buf payload;
 	char health[ERR_MAX]; /* the last verdict */
 	struct visits visits;
-	struct push_trial *trials; /* under way */
+	struct push_trial *trials;    /* under way */
 	struct push_foreign *foreign; /* NULL: not needed yet */
 	/* push_on_due() */
 	void (*on_due)(void *arg, const struct reg *r,
