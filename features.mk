@@ -66,8 +66,8 @@ brands.stub = api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
 
 # hooksDir: requests of the administrator's own
-hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c
-hooks.stub = push/no-hook.c daemon/no-hooks.c
+hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
+hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
 hooks.tests = hook_test hook_fuzz
 
 # --- nothing below changes with a new feature ---

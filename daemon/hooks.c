@@ -88,13 +88,20 @@ static struct one *read_one(
 	return o;
 }
 
+static void warn(const char *sentence)
+{
+	log_warn("%s", sentence);
+}
+
 /* And then its token: the same. */
 static int load_one(const struct conf *top, struct one *o, char err[ERR_MAX])
 {
 	if (o->conf.hook_token_file != NULL)
 		o->mark = mark_of(top, o);
-	if (hook_load(o->hook, err) == 0)
+	if (hook_load(o->hook, err) == 0) {
+		daemon_check_rights(&o->conf, warn);
 		return 0;
+	}
 	hook_free(o->hook);
 	o->hook = NULL;
 	return -1;

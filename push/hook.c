@@ -97,31 +97,6 @@ static int64_t delay_ms(const struct push_queue *q, const struct reg *r)
 
 /* --- lanes --- */
 
-static int set_target(struct push_queue *q, struct send_target *to,
-    const struct url *url, char err[ERR_MAX])
-{
-	const struct conf *c = q->conf;
-	struct hooks *h = hooks_of(q);
-
-	if (url->tls && h->trust == NULL) {
-		h->trust = cred_load_trust(c, "caFile", NULL, err);
-		if (h->trust == NULL)
-			return -1;
-	}
-	*to = (struct send_target){
-		.name = "send",
-		.host = url->host,
-		.port = url->port,
-		.tls = url->tls ? h->trust : NULL,
-		.proxy_url = c->apns_proxy,
-		.timeout_ms = c->push_timeout_ms,
-		.idle_ms = 60 * 1000,
-		.retry_min_ms = c->retry_min_ms,
-		.retry_max_ms = c->retry_max_ms,
-	};
-	return 0;
-}
-
 static struct push_lane *lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
@@ -135,7 +110,7 @@ static struct push_lane *lane(
 	}
 	if (o->lane != NULL)
 		return o->lane;
-	if (set_target(q, &to, hook_url(o->hook), err) < 0)
+	if (hook_target(o->hook, q->conf, &hooks_of(q)->trust, &to, err) < 0)
 		return NULL;
 	if (q->gate == NULL)
 		q->gate = send_gate_new();
@@ -267,7 +242,8 @@ static void renew_one(struct one *o, const struct hook *hook)
 	l->auth_gen++;
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
-	if (set_target(l->q, &to, hook_url(hook), err) == 0)
+	if (hook_target(hook, l->q->conf, &hooks_of(l->q)->trust, &to, err) ==
+	    0)
 		sender_set_target(l->sender, &to);
 	else
 		log_error("%s%s: the old address stays", l->label, err);
