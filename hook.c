@@ -242,7 +242,7 @@ static int read_headers(struct hook *h, struct buf *head, char err[ERR_MAX])
 static void add_default(struct buf *head, const char *line)
 {
 	size_t name = strcspn(line, ":"), i;
-	const char *text = (const char *)buf_head(head);
+	const char *text = (const char *)head->mem;
 
 	for (i = 0; i < head->len; i++)
 		if (text[i] == '\n' && head->len - i > name + 1 &&
@@ -456,7 +456,8 @@ struct hook *hook_new(
 		h->head = xstrndup((const char *)buf_head(&head), head.len);
 		rc = check_length(h, err);
 	}
-	mem_wipe(buf_head(&head), head.len);
+	if (head.mem != NULL)
+		mem_wipe(head.mem, head.len);
 	buf_free(&head);
 	if (rc == 0)
 		return h;

@@ -139,7 +139,7 @@ static enum send_sent send(
 	(void)err;
 	hook_build(o->hook, &e, r);
 	return send_request(
-	    l->sender, r->list, r->n, buf_head(&r->body), r->body.len, p);
+	    l->sender, r->list, r->n, r->body.mem, r->body.len, p);
 }
 
 static void free_one(struct one *o)
