@@ -22,7 +22,7 @@ LACK = "this xapsd was built without %s: "
 
 def known():
     text = (ROOT / "features.mk").read_text()
-    return re.search(r"^KNOWN_FEATURES = (.*(?:\\\n.*)*)", text, re.M)[1] \
+    return re.search(r"^KNOWN_FEATURES = ((?:.*\\\n)*.*)", text, re.M)[1] \
         .replace("\\\n", "").split()
 
 
