@@ -74,8 +74,8 @@ brands.tests = users_test users_fuzz
 APP_KINDS = webpush deltachat fcm
 
 # hooksDir: requests of the administrator's own
-hooks.files = hook.c hook/template.c
-hooks.stub =
+hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
+hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
 hooks.tests = hook_test hook_fuzz
 
 # --- nothing below changes with a new feature ---

@@ -229,6 +229,12 @@ void push_foreign_free(struct push_queue *q);
  * that nobody is flooded by us; to be asked once for each (push.paid). */
 int64_t push_foreign_wait(struct push *p);
 
+/* --- push/hook.c --- */
+
+/* The registration in memory of the next hook from *at on, 0 at first, that wants
+ * the user's new mail; NULL: none. */
+struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at);
+
 /* --- push/queue.c --- */
 
 /* Of the store and in memory; cb must not drop. */
