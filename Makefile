@@ -43,12 +43,12 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 include features.mk
-SRCS = log.c features.c mem.c disk.c buf.c text.c \
+SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	json.c loop.c loop/backoff.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/csr.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/dial.c io/proxy.c io/resolve.c \
+	io.c io/listen.c io/addr.c io/dial.c io/proxy.c io/resolve.c io/guard.c io/lookup.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
@@ -56,10 +56,11 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c \
 	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
-	apns.c apns/dial.c apns/conn.c apns/request.c apns/headers.c \
-	apns/reason.c \
+	send.c send/dial.c send/conn.c send/request.c \
+	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
-	push/hashes.c push/visits.c push/day.c commit.c \
+	push/apple.c push/notes.c \
+	push/hashes.c push/visits.c push/day.c push/foreign.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
 	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
@@ -259,7 +260,7 @@ check-deb:
 
 .PHONY: deps check demo check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
-deps: browser
+deps: browser web-push ntfy
 	@sh tests/deps.sh build check
 
 # A Chromium for the tests of the page, 100 MB to fetch and 300 MB on the disk:
@@ -268,6 +269,25 @@ deps: browser
 browser:
 	@test -n '$(NO_BROWSER)' || sh tests/deps.sh browser || \
 		echo 'No Chromium: the tests of the page in a browser are skipped.'
+
+# npm's web-push, 1 MB, for the tests of Web Push; without it some are skipped.
+.PHONY: web-push
+WEB_PUSH = build/web-push
+web-push:
+	@cmp -s tests/web-push/package-lock.json $(WEB_PUSH)/lock || { \
+		mkdir -p $(WEB_PUSH) && cp tests/web-push/*.json $(WEB_PUSH) && \
+		npm ci --prefix $(WEB_PUSH) --no-audit --no-fund --silent \
+			--ignore-scripts --fetch-retries 0 && \
+		cp tests/web-push/package-lock.json $(WEB_PUSH)/lock; } || \
+		echo 'No web-push by npm: tests that compare with it are skipped.'
+
+# An ntfy server for the tests of hooks, 5 MB from Debian 13; without it they are
+# skipped.
+.PHONY: ntfy
+ntfy:
+	@mkdir -p build && sh static/source.sh \
+		ntfy:$$(dpkg --print-architecture) '2\.' build/ntfy trixie || \
+		echo 'No ntfy: the tests with a real one are skipped.'
 
 check: deps
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror
@@ -296,7 +316,7 @@ soak:
 	@$(PYTHON) tests/soak.py --hours $(HOURS)
 
 # The same tests under AddressSanitizer and UBSan.
-asan: browser
+asan: browser web-push
 	@sh tests/deps.sh build check
 	@$(MAKE) --no-print-directory plugin WERROR=-Werror
 	@$(MAKE) --no-print-directory run-check WERROR=-Werror \

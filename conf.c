@@ -57,8 +57,9 @@ static const struct key {
 	{                                                                      \
 		name, def, type, offsetof(struct conf, field), rule            \
 	}
-/* Only in the files of brandsDir. */
+/* Only in the files of brandsDir and hooksDir. */
 #define OF_BRAND ROW
+#define OF_HOOK ROW
 	ROW("loglevel", loglevel, K_LEVEL, "info",
 	    "trace debug info warn warning error fatal panic"),
 	ROW("databaseFile", database_file, K_STR,
@@ -96,8 +97,22 @@ static const struct key {
 	ROW("certificatePasswordFile", certificate_password_file, K_FILE, "",
 	    ""),
 	ROW("topic", topic, K_STR, "", ""),
+	ROW("fcmServiceAccount", fcm_service_account, K_FILE, "", ""),
 	OF_BRAND("users", users, K_STR, "", ","),
+	/* Webhooks are secrets themselves. */
+	OF_HOOK("url", hook_url, K_SECRET, "", ""),
+	OF_HOOK(
+	    "method", hook_method, K_ENUM_STR, "", "POST PUT GET PATCH DELETE"),
+	OF_HOOK("preset", hook_preset, K_ENUM_STR, "",
+	    "ntfy gotify homeassistant matrix"),
+	OF_HOOK("content", hook_content, K_ENUM_STR, "", "json url text"),
+	OF_HOOK("headers", hook_headers, K_SECRET, "", ""),
+	OF_HOOK("body", hook_body, K_SECRET, "", ""),
+	OF_HOOK("token", hook_token, K_SECRET, "", ""),
+	OF_HOOK("tokenFile", hook_token_file, K_FILE, "", ""),
+	OF_HOOK("events", hook_events, K_STR, "", ","),
 	ROW("brandsDir", brands_dir, K_FILE, "", ""),
+	ROW("hooksDir", hooks_dir, K_FILE, "", ""),
 	ROW("apnsEnvironment", apns_sandbox, K_BOOL, "production",
 	    "production sandbox"),
 	ROW("apnsHost", apns_host, K_ADDR, "", ""),
@@ -108,6 +123,7 @@ static const struct key {
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),
 	ROW("pushTimeout", push_timeout_ms, K_MS, "30s", "100ms..10m"),
+	ROW("pushAllow", push_allow, K_STR, "", ","),
 	ROW("retryMin", retry_min_ms, K_MS, "1s", "10ms..1h"),
 	ROW("retryMax", retry_max_ms, K_MS, "5m", "10ms..1d"),
 	ROW("mailboxHashes", mailbox_hashes, K_ENUM_INDEX, "auto",
@@ -118,12 +134,16 @@ static const struct key {
 	ROW("sharedPrefix", shared_prefix, K_STR, "xaps:", ""),
 	ROW("sharedSentinels", shared_sentinels, K_SECRET, "", ","),
 	ROW("sharedMaster", shared_master, K_STR, "", ""),
+	ROW("vapidSubject", vapid_subject, K_STR, "", " ,<>"),
+	ROW("fcmUrl", fcm_url, K_STR, "https://fcm.googleapis.com", ""),
+	ROW("deltachatUrl", deltachat_url, K_STR, "", ""),
 	ROW("user", user, K_STR, "", ""),
 	ROW("appleId", apple_id, K_STR, "", ""),
 	ROW("appleIdHashedPassword", apple_id_hashed_password, K_SECRET, "",
 	    ""),
 #undef ROW
 #undef OF_BRAND
+#undef OF_HOOK
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -187,12 +207,32 @@ static const struct key *key_find_option(const char *name)
 	return len < NAME_MAX_LEN ? key_find(name, len) : NULL;
 }
 
-static const char *near_key(const char *name, size_t len)
+/* Bits by enum conf_kind: the files that it may be in.  From keyFileP8 to users
+ * they are a brand's, from users to events a hook's. */
+static unsigned kinds_of(const struct key *k)
+{
+	size_t off = k->off, users = offsetof(struct conf, users);
+
+	if (off == users)
+		return 1u << CONF_BRAND | 1u << CONF_HOOK;
+	if (off == offsetof(struct conf, delay_s))
+		return 1u << CONF_MAIN | 1u << CONF_HOOK;
+	if (off > users && off <= offsetof(struct conf, hook_events))
+		return 1u << CONF_HOOK;
+	if (off < users && off >= offsetof(struct conf, key_file_p8))
+		return 1u << CONF_MAIN | 1u << CONF_BRAND;
+	return 1u << CONF_MAIN;
+}
+
+static const char *near_key(enum conf_kind kind, const char *name, size_t len)
 {
 	size_t i, d, best = TEXT_TYPOS_MAX(len) + 1;
 	const char *near = NULL, *known;
 
 	for (i = 0; i < N_KEYS + N_OLD && len < 2 * NAME_MAX_LEN; i++) {
+		if (i < N_KEYS ? !(kinds_of(&keys[i]) >> kind & 1)
+			       : kind != CONF_MAIN)
+			continue;
 		known = i < N_KEYS ? keys[i].name : old_names[i - N_KEYS].old;
 		d = text_distance(name, len, known, strlen(known));
 		if (d < best) {
@@ -203,10 +243,10 @@ static const char *near_key(const char *name, size_t len)
 	return near;
 }
 
-static int fail_unknown(
-    const struct conf_place *at, const char *name, size_t len)
+static int fail_unknown(const struct conf_place *at, enum conf_kind kind,
+    const char *name, size_t len)
 {
-	const char *near = near_key(name, len);
+	const char *near = near_key(kind, name, len);
 
 	if (near != NULL)
 		return conf_fail(at, "no such key; did you mean %s?", near);
@@ -469,8 +509,7 @@ static int assign(const struct conf_place *at, struct conf *c,
 		return conf_fail(at, "%s", lack);
 	unset(c, k);
 	c->line[k - keys] = at->file ? (uint16_t)at->line : LINE_COMMAND;
-	c->empty &= ~(UINT64_C(1) << (k - keys));
-	c->empty |= (uint64_t)(value[0] == '\0') << (k - keys);
+	c->empty[k - keys] = value[0] == '\0';
 	if (value[0] != '\0')
 		return set_value(at, c, k, value);
 	if (is_string(k) || *k->def != '\0') {
@@ -492,25 +531,43 @@ struct reading {
 	char *old[N_OLD_KEYS]; /* their values */
 };
 
-/* The rows from keyFileP8 to users are a brand's; only users is not the main
- * file's. */
 static int check_place(
     const struct conf_place *at, const struct conf *c, const struct key *k)
 {
-	size_t off = k->off, users = offsetof(struct conf, users);
+	unsigned kinds = kinds_of(k);
 
-	if (c->top == NULL && off == users)
+	if (kinds >> c->kind & 1)
+		return 0;
+	if (!(kinds >> CONF_MAIN & 1))
 		return conf_fail(at,
-		    "belongs into a file NAME.yaml in the folder that "
-		    "brandsDir names, with the credential of these users");
-	if (c->top != NULL &&
-	    (off < offsetof(struct conf, key_file_p8) || off > users))
-		return conf_fail(at,
-		    "a brand's file holds a credential and users only: %s%s",
-		    off == offsetof(struct conf, user)
-			? "is users meant? This one belongs into "
-			: "put it into ",
-		    c->top->path != NULL ? c->top->path : CONF_PATH_DEFAULT);
+		    "belongs into a file NAME.yaml in the folder that %s",
+		    kinds >> CONF_BRAND & 1
+			? "brandsDir names, with the credential of these users"
+			: "hooksDir names");
+	return conf_fail(at, "a %s: %s%s",
+	    c->kind == CONF_BRAND
+		? "brand's file holds a credential and users only"
+		: "hook's file holds what concerns this hook only",
+	    k->off == offsetof(struct conf, user)
+		? "is users meant? This one belongs into "
+		: "put it into ",
+	    c->top->path != NULL ? c->top->path : CONF_PATH_DEFAULT);
+}
+
+/* A line below `headers:`. */
+static int read_header(struct reading *r, int name_len)
+{
+	const char *name = r->y.at.key, *value = yaml_value(&r->y);
+	char *old = r->c->hook_headers, *lines;
+	size_t n = old != NULL ? strlen(old) : 0;
+
+	if (value == NULL)
+		return -1;
+	lines = xmalloc(n + (size_t)name_len + strlen(value) + sizeof("\n: "));
+	sprintf(lines, "%s%s%.*s: %s", n > 0 ? old : "", n > 0 ? "\n" : "",
+	    name_len, name, value);
+	mem_free_wiped(old);
+	r->c->hook_headers = lines;
 	return 0;
 }
 
@@ -522,8 +579,10 @@ static int read_pair(struct reading *r, int key_len)
 	size_t old = k == NULL ? find_old(name, (size_t)key_len) : N_OLD;
 	int *line;
 
-	if (k == NULL && (old >= N_OLD_KEYS || r->c->top != NULL))
-		return fail_unknown(&y->at, name, (size_t)key_len);
+	if (y->inner)
+		return read_header(r, key_len);
+	if (k == NULL && (old >= N_OLD_KEYS || r->c->kind != CONF_MAIN))
+		return fail_unknown(&y->at, r->c->kind, name, (size_t)key_len);
 	y->at.key = k != NULL ? k->name : old_names[old].old;
 	y->at.key_len = NAME_MAX_LEN;
 	line = k != NULL ? &r->line[k - keys] : &r->old_line[old];
@@ -538,6 +597,8 @@ static int read_pair(struct reading *r, int key_len)
 	value = yaml_value(y);
 	if (value == NULL)
 		return -1;
+	y->block = *value == '\0' && r->c->kind == CONF_HOOK && k != NULL &&
+		   k->off == offsetof(struct conf, hook_headers);
 	if (k != NULL)
 		return assign(&y->at, r->c, k, value);
 	return *value != '\0'
@@ -598,12 +659,12 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 	return rc;
 }
 
-static int fail_read(const struct conf_place *at, int code)
+static int fail_read(const struct conf_place *at, enum conf_kind kind, int code)
 {
 	conf_fail(at, "cannot be read: %s%s", err_words(code),
 	    code == EACCES ? " (the user xapsd must be able to: chown xapsd "
 			     "it && chmod 600 it)"
-	    : (code == ENOENT || code == EISDIR) && !at->is_brand
+	    : (code == ENOENT || code == EISDIR) && kind == CONF_MAIN
 		? " (-c FILE names another)"
 		: "");
 	errno = code;
@@ -612,22 +673,21 @@ static int fail_read(const struct conf_place *at, int code)
 
 int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 {
-	struct conf_place at = {
-		.file = path, .err = err, .is_brand = c->top != NULL
-	};
+	struct conf_place at = { .file = path, .err = err };
 	struct stat st;
 	char *text;
 	size_t len;
 	FILE *f;
 	int rc, code;
 
-	/* A brand's is read while the daemon runs, where a pipe would stop it;
-	 * the main one may be one (-c <(...)). */
-	if (at.is_brand && stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+	/* The others are read while the daemon runs, where a pipe would stop
+	 * it; the main one may be one (-c <(...)). */
+	if (c->kind != CONF_MAIN && stat(path, &st) == 0 &&
+	    !S_ISREG(st.st_mode))
 		return conf_fail(&at, "is not a file: remove it");
 	f = fopen(path, "re");
 	if (f == NULL)
-		return fail_read(&at, errno);
+		return fail_read(&at, c->kind, errno);
 	/* stdio's own buffer would keep the passwords */
 	setvbuf(f, NULL, _IONBF, 0);
 	text = xmalloc(FILE_MAX + 1);
@@ -635,7 +695,8 @@ int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 	len = fread(text, 1, FILE_MAX + 1, f);
 	code = ferror(f) ? errno : 0;
 	fclose(f);
-	rc = code ? fail_read(&at, code) : conf_parse(c, path, text, len, err);
+	rc = code ? fail_read(&at, c->kind, code)
+		  : conf_parse(c, path, text, len, err);
 	mem_wipe(text, len);
 	free(text);
 	errno = code;
@@ -645,6 +706,15 @@ int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 int conf_read_brand(
     struct conf *c, const struct conf *top, const char *path, char err[ERR_MAX])
 {
+	c->kind = CONF_BRAND;
+	c->top = top;
+	return conf_read(c, path, err);
+}
+
+int conf_read_hook(
+    struct conf *c, const struct conf *top, const char *path, char err[ERR_MAX])
+{
+	c->kind = CONF_HOOK;
 	c->top = top;
 	return conf_read(c, path, err);
 }
@@ -702,7 +772,7 @@ int conf_set(
 	at.key_len =
 	    strlen(key) > CONF_SHOWN_MAX ? CONF_SHOWN_MAX : (int)strlen(key);
 	if (k == NULL)
-		return fail_unknown(&at, key, strlen(key));
+		return fail_unknown(&at, c->kind, key, strlen(key));
 	if (*value != '\0' && check_place(&at, c, k) < 0)
 		return -1;
 	if (k->type == K_FILE && value[0] != '/')
@@ -791,13 +861,12 @@ bool conf_is_given(const struct conf *c, const char *key)
 {
 	size_t i = (size_t)(key_find(key, strlen(key)) - keys);
 
-	return c->line[i] != 0 && c->line[i] != LINE_COMMAND &&
-	       !(c->empty >> i & 1);
+	return c->line[i] != 0 && c->line[i] != LINE_COMMAND && !c->empty[i];
 }
 
 const char *conf_near_key(const char *key)
 {
-	return near_key(key, strlen(key));
+	return near_key(CONF_MAIN, key, strlen(key));
 }
 
 bool conf_holds_secret(const struct conf *c)

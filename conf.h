@@ -15,7 +15,14 @@
 
 #define CONF_PATH_DEFAULT "/etc/xapsd/xapsd.yaml"
 
-#define CONF_KEYS_MAX 64 /* rows of the table at most */
+#define CONF_KEYS_MAX 96 /* rows of the table at most */
+
+/* Whose file it is: each has keys of its own. */
+enum conf_kind {
+	CONF_MAIN,
+	CONF_BRAND, /* in brandsDir */
+	CONF_HOOK,  /* in hooksDir */
+};
 
 enum conf_hashes {
 	HASHES_AUTO,
@@ -56,8 +63,16 @@ struct conf {
 	char *certificate_file_p12;
 	char *certificate_password, *certificate_password_file;
 	char *topic;
-	char *users; /* patterns, separated by spaces: only in a brand's file */
-	char *brands_dir; /* NULL: none */
+	char *fcm_service_account;
+	/* Only in a brand's or hook's file: patterns, separated by spaces */
+	char *users;
+	/* Only in a hook's file. */
+	char *hook_url, *hook_method, *hook_preset, *hook_content;
+	char *hook_headers; /* lines of `Name: value` */
+	char *hook_body, *hook_token, *hook_token_file;
+	char *hook_events; /* separated by spaces */
+	char *brands_dir;  /* NULL: none */
+	char *hooks_dir;   /* NULL: none */
 	bool apns_sandbox;
 	char *apns_host;    /* NULL: by environment */
 	int apns_port;	    /* 0: by environment */
@@ -67,23 +82,27 @@ struct conf {
 	int push_priority; /* 0: no header */
 	int64_t push_expiration_s;
 	int64_t push_timeout_ms;
+	char *push_allow; /* separated by spaces; NULL: only the internet */
 	int64_t retry_min_ms, retry_max_ms;
 	int mailbox_hashes; /* enum conf_hashes */
 	char *shared_store; /* a URL; NULL: none */
 	char *shared_password_file, *shared_ca_file, *shared_prefix;
 	char *shared_sentinels; /* separated by spaces */
 	char *shared_master;
+	char *vapid_subject;
+	char *fcm_url, *deltachat_url; /* the latter NULL: none */
 	char *user;
 	char *apple_id, *apple_id_hashed_password; /* retired */
 	enum conf_old old_keys;
-	/* Of a brand's file: the main configuration, which has all keys but
-	 * those of the credential; else NULL.  conf_top() is for both. */
+	enum conf_kind kind;
+	/* Of a brand's or hook's file: the main configuration, which has all
+	 * other keys; else NULL.  conf_top() is for all. */
 	const struct conf *top;
 
 	/* Where each row of the table was set, for conf_blame(): a line of the
 	 * file, 0 not at all, UINT16_MAX on the command line. */
 	uint16_t line[CONF_KEYS_MAX];
-	uint64_t empty; /* bits by row: set there, but to nothing */
+	bool empty[CONF_KEYS_MAX]; /* set there, but to nothing */
 };
 
 /* Every field at its default. */
@@ -101,6 +120,10 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 /* The same for a brand's file, which holds a credential and users only; for the
  * rest there is top, borrowed. */
 int conf_read_brand(struct conf *c, const struct conf *top, const char *path,
+    char err[ERR_MAX]);
+/* The same for a hook's file, in which `headers` may also be a block: lines of
+ * `Name: value` that are indented. */
+int conf_read_hook(struct conf *c, const struct conf *top, const char *path,
     char err[ERR_MAX]);
 const struct conf *conf_top(const struct conf *c);
 /* One key as if it were in the file, for the command line: call it after

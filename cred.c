@@ -322,6 +322,8 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])
 	if (rc == 0 && c->kind != CRED_NONE)
 		rc = make_client(c, conf, err);
 	if (rc == 0)
+		rc = cred_load_fcm(c, conf, err);
+	if (rc == 0)
 		return c;
 	cred_free(c);
 	return NULL;
@@ -339,6 +341,7 @@ void cred_free(struct cred *c)
 	while (c->n_warnings > 0)
 		free(c->warnings[--c->n_warnings]);
 	free(c->refused);
+	cred_free_fcm(c);
 	mem_wipe(c->bearer, sizeof(c->bearer));
 	free(c);
 }
@@ -363,6 +366,11 @@ const char *cred_topic(const struct cred *c)
 int64_t cred_expires_s(const struct cred *c)
 {
 	return c->expires_s;
+}
+
+const struct cred_service *cred_fcm(const struct cred *c)
+{
+	return c->fcm;
 }
 
 struct tls_ctx *cred_tls(const struct cred *c)
@@ -417,6 +425,7 @@ void cred_each_file(
 		conf->key_file_p8, pem ? conf->certificate_file_pem : NULL,
 		pem ? conf->certificate_file_pem_key : NULL,
 		conf->certificate_file_p12, conf->certificate_password_file,
+		conf->fcm_service_account,
 		conf_top(conf)->apns_ca_file, /* the last one */
 	};
 	char *path;

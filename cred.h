@@ -9,9 +9,11 @@
 
 #include "log.h"
 
+struct buf;
 struct conf;
 struct cred;
 struct tls_ctx;
+struct tls_key;
 
 /* Bytes of a topic with its NUL. */
 #define CRED_TOPIC_MAX 256
@@ -24,7 +26,7 @@ enum cred_kind {
 };
 
 /* Reads the files that the configuration names (see
- * conf_file_path()).  Without any: a cred of kind CRED_NONE.  NULL with err
+ * conf_file_path()).  Without Apple's: a cred of kind CRED_NONE.  NULL with err
  * set: a sentence that says where, what is wrong and what to do.  A certificate
  * that is past its date is loaded: see cred_check_time(). */
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX]);
@@ -115,5 +117,23 @@ enum cred_jwt_taken {
  * expired.  The one at hand stays unless it is older, or `instead`. */
 enum cred_jwt_taken cred_take_jwt(struct cred *c, const char *jwt, size_t len,
     int64_t issued_s, bool instead, int64_t now_s);
+
+/* --- Google's: the key file of a service account, fcmServiceAccount --- */
+
+/* What it says; the limits are ours. */
+struct cred_service {
+	char email[256];     /* whose key it is */
+	char project[64];    /* of Firebase, as in its URLs */
+	char token_url[256]; /* https:// */
+	char key_id[64];     /* "": none */
+	struct tls_key *key;
+};
+
+/* NULL: none is configured. */
+const struct cred_service *cred_fcm(const struct cred *c);
+/* Appends a JWT (RFC 7523) that is good for one access token, a secret; less than
+ * 3 KB.  0, or -1 with err set: signing failed. */
+int cred_fcm_jwt(const struct cred_service *f, int64_t now_s, struct buf *b,
+    char err[ERR_MAX]);
 
 #endif

@@ -31,6 +31,7 @@
 #include "daemon/unix.h"
 #include "daemon/user.h"
 #include "tls.h"
+#include "webpush.h"
 
 /* SIGTERM: how long what is under way may take. */
 #define SHUTDOWN_MS 5000
@@ -268,7 +269,9 @@ static int read_again(struct daemon *d, struct conf *fresh)
 	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0 ||
 	    apns_check_text(fresh, d->err) < 0 ||
-	    shared_check_text(fresh, d->err) < 0)
+	    push_check_text(fresh, d->err) < 0 ||
+	    shared_check_text(fresh, d->err) < 0 ||
+	    webpush_check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
@@ -304,6 +307,7 @@ static void on_hup(void *arg, int signo)
 		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
 		push_refresh_brands(d->queue);
+		push_refresh_guard(d->queue);
 		lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 		use_fd_limits(d, &lim);
 		set_limits(d);
@@ -492,7 +496,9 @@ static int start(struct daemon *d)
 	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0 ||
 	    apns_check_text(&d->conf, d->err) < 0 ||
-	    shared_check_text(&d->conf, d->err) < 0)
+	    push_check_text(&d->conf, d->err) < 0 ||
+	    shared_check_text(&d->conf, d->err) < 0 ||
+	    webpush_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->brands = brands_new(d->loop, &d->conf);
 	rc = brands_read(d->brands, d->err);

@@ -53,6 +53,16 @@ static const struct lack {
 	    "sharedSentinels sharedMaster",
 	    "leave it out, or use a build with it on every node"),
 #endif
+#ifdef XAPSD_WITHOUT_WEBPUSH
+	ROW("webpush", "vapidSubject",
+	    "use a build with it, or take the key out"),
+#endif
+#ifdef XAPSD_WITHOUT_FCM
+	ROW("fcm", "fcmServiceAccount", "leave it out, or use a build with it"),
+#endif
+#ifdef XAPSD_WITHOUT_HOOKS
+	ROW("hooks", "hooksDir", "leave it out, or use a build with it"),
+#endif
 #ifdef XAPSD_WITHOUT_BRANDS
 	ROW("brands", "brandsDir",
 	    "run a daemon for each credential, or use a build with it"),

@@ -11,7 +11,8 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared brands systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush fcm \
+	brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -49,10 +50,25 @@ shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c 
 shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
+# Web Push to browsers and UnifiedPush apps
+webpush.files = webpush.c tls/ecdh.c
+webpush.stub = no-webpush.c
+webpush.tests = webpush_test webpush_fuzz
+
+# Firebase Cloud Messaging, for Android: fcmServiceAccount
+fcm.files = cred/fcm.c fcm.c
+fcm.stub = cred/no-fcm.c
+fcm.tests = fcm_test
+
 # brandsDir: several credentials, each for some of the users
-brands.files = users.c push/brands.c api/brands.c daemon/brands.c
-brands.stub = no-users.c api/no-brands.c daemon/no-brands.c
+brands.files = push/brands.c api/brands.c daemon/brands.c
+brands.stub = api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
+
+# hooksDir: requests of the administrator's own
+hooks.files = hook.c hook/template.c
+hooks.stub =
+hooks.tests = hook_test hook_fuzz
 
 # --- nothing below changes with a new feature ---
 
@@ -71,7 +87,8 @@ WITH := $(strip $(filter-out $(left_out),$(filter $(with),$(KNOWN_FEATURES))))
 WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
-	$(foreach f,$(WITHOUT),$($f.stub))
+	$(foreach f,$(WITHOUT),$($f.stub)) \
+	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))

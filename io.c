@@ -671,7 +671,8 @@ struct io *io_connect(struct loop *l, const struct io_addr *addr,
 	io->state = IO_S_CONNECTING;
 	io->host = xstrdup(to->host);
 	if (to->proxy != NULL)
-		io->tunnel = io_tunnel_new(to->proxy, to->host, to->port);
+		io->tunnel = io_tunnel_new(to->proxy,
+		    to->tunnel_to != NULL ? to->tunnel_to : to->host, to->port);
 	describe_peer(io, addr);
 	if (start_connect(io, addr) < 0)
 		fail_connect(io, errno);
@@ -796,30 +797,17 @@ bool io_has_input(const struct io *io)
 
 /* --- addresses --- */
 
-static const unsigned char v4_prefix[12] = { [10] = 0xff, 0xff };
-
 bool io_get_address(const struct io *io, bool of_peer, struct io_address *a_r)
 {
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-		struct sockaddr_storage any;
-	} u = { 0 };
-	socklen_t len = sizeof(u);
+	struct io_addr addr = { 0 };
+	socklen_t len = sizeof(addr);
 
-	if ((of_peer ? getpeername(io->f.fd, &u.sa, &len)
-		     : getsockname(io->f.fd, &u.sa, &len)) < 0)
+	if ((of_peer ? getpeername(io->f.fd, &addr.sa, &len)
+		     : getsockname(io->f.fd, &addr.sa, &len)) < 0)
 		return false;
-	if (u.sa.sa_family == AF_INET) {
-		memcpy(a_r->ip, v4_prefix, 12);
-		memcpy(a_r->ip + 12, &u.in.sin_addr, 4);
-		a_r->port = ntohs(u.in.sin_port);
-		return true;
-	}
-	memcpy(a_r->ip, &u.in6.sin6_addr, 16);
-	a_r->port = ntohs(u.in6.sin6_port);
-	return u.sa.sa_family == AF_INET6;
+	io_addr_ip(&addr, a_r->ip);
+	a_r->port = io_addr_port(&addr);
+	return addr.sa.sa_family == AF_INET || addr.sa.sa_family == AF_INET6;
 }
 
 int io_own_port(struct io *io)
@@ -829,21 +817,4 @@ int io_own_port(struct io *io)
 	if (io->own_port == 0 && io_get_address(io, false, &own))
 		io->own_port = (uint16_t)own.port;
 	return io->own_port;
-}
-
-bool io_parse_ip(const char *text, unsigned char ip_r[16])
-{
-	memcpy(ip_r, v4_prefix, 12);
-	return inet_pton(AF_INET, text, ip_r + 12) == 1 ||
-	       inet_pton(AF_INET6, text, ip_r) == 1;
-}
-
-const char *io_format_ip(const unsigned char ip[16], char out[IO_IP_MAX])
-{
-	bool v4 = memcmp(ip, v4_prefix, 12) == 0;
-
-	if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, out,
-		IO_IP_MAX) == NULL)
-		strcpy(out, "?");
-	return out;
 }

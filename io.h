@@ -18,6 +18,7 @@
 
 struct buf;
 struct io;
+struct io_guard;
 struct loop;
 struct tls_ctx;
 struct tls;
@@ -59,6 +60,12 @@ struct io_target {
 	int port;
 	const struct io_proxy *proxy; /* NULL: directly.  Else host is not
 				       * looked up here: the proxy does it. */
+	/* NULL: the host is the administrator's.  Else a user's: only what
+	 * this allows is connected to. */
+	const struct io_guard *guard;
+	/* What io_dialer_tunnel_to() says, for io_connect(): the address that
+	 * the proxy is asked for.  NULL: the host. */
+	const char *tunnel_to;
 };
 
 /* Connects to one of the target's (or its proxy's) addresses.  The target's host
@@ -121,10 +128,52 @@ int io_own_port(struct io *io);
 /* An address as people write it, without brackets; false if it is none.  *ip_r
  * as above. */
 bool io_parse_ip(const char *text, unsigned char ip_r[16]);
+void io_addr_ip(const struct io_addr *addr, unsigned char ip_r[16]);
+int io_addr_port(const struct io_addr *addr);
 /* Returns out. */
 const char *io_format_ip(const unsigned char ip[16], char out[IO_IP_MAX]);
 /* Frees the buffers' memory if they are empty (idle connections). */
 void io_trim(struct io *io);
+
+/* Where users may make us connect to: to the internet, and to what pushAllow lists.
+ * Not to this machine, whatever addresses it has at that moment, its network, and
+ * what else is not an address of the internet (IANA's special-purpose registries).
+ *
+ * allow: names, "*.example.org" for all below one, addresses and networks
+ * ("192.168.1.0/24"), each perhaps with ":port", separated by spaces; NULL: none.
+ * A name is enough, whatever addresses it has, and so is an address. */
+struct io_guard *io_guard_new(const char *allow, char err[ERR_MAX]);
+/* From now on another list.  -1 with err: what is wrong; the old one stays. */
+int io_guard_set(struct io_guard *g, const char *allow, char err[ERR_MAX]);
+/* NULL is fine. */
+void io_guard_free(struct io_guard *g);
+/* NULL: it may be connected to, being an address of this host's, with the port.  Else
+ * what it is: "a private network", "this machine".  g may be NULL: anywhere. */
+const char *io_guard_refuses(
+    const struct io_guard *g, const char *host, const struct io_addr *addr);
+/* That as a sentence. */
+void io_guard_explain(const char *host, const char *what, char err[ERR_MAX]);
+/* Whether pushAllow has the name. */
+bool io_guard_lists(const struct io_guard *g, const char *host, int port);
+/* What the text of a URL's host alone shows, without a lookup.  0, or -1 with err:
+ * a sentence for the user. */
+int io_guard_check_host(
+    const struct io_guard *g, const char *host, int port, char err[ERR_MAX]);
+
+enum io_guard_found {
+	IO_GUARD_OUTSIDE, /* all its addresses are allowed */
+	IO_GUARD_INSIDE,  /* one is not: why is a sentence for the user */
+	IO_GUARD_UNKNOWN, /* not found in 3 s: why; judged when we connect */
+};
+typedef void io_guard_cb(void *arg, enum io_guard_found found, const char *why);
+/* Looks up where a host (checked by the above) leads now.  Calls cb once, from the
+ * loop.  g is borrowed until then. */
+struct io_guard_lookup;
+struct io_guard_lookup *io_guard_lookup(struct loop *l,
+    const struct io_guard *g, const char *host, int port, io_guard_cb *cb,
+    void *arg);
+/* Before cb was called: no callback follows.  NULL is fine. */
+void io_guard_cancel(struct io_guard_lookup *lo);
 
 /* The addresses of a host, in rounds of overlapping attempts (RFC 8305):
  * families take turns, 250 ms apart or as soon as one fails, 8 under way at
@@ -152,6 +201,9 @@ void io_dialer_free(struct io_dialer *d);
  * call only.  budget_ms: time for the lookup, and as much for the attempts. */
 void io_dialer_start(
     struct io_dialer *d, const struct io_target *to, int64_t budget_ms);
+/* With a proxy and a guard: the host's address that was checked; else NULL.  Of the
+ * current round. */
+const char *io_dialer_tunnel_to(const struct io_dialer *d);
 /* Ends a round without a result for the attempts under way. */
 void io_dialer_stop(struct io_dialer *d);
 bool io_dialer_is_running(const struct io_dialer *d);

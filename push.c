@@ -15,10 +15,6 @@
 #include "store.h"
 #include "users.h"
 
-/* Mailboxes named in one push: APNs takes 4 KiB, each needs 35 bytes; the rest
- * goes into the next push. */
-#define MAILBOXES_MAX 100
-
 /* 4 KiB is Apple's limit; account ids are at most 200 bytes, escaped 400. */
 #define PAYLOAD_MAX 4096
 
@@ -45,20 +41,20 @@ static void note_unwatched(
 
 /* Several of the device's folders may be this mailbox. */
 static enum push_result notify_reg(struct push_queue *q, struct reg *r,
-    const char *owner, const char *mailbox, int i, bool now)
+    const char *owner, const char *mailbox, int i, const struct push_event *ev)
 {
 	/* Without brands nobody asks if there are no credentials. */
 	if (q->lanes != NULL &&
 	    cred_kind(push_lane_of(q, r)->cred) == CRED_NONE)
 		return PUSH_NO_CRED;
 	for (; i >= 0; i = reg_match_next(r, owner, mailbox, i))
-		push_add(q, r, (size_t)i, now);
+		push_add(q, r, (size_t)i, ev);
 	return PUSH_QUEUED;
 }
 
 /* Notifies other users' devices that watch this mailbox of the owner's. */
-static enum push_result notify_watchers(
-    struct push_queue *q, const char *owner, const char *mailbox, bool now)
+static enum push_result notify_watchers(struct push_queue *q, const char *owner,
+    const char *mailbox, const struct push_event *ev)
 {
 	const struct watch *w = NULL;
 	enum push_result result = PUSH_NO_USER, one;
@@ -74,17 +70,17 @@ static enum push_result notify_watchers(
 		if (i < 0)
 			continue;
 		visits_notified(&q->visits, r, true, loop_now_ms(q->loop));
-		one = notify_reg(q, r, owner, mailbox, i, now);
+		one = notify_reg(q, r, owner, mailbox, i, ev);
 		if (result != PUSH_QUEUED)
 			result = one;
 	}
 	return result;
 }
 
-enum push_result push_notify(
-    struct push_queue *q, const char *user, const char *mailbox, bool now)
+enum push_result push_notify(struct push_queue *q, const char *user,
+    const char *mailbox, const struct push_event *ev)
 {
-	enum push_result result = notify_watchers(q, user, mailbox, now), one;
+	enum push_result result = notify_watchers(q, user, mailbox, ev), one;
 	int64_t now_ms = loop_now_ms(q->loop);
 	bool own = false;
 	struct reg *r;
@@ -103,7 +99,7 @@ enum push_result push_notify(
 		i = reg_match(r, mailbox);
 		if (i < 0)
 			continue;
-		one = notify_reg(q, r, NULL, mailbox, i, now);
+		one = notify_reg(q, r, NULL, mailbox, i, ev);
 		if (result != PUSH_QUEUED)
 			result = one;
 		own = true;
@@ -139,30 +135,14 @@ void push_on_due(struct push_queue *q,
 
 /* --- sending --- */
 
-static void build_payload(struct push_queue *q, const struct push *p)
-{
-	struct buf *b = &q->payload;
-
-	buf_reset(b);
-	buf_add_str(b, "{\"aps\":{\"account-id\":");
-	json_write_str(b, reg_account(p->reg));
-	if (push_names_mailboxes(q, p->reg)) {
-		buf_add_str(b, ",\"m\":[");
-		push_hashes_write(b, &p->flight, 0, p->flight.n);
-		b->len--; /* the last comma */
-		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
-	}
-	buf_add_str(b, "}}");
-	assert(!b->failed);
-}
-
 /* Returns false if nothing more can be sent now. */
 static bool send_first(struct push_lane *l)
 {
 	struct push_queue *q = l->q;
 	struct push *p = l->first;
-	char tok[REG_TOKEN_MAX + 1], err[ERR_MAX];
-	enum apns_sent sent;
+	char err[ERR_MAX];
+	enum send_sent sent;
+	int64_t wait_ms;
 
 	/* Without pushExpiration (0) each is tried once, however late. */
 	if (q->conf->push_expiration_s != 0 && push_is_expired(q, p->wait_ms)) {
@@ -170,21 +150,22 @@ static bool send_first(struct push_lane *l)
 		push_release(p);
 		return true;
 	}
-	push_hashes_take(&p->flight, &p->wait, MAILBOXES_MAX);
-	build_payload(q, p);
-	sent = apns_send(l->apns, reg_token(p->reg, tok), buf_head(&q->payload),
-	    q->payload.len, p, err);
-	if (sent != APNS_SENT) {
-		push_hashes_merge(&p->flight, &p->wait);
-		p->wait = p->flight;
-		memset(&p->flight, 0, sizeof(p->flight));
-		if (sent == APNS_NO_AUTH)
+	wait_ms = p->noted ? push_foreign_wait(p) : 0;
+	if (wait_ms > 0) {
+		push_set_state(p, PUSH_PAUSED, wait_ms);
+		return true;
+	}
+	push_take(p);
+	sent = l->way->send(l, p, err);
+	if (sent != SEND_SENT) {
+		push_give_back(p);
+		if (sent == SEND_NO_AUTH)
 			push_hold(l, err, NO_AUTH_MS);
 		return false;
 	}
 	p->auth_gen = push_auth_gen(l);
 	p->flight_ms = p->wait_ms;
-	p->renewed = false;
+	p->renewed = p->paid = false;
 	p->probe_sent = p->probe != NULL;
 	p->sent = visits_tick(&q->visits, loop_now_ms(q->loop));
 	p->came = VISITS_NOBODY;
@@ -202,12 +183,13 @@ static void on_pump(void *arg)
 
 	push_check_clock(l);
 	while (l->first != NULL && !loop_timer_is_set(&l->hold) &&
-	       apns_capacity(l->apns) > 0 && !(l->probing && l->in_flight > 0))
+	       sender_capacity(l->sender) > 0 &&
+	       !(l->probing && l->in_flight > 0))
 		if (!send_first(l))
 			break;
-	apns_flush(l->apns);
+	sender_flush(l->sender);
 	if (l->first != NULL)
-		apns_need(l->apns);
+		sender_need(l->sender);
 }
 
 static void on_capacity(void *arg)
@@ -259,26 +241,33 @@ static void release_orphan(struct push *p)
 	push_release(p);
 }
 
-static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+static void on_answer(void *arg, void *owner, struct send_answer *an)
 {
 	struct push_lane *l = arg;
 	struct push_queue *q = l->q;
 	struct push *p = owner;
 	char line[ERR_MAX];
-	const char *words = push_answer_words(an, line);
+	const struct push_answer *row;
+	const char *words;
+	bool is_good;
 
+	if (l->way->read_answer != NULL)
+		l->way->read_answer(an);
+	row = push_find_answer(l, an);
+	words = push_answer_words(l, row, an, line);
+	is_good = push_answer_is_good(row);
 	p->in_flight = false;
 	l->in_flight--;
 	if (p->reg != NULL)
 		visits_answered(
 		    &q->visits, p->reg, words, loop_now_ms(q->loop));
-	push_probe_answered(p, an, words);
-	push_note_answer(l, an);
+	push_probe_answered(p, is_good, words);
+	push_note_answer(l, is_good, an);
 	loop_task_queue(q->loop, &l->pump);
 	if (p->reg == NULL)
 		release_orphan(p);
 	else
-		push_handle_answer(p, an);
+		push_handle_answer(p, row, an);
 	if (l->closing && l->in_flight == 0)
 		push_lane_free(l);
 }
@@ -306,7 +295,7 @@ static void on_drop(void *arg, struct reg *r)
 }
 
 /* For the log: nobody may ask. */
-static void on_apns_failed(void *arg)
+static void on_send_failed(void *arg)
 {
 	push_health(arg);
 }
@@ -321,28 +310,31 @@ static bool on_wanted(void *arg)
 	return l->first != NULL && !loop_timer_is_set(&l->hold);
 }
 
-static const struct apns_ops apns_ops = {
+static const struct send_ops send_ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
-	.failed = on_apns_failed,
+	.failed = on_send_failed,
 	.wanted = on_wanted,
 };
 
 void push_lane_init(struct push_lane *l, struct push_queue *q,
-    struct cred *cred, struct apns_gate *gate)
+    struct cred *cred, struct send_gate *gate)
 {
 	l->q = q;
+	l->way = &push_way_apple;
 	l->cred = cred;
 	loop_task_init(&l->pump, on_pump, l);
 	loop_timer_init(&l->hold, push_on_hold_over, l);
 	l->apns =
-	    apns_new(q->loop, q->conf, cred, &apns_ops, l, l->label, gate);
+	    apns_new(q->loop, q->conf, cred, &send_ops, l, l->label, gate);
+	l->sender = apns_sender(l->apns);
 }
 
 void push_lane_clear(struct push_lane *l)
 {
 	apns_free(l->apns);
 	l->apns = NULL;
+	l->sender = NULL;
 	loop_task_cancel(l->q->loop, &l->pump);
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
@@ -407,6 +399,7 @@ void push_free(struct push_queue *q)
 	free(q->gate);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
+	push_foreign_free(q);
 	free(q);
 }
 
@@ -481,7 +474,7 @@ bool push_is_busy(struct push_queue *q)
 		l = push_lane_at(q, i);
 		if (l->in_flight > 0 ||
 		    (l->first != NULL && !loop_timer_is_set(&l->hold) &&
-			apns_capacity(l->apns) > 0))
+			sender_capacity(l->sender) > 0))
 			return true;
 	}
 	return false;
@@ -500,7 +493,7 @@ void push_get_figures(const struct push_lane *l, struct push_figures *f_r)
 	f_r->in_flight = l->in_flight;
 	f_r->delivered_s = l->delivered_s;
 	f_r->counters = l->counters;
-	apns_get_status(l->apns, &f_r->apns);
+	sender_get_status(l->sender, &f_r->send);
 }
 
 /* --- visits --- */

@@ -10,12 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "apns.h"
+#include "send.h"
 #include "log.h"
 
 struct buf;
 struct conf;
 struct cred;
+struct io_guard;
 struct loop;
 struct push_queue;
 struct reg;
@@ -72,13 +73,37 @@ void push_refresh_brands(struct push_queue *q);
  * "": none are configured. */
 void push_set_cred_error(struct push_lane *l, const char *why);
 
+/* --- addresses that users give --- */
+
+/* What the text of the configuration alone shows (pushAllow).  0, or -1 with err
+ * set; it must be 0 for push_new(). */
+int push_check_text(const struct conf *conf, char err[ERR_MAX]);
+/* Where they may be; NULL if this build sends to none. */
+const struct io_guard *push_guard(struct push_queue *q);
+/* conf's pushAllow may have changed. */
+void push_refresh_guard(struct push_queue *q);
+
 /* --- the queue --- */
 
+/* What has happened in a mailbox. */
+struct push_event {
+	bool now; /* sent at once, merged with what waits; else `delay` after
+		   * the first of a series of events */
+	const char
+	    *name;	/* static; Dovecot's own but for PUSH_NEW, PUSH_OTHER */
+	int64_t unseen; /* messages in the mailbox; -1: not known */
+};
+#define PUSH_NEW "new"	     /* the name of new mail */
+#define PUSH_OTHER "changed" /* of what has no other name */
+extern const struct push_event push_no_event, push_new_mail, push_other_event;
+/* Adds one of Dovecot's events, by its name in any case: new mail makes the rest
+ * unimportant, else the first one counts. */
+void push_event_add(struct push_event *ev, const char *dovecot);
+
 /* Queues pushes for an event in the user's mailbox (UTF-8 name), to the user's
- * devices and to others that watch it.  now: they are sent at once, merged with
- * what waits; else `delay` after the first of a series of events. */
-enum push_result push_notify(
-    struct push_queue *q, const char *user, const char *mailbox, bool now);
+ * devices and to others that watch it. */
+enum push_result push_notify(struct push_queue *q, const char *user,
+    const char *mailbox, const struct push_event *ev);
 
 /* --- several nodes: a delayed push of the same is sent by one of them --- */
 
@@ -155,7 +180,7 @@ struct push_figures {
 	size_t in_flight;
 	int64_t delivered_s; /* when Apple took the last push, since 1970; 0 */
 	struct push_counters counters;
-	struct apns_status apns;
+	struct send_status send;
 };
 void push_get_figures(const struct push_lane *l, struct push_figures *f_r);
 

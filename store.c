@@ -168,7 +168,7 @@ static void set_time(
 struct reg *store_replace(
     struct store *s, struct reg *r, struct reg *new, bool *changed_r)
 {
-	bool same;
+	bool same_to, same;
 
 	if (new->flags & REG_UNSTAMPED)
 		s->is_unstamped = true;
@@ -178,12 +178,15 @@ struct reg *store_replace(
 		add(s, new);
 		return new;
 	}
-	same = mailboxes_same(r, new);
+	same_to = reg_same_to(r, new);
+	same = same_to && mailboxes_same(r, new);
 	*changed_r = reg_acked(r) != reg_acked(new) || r->topic != new->topic ||
-		     (!same && !mailboxes_same_set(r, new));
+		     !same_to || (!same && !mailboxes_same_set(r, new));
+	topic_count(s, r, -1);
 	if (!same)
 		set_mailboxes(s, r, new);
-	topic_use(s, r, new->topic);
+	r->topic = new->topic;
+	topic_count(s, r, 1);
 	set_time(s, r, new);
 	/* The registration renewed last comes first in its user's list: of
 	 * those with the same time, the last one is dropped first. */
@@ -223,25 +226,22 @@ static void evict(struct store *s, struct reg *r)
 /* Drops what has to go for `new`, which replaces r (NULL: nothing). */
 static bool make_space(struct store *s, const struct reg *new, struct reg *r)
 {
-	struct reg *surplus;
+	struct reg *surplus, *renamed = limit_renamed(s, new, r);
 
-	if (!limit_bytes_ok(s, new, r))
+	if (!limit_bytes_ok(s, new, r != NULL ? r : renamed))
 		return false;
+	for (; renamed != NULL; renamed = limit_renamed(s, new, r))
+		store_drop(s, renamed);
 	while ((surplus = limit_surplus(s, new, r)) != NULL)
 		evict(s, surplus);
 	return r != NULL || limit_count_ok(s);
 }
 
-struct reg *store_put(struct store *s, const struct reg_spec *spec)
+/* Takes `new`, which replaces r (NULL: nothing). */
+static struct reg *put(struct store *s, struct reg *new, struct reg *r)
 {
-	struct reg *new = reg_new(spec), *r = table_find(&s->table, new);
 	bool changed;
 
-	/* A request without a topic leaves it as it is. */
-	if (spec->topic != NULL)
-		new->topic = topic_index(s, spec->topic);
-	else if (r != NULL)
-		new->topic = r->topic;
 	if (!make_space(s, new, r)) {
 		reg_free(new);
 		return NULL;
@@ -263,6 +263,24 @@ struct reg *store_put(struct store *s, const struct reg_spec *spec)
 	store_set_shared(s, r, false);
 	report_change(s, r, STORE_PUT);
 	return r;
+}
+
+struct reg *store_put(struct store *s, const struct reg_spec *spec)
+{
+	struct reg *new = reg_new(spec), *r = table_find(&s->table, new);
+
+	/* A request without a topic leaves it as it is. */
+	if (spec->topic != NULL)
+		new->topic = topic_index(s, spec->topic);
+	else if (r != NULL && spec->kind == REG_APPLE)
+		new->topic = r->topic;
+	return put(s, new, r);
+}
+
+struct reg *store_set_to(
+    struct store *s, struct reg *r, const char *to, int64_t time_s)
+{
+	return put(s, reg_with_to(r, to, time_s), r);
 }
 
 void store_suspend(struct store *s, struct reg *r)
@@ -309,10 +327,24 @@ void store_write_gone(struct store *s, struct reg *r)
 	report_dirty(s);
 }
 
+/* One that is not renewed may be older than other nodes remember a removal, so
+ * this counts from now; less what their clocks may differ by. */
+static void set_drop_time(const struct store *s, struct reg *r)
+{
+	int64_t t_s = s->wall_s - HOUR_S;
+
+	if (r->flags & REG_OTHER && !(r->flags & REG_UNSTAMPED) &&
+	    !s->is_merging && r->time_s < t_s) {
+		r->time_s = (uint32_t)t_s;
+		r->part = PART_UNKNOWN;
+	}
+}
+
 void store_drop(struct store *s, struct reg *r)
 {
 	struct reg *grave = NULL;
 
+	set_drop_time(s, r);
 	report_change(s, r, STORE_GONE);
 	if (s->on_change != NULL && !s->is_merging && reg_time_known(r))
 		grave = grave_dig(s, r, reg_gone_ms(r));
@@ -370,7 +402,7 @@ static bool is_over(struct store *s, struct reg *r)
 		r->time_s = (uint32_t)s->wall_s;
 		mark_dirty(s, r);
 	}
-	return replaced || r->time_s < s->wall_s - s->limits.ttl_s;
+	return replaced || limit_is_old(s, reg_kind(r), r->time_s);
 }
 
 size_t store_expire(struct store *s)

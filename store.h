@@ -13,6 +13,10 @@
  *               as spelled, the user's mailbox of that name, another owner's
  *   "topic":"com.apple…"  the topic in the phone's answer, if it is not the one
  *               in <file>.topic
+ * A registration of another kind than Apple's has two more at the end:
+ *   "kind":"webpush","to":"https://…"  what it is, and where its pushes go
+ * and "acked":null, so that versions before 0.2, which do not know kinds, set it
+ * aside as a bad line.
  * Finding, putting and dropping take time in proportion to the registrations of
  * the one user only. */
 #ifndef STORE_H
@@ -39,6 +43,7 @@
  * their owner and a mark: four times what a request can contain. */
 #define REG_NAMES_MAX (256u * 1024)
 #define REG_TOPIC_MAX 255
+#define REG_TO_MAX 2048 /* printable ASCII */
 
 struct buf;
 struct store;
@@ -57,6 +62,21 @@ struct reg_canonical {
 	const char *mailbox; /* UTF-8; NULL: the user's own, as spelled */
 };
 
+/* Which service its pushes go to. */
+enum reg_kind {
+	REG_APPLE,
+	REG_WEBPUSH,
+	REG_DELTACHAT,
+	REG_FCM,
+	REG_HOOK, /* in memory only: neither files nor other nodes have one */
+	REG_KINDS
+};
+
+/* "apple", "webpush", … */
+const char *reg_kind_name(enum reg_kind kind);
+/* False if there is none of that name. */
+bool reg_kind_find(const char *name, enum reg_kind *kind_r);
+
 /* What a device asks for; all strings are borrowed during the call. */
 struct reg_spec {
 	const char *user;
@@ -64,10 +84,14 @@ struct reg_spec {
 	const char *token; /* hex, either case */
 	const char *const *mailboxes;
 	size_t n_mailboxes;
-	bool acked;	/* the plugin sent the mailbox lines */
+	bool acked;	/* the plugin sent the mailbox lines; other kinds than
+			 * Apple's always are */
 	int64_t time_s; /* wall clock, or REG_TIME_UNKNOWN */
 	const struct reg_canonical *canonical; /* as many; NULL: not known */
 	const char *topic; /* in the answer to the device; NULL: not known */
+	enum reg_kind kind;
+	const char *to; /* where its pushes go, in the kind's own words; not
+			 * used for REG_APPLE */
 };
 
 /* NULL if the spec is within the limits above (and UTF-8 without control
@@ -117,14 +141,21 @@ bool store_clock(struct store *s, int64_t wall_s, int64_t mono_s);
  * the file, except for a renewal that changes nothing but the time (or the order
  * of the mailboxes) less than a day after the last line was written (a quarter
  * of registrationTtl, if that is shorter).  If the user has too many devices, the
- * one renewed longest ago is dropped.  NULL if a limit is reached: store_explain_full()
+ * one renewed longest ago is dropped.  Of the other kinds the account is the app's
+ * name for it, which has one address: an older one is dropped; but the kind's name
+ * stands for none and may have many.  NULL if a limit is reached: store_explain_full()
  * says which. */
 struct reg *store_put(struct store *s, const struct reg_spec *spec);
+/* The same with another address (of one that is not Apple's) and the rest as it
+ * is. */
+struct reg *store_set_to(
+    struct store *s, struct reg *r, const char *to, int64_t time_s);
 void store_explain_full(const struct store *s, char err[ERR_MAX]);
 void store_drop(struct store *s, struct reg *r);
 
 /* Drops registrations that were not renewed within limits.ttl_s, and those whose
- * device came back with another account of the same user; returns how many.
+ * device came back with another account of the same user; of the other kinds only
+ * REG_DELTACHAT, after 90 days.  Returns how many.
  * Drops nothing in the first three days after the first store_clock() or after a
  * step of the wall clock. */
 size_t store_expire(struct store *s);
@@ -142,7 +173,8 @@ void store_set_topic(struct store *s, const char *topic);
 size_t store_old_topics(const struct store *s);
 /* Registrations that are suspended. */
 size_t store_suspended(const struct store *s);
-/* The registration's topic if it is another one, else NULL. */
+/* The registration's topic if it is another one, else NULL.  Others than Apple's
+ * have none. */
 const char *store_old_topic(const struct store *s, const struct reg *r);
 
 /* Several brands: their users' topics, "" if it is not known yet; the first is
@@ -269,8 +301,8 @@ struct store_import {
  * "line:column: what is wrong" and nothing put. */
 int store_import_go(struct store *s, const char *text, size_t len,
     int64_t now_s, struct store_import *result_r, char err[ERR_MAX]);
-/* Writes all in that format, user by user; it can hold only one device of an
- * account: the newest.  flush (may be NULL) is called when out has grown, to
+/* Writes all in that format, user by user; it can hold only Apple's, and one
+ * device of an account: the newest.  flush (may be NULL) is called when out has grown, to
  * empty it; non-zero stops.  -1 if stopped or if out is full. */
 int store_export_go(
     struct store *s, struct buf *out, int (*flush)(void *arg), void *arg);
@@ -314,6 +346,10 @@ const char *reg_user(const struct reg *r);
 const char *reg_account(const struct reg *r);
 /* Lower-case hex; returns out. */
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1]);
+enum reg_kind reg_kind(const struct reg *r);
+/* Where its pushes go, in the kind's own words; "" for REG_APPLE.  Valid until
+ * the next put. */
+const char *reg_to(const struct reg *r);
 int64_t reg_time_s(const struct reg *r);
 /* False: it was renewed after that, while the clock was not set. */
 bool reg_time_known(const struct reg *r);

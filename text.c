@@ -78,6 +78,43 @@ int text_base64_digit(char c)
 	return p != NULL ? (int)(p - base64_digits) : -1;
 }
 
+/* A digit of RFC 4648 5 or, unless strict, 4; -1: it is none. */
+static int base64_any(char c, bool strict)
+{
+	if (c == '-' || c == '_')
+		return c == '-' ? 62 : 63;
+	return strict && (c == '+' || c == '/') ? -1 : text_base64_digit(c);
+}
+
+int text_base64_read(
+    const char *s, size_t n, bool strict, void *out, size_t size)
+{
+	unsigned char *p = out;
+	unsigned bits = 0;
+	size_t i, len = 0, pad = 0;
+	int have = 0, v;
+
+	for (; !strict && pad < 2 && n > 0 && (n + pad) % 4 == 0 &&
+	       s[n - 1] == '=';
+	     pad++)
+		n--;
+	for (i = 0; i < n; i++) {
+		v = base64_any(s[i], strict);
+		if (v < 0)
+			return -1;
+		bits = bits << 6 | (unsigned)v;
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		if (len == size)
+			return -1;
+		p[len++] = (unsigned char)(bits >> have);
+	}
+	/* The last digit's other bits stand for nothing. */
+	return have == 6 || (bits & ((1u << have) - 1)) != 0 ? -1 : (int)len;
+}
+
 /* --- UTF-8 --- */
 
 /* The length of the valid UTF-8 character at s (RFC 3629 4), 0 if none. */

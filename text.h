@@ -29,6 +29,12 @@ size_t text_base64_write(const void *data, size_t n, bool url, char *out);
 /* A digit's value, -1: it is none. */
 int text_base64_digit(char c);
 
+/* Reads n digits of either alphabet, with or without padding; strict: only of
+ * RFC 4648 5, and none.  Returns the number of bytes; -1: it is not Base64, or more
+ * than size bytes. */
+int text_base64_read(
+    const char *s, size_t n, bool strict, void *out, size_t size);
+
 /* Length of the UTF-8 character that s[0..n) begins with: no surrogate, no overlong
  * form, up to U+10FFFF.  0: it is none. */
 size_t text_utf8_char(const unsigned char *s, size_t n);

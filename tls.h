@@ -4,6 +4,7 @@
  * tls.c: connections; tls/verify.c: checks the peer's certificate and explains
  * failures; tls/key.c: keys, certificates, signatures, digests;
  * tls/der.c: recognises files; tls/csr.c: makes requests for certificates;
+ * tls/ecdh.c: encryption for one receiver;
  * tls/p12.c: PKCS#12 files; tls/pbe.c: decryption with a password; tls/roots.c:
  * built-in CA certificates. */
 #ifndef TLS_H
@@ -168,6 +169,14 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 bool tls_check_es256(const struct tls_key *k, const void *data, size_t len,
     const unsigned char sig[64]);
 
+/* RS256 (RFC 7518 3.3): PKCS#1 v1.5 of SHA-256 of data.  Returns the length of the
+ * signature, 0 with err set.  With a key for which the predicate holds: RSA of 2048
+ * to 4096 bits. */
+#define TLS_RS256_MAX 512
+bool tls_key_signs_rs256(const struct tls_key *k);
+size_t tls_sign_rs256(struct tls_key *k, const void *data, size_t len,
+    unsigned char sig_r[TLS_RS256_MAX], char err[ERR_MAX]);
+
 /* Makes an RSA key of 2048 bits and a request for a certificate of this common
  * name, both PEM; the caller wipes and frees them.  Takes a second, a minute on
  * a slow router.  0, or -1 with err set. */
@@ -178,6 +187,37 @@ int tls_csr_make(
 void tls_random(void *out, size_t n);
 void tls_md5(const void *data, size_t len, unsigned char out[16]);
 void tls_sha256(const void *data, size_t len, unsigned char out[32]);
+
+/* --- tls/ecdh.c: encryption for one receiver (RFC 8291) --- */
+
+#define TLS_POINT_LEN 65 /* a point of P-256, uncompressed */
+#define TLS_TAG_LEN 16
+
+/* Makes a key on P-256.  NULL with err set. */
+struct tls_key *tls_key_make(char err[ERR_MAX]);
+/* Its public half. */
+void tls_key_point(const struct tls_key *k, unsigned char out[TLS_POINT_LEN]);
+/* Both halves as PEM, for tls_key_parse(); the caller wipes and frees it. */
+char *tls_key_write(const struct tls_key *k);
+/* Whether it is a public key: a point on the curve. */
+bool tls_point_ok(const unsigned char point[TLS_POINT_LEN]);
+/* The secret that k and the owner of the point share.  0, or -1 with err set: it
+ * is no public key, or there is no memory. */
+int tls_ecdh(const struct tls_key *k, const unsigned char point[TLS_POINT_LEN],
+    unsigned char secret_r[32], char err[ERR_MAX]);
+
+#define TLS_HKDF_INFO_MAX 192
+struct tls_hkdf {
+	const void *salt, *info;
+	size_t salt_len, info_len;
+	const unsigned char *secret; /* 32 bytes */
+};
+/* HKDF with SHA-256 (RFC 5869), for 32 bytes at most. */
+void tls_hkdf_sha256(const struct tls_hkdf *h, void *out, size_t n);
+/* AES-128-GCM: encrypts data in place and appends TLS_TAG_LEN bytes.  0, or -1
+ * with err set. */
+int tls_seal(const unsigned char key[16], const unsigned char nonce[12],
+    unsigned char *data, size_t len, char err[ERR_MAX]);
 
 /* --- tls/roots.c: the root CAs of Apple's push servers, and those that Apple
  * may change to, for machines without ca-certificates --- */

@@ -249,7 +249,7 @@ int api_body_canonical(
 	return 0;
 }
 
-int api_body_events(struct api_request *rq, bool *now_r)
+int api_body_events(struct api_request *rq, struct push_event *ev_r)
 {
 	const struct json_tok *list = get(rq, "Events", JSON_ARRAY), *t;
 	char name[64];
@@ -257,17 +257,30 @@ int api_body_events(struct api_request *rq, bool *now_r)
 
 	if (list == NULL)
 		return -1;
-	*now_r = list->size == 0;
+	*ev_r = list->size == 0 ? push_new_mail : push_no_event;
 	for (t = list + 1, i = 0; i < list->size; i++) {
 		if (t->type != JSON_STRING) {
 			err_set(
 			    rq->err, "Events: name %zu is not a string", i + 1);
 			return -1;
 		}
-		if (json_string(&rq->j, t, name, sizeof(name)) >= 0 &&
-		    strcasecmp(name, "MessageNew") == 0)
-			*now_r = true;
+		if (json_string(&rq->j, t, name, sizeof(name)) < 0)
+			*name = '\0';
+		push_event_add(ev_r, name);
 		t = rq->j.toks + t->next;
 	}
 	return 0;
+}
+
+int api_body_count(struct api_request *rq, const char *key, int64_t *n_r)
+{
+	const struct json_tok *t = json_get(&rq->j, rq->j.toks, key);
+
+	*n_r = -1;
+	if (t == NULL || t->type == JSON_NULL ||
+	    (json_int(&rq->j, t, n_r) && *n_r >= 0))
+		return 0;
+	err_set(rq->err, "%s is not a number from 0 on", key);
+	*n_r = -1;
+	return -1;
 }

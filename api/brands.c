@@ -1,7 +1,7 @@
 /* api/brands.c - the brands in /status. */
 #include "api/int.h"
 
-#include "apns.h"
+#include "send.h"
 #include "cred.h"
 
 static void write_string(struct buf *b, const char *key, const char *value)
@@ -36,9 +36,9 @@ static void write_brand(struct api *a, size_t i, struct buf *b)
 	}
 	if (w > 0)
 		buf_add_byte(b, ']');
-	write_string(b, "state", apns_state_name(f.apns.state));
-	if (*f.apns.last_error != '\0')
-		write_string(b, "apnsError", f.apns.last_error);
+	write_string(b, "state", send_state_name(f.send.state));
+	if (*f.send.last_error != '\0')
+		write_string(b, "apnsError", f.send.last_error);
 	if (cred_expires_s(f.cred) != 0)
 		buf_add_fmt(
 		    b, ",\"expires\":%lld", (long long)cred_expires_s(f.cred));
@@ -91,6 +91,6 @@ void api_write_brand_figures(struct api *a, struct buf *b)
 		buf_add_fmt(b,
 		    "{\"help\":\"Registrations of brand %s, %s: %zu with "
 		    "another topic.\",\"value\":%zu},",
-		    f.name, apns_state_name(f.apns.state), old, n);
+		    f.name, send_state_name(f.send.state), old, n);
 	}
 }

@@ -45,9 +45,9 @@ const struct reg *api_register_device(
 }
 
 enum push_result api_notify_mailbox(struct api *a, const char *user,
-    const char *owner, const char *mailbox, bool now)
+    const char *owner, const char *mailbox, const struct push_event *ev)
 {
-	enum push_result result = push_notify(a->queue, owner, mailbox, now);
+	enum push_result result = push_notify(a->queue, owner, mailbox, ev);
 
 	if (result == PUSH_NO_USER && store_first(a->store, user) != NULL)
 		result = PUSH_NO_MAILBOX;
@@ -202,7 +202,8 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 /* --- POST /notify and the ox driver --- */
 
 static void answer_notify(struct api_request *rq, struct http_conn *conn,
-    const char *user, const char *owner, const char *mailbox, bool now)
+    const char *user, const char *owner, const char *mailbox,
+    const struct push_event *ev)
 {
 	const char *wrong = api_check_names(user, mailbox);
 
@@ -214,7 +215,7 @@ static void answer_notify(struct api_request *rq, struct http_conn *conn,
 		api_reply_text(conn, 400, rq->err);
 		return;
 	}
-	switch (api_notify_mailbox(rq->api, user, owner, mailbox, now)) {
+	switch (api_notify_mailbox(rq->api, user, owner, mailbox, ev)) {
 	case PUSH_QUEUED:
 		http_reply(conn, 200, NULL, NULL, NULL, 0);
 		break;
@@ -235,31 +236,38 @@ void api_handle_notify(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
 	char owner[REG_OWNER_MAX + 1];
-	bool now = false, has_owner;
+	struct push_event ev;
+	bool has_owner;
 
 	if (api_body_string(rq, "Username", user, sizeof(user)) < 0 ||
 	    api_body_optional(rq, "Owner", owner, sizeof(owner), &has_owner) <
 		0 ||
 	    api_body_string(rq, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
-	    api_body_events(rq, &now) < 0)
+	    api_body_events(rq, &ev) < 0 ||
+	    api_body_count(rq, "Unseen", &ev.unseen) < 0)
 		api_reply_text(conn, 400, rq->err);
 	else
 		answer_notify(
-		    rq, conn, user, has_owner ? owner : user, mailbox, now);
+		    rq, conn, user, has_owner ? owner : user, mailbox, &ev);
 }
 
 void api_handle_ox(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
 	char event[64];
+	struct push_event ev = push_no_event;
 
 	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
 	    api_body_string(rq, "folder", mailbox, sizeof(mailbox)) < 0 ||
-	    api_body_string(rq, "event", event, sizeof(event)) < 0)
+	    api_body_string(rq, "event", event, sizeof(event)) < 0) {
 		api_reply_text(conn, 400, rq->err);
-	else
-		answer_notify(rq, conn, user, user, mailbox,
-		    strcasecmp(event, "messageNew") == 0);
+		return;
+	}
+	push_event_add(&ev, event);
+	/* A stranger's driver: what it says wrongly is not known. */
+	if (api_body_count(rq, "unseen", &ev.unseen) < 0)
+		ev.unseen = -1;
+	answer_notify(rq, conn, user, user, mailbox, &ev);
 }
 
 /* --- POST /seen --- */

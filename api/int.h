@@ -149,8 +149,10 @@ int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r);
 /* After that: the owners and canonical names of the spec's mailboxes, if given. */
 int api_body_canonical(
     struct api_request *rq, const char *key, struct reg_spec *spec);
-/* *now_r: whether one of the events is MessageNew, or there is none at all. */
-int api_body_events(struct api_request *rq, bool *now_r);
+/* All of them together; none means new mail. */
+int api_body_events(struct api_request *rq, struct push_event *ev_r);
+/* An optional number; *n_r is -1 if there is none. */
+int api_body_count(struct api_request *rq, const char *key, int64_t *n_r);
 /* Points api->mailboxes at n <= REG_MAILBOXES_MAX consecutive strings, each with
  * its NUL. */
 void api_set_mailboxes(struct api *a, const char *first, size_t n);
@@ -167,7 +169,7 @@ const struct reg *api_register_device(
 const char *api_check_names(const char *user, const char *mailbox);
 /* user: who was notified; owner: whose mailbox it is. */
 enum push_result api_notify_mailbox(struct api *a, const char *user,
-    const char *owner, const char *mailbox, bool now);
+    const char *owner, const char *mailbox, const struct push_event *ev);
 /* Why, if that was PUSH_NO_CRED. */
 const char *api_lacks_cred(struct api *a, const char *user);
 void api_handle_register(struct api_request *rq, struct http_conn *conn);

@@ -257,8 +257,10 @@ static void line_register(
 static void line_notify(
     struct api *a, struct http_conn *conn, const struct api_line *in)
 {
-	bool now =
-	    in->events.n == 0 || api_line_list_has(&in->events, "MessageNew");
+	const struct push_event *ev =
+	    api_line_list_has(&in->events, "MessageNew") || in->events.n == 0
+		? &push_new_mail
+		: &push_other_event;
 	const char *wrong = api_check_names(in->user, in->mailbox);
 
 	if (wrong != NULL) {
@@ -266,7 +268,7 @@ static void line_notify(
 		reply_error(conn, wrong);
 		return;
 	}
-	if (api_notify_mailbox(a, in->user, in->user, in->mailbox, now) ==
+	if (api_notify_mailbox(a, in->user, in->user, in->mailbox, ev) ==
 	    PUSH_NO_CRED)
 		reply_error(conn, api_lacks_cred(a, in->user));
 	else

@@ -16,7 +16,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "apns.h"
+#include "send.h"
 #include "api/form.h"
 #include "api/page_asset.h"
 #include "cred.h"
@@ -369,7 +369,7 @@ static const char *level(struct api *a)
 	       : store_suspended(a->store) > 0 ||
 		       store_old_topics(a->store) > 0 ||
 		       push_get_visits(a->queue)->silent > 0 || bad ||
-		       (f.apns.state != APNS_UP &&
+		       (f.send.state != SEND_UP &&
 			   !push_is_unset(push_lane_at(a->queue, 0))) ||
 		       cred_warning(a->cred, 0) != NULL
 		   ? "look"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apns.h"
+#include "send.h"
 #include "cred.h"
 #include "features.h"
 #include "mem.h"
@@ -131,7 +131,7 @@ static uint64_t figure(const struct figures *f, const struct figure *row)
 
 /* Those of one credential.  The others are 0. */
 static void collect_lane(
-    struct api *a, size_t lane, struct figures *f, struct apns_status *st)
+    struct api *a, size_t lane, struct figures *f, struct send_status *st)
 {
 	struct push_figures push = { 0 };
 	size_t old = store_old_topics(a->store), n = store_count(a->store);
@@ -139,10 +139,10 @@ static void collect_lane(
 	push_get_figures(push_lane_at(a->queue, lane), &push);
 	if (push_n_lanes(a->queue) > 1)
 		n = store_brand_count(a->store, lane, &old);
-	*st = push.apns;
+	*st = push.send;
 	*f = (struct figures){
 		.healthy = push_health(push_lane_at(a->queue, lane)) == NULL,
-		.connected = st->state == APNS_UP,
+		.connected = st->state == SEND_UP,
 		.expires = (uint64_t)cred_expires_s(push.cred),
 		.registrations = n,
 		.delivered_s = (uint64_t)push.delivered_s,
@@ -157,7 +157,7 @@ static void collect_lane(
 
 /* Those of the main credential, and those of which there is only one. */
 static void collect_figures(
-    struct api *a, struct figures *f, struct apns_status *st)
+    struct api *a, struct figures *f, struct send_status *st)
 {
 	collect_lane(a, 0, f, st);
 	f->uptime = (uint64_t)(loop_now_ms(a->loop) - a->started_ms) / 1000;
@@ -173,7 +173,7 @@ static void collect_figures(
 static void add_brands(struct api *a, struct figures *f)
 {
 	const struct figure *row;
-	struct apns_status st;
+	struct send_status st;
 	struct figures one;
 	size_t i, n = push_n_lanes(a->queue);
 
@@ -325,7 +325,7 @@ static void add_warnings(struct api *a, struct buf *b, bool with_bad)
 
 void api_write_status(struct api *a, struct buf *b, bool with_bad)
 {
-	struct apns_status st;
+	struct send_status st;
 	struct push_lane *main = push_lane_at(a->queue, 0);
 	const char *trouble;
 	struct figures f;
@@ -345,7 +345,7 @@ void api_write_status(struct api *a, struct buf *b, bool with_bad)
 	add_str(b, "topic", cred_topic(a->cred));
 	add_str(b, "credentials", cred_kind_name(a->cred));
 	add_warnings(a, b, with_bad);
-	add_str(b, "apns", apns_state_name(st.state));
+	add_str(b, "apns", send_state_name(st.state));
 	add_str(b, "apnsHost", st.host);
 	add_num(b, "apnsPort", (uint64_t)st.port);
 	add_str(b, "apnsProxy", st.proxy);
@@ -366,7 +366,7 @@ void api_write_status(struct api *a, struct buf *b, bool with_bad)
 void api_write_figures(struct api *a, struct buf *b)
 {
 	const struct figure *row;
-	struct apns_status st;
+	struct send_status st;
 	struct figures f;
 
 	collect_figures(a, &f, &st);
@@ -436,7 +436,7 @@ static void write_histogram(struct buf *b, const char *name, const char *help,
 static struct figures *collect_brands(struct api *a)
 {
 	size_t i, n = push_n_lanes(a->queue);
-	struct apns_status st;
+	struct send_status st;
 	struct figures *f;
 
 	if (n == 1)
@@ -479,7 +479,7 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 {
 	struct buf *b = &rq->api->out;
 	const struct figure *row;
-	struct apns_status st;
+	struct send_status st;
 	struct figures f, *brands;
 
 	collect_figures(rq->api, &f, &st);
@@ -494,8 +494,8 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 	    "xapsd_info{version=\"%s\",tls=\"%s\"} 1\n",
 	    XAPSD_VERSION, tls_version(), XAPSD_VERSION, tls_version());
 	write_histogram(b, "apns_answer_seconds",
-	    "How long Apple's answers to pushes took.", apns_latency_limits_ms,
-	    1, APNS_N_LATENCIES - 1, st.latency.n, st.latency.sum_ms);
+	    "How long Apple's answers to pushes took.", send_latency_limits_ms,
+	    1, SEND_N_LATENCIES - 1, st.latency.n, st.latency.sum_ms);
 	write_histogram(b, "wakeup_seconds",
 	    "How long after a push its phone came.", push_wakeup_limits_s, 1000,
 	    PUSH_N_WAKEUPS - 1, f.visits.wakeups, f.visits.wakeups_ms);

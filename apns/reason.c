@@ -8,18 +8,14 @@
 /* Apple's error bodies have two members; a few more may come one day. */
 #define BODY_TOKENS 32
 
-void apns_read_body(
-    struct apns_answer *an, const unsigned char *body, size_t len)
+static void read_body(struct send_answer *an)
 {
 	struct json_tok toks[BODY_TOKENS];
 	struct json_err jerr;
-	struct json j = { (const char *)body, len, toks };
+	struct json j = { (const char *)an->body, an->body_len, toks };
 	const struct json_tok *t;
-	int n;
+	int n = json_parse(j.text, j.len, toks, BODY_TOKENS, &jerr);
 
-	if (len == 0)
-		return;
-	n = json_parse(j.text, len, toks, BODY_TOKENS, &jerr);
 	if (n < 1 || toks[0].type != JSON_OBJECT)
 		return;
 	t = json_get(&j, toks, "reason");
@@ -28,6 +24,15 @@ void apns_read_body(
 	t = json_get(&j, toks, "timestamp");
 	if (t != NULL)
 		json_int(&j, t, &an->timestamp_ms);
+}
+
+void apns_read_answer(struct send_answer *an)
+{
+	if (an->body_len > 0)
+		read_body(an);
+	if (an->outcome == SEND_ANSWERED && an->status != 200 &&
+	    an->reason[0] == '\0')
+		strcpy(an->reason, APNS_NO_REASON);
 }
 
 /* Apple's reasons that somebody can do something about. */

@@ -19,7 +19,6 @@ struct conf_place {
 	const char *key;  /* NULL: not known yet; need not be terminated */
 	int key_len;
 	char *err;
-	bool is_brand; /* the file is a brand's */
 };
 
 /* Writes "file:line: key: " and the message into at->err; always -1. */
@@ -36,6 +35,8 @@ struct yaml {
 	char *stop;	      /* and the end of its line */
 	bool begun;
 	bool stars; /* a plain value may begin with * */
+	bool block; /* indented lines may follow the last pair, */
+	bool inner; /* and this is one of them */
 };
 
 /* text[len] is writable, too: values are decoded in place.  name is the

@@ -273,7 +273,9 @@ static int read_line(struct yaml *y, char *line, const char *above)
 		return 0;
 	if (*p == '\t')
 		return conf_fail(&y->at, "there is a tab: use spaces");
-	if (p > line) {
+	y->inner = y->block && p > line;
+	y->block = y->inner;
+	if (p > line && !y->inner) {
 		y->at.key = above;
 		return conf_fail(&y->at,
 		    "the line is indented: lists and nested keys are not "

@@ -1,7 +1,7 @@
 /* cred/int.h - what the files of cred share.  Nobody else includes this.
  *
- * Calls go one way: server.c -> cred.c -> pair.c, purpose.c -> file.c -> kind.c, pem.c.
- * jwt.c calls none of them. */
+ * Calls go one way: server.c -> cred.c -> pair.c, purpose.c, fcm.c -> file.c -> kind.c,
+ * pem.c.  jwt.c calls none of them. */
 #ifndef CRED_INT_H
 #define CRED_INT_H
 
@@ -35,7 +35,8 @@ struct cred {
 	struct tls_ctx *tls;
 	char *warnings[WARNINGS_MAX];
 	size_t n_warnings;
-	char *refused; /* why newer ones are not used */
+	char *refused;		  /* why newer ones are not used */
+	struct cred_service *fcm; /* NULL: none */
 	char key_id[ID_LEN + 1], team_id[ID_LEN + 1];
 	int64_t issued_s;	 /* iat of bearer */
 	char bearer[BEARER_MAX]; /* empty: make one */
@@ -161,6 +162,12 @@ struct cred_pair {
 /* Sets c->cert and c->key, which belong together.  0, or -1 with err set. */
 int cred_load_pair(struct cred *c, const struct conf *conf,
     const struct cred_pair *pair, char err[ERR_MAX]);
+
+/* --- cred/fcm.c --- */
+
+/* Sets c->fcm if the configuration names one.  0, or -1 with err set. */
+int cred_load_fcm(struct cred *c, const struct conf *conf, char err[ERR_MAX]);
+void cred_free_fcm(struct cred *c);
 
 /* --- ../cred.c --- */
 

@@ -120,30 +120,6 @@ void cred_jwt_name(const struct cred *c, char out[CRED_JWT_NAME_MAX])
 		    out, CRED_JWT_NAME_MAX, "%s.%s", c->team_id, c->key_id);
 }
 
-static bool read_signature(const char *digits, unsigned char sig[JWT_SIG_LEN])
-{
-	unsigned bits = 0;
-	int have = 0, v;
-	size_t i;
-	char d;
-
-	for (i = 0; i < SIG_DIGITS; i++) {
-		d = digits[i] == '-' ? '+' : digits[i] == '_' ? '/' : digits[i];
-		v = d == digits[i] && (d == '+' || d == '/')
-			? -1
-			: text_base64_digit(d);
-		if (v < 0)
-			return false;
-		bits = bits << 6 | (unsigned)v;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			*sig++ = (unsigned char)(bits >> have);
-		}
-	}
-	return (bits & 15) == 0; /* they stand for nothing */
-}
-
 /* Exactly as we would have written it, but for the signature. */
 static bool is_ours(
     const struct cred *c, const char *jwt, size_t len, int64_t issued_s)
@@ -153,7 +129,9 @@ static bool is_ours(
 	size_t n = (size_t)(write_claims(c, issued_s, claims) - claims);
 
 	return len == n + 1 + SIG_DIGITS && memcmp(jwt, claims, n) == 0 &&
-	       jwt[n] == '.' && read_signature(jwt + n + 1, sig) &&
+	       jwt[n] == '.' &&
+	       text_base64_read(jwt + n + 1, SIG_DIGITS, true, sig,
+		   sizeof(sig)) == JWT_SIG_LEN &&
 	       tls_check_es256(c->key, claims, n, sig);
 }
 

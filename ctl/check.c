@@ -15,8 +15,10 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
+#include "push.h"
 #include "store.h"
 #include "tls.h"
+#include "webpush.h"
 
 /* A token that no device has: Apple checks the credentials first. */
 #define NO_DEVICE                                                              \
@@ -31,7 +33,7 @@ struct check {
 	bool offline, bad_brand;
 	struct loop *loop;
 	struct apns *apns;
-	struct apns_answer answer;
+	struct send_answer answer;
 	bool asked, answered;
 	struct daemon_now now;
 	char err[ERR_MAX];
@@ -59,6 +61,8 @@ static int check_conf(const struct conf *conf)
 	char line[ERR_MAX];
 
 	if (apns_check_text(conf, line) < 0 ||
+	    webpush_check_text(conf, line) < 0 ||
+	    push_check_text(conf, line) < 0 ||
 	    daemon_become_user(conf, &user, line) < 0)
 		return print_step("configuration", false, line);
 	err_set(line, "%s%s%s", path, user != NULL ? ", as user " : "",
@@ -210,22 +214,23 @@ static void on_capacity(void *arg)
 		return;
 	c->asked = true;
 	if (apns_send(c->apns, NO_DEVICE, body, sizeof(body) - 1, c, c->err) !=
-	    APNS_SENT) {
-		c->answer.outcome = APNS_LOST;
+	    SEND_SENT) {
+		c->answer.outcome = SEND_LOST;
 		c->answered = true;
 	}
 }
 
-static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+static void on_answer(void *arg, void *owner, struct send_answer *an)
 {
 	struct check *c = arg;
 
 	(void)owner;
+	apns_read_answer(an);
 	c->answer = *an;
 	c->answered = true;
 }
 
-static const struct apns_ops ops = {
+static const struct send_ops ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
 };
@@ -237,11 +242,11 @@ static const char *step_of(const struct check *c, const char *step)
 
 static int check_answer(const struct check *c)
 {
-	const struct apns_answer *an = &c->answer;
+	const struct send_answer *an = &c->answer;
 	const char *words = apns_reason_words(an->reason);
 	char line[ERR_MAX];
 
-	if (an->outcome != APNS_ANSWERED)
+	if (an->outcome != SEND_ANSWERED)
 		return print_step(step_of(c, "Apple"), false,
 		    c->err[0] != '\0' ? c->err
 				      : "no answer: the connection was lost");
@@ -256,7 +261,7 @@ static int check_answer(const struct check *c)
 
 /* With a proxy there is a step more: how far did it get? */
 static int print_connection(
-    const struct check *c, const struct apns_status *st, bool up)
+    const struct check *c, const struct send_status *st, bool up)
 {
 	char line[ERR_MAX];
 
@@ -281,7 +286,7 @@ static int print_connection(
 /* Runs until there is an answer, or a connection that failed. */
 static int ask(struct check *c)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 	int64_t end_ms;
 	char line[ERR_MAX];
 	bool up = false;
@@ -291,14 +296,14 @@ static int ask(struct check *c)
 	end_ms = loop_now_ms(c->loop) + 2 * c->conf->push_timeout_ms + POLL_MS;
 	while (!c->answered && loop_now_ms(c->loop) < end_ms) {
 		loop_once(c->loop, POLL_MS);
-		apns_get_status(c->apns, &st);
-		if (!up && st.state == APNS_UP) {
+		sender_get_status(apns_sender(c->apns), &st);
+		if (!up && st.state == SEND_UP) {
 			up = true;
 			print_connection(c, &st, true);
 		}
 		if (!up && *st.last_error != '\0')
 			return print_connection(c, &st, false);
-		if (up && !c->answered && st.state != APNS_UP) {
+		if (up && !c->answered && st.state != SEND_UP) {
 			err_set(line, "no answer: %s", st.last_error);
 			return print_step(step_of(c, "Apple"), false, line);
 		}

@@ -1,17 +1,15 @@
 /* daemon/brands.c - the brands of brandsDir over time. */
 #include "daemon/brands.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli.h"
 #include "conf.h"
 #include "cred.h"
 #include "daemon.h"
+#include "daemon/folder.h"
 #include "daemon/renew.h"
 #include "daemon/watch.h"
 #include "loop.h"
@@ -20,13 +18,10 @@
 #include "shared.h"
 #include "users.h"
 
-#define SUFFIX ".yaml"
 #define LABEL "brand %s: "
 
 /* More than anybody has; each is a connection, and lines in /metrics. */
 #define BRANDS_MAX 4096
-/* It is a label in /metrics and a word in every message. */
-#define BRAND_NAME_MAX 64
 
 /* As in daemon/renew.c. */
 #define RETRY_MIN_MS 1000
@@ -57,98 +52,11 @@ struct brands {
 	int64_t retry_ms;
 };
 
-/* --- the folder --- */
-
-struct names {
-	char **list;
-	size_t n;
-};
-
-static void free_names(struct names *names)
+static int read_names(
+    const struct conf *conf, struct folder *names, char err[ERR_MAX])
 {
-	while (names->n > 0)
-		free(names->list[--names->n]);
-	free(names->list);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool is_name(const char *name, size_t len)
-{
-	return len > 0 && len <= BRAND_NAME_MAX &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyz"
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") >= len;
-}
-
-/* Keys and certificates may be there, too, and what editors leave. */
-static int take_name(const struct conf *conf, const char *file,
-    struct names *names, char err[ERR_MAX])
-{
-	size_t len = strlen(file), suffix = strlen(SUFFIX);
-
-	if (file[0] == '.' || len <= suffix ||
-	    strcmp(file + len - suffix, SUFFIX) != 0)
-		return 0;
-	len -= suffix;
-	if (!is_name(file, len)) {
-		conf_blame(conf, "brandsDir", err,
-		    "%s: the name of a brand is made of at most %d letters, "
-		    "digits and . _ -: rename the file",
-		    file, BRAND_NAME_MAX);
-		return -1;
-	}
-	if (names->n == BRANDS_MAX) {
-		conf_blame(conf, "brandsDir", err,
-		    "there are more than %d brands", BRANDS_MAX);
-		return -1;
-	}
-	names->list = xrealloc(names->list, (names->n + 1) * sizeof(char *));
-	names->list[names->n++] = xstrndup(file, len);
-	return 0;
-}
-
-/* Their names, sorted.  -1 with err set; free_names() in any case. */
-static int list_names(
-    const struct conf *conf, struct names *names, char err[ERR_MAX])
-{
-	struct dirent *e;
-	char *path;
-	DIR *dir;
-	int rc = 0;
-
-	*names = (struct names){ NULL, 0 };
-	if (conf->brands_dir == NULL)
-		return 0;
-	path = conf_file_path(conf, conf->brands_dir);
-	dir = opendir(path);
-	if (dir == NULL) {
-		conf_blame(conf, "brandsDir", err,
-		    "%s: %s: make this folder, with a file NAME.yaml for each "
-		    "brand, open to xapsd's user",
-		    path, err_words(errno));
-		free(path);
-		return -1;
-	}
-	while (rc == 0 && (e = readdir(dir)) != NULL)
-		rc = take_name(conf, e->d_name, names, err);
-	closedir(dir);
-	free(path);
-	if (names->n > 0)
-		qsort(names->list, names->n, sizeof(char *), by_name);
-	return rc;
-}
-
-static char *file_of(const struct conf *conf, const char *name)
-{
-	char *dir = conf_file_path(conf, conf->brands_dir), *path;
-
-	path = xmalloc(strlen(dir) + strlen(name) + sizeof("/" SUFFIX));
-	sprintf(path, "%s/%s" SUFFIX, dir, name);
-	free(dir);
-	return path;
+	return folder_read(conf, "brandsDir", conf->brands_dir, "brand",
+	    BRANDS_MAX, names, err);
 }
 
 /* --- one file --- */
@@ -173,7 +81,7 @@ static int check_text(const struct conf *c, char err[ERR_MAX])
 static int read_file(
     const struct conf *top, const char *name, struct conf *c, char err[ERR_MAX])
 {
-	char *path = file_of(top, name);
+	char *path = folder_file(top, top->brands_dir, name);
 	int rc;
 
 	conf_init(c);
@@ -189,59 +97,37 @@ static int read_file(
 int daemon_each_brand(
     const struct conf *conf, daemon_brand_cb *cb, void *arg, char err[ERR_MAX])
 {
-	struct names names;
+	struct folder names;
 	struct conf c;
 	size_t i;
-	int rc = list_names(conf, &names, err);
+	int rc = read_names(conf, &names, err);
 
 	for (i = 0; rc == 0 && i < names.n; i++) {
-		if (read_file(conf, names.list[i], &c, err) < 0) {
-			cb(arg, names.list[i], NULL, err);
+		if (read_file(conf, names.names[i], &c, err) < 0) {
+			cb(arg, names.names[i], NULL, err);
 			continue;
 		}
-		cb(arg, names.list[i], &c, NULL);
+		cb(arg, names.names[i], &c, NULL);
 		conf_free(&c);
 	}
-	free_names(&names);
+	folder_free(&names);
 	return rc;
 }
 
 /* --- has it changed? --- */
 
-static void mix(uint64_t *mark, const void *data, size_t n)
-{
-	const unsigned char *p = data;
-
-	while (n-- > 0)
-		*mark = (*mark ^ *p++) * 0x100000001b3; /* FNV-1a */
-}
-
-static void mark_file(void *arg, const char *path)
-{
-	struct stat st;
-
-	memset(&st, 0, sizeof(st));
-	if (stat(path, &st) < 0)
-		st.st_size = -errno;
-	mix(arg, &st.st_dev, sizeof(st.st_dev));
-	mix(arg, &st.st_ino, sizeof(st.st_ino));
-	mix(arg, &st.st_size, sizeof(st.st_size));
-	mix(arg, &st.st_mtim, sizeof(st.st_mtim));
-	mix(arg, &st.st_ctim, sizeof(st.st_ctim));
-}
-
 static uint64_t mark_of(const char *path)
 {
-	uint64_t mark = 0xcbf29ce484222325;
+	uint64_t mark = FOLDER_MARK;
 
-	mark_file(&mark, path);
+	folder_mark(&mark, path);
 	return mark;
 }
 
 /* Of its file; then add those that it names. */
 static uint64_t mark_of_file(const struct conf *top, const char *name)
 {
-	char *path = file_of(top, name);
+	char *path = folder_file(top, top->brands_dir, name);
 	uint64_t mark = mark_of(path);
 
 	free(path);
@@ -253,7 +139,7 @@ static uint64_t mark_of_all(const struct conf *top, const struct brand *b)
 	uint64_t mark = mark_of_file(top, b->name);
 
 	if (b->is_used)
-		cred_each_file(&b->conf, mark_file, &mark);
+		cred_each_file(&b->conf, folder_mark, &mark);
 	return mark;
 }
 
@@ -322,7 +208,7 @@ static int read_brand(
 	int rc = read_file(top, b->name, c, err);
 
 	if (rc == 0)
-		cred_each_file(c, mark_file, &mark);
+		cred_each_file(c, folder_mark, &mark);
 	b->mark = mark;
 	return rc;
 }
@@ -411,7 +297,7 @@ static void watch_all(struct brands *all)
 	watch_add_folder(all->watch, path);
 	free(path);
 	for (i = 0; i < all->n; i++) {
-		path = file_of(c, all->list[i]->name);
+		path = folder_file(c, c->brands_dir, all->list[i]->name);
 		watch_add(all->watch, path);
 		free(path);
 		if (all->list[i]->is_used)
@@ -496,20 +382,20 @@ struct brands *brands_new(struct loop *l, const struct conf *conf)
 
 int brands_read(struct brands *all, char err[ERR_MAX])
 {
-	struct names names;
+	struct folder names;
 	struct brand *b;
 	int rc =
-	    list_names(all->conf, &names, err) < 0 ? EXIT_FAILED : EXIT_DONE;
+	    read_names(all->conf, &names, err) < 0 ? EXIT_FAILED : EXIT_DONE;
 
 	all->list = xmalloc((names.n + 1) * sizeof(struct brand *));
 	while (rc == EXIT_DONE && all->n < names.n) {
-		b = new_brand(all, names.list[all->n]);
+		b = new_brand(all, names.names[all->n]);
 		all->list[all->n++] = b;
 		b->is_used = true;
 		if (read_brand(all->conf, b, &b->conf, err) < 0)
 			rc = EXIT_CONFIG;
 	}
-	free_names(&names);
+	folder_free(&names);
 	return rc;
 }
 
@@ -600,20 +486,20 @@ void brands_reload(struct brands *all, bool everything)
 {
 	struct brand **old = all->list, **list, *b;
 	size_t n_old = all->n, at = 0, i;
-	struct names names;
+	struct folder names;
 	char err[ERR_MAX];
 
 	all->folder = mark_of_folder(all->conf);
-	if (list_names(all->conf, &names, err) < 0) {
+	if (read_names(all->conf, &names, err) < 0) {
 		log_error("%s: the old brands stay", err);
-		free_names(&names);
+		folder_free(&names);
 		return;
 	}
 	list = xmalloc((names.n + 1) * sizeof(*list));
 	for (i = 0; i < names.n; i++) {
-		b = take_old(all, &at, names.list[i]);
+		b = take_old(all, &at, names.names[i]);
 		if (b == NULL)
-			b = add_brand(all, names.list[i]);
+			b = add_brand(all, names.names[i]);
 		else if (everything || is_bad(b) ||
 			 b->mark != mark_of_all(all->conf, b))
 			change_brand(all, b);
@@ -621,7 +507,7 @@ void brands_reload(struct brands *all, bool everything)
 	}
 	all->list = list;
 	all->n = names.n;
-	free_names(&names);
+	folder_free(&names);
 	if (all->conf->brands_dir != NULL || n_old > 0)
 		apply(all);
 	drop_old(old, n_old);

@@ -62,7 +62,7 @@ static void check_beside(const struct rights *r, const struct conf *c,
 static void check_database(const struct rights *r, const char *name)
 {
 	static const char suffixes[][8] = { "", ".queue", ".bad", ".orig",
-		".orig.1", ".copy" };
+		".orig.1", ".copy", ".vapid" };
 	size_t n = strlen(name), i;
 	char *path = xmalloc(n + sizeof(suffixes[0]));
 
@@ -98,6 +98,7 @@ void daemon_check_rights(
 	check_beside(&r, c, "certificateFileP12", c->certificate_file_p12);
 	check_beside(
 	    &r, c, "certificatePasswordFile", c->certificate_password_file);
+	check_beside(&r, c, "fcmServiceAccount", c->fcm_service_account);
 	check_beside(&r, c, "httpPasswordFile", c->http_password_file);
 	check_beside(&r, c, "sharedPasswordFile", c->shared_password_file);
 	check_beside(&r, c, "tlsKeyfile", c->tls_keyfile);

@@ -37,6 +37,7 @@ struct candidate {
 
 enum dial_state {
 	DIAL_IDLE,
+	DIAL_CHECKING, /* where the host leads that the proxy is for */
 	DIAL_RESOLVING,
 	DIAL_TRYING,
 };
@@ -56,9 +57,17 @@ struct io_dialer {
 	struct candidate list[CANDIDATES_MAX]; /* in the order of this round */
 	size_t n, next;			       /* the next to be tried */
 	size_t open;			       /* attempts under way */
-	struct io_addr good;		       /* the last one that worked */
+	bool tried;			       /* at least one in this round */
+	const struct io_guard *guard;
+	const char *refused; /* what an address was that it does not allow */
+	struct io_addr good; /* the last one that worked */
 	bool has_good;
 	unsigned failures;
+	/* with a proxy and a guard: */
+	struct resolve *check;
+	char *target;		   /* the host */
+	char tunnel_to[IO_IP_MAX]; /* its address for this round */
+	unsigned turn;
 };
 
 static bool same_addr(const struct io_addr *a, const struct io_addr *b)
@@ -165,6 +174,8 @@ void io_dialer_stop(struct io_dialer *d)
 {
 	d->state = DIAL_IDLE;
 	d->open = 0;
+	resolve_cancel(d->check);
+	d->check = NULL;
 	loop_timer_clear(d->loop, &d->next_due);
 	loop_timer_clear(d->loop, &d->deadline);
 }
@@ -175,16 +186,40 @@ static void give_up(struct io_dialer *d, const char *why)
 	d->ops->exhausted(d->arg, why);
 }
 
+static void give_up_refused(
+    struct io_dialer *d, const char *host, const char *what)
+{
+	char err[ERR_MAX];
+
+	io_guard_explain(host, what, err);
+	give_up(d, err);
+}
+
+static void skip_refused(struct io_dialer *d)
+{
+	const char *what;
+
+	while (d->next < d->n && (what = io_guard_refuses(d->guard, d->host,
+				      &d->list[d->next].addr)) != NULL) {
+		d->refused = what;
+		d->next++;
+	}
+}
+
 static void try_next(struct io_dialer *d)
 {
 	struct io_addr addr;
 
+	skip_refused(d);
 	if (d->next < d->n && d->open < ATTEMPTS_MAX) {
 		addr = d->list[d->next++].addr;
 		d->open++;
+		d->tried = true;
 		if (d->next < d->n)
 			loop_timer_set(d->loop, &d->next_due, ATTEMPT_DELAY_MS);
 		d->ops->attempt(d->arg, &addr);
+	} else if (d->open == 0 && !d->tried && d->refused != NULL) {
+		give_up_refused(d, d->host, d->refused);
 	} else if (d->open == 0) {
 		give_up(d, NULL);
 	}
@@ -204,6 +239,8 @@ static void start_trying(struct io_dialer *d)
 {
 	d->state = DIAL_TRYING;
 	d->next = 0;
+	d->tried = false;
+	d->refused = NULL;
 	loop_timer_set(d->loop, &d->deadline, d->budget_ms);
 	try_next(d);
 }
@@ -255,13 +292,14 @@ static void on_deadline(void *arg)
 
 	if (d->state == DIAL_TRYING) {
 		give_up(d, NULL);
-	} else if (d->has_good) {
+	} else if (d->has_good && d->state == DIAL_RESOLVING) {
 		try_last_good(d);
 	} else {
 		err_set(err,
 		    "cannot find the address of %s: no answer from the name "
 		    "servers within %lld s",
-		    d->host, (long long)(d->budget_ms / 1000));
+		    d->state == DIAL_CHECKING ? d->target : d->host,
+		    (long long)(d->budget_ms / 1000));
 		give_up(d, err);
 	}
 }
@@ -297,18 +335,11 @@ static void set_host(struct io_dialer *d, const char *host, int port)
 	d->port = port;
 }
 
-void io_dialer_start(
-    struct io_dialer *d, const struct io_target *to, int64_t budget_ms)
+static void start_resolving(struct io_dialer *d)
 {
-	const char *host = to->proxy ? to->proxy->host : to->host;
-	int port = to->proxy ? to->proxy->port : to->port;
-	struct addrinfo *addrs;
-	int64_t ms = budget_ms;
+	struct addrinfo *addrs = d->late;
+	int64_t ms = d->budget_ms;
 
-	io_dialer_stop(d);
-	set_host(d, host, port);
-	d->budget_ms = budget_ms;
-	addrs = d->late;
 	d->late = NULL;
 	if (addrs != NULL && loop_now_ms(d->loop) - d->late_ms <= LATE_MAX_MS) {
 		use_addrs(d, addrs);
@@ -320,7 +351,77 @@ void io_dialer_start(
 		ms = PATIENCE_MS;
 	loop_timer_set(d->loop, &d->deadline, ms);
 	if (d->resolve == NULL)
-		d->resolve = resolve_start(d->loop, host, port, on_resolved, d);
+		d->resolve =
+		    resolve_start(d->loop, d->host, d->port, on_resolved, d);
+}
+
+/* The proxy is asked for an address that the guard allows: it would look the name
+ * up again, and might find another one. */
+static void on_checked(void *arg, struct addrinfo *addrs, const char *why)
+{
+	struct io_dialer *d = arg;
+	const struct addrinfo *ai;
+	const struct io_addr *addr;
+	const char *what = NULL;
+	char err[ERR_MAX];
+	unsigned char ip[16];
+	unsigned n = 0;
+
+	d->check = NULL;
+	for (ai = addrs; ai != NULL; ai = ai->ai_next) {
+		addr = (const void *)ai->ai_addr;
+		what = io_guard_refuses(d->guard, d->target, addr);
+		/* each round takes the next one of those allowed */
+		if (what == NULL && n++ <= d->turn)
+			io_addr_ip(addr, ip);
+	}
+	d->turn = d->turn + 1 < n ? d->turn + 1 : 0;
+	resolve_free_addrs(addrs);
+	if (n > 0) {
+		io_format_ip(ip, d->tunnel_to);
+		d->guard = NULL; /* the proxy's own are the administrator's */
+		start_resolving(d);
+	} else if (what != NULL) {
+		give_up_refused(d, d->target, what);
+	} else {
+		err_set(err,
+		    "cannot find the address of %s: %s; if only the proxy "
+		    "can, list it in pushAllow",
+		    d->target, why);
+		give_up(d, err);
+	}
+}
+
+static void start_checking(struct io_dialer *d, const struct io_target *to)
+{
+	free(d->target);
+	d->target = xstrdup(to->host);
+	d->state = DIAL_CHECKING;
+	loop_timer_set(d->loop, &d->deadline, d->budget_ms);
+	d->check = resolve_start(d->loop, to->host, to->port, on_checked, d);
+}
+
+void io_dialer_start(
+    struct io_dialer *d, const struct io_target *to, int64_t budget_ms)
+{
+	bool check = to->proxy != NULL && to->guard != NULL &&
+		     !io_guard_lists(to->guard, to->host, to->port);
+
+	io_dialer_stop(d);
+	set_host(d, to->proxy ? to->proxy->host : to->host,
+	    to->proxy ? to->proxy->port : to->port);
+	d->budget_ms = budget_ms;
+	d->guard = to->proxy == NULL || check ? to->guard : NULL;
+	*d->tunnel_to = '\0';
+	if (check)
+		start_checking(d, to);
+	else
+		start_resolving(d);
+}
+
+const char *io_dialer_tunnel_to(const struct io_dialer *d)
+{
+	return *d->tunnel_to != '\0' ? d->tunnel_to : NULL;
 }
 
 bool io_dialer_is_running(const struct io_dialer *d)
@@ -375,6 +476,7 @@ void io_dialer_free(struct io_dialer *d)
 	io_dialer_stop(d);
 	resolve_cancel(d->resolve);
 	resolve_free_addrs(d->late);
+	free(d->target);
 	free(d->host);
 	free(d);
 }

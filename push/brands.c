@@ -18,7 +18,7 @@ struct push_lane *push_lane_new(
 	struct push_lane *l = xcalloc(1, sizeof(*l));
 
 	if (q->gate == NULL)
-		q->gate = apns_gate_new();
+		q->gate = send_gate_new();
 	l->label = xmalloc(sizeof(LABEL) + 2 * strlen(name));
 	strcpy(l->label + sprintf(l->label, LABEL, name) + 1, name);
 	push_lane_init(l, q, cred, q->gate);
@@ -31,7 +31,7 @@ void push_lane_close(struct push_lane *l)
 {
 	l->closing = true;
 	loop_timer_clear(l->q->loop, &l->hold);
-	apns_stop(l->apns);
+	sender_stop(l->sender);
 	if (l->in_flight == 0)
 		push_lane_free(l);
 }

@@ -140,20 +140,31 @@ void push_hashes_write(
  * is by far the most frequent: its MD5 is a constant. */
 void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN])
 {
-	char utf8[REG_UTF8_MAX];
-	int n;
+	char utf8[REG_UTF8_MAX + 1];
+
+	push_hash_utf8(push_decode_mailbox(name, utf8), hash);
+}
+
+const char *push_decode_mailbox(const char *name, char utf8[REG_UTF8_MAX + 1])
+{
+	int n = strchr(name, '&') != NULL
+		    ? text_utf7_read(name, utf8, REG_UTF8_MAX)
+		    : -1;
+
+	if (n < 0)
+		return name;
+	utf8[n] = '\0';
+	return utf8;
+}
+
+void push_hash_utf8(const char *name, unsigned char hash[HASH_LEN])
+{
 	static const unsigned char inbox[HASH_LEN] = { 0x7e, 0x33, 0x42, 0x9f,
 		0x65, 0x6f, 0x1e, 0x6e, 0x9d, 0x79, 0xb2, 0x9c, 0x3f, 0x82,
 		0xc5, 0x7e };
 
-	if (strcmp(name, "INBOX") == 0) {
+	if (strcmp(name, "INBOX") == 0)
 		memcpy(hash, inbox, HASH_LEN);
-		return;
-	}
-	n = strchr(name, '&') != NULL ? text_utf7_read(name, utf8, sizeof(utf8))
-				      : -1;
-	if (n >= 0)
-		tls_md5(utf8, (size_t)n, hash);
 	else
 		tls_md5(name, strlen(name), hash);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "push.h"
+#include "store.h"
 
 struct buf;
 
@@ -37,5 +38,9 @@ void push_hashes_write(
 
 /* The hash by which the device knows a mailbox that it registered as name. */
 void push_hash_mailbox(const char *name, unsigned char hash[HASH_LEN]);
+/* The same for a name that is UTF-8 without encoding. */
+void push_hash_utf8(const char *name, unsigned char hash[HASH_LEN]);
+/* The name as UTF-8 without encoding: in utf8, or as it is. */
+const char *push_decode_mailbox(const char *name, char utf8[REG_UTF8_MAX + 1]);
 
 #endif

@@ -69,16 +69,18 @@ void push_on_hold_over(void *arg)
 
 void push_renew_auth(struct push_lane *l)
 {
-	if (!l->closing)
-		apns_renew_auth(l->apns);
+	if (!l->closing && l->way->renew_auth != NULL)
+		l->way->renew_auth(l);
 	l->auth_gen++;
 	l->renewed_ms = 0;
 }
 
 unsigned push_auth_gen(struct push_lane *l)
 {
-	unsigned jwts = l->closing ? l->jwts : cred_jwt_count(l->cred);
+	unsigned jwts = l->jwts;
 
+	if (!l->closing && l->way == &push_way_apple)
+		jwts = cred_jwt_count(l->cred);
 	if (jwts != l->jwts) {
 		l->jwts = jwts;
 		l->auth_gen++;
@@ -109,7 +111,8 @@ void push_hold_end(struct push_lane *l)
 {
 	if (l->hold_ms == 0)
 		return;
-	log_info("push: %sApple accepts our credentials again", l->label);
+	log_info("push: %s%s accepts our credentials again", l->label,
+	    l->way->service);
 	l->hold_ms = 0;
 	l->probing = false;
 	loop_timer_clear(l->q->loop, &l->hold);
@@ -129,18 +132,19 @@ void push_check_clock(struct push_lane *l)
 
 /* --- health --- */
 
-void push_note_answer(struct push_lane *l, const struct apns_answer *an)
+void push_note_answer(
+    struct push_lane *l, bool is_good, const struct send_answer *an)
 {
-	bool taken = an->outcome == APNS_ANSWERED && an->status < 500;
+	bool taken = an->outcome == SEND_ANSWERED && an->status < 500;
 
-	if (taken && an->status == 200)
+	if (is_good)
 		l->delivered_s = (int64_t)time(NULL);
 	if (taken) {
 		l->fail_ms = 0;
 	} else {
 		if (l->fail_ms == 0)
 			l->fail_ms = loop_now_ms(l->q->loop);
-		if (an->outcome == APNS_ANSWERED)
+		if (an->outcome == SEND_ANSWERED)
 			snprintf(l->fail_why, sizeof(l->fail_why), "%d %s",
 			    an->status, an->reason);
 		else
@@ -152,6 +156,8 @@ void push_note_answer(struct push_lane *l, const struct apns_answer *an)
 
 const char *push_trouble(struct push_lane *l)
 {
+	if (l->way != &push_way_apple)
+		return l->trouble;
 	if (cred_kind(l->cred) == CRED_NONE)
 		return l->cred_error != NULL
 			   ? l->cred_error
@@ -165,12 +171,12 @@ const char *push_trouble(struct push_lane *l)
 /* Without a timer: nothing has to happen when the time is over. */
 static bool is_stalled(struct push_lane *l)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 	int64_t ms;
 
 	if (l->count == 0)
 		return false;
-	apns_get_status(l->apns, &st);
+	sender_get_status(l->sender, &st);
 	if (st.down_ms >= STALL_MS) {
 		err_set(l->q->health, "not connected to Apple for %d min%s%s",
 		    (int)(st.down_ms / 60000),
@@ -206,10 +212,10 @@ bool push_is_unset(const struct push_lane *l)
 
 static bool is_connected(const struct push_lane *l)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 
-	apns_get_status(l->apns, &st);
-	return st.state == APNS_UP && st.down_ms == 0 && !l->stalled;
+	sender_get_status(l->sender, &st);
+	return st.state == SEND_UP && st.down_ms == 0 && !l->stalled;
 }
 
 /* A lane that is idle knows nothing of the way to Apple, which is the same for

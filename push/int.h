@@ -1,9 +1,9 @@
 /* push/int.h - what the files of push share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   brands.c -> push.c -> answer.c, trial.c, save.c -> hold.c -> queue.c -> hashes.c
- *                                 -> visits.c -> day.c
- * Up it goes through hooks only: the queue's pump, and probe_end. */
+ *   brands.c -> push.c -> foreign.c, trial.c, save.c -> hold.c -> queue.c -> notes.c -> hashes.c
+ *               apple.c and other ways -> answer.c -> hold.c, visits.c -> day.c
+ * Up it goes through hooks only: a lane's way, the queue's pump, and probe_end. */
 #ifndef PUSH_INT_H
 #define PUSH_INT_H
 
@@ -14,6 +14,7 @@
 #include "push/hashes.h"
 #include "push/visits.h"
 #include "loop.h"
+#include "store.h"
 
 struct reg;
 
@@ -22,6 +23,52 @@ enum push_state {
 	PUSH_DELAYED, /* until `delay` after the first event is over */
 	PUSH_READY,   /* to be sent as soon as the connection takes it */
 	PUSH_PAUSED,  /* until it is tried again after a failure */
+};
+
+/* One kind of registration: how its pushes are sent and what the answers mean.
+ * One constant push_way_KIND in push/KIND.c; push.c has the list of them. */
+struct push_way {
+	enum reg_kind kind;
+	const char *service; /* who answers, in messages: "Apple" */
+	unsigned per_push;   /* mailboxes named in one request */
+	bool only_new;	     /* other events than new mail are not told */
+	/* How long other events wait; NULL: `delay`. */
+	int64_t (*delay_ms)(const struct push_queue *q, const struct reg *r);
+	/* Whether it is pushed now; NULL: always. */
+	bool (*is_active)(const struct reg *r);
+	/* The lane of a push that becomes ready, which may have to be made.  NULL
+	 * with err set: it is dropped.  Not called for Apple's. */
+	struct push_lane *(*lane)(
+	    struct push_queue *q, struct reg *r, char err[ERR_MAX]);
+	/* Sends p->flight, or the notes of it; NULL: this build cannot. */
+	enum send_sent (*send)(
+	    struct push_lane *l, struct push *p, char err[ERR_MAX]);
+	/* New authorization for the next request; NULL: there is none. */
+	void (*renew_auth)(struct push_lane *l);
+	/* What a reason means, "" if unknown; NULL: nothing is known. */
+	const char *(*words)(const char *reason);
+	/* Fills in the reason and timestamp from the body; NULL: they say
+	 * nothing. */
+	void (*read_answer)(struct send_answer *an);
+	const struct push_answer *answers;
+};
+
+extern const struct push_way push_way_apple;
+
+enum push_about {
+	ABOUT_PUSH,	   /* this request only */
+	ABOUT_DEVICE,	   /* the registration; the credentials were accepted */
+	ABOUT_CREDENTIALS, /* the credentials */
+};
+
+/* A table of these says what answers mean.  The first match wins.  Reason NULL
+ * matches any; a trailing '*' matches any rest.  Status 200 matches every 2xx, 500
+ * every 5xx, 0 everything: the last row. */
+struct push_answer {
+	int status;
+	const char *reason;
+	void (*act)(struct push *p, const struct send_answer *an);
+	enum push_about about;
 };
 
 /* One registration's pushes: at most one waiting and one in flight. */
@@ -39,9 +86,26 @@ struct push {
 	bool asked;	       /* other nodes, or there are none to ask */
 	bool listed;	       /* in the ready list */
 	bool in_flight;
+	bool noted;	 /* of another kind than Apple's: see push_noted */
 	bool renewed;	 /* the device has registered since it was sent */
+	bool paid;	 /* see push_foreign_wait() */
 	bool probe_sent; /* the one in flight includes the probe */
 	struct push_probe *probe; /* of a test push; NULL: none */
+};
+
+/* What others than Apple are told of a mailbox. */
+struct push_note {
+	struct push_note *next;
+	const char *event; /* see struct push_event */
+	int64_t unseen;
+	char mailbox[]; /* UTF-8; "": none is meant */
+};
+
+/* A push of another kind than Apple's. */
+struct push_noted {
+	struct push push;
+	/* One for each of push.wait and push.flight, in their order. */
+	struct push_note *wait, *flight;
 };
 
 /* What is sent with one credential: its connection, what is ready to go there, and
@@ -49,12 +113,14 @@ struct push {
  * users of one lane would go where `first` is taken, in push.c. */
 struct push_lane {
 	struct push_queue *q;
+	const struct push_way *way;
 	struct push_lane *next; /* in queue.brands */
 	/* "brand NAME: ", for messages; after its NUL the name.  "" and "": the
 	 * main one. */
 	char *label;
 	struct cred *cred;
-	struct apns *apns;
+	struct sender *sender;
+	struct apns *apns;	   /* whose the sender is */
 	struct push *first, *last; /* ready to be sent */
 	size_t count, in_flight;
 	struct loop_task pump;
@@ -68,7 +134,7 @@ struct push_lane {
 	char *trouble; /* why; NULL: nothing yet */
 	/* Apple has taken no push since then, as far as we know; 0: it has */
 	int64_t fail_ms;
-	char fail_why[APNS_REASON_MAX + 8];
+	char fail_why[SEND_REASON_MAX + 8];
 	bool stalled; /* push_health() has logged that pushes do not get out */
 	int64_t delivered_s; /* wall clock, of the last one */
 	char *cred_error;    /* see push_set_cred_error(); NULL: none */
@@ -82,6 +148,7 @@ struct push_lane {
 	/* Apple refused our apns-expiration: left out until the clock is set */
 	bool no_expiration;
 	int64_t no_expiration_clock_ms;
+	int64_t paid_ms; /* see push_foreign_wait() */
 	struct push_counters counters;
 };
 
@@ -90,19 +157,23 @@ struct push_queue {
 	const struct conf *conf;
 	struct store *store;
 	struct push_lane main;
+	/* What waits and has no lane yet, and what does not fit one; NULL: there
+	 * never was any.  Apple's is NULL. */
+	struct push_lane *homes[REG_KINDS];
 	struct push_lane *brands; /* all, closing ones too */
 	/* By number, the main one first; NULL: no brands. */
 	struct push_lane **lanes;
 	size_t n_lanes;
 	const struct users *users;
-	struct apns_gate *gate; /* of the brands; NULL: there never were any */
+	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
 	size_t count;
 	struct buf payload;
 	char health[ERR_MAX]; /* the last verdict */
 	struct visits visits;
-	struct push_trial *trials; /* under way */
+	struct push_trial *trials;    /* under way */
+	struct push_foreign *foreign; /* NULL: not needed yet */
 	/* push_on_due() */
 	void (*on_due)(void *arg, const struct reg *r,
 	    const unsigned char *hash, int64_t ahead_ms);
@@ -115,11 +186,18 @@ struct push_queue {
 
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
-    struct cred *cred, struct apns_gate *gate);
+    struct cred *cred, struct send_gate *gate);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
 /* Of a brand, at the end of this round. */
 void push_lane_free(struct push_lane *l);
+
+/* --- push/foreign.c --- */
+
+void push_foreign_free(struct push_queue *q);
+/* How long a push to an address that its user gave has to wait before it is sent, so
+ * that nobody is flooded by us; to be asked once for each (push.paid). */
+int64_t push_foreign_wait(struct push *p);
 
 /* --- push/queue.c --- */
 
@@ -136,8 +214,19 @@ void push_release(struct push *p);
 void push_finish(struct push *p);
 /* Adds an event in one of the registration's mailboxes (an index) to what
  * waits. */
-void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
-void push_add_hash(struct push *p, const unsigned char *hash);
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox,
+    const struct push_event *ev);
+/* The same in any mailbox, of another kind than Apple's. */
+void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
+    const struct push_event *ev);
+/* False if it waits already. */
+bool push_add_hash(struct push *p, const unsigned char *hash);
+/* Moves up to the way's per_push from what waits to what is in flight. */
+void push_take(struct push *p);
+/* Moves what is in flight back to what waits. */
+void push_give_back(struct push *p);
+/* Forgets what waits. */
+void push_clear(struct push *p);
 /* The lane that reaches the registration's device. */
 struct push_lane *push_lane_of(struct push_queue *q, const struct reg *r);
 /* After the brands or the device's topic have changed: what waits moves to the
@@ -151,6 +240,22 @@ void push_log(enum log_level level, const struct push *p, const char *what);
 bool push_is_expired(const struct push_queue *q, int64_t event_ms);
 /* Logs and counts a push dropped for that. */
 void push_note_expired(struct push *p);
+
+/* --- push/notes.c --- */
+
+/* The first of what is in flight; NULL: Apple's. */
+const struct push_note *push_note(const struct push *p);
+/* Changes that of a mailbox in what waits; is_first: there is none, one is
+ * added. */
+void push_notes_add(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, bool is_first);
+/* Moves the first n of what waits to what is in flight, which has none. */
+void push_notes_take(struct push *p, unsigned n);
+void push_notes_give_back(struct push *p);
+void push_notes_clear_flight(struct push *p);
+/* Removes all of what waits, or those whose hash does not wait any more. */
+void push_notes_clear(struct push *p);
+void push_notes_prune(struct push *p);
 
 /* --- push/hold.c --- */
 
@@ -174,7 +279,8 @@ int64_t push_clock_ms(const struct push_lane *l);
 /* Whether that has changed since it had this value. */
 bool push_clock_stepped(const struct push_lane *l, int64_t since_ms);
 /* An answer that says that Apple takes pushes, or one that does not. */
-void push_note_answer(struct push_lane *l, const struct apns_answer *an);
+void push_note_answer(
+    struct push_lane *l, bool is_good, const struct send_answer *an);
 /* If the clock was set, ends what the wrong time had caused. */
 void push_check_clock(struct push_lane *l);
 
@@ -182,16 +288,41 @@ void push_check_clock(struct push_lane *l);
 
 /* Reports how the probe of p ended, if it has one. */
 void push_probe_end(struct push *p, bool delivered, const char *words);
-void push_probe_answered(
-    struct push *p, const struct apns_answer *an, const char *words);
+void push_probe_answered(struct push *p, bool delivered, const char *words);
 /* Frees them without a report. */
 void push_trials_free(struct push_queue *q);
 
 /* --- push/answer.c --- */
 
+/* The row of the lane's table for an answer; NULL: there is no answer. */
+const struct push_answer *push_find_answer(
+    const struct push_lane *l, const struct send_answer *an);
+/* Whether the push was taken.  row may be NULL. */
+bool push_answer_is_good(const struct push_answer *row);
 /* What it says, in words: perhaps in line. */
-const char *push_answer_words(const struct apns_answer *an, char line[ERR_MAX]);
-/* Does what Apple's answer to the push in flight asks for. */
-void push_handle_answer(struct push *p, const struct apns_answer *an);
+const char *push_answer_words(const struct push_lane *l,
+    const struct push_answer *row, const struct send_answer *an,
+    char line[ERR_MAX]);
+/* Does what the answer to the push in flight asks for. */
+void push_handle_answer(struct push *p, const struct push_answer *row,
+    const struct send_answer *an);
+/* Merges the failed push with what waits, to be sent ms from now; 0: at once. */
+void push_send_again(struct push *p, int64_t ms);
+
+/* For the tables. */
+void push_act_done(struct push *p, const struct send_answer *an);
+/* The registration is gone, or older than the answer's timestamp says. */
+void push_act_remove(struct push *p, const struct send_answer *an);
+/* Suspends the registration until it comes again. */
+void push_act_suspend(struct push *p, const struct send_answer *an);
+/* Our credentials are refused: the lane pauses. */
+void push_act_hold(struct push *p, const struct send_answer *an);
+/* New authorization, and the push is sent again at once; the second time in 20
+ * minutes the lane pauses. */
+void push_act_renew(struct push *p, const struct send_answer *an);
+/* Sent again after a growing pause, or after Retry-After if that is longer. */
+void push_act_retry(struct push *p, const struct send_answer *an);
+/* Logged and forgotten. */
+void push_act_drop(struct push *p, const struct send_answer *an);
 
 #endif

@@ -2,6 +2,7 @@
  * list of those that are ready to be sent. */
 #include "push/int.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf.h"
@@ -12,6 +13,11 @@
  * those of an earlier list are removed, as the device does not know them any
  * more. */
 #define WAIT_MAX REG_MAILBOXES_MAX
+
+/* The same of another kind than Apple's, which may watch all mailboxes and needs
+ * a request for each: more than this at once is a move or a sync, and the newest
+ * say that. */
+#define NOTES_MAX 100
 
 static const char *const state_names[] = {
 	[PUSH_IDLE] = "idle",
@@ -28,10 +34,28 @@ struct push_lane *push_lane_of(struct push_queue *q, const struct reg *r)
 				: q->lanes[store_brand_of(q->store, r)];
 }
 
+/* Of another kind than Apple's: one that can send it, or else its home, which
+ * drops it and says why. */
+static struct push_lane *find_lane(struct push *p)
+{
+	const struct push_way *way = p->lane->way;
+	struct push_lane *home = p->lane->q->homes[way->kind], *l;
+	char err[ERR_MAX];
+
+	l = way->lane(p->lane->q, p->reg, err);
+	if (l != NULL)
+		return l;
+	if (home->trouble == NULL || strcmp(home->trouble, err) != 0)
+		log_error("push: %s: %s", reg_kind_name(way->kind), err);
+	push_set_text(&home->trouble, err);
+	return home;
+}
+
 /* To be called while it is neither listed nor in flight. */
 static void choose_lane(struct push *p)
 {
-	struct push_lane *to = push_lane_of(p->lane->q, p->reg);
+	struct push_lane *to =
+	    p->noted ? find_lane(p) : push_lane_of(p->lane->q, p->reg);
 
 	if (to == p->lane)
 		return;
@@ -72,16 +96,29 @@ static void ready_remove(struct push *p)
 
 /* --- states --- */
 
+/* Its account alone says what another kind's is: the token is a hash. */
+static const char *show(const struct reg *r, char shown[LOG_TOKEN_MAX])
+{
+	char tok[REG_TOKEN_MAX + 1];
+
+	return reg_kind(r) != REG_APPLE ? reg_account(r)
+					: log_token(reg_token(r, tok), shown);
+}
+
+static void log_state(const struct push *p, enum push_state to)
+{
+	char shown[LOG_TOKEN_MAX];
+
+	log_debug("push: %s: %s: %s -> %s", reg_user(p->reg),
+	    show(p->reg, shown), state_names[p->state], state_names[to]);
+}
+
 static void on_timer(void *arg);
 
 void push_set_state(struct push *p, enum push_state to, int64_t ms)
 {
-	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
-
 	if (log_get_level() >= LOG_L_DEBUG && p->reg != NULL)
-		log_debug("push: %s: %s: %s -> %s", reg_user(p->reg),
-		    log_token(reg_token(p->reg, tok), shown),
-		    state_names[p->state], state_names[to]);
+		log_state(p, to);
 	p->state = to;
 	loop_timer_clear(p->lane->q->loop, &p->timer);
 	ready_remove(p);
@@ -98,25 +135,70 @@ void push_set_state(struct push *p, enum push_state to, int64_t ms)
 	}
 }
 
+/* Apple's are used again. */
+static struct push *new_push(struct push_queue *q, enum reg_kind kind)
+{
+	struct push *p = q->pool;
+
+	if (kind != REG_APPLE) {
+		p = xcalloc(1, sizeof(struct push_noted));
+		p->noted = true;
+		p->lane = q->homes[kind];
+		return p;
+	}
+	if (p != NULL)
+		q->pool = p->next;
+	else
+		p = xmalloc(sizeof(*p));
+	memset(p, 0, sizeof(*p));
+	return p;
+}
+
 struct push *push_get(struct push_queue *q, struct reg *r)
 {
 	struct push *p = reg_data(r);
 
 	if (p != NULL)
 		return p;
-	p = q->pool;
-	if (p != NULL)
-		q->pool = p->next;
-	else
-		p = xmalloc(sizeof(*p));
-	memset(p, 0, sizeof(*p));
-	p->lane = push_lane_of(q, r);
+	p = new_push(q, reg_kind(r));
+	if (!p->noted)
+		p->lane = push_lane_of(q, r);
 	p->reg = r;
 	loop_timer_init(&p->timer, on_timer, p);
 	reg_set_data(r, p);
 	p->lane->count++;
 	q->count++;
 	return p;
+}
+
+void push_take(struct push *p)
+{
+	push_hashes_take(&p->flight, &p->wait, p->lane->way->per_push);
+	if (p->noted)
+		push_notes_take(p, p->flight.n);
+}
+
+void push_give_back(struct push *p)
+{
+	push_hashes_merge(&p->flight, &p->wait);
+	p->wait = p->flight;
+	memset(&p->flight, 0, sizeof(p->flight));
+	if (p->noted)
+		push_notes_give_back(p);
+}
+
+void push_clear(struct push *p)
+{
+	push_hashes_clear(&p->wait);
+	if (p->noted)
+		push_notes_clear(p);
+}
+
+static void clear_flight(struct push *p)
+{
+	push_hashes_clear(&p->flight);
+	if (p->noted)
+		push_notes_clear_flight(p);
 }
 
 void push_release(struct push *p)
@@ -127,12 +209,16 @@ void push_release(struct push *p)
 	if (p->probe != NULL)
 		q->probe_end(p, false, "dropped: could not be sent");
 	push_set_state(p, PUSH_IDLE, 0);
-	push_hashes_clear(&p->wait);
-	push_hashes_clear(&p->flight);
+	push_clear(p);
+	clear_flight(p);
 	if (p->reg != NULL)
 		reg_set_data(p->reg, NULL);
-	p->next = q->pool;
-	q->pool = p;
+	if (p->noted) {
+		free(p);
+	} else {
+		p->next = q->pool;
+		q->pool = p;
+	}
 	q->count--;
 	if (--l->count == 0)
 		l->fail_ms = 0; /* nobody waits for Apple to mend */
@@ -140,7 +226,7 @@ void push_release(struct push *p)
 
 void push_finish(struct push *p)
 {
-	push_hashes_clear(&p->flight);
+	clear_flight(p);
 	p->tries = 0;
 	if (p->wait.n == 0)
 		push_release(p);
@@ -155,7 +241,7 @@ void push_change_lane(struct push *p)
 	if (p->listed) {
 		ready_remove(p);
 		ready_add(p, false);
-	} else {
+	} else if (!p->noted) { /* it has none until it is ready */
 		choose_lane(p);
 	}
 }
@@ -168,11 +254,20 @@ void push_change_lane(struct push *p)
  * push costs. */
 #define ASK_MAX 8
 
-static int64_t ahead_ms(const struct push_queue *q)
+static int64_t delay_ms(const struct push *p)
 {
-	int64_t half_ms = q->conf->delay_s * 1000 / 2;
+	const struct push_way *way = p->lane->way;
 
-	if (q->on_due == NULL)
+	return way->delay_ms != NULL ? way->delay_ms(p->lane->q, p->reg)
+				     : p->lane->q->conf->delay_s * 1000;
+}
+
+/* Other nodes do not know a hook's registration. */
+static int64_t ahead_ms(const struct push *p)
+{
+	int64_t half_ms = delay_ms(p) / 2;
+
+	if (p->lane->q->on_due == NULL || p->lane->way->kind == REG_HOOK)
 		return 0;
 	return half_ms < AHEAD_MS ? half_ms : AHEAD_MS;
 }
@@ -182,7 +277,7 @@ static bool ask_ahead(struct push *p)
 {
 	struct push_lane *l = p->lane;
 	struct push_queue *q = l->q;
-	int64_t ms = ahead_ms(q);
+	int64_t ms = ahead_ms(p);
 	unsigned i;
 
 	if (p->state != PUSH_DELAYED || p->asked || ms == 0)
@@ -190,7 +285,7 @@ static bool ask_ahead(struct push *p)
 	p->asked = true;
 	loop_timer_set(q->loop, &p->timer, ms);
 	if (p->wait.n > ASK_MAX || loop_timer_is_set(&l->hold) ||
-	    (apns_capacity(l->apns) == 0 && !apns_is_idle(l->apns)))
+	    (sender_capacity(l->sender) == 0 && !sender_is_idle(l->sender)))
 		return true;
 	for (i = 0; i < p->wait.n; i++)
 		q->on_due(
@@ -207,6 +302,8 @@ bool push_covered(
 	    p->wait_ms >= sent_ms || !push_hashes_has(&p->wait, hash))
 		return false;
 	push_hashes_remove(&p->wait, hash);
+	if (p->noted)
+		push_notes_prune(p);
 	if (p->wait.n > 0)
 		return false;
 	push_log(LOG_L_DEBUG, p, "another node sends it");
@@ -246,31 +343,77 @@ static void prune_waiting(struct push *p)
 	p->wait = rest;
 }
 
-void push_add_hash(struct push *p, const unsigned char *hash)
+/* The one that waits longest makes room. */
+static void limit_notes(struct push *p)
 {
-	if (push_hashes_add(&p->wait, hash) && p->wait.n > WAIT_MAX)
-		prune_waiting(p);
+	unsigned char first[HASH_LEN];
+
+	if (p->wait.n <= NOTES_MAX)
+		return;
+	memcpy(first, push_hashes_at(&p->wait, 0), HASH_LEN);
+	push_hashes_remove(&p->wait, first);
+	push_notes_prune(p);
+	p->lane->counters.dropped++;
 }
 
-void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
+bool push_add_hash(struct push *p, const unsigned char *hash)
+{
+	if (!push_hashes_add(&p->wait, hash))
+		return false;
+	if (p->wait.n > WAIT_MAX)
+		prune_waiting(p);
+	return true;
+}
+
+/* Something was added to what waits, as the first or not. */
+static void added(struct push *p, bool first, bool now)
+{
+	int64_t ms;
+
+	p->wait_ms = loop_now_ms(p->lane->q->loop);
+	if (!first)
+		p->lane->counters.merged++;
+	if (p->state == PUSH_IDLE && !now) {
+		ms = ahead_ms(p);
+		p->asked = ms == 0;
+		push_set_state(p, PUSH_DELAYED, delay_ms(p) - ms);
+	} else if (p->state == PUSH_IDLE || (p->state == PUSH_DELAYED && now)) {
+		push_set_state(p, PUSH_READY, 0);
+	}
+}
+
+void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
+    const struct push_event *ev)
 {
 	struct push *p = push_get(q, r);
 	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
-	int64_t ms;
 
+	push_hash_utf8(mailbox, hash);
+	push_notes_add(
+	    p, mailbox, ev->name, ev->unseen, push_add_hash(p, hash));
+	limit_notes(p);
+	added(p, first, ev->now);
+}
+
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox,
+    const struct push_event *ev)
+{
+	char utf8[REG_UTF8_MAX + 1];
+	unsigned char hash[HASH_LEN];
+	struct push *p;
+	bool first;
+
+	if (reg_kind(r) != REG_APPLE) {
+		push_add_named(q, r,
+		    push_decode_mailbox(reg_mailbox(r, mailbox), utf8), ev);
+		return;
+	}
+	p = push_get(q, r);
+	first = p->wait.n == 0;
 	push_hash_mailbox(reg_mailbox(r, mailbox), hash);
 	push_add_hash(p, hash);
-	p->wait_ms = loop_now_ms(q->loop);
-	if (!first)
-		p->lane->counters.merged++;
-	if (p->state == PUSH_IDLE && !now) {
-		ms = ahead_ms(q);
-		p->asked = ms == 0;
-		push_set_state(p, PUSH_DELAYED, q->conf->delay_s * 1000 - ms);
-	} else if (p->state == PUSH_IDLE || (p->state == PUSH_DELAYED && now)) {
-		push_set_state(p, PUSH_READY, 0);
-	}
+	added(p, first, ev->now);
 }
 
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
@@ -289,12 +432,12 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 
 void push_log(enum log_level level, const struct push *p, const char *what)
 {
-	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
+	char shown[LOG_TOKEN_MAX];
 
 	if (level > log_get_level())
 		return;
-	log_at(level, "push: %s: %s: %s", reg_user(p->reg),
-	    log_token(reg_token(p->reg, tok), shown), what);
+	log_at(level, "push: %s: %s: %s", reg_user(p->reg), show(p->reg, shown),
+	    what);
 }
 
 bool push_is_expired(const struct push_queue *q, int64_t event_ms)

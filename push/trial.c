@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "apns.h"
+#include "send.h"
 #include "mem.h"
 #include "store.h"
 
@@ -81,23 +81,21 @@ void push_probe_end(struct push *p, bool delivered, const char *words)
 		trial_end(t);
 }
 
-void push_probe_answered(
-    struct push *p, const struct apns_answer *an, const char *words)
+void push_probe_answered(struct push *p, bool delivered, const char *words)
 {
 	if (p->probe_sent)
-		push_probe_end(p,
-		    an->outcome == APNS_ANSWERED && an->status == 200, words);
+		push_probe_end(p, delivered, words);
 }
 
 /* --- start --- */
 
 static void report_late(const struct push_trial *t, const struct push *p)
 {
-	struct apns_status st = { 0 };
+	struct send_status st = { 0 };
 	char words[ERR_MAX];
 
-	apns_get_status(p->lane->apns, &st);
-	if (st.state == APNS_UP)
+	sender_get_status(p->lane->sender, &st);
+	if (st.state == SEND_UP)
 		err_set(words, "no answer within %d s: it stays queued",
 		    TRIAL_MS / 1000);
 	else
@@ -156,7 +154,7 @@ static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 	/* Ends a pause after a failure: a person waits for the result. */
 	if (p->state == PUSH_PAUSED)
 		push_set_state(p, PUSH_READY, 0);
-	push_add(t->q, r, (size_t)mailbox, true);
+	push_add(t->q, r, (size_t)mailbox, &push_new_mail);
 }
 
 void push_trial_start(struct push_queue *q, const char *user,

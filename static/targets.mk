@@ -59,9 +59,9 @@ size-objects:
 		OUT=build/static/size-$(STATIC_ARCH)
 	@sh static/size.sh build/static/size-$(STATIC_ARCH)/xapsd
 
-# Size and memory of every file in dist/.
+# Size, memory and instructions of every file in dist/.
 bench-static:
-	@sh tests/deps.sh build bench qemu
+	@sh tests/deps.sh build bench qemu insns
 	@$(PYTHON) tests/bench/released.py
 
 # Builds and tests them: unit tests, the way of a mail, an empty root.

@@ -440,6 +440,8 @@ static int export_gather(void *arg, struct reg *r)
 {
 	struct export *e = arg;
 
+	if (r->flags & REG_OTHER)
+		return 0;
 	if (e->n > 0 && !reg_same_user(e->regs[0], r) && export_user(e) < 0)
 		return -1;
 	if (e->n == e->cap) {

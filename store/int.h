@@ -35,6 +35,7 @@ enum reg_flag {
 	REG_UNSTAMPED = 16, /* renewed while the clock was not set */
 	REG_HELD = 32,	    /* changes too often: see store_release() */
 	REG_SHARED = 64,    /* store_set_shared() */
+	REG_OTHER = 128,    /* not Apple's: has a kind and an address */
 };
 
 /* Kept small: there may be a hundred thousand of them on a router.  Times are
@@ -42,7 +43,9 @@ enum reg_flag {
 struct reg {
 	struct reg *next; /* in its bucket, a user's one after the other */
 	void *data;
-	char *mailboxes; /* for mailbox_unpack(): after the key, or allocated */
+	char *mailboxes; /* for mailbox_unpack(): after the key, or allocated;
+			  * if REG_OTHER then a byte, its kind, and its address
+			  * with a NUL */
 	struct watches *watches; /* NULL: no mailbox of another owner */
 	uint32_t hash : 24;	 /* of the user */
 	uint32_t user_len : 8;
@@ -196,6 +199,8 @@ size_t mailboxes_size(const struct reg_spec *spec);
 /* Packs the spec's mailboxes; returns the end. */
 char *mailboxes_pack(char *p, const struct reg_spec *spec);
 size_t mailboxes_len(const struct reg *r);
+/* With the kind and the address. */
+size_t mailboxes_len_all(const struct reg *r);
 bool mailboxes_same(const struct reg *a, const struct reg *b);
 /* The same mailboxes, in any order and each any number of times. */
 bool mailboxes_same_set(const struct reg *a, const struct reg *b);
@@ -207,8 +212,11 @@ size_t mailboxes_owners(const struct reg *r);
 
 /* Of a spec within the limits: in no table, topic 0. */
 struct reg *reg_new(const struct reg_spec *spec);
+/* One that is like r, but has this address and time; in no table. */
+struct reg *reg_with_to(const struct reg *r, const char *to, int64_t time_s);
 void reg_free(struct reg *r);
-/* r has the mailboxes of `from` from now on; its watches are not touched. */
+/* r has the mailboxes, the kind and the address of `from` from now on; its watches
+ * are not touched. */
 void reg_take_mailboxes(struct reg *r, const struct reg *from);
 /* The bytes that it counts for maxRegistrations. */
 size_t reg_bytes(const struct reg *r);
@@ -217,6 +225,8 @@ bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES]);
 /* Whether it has this account and packed token. */
 bool reg_has_key(const struct reg *r, const char *account, const char *packed,
     size_t digits);
+/* The same kind and address. */
+bool reg_same_to(const struct reg *a, const struct reg *b);
 /* These need the hashes. */
 bool reg_same_user(const struct reg *a, const struct reg *b);
 bool reg_same_device(const struct reg *a, const struct reg *b);
@@ -225,7 +235,7 @@ bool reg_same_key(const struct reg *a, const struct reg *b);
 /* --- line.c --- */
 
 /* The longest line read or written: REG_NAMES_MAX, each byte escaped, and quotes,
- * brackets and the key come to 540,000 bytes.  Longer ones are kept aside as
+ * brackets, the key and the address come to 545,000 bytes.  Longer ones are kept aside as
  * bad. */
 #define STORE_LINE_MAX (544u * 1024)
 
@@ -240,6 +250,7 @@ struct record {
 	const char *mailboxes[REG_MAILBOXES_MAX];
 	struct reg_canonical canonical[REG_MAILBOXES_MAX];
 	char topic[REG_TOPIC_MAX + 1];
+	char to[REG_TO_MAX + 1];
 	size_t text_len;
 	char text[REG_NAMES_MAX + REG_CANONICAL_MAX + 1];
 };
@@ -286,7 +297,8 @@ void owner_unwatch(struct store *s, struct reg *r);
 void topic_init(struct store *s);
 /* Its index in store.topics. */
 uint16_t topic_index(struct store *s, const char *name);
-/* Adds change, 1 or -1, to the number of registrations with r's topic. */
+/* Adds change, 1 or -1, to the number of registrations with r's topic, and of
+ * its brand. */
 void topic_count(struct store *s, const struct reg *r, int change);
 void topic_use(struct store *s, struct reg *r, uint16_t topic);
 /* The topic that its line has to name, or NULL. */
@@ -322,8 +334,14 @@ bool limit_count_ok(const struct store *s);
  * NULL. */
 struct reg *limit_surplus(
     struct store *s, const struct reg *new, const struct reg *r);
+/* An app's earlier registration of the same name, kind and user as `new`, with
+ * another address, or NULL. */
+struct reg *limit_renamed(
+    struct store *s, const struct reg *new, const struct reg *r);
 /* False if one of that time would be the first of the user's to be dropped. */
 bool limit_admits(struct store *s, const char *user, int64_t t_ms);
+/* True if one of this kind that was renewed then has expired. */
+bool limit_is_old(const struct store *s, enum reg_kind kind, int64_t time_s);
 /* True if its device came back with another account, and not with this one for
  * three days: the account was set up again.  To be called every hour. */
 bool limit_is_replaced(struct store *s, struct reg *r);

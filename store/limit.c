@@ -86,6 +86,24 @@ struct reg *limit_surplus(
 	return n > s->limits.devices ? oldest : NULL;
 }
 
+struct reg *limit_renamed(
+    struct store *s, const struct reg *new, const struct reg *r)
+{
+	const char *account = reg_account(new);
+	enum reg_kind kind = reg_kind(new);
+	struct reg *o = NULL;
+
+	/* Other nodes say themselves what they have replaced. */
+	if (kind != REG_APPLE && !s->is_merging &&
+	    strcmp(account, reg_kind_name(kind)) != 0)
+		o = store_first(s, reg_user(new));
+	while (o != NULL &&
+	       (o == r || reg_kind(o) != kind ||
+		   strcmp(reg_account(o), account) != 0 || !is_older(o, new)))
+		o = reg_next(o);
+	return o;
+}
+
 bool limit_admits(struct store *s, const char *user, int64_t t_ms)
 {
 	const struct reg *r = store_first(s, user);
@@ -98,6 +116,21 @@ bool limit_admits(struct store *s, const char *user, int64_t t_ms)
 }
 
 /* --- how long --- */
+
+#define DELTACHAT_TTL_S (90 * 86400) /* as chatmail servers keep them */
+
+/* Who sends to the others says when one has ended. */
+bool limit_is_old(const struct store *s, enum reg_kind kind, int64_t time_s)
+{
+	switch (kind) {
+	case REG_APPLE:
+		return time_s < s->wall_s - s->limits.ttl_s;
+	case REG_DELTACHAT:
+		return time_s < s->wall_s - DELTACHAT_TTL_S;
+	default:
+		return false;
+	}
+}
 
 /* Hours modulo 255, 1 to 255. */
 static uint8_t hour_of(const struct store *s)
@@ -120,7 +153,7 @@ bool limit_is_replaced(struct store *s, struct reg *r)
 {
 	uint8_t now = hour_of(s);
 
-	if (!has_newer_account(s, r))
+	if (r->flags & REG_OTHER || !has_newer_account(s, r))
 		r->replaced = 0;
 	else if (r->replaced == 0)
 		r->replaced = now;

@@ -70,12 +70,20 @@ bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 	}
 	buf_add_byte(b, ']');
 	write_canonical(r, b);
-	buf_add_str(b, reg_acked(r) ? ",\"acked\":true" : ",\"acked\":false");
-	if (topic != NULL) {
+	buf_add_str(b, r->flags & REG_OTHER ? ",\"acked\":null"
+		       : reg_acked(r)	    ? ",\"acked\":true"
+					    : ",\"acked\":false");
+	if (topic != NULL && !(r->flags & REG_OTHER)) {
 		buf_add_str(b, ",\"topic\":");
 		json_write_str(b, topic);
 	}
-	return buf_add_fmt(b, ",\"time\":%lu}\n", (unsigned long)r->time_s);
+	buf_add_fmt(b, ",\"time\":%lu", (unsigned long)r->time_s);
+	if (r->flags & REG_OTHER) {
+		buf_add_fmt(
+		    b, ",\"kind\":\"%s\",\"to\":", reg_kind_name(reg_kind(r)));
+		json_write_str(b, reg_to(r));
+	}
+	return buf_add_str(b, "}\n");
 }
 
 bool reg_write_gone(const struct reg *r, int64_t t_ms, struct buf *b)
@@ -170,24 +178,53 @@ static const char *set_canonical(
 	return NULL;
 }
 
-static const char *read_value(struct record *rec, const struct json *j)
+static const char *read_kind(struct record *rec, const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "kind");
+	struct reg_spec *spec = &rec->spec;
+	char name[16];
+
+	if (t == NULL)
+		return NULL;
+	if (json_string(j, t, name, sizeof(name)) < 0 ||
+	    !reg_kind_find(name, &spec->kind) || spec->kind == REG_HOOK)
+		return "kind is not one that this version knows";
+	if (spec->kind == REG_APPLE)
+		return NULL;
+	if (!get_string(j, "to", rec->to, sizeof(rec->to)))
+		return "to is missing, not a string, or too long";
+	spec->to = rec->to;
+	return NULL;
+}
+
+/* What only Apple's have. */
+static const char *read_apple(struct record *rec, const struct json *j)
 {
 	const struct json_tok *t = json_get(j, j->toks, "acked");
-	const char *reason;
 
 	if (t != NULL && t->type != JSON_TRUE && t->type != JSON_FALSE)
 		return "acked must be true or false";
 	rec->spec.acked = t != NULL && t->type == JSON_TRUE;
+	t = json_get(j, j->toks, "topic");
+	if (t == NULL)
+		return NULL;
+	if (json_string(j, t, rec->topic, sizeof(rec->topic)) < 0 ||
+	    !reg_text_ok(rec->topic, REG_TOPIC_MAX))
+		return "topic is not a string, too long, or not valid text";
+	rec->spec.topic = rec->topic;
+	return NULL;
+}
+
+static const char *read_value(struct record *rec, const struct json *j)
+{
+	const char *reason = read_kind(rec, j);
+
+	if (reason == NULL && rec->spec.kind == REG_APPLE)
+		reason = read_apple(rec, j);
+	if (reason != NULL)
+		return reason;
 	if (!json_int(j, json_get(j, j->toks, "time"), &rec->spec.time_s))
 		return "time must be a whole number of seconds";
-	t = json_get(j, j->toks, "topic");
-	if (t != NULL) {
-		if (json_string(j, t, rec->topic, sizeof(rec->topic)) < 0 ||
-		    !reg_text_ok(rec->topic, REG_TOPIC_MAX))
-			return "topic is not a string, too long, or not valid "
-			       "text";
-		rec->spec.topic = rec->topic;
-	}
 	reason = line_set_mailboxes(rec, j, json_get(j, j->toks, "mailboxes"));
 	return reason != NULL
 		   ? reason

@@ -376,7 +376,7 @@ static bool merge_record(struct store *s, const struct record *rec,
 		return true;
 	}
 	if (is_gone_since(s, spec, t_ms) ||
-	    spec->time_s < s->wall_s - s->limits.ttl_s ||
+	    limit_is_old(s, spec->kind, spec->time_s) ||
 	    (r == NULL && !limit_admits(s, spec->user, t_ms)))
 		return true;
 	*put_r = store_put(s, spec);

@@ -88,6 +88,15 @@ size_t mailboxes_len(const struct reg *r)
 	return (size_t)(p - r->mailboxes);
 }
 
+size_t mailboxes_len_all(const struct reg *r)
+{
+	size_t len = mailboxes_len(r);
+
+	if (r->flags & REG_OTHER)
+		len += strlen(r->mailboxes + len + 1) + 2;
+	return len;
+}
+
 size_t mailboxes_owners(const struct reg *r)
 {
 	const char *p = r->mailboxes, *last = NULL;

@@ -23,13 +23,13 @@ bool reg_text_ok(const char *s, size_t max)
 	return true;
 }
 
-static bool account_ok(const char *s)
+static bool printable_ok(const char *s, size_t max)
 {
 	size_t n = 0;
 
 	while (s[n] >= 0x20 && s[n] <= 0x7e)
 		n++;
-	return s[n] == '\0' && n > 0 && n <= REG_ACCOUNT_MAX;
+	return s[n] == '\0' && n > 0 && n <= max;
 }
 
 static bool token_ok(const char *s)
@@ -76,13 +76,41 @@ const char *reg_spec_check(const struct reg_spec *s)
 	if (!reg_text_ok(s->user, REG_USER_MAX))
 		return "user must be 1 to 255 bytes of UTF-8 without control "
 		       "characters";
-	if (!account_ok(s->account))
+	if (!printable_ok(s->account, REG_ACCOUNT_MAX))
 		return "account id must be 1 to 200 printable ASCII characters";
 	if (!token_ok(s->token))
 		return "device token must be 16 to 200 hex digits";
 	if (s->n_mailboxes > REG_MAILBOXES_MAX)
 		return "more than 1000 mailboxes";
+	if (s->kind != REG_APPLE && !printable_ok(s->to, REG_TO_MAX))
+		return "the address must be 1 to 2048 printable ASCII "
+		       "characters";
 	return check_names(s);
+}
+
+/* --- kinds --- */
+
+static const char *const kind_names[REG_KINDS] = {
+	[REG_APPLE] = "apple",
+	[REG_WEBPUSH] = "webpush",
+	[REG_DELTACHAT] = "deltachat",
+	[REG_FCM] = "fcm",
+	[REG_HOOK] = "hook",
+};
+
+const char *reg_kind_name(enum reg_kind kind)
+{
+	return kind_names[kind];
+}
+
+bool reg_kind_find(const char *name, enum reg_kind *kind_r)
+{
+	enum reg_kind kind = REG_APPLE;
+
+	while (kind < REG_KINDS && strcmp(kind_names[kind], name) != 0)
+		kind++;
+	*kind_r = kind;
+	return kind < REG_KINDS;
 }
 
 /* --- memory --- */
@@ -106,8 +134,11 @@ struct reg *reg_new(const struct reg_spec *spec)
 {
 	size_t user_len = strlen(spec->user), digits = strlen(spec->token);
 	size_t account_len = strlen(spec->account);
-	struct reg *r = xmalloc(sizeof(*r) + user_len + account_len + 2 +
-				token_len(digits) + mailboxes_size(spec));
+	size_t to_size = spec->kind != REG_APPLE ? strlen(spec->to) + 2 : 0;
+	struct reg *r =
+	    xmalloc(sizeof(*r) + user_len + account_len + 2 +
+		    token_len(digits) + mailboxes_size(spec) + to_size);
+	char *end;
 
 	memset(r, 0, sizeof(*r));
 	r->user_len = user_len & 0xff;
@@ -118,8 +149,13 @@ struct reg *reg_new(const struct reg_spec *spec)
 	text_hex_read(spec->token, digits, r->key + token_at(r));
 	r->mailboxes = r->key + key_len(r);
 	r->n_mailboxes = spec->n_mailboxes & 0x3ff;
-	mailboxes_pack(r->mailboxes, spec);
-	if (spec->acked)
+	end = mailboxes_pack(r->mailboxes, spec);
+	if (spec->kind != REG_APPLE) {
+		r->flags |= REG_OTHER;
+		*end = (char)spec->kind;
+		strcpy(end + 1, spec->to);
+	}
+	if (spec->acked || spec->kind != REG_APPLE)
 		r->flags |= REG_ACKED;
 	if (spec->time_s <= 0)
 		r->flags |= REG_UNSTAMPED;
@@ -127,6 +163,28 @@ struct reg *reg_new(const struct reg_spec *spec)
 		r->time_s = spec->time_s > UINT32_MAX ? UINT32_MAX
 						      : (uint32_t)spec->time_s;
 	return r;
+}
+
+struct reg *reg_with_to(const struct reg *r, const char *to, int64_t time_s)
+{
+	char token[REG_TOKEN_MAX + 1];
+	const struct reg_spec spec = {
+		.user = reg_user(r),
+		.account = reg_account(r),
+		.token = reg_token(r, token),
+		.kind = reg_kind(r),
+		.to = to,
+		.time_s = time_s,
+	};
+	struct reg *new = reg_new(&spec);
+	size_t len = mailboxes_len(r) + 1;
+
+	new->hash = r->hash;
+	new->n_mailboxes = r->n_mailboxes;
+	new->mailboxes = xmalloc(len + strlen(to) + 1);
+	memcpy(new->mailboxes, r->mailboxes, len);
+	strcpy(new->mailboxes + len, to);
+	return new;
 }
 
 static void free_mailboxes(struct reg *r)
@@ -143,12 +201,14 @@ void reg_free(struct reg *r)
 
 void reg_take_mailboxes(struct reg *r, const struct reg *from)
 {
-	size_t len = mailboxes_len(from);
+	size_t len = mailboxes_len_all(from);
 
 	free_mailboxes(r);
 	r->mailboxes = xmalloc(len);
 	memcpy(r->mailboxes, from->mailboxes, len);
 	r->n_mailboxes = from->n_mailboxes;
+	r->flags &= (uint8_t)~REG_OTHER;
+	r->flags |= from->flags & REG_OTHER;
 }
 
 /* --- fields --- */
@@ -204,13 +264,30 @@ bool reg_same_key(const struct reg *a, const struct reg *b)
 	       strcmp(reg_account(a), reg_account(b)) == 0;
 }
 
+bool reg_same_to(const struct reg *a, const struct reg *b)
+{
+	return reg_kind(a) == reg_kind(b) && strcmp(reg_to(a), reg_to(b)) == 0;
+}
+
 /* An owner in the index, and a watch. */
 #define OWNER_BYTES 128
 
 size_t reg_bytes(const struct reg *r)
 {
-	return sizeof(*r) + key_len(r) + mailboxes_len(r) +
+	return sizeof(*r) + key_len(r) + mailboxes_len_all(r) +
 	       OWNER_BYTES * mailboxes_owners(r);
+}
+
+enum reg_kind reg_kind(const struct reg *r)
+{
+	return r->flags & REG_OTHER
+		   ? (enum reg_kind)r->mailboxes[mailboxes_len(r)]
+		   : REG_APPLE;
+}
+
+const char *reg_to(const struct reg *r)
+{
+	return r->flags & REG_OTHER ? r->mailboxes + mailboxes_len(r) + 1 : "";
 }
 
 int64_t reg_time_s(const struct reg *r)

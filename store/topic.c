@@ -75,8 +75,8 @@ static bool is_old(const struct store *s, const struct reg *r, size_t brand)
 {
 	uint16_t topic = wanted_topic(s, brand);
 
-	return r->topic != topic && topic != TOPIC_NONE &&
-	       s->topics[r->topic].name != NULL;
+	return !(r->flags & REG_OTHER) && r->topic != topic &&
+	       topic != TOPIC_NONE && s->topics[r->topic].name != NULL;
 }
 
 static void brand_count(struct store *s, const struct reg *r, int change)
@@ -146,6 +146,8 @@ size_t store_brand_of(const struct store *s, const struct reg *r)
 
 	if (s->brands == NULL)
 		return 0;
+	if (r->flags & REG_OTHER)
+		return brand_of_user(s, r);
 	brand = s->topics[r->topic].brand;
 	return brand != BRAND_BY_USER ? brand : brand_of_user(s, r);
 }
@@ -160,7 +162,8 @@ size_t store_brand_count(const struct store *s, size_t brand, size_t *old_r)
 
 void topic_count(struct store *s, const struct reg *r, int change)
 {
-	s->topics[r->topic].n += (uint32_t)change;
+	if (!(r->flags & REG_OTHER))
+		s->topics[r->topic].n += (uint32_t)change;
 	if (s->brands != NULL)
 		brand_count(s, r, change);
 }

@@ -30,6 +30,7 @@ packages() {
 	static) echo dpkg-dev ;;
 	musl) echo musl-tools linux-libc-dev iproute2 ;;
 	qemu) echo qemu-user-static ;;
+	insns) echo qemu-user ;;
 	cross/*) command -v "${1#cross/}-gcc" >/dev/null ||
 		echo "gcc-$(echo "${1#cross/}" | tr _ -)" ;;
 	deb) echo build-essential dpkg-dev debhelper fakeroot ;;

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.." || exit 1
 bad=0
 
 # Lowest first.
-modules='clock log features mem disk buf text users json loop conf tls h2 io cred store http apns
-	commit push shared api cli daemon ctl xapsd'
+modules='clock log features mem disk buf text url users json loop conf tls h2 io cred store http send
+	apns webpush fcm hook commit push shared api cli daemon ctl xapsd'
 
 place() {
 	n=0

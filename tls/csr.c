@@ -13,8 +13,8 @@
 #define KEY_BITS 2048 /* what Apple's form takes */
 #define EXPONENT 65537
 #define SIG_LEN (KEY_BITS / 8)
-#define DER_MAX 2048 /* the key takes 1,200 bytes, the request 600 */
-#define LINE_LEN 64  /* RFC 7468 2 */
+#define DER_MAX TLS_PEM_MAX /* the key takes 1,200 bytes, the request 600 */
+#define LINE_LEN 64	    /* RFC 7468 2 */
 
 #define SET (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SET)
 #define ATTRIBUTES                                                             \
@@ -179,20 +179,24 @@ static void write_request(struct der *d, mbedtls_rsa_context *rsa,
 	wrap(d, end, TLS_ASN1_SEQ);
 }
 
-/* The caller wipes and frees it. */
-static char *pem(const struct der *d, const char *label)
+char *tls_pem(const void *der, size_t n, const char *label)
 {
-	size_t n = (size_t)(d->mem + DER_MAX - d->p), len, i;
-	char b64[TEXT_BASE64_SIZE(DER_MAX)];
+	char b64[TEXT_BASE64_SIZE(TLS_PEM_MAX)];
 	char *out = xmalloc(2 * sizeof(b64)), *at = out;
+	size_t len, i;
 
-	len = text_base64_write(d->p, n, false, b64);
+	len = text_base64_write(der, n, false, b64);
 	at += sprintf(at, "-----BEGIN %s-----\n", label);
 	for (i = 0; i < len; i += LINE_LEN)
 		at += sprintf(at, "%.*s\n", LINE_LEN, b64 + i);
 	sprintf(at, "-----END %s-----\n", label);
 	mem_wipe(b64, sizeof(b64));
 	return out;
+}
+
+static char *pem(const struct der *d, const char *label)
+{
+	return tls_pem(d->p, (size_t)(d->mem + DER_MAX - d->p), label);
 }
 
 static void der_init(struct der *d)

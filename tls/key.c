@@ -361,6 +361,42 @@ void tls_sha256(const void *data, size_t len, unsigned char out[32])
 	digest(MBEDTLS_MD_SHA256, data, len, out);
 }
 
+static void explain_sign(int ret, char err[ERR_MAX])
+{
+	err_set(err,
+	    "cannot sign a JWT (internal error -0x%04x of mbedTLS): is the "
+	    "key in order, and is there memory left?",
+	    (unsigned)-ret);
+}
+
+bool tls_key_signs_rs256(const struct tls_key *k)
+{
+	size_t bits = mbedtls_pk_get_bitlen(&k->pk);
+
+	return mbedtls_pk_get_type(&k->pk) == MBEDTLS_PK_RSA && bits >= 2048 &&
+	       bits <= 8 * TLS_RS256_MAX;
+}
+
+size_t tls_sign_rs256(struct tls_key *k, const void *data, size_t len,
+    unsigned char sig_r[TLS_RS256_MAX], char err[ERR_MAX])
+{
+	unsigned char hash[32];
+	size_t n = 0;
+	int ret;
+
+	tls_sha256(data, len, hash);
+	ret = mbedtls_pk_sign(&k->pk, MBEDTLS_MD_SHA256, hash, sizeof(hash),
+	    sig_r,
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	    TLS_RS256_MAX,
+#endif
+	    &n, tls_rng, NULL);
+	if (ret == 0)
+		return n;
+	explain_sign(ret, err);
+	return 0;
+}
+
 int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
     unsigned char sig_r[64], char err[ERR_MAX])
 {
@@ -383,10 +419,7 @@ int tls_sign_es256(struct tls_key *k, const void *data, size_t len,
 	mbedtls_mpi_free(&s);
 	if (ret == 0)
 		return 0;
-	err_set(err,
-	    "cannot sign a JWT (internal error -0x%04x of mbedTLS): is the "
-	    "key in order, and is there memory left?",
-	    (unsigned)-ret);
+	explain_sign(ret, err);
 	return -1;
 }
 

@@ -103,6 +103,12 @@ int tls_p12_derive(const struct tls_password *pw, mbedtls_md_type_t type,
     int id, const mbedtls_asn1_buf *salt, int iterations, unsigned char *out,
     size_t n);
 
+/* --- tls/csr.c --- */
+
+/* PEM of at most TLS_PEM_MAX bytes; the caller wipes and frees it. */
+#define TLS_PEM_MAX 2048
+char *tls_pem(const void *der, size_t n, const char *label);
+
 /* Reads an OCTET STRING between *p and end.  0 or -1. */
 int tls_octets(
     unsigned char **p, const unsigned char *end, mbedtls_asn1_buf *out);

@@ -3,7 +3,8 @@
 It checks nothing: check_budget.py does.
 
 XAPSD: the executable (default ./xapsd).  BENCH_BIG=1: also a million
-registrations.  BENCH_ONLY=memory,latency: only these parts."""
+registrations.  BENCH_ONLY=memory,latency: only these parts.  PEER=FILE: compares with another
+daemon instead, see peer.py."""
 
 import contextlib
 import os
@@ -12,12 +13,14 @@ import resource
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
 from far import (Asker, Daemon, Far, Relay, DEVICES, cpu, h2load, notification,
                  per_push, private, resident, wait_for, wakeups, written, wrk)
 from certs import Certs
+import peer
 from xapsd import ROOT, executable
 
 CLIENTS = (1, 16, 64)
@@ -393,6 +396,8 @@ PARTS = (sizes, registrations, idle_clients, loaded_memory, latency, throughput,
 
 
 def main():
+    if os.environ.get("PEER"):
+        return peer.main()
     only = os.environ.get("BENCH_ONLY", "").split(",")
     begin = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="xb-"))
@@ -411,7 +416,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     print("%.0f s in total, load average %.1f"
           % (time.monotonic() - begin, os.getloadavg()[0]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

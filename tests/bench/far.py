@@ -111,8 +111,8 @@ def written(pid):
 class Far:
     """nghttpd: 200 with an empty body for a token it knows."""
 
-    def __init__(self, folder, certs):
-        self.port = free_port()
+    def __init__(self, folder, certs, port=None):
+        self.port = port or free_port()
         root = folder / "far"
         (root / "3/device").mkdir(parents=True)
         for i in range(DEVICES):
@@ -138,10 +138,10 @@ class Relay(threading.Thread):
     are the bytes of each direction, `records` the TLS records of the daemon,
     `out_ns` and `back_ns` the times of the last bytes."""
 
-    def __init__(self, far):
+    def __init__(self, far, port=0):
         super().__init__(daemon=True)
         self.far = far
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
         self.out = self.back = self.records = 0
         self.out_ns = self.back_ns = 0

@@ -4,7 +4,11 @@
 by default of all in dist/.  Each is connected over TLS 1.3 and idle.
 
 Those for other machines run under qemu, with all their addresses in one window,
-which distinguishes their pages from qemu's own."""
+which distinguishes their pages from qemu's own.
+
+The second table counts instructions, under qemu-user with tests/bench/insns.c, which
+is the same on every machine that measures.  Milliseconds are an estimate for a
+router of 580 MHz that completes one instruction in two cycles."""
 
 import os
 import pathlib
@@ -14,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-from far import Daemon, Far, wait_for
+from far import Asker, Daemon, Far, Relay, wait_for
 from certs import Certs
 from xapsd import ROOT
 
@@ -24,6 +28,8 @@ QEMU = {"i386": "i386", "armv7": "arm", "armel": "arm", "aarch64": "aarch64",
 WINDOW, WINDOW_SIZE = 0x70000000000, 1 << 32
 REGISTRATIONS = (0, 1000, 100000)
 START_S = 120
+PUSHES = (20, 120)      # of two runs: the difference is pushes alone
+ROUTER_PER_MS = 580e3 / 2
 
 
 def runs_here(path):
@@ -89,6 +95,48 @@ def row(path, folder, certs, far):
         "qemu" if foreign else "this machine"]), flush=True)
 
 
+# --- instructions ---
+
+def plugin(folder):
+    out = folder / "insns.so"
+    source = pathlib.Path(__file__).with_name("insns.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(out),
+                    str(source)], check=True)
+    return out
+
+
+def count(path, arch, folder, certs, far, pushes):
+    """Instructions from start to end, this many pushes one at a time."""
+    name, _, options = QEMU[arch].partition(" ")
+    out = folder / ("insns-%s-%d" % (arch, pushes))
+    os.environ["XAPSD"] = str(path)
+    os.environ["XAPSD_WRAP"] = "qemu-%s %s -plugin file=%s,out=%s" % (
+        name, options, folder / "insns.so", out)
+    relay = Relay(far)
+    with Daemon(folder / ("i%s-%d" % (arch, pushes)), certs, relay,
+                n=20) as daemon:
+        wait_for(daemon.is_up, "connection", START_S)
+        asker = Asker(daemon.port)
+        for i in range(pushes):
+            back = relay.back
+            asker.notify(i % 20)
+            wait_for(lambda: relay.back > back, "answer", pause=0.0005)
+        daemon.wait_answered()
+        asker.close()
+    relay.close()
+    return int(out.read_text())
+
+
+def instruction_row(path, folder, certs, far):
+    arch = path.name.split("-")[-1] if "-" in path.name else path.parent.name
+    few, many = (count(path, arch, folder, certs, far, n) for n in PUSHES)
+    push = (many - few) / (PUSHES[1] - PUSHES[0])
+    start = few - push * PUSHES[0]
+    print("| %s | %.1f million | %.0f ms | %.0f | %.2f ms |" % (
+        arch, start / 1e6, start / ROUTER_PER_MS, push, push / ROUTER_PER_MS),
+        flush=True)
+
+
 def main():
     paths = [pathlib.Path(p).resolve() for p in sys.argv[1:]] or sorted(
         p for p in (ROOT / "dist").glob("xapsd-*")
@@ -105,6 +153,11 @@ def main():
     try:
         for path in paths:
             row(path, folder, certs, far)
+        plugin(folder)
+        print("\n| machine | start, TLS 1.3, stop: instructions | on a router | "
+              "one push: instructions | on a router |\n%s|" % ("|---" * 5))
+        for path in paths:
+            instruction_row(path, folder, certs, far)
     finally:
         far.close()
         shutil.rmtree(folder, ignore_errors=True)

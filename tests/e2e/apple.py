@@ -457,10 +457,13 @@ class Apple(Watched):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._loop.create_task(self._serve(sock))
 
+    def _connection(self):
+        return Connection(self)
+
     async def _serve(self, sock):
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Connection(self), sock, ssl=self._ssl)
+                self._connection, sock, ssl=self._ssl)
         except (OSError, ssl.SSLError, asyncio.TimeoutError) as e:
             with self._change:
                 self.tls_errors.append(str(e) or type(e).__name__)
@@ -471,7 +474,8 @@ class Apple(Watched):
     def _opened(self, connection):
         with self._change:
             self.handshakes += 1
-            self.resumed += bool(connection.tls.session_reused)
+            self.resumed += bool(
+                connection.tls and connection.tls.session_reused)
             self._open.append(connection)
             self._change.notify_all()
         # Its handshake was under way when we went away: dropped like the rest.
@@ -508,7 +512,7 @@ class Apple(Watched):
         push.at, push.wall = time.monotonic(), time.time()
         answer = Answer()
         try:
-            self._check(push)
+            answer = self._check(push) or answer
         except Refused as e:
             push.problem, answer = str(e), e.answer
         with self._change:

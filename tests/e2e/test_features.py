@@ -53,7 +53,7 @@ def test_says_what_it_has(xapsd):
 
 KEYS = [("p12", "certificateFileP12"), ("tls-listener", "tlsListenAddr"),
         ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile"),
-        ("brands", "brandsDir")]
+        ("brands", "brandsDir"), ("webpush", "vapidSubject")]
 
 
 @pytest.mark.parametrize("feature, key", KEYS)

@@ -8,11 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct apns_answer an = { .outcome = APNS_ANSWERED };
+	struct send_answer an = { .outcome = SEND_ANSWERED };
 	unsigned char *body = malloc(size ? size : 1); /* ends where it ends */
 
 	memcpy(body, data, size);
-	apns_read_body(&an, body, size);
+	an.body = body;
+	an.body_len = size;
+	apns_read_answer(&an);
 	assert(memchr(an.reason, '\0', sizeof(an.reason)) != NULL);
 	assert(apns_reason_words(an.reason) != NULL);
 	free(body);

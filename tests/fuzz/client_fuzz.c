@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "apns.h"
+#include "send.h"
 #include "commit.h"
 #include "conf.h"
 #include "cred.h"
@@ -103,7 +103,7 @@ const struct push_counters *push_get_counters(const struct push_queue *q)
 	return &none;
 }
 
-void push_get_apns(const struct push_queue *q, struct apns_status *st)
+void push_get_apns(const struct push_queue *q, struct send_status *st)
 {
 	(void)q;
 	st->host = st->proxy = st->last_error = "";

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#include "../../apns/dial.c"
+#include "../../send/dial.c"
+#include "../../apns.h"
 #include "../../buf.h"
 #include "../../conf.h"
 #include "../../cred.h"
@@ -69,6 +70,12 @@ void io_dialer_start(
 	(void)to;
 	(void)budget_ms;
 	d->ops->attempt(d->arg, &addr);
+}
+
+const char *io_dialer_tunnel_to(const struct io_dialer *d)
+{
+	(void)d;
+	return NULL;
 }
 
 void io_dialer_free(struct io_dialer *d)
@@ -241,25 +248,29 @@ static void on_capacity(void *arg)
 	capacities++;
 }
 
-static void on_answer(void *arg, void *owner, const struct apns_answer *an)
+static void on_answer(void *arg, void *owner, struct send_answer *an)
 {
 	size_t n = strlen(answered);
 
 	(void)arg;
-	assert_int_equal(an->outcome, APNS_ANSWERED);
+	assert_int_equal(an->outcome, SEND_ANSWERED);
 	snprintf(answered + n, sizeof(answered) - n, "%c%d ",
 	    'A' + (int)((char *)owner - owners), an->status);
 }
 
-static const struct apns_ops ops = { .capacity = on_capacity,
+static const struct send_ops ops = { .capacity = on_capacity,
 	.answer = on_answer };
 
-static enum apns_sent push(struct apns *a, char who)
+static struct apns *apple;
+static struct sender *a;
+
+static enum send_sent push(struct sender *to, char who)
 {
 	char err[ERR_MAX];
 
+	assert_ptr_equal(to, apns_sender(apple));
 	return apns_send(
-	    a, "0123456789abcdef", "{}", 2, owners + (who - 'A'), err);
+	    apple, "0123456789abcdef", "{}", 2, owners + (who - 'A'), err);
 }
 
 /* --- the server --- */
@@ -303,7 +314,6 @@ static uint32_t last_id(const struct io *io)
 
 /* --- tests --- */
 
-static struct apns *a;
 static struct conf conf;
 
 static int setup(void **state)
@@ -314,14 +324,15 @@ static int setup(void **state)
 	capacities = 0;
 	answered[0] = '\0';
 	log_set_level(LOG_L_FATAL);
-	a = apns_new(l, &conf, NULL, &ops, NULL, "", NULL);
+	apple = apns_new(l, &conf, NULL, &ops, NULL, "", NULL);
+	a = apns_sender(apple);
 	come_up(&conns[0]);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	apns_free(a);
+	apns_free(apple);
 	conf_free(&conf);
 	return loop_teardown(state);
 }
@@ -330,9 +341,9 @@ static void test_last_id(void **state)
 {
 	(void)state;
 	a->cur->h2->next_id = ID_MAX;
-	assert_int_equal(apns_capacity(a), 1);
-	assert_int_equal(push(a, 'A'), APNS_SENT);
-	assert_int_equal(push(a, 'B'), APNS_FULL);
+	assert_int_equal(sender_capacity(a), 1);
+	assert_int_equal(push(a, 'A'), SEND_SENT);
+	assert_int_equal(push(a, 'B'), SEND_FULL);
 	loop_once(l, 0);
 	assert_int_equal(last_id(&conns[0]), ID_MAX);
 	answer(&conns[0], ID_MAX);
@@ -344,7 +355,7 @@ static void test_last_id(void **state)
 	capacities = 0;
 	come_up(&conns[1]);
 	assert_int_equal(capacities, 1);
-	assert_int_equal(push(a, 'B'), APNS_SENT);
+	assert_int_equal(push(a, 'B'), SEND_SENT);
 	loop_once(l, 0);
 	assert_int_equal(last_id(&conns[1]), 1);
 	answer(&conns[1], 1);
@@ -357,17 +368,17 @@ static void test_drains(void **state)
 {
 	(void)state;
 	a->cur->h2->next_id = ID_MAX - 4;
-	assert_int_equal(apns_capacity(a), 3);
-	assert_int_equal(push(a, 'A'), APNS_SENT);
-	assert_int_equal(push(a, 'B'), APNS_SENT);
-	assert_int_equal(push(a, 'C'), APNS_SENT);
-	assert_int_equal(push(a, 'D'), APNS_FULL);
+	assert_int_equal(sender_capacity(a), 3);
+	assert_int_equal(push(a, 'A'), SEND_SENT);
+	assert_int_equal(push(a, 'B'), SEND_SENT);
+	assert_int_equal(push(a, 'C'), SEND_SENT);
+	assert_int_equal(push(a, 'D'), SEND_FULL);
 	loop_once(l, 0);
 	answer(&conns[0], ID_MAX - 2);
 	loop_once(l, 0);
 	assert_int_equal(n_conns, 2);
 	come_up(&conns[1]);
-	assert_int_equal(push(a, 'D'), APNS_SENT);
+	assert_int_equal(push(a, 'D'), SEND_SENT);
 	loop_once(l, 0);
 	answer(&conns[1], 1);
 	answer(&conns[0], ID_MAX);
@@ -403,7 +414,7 @@ static void test_the_first_with_settings_wins(void **state)
 	assert_int_equal(dialer.failed, 1);
 	assert_true(conns[1].finished);
 	assert_false(conns[3].finished);
-	assert_int_equal(push(a, 'A'), APNS_SENT);
+	assert_int_equal(push(a, 'A'), SEND_SENT);
 	loop_once(l, 0);
 	answer(&conns[3], 1);
 	assert_string_equal(answered, "A200 ");
@@ -420,7 +431,7 @@ static void test_no_use(void **state)
 		conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
 		assert_int_equal(dialer.failed, 0);
 		loop_timer_clear(l, &a->redial);
-		apns_dial_start(a);
+		send_dial_start(a);
 		come_up(&conns[i + 1]);
 	}
 	conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
@@ -431,7 +442,7 @@ static void test_no_use(void **state)
 static void test_none_of_them_works(void **state)
 {
 	static const struct io_addr addr = { .sa.sa_family = AF_INET };
-	struct apns_status st;
+	struct send_status st;
 
 	(void)state;
 	conns[0].cb(&conns[0], IO_EOF, conns[0].arg);
@@ -442,36 +453,36 @@ static void test_none_of_them_works(void **state)
 	dialer.ops->exhausted(dialer.arg, NULL);
 	assert_int_equal(dialer.failed, 2);
 	assert_true(conns[1].finished && conns[2].finished);
-	apns_get_status(a, &st);
-	assert_int_equal(st.state, APNS_WAITING);
+	sender_get_status(a, &st);
+	assert_int_equal(st.state, SEND_WAITING);
 	assert_non_null(strstr(st.last_error, "no HTTP/2 SETTINGS"));
 	/* not a second time for the same reason, and never none */
 	dialer.ops->exhausted(dialer.arg, "no such name");
-	apns_get_status(a, &st);
+	sender_get_status(a, &st);
 	assert_string_equal(st.last_error, "no such name");
 }
 
 /* Between the failure of a stream and its report anybody may ask. */
 static void test_status_of_a_lost_stream(void **state)
 {
-	struct apns_status st;
+	struct send_status st;
 
 	(void)state;
-	apns_get_status(a, &st);
-	assert_int_equal(st.state, APNS_UP);
+	sender_get_status(a, &st);
+	assert_int_equal(st.state, SEND_UP);
 	assert_string_equal(st.protocol, "TLSv1.3");
 	conns[0].lost = true;
-	apns_get_status(a, &st);
-	assert_int_not_equal(st.state, APNS_UP);
+	sender_get_status(a, &st);
+	assert_int_not_equal(st.state, SEND_UP);
 	assert_string_equal(st.protocol, "");
 	assert_string_equal(st.peer, "");
 }
 
 static int64_t down_s(void)
 {
-	struct apns_status st;
+	struct send_status st;
 
-	apns_get_status(a, &st);
+	sender_get_status(a, &st);
 	return st.down_ms / 1000;
 }
 
@@ -487,11 +498,11 @@ static void test_since_when_it_is_down(void **state)
 		conns[i].cb(&conns[i], IO_EOF, conns[i].arg);
 		assert_int_equal(down_s(), 400);
 		loop_timer_clear(l, &a->redial);
-		apns_dial_start(a);
+		send_dial_start(a);
 		come_up(&conns[i + 1]);
 	}
 	assert_int_equal(down_s(), 400);
-	assert_int_equal(push(a, 'A'), APNS_SENT);
+	assert_int_equal(push(a, 'A'), SEND_SENT);
 	answer(&conns[2], 1);
 	assert_int_equal(down_s(), 0);
 	/* now it was useful until its end */
@@ -499,25 +510,25 @@ static void test_since_when_it_is_down(void **state)
 	assert_int_equal(down_s(), 0);
 	a->down_ms -= 300000;
 	assert_int_equal(down_s(), 300);
-	apns_set_cred(a, NULL); /* a reload does not start again */
+	apns_set_cred(apple, NULL); /* a reload does not start again */
 	assert_int_equal(down_s(), 300);
 }
 
 static void test_latency(void **state)
 {
 	static const int64_t ms[] = { 0, 50, 51, 10000, 10001 };
-	static const uint64_t want[APNS_N_LATENCIES] = { 2, 1, 0, 0, 0, 0, 0, 1,
+	static const uint64_t want[SEND_N_LATENCIES] = { 2, 1, 0, 0, 0, 0, 0, 1,
 		1 };
-	struct apns_status st;
+	struct send_status st;
 	uint32_t i;
 
 	(void)state;
 	for (i = 0; i < 5; i++) {
-		assert_int_equal(push(a, 'A'), APNS_SENT);
+		assert_int_equal(push(a, 'A'), SEND_SENT);
 		a->cur->first->sent_ms = loop_now_ms(l) - ms[i];
 		answer(&conns[0], 2 * i + 1);
 	}
-	apns_get_status(a, &st);
+	sender_get_status(a, &st);
 	assert_memory_equal(st.latency.n, want, sizeof(want));
 	assert_in_range(st.latency.sum_ms, 20102, 20110);
 }

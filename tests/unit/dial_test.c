@@ -23,14 +23,14 @@ struct resolve {
 static struct resolve lookup;
 static bool looking;
 static unsigned lookups;
+static char looked_up[64]; /* host and port */
 
 struct resolve *resolve_start(
     struct loop *l, const char *host, int port, resolve_cb *cb, void *arg)
 {
 	(void)l;
-	(void)host;
-	(void)port;
 	assert_false(looking); /* a thread each: never two */
+	snprintf(looked_up, sizeof(looked_up), "%s %d", host, port);
 	lookup = (struct resolve){ .cb = cb, .arg = arg };
 	looking = true;
 	lookups++;
@@ -136,7 +136,7 @@ static void forget_tries(void)
 static void start(const char *list)
 {
 	forget_tries();
-	const struct io_target to = { "host", 443, NULL };
+	const struct io_target to = { .host = "host", .port = 443 };
 
 	io_dialer_start(d, &to, BUDGET_MS);
 	if (list != NULL)
@@ -319,7 +319,7 @@ static void test_another_host(void **state)
 	io_dialer_succeeded(d, &addrs[1]);
 	forget_tries();
 	io_dialer_start(
-	    d, &(struct io_target){ "other", 443, NULL }, BUDGET_MS);
+	    d, &(struct io_target){ .host = "other", .port = 443 }, BUDGET_MS);
 	resolved("4a 4b", NULL);
 	assert_string_equal(tried, "4a");
 	io_dialer_stop(d);
@@ -399,6 +399,129 @@ static void test_no_name_servers_any_more(void **state)
 	io_dialer_stop(d);
 }
 
+/* --- hosts that users name --- */
+
+/* 'b' only: 0.0.0.98 */
+static void start_guarded(struct io_guard **g, struct io_proxy *proxy)
+{
+	char err[ERR_MAX];
+
+	if (*g == NULL)
+		*g = io_guard_new("::62 0.0.0.98 listed.example", err);
+	assert_non_null(*g);
+	forget_tries();
+	io_dialer_start(d,
+	    &(struct io_target){
+		.host = "host", .port = 443, .proxy = proxy, .guard = *g },
+	    BUDGET_MS);
+}
+
+/* Each address is judged when its turn comes, also one that has worked. */
+static void test_guarded(void **state)
+{
+	struct io_guard *g = NULL;
+	char err[ERR_MAX];
+
+	(void)state;
+	start_guarded(&g, NULL);
+	resolved("6a 4a 6b 4b 4c", NULL);
+	assert_string_equal(tried, "6b");
+	pass(5000);
+	assert_string_equal(tried, "6b 4b");
+	io_dialer_succeeded(d, &addrs[1]);
+	start_guarded(&g, NULL); /* the name leads elsewhere now */
+	resolved("4a 6c", NULL);
+	assert_string_equal(tried, "");
+	assert_int_equal(exhausted, 1);
+	assert_string_equal(last_why,
+	    "host leads to this machine, where users may not send pushes: the "
+	    "administrator can list it in pushAllow");
+	expect_quiet();
+	start_guarded(&g, NULL); /* some fail, some are not tried */
+	resolved("4b 4a", NULL);
+	io_dialer_failed(d, &addrs[0]);
+	assert_int_equal(exhausted, 1);
+	assert_string_equal(last_why, "");
+	start_guarded(&g, NULL);
+	resolved("4b", NULL);
+	io_dialer_succeeded(d, &addrs[0]);
+	/* pushAllow has changed, and no name server answers */
+	assert_int_equal(io_guard_set(g, "", err), 0);
+	start_guarded(&g, NULL);
+	pass(BUDGET_MS);
+	assert_string_equal(tried, "");
+	assert_int_equal(exhausted, 1);
+	resolved("4b", NULL);
+	start_guarded(&g, NULL); /* its late answer */
+	assert_string_equal(tried, "");
+	expect_quiet();
+	io_guard_free(g);
+}
+
+/* The proxy is asked for an address that was judged. */
+static void test_guarded_proxy(void **state)
+{
+	struct io_guard *g = NULL;
+	char err[ERR_MAX];
+	struct io_proxy *p = io_proxy_new("http://proxy.lan:3128", err);
+
+	(void)state;
+	assert_non_null(p);
+	assert_null(io_dialer_tunnel_to(d));
+	start_guarded(&g, p);
+	assert_string_equal(looked_up, "host 443");
+	resolved("4a 6b 4b", NULL);
+	assert_string_equal(looked_up, "proxy.lan 3128");
+	resolved("4a", NULL); /* the proxy's own is not judged */
+	assert_string_equal(tried, "4a");
+	assert_string_equal(io_dialer_tunnel_to(d), "::62");
+	io_dialer_failed(d, &addrs[0]);
+	start_guarded(&g, p);
+	resolved("4a 6b 4b", NULL); /* another one this time */
+	assert_string_equal(io_dialer_tunnel_to(d), "0.0.0.98");
+	resolved("4a", NULL);
+	io_dialer_succeeded(d, &addrs[0]);
+	start_guarded(&g, p);
+	assert_null(io_dialer_tunnel_to(d));
+	resolved("6b 4b", NULL);
+	assert_string_equal(io_dialer_tunnel_to(d), "::62");
+	resolved("4a", NULL);
+	io_dialer_stop(d);
+
+	start_guarded(&g, p);
+	resolved("4a", NULL);
+	assert_string_equal(tried, "");
+	assert_int_equal(exhausted, 1);
+	assert_non_null(strstr(last_why, "host leads to this machine"));
+	expect_quiet();
+	start_guarded(&g, p);
+	resolved(NULL, "there is no such name");
+	assert_int_equal(exhausted, 1);
+	assert_string_equal(last_why,
+	    "cannot find the address of host: there is no such name; if only "
+	    "the proxy can, list it in pushAllow");
+	start_guarded(&g, p);
+	pass(BUDGET_MS); /* with an address of the proxy's that has worked */
+	assert_int_equal(exhausted, 1);
+	assert_non_null(strstr(last_why, "of host: no answer from the name"));
+	expect_quiet();
+
+	/* the administrator's name is the proxy's to look up */
+	forget_tries();
+	io_dialer_start(d,
+	    &(struct io_target){
+		.host = "listed.example", .port = 443, .proxy = p, .guard = g },
+	    BUDGET_MS);
+	assert_string_equal(looked_up, "proxy.lan 3128");
+	resolved("4a", NULL);
+	assert_string_equal(tried, "4a");
+	assert_null(io_dialer_tunnel_to(d));
+	io_dialer_stop(d);
+	start_guarded(&g, p); /* freed while looking */
+	io_proxy_free(p);
+	io_guard_free(g);
+}
+
 static void test_freed_while_looking(void **state)
 {
 	(void)state;
@@ -420,6 +543,8 @@ int main(void)
 		T(test_unknown_name),
 		T(test_slow_name_servers),
 		T(test_no_name_servers_any_more),
+		T(test_guarded),
+		T(test_guarded_proxy),
 		T(test_freed_while_looking),
 	};
 

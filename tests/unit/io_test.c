@@ -320,7 +320,7 @@ static struct io_addr loopback(int port)
 	return a;
 }
 
-static const struct io_target nobody = { "localhost", 1, NULL };
+static const struct io_target nobody = { .host = "localhost", .port = 1 };
 
 static void test_connect(void **state)
 {
@@ -402,7 +402,7 @@ static const struct io_dialer_ops dialer_ops = { .attempt = on_attempt,
 
 static void start(struct dialed *t, const char *host, int port)
 {
-	const struct io_target to = { host, port, NULL };
+	const struct io_target to = { .host = host, .port = port };
 
 	io_dialer_start(t->d, &to, 5000);
 }

@@ -114,8 +114,8 @@ static void pki_key(const char *name, const char *kind)
 
 /* NAME.pem for NAME.key, signed by ISSUER.key (itself: self-signed).  ext:
  * lines of an extension section; days "YYYYMMDD". */
-static void pki_cert(const char *name, const char *subj, const char *issuer,
-    const char *ext, const char *from, const char *to)
+static void __attribute__((unused)) pki_cert(const char *name, const char *subj,
+    const char *issuer, const char *ext, const char *from, const char *to)
 {
 	sh("printf '%s\\n' >%s.ext", ext, name);
 	sh("openssl req -new -key %s.key -subj '%s' -out %s.csr", name, subj,

@@ -32,15 +32,15 @@ static struct {
 } sent[SENT_MAX];
 static size_t n_sent;
 static uint32_t capacity;
-static const struct apns_ops *ops;
+static const struct send_ops *ops;
 static void *ops_arg;
 static unsigned renewed;
 static bool no_auth, dated;
 static int64_t down_ms;
 
 struct apns *apns_new(struct loop *l, const struct conf *conf,
-    struct cred *cred, const struct apns_ops *o, void *arg, const char *label,
-    struct apns_gate *gate)
+    struct cred *cred, const struct send_ops *o, void *arg, const char *label,
+    struct send_gate *gate)
 {
 	(void)l;
 	(void)conf;
@@ -52,12 +52,23 @@ struct apns *apns_new(struct loop *l, const struct conf *conf,
 	return NULL;
 }
 
+struct sender *apns_sender(const struct apns *a)
+{
+	(void)a;
+	return NULL;
+}
+
+void apns_read_answer(struct send_answer *an)
+{
+	(void)an;
+}
+
 void apns_free(struct apns *a)
 {
 	(void)a;
 }
 
-bool apns_is_idle(const struct apns *a)
+bool sender_is_idle(const struct sender *a)
 {
 	(void)a;
 	return false;
@@ -68,27 +79,27 @@ void apns_refresh(struct apns *a)
 	(void)a;
 }
 
-void apns_need(struct apns *a)
+void sender_need(struct sender *a)
 {
 	(void)a;
 }
 
-uint32_t apns_capacity(const struct apns *a)
+uint32_t sender_capacity(const struct sender *a)
 {
 	(void)a;
 	return capacity;
 }
 
-enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
+enum send_sent apns_send(struct apns *a, const char *token, const void *payload,
     size_t len, void *owner, char err[ERR_MAX])
 {
 	(void)a;
 	if (no_auth) {
 		err_set(err, "no key today");
-		return APNS_NO_AUTH;
+		return SEND_NO_AUTH;
 	}
 	if (capacity == 0)
-		return APNS_FULL;
+		return SEND_FULL;
 	capacity--;
 	assert_true(n_sent < SENT_MAX);
 	assert_true(len < sizeof(sent[0].payload));
@@ -96,10 +107,10 @@ enum apns_sent apns_send(struct apns *a, const char *token, const void *payload,
 	memcpy(sent[n_sent].payload, payload, len);
 	sent[n_sent].payload[len] = '\0';
 	sent[n_sent++].owner = owner;
-	return APNS_SENT;
+	return SEND_SENT;
 }
 
-void apns_flush(struct apns *a)
+void sender_flush(struct sender *a)
 {
 	(void)a;
 }
@@ -110,11 +121,11 @@ void apns_renew_auth(struct apns *a)
 	renewed++;
 }
 
-void apns_get_status(const struct apns *a, struct apns_status *status_r)
+void sender_get_status(const struct sender *a, struct send_status *status_r)
 {
 	(void)a;
 	*status_r =
-	    (struct apns_status){ .down_ms = down_ms, .last_error = "refused" };
+	    (struct send_status){ .down_ms = down_ms, .last_error = "refused" };
 }
 
 enum cred_kind cred_kind(const struct cred *c)
@@ -257,8 +268,8 @@ static int teardown(void **state)
 
 static void answer(size_t i, int status, const char *reason)
 {
-	struct apns_answer an = {
-		.outcome = APNS_ANSWERED,
+	struct send_answer an = {
+		.outcome = SEND_ANSWERED,
 		.status = status,
 		.retry_after_s = -1,
 	};
@@ -269,9 +280,9 @@ static void answer(size_t i, int status, const char *reason)
 	run_tasks();
 }
 
-static void lose(size_t i, enum apns_outcome outcome)
+static void lose(size_t i, enum send_outcome outcome)
 {
-	struct apns_answer an = { .outcome = outcome, .retry_after_s = -1 };
+	struct send_answer an = { .outcome = outcome, .retry_after_s = -1 };
 
 	capacity++;
 	ops->answer(ops_arg, sent[i].owner, &an);
@@ -280,7 +291,8 @@ static void lose(size_t i, enum apns_outcome outcome)
 
 static enum push_result notify(const char *user, const char *mailbox, bool now)
 {
-	enum push_result r = push_notify(queue, user, mailbox, now);
+	const struct push_event *ev = now ? &push_new_mail : &push_other_event;
+	enum push_result r = push_notify(queue, user, mailbox, ev);
 
 	run_tasks();
 	return r;
@@ -647,7 +659,7 @@ static void test_flush_sends_delayed(void **state)
 
 static void gone(int64_t timestamp_ms, size_t left)
 {
-	struct apns_answer an = { .outcome = APNS_ANSWERED,
+	struct send_answer an = { .outcome = SEND_ANSWERED,
 		.status = 410,
 		.reason = "Unregistered",
 		.timestamp_ms = timestamp_ms,
@@ -693,7 +705,7 @@ static void test_410_with_garbage_forgets(void **state)
 /* A clock that ran ahead made it seem newer than everything. */
 static void test_410_of_a_stamp_from_the_future(void **state)
 {
-	struct apns_answer an = { .outcome = APNS_ANSWERED,
+	struct send_answer an = { .outcome = SEND_ANSWERED,
 		.status = 410,
 		.reason = "Unregistered",
 		.retry_after_s = -1 };
@@ -816,8 +828,8 @@ static void test_503_retries(void **state)
 
 static void test_retry_after(void **state)
 {
-	struct apns_answer an = {
-		.outcome = APNS_ANSWERED, .status = 503, .retry_after_s = 120
+	struct send_answer an = {
+		.outcome = SEND_ANSWERED, .status = 503, .retry_after_s = 120
 	};
 
 	(void)state;
@@ -834,7 +846,7 @@ static void test_retry_after(void **state)
 /* An hour is the most that a server may ask for. */
 static void test_retry_after_is_capped(void **state)
 {
-	struct apns_answer an = { .outcome = APNS_ANSWERED,
+	struct send_answer an = { .outcome = SEND_ANSWERED,
 		.status = 429,
 		.retry_after_s = INT64_MAX };
 
@@ -866,7 +878,7 @@ static void test_each_event_has_its_own_time(void **state)
 	pass(conf.push_expiration_s * 1000 - 3000);
 	notify("alice", "Notes", true);
 	pass(2000);
-	lose(0, APNS_LOST);
+	lose(0, SEND_LOST);
 	expect_counts(2, 1);
 	assert_null(strstr(sent[1].payload, MD5_INBOX));
 	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
@@ -881,12 +893,12 @@ static void test_now_or_never(void **state)
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
 	notify("alice", "Notes", true);
-	lose(0, APNS_LOST);
+	lose(0, SEND_LOST);
 	expect_counts(2, 1);
 	assert_non_null(strstr(sent[1].payload, MD5_NOTES));
-	lose(1, APNS_UNPROCESSED); /* was not tried */
+	lose(1, SEND_UNPROCESSED); /* was not tried */
 	expect_counts(3, 1);
-	lose(2, APNS_UNPROCESSED);
+	lose(2, SEND_UNPROCESSED);
 	pass(2000);
 	expect_counts(4, 1);
 	answer(3, 503, "");
@@ -903,7 +915,7 @@ static void test_lost_retries_until_expiration(void **state)
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
 	for (i = 0; i < SENT_MAX - 1 && push_count(queue) > 0; i++) {
-		lose(n_sent - 1, APNS_LOST);
+		lose(n_sent - 1, SEND_LOST);
 		pass(conf.retry_max_ms);
 	}
 	expect_counts(n_sent, 0);
@@ -918,9 +930,9 @@ static void test_unprocessed_at_once_then_pauses(void **state)
 	(void)state;
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
-	lose(0, APNS_UNPROCESSED);
+	lose(0, SEND_UNPROCESSED);
 	expect_counts(2, 1);
-	lose(1, APNS_UNPROCESSED);
+	lose(1, SEND_UNPROCESSED);
 	expect_counts(2, 1);
 	pass(2000);
 	expect_counts(3, 1);
@@ -1007,7 +1019,7 @@ static void test_health_without_success(void **state)
 	(void)state;
 	add_reg("alice", TOK_A, true, 100);
 	notify("alice", "INBOX", true);
-	lose(n++, APNS_LOST);
+	lose(n++, SEND_LOST);
 	assert_false(is_ill(""));
 	pass(299999);
 	while (n < n_sent)
@@ -1026,7 +1038,7 @@ static void test_health_without_success(void **state)
 	add_reg("bob", TOK_B, true, 100);
 	notify("bob", "INBOX", true);
 	assert_false(is_ill(""));
-	lose(n_sent - 1, APNS_UNPROCESSED);
+	lose(n_sent - 1, SEND_UNPROCESSED);
 	assert_false(is_ill(""));
 }
 

@@ -60,6 +60,71 @@ static void base64_digits(void **state)
 	assert_int_equal(text_base64_digit('\0'), -1);
 }
 
+/* Into memory that ends where the data do; -1: refused. */
+static int read_base64(const char *s, bool strict, char *out, size_t size)
+{
+	size_t n = strlen(s);
+	char *digits = xmalloc(n), *to = xmalloc(size);
+	int len;
+
+	memcpy(digits, s, n);
+	len = text_base64_read(digits, n, strict, to, size);
+	if (len > 0)
+		memcpy(out, to, (size_t)len);
+	out[len > 0 ? len : 0] = '\0';
+	free(digits);
+	free(to);
+	return len;
+}
+
+static void base64_read(void **state)
+{
+	static const struct {
+		const char *text, *plain;
+		int len, strict; /* -1: refused */
+	} rows[] = {
+		{ "", "", 0, 0 },
+		{ "Zg", "f", 1, 1 },
+		{ "Zg==", "f", 1, -1 },
+		{ "Zm8", "fo", 2, 2 },
+		{ "Zm8=", "fo", 2, -1 },
+		{ "Zm9v", "foo", 3, 3 },
+		{ "Zm9vYmFy", "foobar", 6, 6 },
+		{ "-__-", "\xfb\xff\xfe", 3, 3 },
+		{ "+//+", "\xfb\xff\xfe", 3, -1 },
+		{ "+__+", "\xfb\xff\xfe", 3, -1 },
+		{ "Z", "", -1, -1 },
+		{ "Zm9vY", "", -1, -1 },
+		{ "Zh", "", -1, -1 }, /* bits that stand for nothing */
+		{ "Zm9", "", -1, -1 },
+		{ "Zg=", "", -1, -1 },
+		{ "Zg===", "", -1, -1 },
+		{ "Zm9v=", "", -1, -1 },
+		{ "Zm9v====", "", -1, -1 },
+		{ "=", "", -1, -1 },
+		{ "====", "", -1, -1 },
+		{ "Zm=v", "", -1, -1 },
+		{ "Zm9v ", "", -1, -1 },
+		{ " Zm9v", "", -1, -1 },
+		{ "Zm9v\n", "", -1, -1 },
+		{ "Zm\xc3\xa4", "", -1, -1 },
+	};
+	char out[16];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(
+		    read_base64(rows[i].text, false, out, 6), rows[i].len);
+		assert_string_equal(out, rows[i].len > 0 ? rows[i].plain : "");
+		assert_int_equal(
+		    read_base64(rows[i].text, true, out, 6), rows[i].strict);
+	}
+	assert_int_equal(read_base64("Zm9vYmFy", true, out, 5), -1);
+	assert_int_equal(read_base64("Zm9vYmFyZg", true, out, 6), -1);
+	assert_int_equal(read_base64("", true, out, 0), 0);
+}
+
 static void hex(void **state)
 {
 	unsigned char bytes[4] = { 0 };
@@ -137,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(base64),
 		cmocka_unit_test(base64_digits),
+		cmocka_unit_test(base64_read),
 		cmocka_unit_test(hex),
 		cmocka_unit_test(utf7),
 		cmocka_unit_test(distance),

@@ -1,0 +1,31 @@
+/* daemon/folder.h - the files NAME.yaml of a folder that a key of the configuration
+ * names, and whether files have changed. */
+#ifndef FOLDER_H
+#define FOLDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+struct conf;
+
+struct folder {
+	char **names; /* sorted; without .yaml */
+	size_t n;
+};
+
+/* Reads the names in dir, the value of key (NULL: none); what: of which there is
+ * one in each file.  More than max are refused.  -1 with err set; folder_free()
+ * in any case. */
+int folder_read(const struct conf *conf, const char *key, const char *dir,
+    const char *what, size_t max, struct folder *f_r, char err[ERR_MAX]);
+void folder_free(struct folder *f);
+/* The path of one; the caller frees it. */
+char *folder_file(const struct conf *conf, const char *dir, const char *name);
+
+/* A mark of what a file is (inode, size, times), which others can be added to. */
+#define FOLDER_MARK UINT64_C(0xcbf29ce484222325)
+void folder_mark(void *mark, const char *path);
+
+#endif

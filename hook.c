@@ -1,0 +1,608 @@
+/* hook.c - what a hook's file says, and the requests that come of it. */
+#include "hook/int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conf.h"
+#include "cred.h"
+#include "json.h"
+#include "mem.h"
+#include "store.h"
+#include "users.h"
+
+/* A path and headers fit into one frame that every server takes (h2.h). */
+#define HEAD_MAX (H2_REQUEST_HEADERS_MAX - 1024)
+/* Of services for messages the largest limit is Matrix's, 64 KiB. */
+#define BODY_MAX (64 * 1024)
+
+struct hook {
+	const struct conf *conf;
+	char *name;
+	struct url url;
+	const struct preset *preset;
+	const struct content *content;
+	const char *method, *body; /* body NULL: none */
+	char *path;		   /* template */
+	char *head;		   /* template: lines of `name: value` */
+	struct users *users;	   /* NULL: all */
+};
+
+/* --- tables --- */
+
+static const struct content {
+	char name[5];
+	unsigned char escape;
+	const char *type, *body;
+} contents[] = {
+	{ "json", HOOK_JSON, "application/json",
+	    "{\"user\":{user},\"mailbox\":{mailbox},\"event\":{event},"
+	    "\"unseen\":{unseen}}" },
+	{ "url", HOOK_URL, "application/x-www-form-urlencoded",
+	    "user={user}&mailbox={mailbox}&event={event}&unseen={unseen}" },
+	{ "text", HOOK_TEXT, "text/plain; charset=utf-8",
+	    "{title}: {user}, {mailbox}" },
+};
+
+#define ROOM "/_matrix/client/v3/rooms"
+
+static const struct preset {
+	const char *name;
+	const char *root;   /* the path, if the URL has none; NULL: refused */
+	const char *prefix; /* put before the path, unless it begins so */
+	const char *suffix; /* and after it */
+	const char *method;
+	const char *token; /* the header for it */
+	enum {
+		OPTIONAL,
+		NEEDED,
+		NEEDED_AT_ROOT
+	} token_is;
+	unsigned char content; /* its place in contents */
+	const char *headers, *body;
+} presets[] = {
+	{ "", "/", "", "", "POST", "authorization: Bearer ", OPTIONAL, 0, "",
+	    NULL },
+	{ "ntfy", NULL, "", "", "POST", "authorization: Bearer ", OPTIONAL, 2,
+	    "title: {title}\ntags: envelope\n", "{user}: {mailbox}" },
+	{ "gotify", "", "", "/message", "POST", "x-gotify-key: ", NEEDED, 0, "",
+	    "{\"title\":{title},\"message\":\"{user}: {mailbox}\","
+	    "\"priority\":5}" },
+	{ "homeassistant", "/api/services/notify/notify", "", "", "POST",
+	    "authorization: Bearer ", NEEDED_AT_ROOT, 0, "",
+	    "{\"title\":{title},\"message\":\"{user}: {mailbox}\","
+	    "\"data\":{\"user\":{user},\"mailbox\":{mailbox},"
+	    "\"event\":{event},\"unseen\":{unseen}}}" },
+	{ "matrix", NULL, ROOM, "/send/m.room.message/{id}", "PUT",
+	    "authorization: Bearer ", NEEDED, 0, "",
+	    "{\"msgtype\":\"m.text\","
+	    "\"body\":\"{title}: {user}, {mailbox}\"}" },
+};
+
+/* --- the URL --- */
+
+static int check_path(struct hook *h, bool bare, char err[ERR_MAX])
+{
+	const struct conf *c = h->conf;
+	const char *stray = hook_template_stray(h->path);
+
+	if (stray != NULL)
+		conf_blame(c, "url", err,
+		    "%.*s means nothing: {user}, {mailbox}, {event}, {unseen}, "
+		    "{title} and {id} can be used",
+		    (int)strcspn(stray, "}") + 1, stray);
+	else if ((h->preset->token_is == NEEDED ||
+		     (h->preset->token_is == NEEDED_AT_ROOT && bare)) &&
+		 c->hook_token == NULL && c->hook_token_file == NULL)
+		conf_blame(c, "token", err,
+		    "is missing: set it, or tokenFile, to the one that the "
+		    "service gives to programs");
+	else
+		return 0;
+	return -1;
+}
+
+/* The template of the path, NULL if the preset wants one and the URL has none. */
+static char *make_path(const struct preset *p, const char *path, bool bare)
+{
+	size_t n = strcspn(path, "?"), query = n, suffix = strlen(p->suffix);
+	const char *prefix = p->prefix;
+	char *out;
+
+	if (bare) {
+		if (p->root == NULL)
+			return NULL;
+		path = p->root;
+		n = query = strlen(path);
+	} else if (suffix > 0 && path[n - 1] == '/') {
+		n--;
+	}
+	if (strncmp(path, prefix, strlen(prefix)) == 0)
+		prefix = "";
+	if (n >= suffix && strncmp(path + n - suffix, p->suffix, suffix) == 0)
+		suffix = 0;
+	out = xmalloc(strlen(prefix) + strlen(path) + suffix + 1);
+	sprintf(out, "%s%.*s%.*s%s", prefix, (int)n, path, (int)suffix,
+	    p->suffix, path + query);
+	return out;
+}
+
+static int read_url(struct hook *h, char err[ERR_MAX])
+{
+	const struct conf *c = h->conf;
+	char why[ERR_MAX];
+	bool bare;
+
+	if (c->hook_url == NULL) {
+		conf_blame(c, "url", err,
+		    "is missing: set it to the address that is to be called");
+		return -1;
+	}
+	if (url_parse(c->hook_url, &h->url, why) < 0) {
+		conf_blame(c, "url", err, "%s", why);
+		return -1;
+	}
+	bare = strcmp(h->url.path, "/") == 0;
+	h->path = make_path(h->preset, h->url.path, bare);
+	if (h->path != NULL)
+		return check_path(h, bare, err);
+	conf_blame(c, "url", err, "%s",
+	    h->preset->prefix[0] == '\0'
+		? "names no topic: write https://HOST/TOPIC"
+		: "names no room: write https://HOST/ROOM with the room's id, "
+		  "which begins with !");
+	return -1;
+}
+
+/* --- headers --- */
+
+/* What belongs to the connection, or is made by it. */
+static const char forbidden[][18] = { "host", "content-length", "connection",
+	"transfer-encoding", "te", "upgrade", "keep-alive", "proxy-connection",
+	"expect", "trailer" };
+
+static const char token_chars[] =
+    "abcdefghijklmnopqrstuvwxyz"
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    "0123456789!#$%&'*+-.^_`|~"; /* RFC 9110 5.6.2 */
+
+static const char *check_header(const char *line, size_t name, size_t len)
+{
+	size_t i;
+
+	if (name == 0 || name == len || line[name] != ':')
+		return "is not of the form `Name: value`";
+	for (i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
+		if (strlen(forbidden[i]) == name &&
+		    strncasecmp(line, forbidden[i], name) == 0)
+			return "is made by xapsd: leave it out";
+	for (i = name; i < len; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			return "holds a control character: remove it";
+	return NULL;
+}
+
+/* Appends "\nname: value". */
+static void add_header(
+    struct buf *head, const char *line, size_t name, size_t len)
+{
+	const char *value = line + name + 1, *end = line + len;
+	size_t i;
+
+	while (value < end && *value == ' ')
+		value++;
+	while (end > value && end[-1] == ' ')
+		end--;
+	buf_add_byte(head, '\n');
+	for (i = 0; i < name; i++)
+		buf_add_byte(head, line[i] >= 'A' && line[i] <= 'Z'
+				       ? (unsigned char)(line[i] | 0x20)
+				       : (unsigned char)line[i]);
+	buf_add_str(head, ": ");
+	buf_add(head, value, (size_t)(end - value));
+}
+
+/* Those of the file into head. */
+static int read_headers(struct hook *h, struct buf *head, char err[ERR_MAX])
+{
+	const char *line = h->conf->hook_headers, *why, *stray;
+	size_t len, name, n = 0;
+
+	for (; line != NULL && *line != '\0';
+	     line += len + (line[len] != '\0')) {
+		len = strcspn(line, "\n");
+		name = strspn(line, token_chars);
+		if (len == 0)
+			continue;
+		why = check_header(line, name, len);
+		stray = hook_template_stray(line);
+		if (stray != NULL && stray < line + len)
+			why = "holds a {word} that means nothing";
+		if (++n > HOOK_HEADERS_MAX - 10)
+			why = "is one too many";
+		if (why != NULL) {
+			conf_blame(h->conf, "headers", err, "%.*s%s%s",
+			    line[name] != ':' ? 0
+			    : name > 40	      ? 40
+					      : (int)name,
+			    line, line[name] == ':' ? " " : "a line ", why);
+			return -1;
+		}
+		add_header(head, line, name, len);
+	}
+	return 0;
+}
+
+/* Unless the file has one of that name; one of NULL is none. */
+static void add_default(struct buf *head, const char *line)
+{
+	size_t name = strcspn(line, ":"), i;
+	const char *text = (const char *)buf_head(head);
+
+	for (i = 0; i < head->len; i++)
+		if (text[i] == '\n' && head->len - i > name + 1 &&
+		    memcmp(text + i + 1, line, name + 1) == 0)
+			return;
+	add_header(head, line, name, strcspn(line, "\n"));
+}
+
+static void add_defaults(struct hook *h, struct buf *head)
+{
+	const char *line = h->preset->headers;
+	char type[64];
+
+	for (; *line != '\0'; line += strcspn(line, "\n") + 1)
+		add_default(head, line);
+	if (h->body != NULL) {
+		snprintf(
+		    type, sizeof(type), "content-type: %s", h->content->type);
+		add_default(head, type);
+	}
+	add_default(head, "user-agent: xapsd");
+}
+
+/* --- the body --- */
+
+/* As long as they get when they are escaped. */
+static const struct hook_event *longest_event(void)
+{
+	static char user[REG_USER_MAX + 1], mailbox[REG_CANONICAL_MAX + 1];
+	static const struct hook_event e = {
+		.user = user,
+		.mailbox = mailbox,
+		.name = "MessageExpunge",
+		.unseen = INT64_MAX,
+	};
+
+	memset(user, '"', sizeof(user) - 1);
+	memset(mailbox, '"', sizeof(mailbox) - 1);
+	return &e;
+}
+
+static int check_json(struct hook *h, const struct buf *b, char err[ERR_MAX])
+{
+	struct json_err je;
+
+	if (json_parse((const char *)buf_head(b), b->len, NULL, 0, &je) >= 0)
+		return 0;
+	conf_blame(h->conf, "body", err,
+	    "is not JSON, at character %zu or after it: %s; content: text "
+	    "sends it as it is",
+	    je.column, je.reason);
+	return -1;
+}
+
+static int check_body(struct hook *h, char err[ERR_MAX])
+{
+	const char *stray = hook_template_stray(h->body);
+	struct buf b = BUF_INIT(BODY_MAX);
+	int rc = -1;
+
+	if (stray != NULL)
+		conf_blame(h->conf, "body", err,
+		    "%.*s means nothing: {user}, {mailbox}, {event}, {unseen}, "
+		    "{title} and {id} can be used",
+		    (int)strcspn(stray, "}") + 1, stray);
+	else if (!hook_template_write(
+		     &b, h->body, h->content->escape, longest_event()))
+		conf_blame(h->conf, "body", err,
+		    "is too long: with names in it it may have over %d bytes",
+		    BODY_MAX);
+	else if (h->content->escape == HOOK_JSON)
+		rc = check_json(h, &b, err);
+	else
+		rc = 0;
+	buf_free(&b);
+	return rc;
+}
+
+static const struct content *content_by_name(const char *name)
+{
+	const struct content *c = contents;
+
+	while (strcmp(c->name, name) != 0)
+		c++;
+	return c;
+}
+
+static int read_body(struct hook *h, char err[ERR_MAX])
+{
+	const struct conf *c = h->conf;
+	const struct preset *p = h->preset;
+
+	h->method = c->hook_method != NULL ? c->hook_method : p->method;
+	h->content = c->hook_content != NULL ? content_by_name(c->hook_content)
+					     : &contents[p->content];
+	h->body = c->hook_body != NULL ? c->hook_body
+		  : c->hook_content == NULL && p->body != NULL
+		      ? p->body
+		      : h->content->body;
+	if (strcmp(h->method, "GET") != 0)
+		return check_body(h, err);
+	h->body = NULL;
+	if (c->hook_body == NULL)
+		return 0;
+	conf_blame(c, "body", err,
+	    "a GET has none: put it into url, such as ?user={user}, or use "
+	    "another method");
+	return -1;
+}
+
+/* --- whom it concerns --- */
+
+/* Those that our plugin sends; others may send more, for "all". */
+static const char events[] = HOOK_NEW
+    " MessageNew MessageAppend MessageExpunge MessageRead MessageTrash "
+    "FlagsSet FlagsClear all";
+
+static bool has_word(const char *list, const char *word, size_t len)
+{
+	size_t n;
+
+	for (; *list != '\0'; list += n + strspn(list + n, " \t")) {
+		n = strcspn(list, " \t");
+		if (n == len && strncasecmp(list, word, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int read_events(struct hook *h, char err[ERR_MAX])
+{
+	const char *word = h->conf->hook_events;
+	size_t len;
+
+	for (; word != NULL && *word != '\0'; word += len) {
+		word += strspn(word, " \t");
+		len = strcspn(word, " \t");
+		if (len == 0 || has_word(events, word, len))
+			continue;
+		conf_blame(h->conf, "events", err,
+		    "\"%.*s\" is not an event: write some of: %s",
+		    len > 40 ? 40 : (int)len, word, events);
+		return -1;
+	}
+	return 0;
+}
+
+bool hook_wants(const struct hook *h, const char *user, const char *event)
+{
+	const char *list = h->conf->hook_events;
+	bool is_new = strcmp(event, HOOK_NEW) == 0;
+
+	if (h->users != NULL && users_find(h->users, user) == 0)
+		return false;
+	if (list == NULL)
+		return is_new;
+	return has_word(list, event, strlen(event)) ||
+	       has_word(list, "all", 3) ||
+	       (is_new && has_word(list, "MessageNew", 10));
+}
+
+/* --- the owner's --- */
+
+/* Whether it is sure to fit. */
+static int check_length(struct hook *h, char err[ERR_MAX])
+{
+	struct hook_request r = { .n = 0 };
+	bool ok = hook_build(h, longest_event(), &r);
+
+	hook_request_free(&r);
+	if (ok)
+		return 0;
+	conf_blame(h->conf, "headers", err,
+	    "are too long: with url, and names in both, they may have %d bytes",
+	    HEAD_MAX);
+	return -1;
+}
+
+static const struct preset *preset_by_name(const char *name)
+{
+	const struct preset *p = presets;
+
+	while (name != NULL && strcmp(p->name, name) != 0)
+		p++;
+	return p;
+}
+
+struct hook *hook_new(
+    const struct conf *conf, const char *name, char err[ERR_MAX])
+{
+	struct buf head = BUF_INIT(HEAD_MAX);
+	struct hook *h = xcalloc(1, sizeof(*h));
+	int rc;
+
+	h->conf = conf;
+	h->name = xstrdup(name);
+	h->preset = preset_by_name(conf->hook_preset);
+	if (conf->users != NULL) {
+		h->users = users_new();
+		users_add(h->users, conf->users, 1);
+	}
+	rc = read_url(h, err);
+	if (rc == 0)
+		rc = read_body(h, err);
+	if (rc == 0)
+		rc = read_events(h, err);
+	if (rc == 0)
+		rc = read_headers(h, &head, err);
+	if (rc == 0) {
+		add_defaults(h, &head);
+		h->head = xstrndup((const char *)buf_head(&head), head.len);
+		rc = check_length(h, err);
+	}
+	mem_wipe(buf_head(&head), head.len);
+	buf_free(&head);
+	if (rc == 0)
+		return h;
+	hook_free(h);
+	return NULL;
+}
+
+static int read_token(
+    struct hook *h, const char **token_r, char **own_r, char err[ERR_MAX])
+{
+	static const char key[] = "tokenFile";
+	const struct conf *c = h->conf;
+	const char *p;
+
+	if (c->hook_token != NULL && c->hook_token_file != NULL) {
+		conf_blame(c, key, err, "token is set too: remove one of them");
+		return -1;
+	}
+	*token_r = c->hook_token;
+	if (c->hook_token_file != NULL) {
+		*own_r = cred_read_password(c, key, c->hook_token_file, err);
+		if (*own_r == NULL)
+			return -1;
+		*token_r = *own_r;
+	}
+	if (*token_r == NULL)
+		return 0;
+	for (p = *token_r; *p > ' ' && *p < 0x7f; p++)
+		;
+	if (p > *token_r && *p == '\0')
+		return 0;
+	conf_blame(c, *own_r != NULL ? key : "token", err,
+	    "is empty, or has a character in it that no token has");
+	return -1;
+}
+
+int hook_load(struct hook *h, char err[ERR_MAX])
+{
+	const char *token;
+	struct buf head = BUF_INIT(HEAD_MAX);
+	char *own = NULL, *line;
+	int rc = read_token(h, &token, &own, err);
+
+	if (rc == 0 && token != NULL) {
+		line = xmalloc(strlen(h->preset->token) + strlen(token) + 1);
+		sprintf(line, "%s%s", h->preset->token, token);
+		buf_add_str(&head, h->head);
+		add_default(&head, line);
+		mem_free_wiped(line);
+		mem_free_wiped(h->head);
+		h->head = xstrndup((const char *)buf_head(&head), head.len);
+		mem_wipe(buf_head(&head), head.len);
+	}
+	buf_free(&head);
+	mem_free_wiped(own);
+	return rc;
+}
+
+void hook_free(struct hook *h)
+{
+	if (h == NULL)
+		return;
+	users_free(h->users);
+	mem_free_wiped(h->path);
+	mem_free_wiped(h->head);
+	free(h->name);
+	free(h);
+}
+
+const char *hook_name(const struct hook *h)
+{
+	return h->name;
+}
+
+const struct url *hook_url(const struct hook *h)
+{
+	return &h->url;
+}
+
+int64_t hook_delay_ms(const struct hook *h)
+{
+	const struct conf *c = h->conf;
+
+	return (conf_is_given(c, "delay") ? c : conf_top(c))->delay_s * 1000;
+}
+
+/* --- requests --- */
+
+static void add_field(struct hook_request *r, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	r->list[r->n++] = (struct hpack_header){ .name = name,
+		.name_len = name_len,
+		.value = value,
+		.value_len = value_len,
+		.index = HPACK_TRY_INDEX };
+}
+
+static void add_text(
+    struct hook_request *r, const char *name, const char *value)
+{
+	add_field(r, name, strlen(name), value, strlen(value));
+}
+
+/* Of a buffer that holds the path and "\nname: value" for each header. */
+static void split_head(const struct hook *h, struct hook_request *r)
+{
+	char *p = (char *)buf_head(&r->head), *end = p + r->head.len, *eol,
+	     *colon;
+
+	r->n = 0;
+	add_text(r, ":method", h->method);
+	add_text(r, ":scheme", h->url.tls ? "https" : "http");
+	eol = memchr(p, '\n', r->head.len);
+	add_field(r, ":path", 5, p, (size_t)(eol - p));
+	add_text(r, ":authority", h->url.authority);
+	for (p = eol; p < end; p = eol) {
+		p++;
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (eol == NULL)
+			eol = end;
+		colon = memchr(p, ':', (size_t)(eol - p));
+		add_field(r, p, (size_t)(colon - p), colon + 2,
+		    (size_t)(eol - colon - 2));
+	}
+}
+
+bool hook_build(
+    const struct hook *h, const struct hook_event *e, struct hook_request *r)
+{
+	bool ok;
+
+	r->head.max = HEAD_MAX;
+	r->body.max = BODY_MAX;
+	buf_reset(&r->head);
+	buf_reset(&r->body);
+	ok = hook_template_write(&r->head, h->path, HOOK_URL, e) &&
+	     hook_template_write(&r->head, h->head, HOOK_HEADER, e) &&
+	     (h->body == NULL ||
+		 hook_template_write(&r->body, h->body, h->content->escape, e));
+	if (ok)
+		split_head(h, r);
+	return ok;
+}
+
+void hook_request_free(struct hook_request *r)
+{
+	if (r->head.mem != NULL)
+		mem_wipe(r->head.mem, r->head.cap);
+	buf_free(&r->head);
+	buf_free(&r->body);
+}

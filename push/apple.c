@@ -1,0 +1,93 @@
+/* push/apple.c - pushes for Apple's Mail: what they say, and what Apple's answers
+ * mean. */
+#include "push/int.h"
+
+#include <assert.h>
+
+#include "apns.h"
+#include "json.h"
+#include "store.h"
+
+/* APNs takes 4 KiB, each mailbox needs 35 bytes; the rest goes into the next
+ * push. */
+#define MAILBOXES_MAX 100
+
+static enum send_sent apple_send(
+    struct push_lane *l, struct push *p, char err[ERR_MAX])
+{
+	struct buf *b = &l->q->payload;
+	char tok[REG_TOKEN_MAX + 1];
+
+	buf_reset(b);
+	buf_add_str(b, "{\"aps\":{\"account-id\":");
+	json_write_str(b, reg_account(p->reg));
+	if (push_names_mailboxes(l->q, p->reg)) {
+		buf_add_str(b, ",\"m\":[");
+		push_hashes_write(b, &p->flight, 0, p->flight.n);
+		b->len--; /* the last comma */
+		buf_add_str(b, "],\"subtopic\":\"com.apple.mobilemail\"");
+	}
+	buf_add_str(b, "}}");
+	assert(!b->failed);
+	return apns_send(
+	    l->apns, reg_token(p->reg, tok), buf_head(b), b->len, p, err);
+}
+
+static void apple_renew_auth(struct push_lane *l)
+{
+	apns_renew_auth(l->apns);
+}
+
+/* If our clock is a day late, every push has expired already. */
+static void act_omit_expiration(struct push *p, const struct send_answer *an)
+{
+	struct push_lane *l = p->lane;
+
+	(void)an;
+	if (l->no_expiration) {
+		push_hold(l,
+		    "Apple takes no push, with or without a date of expiration "
+		    "(BadExpirationDate): this machine's clock is probably "
+		    "wrong",
+		    0);
+		push_send_again(p, 0);
+		return;
+	}
+	log_warn("push: %sApple does not take our date of expiration: this "
+		 "machine's clock is probably wrong: sent without",
+	    l->label);
+	l->no_expiration = true;
+	l->no_expiration_clock_ms = push_clock_ms(l);
+	l->auth_gen++;
+	apns_set_expiration(l->apns, false);
+	push_send_again(p, 0);
+}
+
+static const struct push_answer answers[] = {
+	{ 200, NULL, push_act_done, ABOUT_PUSH },
+	{ 410, "Unregistered", push_act_remove, ABOUT_DEVICE },
+	{ 410, NULL, push_act_suspend, ABOUT_DEVICE },
+	{ 400, "BadDeviceToken", push_act_suspend, ABOUT_DEVICE },
+	{ 400, "DeviceTokenNotForTopic", push_act_suspend, ABOUT_DEVICE },
+	{ 400, "TopicDisallowed", push_act_hold, ABOUT_CREDENTIALS },
+	{ 400, "MissingTopic", push_act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadTopic", push_act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadCertificate*", push_act_hold, ABOUT_CREDENTIALS },
+	{ 400, "BadExpirationDate", act_omit_expiration, ABOUT_CREDENTIALS },
+	{ 403, "ExpiredProviderToken", push_act_renew, ABOUT_CREDENTIALS },
+	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
+	{ 429, NULL, push_act_retry, ABOUT_PUSH },
+	{ 500, NULL, push_act_retry, ABOUT_PUSH },
+	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+};
+
+const struct push_way push_way_apple = {
+	.kind = REG_APPLE,
+	.service = "Apple",
+	.per_push = MAILBOXES_MAX,
+	.send = apple_send,
+	.renew_auth = apple_renew_auth,
+	.words = apns_reason_words,
+	.read_answer = apns_read_answer,
+	.answers = answers,
+};

@@ -1,0 +1,148 @@
+/* push/notes.c - what pushes of other kinds than Apple's say of each mailbox: its
+ * name, the newest event, how many messages are unseen. */
+#include "push/int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "mem.h"
+
+const struct push_event push_no_event = { .unseen = -1 };
+const struct push_event push_new_mail = { true, PUSH_NEW, -1 };
+const struct push_event push_other_event = { false, PUSH_OTHER, -1 };
+
+static const char *event_name(const char *dovecot)
+{
+	static const char *const names[] = { "MessageAppend", "MessageExpunge",
+		"MessageRead", "MessageTrash", "FlagsSet", "FlagsClear",
+		"MailboxCreate", "MailboxDelete", "MailboxRename",
+		"MailboxSubscribe", "MailboxUnsubscribe" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(dovecot, names[i]) == 0)
+			return names[i];
+	return PUSH_OTHER;
+}
+
+void push_event_add(struct push_event *ev, const char *dovecot)
+{
+	if (strcasecmp(dovecot, "MessageNew") == 0) {
+		ev->now = true;
+		ev->name = PUSH_NEW;
+	} else if (ev->name == NULL) {
+		ev->name = event_name(dovecot);
+	}
+}
+
+static struct push_noted *noted(const struct push *p)
+{
+	return p->noted ? (struct push_noted *)(uintptr_t)p : NULL;
+}
+
+const struct push_note *push_note(const struct push *p)
+{
+	return p->noted ? noted(p)->flight : NULL;
+}
+
+static void free_all(struct push_note **list)
+{
+	struct push_note *n;
+
+	while ((n = *list) != NULL) {
+		*list = n->next;
+		free(n);
+	}
+}
+
+/* New mail stays new when something else comes after it. */
+static void update(struct push_note *n, const char *event, int64_t unseen)
+{
+	if (strcmp(n->event, PUSH_NEW) != 0)
+		n->event = event;
+	if (unseen >= 0)
+		n->unseen = unseen;
+}
+
+/* Where that of the mailbox is, or the end. */
+static struct push_note **find(struct push_note **list, const char *mailbox)
+{
+	while (*list != NULL && strcmp((*list)->mailbox, mailbox) != 0)
+		list = &(*list)->next;
+	return list;
+}
+
+void push_notes_add(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, bool is_first)
+{
+	struct push_note **at = find(&noted(p)->wait, mailbox), *n = *at;
+
+	if (n != NULL)
+		update(n, event, unseen);
+	if (!is_first) /* or its hash is that of another one */
+		return;
+	n = xmalloc(sizeof(*n) + strlen(mailbox) + 1);
+	n->next = NULL;
+	n->event = event;
+	n->unseen = unseen;
+	strcpy(n->mailbox, mailbox);
+	*at = n;
+}
+
+void push_notes_take(struct push *p, unsigned n)
+{
+	struct push_noted *np = noted(p);
+	struct push_note **at = &np->wait;
+
+	np->flight = np->wait;
+	for (; n > 0; n--)
+		at = &(*at)->next;
+	np->wait = *at;
+	*at = NULL;
+}
+
+void push_notes_give_back(struct push *p)
+{
+	struct push_noted *np = noted(p);
+	struct push_note **end = &np->flight, **newer, *n;
+
+	for (; *end != NULL; end = &(*end)->next) {
+		newer = find(&np->wait, (*end)->mailbox);
+		n = *newer;
+		if (n == NULL)
+			continue;
+		update(*end, n->event, n->unseen);
+		*newer = n->next;
+		free(n);
+	}
+	*end = np->wait;
+	np->wait = np->flight;
+	np->flight = NULL;
+}
+
+void push_notes_clear_flight(struct push *p)
+{
+	free_all(&noted(p)->flight);
+}
+
+void push_notes_clear(struct push *p)
+{
+	free_all(&noted(p)->wait);
+}
+
+void push_notes_prune(struct push *p)
+{
+	struct push_note **at = &noted(p)->wait, *n;
+	unsigned char hash[HASH_LEN];
+
+	while ((n = *at) != NULL) {
+		push_hash_utf8(n->mailbox, hash);
+		if (push_hashes_has(&p->wait, hash)) {
+			at = &n->next;
+			continue;
+		}
+		*at = n->next;
+		free(n);
+	}
+}
