@@ -23,6 +23,7 @@ struct push_queue;
 struct reg;
 struct store;
 struct users;
+struct webpush;
 
 enum push_result {
 	PUSH_QUEUED,
@@ -38,6 +39,9 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 /* Drops what waits or is in flight. */
 void push_free(struct push_queue *q);
 
+/* Our key for Web Push. */
+struct webpush *push_webpush(struct push_queue *q);
+
 /* --- lanes: what is sent with one credential --- */
 
 /* The main one is number 0, the brands follow, by name. */
@@ -50,11 +54,11 @@ struct push_lane *push_lane_new(
     struct push_queue *q, const char *name, struct cred *cred);
 /* Of one that does not take part any more; its credentials may be freed then. */
 void push_lane_close(struct push_lane *l);
-/* The brands from now on, in the order of their numbers in users, which is
- * borrowed; sets the store's.  What waits moves to the lane that reaches its
+/* The brands from now on, in the order of their numbers in users (for Apple) and
+ * fcm_users (for Google), which are borrowed; sets the store's.  What waits moves to the lane that reaches its
  * device.  To be called again when a brand's topic has changed. */
 void push_set_brands(struct push_queue *q, const struct users *users,
-    struct push_lane *const *lanes, size_t n);
+    const struct users *fcm_users, struct push_lane *const *lanes, size_t n);
 /* The lane that a user's phones belong to. */
 struct push_lane *push_user_lane(struct push_queue *q, const char *user);
 const struct cred *push_cred(const struct push_lane *l);

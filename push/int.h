@@ -39,7 +39,7 @@ struct push_way {
 	/* How long other events wait; NULL: `delay`. */
 	int64_t (*delay_ms)(const struct push_queue *q, const struct reg *r);
 	/* Whether it is pushed now; NULL: always. */
-	bool (*is_active)(const struct reg *r);
+	bool (*is_active)(struct push_queue *q, const struct reg *r);
 	/* The lane of a push that becomes ready, which may have to be made.  NULL
 	 * with err set: it is dropped.  Not called for Apple's. */
 	struct push_lane *(*lane)(
@@ -51,6 +51,9 @@ struct push_way {
 	void (*clear)(struct push_lane *l);
 	/* New authorization for the next request; NULL: there is none. */
 	void (*renew_auth)(struct push_lane *l);
+	/* The credentials of an Apple lane, or the configuration, have changed,
+	 * or it is closing; NULL: that makes no difference. */
+	void (*follow)(struct push_lane *apple);
 	/* What a reason means, "" if unknown; NULL: nothing is known. */
 	const char *(*words)(const char *reason);
 	/* Fills in the reason and timestamp from the body; NULL: they say
@@ -182,9 +185,11 @@ struct push_queue {
 	struct push_lane **lanes;
 	size_t n_lanes;
 	const struct users *users;
+	const struct users *fcm_users; /* by the brands that have an account */
 	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
+	struct webpush *webpush;
 	size_t count;
 	struct buf payload;
 	char health[ERR_MAX]; /* the last verdict */
@@ -209,6 +214,8 @@ extern const struct send_ops push_send_ops;
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
     struct cred *cred, struct send_gate *gate);
+/* Reports that to the ways. */
+void push_lane_changed(struct push_lane *apple);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
 /* Of a brand or another kind, at the end of this round; nothing waits or is in
@@ -236,7 +243,7 @@ void push_each_reg(
 /* Of another kind than Apple's: it watches all of its user's mailboxes. */
 bool push_watches_all(const struct reg *r);
 /* Whether a registration of another kind than Apple's can be pushed now. */
-bool push_is_active(const struct reg *r);
+bool push_is_active(struct push_queue *q, const struct reg *r);
 
 /* The only function that changes a push's state.  ms: the timer of PUSH_DELAYED
  * and PUSH_PAUSED; for PUSH_READY PUSH_FRONT puts it first in the ready list. */
@@ -258,6 +265,9 @@ void push_add_other(struct push_queue *q, struct reg *r, size_t mailbox,
 /* The same in a mailbox of that name, as UTF-8. */
 void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
     const struct push_event *ev);
+/* Adds to what waits, and changes nothing else. */
+void push_add_note(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, uint64_t id);
 /* False if it waits already. */
 bool push_add_hash(struct push *p, const unsigned char *hash);
 /* Moves up to the way's per_push from what waits to what is in flight. */
@@ -291,6 +301,7 @@ void push_note_expired(struct push *p);
 
 /* The first of what is in flight; NULL: Apple's. */
 const struct push_note *push_note(const struct push *p);
+const struct push_note *push_waiting_note(const struct push *p);
 /* Changes that of a mailbox in what waits; is_first: there is none, one is
  * added. */
 void push_notes_add(struct push *p, const char *mailbox, const char *event,

@@ -51,6 +51,11 @@ const struct push_note *push_note(const struct push *p)
 	return p->noted ? noted(p)->flight : NULL;
 }
 
+const struct push_note *push_waiting_note(const struct push *p)
+{
+	return noted(p)->wait;
+}
+
 static void free_all(struct push_note **list)
 {
 	struct push_note *n;

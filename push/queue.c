@@ -34,12 +34,12 @@ bool push_watches_all(const struct reg *r)
 	       strcmp(reg_mailbox(r, 0), PUSH_ALL_MAILBOXES) == 0;
 }
 
-bool push_is_active(const struct reg *r)
+bool push_is_active(struct push_queue *q, const struct reg *r)
 {
 	const struct push_way *way = push_ways[reg_kind(r)];
 
 	return way->send != NULL && !reg_suspended(r) &&
-	       (way->is_active == NULL || way->is_active(r));
+	       (way->is_active == NULL || way->is_active(q, r));
 }
 
 void push_each_reg(
@@ -482,17 +482,23 @@ static void added(struct push *p, bool first, bool now)
 	}
 }
 
+void push_add_note(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, uint64_t id)
+{
+	unsigned char hash[HASH_LEN];
+
+	push_hash_utf8(mailbox, hash);
+	push_notes_add(p, mailbox, event, unseen, id, push_add_hash(p, hash));
+	limit_notes(p);
+}
+
 void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
     const struct push_event *ev)
 {
 	struct push *p = push_get(q, r);
-	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
 
-	push_hash_utf8(mailbox, hash);
-	push_notes_add(p, mailbox, ev->name, ev->unseen, ++q->note_id,
-	    push_add_hash(p, hash));
-	limit_notes(p);
+	push_add_note(p, mailbox, ev->name, ev->unseen, ++q->note_id);
 	added(p, first, ev->now);
 }
 

@@ -121,14 +121,15 @@ static void on_timeout(void *arg)
 	trial_end(t);
 }
 
-static const char *find_other_trouble(const struct reg *r)
+static const char *find_other_trouble(struct push_queue *q, const struct reg *r)
 {
 	if (push_ways[reg_kind(r)]->send == NULL)
 		return PUSH_LACKS;
 	if (reg_suspended(r))
 		return "suspended: it was refused; it heals when the device "
 		       "registers again";
-	return push_is_active(r) ? NULL : "its device has not confirmed it yet";
+	return push_is_active(q, r) ? NULL
+				    : "its device has not confirmed it yet";
 }
 
 static const char *find_trouble(struct push_queue *q, const struct reg *r)
@@ -136,7 +137,7 @@ static const char *find_trouble(struct push_queue *q, const struct reg *r)
 	const char *trouble;
 
 	if (reg_kind(r) != REG_APPLE)
-		return find_other_trouble(r);
+		return find_other_trouble(q, r);
 	trouble = push_trouble(push_lane_of(q, r));
 	if (trouble == NULL && reg_suspended(r))
 		return "suspended: Apple refused its token; it heals when the "
