@@ -82,7 +82,7 @@ static const struct preset {
 	    "{\"title\":{title},\"message\":\"{user}: {mailbox}\","
 	    "\"data\":{\"user\":{user},\"mailbox\":{mailbox},"
 	    "\"event\":{event},\"unseen\":{unseen}}}" },
-	{ "matrix", NULL, "ROOM", ROOM, "/send/m.room.message/{id}", "PUT",
+	{ "matrix", NULL, "!ROOM", ROOM, "/send/m.room.message/{id}", "PUT",
 	    "authorization: Bearer ", NEEDED, 0, "",
 	    "{\"msgtype\":\"m.text\","
 	    "\"body\":\"{title}: {user}, {mailbox}\"}" },

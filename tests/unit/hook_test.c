@@ -369,7 +369,7 @@ static void mistakes(void **state)
 		{ "url: https://ntfy.sh\npreset: ntfy\n",
 		    ":1: url: ", "TOPIC" },
 		{ "url: https://m/\npreset: matrix\ntoken: x\n",
-		    ":1: url: ", "room" },
+		    ":1: url: ", "!ROOM" },
 		{ "url: https://h/\npreset: gotify\n", ": token: ", "missing" },
 		{ "url: https://h/!r\npreset: matrix\n",
 		    ": token: ", "missing" },
