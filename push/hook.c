@@ -74,7 +74,7 @@ static bool notify(struct push_queue *q, const char *owner, const char *mailbox,
 	return any;
 }
 
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
+static struct reg *next(struct push_queue *q, const char *user, size_t *at)
 {
 	struct hooks *h = hooks_of(q);
 	const struct one *o;
@@ -206,6 +206,7 @@ const struct push_way push_way_hook = {
 	.service = "the service",
 	.per_push = 1,
 	.notify = notify,
+	.next = next,
 	.delay_ms = delay_ms,
 	.lane = lane,
 	.send = send,

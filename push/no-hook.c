@@ -9,11 +9,3 @@ void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n)
 	(void)list;
 	(void)n;
 }
-
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
-{
-	(void)q;
-	(void)user;
-	(void)at;
-	return NULL;
-}
