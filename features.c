@@ -57,6 +57,10 @@ static const struct lack {
 	ROW("webpush", "vapidSubject pushAllow",
 	    "use a build with it, or take the key out"),
 #endif
+#ifdef XAPSD_WITHOUT_DELTACHAT
+	ROW("deltachat", "deltachatUrl",
+	    "leave it out, or use a build with it"),
+#endif
 #ifdef XAPSD_WITHOUT_FCM
 	ROW("fcm", "fcmServiceAccount", "leave it out, or use a build with it"),
 #endif

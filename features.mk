@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush fcm \
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm \
 	brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
@@ -55,10 +55,15 @@ webpush.files = webpush.c tls/ecdh.c io/guard.c io/lookup.c
 webpush.stub = no-webpush.c io/no-guard.c
 webpush.tests = webpush_test webpush_fuzz guard_test guard_fuzz
 
+# Delta Chat's apps, by their developers' server: deltachatUrl
+deltachat.files = push/deltachat.c
+deltachat.stub = push/no-deltachat.c
+deltachat.tests =
+
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
-fcm.files = cred/fcm.c fcm.c
-fcm.stub = cred/no-fcm.c
-fcm.tests = fcm_test
+fcm.files = cred/fcm.c fcm.c push/fcm.c
+fcm.stub = cred/no-fcm.c push/no-fcm.c
+fcm.tests = fcm_test fcm_token_test
 
 # brandsDir: several credentials, each for some of the users
 brands.files = push/brands.c api/brands.c daemon/brands.c
@@ -69,8 +74,8 @@ brands.tests = users_test users_fuzz
 APP_KINDS = webpush deltachat fcm
 
 # hooksDir: requests of the administrator's own
-hooks.files = hook.c hook/template.c
-hooks.stub =
+hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
+hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
 hooks.tests = hook_test hook_fuzz
 
 # --- nothing below changes with a new feature ---
