@@ -299,6 +299,8 @@ static void write_device(struct api *a, struct buf *b, struct reg *r)
 	add_str(b, "user", reg_user(r));
 	add_str(b, "account", reg_account(r));
 	add_str(b, "token", reg_token(r, token));
+	if (reg_kind(r) != REG_APPLE)
+		add_str(b, "kind", reg_kind_name(reg_kind(r)));
 	buf_add_fmt(b,
 	    ",\"time\":%lld,\"suspended\":%d,\"oldTopic\":%d,\"more\":%zu,"
 	    "\"mailboxes\":[",
