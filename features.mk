@@ -65,6 +65,9 @@ brands.files = push/brands.c api/brands.c daemon/brands.c
 brands.stub = api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
 
+# What apps register for by HTTP: with any of these there is api/apps.c.
+APP_KINDS = webpush deltachat fcm
+
 # hooksDir: requests of the administrator's own
 hooks.files = hook.c hook/template.c
 hooks.stub =
@@ -88,7 +91,8 @@ WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(foreach f,$(WITHOUT),$($f.stub)) \
-	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c)
+	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
+	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c,api/no-apps.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))

@@ -279,7 +279,8 @@ static const char *check(const struct webpush_sub *sub,
 	char why[ERR_MAX];
 	struct url url;
 
-	if (url_parse(sub->endpoint, &url, why) < 0 || !url.tls ||
+	/* http:// is the caller's to refuse. */
+	if (url_parse(sub->endpoint, &url, why) < 0 ||
 	    !is_printable(sub->endpoint) ||
 	    strlen(sub->endpoint) > WEBPUSH_ENDPOINT_MAX)
 		return "Endpoint: is to be an https:// address of at most 1024 "

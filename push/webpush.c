@@ -142,7 +142,8 @@ static enum send_sent webpush_send(
 	copy_endpoint(p->reg, h.endpoint);
 	if (url_parse(h.endpoint, &h.url, err) < 0)
 		return SEND_NO_AUTH; /* it was parsed for its lane */
-	snprintf(h.origin, sizeof(h.origin), "https://%s", h.url.authority);
+	snprintf(h.origin, sizeof(h.origin), "http%s://%s",
+	    h.url.tls ? "s" : "", h.url.authority);
 	auth = webpush_auth(l->q->webpush, h.origin, (int64_t)time(NULL), err);
 	if (auth == NULL)
 		return SEND_NO_AUTH;

@@ -211,8 +211,6 @@ static void test_bad_subscriptions(void **state)
 	static const struct {
 		const char *endpoint, *p256dh, *auth, *code, *wrong;
 	} rows[] = {
-		{ "http://push.example.org/", ua_public, ua_auth, "",
-		    "Endpoint" },
 		{ "ftp://push.example.org/", ua_public, ua_auth, "",
 		    "Endpoint" },
 		{ "", ua_public, ua_auth, "", "Endpoint" },
