@@ -558,6 +558,15 @@ void push_free(struct push_queue *q)
 	free(q);
 }
 
+void push_lane_changed(struct push_lane *apple)
+{
+	size_t i;
+
+	for (i = 0; i < REG_KINDS; i++)
+		if (push_ways[i]->follow != NULL)
+			push_ways[i]->follow(apple);
+}
+
 void push_set_cred(struct push_lane *l, struct cred *cred)
 {
 	l->cred = cred;
@@ -569,6 +578,7 @@ void push_set_cred(struct push_lane *l, struct cred *cred)
 	l->no_expiration = false;
 	apns_set_expiration(l->apns, true);
 	apns_set_cred(l->apns, cred);
+	push_lane_changed(l);
 	loop_task_queue(l->q->loop, &l->pump);
 }
 
@@ -581,8 +591,10 @@ void push_refresh_brands(struct push_queue *q)
 {
 	size_t i;
 
-	for (i = 1; i < q->n_lanes; i++)
+	for (i = 1; i < q->n_lanes; i++) {
 		apns_refresh(q->lanes[i]->apns);
+		push_lane_changed(q->lanes[i]);
+	}
 }
 
 void push_set_cred_error(struct push_lane *l, const char *why)

@@ -54,11 +54,11 @@ struct push_lane *push_lane_new(
     struct push_queue *q, const char *name, struct cred *cred);
 /* Of one that does not take part any more; its credentials may be freed then. */
 void push_lane_close(struct push_lane *l);
-/* The brands from now on, in the order of their numbers in users, which is
- * borrowed; sets the store's.  What waits moves to the lane that reaches its
+/* The brands from now on, in the order of their numbers in users (for Apple) and
+ * fcm_users (for Google), which are borrowed; sets the store's.  What waits moves to the lane that reaches its
  * device.  To be called again when a brand's topic has changed. */
 void push_set_brands(struct push_queue *q, const struct users *users,
-    struct push_lane *const *lanes, size_t n);
+    const struct users *fcm_users, struct push_lane *const *lanes, size_t n);
 /* The lane that a user's phones belong to. */
 struct push_lane *push_user_lane(struct push_queue *q, const char *user);
 const struct cred *push_cred(const struct push_lane *l);
@@ -117,6 +117,12 @@ enum push_result push_notify(struct push_queue *q, const char *user,
  * brings what its device shall confirm. */
 #define PUSH_CONFIRM "confirm"
 void push_confirm(struct push_queue *q, struct reg *r);
+
+/* The hooks from now on, which are borrowed; there is a connection for each while it
+ * is needed.  all: what was refused is tried again, and files are read again. */
+struct hook;
+void push_set_hooks(
+    struct push_queue *q, struct hook *const *list, size_t n, bool all);
 
 /* --- several nodes: a delayed push of the same is sent by one of them --- */
 

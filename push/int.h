@@ -51,6 +51,9 @@ struct push_way {
 	void (*clear)(struct push_lane *l);
 	/* New authorization for the next request; NULL: there is none. */
 	void (*renew_auth)(struct push_lane *l);
+	/* The credentials of an Apple lane, or the configuration, have changed,
+	 * or it is closing; NULL: that makes no difference. */
+	void (*follow)(struct push_lane *apple);
 	/* What a reason means, "" if unknown; NULL: nothing is known. */
 	const char *(*words)(const char *reason);
 	/* Fills in the reason and timestamp from the body; NULL: they say
@@ -182,6 +185,7 @@ struct push_queue {
 	struct push_lane **lanes;
 	size_t n_lanes;
 	const struct users *users;
+	const struct users *fcm_users; /* by the brands that have an account */
 	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
@@ -210,6 +214,8 @@ extern const struct send_ops push_send_ops;
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
     struct cred *cred, struct send_gate *gate);
+/* Reports that to the ways. */
+void push_lane_changed(struct push_lane *apple);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
 /* Of a brand or another kind, at the end of this round; nothing waits or is in
@@ -222,6 +228,12 @@ void push_foreign_free(struct push_queue *q);
 /* How long a push to an address that its user gave has to wait before it is sent, so
  * that nobody is flooded by us; to be asked once for each (push.paid). */
 int64_t push_foreign_wait(struct push *p);
+
+/* --- push/hook.c --- */
+
+/* The registration in memory of the next hook from *at on, 0 at first, that wants
+ * the user's new mail; NULL: none. */
+struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at);
 
 /* --- push/queue.c --- */
 

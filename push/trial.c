@@ -34,7 +34,11 @@ static void report(const struct push_trial *t, const struct reg *r,
 {
 	char token[REG_TOKEN_MAX + 1];
 
-	t->cb(t->arg, reg_account(r), reg_token(r, token), delivered, words);
+	/* The others' tokens are hashes, or nothing. */
+	t->cb(t->arg, reg_account(r),
+	    reg_kind(r) == REG_APPLE ? reg_token(r, token)
+				     : reg_kind_name(reg_kind(r)),
+	    delivered, words);
 }
 
 static void trial_free(struct push_trial *t)
@@ -189,10 +193,33 @@ static void start_probe(
 		push_set_state(p, PUSH_READY, 0);
 	if (!p->noted)
 		push_add(t->q, r, (size_t)mailbox, true);
-	else if (push_watches_all(r))
+	else if (reg_kind(r) == REG_HOOK || push_watches_all(r))
 		push_add_named(t->q, r, name, &push_new_mail);
 	else
 		push_add_other(t->q, r, (size_t)mailbox, &push_new_mail);
+}
+
+/* Those of the user's mail. */
+static void start_hooks(
+    struct push_trial *t, const char *user, const char *mailbox)
+{
+	const char *trouble;
+	struct push *p;
+	struct reg *r;
+	size_t at = 0;
+
+	while ((r = push_hook_reg(t->q, user, &at)) != NULL) {
+		p = reg_data(r);
+		if (p != NULL && p->probe != NULL) {
+			report(t, r, false, "another test is under way");
+			continue;
+		}
+		start_probe(t, r, mailbox, 0);
+		p = reg_data(r);
+		trouble = push_trouble(p->lane);
+		if (trouble != NULL)
+			push_probe_end(p, false, trouble);
+	}
 }
 
 void push_trial_start(struct push_queue *q, const char *user,
@@ -216,6 +243,7 @@ void push_trial_start(struct push_queue *q, const char *user,
 		else
 			start_probe(t, r, mailbox, i);
 	}
+	start_hooks(t, user, mailbox);
 	if (t->probes == NULL)
 		trial_end(t);
 	else
