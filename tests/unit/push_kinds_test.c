@@ -102,8 +102,9 @@ static struct push_lane *webpush_lane(
 	return find_lane(q, &push_way_webpush, r, err);
 }
 
-static bool is_confirmed(const struct reg *r)
+static bool is_confirmed(struct push_queue *q, const struct reg *r)
 {
+	(void)q;
 	return strstr(reg_to(r), "code") == NULL;
 }
 
