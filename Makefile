@@ -258,7 +258,7 @@ check-deb:
 
 # --- tests: each installs the Debian packages that it lacks ---
 
-.PHONY: deps check demo check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
+.PHONY: deps check demo demo-webpush check-shared asan lint fuzz valgrind check-mbedtls36 check-dovecot
 # What building and `make check` need.
 deps: browser web-push ntfy
 	@sh tests/deps.sh build check
@@ -299,6 +299,12 @@ demo:
 	@sh tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all plugin
 	@$(PYTHON) tests/demo.py
+
+# How a mail app subscribes by IMAP WEBPUSH and is woken.
+demo-webpush:
+	@sh tests/deps.sh build demo
+	@$(MAKE) --no-print-directory all plugin
+	@$(PYTHON) tests/demo_webpush.py
 
 # Several nodes and one Valkey or Redis, while everything breaks that can.
 check-shared:
@@ -469,6 +475,7 @@ help:
 	@echo 'make check-release  builds it twice and compares'
 	@echo 'make deps         installs the Debian packages for building and tests'
 	@echo 'make demo         one mail from Dovecot to a stand-in for Apple'
+	@echo 'make demo-webpush a mail app subscribes by IMAP WEBPUSH and is woken'
 	@echo 'make check        all tests'
 	@echo 'make check-features  builds without some or all FEATURES'
 	@echo 'make check-shared several nodes with one Valkey, and what can break'
