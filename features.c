@@ -54,7 +54,7 @@ static const struct lack {
 	    "leave it out, or use a build with it on every node"),
 #endif
 #ifdef XAPSD_WITHOUT_WEBPUSH
-	ROW("webpush", "vapidSubject",
+	ROW("webpush", "vapidSubject pushAllow",
 	    "use a build with it, or take the key out"),
 #endif
 #ifdef XAPSD_WITHOUT_DELTACHAT

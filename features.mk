@@ -51,9 +51,9 @@ shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
 # Web Push to browsers and UnifiedPush apps
-webpush.files = webpush.c tls/ecdh.c
-webpush.stub = no-webpush.c
-webpush.tests = webpush_test webpush_fuzz
+webpush.files = webpush.c tls/ecdh.c io/guard.c io/lookup.c
+webpush.stub = no-webpush.c io/no-guard.c
+webpush.tests = webpush_test webpush_fuzz guard_test guard_fuzz
 
 # Delta Chat's apps, by their developers' server: deltachatUrl
 deltachat.files = push/deltachat.c
@@ -70,9 +70,12 @@ brands.files = push/brands.c api/brands.c daemon/brands.c
 brands.stub = api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
 
+# What apps register for by HTTP: with any of these there is api/apps.c.
+APP_KINDS = webpush deltachat fcm
+
 # hooksDir: requests of the administrator's own
-hooks.files = hook.c hook/template.c
-hooks.stub =
+hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
+hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
 hooks.tests = hook_test hook_fuzz
 
 # --- nothing below changes with a new feature ---
@@ -93,7 +96,9 @@ WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(foreach f,$(WITHOUT),$($f.stub)) \
-	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c)
+	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
+	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c, \
+		api/no-apps.c push/no-foreign.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))

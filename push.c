@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "store.h"
 #include "users.h"
+#include "webpush.h"
 
 /* 4 KiB is Apple's limit; account ids are at most 200 bytes, escaped 400. */
 #define PAYLOAD_MAX 4096
@@ -67,7 +68,7 @@ static enum push_result notify_other(struct push_queue *q, struct reg *r,
 	bool all = owner == NULL && push_watches_all(r);
 	int i = all ? 0 : reg_match_next(r, owner, mailbox, -1);
 
-	if (i < 0 || !push_is_active(r))
+	if (i < 0 || !push_is_active(q, r))
 		return PUSH_NO_USER;
 	if (!ev->now && push_ways[reg_kind(r)]->only_new)
 		return PUSH_QUEUED;
@@ -273,7 +274,7 @@ void push_renewed(struct reg *r)
 
 	if (p != NULL) {
 		p->renewed = true;
-		if (p->noted && !push_is_active(r))
+		if (p->noted && !push_is_active(p->lane->q, r))
 			push_forget(p); /* it has to be confirmed again */
 		else
 			push_change_lane(p);
@@ -483,6 +484,7 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 	q->store = store;
 	buf_init(&q->payload, PAYLOAD_MAX);
 	q->probe_end = push_probe_end;
+	q->webpush = webpush_new(conf);
 	/* Other ids than before the start. */
 	q->note_id = (uint64_t)time(NULL) * 1000000;
 	visits_init(&q->visits, store, loop_now_ms(l));
@@ -551,6 +553,7 @@ void push_free(struct push_queue *q)
 	free(q->gate);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
+	webpush_free(q->webpush);
 	push_foreign_free(q);
 	free(q);
 }

@@ -23,6 +23,7 @@ struct push_queue;
 struct reg;
 struct store;
 struct users;
+struct webpush;
 
 enum push_result {
 	PUSH_QUEUED,
@@ -37,6 +38,9 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
     struct store *store, struct cred *cred);
 /* Drops what waits or is in flight. */
 void push_free(struct push_queue *q);
+
+/* Our key for Web Push. */
+struct webpush *push_webpush(struct push_queue *q);
 
 /* --- lanes: what is sent with one credential --- */
 
@@ -113,6 +117,12 @@ enum push_result push_notify(struct push_queue *q, const char *user,
  * brings what its device shall confirm. */
 #define PUSH_CONFIRM "confirm"
 void push_confirm(struct push_queue *q, struct reg *r);
+
+/* The hooks from now on, which are borrowed; there is a connection for each while it
+ * is needed.  all: what was refused is tried again, and files are read again. */
+struct hook;
+void push_set_hooks(
+    struct push_queue *q, struct hook *const *list, size_t n, bool all);
 
 /* --- several nodes: a delayed push of the same is sent by one of them --- */
 

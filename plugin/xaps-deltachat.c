@@ -23,11 +23,12 @@
 /* Of a session; only one SETMETADATA or GETMETADATA is in Dovecot's hands at a
    time: the one locks the input, the other one is executed at once. */
 struct xaps_deltachat {
-	command_func_t *func; /* the rest of SETMETADATA */
-	bool set;	      /* it has an entry of ours, this is its value: */
-	char *token;	      /* NULL: remove all */
-	bool held;	      /* it wants to say OK */
-	char *tokens;	      /* what GETMETADATA is to get, or NULL */
+	struct client_command_context *cmd; /* SETMETADATA being executed */
+	command_func_t *func;		    /* the rest of it */
+	bool set;     /* it has an entry of ours, this is its value: */
+	char *token;  /* NULL: remove all */
+	bool held;    /* it wants to say OK */
+	char *tokens; /* what GETMETADATA is to get, or NULL */
 };
 
 static struct command orig_setmetadata, orig_getmetadata;
@@ -176,18 +177,30 @@ static bool xaps_send_set(struct xaps_wait *wait)
 static bool cmd_setmetadata_continue(struct client_command_context *cmd);
 static bool cmd_setmetadata_with_token(struct client_command_context *cmd);
 
+/* Delta Chat asks for what its own servers announce, and goes no further if
+   that fails: where nothing is stored there is nothing to get. */
+static bool xaps_is_about_storage(
+    const struct client_command_context *cmd, const char *data)
+{
+	return strncmp(data, "NO ", 3) == 0 &&
+	       strstr(data, "attributes not enabled") != NULL &&
+	       strcasecmp(cmd->name, "GETMETADATA") == 0;
+}
+
 static void xaps_send_tagline(
     struct client_command_context *cmd, const char *data)
 {
 	struct xaps_imap_client *xclient = xaps_imap_client_get(cmd->client);
+	struct xaps_deltachat *deltachat = xclient->deltachat;
 
-	if (xclient->deltachat->set &&
-	    (cmd->func == cmd_setmetadata_with_token ||
-		cmd->func == cmd_setmetadata_continue) &&
-	    strncmp(data, "OK ", 3) == 0)
-		xclient->deltachat->held = TRUE;
-	else
-		xclient->module_ctx.super.send_tagline(cmd, data);
+	if (cmd == deltachat->cmd && deltachat->set &&
+	    strncmp(data, "OK ", 3) == 0) {
+		deltachat->held = TRUE;
+		return;
+	}
+	if (xaps_is_about_storage(cmd, data))
+		data = "OK Getmetadata completed.";
+	xclient->module_ctx.super.send_tagline(cmd, data);
 }
 
 /* func: Dovecot's, from its beginning or its continuation */
@@ -195,9 +208,12 @@ static bool xaps_setmetadata_run(struct client_command_context *cmd,
     struct xaps_deltachat *deltachat, command_func_t *func)
 {
 	command_func_t *ours = cmd->func;
-	bool finished = TRUE;
+	bool finished;
 
-	if (!func(cmd)) {
+	deltachat->cmd = cmd;
+	finished = func(cmd);
+	deltachat->cmd = NULL;
+	if (!finished) {
 		if (cmd->func != ours) {
 			deltachat->func = cmd->func;
 			cmd->func = cmd_setmetadata_continue;

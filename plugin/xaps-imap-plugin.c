@@ -475,10 +475,8 @@ static bool cmd_id_with_visit(struct client_command_context *cmd)
 /* A fixed imap_capability that does not list ours hides it. */
 static void xaps_add_capability(struct client *client, const char *name)
 {
-	const char *const *listed =
-	    t_strsplit_spaces(str_c(client->capability_string), " ");
-
-	if (str_array_icase_find(listed, name))
+	if (str_array_icase_find(
+		t_strsplit_spaces(str_c(client->capability_string), " "), name))
 		return;
 	client_add_capability(client, name);
 	if (compat_capability_is_fixed(client) &&

@@ -21,6 +21,8 @@
 /* Characters of base64 for a point of P-256 (65 bytes), and 16 bytes. */
 #define XAPS_P256DH_LEN 87
 #define XAPS_AUTH_LEN 22
+#define XAPS_BASE64URL                                                         \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 /* One of our commands, allocated from its pool. */
 struct xaps_webpush {
@@ -102,7 +104,7 @@ static const char *xaps_get_base64(const struct imap_arg *arg, const char *what,
 			*p = *p == '+' ? '-' : '_';
 		else if (*p == '=' && strspn(p, "=") == strlen(p))
 			*p-- = '\0';
-		else if (!i_isalnum(*p) && *p != '-' && *p != '_')
+		else if (strchr(XAPS_BASE64URL, *p) == NULL)
 			return t_strdup_printf("%s is not base64", what);
 	}
 	if (strlen(str) != len)

@@ -39,7 +39,7 @@ struct push_way {
 	/* How long other events wait; NULL: `delay`. */
 	int64_t (*delay_ms)(const struct push_queue *q, const struct reg *r);
 	/* Whether it is pushed now; NULL: always. */
-	bool (*is_active)(const struct reg *r);
+	bool (*is_active)(struct push_queue *q, const struct reg *r);
 	/* The lane of a push that becomes ready, which may have to be made.  NULL
 	 * with err set: it is dropped.  Not called for Apple's. */
 	struct push_lane *(*lane)(
@@ -189,6 +189,7 @@ struct push_queue {
 	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
+	struct webpush *webpush;
 	size_t count;
 	struct buf payload;
 	char health[ERR_MAX]; /* the last verdict */
@@ -228,6 +229,12 @@ void push_foreign_free(struct push_queue *q);
  * that nobody is flooded by us; to be asked once for each (push.paid). */
 int64_t push_foreign_wait(struct push *p);
 
+/* --- push/hook.c --- */
+
+/* The registration in memory of the next hook from *at on, 0 at first, that wants
+ * the user's new mail; NULL: none. */
+struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at);
+
 /* --- push/queue.c --- */
 
 /* Of the store and in memory; cb must not drop. */
@@ -236,7 +243,7 @@ void push_each_reg(
 /* Of another kind than Apple's: it watches all of its user's mailboxes. */
 bool push_watches_all(const struct reg *r);
 /* Whether a registration of another kind than Apple's can be pushed now. */
-bool push_is_active(const struct reg *r);
+bool push_is_active(struct push_queue *q, const struct reg *r);
 
 /* The only function that changes a push's state.  ms: the timer of PUSH_DELAYED
  * and PUSH_PAUSED; for PUSH_READY PUSH_FRONT puts it first in the ready list. */

@@ -34,12 +34,12 @@ bool push_watches_all(const struct reg *r)
 	       strcmp(reg_mailbox(r, 0), PUSH_ALL_MAILBOXES) == 0;
 }
 
-bool push_is_active(const struct reg *r)
+bool push_is_active(struct push_queue *q, const struct reg *r)
 {
 	const struct push_way *way = push_ways[reg_kind(r)];
 
 	return way->send != NULL && !reg_suspended(r) &&
-	       (way->is_active == NULL || way->is_active(r));
+	       (way->is_active == NULL || way->is_active(q, r));
 }
 
 void push_each_reg(

@@ -34,7 +34,11 @@ static void report(const struct push_trial *t, const struct reg *r,
 {
 	char token[REG_TOKEN_MAX + 1];
 
-	t->cb(t->arg, reg_account(r), reg_token(r, token), delivered, words);
+	/* The others' tokens are hashes, or nothing. */
+	t->cb(t->arg, reg_account(r),
+	    reg_kind(r) == REG_APPLE ? reg_token(r, token)
+				     : reg_kind_name(reg_kind(r)),
+	    delivered, words);
 }
 
 static void trial_free(struct push_trial *t)
@@ -117,14 +121,15 @@ static void on_timeout(void *arg)
 	trial_end(t);
 }
 
-static const char *find_other_trouble(const struct reg *r)
+static const char *find_other_trouble(struct push_queue *q, const struct reg *r)
 {
 	if (push_ways[reg_kind(r)]->send == NULL)
 		return PUSH_LACKS;
 	if (reg_suspended(r))
 		return "suspended: it was refused; it heals when the device "
 		       "registers again";
-	return push_is_active(r) ? NULL : "its device has not confirmed it yet";
+	return push_is_active(q, r) ? NULL
+				    : "its device has not confirmed it yet";
 }
 
 static const char *find_trouble(struct push_queue *q, const struct reg *r)
@@ -132,7 +137,7 @@ static const char *find_trouble(struct push_queue *q, const struct reg *r)
 	const char *trouble;
 
 	if (reg_kind(r) != REG_APPLE)
-		return find_other_trouble(r);
+		return find_other_trouble(q, r);
 	trouble = push_trouble(push_lane_of(q, r));
 	if (trouble == NULL && reg_suspended(r))
 		return "suspended: Apple refused its token; it heals when the "
@@ -188,10 +193,33 @@ static void start_probe(
 		push_set_state(p, PUSH_READY, 0);
 	if (!p->noted)
 		push_add(t->q, r, (size_t)mailbox, true);
-	else if (push_watches_all(r))
+	else if (reg_kind(r) == REG_HOOK || push_watches_all(r))
 		push_add_named(t->q, r, name, &push_new_mail);
 	else
 		push_add_other(t->q, r, (size_t)mailbox, &push_new_mail);
+}
+
+/* Those of the user's mail. */
+static void start_hooks(
+    struct push_trial *t, const char *user, const char *mailbox)
+{
+	const char *trouble;
+	struct push *p;
+	struct reg *r;
+	size_t at = 0;
+
+	while ((r = push_hook_reg(t->q, user, &at)) != NULL) {
+		p = reg_data(r);
+		if (p != NULL && p->probe != NULL) {
+			report(t, r, false, "another test is under way");
+			continue;
+		}
+		start_probe(t, r, mailbox, 0);
+		p = reg_data(r);
+		trouble = push_trouble(p->lane);
+		if (trouble != NULL)
+			push_probe_end(p, false, trouble);
+	}
 }
 
 void push_trial_start(struct push_queue *q, const char *user,
@@ -215,6 +243,7 @@ void push_trial_start(struct push_queue *q, const char *user,
 		else
 			start_probe(t, r, mailbox, i);
 	}
+	start_hooks(t, user, mailbox);
 	if (t->probes == NULL)
 		trial_end(t);
 	else

@@ -115,10 +115,10 @@ def start_xapsd(stack, folder, tell, certs, apple):
     return daemon
 
 
-def start_dovecot(stack, folder, tell, daemon):
+def start_dovecot(stack, folder, tell, daemon, **settings):
     plugin = os.environ.get("PLUGIN", ROOT / "build" / "plugin")
     dovecot = stack.enter_context(Dovecot(
-        folder, plugin, {"url": "unix:" + daemon.socket_path}))
+        folder, plugin, {"url": "unix:" + daemon.socket_path, **settings}))
     tell.say("Dovecot", "a private one runs with the plugin: IMAP on port %d, "
              "LMTP on %s" % (dovecot.imap_port, dovecot.lmtp_socket))
     return dovecot
@@ -126,12 +126,12 @@ def start_dovecot(stack, folder, tell, daemon):
 
 def shorten(line):
     """Of Dovecot's 40 capabilities only ours."""
-    return re.sub(r"(CAPABILITY IMAP4rev1)[^]]*( XAPPLEPUSHSERVICE)",
+    return re.sub(r"(CAPABILITY IMAP4rev1)[^]]*?( XAPPLEPUSHSERVICE)",
                   r"\1 …\2", line)
 
 
-def ask(tell, phone, command, shown=None):
-    tell.say("iPhone", "C: " + (shown or command))
+def ask(tell, phone, command, shown=None, who="iPhone"):
+    tell.say(who, "C: " + (shown or command))
     untagged, tagged = phone.cmd(command)
     for line in untagged + [tagged]:
         tell.say("Dovecot", "S: " + shorten(line))
@@ -139,8 +139,8 @@ def ask(tell, phone, command, shown=None):
     return untagged
 
 
-def log_in(tell, phone):
-    ask(tell, phone, "LOGIN %s secret" % USER, "LOGIN %s ..." % USER)
+def log_in(tell, phone, who="iPhone"):
+    ask(tell, phone, "LOGIN %s secret" % USER, "LOGIN %s ..." % USER, who)
 
 
 def play_iphone(tell, dovecot, apple):
@@ -246,7 +246,7 @@ def show_logs(paths):
                   file=sys.stderr)
 
 
-def main():
+def main(play=play, name="make demo"):
     sys.stdout.reconfigure(errors="replace")    # a locale without "…"
     signals = Signals()
     tell = Teller()
@@ -263,10 +263,10 @@ def main():
     except Exception as e:
         # Ctrl-C may also hit a child that is only just being started
         if signals.pending:
-            print("\nmake demo: interrupted; nothing is left running",
+            print("\n%s: interrupted; nothing is left running" % name,
                   file=sys.stderr)
             return 128 + signals.pending
-        print("\nmake demo failed: %s" % (str(e) or repr(e)),
+        print("\n%s failed: %s" % (name, str(e) or repr(e)),
               file=sys.stderr)
         return 1
     print("Everything is stopped again, nothing is left.")

@@ -170,7 +170,9 @@ test_root() {
 		/tree/tests/e2e/test_deliverers.py \
 		/tree/tests/e2e/test_journey.py \
 		/tree/tests/e2e/test_visits_plugin.py \
-		/tree/tests/e2e/test_visits_journey.py
+		/tree/tests/e2e/test_visits_journey.py \
+		/tree/tests/e2e/test_webpush_plugin.py \
+		/tree/tests/e2e/test_deltachat_plugin.py
 }
 
 one() {
