@@ -17,7 +17,6 @@
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
-#include "no_ways.h"
 #include "text.h"
 
 /* --- Apple, scripted --- */
