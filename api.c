@@ -30,9 +30,8 @@ static const struct {
 
 enum route_flag {
 	R_JSON = 1,  /* the body is JSON */
-	R_CRED = 2,  /* needs credentials for Apple */
-	R_OPEN = 4,  /* without authentication */
-	R_ADMIN = 8, /* for the command line: 404 over TCP */
+	R_OPEN = 2,  /* without authentication */
+	R_ADMIN = 4, /* for the command line: 404 over TCP */
 };
 
 static const struct route {
@@ -41,10 +40,14 @@ static const struct route {
 	void (*handle)(struct api_request *rq, struct http_conn *conn);
 } routes[] = {
 	{ "/", M_GET | M_POST, 0, api_handle_page },
-	{ "/notify", M_POST, R_JSON | R_CRED, api_handle_notify },
-	{ "/register", M_POST, R_JSON | R_CRED, api_handle_register },
+	{ "/notify", M_POST, R_JSON, api_handle_notify },
+	{ "/register", M_POST, R_JSON, api_handle_register },
+	{ "/vapid", M_GET, 0, api_handle_vapid },
+	{ "/confirm", M_POST, R_JSON, api_handle_confirm },
+	{ "/unregister", M_POST, R_JSON, api_handle_unregister },
+	{ "/subscriptions", M_POST, R_JSON, api_handle_subscriptions },
 	{ "/seen", M_POST, R_JSON, api_handle_seen },
-	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON | R_CRED,
+	{ "/preliminary/http-notify/v1/notify", M_PUT | M_POST, R_JSON,
 	    api_handle_ox },
 	{ "/healthz", M_GET, R_OPEN, api_handle_healthz },
 	{ "/healthz/all", M_GET, R_OPEN, api_handle_healthz_all },
@@ -97,11 +100,7 @@ static unsigned method_bits(const struct http_str *method)
 static void call_handler(
     struct api_request *rq, const struct route *r, struct http_conn *conn)
 {
-	struct push_queue *q = rq->api->queue;
-
-	if (r->flags & R_CRED && !push_has_cred(q))
-		api_reply_text(conn, 503, push_trouble(push_lane_at(q, 0)));
-	else if (r->flags & R_JSON && api_body_parse(rq) < 0)
+	if (r->flags & R_JSON && api_body_parse(rq) < 0)
 		api_reply_text(conn, 400, rq->err);
 	else
 		r->handle(rq, conn);
@@ -228,6 +227,7 @@ void api_free(struct api *a)
 		return;
 	wipe_password(a);
 	api_trials_free(a);
+	api_lookups_free(a);
 	api_unknown_free(a);
 	free(a->toks);
 	buf_free(&a->names);

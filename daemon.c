@@ -20,6 +20,7 @@
 #include "cred.h"
 #include "http.h"
 #include "daemon/brands.h"
+#include "daemon/hooks.h"
 #include "daemon/sockets.h"
 #include "loop.h"
 #include "mem.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct store *store;
 	struct renew *renew;
 	struct brands *brands;
+	struct hooks *hooks;
 	struct commit *commit;
 	struct push_queue *queue;
 	struct shared *shared; /* NULL: sharedStore is not set */
@@ -320,6 +322,7 @@ static void on_hup(void *arg, int signo)
 	if (!renew_reload(d->renew))
 		push_reconfigure(push_lane_at(d->queue, 0));
 	brands_reload(d->brands, moved);
+	hooks_reload(d->hooks, true);
 	renew_reload_server(d->renew);
 	conf_free(&fresh);
 	systemd_notify("READY=1");
@@ -473,6 +476,7 @@ static void serve(
 	sockets_serve(&d->listeners, d->loop, d->server, renew_tls(d->renew));
 	renew_start(d->renew);
 	brands_start(d->brands, d->queue);
+	hooks_start(d->hooks, d->queue);
 	loop_timer_init(&d->expire, on_day, d);
 	loop_timer_init(&d->shutdown, on_shutdown_check, d);
 	on_expire(d);
@@ -501,7 +505,10 @@ static int start(struct daemon *d)
 	    webpush_check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->brands = brands_new(d->loop, &d->conf);
+	d->hooks = hooks_new(d->loop, &d->conf);
 	rc = brands_read(d->brands, d->err);
+	if (rc == EXIT_DONE)
+		rc = hooks_read(d->hooks, d->err);
 	if (rc != EXIT_DONE)
 		return rc;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
@@ -512,6 +519,8 @@ static int start(struct daemon *d)
 	if (renew_load(d->renew, d->err) < 0)
 		return EXIT_FAILED;
 	rc = brands_load(d->brands, d->err);
+	if (rc == EXIT_DONE)
+		rc = hooks_load(d->hooks, d->err);
 	if (rc != EXIT_DONE)
 		return rc;
 	d->store = store_open(d->conf.database_file, d->err);
@@ -543,6 +552,7 @@ static void stop(struct daemon *d)
 	store_close(d->store);
 	renew_free(d->renew);
 	brands_free(d->brands);
+	hooks_free(d->hooks);
 	loop_timer_clear(d->loop, &d->expire);
 	loop_timer_clear(d->loop, &d->shutdown);
 	loop_free(d->loop);

@@ -48,6 +48,13 @@ typedef void daemon_brand_cb(
 int daemon_each_brand(
     const struct conf *conf, daemon_brand_cb *cb, void *arg, char err[ERR_MAX]);
 
+/* The same for the files of hooksDir; hook NULL: it is bad. */
+struct hook;
+typedef void daemon_hook_cb(void *arg, const char *name,
+    const struct conf *conf, const struct hook *hook, const char *why);
+int daemon_each_hook(
+    const struct conf *conf, daemon_hook_cb *cb, void *arg, char err[ERR_MAX]);
+
 /* Makes root the daemon's user and nothing else, groups included, for good.
  * *name_r: its name; NULL: we are not root, or there is no user for it.  -1 with
  * err set: the start could not become that user, either. */

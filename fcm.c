@@ -88,7 +88,7 @@ static void refuse(struct fcm *f, const char *why)
 }
 
 /* It is tried again by itself. */
-static void fail(struct fcm *f, const char *why, int64_t asked_s)
+static void try_later(struct fcm *f, const char *why, int64_t asked_s)
 {
 	int64_t ms =
 	    loop_backoff_ms(f->retry_min_ms, f->retry_max_ms, ++f->tries);
@@ -170,6 +170,8 @@ static bool take_token(struct fcm *f, const struct json *j)
 			return false;
 	memcpy(f->bearer, BEARER, n);
 	json_int(j, json_get(j, j->toks, "expires_in"), &life_s);
+	if (life_s <= 0)
+		return false;
 	if (life_s > LIFE_S)
 		life_s = LIFE_S;
 	if (life_s > 2 * EARLY_S)
@@ -231,7 +233,7 @@ static void on_answer(void *arg, void *owner, struct send_answer *an)
 		return;
 	if (!ok || an->status == 429 || an->status >= 500) {
 		err_set(why, ok ? "it answered %d" : "no answer", an->status);
-		fail(f, why, an->retry_after_s);
+		try_later(f, why, an->retry_after_s);
 		return;
 	}
 	json_load((const char *)an->body, an->body_len, &j);

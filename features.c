@@ -54,8 +54,12 @@ static const struct lack {
 	    "leave it out, or use a build with it on every node"),
 #endif
 #ifdef XAPSD_WITHOUT_WEBPUSH
-	ROW("webpush", "vapidSubject",
+	ROW("webpush", "vapidSubject pushAllow",
 	    "use a build with it, or take the key out"),
+#endif
+#ifdef XAPSD_WITHOUT_DELTACHAT
+	ROW("deltachat", "deltachatUrl",
+	    "leave it out, or use a build with it"),
 #endif
 #ifdef XAPSD_WITHOUT_FCM
 	ROW("fcm", "fcmServiceAccount", "leave it out, or use a build with it"),

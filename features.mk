@@ -11,7 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush fcm \
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm \
 	brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
@@ -51,23 +51,31 @@ shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
 # Web Push to browsers and UnifiedPush apps
-webpush.files = webpush.c tls/ecdh.c
-webpush.stub = no-webpush.c
-webpush.tests = webpush_test webpush_fuzz
+webpush.files = webpush.c tls/ecdh.c io/guard.c io/lookup.c
+webpush.stub = no-webpush.c io/no-guard.c
+webpush.tests = webpush_test webpush_fuzz guard_test guard_fuzz
+
+# Delta Chat's apps, by their developers' server: deltachatUrl
+deltachat.files = push/deltachat.c
+deltachat.stub = push/no-deltachat.c
+deltachat.tests =
 
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
-fcm.files = cred/fcm.c fcm.c
-fcm.stub = cred/no-fcm.c
-fcm.tests = fcm_test
+fcm.files = cred/fcm.c fcm.c push/fcm.c
+fcm.stub = cred/no-fcm.c push/no-fcm.c
+fcm.tests = fcm_test fcm_token_test
 
 # brandsDir: several credentials, each for some of the users
 brands.files = push/brands.c api/brands.c daemon/brands.c
 brands.stub = api/no-brands.c daemon/no-brands.c
 brands.tests = users_test users_fuzz
 
+# What apps register for by HTTP: with any of these there is api/apps.c.
+APP_KINDS = webpush deltachat fcm
+
 # hooksDir: requests of the administrator's own
-hooks.files = hook.c hook/template.c
-hooks.stub =
+hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
+hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
 hooks.tests = hook_test hook_fuzz
 
 # --- nothing below changes with a new feature ---
@@ -88,7 +96,9 @@ WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(foreach f,$(WITHOUT),$($f.stub)) \
-	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c)
+	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
+	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c, \
+		api/no-apps.c push/no-foreign.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))

@@ -10,11 +10,14 @@
 #include "cred.h"
 #include "json.h"
 #include "mem.h"
+#include "send.h"
 #include "store.h"
 #include "users.h"
 
 /* A path and headers fit into one frame that every server takes (h2.h). */
 #define HEAD_MAX (H2_REQUEST_HEADERS_MAX - 1024)
+/* Until an unused connection is closed. */
+#define IDLE_MS (60 * 1000)
 /* Of services for messages the largest limit is Matrix's, 64 KiB. */
 #define BODY_MAX (64 * 1024)
 
@@ -239,7 +242,7 @@ static int read_headers(struct hook *h, struct buf *head, char err[ERR_MAX])
 static void add_default(struct buf *head, const char *line)
 {
 	size_t name = strcspn(line, ":"), i;
-	const char *text = (const char *)buf_head(head);
+	const char *text = (const char *)head->mem;
 
 	for (i = 0; i < head->len; i++)
 		if (text[i] == '\n' && head->len - i > name + 1 &&
@@ -453,7 +456,8 @@ struct hook *hook_new(
 		h->head = xstrndup((const char *)buf_head(&head), head.len);
 		rc = check_length(h, err);
 	}
-	mem_wipe(buf_head(&head), head.len);
+	if (head.mem != NULL)
+		mem_wipe(head.mem, head.len);
 	buf_free(&head);
 	if (rc == 0)
 		return h;
@@ -531,6 +535,28 @@ const char *hook_name(const struct hook *h)
 const struct url *hook_url(const struct hook *h)
 {
 	return &h->url;
+}
+
+int hook_target(const struct hook *h, const struct conf *top,
+    struct tls_ctx **trust, struct send_target *to_r, char err[ERR_MAX])
+{
+	if (h->url.tls && *trust == NULL) {
+		*trust = cred_load_trust(top, "caFile", NULL, err);
+		if (*trust == NULL)
+			return -1;
+	}
+	*to_r = (struct send_target){
+		.name = "send",
+		.host = h->url.host,
+		.port = h->url.port,
+		.tls = h->url.tls ? *trust : NULL,
+		.proxy_url = top->apns_proxy,
+		.timeout_ms = top->push_timeout_ms,
+		.idle_ms = IDLE_MS,
+		.retry_min_ms = top->retry_min_ms,
+		.retry_max_ms = top->retry_max_ms,
+	};
+	return 0;
 }
 
 int64_t hook_delay_ms(const struct hook *h)

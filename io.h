@@ -153,7 +153,7 @@ const char *io_guard_refuses(
     const struct io_guard *g, const char *host, const struct io_addr *addr);
 /* That as a sentence. */
 void io_guard_explain(const char *host, const char *what, char err[ERR_MAX]);
-/* Whether pushAllow has the name. */
+/* Whether pushAllow has the name, or the address that the host is. */
 bool io_guard_lists(const struct io_guard *g, const char *host, int port);
 /* What the text of a URL's host alone shows, without a lookup.  0, or -1 with err:
  * a sentence for the user. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "apns.h"
 #include "conf.h"
@@ -14,6 +15,7 @@
 #include "mem.h"
 #include "store.h"
 #include "users.h"
+#include "webpush.h"
 
 /* 4 KiB is Apple's limit; account ids are at most 200 bytes, escaped 400. */
 #define PAYLOAD_MAX 4096
@@ -21,6 +23,14 @@
 /* Pause after a JWT could not be signed: on a router NTP may set the clock at any
  * moment. */
 #define NO_AUTH_MS (10 * 1000)
+
+const struct push_way *const push_ways[REG_KINDS] = {
+	[REG_APPLE] = &push_way_apple,
+	[REG_WEBPUSH] = &push_way_webpush,
+	[REG_DELTACHAT] = &push_way_deltachat,
+	[REG_FCM] = &push_way_fcm,
+	[REG_HOOK] = &push_way_hook,
+};
 
 /* --- events --- */
 
@@ -34,22 +44,52 @@ static void note_unwatched(
 	struct reg *r;
 
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r))
-		watched = watched || reg_match(r, mailbox) >= 0;
+		watched = watched || push_watches_all(r) ||
+			  reg_match(r, mailbox) >= 0;
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r))
 		visits_notified(&q->visits, r, watched, now_ms);
 }
 
 /* Several of the device's folders may be this mailbox. */
-static enum push_result notify_reg(struct push_queue *q, struct reg *r,
-    const char *owner, const char *mailbox, int i, const struct push_event *ev)
+static enum push_result notify_apple(struct push_queue *q, struct reg *r,
+    const char *owner, const char *mailbox, int i, bool now)
 {
-	/* Without brands nobody asks if there are no credentials. */
-	if (q->lanes != NULL &&
-	    cred_kind(push_lane_of(q, r)->cred) == CRED_NONE)
+	if (cred_kind(push_lane_of(q, r)->cred) == CRED_NONE)
 		return PUSH_NO_CRED;
 	for (; i >= 0; i = reg_match_next(r, owner, mailbox, i))
-		push_add(q, r, (size_t)i, ev);
+		push_add(q, r, (size_t)i, now);
 	return PUSH_QUEUED;
+}
+
+/* The same for another kind than Apple's; owner NULL: the user. */
+static enum push_result notify_other(struct push_queue *q, struct reg *r,
+    const char *owner, const char *mailbox, const struct push_event *ev)
+{
+	bool all = owner == NULL && push_watches_all(r);
+	int i = all ? 0 : reg_match_next(r, owner, mailbox, -1);
+
+	if (i < 0 || !push_is_active(q, r))
+		return PUSH_NO_USER;
+	if (!ev->now && push_ways[reg_kind(r)]->only_new)
+		return PUSH_QUEUED;
+	if (all)
+		push_add_named(q, r, mailbox, ev);
+	for (; i >= 0 && !all; i = reg_match_next(r, owner, mailbox, i))
+		push_add_other(q, r, (size_t)i, ev);
+	return PUSH_QUEUED;
+}
+
+/* Of a device's results the best one counts. */
+static enum push_result better(enum push_result a, enum push_result b)
+{
+	static const unsigned char rank[] = {
+		[PUSH_NO_USER] = 0,
+		[PUSH_NO_MAILBOX] = 1,
+		[PUSH_NO_CRED] = 2,
+		[PUSH_QUEUED] = 3,
+	};
+
+	return rank[a] > rank[b] ? a : b;
 }
 
 /* Notifies other users' devices that watch this mailbox of the owner's. */
@@ -62,51 +102,78 @@ static enum push_result notify_watchers(struct push_queue *q, const char *owner,
 	int i;
 
 	while ((r = store_watcher(q->store, owner, &w)) != NULL) {
-		/* Without names in the push a phone would check its own
-		 * INBOX. */
-		if (reg_suspended(r) || !push_names_mailboxes(q, r))
-			continue;
-		i = reg_match_next(r, owner, mailbox, -1);
-		if (i < 0)
-			continue;
+		if (reg_kind(r) != REG_APPLE) {
+			one = notify_other(q, r, owner, mailbox, ev);
+			if (one == PUSH_NO_USER)
+				continue;
+		} else {
+			/* Without names in the push a phone would check its
+			 * own INBOX. */
+			if (reg_suspended(r) || !push_names_mailboxes(q, r))
+				continue;
+			i = reg_match_next(r, owner, mailbox, -1);
+			if (i < 0)
+				continue;
+			one = notify_apple(q, r, owner, mailbox, i, ev->now);
+		}
 		visits_notified(&q->visits, r, true, loop_now_ms(q->loop));
-		one = notify_reg(q, r, owner, mailbox, i, ev);
-		if (result != PUSH_QUEUED)
-			result = one;
+		result = better(result, one);
 	}
 	return result;
+}
+
+/* Notifies one of the user's own devices. */
+static enum push_result notify_own(struct push_queue *q, struct reg *r,
+    const char *mailbox, const struct push_event *ev)
+{
+	int i;
+
+	if (reg_kind(r) != REG_APPLE)
+		return notify_other(q, r, NULL, mailbox, ev);
+	if (reg_suspended(r))
+		return PUSH_NO_USER;
+	/* Without names in the push the phone only checks INBOX. */
+	if (!push_names_mailboxes(q, r) && strcasecmp(mailbox, "INBOX") != 0)
+		return PUSH_NO_USER;
+	i = reg_match(r, mailbox);
+	return i >= 0 ? notify_apple(q, r, NULL, mailbox, i, ev->now)
+		      : PUSH_NO_USER;
 }
 
 enum push_result push_notify(struct push_queue *q, const char *user,
     const char *mailbox, const struct push_event *ev)
 {
-	enum push_result result = notify_watchers(q, user, mailbox, ev), one;
+	enum push_result result, one;
 	int64_t now_ms = loop_now_ms(q->loop);
+	const struct push_way *hook = &push_way_hook;
 	bool own = false;
 	struct reg *r;
-	int i;
 
+	if (strcasecmp(mailbox, "INBOX") == 0)
+		mailbox = "INBOX";
+	result = notify_watchers(q, user, mailbox, ev);
 	for (r = store_first(q->store, user); r != NULL; r = reg_next(r)) {
-		if (result == PUSH_NO_USER)
-			result = PUSH_NO_MAILBOX;
 		visits_notified(&q->visits, r, true, now_ms);
-		if (reg_suspended(r))
-			continue;
-		/* Without names in the push the phone only checks INBOX. */
-		if (!push_names_mailboxes(q, r) &&
-		    strcasecmp(mailbox, "INBOX") != 0)
-			continue;
-		i = reg_match(r, mailbox);
-		if (i < 0)
-			continue;
-		one = notify_reg(q, r, NULL, mailbox, i, ev);
-		if (result != PUSH_QUEUED)
-			result = one;
-		own = true;
+		one = notify_own(q, r, mailbox, ev);
+		own = own || one != PUSH_NO_USER;
+		if (one == PUSH_NO_USER)
+			one = PUSH_NO_MAILBOX;
+		result = better(result, one);
 	}
 	if (!own)
 		note_unwatched(q, user, mailbox);
-	return result;
+	if (hook->notify != NULL && hook->notify(q, user, mailbox, ev))
+		return PUSH_QUEUED;
+	return result != PUSH_QUEUED && !push_has_cred(q) ? PUSH_NO_CRED
+							  : result;
+}
+
+void push_confirm(struct push_queue *q, struct reg *r)
+{
+	static const struct push_event ev = { true, PUSH_CONFIRM, -1 };
+
+	if (push_ways[reg_kind(r)]->send != NULL)
+		push_add_named(q, r, "", &ev);
 }
 
 static int flush_reg(void *arg, struct reg *r)
@@ -121,7 +188,7 @@ static int flush_reg(void *arg, struct reg *r)
 
 void push_flush(struct push_queue *q)
 {
-	store_each(q->store, flush_reg, NULL);
+	push_each_reg(q, flush_reg, NULL);
 }
 
 void push_on_due(struct push_queue *q,
@@ -207,16 +274,42 @@ void push_renewed(struct reg *r)
 
 	if (p != NULL) {
 		p->renewed = true;
-		push_change_lane(p);
+		if (p->noted && !push_is_active(p->lane->q, r))
+			push_forget(p); /* it has to be confirmed again */
+		else
+			push_change_lane(p);
 	}
 	if (r != NULL)
 		visits_renewed(r);
 }
 
+static void add_counters(
+    struct push_counters *to, const struct push_counters *from)
+{
+	to->delivered += from->delivered;
+	to->merged += from->merged;
+	to->retried += from->retried;
+	to->dropped += from->dropped;
+	to->forgotten += from->forgotten;
+	to->suspended += from->suspended;
+}
+
+/* What was counted stays known. */
+static void keep_counters(const struct push_lane *l)
+{
+	struct push_lane *to = push_home(l->q, l->way->kind);
+
+	add_counters(&to->counters, &l->counters);
+	if (to->delivered_s < l->delivered_s)
+		to->delivered_s = l->delivered_s;
+}
+
 static void free_lane(void *arg)
 {
-	struct push_lane *l = arg, **at = &l->q->brands;
+	struct push_lane *l = arg, **at = &l->q->others;
 
+	if (l->way != &push_way_apple)
+		keep_counters(l);
 	while (*at != l)
 		at = &(*at)->next;
 	*at = l->next;
@@ -294,10 +387,28 @@ static void on_drop(void *arg, struct reg *r)
 	q->orphans = p;
 }
 
+/* Another server than Apple's may be away for ever. */
+static void drop_expired(struct push_lane *l)
+{
+	struct push *p, *next;
+
+	for (p = l->first; p != NULL; p = next) {
+		next = p->next;
+		if (!push_is_expired(l->q, p->wait_ms))
+			continue;
+		push_note_expired(p);
+		push_release(p);
+	}
+}
+
 /* For the log: nobody may ask. */
 static void on_send_failed(void *arg)
 {
-	push_health(arg);
+	struct push_lane *l = arg;
+
+	if (l->way != &push_way_apple)
+		drop_expired(l);
+	push_health(l);
 }
 
 /* For a brand's lane: is there something to be sent? */
@@ -310,7 +421,7 @@ static bool on_wanted(void *arg)
 	return l->first != NULL && !loop_timer_is_set(&l->hold);
 }
 
-static const struct send_ops send_ops = {
+const struct send_ops push_send_ops = {
 	.capacity = on_capacity,
 	.answer = on_answer,
 	.failed = on_send_failed,
@@ -326,15 +437,37 @@ void push_lane_init(struct push_lane *l, struct push_queue *q,
 	loop_task_init(&l->pump, on_pump, l);
 	loop_timer_init(&l->hold, push_on_hold_over, l);
 	l->apns =
-	    apns_new(q->loop, q->conf, cred, &send_ops, l, l->label, gate);
+	    apns_new(q->loop, q->conf, cred, &push_send_ops, l, l->label, gate);
 	l->sender = apns_sender(l->apns);
+}
+
+struct push_lane *push_lane_make(
+    struct push_queue *q, const struct push_way *way, const char *label)
+{
+	struct push_lane *l = xcalloc(1, sizeof(*l));
+
+	l->q = q;
+	l->way = way;
+	/* No brand's name after the NUL. */
+	l->label = xcalloc(1, strlen(label) + 2);
+	strcpy(l->label, label);
+	loop_task_init(&l->pump, on_pump, l);
+	loop_timer_init(&l->hold, push_on_hold_over, l);
+	l->next = q->others;
+	q->others = l;
+	return l;
 }
 
 void push_lane_clear(struct push_lane *l)
 {
-	apns_free(l->apns);
+	if (l->way == &push_way_apple)
+		apns_free(l->apns);
+	else
+		sender_free(l->sender);
 	l->apns = NULL;
 	l->sender = NULL;
+	if (l->way->clear != NULL)
+		l->way->clear(l);
 	loop_task_cancel(l->q->loop, &l->pump);
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
@@ -351,6 +484,9 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 	q->store = store;
 	buf_init(&q->payload, PAYLOAD_MAX);
 	q->probe_end = push_probe_end;
+	q->webpush = webpush_new(conf);
+	/* Other ids than before the start. */
+	q->note_id = (uint64_t)time(NULL) * 1000000;
 	visits_init(&q->visits, store, loop_now_ms(l));
 	store_on_drop(store, on_drop, q);
 	q->main.label = no_label;
@@ -378,29 +514,57 @@ static int release_reg(void *arg, struct reg *r)
 	return 0;
 }
 
+static void free_home(struct push_lane *l)
+{
+	if (l == NULL)
+		return;
+	push_lane_clear(l);
+	free(l->label);
+	free(l);
+}
+
 void push_free(struct push_queue *q)
 {
 	struct push_lane *l;
+	struct store *memory;
+	size_t i;
 
 	if (q == NULL)
 		return;
+	memory = q->memory;
+	q->memory = NULL; /* nothing is dropped from it any more */
 	push_trials_free(q);
 	store_on_drop(q->store, NULL, NULL);
 	push_lane_clear(&q->main);
-	for (l = q->brands; l != NULL; l = l->next)
+	for (l = q->others; l != NULL; l = l->next)
 		push_lane_clear(l);
 	store_each(q->store, release_reg, NULL);
+	if (memory != NULL)
+		store_each(memory, release_reg, NULL);
 	while (q->orphans != NULL)
 		release_orphan(q->orphans);
 	free_pool(q);
-	while (q->brands != NULL)
-		free_lane(q->brands);
+	while (q->others != NULL)
+		free_lane(q->others);
+	for (i = 0; i < REG_KINDS; i++)
+		free_home(q->homes[i]);
+	store_view_free(memory);
 	free(q->lanes);
 	free(q->gate);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
+	webpush_free(q->webpush);
 	push_foreign_free(q);
 	free(q);
+}
+
+void push_lane_changed(struct push_lane *apple)
+{
+	size_t i;
+
+	for (i = 0; i < REG_KINDS; i++)
+		if (push_ways[i]->follow != NULL)
+			push_ways[i]->follow(apple);
 }
 
 void push_set_cred(struct push_lane *l, struct cred *cred)
@@ -414,6 +578,7 @@ void push_set_cred(struct push_lane *l, struct cred *cred)
 	l->no_expiration = false;
 	apns_set_expiration(l->apns, true);
 	apns_set_cred(l->apns, cred);
+	push_lane_changed(l);
 	loop_task_queue(l->q->loop, &l->pump);
 }
 
@@ -426,8 +591,10 @@ void push_refresh_brands(struct push_queue *q)
 {
 	size_t i;
 
-	for (i = 1; i < q->n_lanes; i++)
+	for (i = 1; i < q->n_lanes; i++) {
 		apns_refresh(q->lanes[i]->apns);
+		push_lane_changed(q->lanes[i]);
+	}
 }
 
 void push_set_cred_error(struct push_lane *l, const char *why)
@@ -468,15 +635,12 @@ bool push_has_cred(struct push_queue *q)
 bool push_is_busy(struct push_queue *q)
 {
 	const struct push_lane *l;
-	size_t i;
 
-	for (i = 0; i < push_n_lanes(q); i++) {
-		l = push_lane_at(q, i);
+	for (l = &q->main; l != NULL; l = l == &q->main ? q->others : l->next)
 		if (l->in_flight > 0 ||
 		    (l->first != NULL && !loop_timer_is_set(&l->hold) &&
 			sender_capacity(l->sender) > 0))
 			return true;
-	}
 	return false;
 }
 
@@ -494,6 +658,30 @@ void push_get_figures(const struct push_lane *l, struct push_figures *f_r)
 	f_r->delivered_s = l->delivered_s;
 	f_r->counters = l->counters;
 	sender_get_status(l->sender, &f_r->send);
+}
+
+static void add_figures(struct push_figures *f, const struct push_lane *l)
+{
+	if (l == NULL)
+		return;
+	f->waiting += l->count;
+	f->in_flight += l->in_flight;
+	if (f->delivered_s < l->delivered_s)
+		f->delivered_s = l->delivered_s;
+	add_counters(&f->counters, &l->counters);
+}
+
+bool push_get_kind_figures(
+    struct push_queue *q, enum reg_kind kind, struct push_figures *f_r)
+{
+	const struct push_lane *l;
+
+	*f_r = (struct push_figures){ .name = reg_kind_name(kind) };
+	add_figures(f_r, q->homes[kind]);
+	for (l = q->others; l != NULL; l = l->next)
+		if (l->way->kind == kind)
+			add_figures(f_r, l);
+	return q->homes[kind] != NULL;
 }
 
 /* --- visits --- */

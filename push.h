@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "send.h"
+#include "store.h"
 #include "log.h"
 
 struct buf;
@@ -22,6 +23,7 @@ struct push_queue;
 struct reg;
 struct store;
 struct users;
+struct webpush;
 
 enum push_result {
 	PUSH_QUEUED,
@@ -37,6 +39,9 @@ struct push_queue *push_new(struct loop *l, const struct conf *conf,
 /* Drops what waits or is in flight. */
 void push_free(struct push_queue *q);
 
+/* Our key for Web Push. */
+struct webpush *push_webpush(struct push_queue *q);
+
 /* --- lanes: what is sent with one credential --- */
 
 /* The main one is number 0, the brands follow, by name. */
@@ -49,11 +54,11 @@ struct push_lane *push_lane_new(
     struct push_queue *q, const char *name, struct cred *cred);
 /* Of one that does not take part any more; its credentials may be freed then. */
 void push_lane_close(struct push_lane *l);
-/* The brands from now on, in the order of their numbers in users, which is
- * borrowed; sets the store's.  What waits moves to the lane that reaches its
+/* The brands from now on, in the order of their numbers in users (for Apple) and
+ * fcm_users (for Google), which are borrowed; sets the store's.  What waits moves to the lane that reaches its
  * device.  To be called again when a brand's topic has changed. */
 void push_set_brands(struct push_queue *q, const struct users *users,
-    struct push_lane *const *lanes, size_t n);
+    const struct users *fcm_users, struct push_lane *const *lanes, size_t n);
 /* The lane that a user's phones belong to. */
 struct push_lane *push_user_lane(struct push_queue *q, const char *user);
 const struct cred *push_cred(const struct push_lane *l);
@@ -104,6 +109,20 @@ void push_event_add(struct push_event *ev, const char *dovecot);
  * devices and to others that watch it. */
 enum push_result push_notify(struct push_queue *q, const char *user,
     const char *mailbox, const struct push_event *ev);
+
+/* A registration of another kind than Apple's with this only mailbox watches all
+ * of its user's. */
+#define PUSH_ALL_MAILBOXES "*"
+/* Sends one push, of no mailbox, to a registration that does not count yet: it
+ * brings what its device shall confirm. */
+#define PUSH_CONFIRM "confirm"
+void push_confirm(struct push_queue *q, struct reg *r);
+
+/* The hooks from now on, which are borrowed; there is a connection for each while it
+ * is needed.  all: what was refused is tried again, and files are read again. */
+struct hook;
+void push_set_hooks(
+    struct push_queue *q, struct hook *const *list, size_t n, bool all);
 
 /* --- several nodes: a delayed push of the same is sent by one of them --- */
 
@@ -183,6 +202,10 @@ struct push_figures {
 	struct send_status send;
 };
 void push_get_figures(const struct push_lane *l, struct push_figures *f_r);
+/* The same of all lanes of another kind than Apple's, but for the connection.
+ * False: there was nothing of it since start. */
+bool push_get_kind_figures(
+    struct push_queue *q, enum reg_kind kind, struct push_figures *f_r);
 
 /* --- whether phones come; push/visits.h has the rule --- */
 

@@ -18,6 +18,7 @@
 #include "mem.h"
 #include "text.h"
 #include "tls.h"
+#include "url.h"
 
 /* RFC 8292 2 allows 24 hours; a service's clock may be hours behind ours. */
 #define JWT_LIFE_S (12 * 60 * 60)
@@ -275,11 +276,15 @@ static struct text text_of(const char *s)
 static const char *check(const struct webpush_sub *sub,
     unsigned char point[TLS_POINT_LEN], unsigned char auth[AUTH_LEN])
 {
-	if (strncasecmp(sub->endpoint, "https://", 8) != 0 ||
+	char why[ERR_MAX];
+	struct url url;
+
+	/* http:// is the caller's to refuse. */
+	if (url_parse(sub->endpoint, &url, why) < 0 ||
 	    !is_printable(sub->endpoint) ||
 	    strlen(sub->endpoint) > WEBPUSH_ENDPOINT_MAX)
 		return "Endpoint: is to be an https:// address of at most 1024 "
-		       "bytes, without blanks";
+		       "bytes, without blanks, user or password";
 	if (!read_base64(text_of(sub->p256dh), point, TLS_POINT_LEN) ||
 	    !tls_point_ok(point))
 		return "P256dh: is to be the app's public key, 65 bytes in "
@@ -474,6 +479,13 @@ static bool read_receiver(const char *to, struct receiver *r)
 	return split(to, words) &&
 	       read_base64(words[P256DH], r->point, TLS_POINT_LEN) &&
 	       read_base64(words[AUTH], r->auth, AUTH_LEN);
+}
+
+bool webpush_is_whole(const char *to)
+{
+	struct receiver r;
+
+	return read_receiver(to, &r) && tls_point_ok(r.point);
 }
 
 /* Encrypts with our key, which is used once, what is padded at body + HEAD_LEN;

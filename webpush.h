@@ -55,6 +55,8 @@ enum webpush_state {
 	WEBPUSH_BAD,	   /* not such a text, or no key */
 };
 enum webpush_state webpush_state(struct webpush *w, const char *to);
+/* Whether something can be encrypted for it. */
+bool webpush_is_whole(const char *to);
 /* Its code, "" if it has none. */
 const char *webpush_code(const char *to);
 /* Whether code is that of `to`; in constant time. */

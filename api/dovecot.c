@@ -11,21 +11,21 @@
 
 /* --- what JSON and lines have in common --- */
 
-const struct reg *api_register_device(
-    struct api *a, struct reg_spec *spec, char err[ERR_MAX])
+int64_t api_now_s(struct api *a)
 {
-	struct push_lane *lane = push_user_lane(a->queue, spec->user);
+	int64_t now_s = (int64_t)time(NULL);
+
+	return store_clock(a->store, now_s, loop_clock_ms() / 1000)
+		   ? now_s
+		   : REG_TIME_UNKNOWN;
+}
+
+struct reg *api_put(struct api *a, struct reg_spec *spec, char err[ERR_MAX])
+{
 	struct reg *r;
 	char shown[LOG_TOKEN_MAX];
 
-	if (cred_kind(push_cred(lane)) == CRED_NONE) {
-		err_set(err, "%s", push_trouble(lane));
-		return NULL;
-	}
-	spec->topic = cred_topic(push_cred(lane));
-	spec->time_s = (int64_t)time(NULL);
-	if (!store_clock(a->store, spec->time_s, loop_clock_ms() / 1000))
-		spec->time_s = REG_TIME_UNKNOWN;
+	spec->time_s = api_now_s(a);
 	r = store_put(a->store, spec);
 	if (r == NULL) {
 		store_explain_full(a->store, err);
@@ -38,10 +38,24 @@ const struct reg *api_register_device(
 	push_renewed(r);
 	commit_after_put(a->commit);
 	a->counters.registered++;
-	log_info("register: %s: %s: %zu mailbox%s", spec->user,
-	    log_token(spec->token, shown), spec->n_mailboxes,
-	    spec->n_mailboxes == 1 ? "" : "es");
+	log_info("register: %s: %s%s%s: %zu mailbox%s", spec->user,
+	    spec->kind != REG_APPLE ? reg_kind_name(spec->kind) : "",
+	    spec->kind != REG_APPLE ? ": " : "", log_token(spec->token, shown),
+	    spec->n_mailboxes, spec->n_mailboxes == 1 ? "" : "es");
 	return r;
+}
+
+const struct reg *api_register_device(
+    struct api *a, struct reg_spec *spec, char err[ERR_MAX])
+{
+	struct push_lane *lane = push_user_lane(a->queue, spec->user);
+
+	if (cred_kind(push_cred(lane)) == CRED_NONE) {
+		err_set(err, "%s", push_trouble(lane));
+		return NULL;
+	}
+	spec->topic = cred_topic(push_cred(lane));
+	return api_put(a, spec, err);
 }
 
 enum push_result api_notify_mailbox(struct api *a, const char *user,
@@ -78,13 +92,13 @@ const char *api_lacks_cred(struct api *a, const char *user)
 	return why != NULL ? why : "no credentials for those who watch it";
 }
 
-static const char bad_user[] =
+const char api_bad_user[] =
     "user must be 1 to 255 bytes of UTF-8 without control characters";
 
 const char *api_check_names(const char *user, const char *mailbox)
 {
 	if (!reg_text_ok(user, REG_USER_MAX))
-		return bad_user;
+		return api_bad_user;
 	if (!reg_text_ok(mailbox, MAILBOX_NAME_MAX))
 		return "mailbox must be 1 to 4096 bytes of UTF-8 without "
 		       "control characters";
@@ -177,13 +191,18 @@ static void refuse_plugin(
 	api_reply_text(conn, 503, why);
 }
 
-void api_handle_register(struct api_request *rq, struct http_conn *conn)
+void api_handle_apple(struct api_request *rq, struct http_conn *conn)
 {
 	struct reg_text text;
 	struct reg_spec spec = { 0 };
 	const struct reg *r;
 	char err[ERR_MAX];
 
+	if (!push_has_cred(rq->api->queue)) {
+		api_reply_text(
+		    conn, 503, push_trouble(push_lane_at(rq->api->queue, 0)));
+		return;
+	}
 	if (decode_registration(rq, &text, &spec) < 0) {
 		api_reply_text(conn, 400, rq->err);
 		return;
@@ -282,7 +301,7 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn)
 	    api_body_label(rq, "Client", client, sizeof(client)) < 0) {
 		api_reply_text(conn, 400, rq->err);
 	} else if (!reg_text_ok(user, REG_USER_MAX)) {
-		err_set(rq->err, "%s", bad_user);
+		err_set(rq->err, "%s", api_bad_user);
 		api_reply_text(conn, 400, rq->err);
 	} else if (push_seen(rq->api->queue, user, client)) {
 		log_debug("seen: %s: %s", user, client);

@@ -1,7 +1,7 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> page.c -> dovecot.c, admin.c -> status.c -> brands.c, unknown.c
+ *   api.c -> apps.c, page.c -> dovecot.c, admin.c -> status.c -> brands.c, unknown.c
  *   -> form.c, body.c,
  *   guard.c, line.c, reply.c */
 #ifndef API_INT_H
@@ -31,9 +31,11 @@
 
 /* What is answered when the disk has the change. */
 enum api_reply_kind {
-	API_REPLY_TOPIC, /* over HTTP */
-	API_REPLY_LINE,	 /* the topic, by the line protocol */
-	API_REPLY_JSON,	 /* the text given */
+	API_REPLY_TOPIC,    /* over HTTP: 200 with the text given */
+	API_REPLY_ACCEPTED, /* 202 with it */
+	API_REPLY_NONE,	    /* 204 */
+	API_REPLY_LINE,	    /* the topic, by the line protocol */
+	API_REPLY_JSON,	    /* the text given */
 };
 
 /* Since start. */
@@ -71,6 +73,8 @@ struct api {
 	struct api_counters counters;
 	bool store_is_full; /* refused the last registration; logged once */
 	struct api_trial *trials; /* test pushes under way */
+	struct api_lookup *lookups;
+	size_t n_lookups;
 	/* of the current request */
 	struct json_tok *toks;
 	size_t toks_cap;
@@ -102,6 +106,9 @@ struct api_request {
 /* --- api/reply.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
+/* Answers now what the disk has. */
+void api_reply_done(
+    struct http_conn *conn, enum api_reply_kind kind, const char *text);
 /* Answers with the topic: now, or when the disk has the registration. */
 void api_reply_registered(struct api *a, struct http_conn *conn,
     enum api_reply_kind kind, const struct reg *r);
@@ -159,6 +166,13 @@ void api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
+/* What is wrong with a user's name. */
+extern const char api_bad_user[];
+/* The time of a registration; tells the store. */
+int64_t api_now_s(struct api *a);
+/* Stores a registration that is within the limits; sets its time.  NULL with err
+ * set if the store is full. */
+struct reg *api_put(struct api *a, struct reg_spec *spec, char err[ERR_MAX]);
 /* NULL, or what is wrong with a registration. */
 const char *api_check_registration(struct reg_spec *spec, const char *subtopic);
 /* Takes one that passed that; completes the spec.  NULL with err set if the store
@@ -172,7 +186,7 @@ enum push_result api_notify_mailbox(struct api *a, const char *user,
     const char *owner, const char *mailbox, const struct push_event *ev);
 /* Why, if that was PUSH_NO_CRED. */
 const char *api_lacks_cred(struct api *a, const char *user);
-void api_handle_register(struct api_request *rq, struct http_conn *conn);
+void api_handle_apple(struct api_request *rq, struct http_conn *conn);
 void api_handle_notify(struct api_request *rq, struct http_conn *conn);
 void api_handle_ox(struct api_request *rq, struct http_conn *conn);
 void api_handle_seen(struct api_request *rq, struct http_conn *conn);
@@ -230,6 +244,16 @@ typedef void api_trial_done(struct api *a, struct http_conn *conn,
 void api_trial_start(struct api *a, struct http_conn *conn, const char *user,
     const char *mailbox, api_trial_done *done);
 void api_trials_free(struct api *a);
+
+/* --- api/apps.c --- */
+
+void api_handle_register(struct api_request *rq, struct http_conn *conn);
+void api_handle_vapid(struct api_request *rq, struct http_conn *conn);
+void api_handle_confirm(struct api_request *rq, struct http_conn *conn);
+void api_handle_unregister(struct api_request *rq, struct http_conn *conn);
+void api_handle_subscriptions(struct api_request *rq, struct http_conn *conn);
+/* Without answering. */
+void api_lookups_free(struct api *a);
 
 /* --- api/page.c --- */
 

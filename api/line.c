@@ -283,8 +283,6 @@ static void line_serve(
 	if (wrong != NULL) {
 		a->counters.refused++;
 		reply_error(conn, wrong);
-	} else if (!push_has_cred(a->queue)) {
-		reply_error(conn, push_trouble(push_lane_at(a->queue, 0)));
 	} else if (in->verb == API_LINE_REGISTER) {
 		line_register(a, conn, in);
 	} else {

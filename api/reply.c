@@ -25,14 +25,19 @@ void api_reply_text(struct http_conn *conn, int status, const char *text)
 	    n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
-static void reply_done(
+void api_reply_done(
     struct http_conn *conn, enum api_reply_kind kind, const char *text)
 {
 	char line[CRED_TOPIC_MAX + 4];
 
 	switch (kind) {
 	case API_REPLY_TOPIC:
-		http_reply(conn, 200, TEXT, NULL, text, strlen(text));
+	case API_REPLY_ACCEPTED:
+		http_reply(conn, kind == API_REPLY_TOPIC ? 200 : 202, TEXT,
+		    NULL, text, strlen(text));
+		break;
+	case API_REPLY_NONE:
+		http_reply(conn, 204, NULL, NULL, NULL, 0);
 		break;
 	case API_REPLY_LINE:
 		snprintf(line, sizeof(line), "OK %s", text);
@@ -51,7 +56,8 @@ static void reply_disk_failed(
 
 	snprintf(text, sizeof(text), "%s%s; the %s is kept in memory only",
 	    kind == API_REPLY_LINE ? "ERROR " : "", err,
-	    kind == API_REPLY_JSON ? "change" : "registration");
+	    kind == API_REPLY_JSON || kind == API_REPLY_NONE ? "change"
+							     : "registration");
 	if (kind == API_REPLY_LINE)
 		http_reply_line(conn, text);
 	else
@@ -63,7 +69,7 @@ static void on_committed(void *arg, const char *err)
 	struct waiter *w = arg;
 
 	if (err == NULL)
-		reply_done(w->conn, w->kind, w->text);
+		api_reply_done(w->conn, w->kind, w->text);
 	else
 		reply_disk_failed(w->conn, w->kind, err);
 	free(w->text);
@@ -76,7 +82,7 @@ void api_reply_durable(
 	struct waiter *w;
 
 	if (!store_is_dirty(a->store)) {
-		reply_done(conn, kind, text);
+		api_reply_done(conn, kind, text);
 		free(text);
 		return;
 	}
@@ -94,7 +100,7 @@ void api_reply_registered(struct api *a, struct http_conn *conn,
 	const char *topic = cred_topic(push_cred(lane));
 
 	if (store_is_durable(a->store, r))
-		reply_done(conn, kind, topic);
+		api_reply_done(conn, kind, topic);
 	else
 		api_reply_durable(a, conn, kind, xstrdup(topic));
 }

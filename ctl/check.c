@@ -411,6 +411,8 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		rc = check_apple(&c, cred);
 	if (check_brands(&c) < 0)
 		rc = -1;
+	if (!ctl_check_hooks(conf, c.loop, c.offline))
+		rc = -1;
 	if (started == 0 && !ctl_check_shared(conf, c.loop, c.offline))
 		rc = -1;
 	loop_once(c.loop, 0);

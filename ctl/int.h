@@ -144,6 +144,8 @@ struct loop;
 /* The step of check about sharedStore; false: it has failed.  offline: without
  * asking anybody. */
 bool ctl_check_shared(const struct conf *conf, struct loop *l, bool offline);
+/* That of check about hooks: the same. */
+bool ctl_check_hooks(const struct conf *conf, struct loop *l, bool offline);
 /* That of doctor, if /status has "shared": whether this node knows what the others
  * do of the user. */
 enum ctl_result ctl_doctor_shared(const struct conf *conf, const char *user,

@@ -359,7 +359,7 @@ static void apply(struct brands *all)
 				 "it, too, which gets these users",
 			    b->label, (int)strcspn(twice, " \t"), twice);
 	}
-	push_set_brands(all->q, users, lanes, all->n);
+	push_set_brands(all->q, users, NULL, lanes, all->n);
 	free(lanes);
 	users_free(all->users);
 	all->users = users;

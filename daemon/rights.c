@@ -102,6 +102,7 @@ void daemon_check_rights(
 	check_beside(&r, c, "httpPasswordFile", c->http_password_file);
 	check_beside(&r, c, "sharedPasswordFile", c->shared_password_file);
 	check_beside(&r, c, "tlsKeyfile", c->tls_keyfile);
+	check_beside(&r, c, "tokenFile", c->hook_token_file);
 	if (c->top == NULL)
 		check_database(&r, c->database_file);
 }

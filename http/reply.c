@@ -13,6 +13,7 @@ static const struct {
 	char text[32];
 } status_texts[] = {
 	{ 200, "OK" },
+	{ 202, "Accepted" },
 	{ 204, "No Content" },
 	{ 400, "Bad Request" },
 	{ 401, "Unauthorized" },
@@ -20,6 +21,7 @@ static const struct {
 	{ 404, "Not Found" },
 	{ 405, "Method Not Allowed" },
 	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
 	{ 413, "Content Too Large" },
 	{ 417, "Expectation Failed" },
 	{ 431, "Request Header Fields Too Large" },

@@ -338,29 +338,39 @@ static bool fits_name(const struct rule *r, const char *host, size_t len)
 	return len == want && strncasecmp(r->name, host, len) == 0;
 }
 
-bool io_guard_lists(const struct io_guard *g, const char *host, int port)
+/* A host as an address, perhaps in brackets. */
+static bool read_ip(const char *host, unsigned char ip_r[16])
 {
-	size_t len = name_len(host, strlen(host)), i;
+	char bare[IO_IP_MAX] = "";
+	size_t len = strlen(host);
 
-	for (i = 0; len > 0 && i < g->n; i++)
-		if (g->rules[i].name != NULL &&
-		    (g->rules[i].port == 0 || g->rules[i].port == port) &&
-		    fits_name(&g->rules[i], host, len))
+	if (host[0] != '[' || host[len - 1] != ']' || len > sizeof(bare))
+		return io_parse_ip(host, ip_r);
+	memcpy(bare, host + 1, len - 2);
+	return io_parse_ip(bare, ip_r);
+}
+
+/* By its name, its address, or both; each may be missing. */
+static bool is_listed(const struct io_guard *g, const char *name, size_t len,
+    const unsigned char *ip, int port)
+{
+	const struct rule *r = g->rules, *end = r + g->n;
+
+	for (; r < end; r++)
+		if ((r->port == 0 || r->port == port) &&
+		    (r->name != NULL
+			    ? len > 0 && fits_name(r, name, len)
+			    : ip != NULL && has_prefix(ip, r->ip, r->bits)))
 			return true;
 	return false;
 }
 
-static const char *what_is(
-    const struct io_guard *g, const unsigned char ip[16], int port)
+bool io_guard_lists(const struct io_guard *g, const char *host, int port)
 {
-	size_t i;
+	unsigned char ip[16];
 
-	for (i = 0; i < g->n; i++)
-		if (g->rules[i].name == NULL &&
-		    (g->rules[i].port == 0 || g->rules[i].port == port) &&
-		    has_prefix(ip, g->rules[i].ip, g->rules[i].bits))
-			return NULL;
-	return what_ip(ip);
+	return is_listed(g, host, name_len(host, strlen(host)),
+	    read_ip(host, ip) ? ip : NULL, port);
 }
 
 const char *io_guard_refuses(
@@ -369,10 +379,12 @@ const char *io_guard_refuses(
 	int port = io_addr_port(addr);
 	unsigned char ip[16];
 
-	if (g == NULL || io_guard_lists(g, host, port))
+	if (g == NULL)
 		return NULL;
 	io_addr_ip(addr, ip);
-	return what_is(g, ip, port);
+	return is_listed(g, host, name_len(host, strlen(host)), ip, port)
+		   ? NULL
+		   : what_ip(ip);
 }
 
 /* --- names --- */
@@ -413,14 +425,11 @@ int io_guard_check_host(
 	unsigned char ip[16];
 	const char *what;
 	size_t len = strlen(host);
-	char bare[IO_IP_MAX] = "";
 
-	if (host[0] == '[' && host[len - 1] == ']' && len < sizeof(bare))
-		memcpy(bare, host + 1, len - 2);
 	if (io_guard_lists(g, host, port))
 		return 0;
-	if (io_parse_ip(bare[0] != '\0' ? bare : host, ip)) {
-		what = what_is(g, ip, port);
+	if (read_ip(host, ip)) {
+		what = what_ip(ip);
 		return what != NULL ? refuse(host, what, err) : 0;
 	}
 	len = name_len(host, len);

@@ -27,10 +27,12 @@
 /* xapsd shows no more. */
 #define XAPS_VISIT_CLIENT_MAX 64
 
-/* A user for whom there is nothing to tell for a while. */
+/* A user for whom there is nothing to tell for a while, of one kind of
+   phone: another one that comes at the same moment answers its own pushes. */
 struct xaps_visit_user {
 	char *name;
 	time_t until;
+	bool android;
 	bool unknown; /* the daemon has no device of his */
 };
 
@@ -98,6 +100,13 @@ static bool xaps_id_is_background(const char *event)
 	       str_array_icase_find(words, "back-fill");
 }
 
+/* Its programs are many, and mostly name the system. */
+static bool xaps_id_is_android(const char *const values[XAPS_ID_KEYS])
+{
+	return values[XAPS_ID_OS] != NULL &&
+	       strncasecmp(values[XAPS_ID_OS], "Android", 7) == 0;
+}
+
 static bool xaps_id_is_phone(const char *const values[XAPS_ID_KEYS])
 {
 	const char *name = values[XAPS_ID_NAME], *os = values[XAPS_ID_OS];
@@ -116,7 +125,8 @@ static bool xaps_id_is_phone(const char *const values[XAPS_ID_KEYS])
 	return apples && str_array_icase_find(xaps_phone_systems, os);
 }
 
-/* "iOS 26.5" of "iOS" and "26.5 (23F77)", else the name. */
+/* "iOS 26.5" of "iOS" and "26.5 (23F77)", "Android 14" of "Android" and
+   "14; UP1A.231005", else the name. */
 static const char *xaps_id_client(const char *const values[XAPS_ID_KEYS])
 {
 	const char *os = values[XAPS_ID_OS], *version, *text;
@@ -128,7 +138,8 @@ static const char *xaps_id_client(const char *const values[XAPS_ID_KEYS])
 	else if (version == NULL || !xaps_is_clean(version))
 		text = os;
 	else
-		text = t_strconcat(os, " ", t_strcut(version, '('), NULL);
+		text = t_strconcat(
+		    os, " ", t_strcut(t_strcut(version, '('), ';'), NULL);
 	if (text == NULL || !xaps_is_clean(text))
 		return NULL;
 	len = strlen(text);
@@ -155,30 +166,40 @@ static time_t xaps_visit_now(void)
 	return clock_gettime(CLOCK_MONOTONIC, &ts) < 0 ? 0 : ts.tv_sec;
 }
 
-static struct xaps_visit_user *xaps_visit_slot(const char *name)
+static struct xaps_visit_user *xaps_visit_slot(const char *name, bool android)
 {
-	return &visit_users[str_hash(name) % XAPS_VISIT_USERS];
+	return &visit_users[(str_hash(name) + (android ? 1 : 0)) %
+			    XAPS_VISIT_USERS];
+}
+
+static bool xaps_visit_user_is(
+    const struct xaps_visit_user *user, const char *name, bool android)
+{
+	return user->name != NULL && user->android == android &&
+	       strcmp(user->name, name) == 0;
 }
 
 /* NULL if there is nothing that keeps us from telling. */
-static const struct xaps_visit_user *xaps_visit_user_find(const char *name)
+static const struct xaps_visit_user *xaps_visit_user_find(
+    const char *name, bool android)
 {
-	const struct xaps_visit_user *user = xaps_visit_slot(name);
+	const struct xaps_visit_user *user = xaps_visit_slot(name, android);
 
-	return user->name != NULL && strcmp(user->name, name) == 0 &&
+	return xaps_visit_user_is(user, name, android) &&
 		       xaps_visit_now() < user->until
 		   ? user
 		   : NULL;
 }
 
 static void xaps_visit_user_set(
-    const char *name, unsigned int secs, bool unknown)
+    const char *name, bool android, unsigned int secs, bool unknown)
 {
-	struct xaps_visit_user *user = xaps_visit_slot(name);
+	struct xaps_visit_user *user = xaps_visit_slot(name, android);
 	char *copy = i_strdup(name);
 
 	i_free(user->name);
 	user->name = copy;
+	user->android = android;
 	user->until = xaps_visit_now() + secs;
 	user->unknown = unknown;
 }
@@ -187,22 +208,24 @@ static void xaps_visit_user_set(
  * Telling
  */
 
+/* The context is a + for Android or a -, and the name. */
 static void xaps_visit_answered(const struct xaps_answer *answer, void *context)
 {
-	char *username = context;
+	char *who = context;
 	struct event *event = answer->event;
 
 	if (answer->waits)
 		return;
 	if (answer->status == 404)
-		xaps_visit_user_set(username, XAPS_VISIT_UNKNOWN_SECS, TRUE);
+		xaps_visit_user_set(
+		    who + 1, *who == '+', XAPS_VISIT_UNKNOWN_SECS, TRUE);
 	if (answer->error == NULL || answer->status == 404)
 		e_debug(event, "xaps: visit: answer %u", answer->status);
 	else if (!answer->left && xaps_log_is_due(answer->status))
 		e_error(event, "xaps: visit not reported: %s", answer->error);
 	else
 		e_debug(event, "xaps: visit not reported: %s", answer->error);
-	i_free(username);
+	i_free(who);
 }
 
 static const char *xaps_visit_json(
@@ -234,7 +257,7 @@ static void xaps_visit_tell(struct xaps_visit *visit,
 
 	visit->told = TRUE;
 	if (!xaps_is_clean(set->username) ||
-	    xaps_visit_user_find(set->username) != NULL)
+	    xaps_visit_user_find(set->username, visit->android) != NULL)
 		return;
 	if (visit_client == NULL)
 		visit_client =
@@ -247,11 +270,12 @@ static void xaps_visit_tell(struct xaps_visit *visit,
 	}
 	if (xaps_client_pending(visit_client) >= XAPS_PENDING_MAX)
 		return;
-	xaps_visit_user_set(set->username, XAPS_VISIT_AGAIN_SECS, FALSE);
+	xaps_visit_user_set(
+	    set->username, visit->android, XAPS_VISIT_AGAIN_SECS, FALSE);
 	request.json = xaps_visit_json(visit, set);
 	request.event = xaps_event_create(client->user);
 	xaps_client_post(visit_client, set, &request, xaps_visit_answered,
-	    i_strdup(set->username));
+	    i_strconcat(visit->android ? "+" : "-", set->username, NULL));
 }
 
 void xaps_visit_id(struct xaps_visit *visit, const struct xaps_settings *set,
@@ -268,7 +292,8 @@ void xaps_visit_id(struct xaps_visit *visit, const struct xaps_settings *set,
 		return;
 	xaps_id_parse(args, values);
 	visit->background = xaps_id_is_background(values[XAPS_ID_EVENT]);
-	if (visit->background || !xaps_id_is_phone(values))
+	visit->android = xaps_id_is_android(values);
+	if (visit->background || (!visit->android && !xaps_id_is_phone(values)))
 		return;
 	visit->client = p_strdup(cmd->client->pool, xaps_id_client(values));
 	xaps_visit_tell(visit, set, cmd->client);
@@ -277,12 +302,13 @@ void xaps_visit_id(struct xaps_visit *visit, const struct xaps_settings *set,
 void xaps_visit_registered(struct xaps_visit *visit,
     const struct xaps_settings *set, struct client *client)
 {
-	struct xaps_visit_user *user = xaps_visit_slot(set->username);
+	struct xaps_visit_user *user = xaps_visit_slot(set->username, FALSE);
 
 	if (!set->visits || visit->background)
 		return;
+	visit->android = FALSE;
 	/* That the user has no device is not true any more. */
-	if (user->unknown && strcmp(user->name, set->username) == 0) {
+	if (user->unknown && xaps_visit_user_is(user, set->username, FALSE)) {
 		user->until = 0;
 		user->unknown = FALSE;
 		visit->told = FALSE;

@@ -13,6 +13,7 @@ struct xaps_settings;
 struct xaps_visit {
 	const char *client; /* what ID says, as shown by xapsd; NULL if none */
 	bool told;
+	bool android;	 /* not Apple's */
 	bool background; /* by its last ID this is no visit */
 };
 

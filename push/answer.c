@@ -57,7 +57,7 @@ void push_act_done(struct push *p, const struct send_answer *an)
 
 	(void)an;
 	l->counters.delivered++;
-	if (!p->noted)
+	if (l->way->kind != REG_HOOK)
 		visits_taken(&l->q->visits, p->reg, p->sent, p->came,
 		    loop_now_ms(l->q->loop));
 	if (log_get_level() >= LOG_L_DEBUG) {

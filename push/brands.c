@@ -22,14 +22,15 @@ struct push_lane *push_lane_new(
 	l->label = xmalloc(sizeof(LABEL) + 2 * strlen(name));
 	strcpy(l->label + sprintf(l->label, LABEL, name) + 1, name);
 	push_lane_init(l, q, cred, q->gate);
-	l->next = q->brands;
-	q->brands = l;
+	l->next = q->others;
+	q->others = l;
 	return l;
 }
 
 void push_lane_close(struct push_lane *l)
 {
 	l->closing = true;
+	push_lane_changed(l);
 	loop_timer_clear(l->q->loop, &l->hold);
 	sender_stop(l->sender);
 	if (l->in_flight == 0)
@@ -47,7 +48,7 @@ static int change_lane(void *arg, struct reg *r)
 }
 
 void push_set_brands(struct push_queue *q, const struct users *users,
-    struct push_lane *const *lanes, size_t n)
+    const struct users *fcm_users, struct push_lane *const *lanes, size_t n)
 {
 	const char **topics = xmalloc((n + 1) * sizeof(*topics));
 	size_t i;
@@ -61,6 +62,7 @@ void push_set_brands(struct push_queue *q, const struct users *users,
 	}
 	q->n_lanes = n + 1;
 	q->users = users;
+	q->fcm_users = fcm_users;
 	store_set_brands(q->store, users, topics, n);
 	free(topics);
 	store_each(q->store, change_lane, NULL);

@@ -157,7 +157,7 @@ void push_note_answer(
 const char *push_trouble(struct push_lane *l)
 {
 	if (l->way != &push_way_apple)
-		return l->trouble;
+		return l->hold_ms != 0 || l->sender == NULL ? l->trouble : NULL;
 	if (cred_kind(l->cred) == CRED_NONE)
 		return l->cred_error != NULL
 			   ? l->cred_error
@@ -178,14 +178,14 @@ static bool is_stalled(struct push_lane *l)
 		return false;
 	sender_get_status(l->sender, &st);
 	if (st.down_ms >= STALL_MS) {
-		err_set(l->q->health, "not connected to Apple for %d min%s%s",
-		    (int)(st.down_ms / 60000),
+		err_set(l->q->health, "not connected to %s for %d min%s%s",
+		    l->way->service, (int)(st.down_ms / 60000),
 		    *st.last_error != '\0' ? ": " : "", st.last_error);
 		return true;
 	}
 	ms = l->fail_ms == 0 ? 0 : loop_now_ms(l->q->loop) - l->fail_ms;
-	err_set(l->q->health, "Apple has taken no push for %d min: %s",
-	    (int)(ms / 60000), l->fail_why);
+	err_set(l->q->health, "%s has taken no push for %d min: %s",
+	    l->way->service, (int)(ms / 60000), l->fail_why);
 	return ms >= STALL_MS;
 }
 

@@ -32,10 +32,14 @@ struct push_way {
 	const char *service; /* who answers, in messages: "Apple" */
 	unsigned per_push;   /* mailboxes named in one request */
 	bool only_new;	     /* other events than new mail are not told */
+	/* Makes what is in memory only for an event, and queues it; NULL: the
+	 * store has all there is.  True if it has queued something. */
+	bool (*notify)(struct push_queue *q, const char *owner,
+	    const char *mailbox, const struct push_event *ev);
 	/* How long other events wait; NULL: `delay`. */
 	int64_t (*delay_ms)(const struct push_queue *q, const struct reg *r);
 	/* Whether it is pushed now; NULL: always. */
-	bool (*is_active)(const struct reg *r);
+	bool (*is_active)(struct push_queue *q, const struct reg *r);
 	/* The lane of a push that becomes ready, which may have to be made.  NULL
 	 * with err set: it is dropped.  Not called for Apple's. */
 	struct push_lane *(*lane)(
@@ -43,8 +47,13 @@ struct push_way {
 	/* Sends p->flight, or the notes of it; NULL: this build cannot. */
 	enum send_sent (*send)(
 	    struct push_lane *l, struct push *p, char err[ERR_MAX]);
+	/* Frees the lane's data; NULL: it has none. */
+	void (*clear)(struct push_lane *l);
 	/* New authorization for the next request; NULL: there is none. */
 	void (*renew_auth)(struct push_lane *l);
+	/* The credentials of an Apple lane, or the configuration, have changed,
+	 * or it is closing; NULL: that makes no difference. */
+	void (*follow)(struct push_lane *apple);
 	/* What a reason means, "" if unknown; NULL: nothing is known. */
 	const char *(*words)(const char *reason);
 	/* Fills in the reason and timestamp from the body; NULL: they say
@@ -53,7 +62,13 @@ struct push_way {
 	const struct push_answer *answers;
 };
 
-extern const struct push_way push_way_apple;
+/* Of a way without functions. */
+#define PUSH_LACKS "this xapsd was built without it"
+
+/* By kind. */
+extern const struct push_way *const push_ways[REG_KINDS];
+extern const struct push_way push_way_apple, push_way_webpush,
+    push_way_deltachat, push_way_fcm, push_way_hook;
 
 enum push_about {
 	ABOUT_PUSH,	   /* this request only */
@@ -96,6 +111,7 @@ struct push {
 /* What others than Apple are told of a mailbox. */
 struct push_note {
 	struct push_note *next;
+	uint64_t id; /* of the newest event; the same when it is tried again */
 	const char *event; /* see struct push_event */
 	int64_t unseen;
 	char mailbox[]; /* UTF-8; "": none is meant */
@@ -119,7 +135,7 @@ struct push_lane {
 	 * main one. */
 	char *label;
 	struct cred *cred;
-	struct sender *sender;
+	struct sender *sender;	   /* NULL: a home */
 	struct apns *apns;	   /* whose the sender is */
 	struct push *first, *last; /* ready to be sent */
 	size_t count, in_flight;
@@ -150,6 +166,7 @@ struct push_lane {
 	int64_t no_expiration_clock_ms;
 	int64_t paid_ms; /* see push_foreign_wait() */
 	struct push_counters counters;
+	void *data; /* of the way */
 };
 
 struct push_queue {
@@ -157,17 +174,22 @@ struct push_queue {
 	const struct conf *conf;
 	struct store *store;
 	struct push_lane main;
-	/* What waits and has no lane yet, and what does not fit one; NULL: there
-	 * never was any.  Apple's is NULL. */
+	/* Registrations that only we make, of REG_HOOK; NULL: none yet. */
+	struct store *memory;
+	uint64_t note_id; /* the last one */
+	/* Of each kind but Apple's: what waits and has no lane yet, or can have
+	 * none; the counters of lanes that are gone. */
 	struct push_lane *homes[REG_KINDS];
-	struct push_lane *brands; /* all, closing ones too */
+	struct push_lane *others; /* all but main and homes, closing ones too */
 	/* By number, the main one first; NULL: no brands. */
 	struct push_lane **lanes;
 	size_t n_lanes;
 	const struct users *users;
+	const struct users *fcm_users; /* by the brands that have an account */
 	struct send_gate *gate; /* of the brands; NULL: there never were any */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
+	struct webpush *webpush;
 	size_t count;
 	struct buf payload;
 	char health[ERR_MAX]; /* the last verdict */
@@ -184,12 +206,20 @@ struct push_queue {
 
 /* --- push.c --- */
 
+/* A lane of another kind than Apple's, which the caller gives a sender, with
+ * push_send_ops and the lane as their arg.  label: begins its messages; copied. */
+struct push_lane *push_lane_make(
+    struct push_queue *q, const struct push_way *way, const char *label);
+extern const struct send_ops push_send_ops;
 /* Of a zeroed lane; gate: it is a brand's, and connects when it is needed. */
 void push_lane_init(struct push_lane *l, struct push_queue *q,
     struct cred *cred, struct send_gate *gate);
+/* Reports that to the ways. */
+void push_lane_changed(struct push_lane *apple);
 /* Without callbacks. */
 void push_lane_clear(struct push_lane *l);
-/* Of a brand, at the end of this round. */
+/* Of a brand or another kind, at the end of this round; nothing waits or is in
+ * flight. */
 void push_lane_free(struct push_lane *l);
 
 /* --- push/foreign.c --- */
@@ -199,7 +229,21 @@ void push_foreign_free(struct push_queue *q);
  * that nobody is flooded by us; to be asked once for each (push.paid). */
 int64_t push_foreign_wait(struct push *p);
 
+/* --- push/hook.c --- */
+
+/* The registration in memory of the next hook from *at on, 0 at first, that wants
+ * the user's new mail; NULL: none. */
+struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at);
+
 /* --- push/queue.c --- */
+
+/* Of the store and in memory; cb must not drop. */
+void push_each_reg(
+    struct push_queue *q, int (*cb)(void *arg, struct reg *r), void *arg);
+/* Of another kind than Apple's: it watches all of its user's mailboxes. */
+bool push_watches_all(const struct reg *r);
+/* Whether a registration of another kind than Apple's can be pushed now. */
+bool push_is_active(struct push_queue *q, const struct reg *r);
 
 /* The only function that changes a push's state.  ms: the timer of PUSH_DELAYED
  * and PUSH_PAUSED; for PUSH_READY PUSH_FRONT puts it first in the ready list. */
@@ -214,20 +258,32 @@ void push_release(struct push *p);
 void push_finish(struct push *p);
 /* Adds an event in one of the registration's mailboxes (an index) to what
  * waits. */
-void push_add(struct push_queue *q, struct reg *r, size_t mailbox,
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now);
+/* The same for another kind than Apple's. */
+void push_add_other(struct push_queue *q, struct reg *r, size_t mailbox,
     const struct push_event *ev);
-/* The same in any mailbox, of another kind than Apple's. */
+/* The same in a mailbox of that name, as UTF-8. */
 void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
     const struct push_event *ev);
+/* Adds to what waits, and changes nothing else. */
+void push_add_note(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, uint64_t id);
 /* False if it waits already. */
 bool push_add_hash(struct push *p, const unsigned char *hash);
 /* Moves up to the way's per_push from what waits to what is in flight. */
 void push_take(struct push *p);
 /* Moves what is in flight back to what waits. */
 void push_give_back(struct push *p);
-/* Forgets what waits. */
 void push_clear(struct push *p);
-/* The lane that reaches the registration's device. */
+/* Forgets what waits. */
+void push_forget(struct push *p);
+/* That of a kind, made if there is none. */
+struct push_lane *push_home(struct push_queue *q, enum reg_kind kind);
+/* The registration in memory of a user and account, made if there is none; NULL:
+ * there are too many.  It ends with its push. */
+struct reg *push_memory_reg(struct push_queue *q, enum reg_kind kind,
+    const char *user, const char *account);
+/* The lane that reaches the device of a registration of Apple's. */
 struct push_lane *push_lane_of(struct push_queue *q, const struct reg *r);
 /* After the brands or the device's topic have changed: what waits moves to the
  * lane that reaches it now; what is in flight does so later. */
@@ -245,10 +301,13 @@ void push_note_expired(struct push *p);
 
 /* The first of what is in flight; NULL: Apple's. */
 const struct push_note *push_note(const struct push *p);
+const struct push_note *push_waiting_note(const struct push *p);
 /* Changes that of a mailbox in what waits; is_first: there is none, one is
  * added. */
 void push_notes_add(struct push *p, const char *mailbox, const char *event,
-    int64_t unseen, bool is_first);
+    int64_t unseen, uint64_t id, bool is_first);
+/* The static name that equals it. */
+const char *push_event_name(const char *name);
 /* Moves the first n of what waits to what is in flight, which has none. */
 void push_notes_take(struct push *p, unsigned n);
 void push_notes_give_back(struct push *p);

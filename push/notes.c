@@ -12,16 +12,17 @@ const struct push_event push_no_event = { .unseen = -1 };
 const struct push_event push_new_mail = { true, PUSH_NEW, -1 };
 const struct push_event push_other_event = { false, PUSH_OTHER, -1 };
 
-static const char *event_name(const char *dovecot)
+const char *push_event_name(const char *name)
 {
-	static const char *const names[] = { "MessageAppend", "MessageExpunge",
-		"MessageRead", "MessageTrash", "FlagsSet", "FlagsClear",
-		"MailboxCreate", "MailboxDelete", "MailboxRename",
-		"MailboxSubscribe", "MailboxUnsubscribe" };
+	static const char *const names[] = { PUSH_NEW, PUSH_CONFIRM,
+		"MessageAppend", "MessageExpunge", "MessageRead",
+		"MessageTrash", "FlagsSet", "FlagsClear", "MailboxCreate",
+		"MailboxDelete", "MailboxRename", "MailboxSubscribe",
+		"MailboxUnsubscribe" };
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(dovecot, names[i]) == 0)
+		if (strcasecmp(name, names[i]) == 0)
 			return names[i];
 	return PUSH_OTHER;
 }
@@ -32,7 +33,11 @@ void push_event_add(struct push_event *ev, const char *dovecot)
 		ev->now = true;
 		ev->name = PUSH_NEW;
 	} else if (ev->name == NULL) {
-		ev->name = event_name(dovecot);
+		/* The first two are ours. */
+		ev->name = strncasecmp(dovecot, "M", 1) == 0 ||
+				   strncasecmp(dovecot, "F", 1) == 0
+			       ? push_event_name(dovecot)
+			       : PUSH_OTHER;
 	}
 }
 
@@ -46,6 +51,11 @@ const struct push_note *push_note(const struct push *p)
 	return p->noted ? noted(p)->flight : NULL;
 }
 
+const struct push_note *push_waiting_note(const struct push *p)
+{
+	return noted(p)->wait;
+}
+
 static void free_all(struct push_note **list)
 {
 	struct push_note *n;
@@ -57,8 +67,10 @@ static void free_all(struct push_note **list)
 }
 
 /* New mail stays new when something else comes after it. */
-static void update(struct push_note *n, const char *event, int64_t unseen)
+static void update(
+    struct push_note *n, const char *event, int64_t unseen, uint64_t id)
 {
+	n->id = id;
 	if (strcmp(n->event, PUSH_NEW) != 0)
 		n->event = event;
 	if (unseen >= 0)
@@ -74,16 +86,17 @@ static struct push_note **find(struct push_note **list, const char *mailbox)
 }
 
 void push_notes_add(struct push *p, const char *mailbox, const char *event,
-    int64_t unseen, bool is_first)
+    int64_t unseen, uint64_t id, bool is_first)
 {
 	struct push_note **at = find(&noted(p)->wait, mailbox), *n = *at;
 
 	if (n != NULL)
-		update(n, event, unseen);
+		update(n, event, unseen, id);
 	if (!is_first) /* or its hash is that of another one */
 		return;
 	n = xmalloc(sizeof(*n) + strlen(mailbox) + 1);
 	n->next = NULL;
+	n->id = id;
 	n->event = event;
 	n->unseen = unseen;
 	strcpy(n->mailbox, mailbox);
@@ -112,7 +125,7 @@ void push_notes_give_back(struct push *p)
 		n = *newer;
 		if (n == NULL)
 			continue;
-		update(*end, n->event, n->unseen);
+		update(*end, n->event, n->unseen, n->id);
 		*newer = n->next;
 		free(n);
 	}

@@ -26,6 +26,30 @@ static const char *const state_names[] = {
 	[PUSH_PAUSED] = "paused",
 };
 
+/* --- registrations --- */
+
+bool push_watches_all(const struct reg *r)
+{
+	return reg_kind(r) != REG_APPLE && reg_n_mailboxes(r) == 1 &&
+	       strcmp(reg_mailbox(r, 0), PUSH_ALL_MAILBOXES) == 0;
+}
+
+bool push_is_active(struct push_queue *q, const struct reg *r)
+{
+	const struct push_way *way = push_ways[reg_kind(r)];
+
+	return way->send != NULL && !reg_suspended(r) &&
+	       (way->is_active == NULL || way->is_active(q, r));
+}
+
+void push_each_reg(
+    struct push_queue *q, int (*cb)(void *arg, struct reg *r), void *arg)
+{
+	store_each(q->store, cb, arg);
+	if (q->memory != NULL)
+		store_each(q->memory, cb, arg);
+}
+
 /* --- lanes --- */
 
 struct push_lane *push_lane_of(struct push_queue *q, const struct reg *r)
@@ -34,20 +58,39 @@ struct push_lane *push_lane_of(struct push_queue *q, const struct reg *r)
 				: q->lanes[store_brand_of(q->store, r)];
 }
 
+static void on_home(void *arg);
+
+/* Made when it is needed: hundreds of bytes. */
+struct push_lane *push_home(struct push_queue *q, enum reg_kind kind)
+{
+	struct push_lane *l = q->homes[kind];
+
+	if (l != NULL)
+		return l;
+	l = q->homes[kind] = xcalloc(1, sizeof(*l));
+	l->q = q;
+	l->way = push_ways[kind];
+	l->label = xcalloc(2, 1);
+	loop_task_init(&l->pump, on_home, l);
+	return l;
+}
+
 /* Of another kind than Apple's: one that can send it, or else its home, which
  * drops it and says why. */
 static struct push_lane *find_lane(struct push *p)
 {
 	const struct push_way *way = p->lane->way;
-	struct push_lane *home = p->lane->q->homes[way->kind], *l;
+	struct push_lane *home = push_home(p->lane->q, way->kind), *l;
 	char err[ERR_MAX];
 
-	l = way->lane(p->lane->q, p->reg, err);
+	err_set(err, "%s", PUSH_LACKS);
+	l = way->lane != NULL ? way->lane(p->lane->q, p->reg, err) : NULL;
 	if (l != NULL)
 		return l;
 	if (home->trouble == NULL || strcmp(home->trouble, err) != 0)
-		log_error("push: %s: %s", reg_kind_name(way->kind), err);
-	push_set_text(&home->trouble, err);
+		push_log(LOG_L_ERROR, p, err);
+	free(home->trouble);
+	home->trouble = xstrdup(err);
 	return home;
 }
 
@@ -143,7 +186,7 @@ static struct push *new_push(struct push_queue *q, enum reg_kind kind)
 	if (kind != REG_APPLE) {
 		p = xcalloc(1, sizeof(struct push_noted));
 		p->noted = true;
-		p->lane = q->homes[kind];
+		p->lane = push_home(q, kind);
 		return p;
 	}
 	if (p != NULL)
@@ -201,6 +244,42 @@ static void clear_flight(struct push *p)
 		push_notes_clear_flight(p);
 }
 
+/* Each is one of our users' and of our hooks', and has something to be sent. */
+#define MEMORY_MAX 10000
+
+struct reg *push_memory_reg(struct push_queue *q, enum reg_kind kind,
+    const char *user, const char *account)
+{
+	static const struct store_limits limits = { .registrations =
+							MEMORY_MAX };
+	struct reg_spec spec = {
+		.user = user,
+		.account = account,
+		.token = "00000000000000000000000000000000",
+		.kind = kind,
+		.to = reg_kind_name(kind),
+	};
+	struct reg *r;
+
+	if (q->memory == NULL) {
+		q->memory = store_view_new();
+		store_set_limits(q->memory, &limits);
+	}
+	r = store_find(q->memory, user, account, spec.token);
+	return r != NULL ? r : store_put(q->memory, &spec);
+}
+
+static void forget_reg(struct push_queue *q, struct push *p)
+{
+	struct reg *r = p->reg;
+
+	if (r == NULL)
+		return;
+	reg_set_data(r, NULL);
+	if (q->memory != NULL && reg_kind(r) == REG_HOOK)
+		store_drop(q->memory, r);
+}
+
 void push_release(struct push *p)
 {
 	struct push_lane *l = p->lane;
@@ -211,8 +290,7 @@ void push_release(struct push *p)
 	push_set_state(p, PUSH_IDLE, 0);
 	push_clear(p);
 	clear_flight(p);
-	if (p->reg != NULL)
-		reg_set_data(p->reg, NULL);
+	forget_reg(q, p);
 	if (p->noted) {
 		free(p);
 	} else {
@@ -224,6 +302,22 @@ void push_release(struct push *p)
 		l->fail_ms = 0; /* nobody waits for Apple to mend */
 }
 
+/* Nothing can be sent from here. */
+static void on_home(void *arg)
+{
+	struct push_lane *l = arg;
+	struct push *p;
+
+	while ((p = l->first) != NULL) {
+		visits_answered(
+		    &l->q->visits, p->reg, l->trouble, loop_now_ms(l->q->loop));
+		if (p->probe != NULL)
+			l->q->probe_end(p, false, l->trouble);
+		l->counters.dropped++;
+		push_release(p);
+	}
+}
+
 void push_finish(struct push *p)
 {
 	clear_flight(p);
@@ -232,6 +326,14 @@ void push_finish(struct push *p)
 		push_release(p);
 	else if (p->state == PUSH_READY)
 		ready_add(p, false);
+}
+
+void push_forget(struct push *p)
+{
+	push_clear(p);
+	push_set_state(p, PUSH_IDLE, 0);
+	if (!p->in_flight)
+		push_release(p);
 }
 
 void push_change_lane(struct push *p)
@@ -307,9 +409,7 @@ bool push_covered(
 	if (p->wait.n > 0)
 		return false;
 	push_log(LOG_L_DEBUG, p, "another node sends it");
-	push_set_state(p, PUSH_IDLE, 0);
-	if (!p->in_flight)
-		push_release(p);
+	push_forget(p);
 	return true;
 }
 
@@ -382,38 +482,44 @@ static void added(struct push *p, bool first, bool now)
 	}
 }
 
+void push_add_note(struct push *p, const char *mailbox, const char *event,
+    int64_t unseen, uint64_t id)
+{
+	unsigned char hash[HASH_LEN];
+
+	push_hash_utf8(mailbox, hash);
+	push_notes_add(p, mailbox, event, unseen, id, push_add_hash(p, hash));
+	limit_notes(p);
+}
+
 void push_add_named(struct push_queue *q, struct reg *r, const char *mailbox,
     const struct push_event *ev)
+{
+	struct push *p = push_get(q, r);
+	bool first = p->wait.n == 0;
+
+	push_add_note(p, mailbox, ev->name, ev->unseen, ++q->note_id);
+	added(p, first, ev->now);
+}
+
+void push_add_other(struct push_queue *q, struct reg *r, size_t mailbox,
+    const struct push_event *ev)
+{
+	char utf8[REG_UTF8_MAX + 1];
+
+	push_add_named(
+	    q, r, push_decode_mailbox(reg_mailbox(r, mailbox), utf8), ev);
+}
+
+void push_add(struct push_queue *q, struct reg *r, size_t mailbox, bool now)
 {
 	struct push *p = push_get(q, r);
 	unsigned char hash[HASH_LEN];
 	bool first = p->wait.n == 0;
 
-	push_hash_utf8(mailbox, hash);
-	push_notes_add(
-	    p, mailbox, ev->name, ev->unseen, push_add_hash(p, hash));
-	limit_notes(p);
-	added(p, first, ev->now);
-}
-
-void push_add(struct push_queue *q, struct reg *r, size_t mailbox,
-    const struct push_event *ev)
-{
-	char utf8[REG_UTF8_MAX + 1];
-	unsigned char hash[HASH_LEN];
-	struct push *p;
-	bool first;
-
-	if (reg_kind(r) != REG_APPLE) {
-		push_add_named(q, r,
-		    push_decode_mailbox(reg_mailbox(r, mailbox), utf8), ev);
-		return;
-	}
-	p = push_get(q, r);
-	first = p->wait.n == 0;
 	push_hash_mailbox(reg_mailbox(r, mailbox), hash);
 	push_add_hash(p, hash);
-	added(p, first, ev->now);
+	added(p, first, now);
 }
 
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)

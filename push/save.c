@@ -3,6 +3,9 @@
  * One line for what was in flight, one for what waited:
  *   {"user":"alice","account":"0715","token":"2918","age":12,
  *    "hashes":["7e33…"]}                         (one line)
+ * or, of another kind than Apple's, one for each mailbox:
+ *   {"user":"alice","account":"phone","token":"5d41","kind":"webpush","age":12,
+ *    "note":["INBOX","new",3,1763769600000001]}  (one line)
  * age: how many seconds the newest event waited while the daemon ran.  The time
  * until the next start does not count: no clock can be trusted over a restart,
  * and no push could have been sent. */
@@ -24,7 +27,7 @@
 #include "tls.h"
 
 /* Ceilings of one line: 1,000 mailboxes of 35 bytes and three short strings,
- * escaped. */
+ * escaped; or one name of 4 KiB, escaped. */
 #define LINE_HASHES REG_MAILBOXES_MAX
 #define LINE_MAX_BYTES (48 * 1024)
 #define TOKENS_MAX (REG_MAILBOXES_MAX + 16)
@@ -59,50 +62,88 @@ static void flush_lines(struct saver *s)
 	buf_reset(b);
 }
 
-static void save_line(struct saver *s, struct reg *r,
-    const struct push_hashes *set, unsigned from, int64_t age_s)
+static void begin_line(struct buf *b, const struct reg *r, int64_t age_s)
 {
-	unsigned to = set->n - from > LINE_HASHES ? from + LINE_HASHES : set->n;
 	char tok[REG_TOKEN_MAX + 1];
-	struct buf *b = &s->lines;
-	size_t before = b->len;
 
 	buf_add_str(b, "{\"user\":");
 	json_write_str(b, reg_user(r));
 	buf_add_str(b, ",\"account\":");
 	json_write_str(b, reg_account(r));
-	buf_add_fmt(b, ",\"token\":\"%s\",\"age\":%lld,\"hashes\":[",
-	    reg_token(r, tok), (long long)age_s);
-	push_hashes_write(b, set, from, to);
-	b->len--; /* the last comma */
-	buf_add_str(b, "]}\n");
-	if (!b->failed)
-		return;
-	log_error("push: %s: a waiting push is too long to be kept: lost",
-	    reg_user(r));
-	b->len = before; /* keep the others */
-	b->failed = false;
+	buf_add_fmt(b, ",\"token\":\"%s\",", reg_token(r, tok));
+	if (reg_kind(r) != REG_APPLE)
+		buf_add_fmt(b, "\"kind\":\"%s\",", reg_kind_name(reg_kind(r)));
+	buf_add_fmt(b, "\"age\":%lld,", (long long)age_s);
 }
 
-static void save_hashes(struct saver *s, struct reg *r,
-    const struct push_hashes *set, int64_t event_ms)
+static void end_line(struct saver *s, const struct reg *r, size_t before)
 {
-	int64_t age_s = (loop_now_ms(s->q->loop) - event_ms) / 1000;
-	unsigned i;
+	struct buf *b = &s->lines;
 
-	for (i = 0; i < set->n; i += LINE_HASHES)
-		save_line(s, r, set, i, age_s);
+	buf_add_str(b, "]}\n");
+	if (b->failed) {
+		log_error(
+		    "push: %s: a waiting push is too long to be kept: lost",
+		    reg_user(r));
+		b->len = before; /* keep the others */
+		b->failed = false;
+	}
+}
+
+static void save_hashes(struct saver *s, const struct reg *r,
+    const struct push_hashes *set, int64_t age_s)
+{
+	struct buf *b = &s->lines;
+	unsigned i, to;
+	size_t before;
+
+	for (i = 0; i < set->n; i = to) {
+		to = set->n - i > LINE_HASHES ? i + LINE_HASHES : set->n;
+		before = b->len;
+		begin_line(b, r, age_s);
+		buf_add_str(b, "\"hashes\":[");
+		push_hashes_write(b, set, i, to);
+		b->len--; /* the last comma */
+		end_line(s, r, before);
+	}
+}
+
+static void save_notes(struct saver *s, const struct reg *r,
+    const struct push_note *n, int64_t age_s)
+{
+	struct buf *b = &s->lines;
+	size_t before;
+
+	for (; n != NULL; n = n->next) {
+		if (b->len >= CHUNK_BYTES)
+			flush_lines(s);
+		before = b->len;
+		begin_line(b, r, age_s);
+		buf_add_str(b, "\"note\":[");
+		json_write_str(b, n->mailbox);
+		buf_add_fmt(b, ",\"%s\",%lld,%lld", n->event,
+		    (long long)n->unseen, (long long)n->id);
+		end_line(s, r, before);
+	}
 }
 
 static int save_reg(void *arg, struct reg *r)
 {
 	struct saver *s = arg;
 	const struct push *p = reg_data(r);
+	int64_t flight_s, wait_s, now_ms = loop_now_ms(s->q->loop);
 
 	if (p == NULL || p->wait.n + p->flight.n == 0)
 		return 0;
-	save_hashes(s, r, &p->flight, p->flight_ms);
-	save_hashes(s, r, &p->wait, p->wait_ms);
+	flight_s = (now_ms - p->flight_ms) / 1000;
+	wait_s = (now_ms - p->wait_ms) / 1000;
+	if (p->noted) {
+		save_notes(s, r, push_note(p), flight_s);
+		save_notes(s, r, push_waiting_note(p), wait_s);
+	} else {
+		save_hashes(s, r, &p->flight, flight_s);
+		save_hashes(s, r, &p->wait, wait_s);
+	}
 	s->n++;
 	if (s->lines.len >= CHUNK_BYTES)
 		flush_lines(s);
@@ -119,7 +160,7 @@ static int write_all(struct saver *s, const char *aside, const char *path)
 	s->fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (s->fd < 0)
 		return -1;
-	store_each(s->q->store, save_reg, s);
+	push_each_reg(s->q, save_reg, s);
 	flush_lines(s);
 	if (s->error != 0)
 		rc = ftruncate(s->fd, s->size);
@@ -175,19 +216,24 @@ static bool read_hash(
 	       text_hex_read(text, 2 * HASH_LEN, hash);
 }
 
+/* That of a hook is made again. */
 static struct reg *find_reg(struct push_queue *q, const struct json *j)
 {
 	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
-	char token[REG_TOKEN_MAX + 1];
+	char token[REG_TOKEN_MAX + 1], kind[16] = "";
 	const struct json_tok *u = json_get(j, j->toks, "user");
 	const struct json_tok *a = json_get(j, j->toks, "account");
 	const struct json_tok *t = json_get(j, j->toks, "token");
+	const struct json_tok *k = json_get(j, j->toks, "kind");
 
 	if (u == NULL || a == NULL || t == NULL ||
 	    json_string(j, u, user, sizeof(user)) < 0 ||
 	    json_string(j, a, account, sizeof(account)) < 0 ||
 	    json_string(j, t, token, sizeof(token)) < 0)
 		return NULL;
+	if (k != NULL && json_string(j, k, kind, sizeof(kind)) >= 0 &&
+	    strcmp(kind, reg_kind_name(REG_HOOK)) == 0)
+		return push_memory_reg(q, REG_HOOK, user, account);
 	return store_find(q->store, user, account, token);
 }
 
@@ -210,38 +256,73 @@ static void fix_old_hash(const struct reg *r, unsigned char *hash)
 	}
 }
 
+/* Adds what the line has; -1: it is malformed. */
+static int load_hashes(
+    struct push *p, const struct json *j, const struct json_tok *list, bool old)
+{
+	unsigned char hash[HASH_LEN];
+	const struct json_tok *t;
+	size_t i;
+
+	for (t = list + 1, i = 0; i < list->size; i++, t = j->toks + t->next)
+		if (!read_hash(j, t, hash))
+			return -1;
+	for (t = list + 1, i = 0; i < list->size; i++, t++) {
+		read_hash(j, t, hash);
+		if (old)
+			fix_old_hash(p->reg, hash);
+		push_add_hash(p, hash);
+	}
+	return 0;
+}
+
+static int load_note(
+    struct push *p, const struct json *j, const struct json_tok *list)
+{
+	char mailbox[LINE_MAX_BYTES / 8], event[32];
+	int64_t unseen, id;
+
+	if (list->size != 4 ||
+	    json_string(j, list + 1, mailbox, sizeof(mailbox)) < 0 ||
+	    json_string(j, list + 2, event, sizeof(event)) < 0 ||
+	    !json_int(j, list + 3, &unseen) || !json_int(j, list + 4, &id))
+		return -1;
+	push_add_note(p, mailbox, push_event_name(event), unseen, (uint64_t)id);
+	return 0;
+}
+
 /* False if the line is malformed.  A registration that does not exist any more
  * is skipped. */
 static bool load_line(struct push_queue *q, const struct json *j)
 {
-	const struct json_tok *list = json_get(j, j->toks, "hashes"), *t;
+	const struct json_tok *list = json_get(j, j->toks, "hashes");
+	const struct json_tok *note = json_get(j, j->toks, "note");
 	const struct json_tok *age = json_get(j, j->toks, "age");
-	struct reg *r = find_reg(q, j);
-	unsigned char hash[HASH_LEN];
+	struct reg *r;
 	struct push *p;
 	int64_t age_s = 0; /* 0.1.0 wrote the wall clock's time instead */
 	int64_t event_ms;
-	size_t i;
+	int rc;
 
+	if (list == NULL)
+		list = note;
 	if (list == NULL || list->type != JSON_ARRAY || list->size == 0 ||
 	    (age != NULL && (!json_int(j, age, &age_s) || age_s < 0)))
 		return false;
+	r = find_reg(q, j);
 	if (r == NULL)
 		return true;
-	for (t = list + 1, i = 0; i < list->size; i++, t = j->toks + t->next)
-		if (!read_hash(j, t, hash))
-			return false;
 	p = push_get(q, r);
-	for (t = list + 1, i = 0; i < list->size; i++, t++) {
-		read_hash(j, t, hash);
-		if (age == NULL)
-			fix_old_hash(r, hash);
-		push_add_hash(p, hash);
-	}
+	rc = -1;
+	if (p->noted == (list == note))
+		rc = p->noted ? load_note(p, j, list)
+			      : load_hashes(p, j, list, age == NULL);
 	if (p->wait.n == 0) { /* all of an earlier mailbox list */
 		push_release(p);
-		return true;
+		return rc == 0;
 	}
+	if (rc < 0)
+		return false;
 	if (age_s > q->conf->push_expiration_s)
 		age_s = q->conf->push_expiration_s; /* no overflow */
 	event_ms = loop_now_ms(q->loop) - age_s * 1000;

@@ -34,7 +34,11 @@ static void report(const struct push_trial *t, const struct reg *r,
 {
 	char token[REG_TOKEN_MAX + 1];
 
-	t->cb(t->arg, reg_account(r), reg_token(r, token), delivered, words);
+	/* The others' tokens are hashes, or nothing. */
+	t->cb(t->arg, reg_account(r),
+	    reg_kind(r) == REG_APPLE ? reg_token(r, token)
+				     : reg_kind_name(reg_kind(r)),
+	    delivered, words);
 }
 
 static void trial_free(struct push_trial *t)
@@ -94,13 +98,15 @@ static void report_late(const struct push_trial *t, const struct push *p)
 	struct send_status st = { 0 };
 	char words[ERR_MAX];
 
-	sender_get_status(p->lane->sender, &st);
+	if (p->lane->sender != NULL)
+		sender_get_status(p->lane->sender, &st);
 	if (st.state == SEND_UP)
 		err_set(words, "no answer within %d s: it stays queued",
 		    TRIAL_MS / 1000);
 	else
-		err_set(words, "not connected to Apple%s%s: it stays queued",
-		    st.last_error[0] != '\0' ? ": " : "", st.last_error);
+		err_set(words, "not connected to %s%s%s: it stays queued",
+		    p->lane->way->service, st.last_error[0] != '\0' ? ": " : "",
+		    st.last_error);
 	report(t, p->reg, false, words);
 }
 
@@ -115,32 +121,63 @@ static void on_timeout(void *arg)
 	trial_end(t);
 }
 
+static const char *find_other_trouble(struct push_queue *q, const struct reg *r)
+{
+	if (push_ways[reg_kind(r)]->send == NULL)
+		return PUSH_LACKS;
+	if (reg_suspended(r))
+		return "suspended: it was refused; it heals when the device "
+		       "registers again";
+	return push_is_active(q, r) ? NULL
+				    : "its device has not confirmed it yet";
+}
+
+static const char *find_trouble(struct push_queue *q, const struct reg *r)
+{
+	const char *trouble;
+
+	if (reg_kind(r) != REG_APPLE)
+		return find_other_trouble(q, r);
+	trouble = push_trouble(push_lane_of(q, r));
+	if (trouble == NULL && reg_suspended(r))
+		return "suspended: Apple refused its token; it heals when the "
+		       "device registers again";
+	return trouble;
+}
+
+/* Index of the mailbox, or -1: it does not watch it. */
+static int find_mailbox(const struct reg *r, const char *mailbox)
+{
+	int i = reg_match(r, mailbox);
+
+	if (i < 0) /* perhaps another owner's */
+		i = reg_find_mailbox(r, mailbox);
+	return i < 0 && push_watches_all(r) ? 0 : i;
+}
+
 /* The reason why this device cannot be tested, NULL if it can. */
 static const char *find_obstacle(struct push_queue *q, const struct reg *r,
     const char *mailbox, int *mailbox_r)
 {
 	const struct push *p = reg_data(r);
-	const char *trouble = push_trouble(push_lane_of(q, r));
+	const char *trouble = find_trouble(q, r);
 
-	*mailbox_r = reg_match(r, mailbox);
-	if (*mailbox_r < 0) /* perhaps another owner's */
-		*mailbox_r = reg_find_mailbox(r, mailbox);
+	*mailbox_r = find_mailbox(r, mailbox);
 	if (trouble != NULL)
 		return trouble;
-	if (reg_suspended(r))
-		return "suspended: Apple refused its token; it heals when the "
-		       "device registers again";
 	if (p != NULL && p->probe != NULL)
 		return "another test is under way";
 	if (*mailbox_r < 0)
 		return "does not watch this mailbox";
-	if (!push_names_mailboxes(q, r) && strcasecmp(mailbox, "INBOX") != 0)
+	if (reg_kind(r) == REG_APPLE && !push_names_mailboxes(q, r) &&
+	    strcasecmp(mailbox, "INBOX") != 0)
 		return "is woken for INBOX only: its plugin does not name "
 		       "mailboxes";
 	return NULL;
 }
 
-static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
+static void start_probe(
+    struct push_trial *t, struct reg *r, const char *name, int mailbox)
 {
 	struct push_probe *pr = xcalloc(1, sizeof(*pr));
 	struct push *p = push_get(t->q, r);
@@ -154,7 +191,35 @@ static void start_probe(struct push_trial *t, struct reg *r, int mailbox)
 	/* Ends a pause after a failure: a person waits for the result. */
 	if (p->state == PUSH_PAUSED)
 		push_set_state(p, PUSH_READY, 0);
-	push_add(t->q, r, (size_t)mailbox, &push_new_mail);
+	if (!p->noted)
+		push_add(t->q, r, (size_t)mailbox, true);
+	else if (reg_kind(r) == REG_HOOK || push_watches_all(r))
+		push_add_named(t->q, r, name, &push_new_mail);
+	else
+		push_add_other(t->q, r, (size_t)mailbox, &push_new_mail);
+}
+
+/* Those of the user's mail. */
+static void start_hooks(
+    struct push_trial *t, const char *user, const char *mailbox)
+{
+	const char *trouble;
+	struct push *p;
+	struct reg *r;
+	size_t at = 0;
+
+	while ((r = push_hook_reg(t->q, user, &at)) != NULL) {
+		p = reg_data(r);
+		if (p != NULL && p->probe != NULL) {
+			report(t, r, false, "another test is under way");
+			continue;
+		}
+		start_probe(t, r, mailbox, 0);
+		p = reg_data(r);
+		trouble = push_trouble(p->lane);
+		if (trouble != NULL)
+			push_probe_end(p, false, trouble);
+	}
 }
 
 void push_trial_start(struct push_queue *q, const char *user,
@@ -176,8 +241,9 @@ void push_trial_start(struct push_queue *q, const char *user,
 		if (why != NULL)
 			report(t, r, false, why);
 		else
-			start_probe(t, r, i);
+			start_probe(t, r, mailbox, i);
 	}
+	start_hooks(t, user, mailbox);
 	if (t->probes == NULL)
 		trial_end(t);
 	else

@@ -125,6 +125,7 @@ static void note_silence(struct visits *v, struct reg *r, int64_t now)
 	int64_t s = age_s(now, p->seen);
 
 	if (p->silent || p->unanswered == 0 || s < SILENT_S ||
+	    reg_kind(r) != REG_APPLE ||
 	    (now - v->first) / DAY_TICKS_S < SILENT_S)
 		return;
 	if (!is_silent(v, r)) {
@@ -185,6 +186,11 @@ void visits_taken(
 	int64_t now = close_slots(v, now_ms), since;
 
 	day_add(&v->day, now, 1, 0);
+	/* Most of what is not Apple's never says that it has come. */
+	if (reg_kind(r) != REG_APPLE && (p->seen == 0 || p->unseen)) {
+		p->first = (uint32_t)sent & MASK(30);
+		return;
+	}
 	since = age_ticks(sent, p->first);
 	if (p->waiting > 0 && since <= RUN_TICKS)
 		p->span = (uint32_t)(since / SPAN_TICKS) & MASK(5);
@@ -323,17 +329,20 @@ bool visits_seen(
 {
 	struct reg *r = store_first(v->store, user);
 	int64_t now = close_slots(v, now_ms), ticks, least = -1;
+	bool android = strcasestr(client, "Android") != NULL;
 	unsigned who;
 	struct push *p, *early = NULL;
 
 	if (r == NULL)
 		return false;
 	who = keep_name(v, v->clients, client, now);
-	v->silent -= is_silent(v, r);
+	v->silent -= !android && is_silent(v, r);
 	v->n.visits++;
 	if (v->first == 0)
 		v->first = now;
 	for (; r != NULL; r = reg_next(r)) {
+		if (android != (reg_kind(r) != REG_APPLE))
+			continue;
 		ticks = end_answered(v, reg_past(r), now);
 		reg_past(r)->client = who & MASK(6);
 		if (ticks >= 0 && (least < 0 || ticks < least))

@@ -9,6 +9,11 @@
  * wake-ups of all, is counted once, and the shortest time counts.  It may come
  * while Apple's answer is under way: the time counts from when we sent.
  *
+ * A visit of an Android phone ("Android" is in its client's name) answers for all
+ * registrations that are not Apple's, any other visit for Apple's.  What is not
+ * Apple's may be a browser, which never comes: its wake-ups count from the first
+ * visit on.
+ *
  * Everything is in memory and counted when it is looked at, without timers, by the
  * monotonic clock.  Until the first visit since start nothing is missed: perhaps
  * nobody reports visits. */

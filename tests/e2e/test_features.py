@@ -22,7 +22,7 @@ LACK = "this xapsd was built without %s: "
 
 def known():
     text = (ROOT / "features.mk").read_text()
-    return re.search(r"^KNOWN_FEATURES = (.*(?:\\\n.*)*)", text, re.M)[1] \
+    return re.search(r"^KNOWN_FEATURES = ((?:.*\\\n)*.*)", text, re.M)[1] \
         .replace("\\\n", "").split()
 
 
@@ -53,7 +53,8 @@ def test_says_what_it_has(xapsd):
 
 KEYS = [("p12", "certificateFileP12"), ("tls-listener", "tlsListenAddr"),
         ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile"),
-        ("brands", "brandsDir"), ("webpush", "vapidSubject")]
+        ("brands", "brandsDir"), ("hooks", "hooksDir"),
+        ("webpush", "vapidSubject")]
 
 
 @pytest.mark.parametrize("feature, key", KEYS)

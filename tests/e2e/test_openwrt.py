@@ -284,8 +284,9 @@ def test_features_can_be_chosen(tmp_path):
     menu = re.findall(r"^\tconfig XAPSD_(\w+)$", text, re.M)
     assert menu.pop(0) == "CHOOSE"
     names = [m.lower().replace("_", "-") for m in menu]
-    known = (re.search("^KNOWN_FEATURES = (.*)$",
-                       (ROOT / "features.mk").read_text(), re.M)[1].split())
+    known = re.search(r"^KNOWN_FEATURES = ((?:.*\\\n)*.*)$",
+                      (ROOT / "features.mk").read_text(),
+                      re.M)[1].replace("\\\n", " ").split()
     assert names == [k for k in known if k != "systemd"]
     assert info(tmp_path, FEED / "xapsd")["PKG_CONFIG_DEPENDS"].split() == [
         "CONFIG_XAPSD_" + m for m in ["CHOOSE", *menu]]

@@ -34,6 +34,7 @@ def said(*pairs):
 IOS = ("name", "com.apple.email.maild", "version", "3864.600.51.2.1",
        "os", "iOS", "os-version", "26.5 (23F77)", "vendor", "Apple Inc")
 IPHONE = said(*IOS, "event", None)
+ANDROID = said("name", "FairEmail", "os", "Android", "os-version", "14")
 OTHER_PROGRAM = said("name", "Thunderbird", "version", "140.5.0")
 
 
@@ -116,6 +117,13 @@ PHONES = {
     "umlauts cut": ('ID ("name" "com.apple.email.maild" "os" "iOS" '
                     '"os-version" "x%s")' % ("ä" * 50),
                     "iOS x" + "ä" * 29),
+    "Android": (said("name", "FairEmail", "version", "1.2200", "os", "Android",
+                     "os-version", "14"), "Android 14"),
+    "Android with a build": (said(
+        "name", "com.google.android.gm", "os", "android", "os-version",
+        "14; UP1A.231005.007", "vendor", "Google"),
+        "android 14"),
+    "Android alone": (said("os", "Android"), "Android"),
     "version with a control character": (maild("iOS", "18\x015"), "iOS"),
 }
 
@@ -381,6 +389,18 @@ def test_once_in_10_s_and_process(own, work_dir):
                 c.ok(IPHONE)
             time.sleep(0.1)
         assert time.monotonic() - start > 9
+
+
+def test_two_kinds_of_phones(own, work_dir):
+    """One mail wakes both at once: each is told."""
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, extra=one_process())
+        for _ in range(2):
+            for line in (ANDROID, IPHONE):
+                with server.imap("alice") as c:
+                    c.ok(line)
+        assert [r["Client"] for r in seen_of(server, "alice")] == \
+            ["Android 14", "iOS 26.5"]
 
 
 def test_many_users_in_a_process(own, work_dir):

@@ -109,13 +109,13 @@ void push_get_apns(const struct push_queue *q, struct send_status *st)
 	st->host = st->proxy = st->last_error = "";
 }
 
-enum push_result push_notify(
-    struct push_queue *q, const char *user, const char *mailbox, bool now)
+enum push_result push_notify(struct push_queue *q, const char *user,
+    const char *mailbox, const struct push_event *ev)
 {
 	struct reg *r = store_first(store, user);
 
 	(void)q;
-	(void)now;
+	assert(ev->name != NULL && ev->unseen >= -1);
 	if (r == NULL)
 		return PUSH_NO_USER;
 	return reg_match(r, mailbox) >= 0 ? PUSH_QUEUED : PUSH_NO_MAILBOX;

@@ -12,6 +12,7 @@
 #include "../../io.h"
 #include "../../io/resolve.h"
 #include "fake_loop.h"
+#include "needs.h"
 
 /* --- a scripted resolver --- */
 
@@ -423,6 +424,7 @@ static void test_guarded(void **state)
 	char err[ERR_MAX];
 
 	(void)state;
+	NEEDS("webpush");
 	start_guarded(&g, NULL);
 	resolved("6a 4a 6b 4b 4c", NULL);
 	assert_string_equal(tried, "6b");
@@ -466,6 +468,7 @@ static void test_guarded_proxy(void **state)
 	struct io_proxy *p = io_proxy_new("http://proxy.lan:3128", err);
 
 	(void)state;
+	NEEDS("webpush");
 	assert_non_null(p);
 	assert_null(io_dialer_tunnel_to(d));
 	start_guarded(&g, p);

@@ -6,6 +6,7 @@
 
 #include "../../push/foreign.c"
 #include "fake_loop.h"
+#include "needs.h"
 
 static struct push_queue q;
 static struct conf conf;
@@ -134,6 +135,7 @@ static void test_allowed(void **state)
 	int i;
 
 	(void)state;
+	NEEDS("webpush");
 	conf.push_allow = allow;
 	for (i = 0; i < 1000; i++)
 		assert_int_equal(ask(), 0);
@@ -173,6 +175,7 @@ static void test_conf(void **state)
 	char bad[] = "10.0.0.0/99", err[ERR_MAX];
 
 	(void)state;
+	NEEDS("webpush");
 	conf.push_allow = bad;
 	assert_int_equal(push_check_text(&conf, err), -1);
 	assert_string_equal(err, CONF_PATH_DEFAULT

@@ -274,7 +274,11 @@ static void test_allowed(void **state)
 	assert_int_equal(io_guard_check_host(g, "[fd00::1]", 443, err), -1);
 	assert_int_equal(io_guard_check_host(g, "10.1", 443, err), -1);
 	assert_true(io_guard_lists(g, "NAS.", 1));
-	assert_false(io_guard_lists(g, "10.0.0.1", 1));
+	assert_true(io_guard_lists(g, "10.0.0.1", 1));
+	assert_false(io_guard_lists(g, "10.0.0.2", 1));
+	assert_true(io_guard_lists(g, "[fd00::1]", 80));
+	assert_false(io_guard_lists(g, "[fd00::1]", 81));
+	assert_false(io_guard_lists(g, "", 80));
 	io_guard_free(g);
 }
 

@@ -16,7 +16,8 @@ static struct reg *alice;
 static struct push flight;
 static int64_t begin_ms, now_ms;
 
-static struct reg *put(const char *user, const char *token)
+static struct reg *put_kind(
+    const char *user, const char *token, enum reg_kind kind)
 {
 	static const char *const boxes[] = { "INBOX" };
 	const struct reg_spec spec = {
@@ -26,10 +27,17 @@ static struct reg *put(const char *user, const char *token)
 		.mailboxes = boxes,
 		.n_mailboxes = 1,
 		.time_s = 1,
+		.kind = kind,
+		.to = kind != REG_APPLE ? token : NULL,
 	};
 
 	assert_null(reg_spec_check(&spec));
 	return store_put(store, &spec);
+}
+
+static struct reg *put(const char *user, const char *token)
+{
+	return put_kind(user, token, REG_APPLE);
 }
 
 #define TOKEN "aaaaaaaaaaaaaaaa"
@@ -519,6 +527,84 @@ static void test_median_of_many(void **state)
 	assert_int_equal(day_median(&d), 600);
 }
 
+/* --- other kinds --- */
+
+/* An Android phone answers for what is not Apple's, any other visit for Apple's;
+ * what never says that it comes misses nothing. */
+static void test_kinds(void **state)
+{
+	struct reg *web = put_kind("alice", OTHER, REG_WEBPUSH);
+
+	(void)state;
+	at_s(0);
+	push(alice);
+	push(web);
+	expect_known(web, "\"pushed\"");
+	at_s(2);
+	visit("alice");
+	expect_known(alice, "\"wakeup\":2.0");
+	expect_unknown(web, "\"seen\"");
+	at_s(700);
+	push(web);
+	at_s(2000);
+	assert_int_equal(missed(), 0);
+	expect_known(web, "\"waiting\":0,\"unanswered\":0");
+	assert_true(visits_seen(&v, "alice", "android 14", now_ms));
+	expect_known(web, "\"seen\"");
+	expect_known(web, "\"client\":\"android 14\"");
+	expect_unknown(web, "\"wakeup\"");
+	expect_known(alice, "\"client\":\"iOS 26.5\"");
+	/* from now on */
+	at_s(3000);
+	push(alice);
+	push(web);
+	at_s(3003);
+	assert_true(visits_seen(&v, "alice", "Android 14", now_ms));
+	expect_known(web, "\"wakeup\":3.0");
+	expect_known(alice, "\"waiting\":1");
+	at_s(3004);
+	visit("alice");
+	expect_known(alice, "\"wakeup\":4.0");
+	assert_int_equal(v.n.n_wakeups, 3);
+	at_s(4000);
+	push(web);
+	at_s(5000);
+	assert_int_equal(missed(), 1);
+	/* a user with an Android phone only is not unknown to an iPhone */
+	put_kind("bob", TOKEN, REG_FCM);
+	assert_true(visit("bob"));
+	assert_true(visits_seen(&v, "bob", "Android", now_ms));
+	assert_false(visits_seen(&v, "carol", "Android", now_ms));
+}
+
+/* Only of Apple's phones it is known that they come when pushed. */
+static void test_other_kinds_are_not_silent(void **state)
+{
+	struct reg *web = put_kind("alice", OTHER, REG_WEBPUSH);
+	int day;
+
+	(void)state;
+	visits_seen(&v, "alice", "Android 14", now_ms);
+	for (day = 1; day < 10; day++) {
+		at_s(day * 86400);
+		push(web);
+	}
+	visits_judge(&v, now_ms);
+	assert_int_equal(v.n.silent, 0);
+	for (; day < 20; day++) {
+		at_s(day * 86400);
+		push(alice);
+	}
+	visits_judge(&v, now_ms);
+	assert_int_equal(v.n.silent, 1);
+	visits_seen(&v, "alice", "Android 14", now_ms);
+	visits_judge(&v, now_ms);
+	assert_int_equal(v.n.silent, 1);
+	visit("alice");
+	visits_judge(&v, now_ms);
+	assert_int_equal(v.n.silent, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -535,6 +621,8 @@ int main(void)
 		T(test_not_silent),
 		T(test_day),
 		T(test_median_of_many),
+		T(test_kinds),
+		T(test_other_kinds_are_not_silent),
 	};
 
 	return cmocka_run_group_tests_name("visits", tests, NULL, NULL);

@@ -1,0 +1,81 @@
+/* push/deltachat.c - pushes to Delta Chat's apps: their tokens, which nobody but
+ * their developers' server can read, are sent there. */
+#include "push/int.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "conf.h"
+#include "h2.h"
+#include "push/provisional.h"
+#include "url.h"
+
+static struct push_lane *deltachat_lane(
+    struct push_queue *q, struct reg *r, char err[ERR_MAX])
+{
+	(void)r;
+	if (q->conf->deltachat_url != NULL)
+		return prov_lane(
+		    q, &push_way_deltachat, q->conf->deltachat_url, err);
+	err_set(err, "deltachatUrl is not set, so Delta Chat's apps get no "
+		     "pushes");
+	return NULL;
+}
+
+static enum send_sent deltachat_send(
+    struct push_lane *l, struct push *p, char err[ERR_MAX])
+{
+	const char *token = reg_to(p->reg);
+	struct url u;
+	struct hpack_header list[4] = {
+		{ ":method", "POST", 7, 4, HPACK_INDEX },
+		{ ":scheme", "https", 7, 5, HPACK_INDEX },
+		{ ":path", NULL, 5, 0, HPACK_INDEX },
+		{ ":authority", NULL, 10, 0, HPACK_INDEX },
+	};
+
+	if (url_parse(l->q->conf->deltachat_url, &u, err) < 0)
+		return SEND_NO_AUTH; /* push_check_text() has looked at it */
+	list[2].value = u.path;
+	list[2].value_len = strlen(u.path);
+	list[3].value = u.authority;
+	list[3].value_len = strlen(u.authority);
+	return send_request(l->sender, list, 4, token, strlen(token), p);
+}
+
+/* The server, or the way to it, is not what it should be. */
+static void act_wrong(struct push *p, const struct send_answer *an)
+{
+	char why[ERR_MAX];
+
+	err_set(why, "deltachatUrl: it answers %d: is the address right?",
+	    an->status);
+	push_hold(p->lane, why, 0);
+	push_send_again(p, 0);
+}
+
+static const struct push_answer answers[] = {
+	{ 200, NULL, push_act_done, ABOUT_PUSH },
+	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
+	{ 301, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 302, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 307, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 308, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 401, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 403, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 404, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 405, NULL, act_wrong, ABOUT_CREDENTIALS },
+	{ 429, NULL, push_act_retry, ABOUT_PUSH },
+	{ 500, NULL, push_act_retry, ABOUT_PUSH },
+	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+};
+
+const struct push_way push_way_deltachat = {
+	.kind = REG_DELTACHAT,
+	.service = "Delta Chat's server",
+	.per_push = UINT_MAX, /* it names no mailbox */
+	.only_new = true,
+	.lane = deltachat_lane,
+	.send = deltachat_send,
+	.answers = answers,
+};

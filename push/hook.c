@@ -1,0 +1,332 @@
+/* push/hook.c - hooks: each has a lane of its own, so that one which does not answer
+ * delays no other. */
+#include "push/int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf.h"
+#include "cred.h"
+#include "hook.h"
+#include "mem.h"
+#include "tls.h"
+
+/* Until a reload. */
+#define SUSPENDED_MS (INT64_C(1000) * 365 * 24 * 60 * 60 * 1000)
+
+/* The data of a hook's lane. */
+struct one {
+	char *name;
+	const struct hook *hook; /* borrowed; NULL: its file is gone */
+	struct push_lane *lane;	 /* NULL: not needed so far */
+	bool suspended, is_gone;
+	int refused; /* the status that was logged last; 0: none */
+};
+
+/* The data of their home, which every hook shares. */
+struct hooks {
+	struct one **list;
+	size_t n;
+	struct tls_ctx *trust; /* NULL: not needed so far */
+	struct hook_request request;
+};
+
+static struct hooks *hooks_of(const struct push_queue *q)
+{
+	const struct push_lane *home = q->homes[REG_HOOK];
+
+	return home != NULL ? home->data : NULL;
+}
+
+static struct one *find_one(const struct hooks *h, const char *name)
+{
+	size_t i;
+
+	for (i = 0; h != NULL && i < h->n; i++)
+		if (strcmp(h->list[i]->name, name) == 0)
+			return h->list[i];
+	return NULL;
+}
+
+/* --- events --- */
+
+static bool wants(const struct one *o, const char *user, const char *event)
+{
+	return o->hook != NULL && !o->suspended &&
+	       hook_wants(o->hook, user, event);
+}
+
+static bool notify(struct push_queue *q, const char *owner, const char *mailbox,
+    const struct push_event *ev)
+{
+	struct hooks *h = hooks_of(q);
+	bool any = false;
+	struct reg *r;
+	size_t i;
+
+	for (i = 0; h != NULL && i < h->n; i++) {
+		if (!wants(h->list[i], owner, ev->name))
+			continue;
+		r = push_memory_reg(q, REG_HOOK, owner, h->list[i]->name);
+		if (r != NULL)
+			push_add_named(q, r, mailbox, ev);
+		any = any || r != NULL;
+	}
+	return any;
+}
+
+struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
+{
+	struct hooks *h = hooks_of(q);
+	const struct one *o;
+
+	while (h != NULL && *at < h->n) {
+		o = h->list[(*at)++];
+		if (o->hook != NULL && hook_wants(o->hook, user, HOOK_NEW))
+			return push_memory_reg(q, REG_HOOK, user, o->name);
+	}
+	return NULL;
+}
+
+static int64_t delay_ms(const struct push_queue *q, const struct reg *r)
+{
+	const struct one *o = find_one(hooks_of(q), reg_account(r));
+
+	return o != NULL && o->hook != NULL ? hook_delay_ms(o->hook) : 0;
+}
+
+/* --- lanes --- */
+
+static struct push_lane *lane(
+    struct push_queue *q, struct reg *r, char err[ERR_MAX])
+{
+	struct one *o = find_one(hooks_of(q), reg_account(r));
+	struct send_target to;
+	char label[ERR_MAX];
+
+	if (o == NULL || o->hook == NULL) {
+		err_set(err, "its file is gone, or bad");
+		return NULL;
+	}
+	if (o->lane != NULL)
+		return o->lane;
+	if (hook_target(o->hook, q->conf, &hooks_of(q)->trust, &to, err) < 0)
+		return NULL;
+	if (q->gate == NULL)
+		q->gate = send_gate_new();
+	err_set(label, "hook %s: ", reg_account(r));
+	o->lane = push_lane_make(q, &push_way_hook, label);
+	o->lane->data = o;
+	o->lane->sender = sender_new(
+	    q->loop, &to, &push_send_ops, o->lane, o->lane->label, q->gate);
+	return o->lane;
+}
+
+static enum send_sent send(
+    struct push_lane *l, struct push *p, char err[ERR_MAX])
+{
+	const struct push_note *n = push_note(p);
+	struct hook_request *r = &hooks_of(l->q)->request;
+	const struct one *o = l->data;
+	const struct hook_event e = {
+		.user = reg_user(p->reg),
+		.mailbox = n->mailbox,
+		.name = n->event,
+		.unseen = n->unseen,
+		.id = n->id,
+	};
+
+	(void)err;
+	hook_build(o->hook, &e, r);
+	return send_request(
+	    l->sender, r->list, r->n, r->body.mem, r->body.len, p);
+}
+
+static void free_one(struct one *o)
+{
+	free(o->name);
+	free(o);
+}
+
+/* Of their home; a lane's is there, too. */
+static void clear(struct push_lane *l)
+{
+	struct hooks *h = l->data;
+
+	if (l != l->q->homes[REG_HOOK] || h == NULL)
+		return;
+	while (h->n > 0)
+		free_one(h->list[--h->n]);
+	free(h->list);
+	tls_ctx_free(h->trust);
+	hook_request_free(&h->request);
+	free(h);
+	l->data = NULL;
+}
+
+/* --- answers --- */
+
+/* What waits is kept for the reload. */
+static void act_suspend(struct push *p, const struct send_answer *an)
+{
+	struct push_lane *l = p->lane;
+	struct one *o = l->data;
+	char why[ERR_MAX];
+
+	o->suspended = true;
+	l->counters.suspended++;
+	err_set(why,
+	    "suspended, since the service answers %d (no such address): mend "
+	    "url, then reload (SIGHUP)",
+	    an->status);
+	push_hold(l, why, SUSPENDED_MS);
+	push_finish(p);
+}
+
+static void act_refused(struct push *p, const struct send_answer *an)
+{
+	struct push_lane *l = p->lane;
+	struct one *o = l->data;
+
+	log_at(o->refused != an->status ? LOG_L_WARN : LOG_L_DEBUG,
+	    "push: %sdropped: the service answers %d%s", l->label, an->status,
+	    an->status < 400 ? ", and redirects are not followed: set url to "
+			       "where it leads"
+			     : "");
+	o->refused = an->status;
+	l->counters.dropped++;
+	push_finish(p);
+}
+
+static const struct push_answer answers[] = {
+	{ 200, NULL, push_act_done, ABOUT_PUSH },
+	{ 401, NULL, push_act_hold, ABOUT_CREDENTIALS },
+	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
+	{ 404, NULL, act_suspend, ABOUT_CREDENTIALS },
+	{ 410, NULL, act_suspend, ABOUT_CREDENTIALS },
+	{ 408, NULL, push_act_retry, ABOUT_PUSH },
+	{ 425, NULL, push_act_retry, ABOUT_PUSH },
+	{ 429, NULL, push_act_retry, ABOUT_PUSH },
+	{ 500, NULL, push_act_retry, ABOUT_PUSH },
+	{ 0, NULL, act_refused, ABOUT_PUSH },
+};
+
+const struct push_way push_way_hook = {
+	.kind = REG_HOOK,
+	.service = "the service",
+	.per_push = 1,
+	.notify = notify,
+	.delay_ms = delay_ms,
+	.lane = lane,
+	.send = send,
+	.clear = clear,
+	.answers = answers,
+};
+
+/* --- reload --- */
+
+/* As if it were new. */
+static void renew_one(struct one *o, const struct hook *hook)
+{
+	struct push_lane *l = o->lane;
+	struct send_target to;
+	char err[ERR_MAX];
+
+	o->hook = hook;
+	o->suspended = false;
+	o->refused = 0;
+	if (l == NULL)
+		return;
+	l->hold_ms = 0;
+	l->probing = false;
+	l->auth_gen++;
+	loop_timer_clear(l->q->loop, &l->hold);
+	push_set_text(&l->trouble, "");
+	if (hook_target(hook, l->q->conf, &hooks_of(l->q)->trust, &to, err) ==
+	    0)
+		sender_set_target(l->sender, &to);
+	else
+		log_error("%s%s: the old address stays", l->label, err);
+	loop_task_queue(l->q->loop, &l->pump);
+}
+
+static int change_lane(void *arg, struct reg *r)
+{
+	struct push *p = reg_data(r);
+
+	(void)arg;
+	if (p != NULL && reg_kind(r) == REG_HOOK)
+		push_change_lane(p);
+	return 0;
+}
+
+/* The caller frees what it returns when nobody uses it any more. */
+static struct tls_ctx *renew_trust(struct push_queue *q, struct hooks *h)
+{
+	struct tls_ctx *old = h->trust, *fresh;
+	char err[ERR_MAX];
+
+	if (old == NULL)
+		return NULL;
+	fresh = cred_load_trust(q->conf, "caFile", NULL, err);
+	if (fresh != NULL) {
+		h->trust = fresh;
+		return old;
+	}
+	log_error("%s: the old one stays", err);
+	return NULL;
+}
+
+/* Forgets those whose file is gone, once nothing waits in their lane. */
+static void sweep(struct hooks *h)
+{
+	struct one *o;
+	size_t i = 0;
+
+	while (i < h->n) {
+		o = h->list[i];
+		if (o->hook != NULL ||
+		    (o->lane != NULL && o->lane->count > 0)) {
+			i++;
+			continue;
+		}
+		if (o->lane != NULL)
+			push_lane_free(o->lane);
+		free_one(o);
+		h->list[i] = h->list[--h->n];
+	}
+}
+
+void push_set_hooks(
+    struct push_queue *q, struct hook *const *list, size_t n, bool all)
+{
+	struct push_lane *home = push_home(q, REG_HOOK);
+	struct hooks *h = home->data;
+	struct tls_ctx *old;
+	struct one *o;
+	size_t i, n_old;
+
+	if (h == NULL)
+		home->data = h = xcalloc(1, sizeof(*h));
+	old = all ? renew_trust(q, h) : NULL;
+	n_old = h->n;
+	h->list = xrealloc(h->list, (n_old + n + 1) * sizeof(*h->list));
+	for (i = 0; i < n_old; i++)
+		h->list[i]->is_gone = true;
+	for (i = 0; i < n; i++) {
+		o = find_one(h, hook_name(list[i]));
+		if (o == NULL) {
+			h->list[h->n++] = o = xcalloc(1, sizeof(*o));
+			o->name = xstrdup(hook_name(list[i]));
+		}
+		o->is_gone = false;
+		if (all || o->hook != list[i])
+			renew_one(o, list[i]);
+	}
+	for (i = 0; i < n_old; i++)
+		if (h->list[i]->is_gone)
+			h->list[i]->hook = NULL;
+	push_each_reg(q, change_lane, NULL);
+	sweep(h);
+	tls_ctx_free(old);
+}

@@ -1,0 +1,228 @@
+/* push/webpush.c - pushes to browsers and UnifiedPush apps: what they say, and what
+ * the answers of their services mean (RFC 8030). */
+#include "push/int.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "conf.h"
+#include "h2.h"
+#include "json.h"
+#include "store.h"
+#include "url.h"
+#include "webpush.h"
+
+/* Several services refuse more than four weeks. */
+#define TTL_MAX_S (28 * 24 * 60 * 60)
+/* A code that comes later is of no use to an app. */
+#define TTL_CONFIRM_S (5 * 60)
+
+struct webpush *push_webpush(struct push_queue *q)
+{
+	return q->webpush;
+}
+
+static bool webpush_is_active(struct push_queue *q, const struct reg *r)
+{
+	return webpush_state(q->webpush, reg_to(r)) == WEBPUSH_ACTIVE;
+}
+
+static void copy_endpoint(
+    const struct reg *r, char out[WEBPUSH_ENDPOINT_MAX + 1])
+{
+	const char *to = reg_to(r);
+
+	snprintf(
+	    out, WEBPUSH_ENDPOINT_MAX + 1, "%.*s", (int)strcspn(to, " "), to);
+}
+
+static struct push_lane *webpush_lane(
+    struct push_queue *q, struct reg *r, char err[ERR_MAX])
+{
+	char endpoint[WEBPUSH_ENDPOINT_MAX + 1];
+
+	if (!webpush_is_whole(reg_to(r))) {
+		err_set(err, "%s: %s: the subscription is damaged", reg_user(r),
+		    reg_account(r));
+		return NULL;
+	}
+	copy_endpoint(r, endpoint);
+	return push_origin_lane(q, &push_way_webpush, endpoint, err);
+}
+
+/* --- what is sent --- */
+
+static void add_member(struct buf *b, const char *name, const char *value)
+{
+	buf_add_fmt(b, "%c\"%s\":", b->len == 0 ? '{' : ',', name);
+	json_write_str(b, value);
+}
+
+static void write_content(
+    struct buf *b, const struct reg *r, const struct push_note *n)
+{
+	buf_reset(b);
+	add_member(b, "user", reg_user(r));
+	if (strcmp(n->event, PUSH_CONFIRM) == 0) {
+		add_member(b, "event", PUSH_CONFIRM);
+		add_member(b, "id", reg_account(r));
+		add_member(b, "code", webpush_code(reg_to(r)));
+	} else {
+		add_member(b, "mailbox", n->mailbox);
+		add_member(b, "event",
+		    strcmp(n->event, PUSH_NEW) == 0 ? PUSH_NEW : PUSH_OTHER);
+	}
+	buf_add_byte(b, '}');
+}
+
+/* The headers' values that are not constant. */
+struct head {
+	struct hpack_header list[11];
+	size_t n;
+	char endpoint[WEBPUSH_ENDPOINT_MAX + 1];
+	struct url url;
+	char origin[URL_AUTHORITY_MAX + sizeof("https://")];
+	char ttl[24], length[24], topic[WEBPUSH_TOPIC_LEN + 1];
+};
+
+static void add(
+    struct head *h, const char *name, const char *value, enum hpack_index index)
+{
+	h->list[h->n++] = (struct hpack_header){
+		.name = name,
+		.name_len = strlen(name),
+		.value = value,
+		.value_len = strlen(value),
+		.index = index,
+	};
+}
+
+static void fill_head(struct head *h, const struct push_queue *q,
+    const struct reg *r, const struct push_note *n, const char *auth,
+    size_t len)
+{
+	bool confirm = strcmp(n->event, PUSH_CONFIRM) == 0;
+	bool urgent = confirm || strcmp(n->event, PUSH_NEW) == 0;
+	int64_t ttl_s = q->conf->push_expiration_s;
+
+	if (ttl_s > TTL_MAX_S)
+		ttl_s = TTL_MAX_S;
+	if (confirm && ttl_s > TTL_CONFIRM_S)
+		ttl_s = TTL_CONFIRM_S;
+	snprintf(h->ttl, sizeof(h->ttl), "%lld", (long long)ttl_s);
+	snprintf(h->length, sizeof(h->length), "%zu", len);
+	h->n = 0;
+	add(h, ":method", "POST", HPACK_INDEX);
+	add(h, ":scheme", "https", HPACK_INDEX);
+	add(h, ":path", h->url.path, HPACK_TRY_INDEX);
+	add(h, ":authority", h->url.authority, HPACK_INDEX);
+	add(h, "authorization", auth, HPACK_INDEX);
+	add(h, "content-type", "application/octet-stream", HPACK_INDEX);
+	add(h, "content-encoding", "aes128gcm", HPACK_INDEX);
+	add(h, "content-length", h->length, HPACK_INDEX);
+	add(h, "ttl", h->ttl, HPACK_INDEX);
+	add(h, "urgency", urgent ? "high" : "low", HPACK_INDEX);
+	if (confirm)
+		return;
+	webpush_topic(reg_to(r), reg_user(r), n->mailbox, h->topic);
+	add(h, "topic", h->topic, HPACK_TRY_INDEX);
+}
+
+static enum send_sent webpush_send(
+    struct push_lane *l, struct push *p, char err[ERR_MAX])
+{
+	const struct push_note *n = push_note(p);
+	struct buf *b = &l->q->payload;
+	unsigned char body[WEBPUSH_BODY_MAX];
+	const char *auth;
+	struct head h;
+	size_t len;
+
+	copy_endpoint(p->reg, h.endpoint);
+	if (url_parse(h.endpoint, &h.url, err) < 0)
+		return SEND_NO_AUTH; /* it was parsed for its lane */
+	snprintf(h.origin, sizeof(h.origin), "http%s://%s",
+	    h.url.tls ? "s" : "", h.url.authority);
+	auth = webpush_auth(l->q->webpush, h.origin, (int64_t)time(NULL), err);
+	if (auth == NULL)
+		return SEND_NO_AUTH;
+	write_content(b, p->reg, n);
+	len = webpush_encrypt(reg_to(p->reg), buf_head(b), b->len, body, err);
+	if (len == 0)
+		return SEND_NO_AUTH;
+	fill_head(&h, l->q, p->reg, n, auth, len);
+	return send_request(l->sender, h.list, h.n, body, len, p);
+}
+
+/* --- answers --- */
+
+/* What a person can make use of: the reason that JSON gives, or how the text
+ * begins. */
+static void webpush_read_answer(struct send_answer *an)
+{
+	static const char *const names[] = { "reason", "message", "error" };
+	struct json j = { 0 };
+	size_t i, n;
+
+	n = an->body_len < SEND_REASON_MAX ? an->body_len : SEND_REASON_MAX - 1;
+	if (n > 0)
+		memcpy(an->reason, an->body, n);
+	if (json_load((const char *)an->body, an->body_len, &j)) {
+		an->reason[0] = '\0';
+		for (i = 0; i < 3 && an->reason[0] == '\0'; i++)
+			if (json_string(&j, json_get(&j, j.toks, names[i]),
+				an->reason, SEND_REASON_MAX) < 0)
+				an->reason[0] = '\0';
+		json_free(&j);
+	}
+	for (i = 0; an->reason[i] >= ' ' && an->reason[i] <= '~'; i++)
+		;
+	an->reason[i] = '\0';
+}
+
+/* Either this app subscribed with another key, which is its affair, or the service
+ * refuses all that we send: nothing tells which.  So nobody else's pushes wait, and
+ * nobody's subscription ends. */
+static void act_refused(struct push *p, const struct send_answer *an)
+{
+	char what[ERR_MAX];
+
+	if (p->tries == 0) {
+		err_set(what,
+		    "the push service refuses who we are (%d %s): will be "
+		    "tried again: is vapidSubject somebody whom they can "
+		    "reach, and this machine's clock right? Or the app has "
+		    "to subscribe again, with the key of GET /vapid",
+		    an->status, an->reason);
+		push_log(LOG_L_WARN, p, what);
+	}
+	webpush_renew(p->lane->q->webpush);
+	push_act_retry(p, an);
+}
+
+static const struct push_answer answers[] = {
+	{ 200, NULL, push_act_done, ABOUT_PUSH },
+	{ 404, NULL, push_act_remove, ABOUT_DEVICE },
+	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
+	{ 400, NULL, push_act_suspend, ABOUT_DEVICE },
+	{ 413, NULL, push_act_suspend, ABOUT_DEVICE },
+	{ 401, NULL, act_refused, ABOUT_PUSH },
+	{ 403, NULL, act_refused, ABOUT_PUSH },
+	{ 406, NULL, push_act_retry, ABOUT_PUSH }, /* Microsoft's 429 */
+	{ 408, NULL, push_act_retry, ABOUT_PUSH },
+	{ 429, NULL, push_act_retry, ABOUT_PUSH },
+	{ 500, NULL, push_act_retry, ABOUT_PUSH },
+	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+};
+
+const struct push_way push_way_webpush = {
+	.kind = REG_WEBPUSH,
+	.service = "the push service",
+	.per_push = 1,
+	.is_active = webpush_is_active,
+	.lane = webpush_lane,
+	.send = webpush_send,
+	.read_answer = webpush_read_answer,
+	.answers = answers,
+};
