@@ -12,7 +12,7 @@ from pushservice import PushService
 from test_journey import MAIL, mail, register
 
 pytestmark = pytest.mark.journey
-CONFIG = {"pushAllow": "localhost", "delay": "300ms",
+CONFIG = {"pushAllow": "localhost", "delay": "1s",
           "vapidSubject": "mailto:postmaster@example.org"}
 CHAT = "openpgp:" + "abcdef+/" * 80 + "=="
 
