@@ -101,7 +101,8 @@ def test_list(xapsd, apple, workdir, certs):
     # a name that is not known is taken
     assert xapsd.request("POST", "/register", {
         "Kind": "webpush", "Username": "dave", "P256dh": P256DH, "Auth": AUTH,
-        "Endpoint": "https://push.invalid/"}).status == 200
+        "Endpoint": "https://push.invalid/", "Id": "x", "Confirm": True,
+    }).status == 202
     listed += printed(xapsd, "list", "dave")
     compare(documented("list"), listed)
     xapsd.stop()
