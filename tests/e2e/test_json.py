@@ -103,6 +103,8 @@ def test_list(xapsd, apple, workdir, certs):
         "Kind": "webpush", "Username": "dave", "P256dh": P256DH, "Auth": AUTH,
         "Endpoint": "https://push.invalid/", "Id": "x", "Confirm": True,
     }).status == 202
+    xapsd.wait_until(lambda: "problem" in printed(xapsd, "list", "dave")[0],
+                     "a push that cannot be sent")
     listed += printed(xapsd, "list", "dave")
     compare(documented("list"), listed)
     xapsd.stop()
