@@ -490,6 +490,7 @@ int hook_target(const struct hook *h, const struct conf *top,
 		.idle_ms = IDLE_MS,
 		.retry_min_ms = top->retry_min_ms,
 		.retry_max_ms = top->retry_max_ms,
+		.body_max = 1, /* nobody reads it */
 	};
 	return 0;
 }

@@ -26,7 +26,8 @@ struct one {
 struct hooks {
 	struct one **list;
 	size_t n;
-	struct tls_ctx *trust; /* NULL: not needed so far */
+	struct tls_ctx *trust;	/* NULL: not needed so far */
+	struct send_gate *gate; /* the same */
 	struct hook_request request;
 };
 
@@ -99,7 +100,8 @@ static int64_t delay_ms(const struct push_queue *q, const struct reg *r)
 static struct push_lane *lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
-	struct one *o = find_one(hooks_of(q), reg_account(r));
+	struct hooks *h = hooks_of(q);
+	struct one *o = find_one(h, reg_account(r));
 	struct send_target to;
 	char label[ERR_MAX];
 
@@ -109,15 +111,15 @@ static struct push_lane *lane(
 	}
 	if (o->lane != NULL)
 		return o->lane;
-	if (hook_target(o->hook, q->conf, &hooks_of(q)->trust, &to, err) < 0)
+	if (hook_target(o->hook, q->conf, &h->trust, &to, err) < 0)
 		return NULL;
-	if (q->gate == NULL)
-		q->gate = send_gate_new();
+	if (h->gate == NULL)
+		h->gate = send_gate_new(false);
 	err_set(label, "hook %s: ", reg_account(r));
 	o->lane = push_lane_make(q, &push_way_hook, label);
 	o->lane->data = o;
 	o->lane->sender = sender_new(
-	    q->loop, &to, &push_send_ops, o->lane, o->lane->label, q->gate);
+	    q->loop, &to, &push_send_ops, o->lane, o->lane->label, h->gate);
 	return o->lane;
 }
 
@@ -158,6 +160,7 @@ static void clear(struct push_lane *l)
 		free_one(h->list[--h->n]);
 	free(h->list);
 	tls_ctx_free(h->trust);
+	free(h->gate);
 	hook_request_free(&h->request);
 	free(h);
 	l->data = NULL;
