@@ -265,7 +265,8 @@ def test_redirects_are_not_followed(start, hooks, server):
 
 
 @pytest.mark.parametrize("body", [
-    b"x" * 65536, b"x" * 65537, b"x" * 3_000_000])
+    b"x" * 65536, b"x" * 65537, b"x" * 3_000_000],
+    ids=["64K", "more", "3M"])
 def test_large_answers(start, hooks, server, body):
     """What is beyond 64 KB is not waited for."""
     hooks.write("own", url=server.url())
@@ -343,7 +344,8 @@ def test_credentials_refused(start, hooks, server, status):
 
 @pytest.mark.parametrize("answer", [
     Answer(500), Answer(503), Answer(429), Answer(408), CUT,
-    Answer(raw=b"HTTP/1.1 200"), Answer(raw=b"SSH-2.0-x\r\n", close=True)])
+    Answer(raw=b"HTTP/1.1 200"), Answer(raw=b"SSH-2.0-x\r\n")],
+    ids=["500", "503", "429", "408", "cut", "torn", "ssh"])
 def test_tried_again(start, hooks, server, answer):
     """With one id, which a newer event does not have."""
     if answer.raw:
