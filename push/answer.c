@@ -22,10 +22,13 @@ void push_send_again(struct push *p, int64_t ms)
 {
 	push_give_back(p);
 	p->lane->counters.retried++;
-	if (ms > 0)
+	if (ms > 0) {
 		push_set_state(p, PUSH_PAUSED, ms);
-	else
+		if (p->lane->closing) /* which is about to be freed */
+			push_change_lane(p);
+	} else {
 		push_set_state(p, PUSH_READY, PUSH_FRONT);
+	}
 }
 
 /* The age of the failed events counts: those that wait are newer. */

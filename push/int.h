@@ -36,6 +36,9 @@ struct push_way {
 	 * store has all there is.  True if it has queued something. */
 	bool (*notify)(struct push_queue *q, const char *owner,
 	    const char *mailbox, const struct push_event *ev);
+	/* That of the next one, from *at on, 0 at first, which the user's new
+	 * mail concerns, for a test; NULL: no more. */
+	struct reg *(*next)(struct push_queue *q, const char *user, size_t *at);
 	/* How long other events wait; NULL: `delay`. */
 	int64_t (*delay_ms)(const struct push_queue *q, const struct reg *r);
 	/* Whether it is pushed now; NULL: always. */
@@ -228,12 +231,6 @@ void push_foreign_free(struct push_queue *q);
 /* How long a push to an address that its user gave has to wait before it is sent, so
  * that nobody is flooded by us; to be asked once for each (push.paid). */
 int64_t push_foreign_wait(struct push *p);
-
-/* --- push/hook.c --- */
-
-/* The registration in memory of the next hook from *at on, 0 at first, that wants
- * the user's new mail; NULL: none. */
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at);
 
 /* --- push/queue.c --- */
 
