@@ -363,7 +363,9 @@ static const char *level(struct api *a)
 	bool bad = false;
 
 	while (--i > 0)
-		bad = bad || push_health(push_lane_at(a->queue, i)) != NULL;
+		bad =
+		    bad || (!push_is_unset(push_lane_at(a->queue, i)) &&
+			       push_health(push_lane_at(a->queue, i)) != NULL);
 	push_get_figures(push_lane_at(a->queue, 0), &f);
 	return push_verdict(a->queue, false) != NULL ||
 		       commit_is_failing(a->commit)

@@ -353,8 +353,6 @@ void push_trials_free(struct push_queue *q);
 /* The row of the lane's table for an answer; NULL: there is no answer. */
 const struct push_answer *push_find_answer(
     const struct push_lane *l, const struct send_answer *an);
-/* Whether the push was taken.  row may be NULL. */
-bool push_answer_is_good(const struct push_answer *row);
 /* What it says, in words: perhaps in line. */
 const char *push_answer_words(const struct push_lane *l,
     const struct push_answer *row, const struct send_answer *an,
@@ -367,6 +365,11 @@ void push_send_again(struct push *p, int64_t ms);
 
 /* For the tables. */
 void push_act_done(struct push *p, const struct send_answer *an);
+/* Whether the push was taken.  row may be NULL. */
+static inline bool push_answer_is_good(const struct push_answer *row)
+{
+	return row != NULL && row->act == push_act_done;
+}
 /* The registration is gone, or older than the answer's timestamp says. */
 void push_act_remove(struct push *p, const struct send_answer *an);
 /* Suspends the registration until it comes again. */
