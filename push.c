@@ -15,6 +15,7 @@
 #include "json.h"
 #include "mem.h"
 #include "store.h"
+#include "tls.h"
 #include "users.h"
 #include "webpush.h"
 
@@ -24,14 +25,6 @@
 /* Pause after a JWT could not be signed: on a router NTP may set the clock at any
  * moment. */
 #define NO_AUTH_MS (10 * 1000)
-
-const struct push_way *const push_ways[REG_KINDS] = {
-	[REG_APPLE] = &push_way_apple,
-	[REG_WEBPUSH] = &push_way_webpush,
-	[REG_DELTACHAT] = &push_way_deltachat,
-	[REG_FCM] = &push_way_fcm,
-	[REG_HOOK] = &push_way_hook,
-};
 
 /* --- events --- */
 
@@ -146,7 +139,7 @@ enum push_result push_notify(struct push_queue *q, const char *user,
 {
 	enum push_result result, one;
 	int64_t now_ms = loop_now_ms(q->loop);
-	const struct push_way *hook = &push_way_hook;
+	const struct push_way *hook = push_ways[REG_HOOK];
 	bool own = false;
 	struct reg *r;
 
@@ -552,6 +545,8 @@ void push_free(struct push_queue *q)
 	store_view_free(memory);
 	free(q->lanes);
 	free(q->gate);
+	free(q->origin_gate);
+	tls_ctx_free(q->trust);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
 	webpush_free(q->webpush);
@@ -715,7 +710,7 @@ static void write_trouble(struct push_queue *q, struct reg *r, struct buf *b)
 		buf_add_str(b, ",\"inactive\":true");
 	else if (p != NULL && p->lane->sender != NULL)
 		sender_get_status(p->lane->sender, &st);
-	if (st.last_error[0] == '\0')
+	if (st.last_error == NULL || st.last_error[0] == '\0')
 		return;
 	buf_add_str(b, ",\"problem\":");
 	json_write_str(b, st.last_error);

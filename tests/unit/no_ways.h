@@ -1,0 +1,10 @@
+/* no_ways.h - for tests of the queue alone: it has no way but Apple's. */
+#ifndef NO_WAYS_H
+#define NO_WAYS_H
+
+#include "../../push/int.h"
+
+const struct push_way push_way_fcm = { .kind = REG_FCM };
+const struct push_way push_way_deltachat = { .kind = REG_DELTACHAT };
+
+#endif
