@@ -12,11 +12,7 @@
 static inline struct send_gate *prov_gate(struct push_queue *q)
 {
 	if (q->gate == NULL)
-<<<<<<< HEAD
-		q->gate = send_gate_new(true);
-=======
 		q->gate = send_gate_new(false);
->>>>>>> main
 	return q->gate;
 }
 

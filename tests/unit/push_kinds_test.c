@@ -34,6 +34,8 @@ static enum send_sent test_send(
 	}
 	assert_ptr_equal(p->lane, l);
 	assert_non_null(n);
+	if (strcmp(n->mailbox, "odd") == 0)
+		return SEND_BAD;
 	assert_true(n_out < OUT_MAX);
 	n_out++;
 	o->lane = l;
@@ -860,6 +862,26 @@ static void test_not_in_this_build(void **state)
 	expect_left(0, 0);
 }
 
+/* A request that no server would take does not stop what is behind it. */
+static void test_cannot_be_written(void **state)
+{
+	(void)state;
+	add(REG_WEBPUSH, "alice", "phone", "0", "*");
+	assert_int_equal(tell("odd", "MessageNew", -1), PUSH_QUEUED);
+	expect_left(0, 0);
+	assert_int_equal(counted(REG_WEBPUSH).dropped, 1);
+	tell("INBOX", "FlagsSet", -1);
+	tell("odd", "FlagsSet", -1);
+	tell("Notes", "FlagsSet", -1);
+	pass(30000);
+	expect(0, "phone INBOX:FlagsSet:-1");
+	reply(0, 201);
+	expect(1, "phone Notes:FlagsSet:-1");
+	reply(1, 201);
+	expect_left(2, 0);
+	assert_int_equal(counted(REG_WEBPUSH).dropped, 2);
+}
+
 /* A server that is away for ever keeps nothing for ever. */
 static void test_away_until_it_is_old(void **state)
 {
@@ -1397,6 +1419,7 @@ int main(void)
 		K(test_removed_while_it_waits),
 		K(test_no_way),
 		K(test_not_in_this_build),
+		K(test_cannot_be_written),
 		K(test_away_until_it_is_old),
 		K(test_one_server_hangs),
 		K(test_counters_outlive_the_lane),
