@@ -1295,6 +1295,39 @@ static void test_many_long_names_are_kept(void **state)
 	assert_int_equal(i, 100);
 }
 
+/* --- visits --- */
+
+static void test_visits_of_an_android_app(void **state)
+{
+	struct reg *apple, *r = phone();
+	const struct push_visits *v;
+
+	(void)state;
+	apple = add_reg("alice", TOK_A, true, 100);
+	/* An iPhone's says nothing about it. */
+	assert_true(push_seen(queue, "alice", "iOS 26.1"));
+	assert_int_equal(reg_past(r)->seen, 0);
+	assert_int_not_equal(reg_past(apple)->seen, 0);
+	new_mail();
+	reply(0, 201);
+	answer(0, 200, "");
+	assert_int_equal(reg_past(r)->waiting, 0);
+	assert_int_equal(reg_past(apple)->waiting, 1);
+	/* Its own does, from then on. */
+	assert_true(push_seen(queue, "alice", "K-9 Mail on Android 16"));
+	assert_int_equal(reg_past(apple)->waiting, 1);
+	new_mail();
+	reply(1, 201);
+	assert_int_equal(reg_past(r)->waiting, 1);
+	pass(4000);
+	push_seen(queue, "alice", "FairEmail (android)");
+	assert_int_equal(reg_past(r)->waiting, 0);
+	assert_int_equal(reg_past(r)->wakeup, 40);
+	v = push_get_visits(queue);
+	assert_int_equal(v->n_wakeups, 1);
+	assert_false(push_seen(queue, "bob", "Android"));
+}
+
 /* --- xapsd push --- */
 
 static char reported[400];
@@ -1439,6 +1472,7 @@ int main(void)
 		K(test_damaged_queue_file),
 		K(test_kept_by_another_build),
 		K(test_many_long_names_are_kept),
+		K(test_visits_of_an_android_app),
 		K(test_trial),
 		K(test_trial_of_all_mailboxes),
 		K(test_obstacles_of_a_trial),
