@@ -56,17 +56,17 @@ static const struct command {
 	    "send a test push, show Apple's answer",
 	    "To each device of the user that watches the mailbox (INBOX).\n"
 	    "Nothing arrives?  xapsd doctor USER\n" },
-	{ "register", "KIND --user USER FILE|TOKEN", 2, 2, false, ctl_register,
-	    "a browser or an app",
-	    "xapsd register webpush --user USER FILE      - is stdin\n"
-	    "xapsd register fcm|deltachat --user USER TOKEN\n"
-	    "\n"
-	    "FILE has what the browser's PushSubscription.toJSON() gives.\n"
+	{ "register", "KIND WHAT --user USER [--id ID] [--mailbox M]", 2, 2,
+	    false, ctl_register, "browsers, apps",
+	    "  webpush FILE           what the browser's "
+	    "PushSubscription.toJSON() gives;\n"
+	    "                         - is stdin\n"
+	    "  fcm TOKEN, deltachat TOKEN\n"
 	    "\n"
 	    "  --id ID         the app's name for it: a later one of that "
 	    "name\n"
 	    "                  takes its place\n"
-	    "  --mailbox NAME  instead of INBOX; again for more, '*' for "
+	    "  --mailbox M     instead of INBOX; again for more, '*' for "
 	    "all\n" },
 	{ "forget", "USER [ACCOUNT [TOKEN]]", 1, 3, false, ctl_forget,
 	    "remove registrations",
@@ -155,13 +155,13 @@ static int help(void)
 			continue;
 		snprintf(what, sizeof(what), "%s %s", commands[i].name,
 		    commands[i].args);
-		printf("  %-30s %s\n", what, commands[i].summary);
+		printf("  %-29s  %s\n", what, commands[i].summary);
 	}
 	fputs("\n"
-	      "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"
+	      "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT
+	      "); --KEY sets one key\n"
 	      "  -v, --verbose       log level debug; twice: trace\n"
 	      "      --syslog        log to syslog instead of stderr\n"
-	      "      --KEY VALUE     any key of the configuration\n"
 	      "  -V, --version, -h, --help\n"
 	      "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.  See "
 	      "xapsd(8).\n",

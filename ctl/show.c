@@ -559,6 +559,34 @@ static void show_brands(const struct json *j)
 	show_line("Brands", STYLE_PLAIN, "", &line);
 }
 
+/* Of what is not Apple's. */
+static void show_kinds(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "kinds"), *k;
+	char kind[32], ago[24];
+	int64_t last_s, n;
+	size_t i;
+
+	for (k = t + 1, i = 0; t != NULL && i < t->size;
+	     i++, k = j->toks + k->next) {
+		struct buf line = BUF_INIT(LINE_MAX_BYTES);
+
+		ctl_str(j, k, "kind", kind, sizeof(kind));
+		last_s = ctl_num(j, k, "lastSuccess");
+		n = ctl_num(j, k, "registrations");
+		buf_add_fmt(&line,
+		    ": %lld registration%s, %lld delivered since start, %lld "
+		    "waiting",
+		    (long long)n, LOG_S(n),
+		    (long long)ctl_num(j, k, "delivered"),
+		    (long long)ctl_num(j, k, "queue"));
+		if (last_s > 0)
+			buf_add_fmt(&line, ", the last taken %s",
+			    ctl_ago((int64_t)time(NULL) - last_s, ago));
+		show_line("Kind", STYLE_PLAIN, kind, &line);
+	}
+}
+
 /* Only of a site with several nodes. */
 static void show_shared(const struct json *j)
 {
@@ -599,6 +627,7 @@ void ctl_show_status(const struct json *j)
 	show_warnings(j);
 	show_apple(j);
 	show_brands(j);
+	show_kinds(j);
 	show_shared(j);
 	show_pushes(j);
 	show_visits(j);

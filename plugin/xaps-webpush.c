@@ -103,10 +103,11 @@ static const char *xaps_get_base64(const struct imap_arg *arg, const char *what,
 		if (*p == '+' || *p == '/')
 			*p = *p == '+' ? '-' : '_';
 		else if (*p == '=' && strspn(p, "=") == strlen(p))
-			*p-- = '\0';
+			break;
 		else if (strchr(XAPS_BASE64URL, *p) == NULL)
 			return t_strdup_printf("%s is not base64", what);
 	}
+	*p = '\0'; /* the padding */
 	if (strlen(str) != len)
 		return t_strdup_printf("%s has a wrong length", what);
 	*str_r = str;

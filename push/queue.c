@@ -292,9 +292,12 @@ void push_release(struct push *p)
 
 	if (p->probe != NULL)
 		q->probe_end(p, false, "dropped: could not be sent");
-	push_set_state(p, PUSH_IDLE, 0);
-	push_clear(p);
-	clear_flight(p);
+	if (p->state != PUSH_IDLE)
+		push_set_state(p, PUSH_IDLE, 0);
+	if (p->wait.n > 0)
+		push_clear(p);
+	if (p->flight.n > 0)
+		clear_flight(p);
 	forget_reg(q, p);
 	if (p->noted) {
 		free(p);

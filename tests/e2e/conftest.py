@@ -96,7 +96,7 @@ def start_dovecot(workdir, plugin_dir):
     """A function that starts a private Dovecot with the plugin."""
     from dovecot import Dovecot
     with contextlib.ExitStack() as stack:
-        def start(url, **options):
-            return stack.enter_context(
-                Dovecot(workdir, plugin_dir, {"url": url}, **options))
+        def start(url, xaps=(), **options):
+            return stack.enter_context(Dovecot(
+                workdir, plugin_dir, {"url": url, **dict(xaps)}, **options))
         yield start

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from google import Google
 from phones import ACCOUNT, TOKEN
 from test_store import mounted
 
@@ -56,9 +57,25 @@ def code_of(daemon, user="alice"):
     return r["to"].split()[4]
 
 
+@pytest.fixture(scope="module")
+def account(certs):
+    """Of Google's; its key takes a second."""
+    return json.dumps(Google(certs).account())
+
+
 @pytest.fixture
-def daemon(start_xapsd):
-    return start_xapsd(pushAllow=HOST)
+def ways(account, workdir):
+    """Configuration of all kinds; nobody is there."""
+    file = workdir / "account.json"
+    file.write_text(account)
+    file.chmod(0o600)
+    return {"pushAllow": HOST, "deltachatUrl": "https://%s/notify" % HOST,
+            "fcmServiceAccount": str(file)}
+
+
+@pytest.fixture
+def daemon(start_xapsd, ways):
+    return start_xapsd(**ways)
 
 
 # --- what is stored ---
@@ -108,6 +125,15 @@ def test_without_credentials_for_apple(start_xapsd):
     register(daemon, app())
     assert daemon.post_register("alice", ACCOUNT, TOKEN).status == 503
     assert ids(daemon) == ["webpush"]
+
+
+def test_kinds_that_are_not_set_up(start_xapsd):
+    daemon = start_xapsd(pushAllow=HOST)
+    for kind, key in (("fcm", "fcmServiceAccount"),
+                      ("deltachat", "deltachatUrl")):
+        assert key in register(daemon, {
+            "Kind": kind, "Username": "alice", "Token": "x"}, 503)
+    assert daemon.status()["registrations"] == 0
 
 
 # --- Id ---

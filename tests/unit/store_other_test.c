@@ -15,7 +15,7 @@
 	"\"mailboxes\":[\"INBOX\"],"
 #define LINE_TO(to)                                                            \
 	KEY "\"kind\":\"webpush\",\"to\":\"" to "\",\"acked\":null,\"time\":"  \
-						"5}"
+	    "5}"
 #define LINE LINE_TO(TO)
 #define LINE_APPLE                                                             \
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
