@@ -153,6 +153,13 @@ struct send_gate *send_gate_new(bool brief)
 	return NULL;
 }
 
+struct tls_ctx *cred_load_web_trust(const struct conf *conf, char err[ERR_MAX])
+{
+	(void)conf;
+	(void)err;
+	return NULL;
+}
+
 struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
     const char *name, char err[ERR_MAX])
 {
@@ -171,6 +178,18 @@ char *cred_read_password(const struct conf *conf, const char *key,
 	(void)name;
 	(void)err;
 	return NULL;
+}
+
+void sender_set_tls(struct sender *s, struct tls_ctx *tls)
+{
+	(void)s;
+	(void)tls;
+}
+
+void sender_refresh(struct sender *s, const struct send_target *to)
+{
+	(void)s;
+	(void)to;
 }
 
 void sender_stop(struct sender *s)
