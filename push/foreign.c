@@ -8,6 +8,7 @@
 #include "conf.h"
 #include "io.h"
 #include "mem.h"
+#include "url.h"
 
 /* Requests for one user: 60 at once, then one a second, so that 20 devices get
  * three at once, and no mail loop of a user's becomes a flood.  What has to wait
@@ -35,13 +36,24 @@ struct push_foreign {
 
 int push_check_text(const struct conf *conf, char err[ERR_MAX])
 {
-	char why[ERR_MAX];
+	char why[ERR_MAX] = "";
+	struct url u;
 	struct io_guard *g = io_guard_new(conf->push_allow, why);
 
 	if (g == NULL)
 		conf_blame(conf, "pushAllow", err, "%s", why);
 	io_guard_free(g);
-	return g != NULL ? 0 : -1;
+	if (g == NULL)
+		return -1;
+	if (url_parse(conf->fcm_url, &u, why) < 0 || !u.tls)
+		conf_blame(conf, "fcmUrl", err, "%s",
+		    *why != '\0' ? why : "has to begin with https://");
+	else if (conf->deltachat_url != NULL &&
+		 url_parse(conf->deltachat_url, &u, why) < 0)
+		conf_blame(conf, "deltachatUrl", err, "%s", why);
+	else
+		return 0;
+	return -1;
 }
 
 static struct push_foreign *get(struct push_queue *q)
