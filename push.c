@@ -25,14 +25,6 @@
  * moment. */
 #define NO_AUTH_MS (10 * 1000)
 
-const struct push_way *const push_ways[REG_KINDS] = {
-	[REG_APPLE] = &push_way_apple,
-	[REG_WEBPUSH] = &push_way_webpush,
-	[REG_DELTACHAT] = &push_way_deltachat,
-	[REG_FCM] = &push_way_fcm,
-	[REG_HOOK] = &push_way_hook,
-};
-
 /* --- events --- */
 
 /* None of the user's own devices is woken: because none watches it, or because
@@ -146,7 +138,7 @@ enum push_result push_notify(struct push_queue *q, const char *user,
 {
 	enum push_result result, one;
 	int64_t now_ms = loop_now_ms(q->loop);
-	const struct push_way *hook = &push_way_hook;
+	const struct push_way *hook = push_ways[REG_HOOK];
 	bool own = false;
 	struct reg *r;
 

@@ -12,7 +12,7 @@
 static inline struct send_gate *prov_gate(struct push_queue *q)
 {
 	if (q->gate == NULL)
-		q->gate = send_gate_new();
+		q->gate = send_gate_new(true);
 	return q->gate;
 }
 
