@@ -7,6 +7,8 @@
 
 const struct push_way push_way_fcm = { .kind = REG_FCM };
 const struct push_way push_way_deltachat = { .kind = REG_DELTACHAT };
+const struct push_way push_way_webpush = { .kind = REG_WEBPUSH };
+const struct push_way push_way_hook = { .kind = REG_HOOK };
 
 const struct cred_service *cred_fcm(const struct cred *c)
 {

@@ -13,7 +13,7 @@
 #include "../../conf.h"
 #include "../../cred.h"
 #include "../../loop.h"
-#include "../../push.h"
+#include "../../push/int.h"
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
@@ -226,6 +226,14 @@ enum cred_kind cred_kind(const struct cred *c)
 {
 	(void)c;
 	return CRED_TOKEN_KEY;
+}
+
+struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
+{
+	(void)q;
+	(void)user;
+	(void)at;
+	return NULL;
 }
 
 /* The VAPID key's. */
