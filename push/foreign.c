@@ -37,7 +37,15 @@ struct push_foreign {
 int push_check_text(const struct conf *conf, char err[ERR_MAX])
 {
 	char why[ERR_MAX] = "";
+	const struct {
+		const char *key, *url;
+		bool is_secret; /* what is sent there */
+	} urls[] = {
+		{ "fcmUrl", conf->fcm_url, true },
+		{ "deltachatUrl", conf->deltachat_url, false },
+	};
 	struct url u;
+	size_t i;
 	struct io_guard *g = io_guard_new(conf->push_allow, why);
 
 	if (g == NULL)
@@ -45,15 +53,15 @@ int push_check_text(const struct conf *conf, char err[ERR_MAX])
 	io_guard_free(g);
 	if (g == NULL)
 		return -1;
-	if (url_parse(conf->fcm_url, &u, why) < 0 || !u.tls)
-		conf_blame(conf, "fcmUrl", err, "%s",
-		    *why != '\0' ? why : "has to begin with https://");
-	else if (conf->deltachat_url != NULL &&
-		 url_parse(conf->deltachat_url, &u, why) < 0)
-		conf_blame(conf, "deltachatUrl", err, "%s", why);
-	else
-		return 0;
-	return -1;
+	for (i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+		if (urls[i].url != NULL &&
+		    (url_parse(urls[i].url, &u, why) < 0 ||
+			(urls[i].is_secret && !u.tls))) {
+			conf_blame(conf, urls[i].key, err, "%s",
+			    *why != '\0' ? why : "has to begin with https://");
+			return -1;
+		}
+	return 0;
 }
 
 static struct push_foreign *get(struct push_queue *q)

@@ -112,7 +112,7 @@ static struct push_lane *lane(
 	if (hook_target(o->hook, q->conf, &hooks_of(q)->trust, &to, err) < 0)
 		return NULL;
 	if (q->gate == NULL)
-		q->gate = send_gate_new(true);
+		q->gate = send_gate_new(false);
 	err_set(label, "hook %s: ", reg_account(r));
 	o->lane = push_lane_make(q, &push_way_hook, label);
 	o->lane->data = o;

@@ -12,7 +12,7 @@
 static inline struct send_gate *prov_gate(struct push_queue *q)
 {
 	if (q->gate == NULL)
-		q->gate = send_gate_new(true);
+		q->gate = send_gate_new(false);
 	return q->gate;
 }
 

@@ -34,7 +34,7 @@ GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 JWT_LIFE_MAX_S = 3600
 CLOCK_SLACK_S = 300
 DATA_MAX = 4096
-TOKEN_PAD = 400
+TOKEN_PAD = 900     # Google's have up to 1,024 bytes
 
 
 def error(code, status, detail=None, message="Some words for people.",

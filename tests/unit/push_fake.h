@@ -13,7 +13,7 @@
 #include "../../conf.h"
 #include "../../cred.h"
 #include "../../loop.h"
-#include "../../push/int.h"
+#include "../../push.h"
 #include "../../store.h"
 #include "../../tls.h"
 #include "fake_loop.h"
@@ -147,8 +147,9 @@ enum send_sent send_request(struct sender *s, const struct hpack_header *list,
 	return SEND_FULL;
 }
 
-struct send_gate *send_gate_new(void)
+struct send_gate *send_gate_new(bool brief)
 {
+	(void)brief;
 	return NULL;
 }
 
@@ -228,22 +229,7 @@ enum cred_kind cred_kind(const struct cred *c)
 	return CRED_TOKEN_KEY;
 }
 
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
-{
-	(void)q;
-	(void)user;
-	(void)at;
-	return NULL;
-}
-
 /* The VAPID key's. */
-const char *cred_clock_warning(int64_t now_s, char out[ERR_MAX])
-{
-	(void)now_s;
-	(void)out;
-	return NULL;
-}
-
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	(void)c;
