@@ -65,6 +65,19 @@ def test_message(google, x):
     assert google.problems() == []
 
 
+def test_without_http2(certs, start_xapsd, workdir):
+    """As through a proxy that takes TLS apart."""
+    with Google(certs, h2=False) as google:
+        x = start_xapsd(**google.config(workdir))
+        for i in range(3):
+            register(x, token="app:%d" % i)
+        google.script("app:1", error(503, "UNAVAILABLE"))
+        x.notify("alice")
+        google.wait_for(4)
+        google.wait_for(2, token="app:1")
+        assert google.problems() == []
+
+
 def test_flags_are_not_urgent(google, x):
     register(x)
     assert x.notify("alice", events=["FlagsSet"]).status == 200
@@ -369,13 +382,14 @@ def test_key_is_replaced(google, x):
 
 def test_key_comes_later(google, start_xapsd, workdir, apple):
     """Apple's phones do not wait for it; what is for apps does."""
-    config = google.config(workdir)
-    path = pathlib.Path(config["fcmServiceAccount"])
-    path.unlink()
-    x = start_xapsd(**config)
-    x.wait_log("error no pushes by FCM: .*firebase.json")
+    x = start_xapsd(**google.config(workdir))
     x.register("alice", ACCOUNT, TOKEN)
     register(x)
+    x.stop()
+    path = pathlib.Path(x.config["fcmServiceAccount"])
+    path.unlink()
+    x.start()
+    x.wait_log("error no pushes by FCM: .*firebase.json")
     x.notify("alice")
     apple.wait_for(1)
     google.write(path)
@@ -422,8 +436,7 @@ def test_brands(google, certs, start_xapsd, workdir, apple):
     """Each has its project; who has none gets the main one's."""
     folder = workdir / "brands"
     folder.mkdir()
-    with Google(certs, project="other-2") as other:
-        other.fcm = google.fcm      # one host for all projects
+    with Google(certs, project="other-2", fcm=google.fcm) as other:
         other.write(folder / "other.json")
         (folder / "other.yaml").write_text(
             "users: '*@other.example'\nfcmServiceAccount: other.json\n")
@@ -434,20 +447,21 @@ def test_brands(google, certs, start_xapsd, workdir, apple):
         register(x, "bob@other.example", "app:2")
         x.notify("bob@other.example")
         other.wait_asked(1)
-        push = google.fcm.wait(lambda: [
-            p for p in google.fcm.pushes if other.path == p.path],
-            "message of the other project")[0]
+        push, = google.wait_for(1, token="app:2")
+        assert push.path == other.path
         assert push.headers["authorization"][7:] in other.access
         # his phone is Apple's main credential's
         x.register("bob@other.example", ACCOUNT, TOKEN)
         x.notify("bob@other.example")
         apple.wait_for(1)
+        other.wait_for(2, token="app:2")
         # The brand goes: its users are the main one's.
         (folder / "other.yaml").unlink()
         x.wait_log("its file is gone")
         asked = other.asked()
         x.notify("bob@other.example")
-        google.wait_for(1, token="app:2")
+        *_, push = google.wait_for(3, token="app:2")
+        assert push.path == google.path
         assert other.asked() == asked
 
 
@@ -474,5 +488,5 @@ def test_check_without_apple(google, start_xapsd, workdir):
     x = start_xapsd(identity=NO_APPLE, **google.config(workdir))
     done = x.run("check")
     assert done.returncode == 0, done.stdout
-    assert "iPhones and iPads" in done.stdout
+    assert "iPhones and iPads" in done.stderr
     assert "gives access tokens" in done.stdout
