@@ -60,7 +60,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/apple.c push/ways.c push/notes.c \
-	push/hashes.c push/visits.c push/day.c commit.c \
+	push/hashes.c push/origins.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
 	api/unknown.c api/kinds.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \

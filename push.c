@@ -15,6 +15,7 @@
 #include "json.h"
 #include "mem.h"
 #include "store.h"
+#include "tls.h"
 #include "users.h"
 #include "webpush.h"
 
@@ -544,6 +545,8 @@ void push_free(struct push_queue *q)
 	store_view_free(memory);
 	free(q->lanes);
 	free(q->gate);
+	free(q->origin_gate);
+	tls_ctx_free(q->trust);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
 	webpush_free(q->webpush);

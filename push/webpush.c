@@ -9,7 +9,6 @@
 #include "conf.h"
 #include "h2.h"
 #include "json.h"
-#include "push/provisional.h"
 #include "store.h"
 #include "url.h"
 #include "webpush.h"
@@ -49,7 +48,7 @@ static struct push_lane *webpush_lane(
 		return NULL;
 	}
 	copy_endpoint(r, endpoint);
-	return prov_lane(q, &push_way_webpush, endpoint, err);
+	return push_origin_lane(q, &push_way_webpush, endpoint, err);
 }
 
 /* --- what is sent --- */

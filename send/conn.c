@@ -369,8 +369,8 @@ static void on_timer(void *arg)
 		on_opening_timeout(c);
 		return;
 	}
-	if (s->gate != NULL && s->cur == c && c->first == NULL &&
-	    now_ms - c->used_ms >= s->to.idle_ms) {
+	if ((s->gate != NULL || c->h1 != NULL) && s->cur == c &&
+	    c->first == NULL && now_ms - c->used_ms >= s->to.idle_ms) {
 		s->conn_ops->unused(c, true);
 		return;
 	}
