@@ -125,8 +125,6 @@ enum send_sent apns_send(struct apns *a, const char *token, const void *payload,
 {
 	size_t n;
 
-	if (sender_capacity(a->sender) == 0)
-		return SEND_FULL;
 	n = apns_headers_fill(&a->headers, token, len, !a->no_expiration, err);
 	if (n == 0)
 		return SEND_NO_AUTH;

@@ -18,6 +18,7 @@ enum kind {
 	TAKES_NONE,  /* sets a bool, */
 	TAKES_COUNT, /* adds to an int: Go's =true and =false may follow */
 	TAKES_VALUE,
+	TAKES_MAILBOX, /* adds one */
 	/* of the first generation, without effect: see ignored */
 	IGNORED_NONE,
 	IGNORED_VALUE,
@@ -54,6 +55,8 @@ static const struct option {
 	{ "syslog", TAKES_NONE, offsetof(struct cli, to_syslog) },
 	{ "json", TAKES_NONE, offsetof(struct cli, json) },
 	{ "offline", TAKES_NONE, offsetof(struct cli, offline) },
+	{ "id", TAKES_VALUE, offsetof(struct cli, id) },
+	{ "mailbox", TAKES_MAILBOX, 0 },
 	{ "debug", TAKES_COUNT, offsetof(struct cli, verbose) },
 	{ "version", TAKES_NONE, offsetof(struct cli, version) },
 	{ "V", TAKES_NONE, offsetof(struct cli, version) },
@@ -110,7 +113,8 @@ static const struct option *find_option(const char *name)
 
 static bool takes_value(const struct option *o)
 {
-	return o->kind == TAKES_VALUE || o->kind == IGNORED_VALUE;
+	return o->kind == TAKES_VALUE || o->kind == TAKES_MAILBOX ||
+	       o->kind == IGNORED_VALUE;
 }
 
 /* The option or key that may be meant, or NULL. */
@@ -158,6 +162,17 @@ static int parse_bool(const char *s)
 	return -1;
 }
 
+static int add_mailbox(struct cli *cli, const char *name, char err[ERR_MAX])
+{
+	if (cli->n_mailboxes < CLI_MAILBOXES_MAX) {
+		cli->mailboxes[cli->n_mailboxes++] = name;
+		return 0;
+	}
+	err_set(err, "option --mailbox is given more than %d times",
+	    CLI_MAILBOXES_MAX);
+	return -1;
+}
+
 static int set_option(struct cli *cli, const struct option *o,
     const struct word *w, int *i, char err[ERR_MAX])
 {
@@ -171,6 +186,8 @@ static int set_option(struct cli *cli, const struct option *o,
 			return -1;
 		if (o->kind == TAKES_VALUE)
 			memcpy(at, &value, sizeof(value));
+		if (o->kind == TAKES_MAILBOX)
+			return add_mailbox(cli, value, err);
 	} else if (on < 0) {
 		err_set(err, "option --%s takes no value", w->name);
 		return -1;
@@ -187,7 +204,7 @@ static int parse_option(
     struct cli *cli, const struct word *w, int *i, char err[ERR_MAX])
 {
 	const struct option *o = find_option(w->name);
-	const char *near;
+	const char *near, *value;
 
 	if (o != NULL)
 		return set_option(cli, o, w, i, err);
@@ -204,7 +221,11 @@ static int parse_option(
 		return -1;
 	}
 	cli->has_keys = true;
-	return take_value(cli, w, i, err) == NULL ? -1 : 0;
+	value = take_value(cli, w, i, err);
+	/* The daemon's user; of `register` whose registration it is. */
+	if (strcasecmp(w->name, "user") == 0)
+		cli->user = value;
+	return value == NULL ? -1 : 0;
 }
 
 /* Options move to the front, the other words after them. */

@@ -15,6 +15,9 @@ struct conf;
 #define EXIT_USAGE 64
 #define EXIT_CONFIG 78
 
+/* Of register; more at once are for the API. */
+#define CLI_MAILBOXES_MAX 32
+
 struct cli {
 	int argc;
 	char **argv; /* the process's; what is not an option moves
@@ -25,8 +28,11 @@ struct cli {
 	int verbose;
 	bool to_syslog;
 	bool version, help;
-	bool json;     /* of check, doctor, list and status */
-	bool offline;  /* of check */
+	bool json;	       /* of check, doctor, list and status */
+	bool offline;	       /* of check */
+	const char *user, *id; /* of register; NULL: not given */
+	const char *mailboxes[CLI_MAILBOXES_MAX];
+	int n_mailboxes;
 	bool pass;     /* the Go daemon's -pass */
 	bool has_keys; /* a key was given: the file may be missing */
 };

@@ -323,6 +323,11 @@ struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])
 		rc = make_client(c, conf, err);
 	if (rc == 0)
 		rc = cred_load_fcm(c, conf, err);
+	if (rc == 0 && c->fcm != NULL && c->kind == CRED_NONE &&
+	    conf->top == NULL)
+		cred_warn(c, "there is no credential for Apple, so iPhones and "
+			     "iPads cannot be reached: set keyFileP8, "
+			     "certificateFilePem or certificateFileP12");
 	if (rc == 0)
 		return c;
 	cred_free(c);

@@ -265,13 +265,23 @@ static int flush_out(void *arg)
 /* The format holds one device of an account. */
 static void warn_left_out(const struct regs *regs)
 {
-	size_t i, n = 0;
+	size_t i, n = 0,
+		  others = store_count(regs->store) -
+			   store_count_kind(regs->store, REG_APPLE);
 
 	for (i = 1; i < regs->n; i++)
 		n += strcasecmp(reg_user(regs->list[i - 1]),
 			 reg_user(regs->list[i])) == 0 &&
 		     strcmp(reg_account(regs->list[i - 1]),
-			 reg_account(regs->list[i])) == 0;
+			 reg_account(regs->list[i])) == 0 &&
+		     reg_kind(regs->list[i - 1]) == REG_APPLE &&
+		     reg_kind(regs->list[i]) == REG_APPLE;
+	if (others > 0)
+		fprintf(stderr,
+		    "xapsd: %zu registration%s of other kinds than Apple's "
+		    "left out: this format has no place for %s; a copy of "
+		    "databaseFile has all\n",
+		    others, LOG_S(others), others == 1 ? "it" : "them");
 	if (n > 0)
 		fprintf(stderr,
 		    "xapsd: %zu registration%s left out: this format holds "
@@ -576,5 +586,118 @@ int ctl_push(const struct conf *conf, const struct cli *cli)
 	rc = ask_and_show(
 	    conf, "/admin/push", &body, argument(cli, 0), false, show_pushed);
 	buf_free(&body);
+	return rc;
+}
+
+/* --- register --- */
+
+#define SUBSCRIPTION_MAX 16384 /* bytes; they have 400 */
+
+/* file "-": stdin.  False with err set. */
+static bool read_subscription(
+    const char *file, struct buf *b, char err[ERR_MAX])
+{
+	bool is_stdin = strcmp(file, "-") == 0;
+	FILE *f = is_stdin ? stdin : fopen(file, "re");
+	unsigned char *p = buf_reserve(b, SUBSCRIPTION_MAX);
+	bool ok;
+
+	if (f != NULL)
+		buf_added(b, fread(p, 1, SUBSCRIPTION_MAX, f));
+	ok = f != NULL && !ferror(f);
+	if (!ok)
+		err_set(err, "%s: cannot be read: %s",
+		    is_stdin ? "standard input" : file, err_words(errno));
+	if (f != NULL && !is_stdin)
+		fclose(f);
+	return ok;
+}
+
+static void add_string(struct buf *b, const char *key, const struct json *j,
+    const struct json_tok *object, const char *from)
+{
+	char text[SUBSCRIPTION_MAX];
+
+	if (json_string(j, json_get(j, object, from), text, sizeof(text)) >= 0)
+		add_member(b, key, text);
+}
+
+/* What a browser's PushSubscription.toJSON() gives.  What is missing or wrong in
+ * it the daemon says. */
+static int add_subscription(struct buf *body, const char *file)
+{
+	struct buf text = BUF_INIT(SUBSCRIPTION_MAX);
+	const struct json_tok *keys;
+	char err[ERR_MAX];
+	struct json j;
+	int rc = 0;
+
+	if (!read_subscription(file, &text, err)) {
+		rc = fail(err);
+	} else if (!json_load((const char *)buf_head(&text), text.len, &j)) {
+		err_set(err,
+		    "%s: is no JSON: a browser's subscription is needed, as "
+		    "PushSubscription.toJSON() gives it",
+		    file);
+		rc = fail(err);
+	} else {
+		keys = json_get(&j, j.toks, "keys");
+		add_string(body, "Endpoint", &j, j.toks, "endpoint");
+		add_string(body, "P256dh", &j, keys, "p256dh");
+		add_string(body, "Auth", &j, keys, "auth");
+		json_free(&j);
+	}
+	buf_free(&text);
+	return rc;
+}
+
+static void add_mailboxes(struct buf *b, const struct cli *cli)
+{
+	int i;
+
+	for (i = 0; i < cli->n_mailboxes; i++) {
+		buf_add_str(b, i == 0 ? ",\"Mailboxes\":[" : ",");
+		json_write_str(b, cli->mailboxes[i]);
+	}
+	if (i > 0)
+		buf_add_byte(b, ']');
+}
+
+int ctl_register(const struct conf *conf, const struct cli *cli)
+{
+	struct buf body = BUF_INIT(65536), answer = BUF_INIT(CTL_ANSWER_MAX);
+	const char *kind = argument(cli, 0), *what = argument(cli, 1);
+	char err[ERR_MAX];
+	enum reg_kind k;
+	int rc = 0, status;
+
+	if (!reg_kind_find(kind, &k) || k == REG_APPLE || k == REG_HOOK) {
+		err_set(err,
+		    "register: %s is none of webpush, fcm and deltachat", kind);
+		fail(err);
+		return EXIT_USAGE;
+	}
+	buf_add_byte(&body, '{');
+	add_member(&body, "Kind", kind);
+	add_member(&body, "Username", cli->user);
+	add_member(&body, "Id", cli->id);
+	if (k == REG_WEBPUSH)
+		rc = add_subscription(&body, what);
+	else
+		add_member(&body, "Token", what);
+	add_mailboxes(&body, cli);
+	buf_add_byte(&body, '}');
+	if (rc == 0 && ctl_ask(conf, "register", "/register", &body, &status,
+			   &answer, err) != CTL_ANSWERED)
+		rc = fail(err);
+	else if (rc == 0 && status != 200)
+		rc = fail_answer(&answer);
+	else if (rc == 0)
+		rc =
+		    printf("registered; a test: xapsd push %s\n", cli->user) < 0
+			? EXIT_FAILED
+			: done();
+	buf_free(&body);
+	buf_free(&answer);
 	return rc;
 }

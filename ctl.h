@@ -12,6 +12,7 @@ int ctl_status(const struct conf *conf, const struct cli *cli);
 /* Whether the daemon is healthy, for a container's engine. */
 int ctl_healthcheck(const struct conf *conf, const struct cli *cli);
 int ctl_push(const struct conf *conf, const struct cli *cli);
+int ctl_register(const struct conf *conf, const struct cli *cli);
 int ctl_forget(const struct conf *conf, const struct cli *cli);
 int ctl_export(const struct conf *conf, const struct cli *cli);
 int ctl_import(const struct conf *conf, const struct cli *cli);

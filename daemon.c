@@ -322,7 +322,7 @@ static void on_hup(void *arg, int signo)
 	if (!renew_reload(d->renew))
 		push_reconfigure(push_lane_at(d->queue, 0));
 	brands_reload(d->brands, moved);
-	hooks_reload(d->hooks, true);
+	hooks_reload(d->hooks);
 	renew_reload_server(d->renew);
 	conf_free(&fresh);
 	systemd_notify("READY=1");
@@ -507,8 +507,6 @@ static int start(struct daemon *d)
 	d->brands = brands_new(d->loop, &d->conf);
 	d->hooks = hooks_new(d->loop, &d->conf);
 	rc = brands_read(d->brands, d->err);
-	if (rc == EXIT_DONE)
-		rc = hooks_read(d->hooks, d->err);
 	if (rc != EXIT_DONE)
 		return rc;
 	d->renew = renew_new(d->loop, &d->conf, &renew_ops, d);
@@ -520,7 +518,7 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	rc = brands_load(d->brands, d->err);
 	if (rc == EXIT_DONE)
-		rc = hooks_load(d->hooks, d->err);
+		rc = hooks_read(d->hooks, d->err);
 	if (rc != EXIT_DONE)
 		return rc;
 	d->store = store_open(d->conf.database_file, d->err);

@@ -194,8 +194,11 @@ static const struct {
 	{ "invalid_grant", "",
 	    "the service account is gone or disabled, or this machine's clock "
 	    "is wrong" },
-	{ "", "",
+	/* As of 401, of a client that Google does not know. */
+	{ "invalid_client", "",
 	    "is fcmServiceAccount the file as the Firebase console made it?" },
+	{ "", "",
+	    "is it Google that answers (token_uri, or something in between)?" },
 };
 
 static void explain(

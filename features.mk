@@ -51,8 +51,8 @@ shared.stub = shared/no-shared.c ctl/no-shared.c
 shared.tests = resp_test resp_fuzz shared_addr_test jwt_fuzz
 
 # Web Push to browsers and UnifiedPush apps
-webpush.files = webpush.c tls/ecdh.c io/guard.c io/lookup.c
-webpush.stub = no-webpush.c io/no-guard.c
+webpush.files = webpush.c push/webpush.c tls/ecdh.c io/guard.c io/lookup.c
+webpush.stub = no-webpush.c push/no-webpush.c io/no-guard.c
 webpush.tests = webpush_test webpush_fuzz guard_test guard_fuzz
 
 # Delta Chat's apps, by their developers' server: deltachatUrl

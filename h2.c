@@ -447,7 +447,8 @@ int h2_recv(struct h2 *h, const unsigned char *data, size_t n, int64_t now_ms)
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* 3.4 */
 
-struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams)
+struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams,
+    uint16_t body_max)
 {
 	unsigned char settings[12] = { 0, S_ENABLE_PUSH, 0, 0, 0, 0, 0,
 		S_MAX_HEADER_LIST_SIZE };
@@ -456,6 +457,7 @@ struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams)
 	h->ops = ops;
 	h->arg = arg;
 	h->max_streams = max_streams;
+	h->body_max = body_max;
 	h->dec = hpack_dec_new(HPACK_TABLE_DEFAULT, LIST_MAX);
 	h->enc = hpack_enc_new(HPACK_TABLE_DEFAULT);
 	buf_init(&h->out, OUT_MAX);

@@ -6,7 +6,7 @@
  *
  * Memory: about 2 KiB for a connection, 6 KiB for the header table of each
  * direction at its first entry, 80 bytes for each of the most requests that
- * were ever open at once (reused by later ones), and H2_BODY_MAX for an answer,
+ * were ever open at once (reused by later ones), and body_max for an answer,
  * if it has a body. */
 #ifndef H2_H
 #define H2_H
@@ -20,10 +20,10 @@
 struct buf;
 struct h2;
 
-/* The most that is kept of an answer's body.  The rest is counted and
+/* The most that can be kept of an answer's body.  The rest is counted and
  * discarded; after 32 KiB the stream is cancelled and the answer is used as it
- * is.  The reasons that APNs sends are under 100 bytes. */
-#define H2_BODY_MAX 1024
+ * is. */
+#define H2_BODY_MAX 32767
 
 /* The limit of a request's headers, HPACK_BLOCK_EXTRA included: one frame of
  * the size that every server has to accept (9113 4.2). */
@@ -40,7 +40,7 @@ struct h2_response {
 	int status;	    /* 200 to 599 if H2_DONE, else 0 */
 	uint32_t error;	    /* RST_STREAM or GOAWAY code if not H2_DONE */
 	const char *reason; /* static text if not H2_DONE, else NULL */
-	const unsigned char *body; /* first H2_BODY_MAX bytes; no NUL */
+	const unsigned char *body; /* first body_max bytes; no NUL */
 	size_t body_len;
 };
 
@@ -61,8 +61,10 @@ struct h2_ops {
 };
 
 /* Queues the preface and our SETTINGS.  max_streams: our own limit of requests
- * that are open at once.  Scheme and authority are given with each request. */
-struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams);
+ * that are open at once.  body_max: bytes that are kept of each answer's body, up
+ * to H2_BODY_MAX.  Scheme and authority are given with each request. */
+struct h2 *h2_new(const struct h2_ops *ops, void *arg, uint32_t max_streams,
+    uint16_t body_max);
 void h2_free(struct h2 *h);
 
 /* Processes all n bytes.  Returns 0, or -1 when the connection has failed: then

@@ -29,8 +29,9 @@ struct hook {
 	const struct content *content;
 	const char *method, *body; /* body NULL: none */
 	char *path;		   /* template */
-	char *head;		   /* template: lines of `name: value` */
-	struct users *users;	   /* NULL: all */
+	/* Template: "\nname: value" of each header, and a NUL. */
+	struct buf head;
+	struct users *users; /* NULL: all */
 };
 
 /* --- tables --- */
@@ -53,59 +54,69 @@ static const struct content {
 
 static const struct preset {
 	const char *name;
-	const char *root;   /* the path, if the URL has none; NULL: refused */
+	const char *root;   /* the path, if the URL has none; NULL: refused, */
+	const char *wants;  /* since it has to name this */
 	const char *prefix; /* put before the path, unless it begins so */
 	const char *suffix; /* and after it */
 	const char *method;
 	const char *token; /* the header for it */
 	enum {
 		OPTIONAL,
-		NEEDED,
-		NEEDED_AT_ROOT
+		NEEDED_AT_ROOT,
+		NEEDED
 	} token_is;
 	unsigned char content; /* its place in contents */
 	const char *headers, *body;
 } presets[] = {
-	{ "", "/", "", "", "POST", "authorization: Bearer ", OPTIONAL, 0, "",
-	    NULL },
-	{ "ntfy", NULL, "", "", "POST", "authorization: Bearer ", OPTIONAL, 2,
-	    "title: {title}\ntags: envelope\n", "{user}: {mailbox}" },
-	{ "gotify", "", "", "/message", "POST", "x-gotify-key: ", NEEDED, 0, "",
+	{ "", "/", NULL, "", "", "POST", "authorization: Bearer ", OPTIONAL, 0,
+	    "", NULL },
+	{ "ntfy", NULL, "TOPIC", "", "", "POST", "authorization: Bearer ",
+	    OPTIONAL, 2, "title: {title}\ntags: envelope\n",
+	    "{user}: {mailbox}" },
+	{ "gotify", "", NULL, "", "/message", "POST", "x-gotify-key: ", NEEDED,
+	    0, "",
 	    "{\"title\":{title},\"message\":\"{user}: {mailbox}\","
 	    "\"priority\":5}" },
-	{ "homeassistant", "/api/services/notify/notify", "", "", "POST",
+	{ "homeassistant", "/api/services/notify/notify", NULL, "", "", "POST",
 	    "authorization: Bearer ", NEEDED_AT_ROOT, 0, "",
 	    "{\"title\":{title},\"message\":\"{user}: {mailbox}\","
 	    "\"data\":{\"user\":{user},\"mailbox\":{mailbox},"
 	    "\"event\":{event},\"unseen\":{unseen}}}" },
-	{ "matrix", NULL, ROOM, "/send/m.room.message/{id}", "PUT",
+	{ "matrix", NULL, "!ROOM", ROOM, "/send/m.room.message/{id}", "PUT",
 	    "authorization: Bearer ", NEEDED, 0, "",
 	    "{\"msgtype\":\"m.text\","
 	    "\"body\":\"{title}: {user}, {mailbox}\"}" },
 };
 
-/* --- the URL --- */
-
-static int check_path(struct hook *h, bool bare, char err[ERR_MAX])
+/* Of a list of words, separated by blanks. */
+static bool has_word(const char *list, const char *word, size_t len)
 {
-	const struct conf *c = h->conf;
-	const char *stray = hook_template_stray(h->path);
+	size_t n;
 
-	if (stray != NULL)
-		conf_blame(c, "url", err,
-		    "%.*s means nothing: {user}, {mailbox}, {event}, {unseen}, "
-		    "{title} and {id} can be used",
-		    (int)strcspn(stray, "}") + 1, stray);
-	else if ((h->preset->token_is == NEEDED ||
-		     (h->preset->token_is == NEEDED_AT_ROOT && bare)) &&
-		 c->hook_token == NULL && c->hook_token_file == NULL)
-		conf_blame(c, "token", err,
-		    "is missing: set it, or tokenFile, to the one that the "
-		    "service gives to programs");
-	else
+	for (; *list != '\0'; list += n + strspn(list + n, " \t")) {
+		n = strcspn(list, " \t");
+		if (n == len && strncasecmp(list, word, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* -1: with a {word} that means nothing. */
+static int check_words(
+    const struct hook *h, const char *key, const char *text, char err[ERR_MAX])
+{
+	const char *stray = hook_template_stray(text);
+
+	if (stray == NULL)
 		return 0;
+	conf_blame(h->conf, key, err,
+	    "%.*s means nothing: {user}, {mailbox}, {event}, {unseen}, "
+	    "{title} and {id} can be used",
+	    (int)strcspn(stray, "}") + 1, stray);
 	return -1;
 }
+
+/* --- the URL --- */
 
 /* The template of the path, NULL if the preset wants one and the URL has none. */
 static char *make_path(const struct preset *p, const char *path, bool bare)
@@ -135,36 +146,37 @@ static char *make_path(const struct preset *p, const char *path, bool bare)
 static int read_url(struct hook *h, char err[ERR_MAX])
 {
 	const struct conf *c = h->conf;
+	const struct preset *p = h->preset;
 	char why[ERR_MAX];
 	bool bare;
 
-	if (c->hook_url == NULL) {
-		conf_blame(c, "url", err,
-		    "is missing: set it to the address that is to be called");
-		return -1;
-	}
-	if (url_parse(c->hook_url, &h->url, why) < 0) {
-		conf_blame(c, "url", err, "%s", why);
+	if (c->hook_url == NULL || url_parse(c->hook_url, &h->url, why) < 0) {
+		conf_blame(c, "url", err, "%s",
+		    c->hook_url != NULL ? why
+					: "is missing: set it to the address "
+					  "that is to be called");
 		return -1;
 	}
 	bare = strcmp(h->url.path, "/") == 0;
-	h->path = make_path(h->preset, h->url.path, bare);
-	if (h->path != NULL)
-		return check_path(h, bare, err);
-	conf_blame(c, "url", err, "%s",
-	    h->preset->prefix[0] == '\0'
-		? "names no topic: write https://HOST/TOPIC"
-		: "names no room: write https://HOST/ROOM with the room's id, "
-		  "which begins with !");
+	h->path = make_path(p, h->url.path, bare);
+	if (h->path == NULL)
+		conf_blame(c, "url", err, "names no %s: write https://HOST/%s",
+		    p->wants, p->wants);
+	else if (p->token_is + bare > 1 && c->hook_token == NULL &&
+		 c->hook_token_file == NULL)
+		conf_blame(c, "token", err,
+		    "is missing: set it, or tokenFile, to the one that the "
+		    "service gives to programs");
+	else
+		return check_words(h, "url", h->path, err);
 	return -1;
 }
 
 /* --- headers --- */
 
 /* What belongs to the connection, or is made by it. */
-static const char forbidden[][18] = { "host", "content-length", "connection",
-	"transfer-encoding", "te", "upgrade", "keep-alive", "proxy-connection",
-	"expect", "trailer" };
+static const char forbidden[] = "host content-length connection te upgrade "
+				"transfer-encoding keep-alive expect trailer";
 
 static const char token_chars[] =
     "abcdefghijklmnopqrstuvwxyz"
@@ -175,151 +187,78 @@ static const char *check_header(const char *line, size_t name, size_t len)
 {
 	size_t i;
 
-	if (name == 0 || name == len || line[name] != ':')
-		return "is not of the form `Name: value`";
-	for (i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
-		if (strlen(forbidden[i]) == name &&
-		    strncasecmp(line, forbidden[i], name) == 0)
-			return "is made by xapsd: leave it out";
+	if (name == 0 || line[name] != ':')
+		return "a line is not of the form `Name: value`";
+	if (has_word(forbidden, line, name))
+		return "Host and what concerns the connection are made by "
+		       "xapsd: leave them out";
 	for (i = name; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			return "holds a control character: remove it";
+			return "a control character is in it: remove it";
 	return NULL;
 }
 
-/* Appends "\nname: value". */
+/* Appends "\nname: value", unless there is one of that name. */
 static void add_header(
-    struct buf *head, const char *line, size_t name, size_t len)
+    struct hook *h, const char *line, size_t name, size_t len)
 {
 	const char *value = line + name + 1, *end = line + len;
-	size_t i;
+	size_t at = h->head.len, i;
 
+	buf_add_byte(&h->head, '\n');
+	for (i = 0; i < name; i++)
+		buf_add_byte(&h->head, line[i] >= 'A' && line[i] <= 'Z'
+					   ? (unsigned char)(line[i] | 0x20)
+					   : (unsigned char)line[i]);
+	buf_add_str(&h->head, ": ");
+	if (at > 0 && memmem(h->head.mem, at, h->head.mem + at, name + 3)) {
+		h->head.len = at;
+		return;
+	}
 	while (value < end && *value == ' ')
 		value++;
 	while (end > value && end[-1] == ' ')
 		end--;
-	buf_add_byte(head, '\n');
-	for (i = 0; i < name; i++)
-		buf_add_byte(head, line[i] >= 'A' && line[i] <= 'Z'
-				       ? (unsigned char)(line[i] | 0x20)
-				       : (unsigned char)line[i]);
-	buf_add_str(head, ": ");
-	buf_add(head, value, (size_t)(end - value));
+	buf_add(&h->head, value, (size_t)(end - value));
 }
 
-/* Those of the file into head. */
-static int read_headers(struct hook *h, struct buf *head, char err[ERR_MAX])
+/* Each line. */
+static int add_headers(struct hook *h, const char *line, char err[ERR_MAX])
 {
-	const char *line = h->conf->hook_headers, *why, *stray;
+	const char *why;
 	size_t len, name, n = 0;
 
-	for (; line != NULL && *line != '\0';
-	     line += len + (line[len] != '\0')) {
+	for (; *line != '\0'; line += len + (line[len] != '\0')) {
 		len = strcspn(line, "\n");
 		name = strspn(line, token_chars);
-		if (len == 0)
-			continue;
-		why = check_header(line, name, len);
-		stray = hook_template_stray(line);
-		if (stray != NULL && stray < line + len)
-			why = "holds a {word} that means nothing";
+		why = len > 0 ? check_header(line, name, len) : NULL;
 		if (++n > HOOK_HEADERS_MAX - 10)
-			why = "is one too many";
+			why = "these are too many";
 		if (why != NULL) {
-			conf_blame(h->conf, "headers", err, "%.*s%s%s",
-			    line[name] != ':' ? 0
-			    : name > 40	      ? 40
-					      : (int)name,
-			    line, line[name] == ':' ? " " : "a line ", why);
+			conf_blame(h->conf, "headers", err, "%s", why);
 			return -1;
 		}
-		add_header(head, line, name, len);
+		if (len > 0)
+			add_header(h, line, name, len);
 	}
 	return 0;
 }
 
-/* Unless the file has one of that name; one of NULL is none. */
-static void add_default(struct buf *head, const char *line)
+static int read_headers(struct hook *h, char err[ERR_MAX])
 {
-	size_t name = strcspn(line, ":"), i;
-	const char *text = (const char *)head->mem;
-
-	for (i = 0; i < head->len; i++)
-		if (text[i] == '\n' && head->len - i > name + 1 &&
-		    memcmp(text + i + 1, line, name + 1) == 0)
-			return;
-	add_header(head, line, name, strcspn(line, "\n"));
-}
-
-static void add_defaults(struct hook *h, struct buf *head)
-{
-	const char *line = h->preset->headers;
+	const char *own = h->conf->hook_headers;
 	char type[64];
 
-	for (; *line != '\0'; line += strcspn(line, "\n") + 1)
-		add_default(head, line);
-	if (h->body != NULL) {
-		snprintf(
-		    type, sizeof(type), "content-type: %s", h->content->type);
-		add_default(head, type);
-	}
-	add_default(head, "user-agent: xapsd");
+	if (own != NULL && (check_words(h, "headers", own, err) < 0 ||
+			       add_headers(h, own, err) < 0))
+		return -1;
+	snprintf(type, sizeof(type), "content-type: %s\nuser-agent: xapsd",
+	    h->content->type);
+	add_headers(h, h->preset->headers, err);
+	return add_headers(h, h->body != NULL ? type : strchr(type, '\n'), err);
 }
 
 /* --- the body --- */
-
-/* As long as they get when they are escaped. */
-static const struct hook_event *longest_event(void)
-{
-	static char user[REG_USER_MAX + 1], mailbox[REG_CANONICAL_MAX + 1];
-	static const struct hook_event e = {
-		.user = user,
-		.mailbox = mailbox,
-		.name = "MessageExpunge",
-		.unseen = INT64_MAX,
-	};
-
-	memset(user, '"', sizeof(user) - 1);
-	memset(mailbox, '"', sizeof(mailbox) - 1);
-	return &e;
-}
-
-static int check_json(struct hook *h, const struct buf *b, char err[ERR_MAX])
-{
-	struct json_err je;
-
-	if (json_parse((const char *)buf_head(b), b->len, NULL, 0, &je) >= 0)
-		return 0;
-	conf_blame(h->conf, "body", err,
-	    "is not JSON, at character %zu or after it: %s; content: text "
-	    "sends it as it is",
-	    je.column, je.reason);
-	return -1;
-}
-
-static int check_body(struct hook *h, char err[ERR_MAX])
-{
-	const char *stray = hook_template_stray(h->body);
-	struct buf b = BUF_INIT(BODY_MAX);
-	int rc = -1;
-
-	if (stray != NULL)
-		conf_blame(h->conf, "body", err,
-		    "%.*s means nothing: {user}, {mailbox}, {event}, {unseen}, "
-		    "{title} and {id} can be used",
-		    (int)strcspn(stray, "}") + 1, stray);
-	else if (!hook_template_write(
-		     &b, h->body, h->content->escape, longest_event()))
-		conf_blame(h->conf, "body", err,
-		    "is too long: with names in it it may have over %d bytes",
-		    BODY_MAX);
-	else if (h->content->escape == HOOK_JSON)
-		rc = check_json(h, &b, err);
-	else
-		rc = 0;
-	buf_free(&b);
-	return rc;
-}
 
 static const struct content *content_by_name(const char *name)
 {
@@ -343,7 +282,7 @@ static int read_body(struct hook *h, char err[ERR_MAX])
 		      ? p->body
 		      : h->content->body;
 	if (strcmp(h->method, "GET") != 0)
-		return check_body(h, err);
+		return check_words(h, "body", h->body, err);
 	h->body = NULL;
 	if (c->hook_body == NULL)
 		return 0;
@@ -359,18 +298,6 @@ static int read_body(struct hook *h, char err[ERR_MAX])
 static const char events[] = HOOK_NEW
     " MessageNew MessageAppend MessageExpunge MessageRead MessageTrash "
     "FlagsSet FlagsClear all";
-
-static bool has_word(const char *list, const char *word, size_t len)
-{
-	size_t n;
-
-	for (; *list != '\0'; list += n + strspn(list + n, " \t")) {
-		n = strcspn(list, " \t");
-		if (n == len && strncasecmp(list, word, len) == 0)
-			return true;
-	}
-	return false;
-}
 
 static int read_events(struct hook *h, char err[ERR_MAX])
 {
@@ -406,19 +333,36 @@ bool hook_wants(const struct hook *h, const char *user, const char *event)
 
 /* --- the owner's --- */
 
-/* Whether it is sure to fit. */
-static int check_length(struct hook *h, char err[ERR_MAX])
+/* With the longest names: whether it fits, and is JSON. */
+static int try_it(struct hook *h, char err[ERR_MAX])
 {
+	char names[REG_CANONICAL_MAX + 1];
+	const struct hook_event e = { .user = names + sizeof(names) - 1 -
+					      REG_USER_MAX,
+		.mailbox = names,
+		.name = "MailboxUnsubscribe",
+		.unseen = INT64_MAX };
 	struct hook_request r = { .n = 0 };
-	bool ok = hook_build(h, longest_event(), &r);
+	struct json_err je;
+	int rc = -1;
 
+	memset(names, '"', sizeof(names) - 1);
+	names[sizeof(names) - 1] = '\0';
+	if (!hook_build(h, &e, &r))
+		conf_blame(h->conf, r.head.failed ? "headers" : "body", err,
+		    "is too long, with url and names in it: %d bytes are the "
+		    "most",
+		    (int)(r.head.failed ? r.head.max : r.body.max));
+	else if (h->body != NULL && h->content->escape == HOOK_JSON &&
+		 json_parse(
+		     (const char *)r.body.mem, r.body.len, NULL, 0, &je) < 0)
+		conf_blame(h->conf, "body", err,
+		    "is not JSON: %s; content: text sends it as it is",
+		    je.reason);
+	else
+		rc = 0;
 	hook_request_free(&r);
-	if (ok)
-		return 0;
-	conf_blame(h->conf, "headers", err,
-	    "are too long: with url, and names in both, they may have %d bytes",
-	    HEAD_MAX);
-	return -1;
+	return rc;
 }
 
 static const struct preset *preset_by_name(const char *name)
@@ -433,34 +377,22 @@ static const struct preset *preset_by_name(const char *name)
 struct hook *hook_new(
     const struct conf *conf, const char *name, char err[ERR_MAX])
 {
-	struct buf head = BUF_INIT(HEAD_MAX);
 	struct hook *h = xcalloc(1, sizeof(*h));
-	int rc;
 
 	h->conf = conf;
 	h->name = xstrdup(name);
 	h->preset = preset_by_name(conf->hook_preset);
+	h->head.max = HEAD_MAX;
 	if (conf->users != NULL) {
 		h->users = users_new();
 		users_add(h->users, conf->users, 1);
 	}
-	rc = read_url(h, err);
-	if (rc == 0)
-		rc = read_body(h, err);
-	if (rc == 0)
-		rc = read_events(h, err);
-	if (rc == 0)
-		rc = read_headers(h, &head, err);
-	if (rc == 0) {
-		add_defaults(h, &head);
-		h->head = xstrndup((const char *)buf_head(&head), head.len);
-		rc = check_length(h, err);
+	if (read_url(h, err) == 0 && read_body(h, err) == 0 &&
+	    read_events(h, err) == 0 && read_headers(h, err) == 0) {
+		buf_add_byte(&h->head, '\0');
+		if (try_it(h, err) == 0)
+			return h;
 	}
-	if (head.mem != NULL)
-		mem_wipe(head.mem, head.len);
-	buf_free(&head);
-	if (rc == 0)
-		return h;
 	hook_free(h);
 	return NULL;
 }
@@ -497,23 +429,26 @@ static int read_token(
 int hook_load(struct hook *h, char err[ERR_MAX])
 {
 	const char *token;
-	struct buf head = BUF_INIT(HEAD_MAX);
 	char *own = NULL, *line;
 	int rc = read_token(h, &token, &own, err);
 
 	if (rc == 0 && token != NULL) {
 		line = xmalloc(strlen(h->preset->token) + strlen(token) + 1);
 		sprintf(line, "%s%s", h->preset->token, token);
-		buf_add_str(&head, h->head);
-		add_default(&head, line);
+		h->head.len--;
+		add_header(h, line, strcspn(line, ":"), strlen(line));
+		buf_add_byte(&h->head, '\0');
 		mem_free_wiped(line);
-		mem_free_wiped(h->head);
-		h->head = xstrndup((const char *)buf_head(&head), head.len);
-		mem_wipe(buf_head(&head), head.len);
 	}
-	buf_free(&head);
 	mem_free_wiped(own);
 	return rc;
+}
+
+static void free_buf(struct buf *b)
+{
+	if (b->mem != NULL)
+		mem_wipe(b->mem, b->cap);
+	buf_free(b);
 }
 
 void hook_free(struct hook *h)
@@ -522,7 +457,7 @@ void hook_free(struct hook *h)
 		return;
 	users_free(h->users);
 	mem_free_wiped(h->path);
-	mem_free_wiped(h->head);
+	free_buf(&h->head);
 	free(h->name);
 	free(h);
 }
@@ -617,7 +552,8 @@ bool hook_build(
 	buf_reset(&r->head);
 	buf_reset(&r->body);
 	ok = hook_template_write(&r->head, h->path, HOOK_URL, e) &&
-	     hook_template_write(&r->head, h->head, HOOK_HEADER, e) &&
+	     hook_template_write(
+		 &r->head, (const char *)h->head.mem, HOOK_HEADER, e) &&
 	     (h->body == NULL ||
 		 hook_template_write(&r->body, h->body, h->content->escape, e));
 	if (ok)
@@ -627,8 +563,6 @@ bool hook_build(
 
 void hook_request_free(struct hook_request *r)
 {
-	if (r->head.mem != NULL)
-		mem_wipe(r->head.mem, r->head.cap);
-	buf_free(&r->head);
-	buf_free(&r->body);
+	free_buf(&r->head);
+	free_buf(&r->body);
 }

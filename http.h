@@ -33,6 +33,7 @@ enum http_body {
 	HTTP_BODY_NONE,
 	HTTP_BODY_LENGTH,
 	HTTP_BODY_CHUNKED,
+	HTTP_BODY_UNTIL_END, /* of the connection: answers only */
 };
 
 struct http_head {
@@ -49,14 +50,18 @@ struct http_head {
 	uint64_t content_length;
 	bool keep_alive;
 	bool expect_continue;
-	bool dated;	    /* has a Date */
-	int status;	    /* on PARSE_BAD: 400, 417, 431, 501, 505 */
-	const char *reason; /* on PARSE_BAD: a static sentence */
+	bool dated;		     /* has a Date */
+	int status;		     /* on PARSE_BAD: 400, 417, 431, 501, 505 */
+	const char *reason;	     /* on PARSE_BAD: a static sentence */
+	struct http_str retry_after; /* of an answer */
 };
 
 /* Returns the bytes of the head with its empty line, PARSE_BAD or PARSE_MORE.
  * The pieces in head_r point into the input (or to static text). */
 int http_parse_head(const char *in, size_t len, struct http_head *head_r);
+/* The same of an answer, interim ones included: status is its own, and what it
+ * shares with requests is set. */
+int http_parse_answer(const char *in, size_t len, struct http_head *head_r);
 
 /* The decoder's state; zero it before the first call. */
 struct http_chunked {

@@ -11,6 +11,7 @@
 #include "apns.h"
 #include "conf.h"
 #include "cred.h"
+#include "features.h"
 #include "json.h"
 #include "mem.h"
 #include "store.h"
@@ -702,7 +703,27 @@ void push_write_day(struct push_queue *q, struct buf *b)
 	visits_write_day(&q->visits, loop_now_ms(q->loop), b);
 }
 
+/* Why its pushes wait, or are not sent at all. */
+static void write_trouble(struct push_queue *q, struct reg *r, struct buf *b)
+{
+	const struct push *p = reg_data(r);
+	struct send_status st = { .last_error = "" };
+
+	if (push_ways[reg_kind(r)]->send == NULL)
+		st.last_error = features_lack(reg_kind_name(reg_kind(r)));
+	else if (!push_is_active(q, r) && !reg_suspended(r))
+		buf_add_str(b, ",\"inactive\":true");
+	else if (p != NULL && p->lane->sender != NULL)
+		sender_get_status(p->lane->sender, &st);
+	if (st.last_error[0] == '\0')
+		return;
+	buf_add_str(b, ",\"problem\":");
+	json_write_str(b, st.last_error);
+}
+
 void push_write_past(struct push_queue *q, struct reg *r, struct buf *b)
 {
 	visits_write(&q->visits, r, loop_now_ms(q->loop), b);
+	if (reg_kind(r) != REG_APPLE)
+		write_trouble(q, r, b);
 }

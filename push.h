@@ -119,10 +119,9 @@ enum push_result push_notify(struct push_queue *q, const char *user,
 void push_confirm(struct push_queue *q, struct reg *r);
 
 /* The hooks from now on, which are borrowed; there is a connection for each while it
- * is needed.  all: what was refused is tried again, and files are read again. */
+ * is needed.  What was refused is tried again. */
 struct hook;
-void push_set_hooks(
-    struct push_queue *q, struct hook *const *list, size_t n, bool all);
+void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n);
 
 /* --- several nodes: a delayed push of the same is sent by one of them --- */
 

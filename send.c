@@ -13,6 +13,7 @@ static void take_target(struct sender *s, const struct send_target *to)
 {
 	char *host = xstrdup(to->host), err[ERR_MAX];
 
+	assert(s->gate != NULL || to->only_h2 != NULL);
 	free(s->host);
 	io_proxy_free(s->proxy);
 	s->proxy = NULL;
@@ -36,7 +37,7 @@ static void use_target(struct sender *s, const struct send_target *to)
 static bool is_up(const struct sender *s)
 {
 	return s->cur != NULL && s->cur->state == SEND_CONN_UP &&
-	       io_tls(s->cur->io) != NULL;
+	       (s->to.tls == NULL || io_tls(s->cur->io) != NULL);
 }
 
 bool sender_is_idle(const struct sender *s)
@@ -127,13 +128,32 @@ uint32_t sender_capacity(const struct sender *s)
 	return send_conn_capacity(s);
 }
 
+static bool is_clean(const struct hpack_header *list, size_t n)
+{
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < list[i].name_len; k++)
+			if (list[i].name[k] <= ' ' || list[i].name[k] >= 0x7f)
+				return false;
+		for (k = 0; k < list[i].value_len; k++)
+			if ((unsigned char)list[i].value[k] < ' ' ||
+			    list[i].value[k] == 0x7f)
+				return false;
+	}
+	return true;
+}
+
 enum send_sent send_request(struct sender *s, const struct hpack_header *list,
     size_t n, const void *body, size_t len, void *owner)
 {
-	if (send_conn_capacity(s) == 0 ||
-	    !send_conn_send(s->cur, list, n, body, len, owner))
+	if (send_conn_capacity(s) == 0)
 		return SEND_FULL;
-	return SEND_SENT;
+	/* Apple's are all ours, others' are from a configuration or a user. */
+	return (s->to.only_h2 != NULL || is_clean(list, n)) &&
+		       send_conn_send(s->cur, list, n, body, len, owner)
+		   ? SEND_SENT
+		   : SEND_BAD;
 }
 
 void sender_flush(struct sender *s)
@@ -180,7 +200,8 @@ void sender_get_status(const struct sender *s, struct send_status *status_r)
 	status_r->proxy = s->proxy != NULL ? io_proxy_name(s->proxy) : "";
 	status_r->past_proxy = s->reason_stage > IO_STAGE_PROXY;
 	status_r->peer = up ? io_peer(s->cur->io) : "";
-	status_r->protocol = up ? tls_protocol(io_tls(s->cur->io)) : "";
+	status_r->protocol =
+	    up && s->to.tls != NULL ? tls_protocol(io_tls(s->cur->io)) : "";
 	status_r->connections = s->connections;
 	status_r->resumed = s->resumed;
 	status_r->down_ms = down_ms(s);

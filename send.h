@@ -99,23 +99,24 @@ struct send_target {
 	const char *proxy_url; /* one that io_proxy_new() takes, or NULL; not
 				 * needed after the call */
 	const char *only_h2;   /* HTTP/2 is a must: what to do without; NULL:
-				 * HTTP/1.1 will do */
+			       * HTTP/1.1 will do, one request at a time */
 	const struct io_guard *guard; /* NULL: any address */
 	int64_t timeout_ms; /* for opening a connection, and for an answer */
 	int64_t idle_ms;    /* with a gate: closed when unused for so long */
 	int64_t retry_min_ms, retry_max_ms; /* pauses between attempts */
-	size_t body_max;		    /* kept of an answer's body */
-	bool off;			    /* not to be reached for now */
+	size_t body_max; /* kept of an answer's body: 1 to 32,767 */
+	bool off;	 /* not to be reached for now */
 };
 
 /* Of many connections: each is opened when ops->wanted, and closed when it was not
- * used for idle_ms; not more than a few are opened at once.  To be freed after
- * them. */
+ * used for idle_ms.  At most 16 of them are being opened (brief), or are open; then
+ * those that are not used make room, or whose server has not answered for 5 s.
+ * Freed by free(), after them. */
 struct send_gate;
-struct send_gate *send_gate_new(void);
+struct send_gate *send_gate_new(bool brief);
 
-/* Starts connecting at once; gate not NULL: when it is needed.  label: whose it is,
- * in messages after the target's name, borrowed. */
+/* Starts connecting at once; gate not NULL, as it has to be with HTTP/1.1: when it
+ * is needed.  label: whose it is, in messages after the target's name, borrowed. */
 struct sender *sender_new(struct loop *l, const struct send_target *to,
     const struct send_ops *ops, void *arg, const char *label,
     struct send_gate *gate);
@@ -139,6 +140,7 @@ uint32_t sender_capacity(const struct sender *s);
 enum send_sent {
 	SEND_SENT,
 	SEND_FULL,    /* no capacity; ops->capacity reports when there is */
+	SEND_BAD,     /* too long, or with a character that no header has */
 	SEND_NO_AUTH, /* of a target: err says why it has no credentials */
 };
 

@@ -13,7 +13,7 @@
  *               as spelled, the user's mailbox of that name, another owner's
  *   "topic":"com.apple…"  the topic in the phone's answer, if it is not the one
  *               in <file>.topic
- * A registration of another kind than Apple's has two more at the end:
+ * A registration of another kind than Apple's has two more before "acked":
  *   "kind":"webpush","to":"https://…"  what it is, and where its pushes go
  * and "acked":null, so that versions before 0.2, which do not know kinds, set it
  * aside as a bad line.
@@ -263,6 +263,7 @@ struct watch;
 struct reg *store_watcher(
     struct store *s, const char *owner, const struct watch **cursor);
 size_t store_count(const struct store *s);
+size_t store_count_kind(const struct store *s, enum reg_kind kind);
 /* Every registration, user by user; cb must not put or drop.  Stops at a
  * non-zero return and returns it. */
 int store_each(struct store *s, int (*cb)(void *arg, struct reg *r), void *arg);

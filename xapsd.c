@@ -56,6 +56,18 @@ static const struct command {
 	    "send a test push, show Apple's answer",
 	    "To each device of the user that watches the mailbox (INBOX).\n"
 	    "Nothing arrives?  xapsd doctor USER\n" },
+	{ "register", "KIND WHAT --user USER [--id ID] [--mailbox M]", 2, 2,
+	    false, ctl_register, "browsers, apps",
+	    "  webpush FILE           what the browser's "
+	    "PushSubscription.toJSON() gives;\n"
+	    "                         - is stdin\n"
+	    "  fcm TOKEN, deltachat TOKEN\n"
+	    "\n"
+	    "  --id ID         the app's name for it: a later one of that "
+	    "name\n"
+	    "                  takes its place\n"
+	    "  --mailbox M     instead of INBOX; again for more, '*' for "
+	    "all\n" },
 	{ "forget", "USER [ACCOUNT [TOKEN]]", 1, 3, false, ctl_forget,
 	    "remove registrations",
 	    "The first 8 characters of account and token are enough.\n"
@@ -143,13 +155,13 @@ static int help(void)
 			continue;
 		snprintf(what, sizeof(what), "%s %s", commands[i].name,
 		    commands[i].args);
-		printf("  %-30s %s\n", what, commands[i].summary);
+		printf("  %-29s  %s\n", what, commands[i].summary);
 	}
 	fputs("\n"
-	      "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT ")\n"
+	      "  -c, --config FILE   configuration (" CONF_PATH_DEFAULT
+	      "); --KEY sets one key\n"
 	      "  -v, --verbose       log level debug; twice: trace\n"
 	      "      --syslog        log to syslog instead of stderr\n"
-	      "      --KEY VALUE     any key of the configuration\n"
 	      "  -V, --version, -h, --help\n"
 	      "Exit status: 0 done, 1 failed, 64 usage, 78 configuration.  See "
 	      "xapsd(8).\n",
@@ -182,6 +194,11 @@ static int version(void)
 
 /* --- the daemon and the commands --- */
 
+static bool for_register(const struct cli *cli)
+{
+	return cli->id != NULL || cli->n_mailboxes > 0;
+}
+
 /* Whether the command's words and options fit it. */
 static bool fits(const struct command *c, const struct cli *cli)
 {
@@ -192,7 +209,9 @@ static bool fits(const struct command *c, const struct cli *cli)
 		if (cli->argv[cli->rest + i][0] == '\0')
 			return false;
 	return n >= c->min && n <= c->max && (c->json || !cli->json) &&
-	       (c->run == ctl_check || !cli->offline);
+	       (c->run == ctl_check || !cli->offline) &&
+	       (c->run == ctl_register ? cli->user != NULL
+				       : !for_register(cli));
 }
 
 static void open_log(const struct cli *cli)
@@ -296,5 +315,7 @@ int main(int argc, char **argv)
 		return usage("--json is for check, doctor, list and status");
 	if (cli.offline)
 		return usage("--offline is for check");
+	if (for_register(&cli))
+		return usage("--id and --mailbox are for register");
 	return run_daemon(&cli);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf.h"
+#include "cred.h"
 #include "features.h"
 #include "io.h"
 #include "mem.h"
@@ -310,30 +312,65 @@ static void put_app(
 static void look_up(
     struct api_request *rq, const struct url *url, struct http_conn *conn);
 
+static bool has_service_account(struct api *a)
+{
+	size_t i, n = push_n_lanes(a->queue);
+
+	for (i = 0; i < n; i++)
+		if (cred_fcm(push_cred(push_lane_at(a->queue, i))) != NULL)
+			return true;
+	return false;
+}
+
+/* NULL, or why this kind cannot be pushed. */
+static const char *find_lack(struct api *a, enum reg_kind kind)
+{
+	if (kind == REG_DELTACHAT && a->conf->deltachat_url == NULL)
+		return "deltachatUrl is not set, so Delta Chat's apps get no "
+		       "pushes";
+	if (kind == REG_FCM && !has_service_account(a))
+		return "there is no service account of Google's: set "
+		       "fcmServiceAccount to its key file";
+	return NULL;
+}
+
+/* All of a registration, and whether it may be. */
+static int decode_registration(
+    struct api_request *rq, struct app *app, struct url *url_r)
+{
+	const char *wrong;
+	int status = decode_app(rq, REG_APPLE, app);
+
+	if (status == 0 && !app->has_address)
+		status = fail(rq, app->spec.kind == REG_WEBPUSH
+				      ? "Endpoint is missing"
+				      : "Token is missing");
+	if (status == 0)
+		status = decode_mailboxes(rq, &app->spec);
+	if (status == 0 && app->spec.kind == REG_WEBPUSH)
+		status = decode_webpush(rq, app, url_r);
+	else
+		memcpy(app->to, app->address, sizeof(app->to));
+	if (status != 0)
+		return status;
+	wrong = reg_spec_check(&app->spec);
+	if (wrong != NULL)
+		return fail(rq, wrong);
+	wrong = find_lack(rq->api, app->spec.kind);
+	if (wrong == NULL)
+		return 0;
+	fail(rq, wrong);
+	return 503;
+}
+
 /* checked: where the address leads. */
 static void register_app(
     struct api_request *rq, struct http_conn *conn, bool checked)
 {
 	struct url url = { 0 };
 	struct app app = { 0 };
-	const char *wrong;
-	int status = decode_app(rq, REG_APPLE, &app);
+	int status = decode_registration(rq, &app, &url);
 
-	if (status == 0 && !app.has_address) {
-		err_set(rq->err, "%s is missing",
-		    app.spec.kind == REG_WEBPUSH ? "Endpoint" : "Token");
-		status = 400;
-	}
-	if (status == 0)
-		status = decode_mailboxes(rq, &app.spec);
-	if (status == 0 && app.spec.kind == REG_WEBPUSH)
-		status = decode_webpush(rq, &app, &url);
-	else
-		memcpy(app.to, app.address, sizeof(app.to));
-	if (status == 0) {
-		wrong = reg_spec_check(&app.spec);
-		status = wrong != NULL ? fail(rq, wrong) : 0;
-	}
 	if (status != 0)
 		refuse(rq, conn, status);
 	else if (app.spec.kind == REG_WEBPUSH && !checked)

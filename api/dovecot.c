@@ -251,6 +251,12 @@ static void answer_notify(struct api_request *rq, struct http_conn *conn,
 	}
 }
 
+/* Than n members: most requests have nothing else to be looked for. */
+static bool has_more(const struct api_request *rq, uint32_t n)
+{
+	return rq->j.toks->size > n;
+}
+
 void api_handle_notify(struct api_request *rq, struct http_conn *conn)
 {
 	char user[REG_USER_MAX + 1], mailbox[MAILBOX_NAME_MAX + 1];
@@ -263,7 +269,8 @@ void api_handle_notify(struct api_request *rq, struct http_conn *conn)
 		0 ||
 	    api_body_string(rq, "Mailbox", mailbox, sizeof(mailbox)) < 0 ||
 	    api_body_events(rq, &ev) < 0 ||
-	    api_body_count(rq, "Unseen", &ev.unseen) < 0)
+	    (has_more(rq, 3 + has_owner) &&
+		api_body_count(rq, "Unseen", &ev.unseen) < 0))
 		api_reply_text(conn, 400, rq->err);
 	else
 		answer_notify(

@@ -226,6 +226,15 @@ void api_write_brand_of(struct api *a, const struct reg *r, struct buf *b);
 /* One {"help":…,"value":…}, with a comma after it, for each: its registrations. */
 void api_write_brand_figures(struct api *a, struct buf *b);
 
+/* --- api/kinds.c --- */
+
+/* Appends "kinds":[…], if there is or was a registration that is not Apple's. */
+void api_write_kinds(struct api *a, struct buf *b);
+/* One {"help":…,"value":…}, with a comma after it, for each. */
+void api_write_kind_figures(struct api *a, struct buf *b);
+/* For /metrics, with the label kind. */
+void api_write_kind_metrics(struct api *a, struct buf *b);
+
 /* --- api/admin.c --- */
 
 void api_handle_list(struct api_request *rq, struct http_conn *conn);

@@ -299,6 +299,8 @@ static void write_device(struct api *a, struct buf *b, struct reg *r)
 	add_str(b, "user", reg_user(r));
 	add_str(b, "account", reg_account(r));
 	add_str(b, "token", reg_token(r, token));
+	if (reg_kind(r) != REG_APPLE)
+		add_str(b, "kind", reg_kind_name(reg_kind(r)));
 	buf_add_fmt(b,
 	    ",\"time\":%lld,\"suspended\":%d,\"oldTopic\":%d,\"more\":%zu,"
 	    "\"mailboxes\":[",
@@ -361,7 +363,9 @@ static const char *level(struct api *a)
 	bool bad = false;
 
 	while (--i > 0)
-		bad = bad || push_health(push_lane_at(a->queue, i)) != NULL;
+		bad =
+		    bad || (!push_is_unset(push_lane_at(a->queue, i)) &&
+			       push_health(push_lane_at(a->queue, i)) != NULL);
 	push_get_figures(push_lane_at(a->queue, 0), &f);
 	return push_verdict(a->queue, false) != NULL ||
 		       commit_is_failing(a->commit)

@@ -376,6 +376,7 @@ void api_write_figures(struct api *a, struct buf *b)
 			buf_add_fmt(b, "{\"help\":\"%s\",\"value\":%llu},",
 			    row->help, (unsigned long long)figure(&f, row));
 	api_write_brand_figures(a, b);
+	api_write_kind_figures(a, b);
 	if (!b->failed)
 		b->len--; /* the last comma */
 }
@@ -386,6 +387,7 @@ void api_handle_status(struct api_request *rq, struct http_conn *conn)
 
 	api_write_status(rq->api, b, false);
 	api_write_brands(rq->api, b);
+	api_write_kinds(rq->api, b);
 	push_write_day(rq->api->queue, b);
 	buf_add_str(b, "}\n");
 	reply_out(rq->api, conn, JSON);
@@ -503,6 +505,7 @@ void api_handle_metrics(struct api_request *rq, struct http_conn *conn)
 	for (row = rows; row < rows + N_ROWS; row++)
 		write_metric(rq->api, b, row, &f, brands);
 	free(brands);
+	api_write_kind_metrics(rq->api, b);
 	if (rq->api->shared != NULL)
 		shared_write_metrics(rq->api->shared, b);
 	reply_out(rq->api, conn, "text/plain; version=0.0.4");

@@ -52,7 +52,7 @@ _xapsd_files()
 
 _xapsd()
 {
-	local commands='check status healthcheck list doctor push forget export import csr pass
+	local commands='check status healthcheck list doctor push register forget export import csr pass
 		help version'
 	local options='-c --config -v --verbose --syslog -V --version -h --help'
 	local words=() args=() word joins='' cur begun last plain
@@ -97,9 +97,10 @@ _xapsd()
 	case $command in
 	check) options+=' --json --offline' ;;
 	status|list|doctor) options+=' --json' ;;
+	register) options+=' --user --id --mailbox' ;;
 	esac
 	if [[ $value ]]; then
-		_xapsd_files "$cur"
+		[[ $command == register ]] || _xapsd_files "$cur"
 		return
 	fi
 	case $ended$cur in
@@ -111,7 +112,8 @@ _xapsd()
 	list:0|push:0|forget:0|doctor:0) _xapsd_offer < <(_xapsd_field user) ;;
 	forget:1) _xapsd_offer < <(_xapsd_field account "${args[0]}") ;;
 	forget:2) _xapsd_offer < <(_xapsd_field token "${args[@]}") ;;
-	import:0|csr:0) _xapsd_files "$cur" ;;
+	register:0) _xapsd_words webpush fcm deltachat ;;
+	import:0|csr:0|register:1) _xapsd_files "$cur" ;;
 	esac
 }
 complete -F _xapsd xapsd

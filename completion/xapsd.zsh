@@ -23,6 +23,7 @@ _xapsd_commands() {
 		'list:the registered devices'
 		"doctor:why a user's phone is woken, or not"
 		"push:send a test push, show Apple's answer"
+		'register:browsers, apps'
 		'forget:remove registrations'
 		"export:print all, in the Go daemon's format"
 		"import:take over a Go daemon's, or another xapsd's"
@@ -64,6 +65,11 @@ _xapsd() {
 	forget) _arguments -S $options '1:user: _xapsd_field user' \
 		'2:account: _xapsd_field account ${(Q)line[1]}' \
 		'3:token: _xapsd_field token ${(Q)line[1]} ${(Q)line[2]}' ;;
+	register) _arguments -S $options \
+		'--user=[whose]:user: _xapsd_field user' \
+		'--id=[the app'"'"'s name for it]:id: ' \
+		'*--mailbox=[instead of INBOX]:mailbox: ' \
+		'1:kind:(webpush fcm deltachat)' '2:file:_files' ;;
 	import|csr) _arguments -S $options '1:file:_files' ;;
 	help) _arguments -S $options '1:command:_xapsd_commands' ;;
 	*) _arguments -S $options ;;

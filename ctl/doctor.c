@@ -46,7 +46,8 @@ struct doctor {
 	bool unwatched; /* the last notification was */
 	bool has_inbox;
 	int64_t now_s;
-	int64_t n;
+	int64_t n;	/* Apple's */
+	int64_t n_apps; /* others, whose lines are below */
 	int64_t notified_s, pushed_s, seen_s, registered_s;
 	int64_t waiting, unanswered; /* of the one with the last push */
 	int64_t n_folders;	     /* of the one that registered last */
@@ -58,6 +59,7 @@ struct doctor {
 	struct json status;   /* toks NULL: no daemon */
 	struct buf answer;    /* of the daemon */
 	struct buf text;      /* of the next step */
+	struct buf apps;
 
 	struct {
 		int64_t n;
@@ -373,6 +375,18 @@ static void read_device(struct doctor *d, const struct json *j)
 	}
 }
 
+/* One that is not Apple's, and its line. */
+static void keep_app(
+    struct doctor *d, const struct json *j, const char *line, size_t len)
+{
+	int64_t time_s = ctl_num(j, j->toks, "notified");
+
+	if (time_s > d->notified_s)
+		d->notified_s = time_s;
+	buf_add(&d->apps, line, len);
+	d->n_apps++;
+}
+
 /* The lines of a page, or of the file.  What the page says to ask for next, 0 at
  * the end, -1 if it is none. */
 static int64_t read_lines(struct doctor *d, const struct buf *b)
@@ -385,7 +399,9 @@ static int64_t read_lines(struct doctor *d, const struct buf *b)
 		eol = memchr(p, '\n', (size_t)(end - p));
 		if (eol == NULL || !json_load(p, (size_t)(eol - p), &j))
 			return -1;
-		if (json_get(&j, j.toks, "token") != NULL)
+		if (json_get(&j, j.toks, "kind") != NULL)
+			keep_app(d, &j, p, (size_t)(eol - p) + 1);
+		else if (json_get(&j, j.toks, "token") != NULL)
 			read_device(d, &j);
 		else
 			next = ctl_num(&j, j.toks, "next");
@@ -545,7 +561,8 @@ static void check_daemon(struct doctor *d)
 		    "why");
 	else
 		say(d, "daemon", STEP_OK, "runs, started @s");
-	check_apple(d);
+	if (d->n > 0 || d->n_apps == 0)
+		check_apple(d);
 }
 
 /* Whose names are like that of the user, who has no device. */
@@ -620,6 +637,23 @@ static bool is_stranger(const struct doctor *d)
 	       d->notified_s > 0;
 }
 
+static void say_names(struct doctor *d)
+{
+	bool both = d->n > 0 && d->n_apps > 0;
+
+	add(d, "@u has ");
+	if (d->n > 0)
+		add(d, "@n");
+	if (d->n_apps > 0)
+		buf_add_fmt(&d->text, "%s%lld %s%s", both ? " and " : "",
+		    (long long)d->n_apps,
+		    both ? "other registration" : "registration",
+		    LOG_S(d->n_apps));
+	if (d->n == 0)
+		add(d, ", none of Apple's Mail");
+	say(d, "names", STEP_OK, "");
+}
+
 /* Whether Dovecot has one name for the user. */
 static bool check_names(struct doctor *d)
 {
@@ -631,7 +665,7 @@ static bool check_names(struct doctor *d)
 		    "notifications come for @o, who has no device, the last "
 		    "@x, and for @u: @j. If that is the same person, @D");
 	else
-		say(d, "names", STEP_OK, "@u has @n");
+		say_names(d);
 	return !other;
 }
 
@@ -804,6 +838,34 @@ static void check_devices(struct doctor *d)
 		check_visits(d);
 }
 
+static void check_apps(struct doctor *d)
+{
+	const char *p = (const char *)buf_head(&d->apps), *eol;
+	const char *end = p + d->apps.len;
+	char kind[CTL_KIND_MAX], text[ERR_MAX];
+	enum ctl_result result;
+	struct json j;
+
+	for (; p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!json_load(p, (size_t)(eol - p), &j))
+			continue;
+		result = ctl_doctor_app(&j, d->now_s, d->live, kind, text);
+		buf_add_str(&d->text, text);
+		say(d, kind, result, "");
+		json_free(&j);
+	}
+}
+
+static void check_all(struct doctor *d)
+{
+	if (d->n > 0)
+		check_devices(d);
+	else if (d->live)
+		check_notified(d);
+	check_apps(d);
+}
+
 static void check_shared(struct doctor *d)
 {
 	enum ctl_result result;
@@ -842,10 +904,10 @@ static void doctor_run(struct doctor *d, struct buf *text)
 		say(d, "database", STEP_FAILED, "@e");
 		return;
 	}
-	if (d->n == 0)
+	if (d->n + d->n_apps == 0)
 		check_unregistered(d);
 	else if (check_names(d))
-		check_devices(d);
+		check_all(d);
 }
 
 int ctl_doctor(const struct conf *conf, const struct cli *cli)
@@ -857,6 +919,7 @@ int ctl_doctor(const struct conf *conf, const struct cli *cli)
 	d.now_s = (int64_t)time(NULL);
 	buf_init(&d.answer, CTL_ANSWER_MAX);
 	buf_init(&d.text, 64 * 1024);
+	buf_init(&d.apps, CTL_ANSWER_MAX);
 	ctl_steps_begin(cli->json, true);
 	if (reg_text_ok(user, REG_USER_MAX)) {
 		strcpy(d.user, user);
@@ -870,6 +933,7 @@ int ctl_doctor(const struct conf *conf, const struct cli *cli)
 	buf_free(&status_text);
 	buf_free(&d.answer);
 	buf_free(&d.text);
+	buf_free(&d.apps);
 	if (d.others != NULL)
 		past_free_view(d.others);
 	return ctl_steps_end(d.ok);

@@ -138,6 +138,14 @@ void ctl_step(const char *step, enum ctl_result result, const char *text);
 /* Prints the end; returns the exit status. */
 int ctl_steps_end(bool ok);
 
+/* --- ctl/app.c --- */
+
+#define CTL_KIND_MAX 16
+/* The step of doctor about a registration of another kind than Apple's, a line of
+ * /admin/list; live: not of the file. */
+enum ctl_result ctl_doctor_app(const struct json *j, int64_t now_s, bool live,
+    char kind[CTL_KIND_MAX], char text[ERR_MAX]);
+
 /* --- ctl/shared.c --- */
 
 struct loop;

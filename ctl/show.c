@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "store.h"
+#include "webpush.h"
 
 #define SHOWN 8 /* characters of a token or an account id */
 
@@ -68,6 +69,7 @@ enum column {
 	C_USER,
 	C_DEVICE,
 	C_ACCOUNT,
+	C_KIND,
 	C_REGISTERED,
 	C_AGE,
 	C_STATE,
@@ -82,7 +84,7 @@ struct row {
 };
 
 static const char *const heads[N_COLUMNS] = { "USER", "DEVICE", "ACCOUNT",
-	"REGISTERED", "AGE", "STATE", "LAST PUSH", "CAME" };
+	"KIND", "REGISTERED", "AGE", "STATE", "LAST PUSH", "CAME" };
 
 /* What of it is in the way of a push, or "active". */
 static const char *state(
@@ -90,8 +92,10 @@ static const char *state(
 {
 	if (reg_suspended(r))
 		return "suspended";
-	if (reg_time_known(r) && age_s > ttl_s)
+	if (reg_kind(r) == REG_APPLE && reg_time_known(r) && age_s > ttl_s)
 		return "expired";
+	if (*webpush_code(reg_to(r)) != '\0')
+		return "unconfirmed";
 	if (live != NULL && store_old_topic(live, r) != NULL)
 		return "old topic";
 	return "active";
@@ -149,6 +153,7 @@ static void fill_row(struct row *row, const struct store *live,
 	snprintf(row->text[C_USER], sizeof(row->text[0]), "%s", reg_user(r));
 	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
 	snprintf(row->text[C_ACCOUNT], SHOWN + 1, "%s", reg_account(r));
+	strcpy(row->text[C_KIND], reg_kind_name(reg_kind(r)));
 	/* Registered before the clock was set. */
 	strcpy(row->text[C_REGISTERED], "-");
 	strcpy(row->text[C_AGE], "-");
@@ -220,6 +225,7 @@ static void fit(struct layout *l)
 	narrow(l, C_REGISTERED, 0);
 	narrow(l, C_ACCOUNT, 0);
 	narrow(l, C_USER, USER_MIN);
+	narrow(l, C_KIND, 0);
 	narrow(l, C_DEVICE, 0);
 	narrow(l, C_AGE, 0);
 	if (excess(l) > 0)
@@ -265,7 +271,7 @@ static void show_table(
 		.mailboxes = MAILBOXES_MIN };
 	int64_t now_s = (int64_t)time(NULL);
 	struct row row, head = { 0 };
-	bool pushed = false;
+	bool pushed = false, kinds = false;
 	size_t i, c;
 
 	for (c = 0; c < N_COLUMNS; c++)
@@ -275,9 +281,12 @@ static void show_table(
 		fill_row(&row, live, regs[i], now_s, ttl_s);
 		measure(&l, &row);
 		pushed = pushed || strcmp(row.text[C_PUSHED], "-") != 0;
+		kinds = kinds || reg_kind(regs[i]) != REG_APPLE;
 	}
 	if (!pushed)
 		l.width[C_PUSHED] = l.width[C_CAME] = 0;
+	if (!kinds)
+		l.width[C_KIND] = 0;
 	for (c = 0; c < N_COLUMNS; c++)
 		l.sum += l.width[c];
 	if (l.columns > 0)
@@ -550,6 +559,34 @@ static void show_brands(const struct json *j)
 	show_line("Brands", STYLE_PLAIN, "", &line);
 }
 
+/* Of what is not Apple's. */
+static void show_kinds(const struct json *j)
+{
+	const struct json_tok *t = json_get(j, j->toks, "kinds"), *k;
+	char kind[32], ago[24];
+	int64_t last_s, n;
+	size_t i;
+
+	for (k = t + 1, i = 0; t != NULL && i < t->size;
+	     i++, k = j->toks + k->next) {
+		struct buf line = BUF_INIT(LINE_MAX_BYTES);
+
+		ctl_str(j, k, "kind", kind, sizeof(kind));
+		last_s = ctl_num(j, k, "lastSuccess");
+		n = ctl_num(j, k, "registrations");
+		buf_add_fmt(&line,
+		    ": %lld registration%s, %lld delivered since start, %lld "
+		    "waiting",
+		    (long long)n, LOG_S(n),
+		    (long long)ctl_num(j, k, "delivered"),
+		    (long long)ctl_num(j, k, "queue"));
+		if (last_s > 0)
+			buf_add_fmt(&line, ", the last taken %s",
+			    ctl_ago((int64_t)time(NULL) - last_s, ago));
+		show_line("Kind", STYLE_PLAIN, kind, &line);
+	}
+}
+
 /* Only of a site with several nodes. */
 static void show_shared(const struct json *j)
 {
@@ -590,6 +627,7 @@ void ctl_show_status(const struct json *j)
 	show_warnings(j);
 	show_apple(j);
 	show_brands(j);
+	show_kinds(j);
 	show_shared(j);
 	show_pushes(j);
 	show_visits(j);

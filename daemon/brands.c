@@ -45,7 +45,7 @@ struct brands {
 	struct shared *shared; /* NULL: none */
 	struct brand **list;   /* by name */
 	size_t n;
-	struct users *users;
+	struct users *users, *fcm_users; /* of Apple, of Google */
 	struct watch *watch;
 	uint64_t folder;	 /* its mark when it was read */
 	struct loop_timer retry; /* while one waits for its files */
@@ -61,17 +61,23 @@ static int read_names(
 
 /* --- one file --- */
 
+static bool for_apple(const struct conf *c)
+{
+	return c->key_file_p8 != NULL || c->certificate_file_pem != NULL ||
+	       c->certificate_file_p12 != NULL;
+}
+
 static int check_text(const struct conf *c, char err[ERR_MAX])
 {
 	if (c->users == NULL || c->users[strspn(c->users, " \t")] == '\0')
 		conf_blame(c, "users", err,
 		    "is missing: set it to patterns of this brand's users, "
 		    "such as *@example.org");
-	else if (c->key_file_p8 == NULL && c->certificate_file_pem == NULL &&
-		 c->certificate_file_p12 == NULL)
+	else if (!for_apple(c) && c->fcm_service_account == NULL)
 		conf_blame(c, "keyFileP8", err,
-		    "is missing: set it, certificateFilePem or "
-		    "certificateFileP12 to this brand's credential");
+		    "is missing: set it, certificateFilePem, "
+		    "certificateFileP12 or fcmServiceAccount to this brand's "
+		    "credential");
 	else
 		return cred_check_text(c, err);
 	return -1;
@@ -266,7 +272,7 @@ static bool is_bad(const struct brand *b)
 {
 	return !b->is_used || *renew_lack(b->renew) != '\0' ||
 	       cred_is_refused(renew_cred(b->renew)) ||
-	       push_trouble(b->lane) != NULL;
+	       (push_trouble(b->lane) != NULL && !push_is_unset(b->lane));
 }
 
 /* --- all --- */
@@ -340,29 +346,39 @@ static void on_retry(void *arg)
 	loop_timer_set(all->loop, &all->retry, all->retry_ms);
 }
 
-/* The users and lanes from now on. */
+static void add_users(struct users *users, const struct brand *b, size_t number)
+{
+	const char *twice = users_add(users, b->conf.users, number);
+
+	if (twice != NULL)
+		log_warn("%susers: %.*s is a pattern of a brand before it, "
+			 "too, which gets these users",
+		    b->label, (int)strcspn(twice, " \t"), twice);
+}
+
+/* The users and lanes from now on.  A brand without a credential of the one
+ * service leaves its users to others there. */
 static void apply(struct brands *all)
 {
 	struct push_lane **lanes = xmalloc((all->n + 1) * sizeof(*lanes));
-	struct users *users = users_new();
+	struct users *users = users_new(), *fcm_users = users_new();
 	const struct brand *b;
-	const char *twice;
 	size_t i;
 
 	for (i = 0; i < all->n; i++) {
 		b = all->list[i];
 		lanes[i] = b->lane;
-		twice =
-		    b->is_used ? users_add(users, b->conf.users, i + 1) : NULL;
-		if (twice != NULL)
-			log_warn("%susers: %.*s is a pattern of a brand before "
-				 "it, too, which gets these users",
-			    b->label, (int)strcspn(twice, " \t"), twice);
+		if (b->is_used && for_apple(&b->conf))
+			add_users(users, b, i + 1);
+		if (b->is_used && b->conf.fcm_service_account != NULL)
+			add_users(fcm_users, b, i + 1);
 	}
-	push_set_brands(all->q, users, NULL, lanes, all->n);
+	push_set_brands(all->q, users, fcm_users, lanes, all->n);
 	free(lanes);
 	users_free(all->users);
+	users_free(all->fcm_users);
 	all->users = users;
+	all->fcm_users = fcm_users;
 	watch_all(all);
 	all->retry_ms = RETRY_MIN_MS;
 	loop_timer_set(all->loop, &all->retry, all->retry_ms);
@@ -448,6 +464,7 @@ void brands_free(struct brands *all)
 		free_brand(all->list[--all->n]);
 	free(all->list);
 	users_free(all->users);
+	users_free(all->fcm_users);
 	free(all);
 }
 

@@ -3,8 +3,6 @@
 #ifndef HOOKS_H
 #define HOOKS_H
 
-#include <stdbool.h>
-
 #include "log.h"
 
 struct conf;
@@ -17,15 +15,13 @@ struct hooks *hooks_new(struct loop *l, const struct conf *conf);
 /* After the queue; h may be NULL. */
 void hooks_free(struct hooks *h);
 
-/* At the start: the text of all files, and then their tokens'.  An exit status; err
- * is set if it is not EXIT_DONE. */
+/* At the start, as the daemon's user.  An exit status; err is set if it is not
+ * EXIT_DONE. */
 int hooks_read(struct hooks *h, char err[ERR_MAX]);
-int hooks_load(struct hooks *h, char err[ERR_MAX]);
 /* From now on they are called. */
 void hooks_start(struct hooks *h, struct push_queue *q);
 
-/* Reads again what has changed; all: everything, and what was suspended is tried
- * again. */
-void hooks_reload(struct hooks *h, bool all);
+/* Reads all again; those that were suspended are tried again. */
+void hooks_reload(struct hooks *h);
 
 #endif

@@ -33,21 +33,13 @@ int hooks_read(struct hooks *h, char err[ERR_MAX])
 	return EXIT_DONE;
 }
 
-int hooks_load(struct hooks *h, char err[ERR_MAX])
-{
-	(void)h;
-	(void)err;
-	return EXIT_DONE;
-}
-
 void hooks_start(struct hooks *h, struct push_queue *q)
 {
 	(void)h;
 	(void)q;
 }
 
-void hooks_reload(struct hooks *h, bool all)
+void hooks_reload(struct hooks *h)
 {
 	(void)h;
-	(void)all;
 }

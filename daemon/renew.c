@@ -147,6 +147,9 @@ static void log_cred(const struct renew *r)
 	if (cred_kind(r->cred) == CRED_CERTIFICATE)
 		log_info("%sCertificate valid until %s UTC, topic %s", r->label,
 		    utc(cred_expires_s(r->cred), date), cred_topic(r->cred));
+	if (cred_fcm(r->cred) != NULL)
+		log_info("%sFCM: service account %s of project %s", r->label,
+		    cred_fcm(r->cred)->email, cred_fcm(r->cred)->project);
 	for (i = 0; (warning = cred_warning(r->cred, i)) != NULL; i++)
 		log_warn("%s%s", r->label, warning);
 }
@@ -360,16 +363,29 @@ int renew_load_server(struct renew *r, char err[ERR_MAX])
 	return 0;
 }
 
+/* Apple's phones do not wait for a file of Google's.  NULL: it is Apple's that
+ * cannot be read. */
+static struct cred *load_apple(const struct conf *conf)
+{
+	struct conf apple = *conf;
+	char err[ERR_MAX];
+
+	apple.fcm_service_account = NULL;
+	return cred_load(&apple, err);
+}
+
 int renew_load(struct renew *r, char err[ERR_MAX])
 {
 	struct cred *cred = cred_load(r->conf, err);
 
-	if (cred == NULL && lacks_file(r->conf)) {
+	if (cred == NULL && !lacks_file(r->conf))
+		return -1;
+	if (cred == NULL) {
 		set_lack(r, err);
-		return 0;
+		cred = load_apple(r->conf);
 	}
 	if (cred == NULL)
-		return -1;
+		return 0;
 	cred_free(r->cred);
 	r->cred = cred;
 	return 0;
@@ -383,6 +399,8 @@ void renew_start(struct renew *r)
 	    cred_clock_warning((int64_t)time(NULL), err) != NULL)
 		log_warn("%s", err);
 	log_cred(r);
+	if (*r->lack != '\0' && cred_kind(r->cred) != CRED_NONE)
+		log_error("%sno pushes by FCM: %s", r->label, r->lack);
 	if (r->server_cred != NULL)
 		log_server_cred(r);
 	daemon_check_rights(r->conf, warn_rights);

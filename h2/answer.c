@@ -178,14 +178,15 @@ int h2_answer_headers(struct h2 *h, uint32_t id, uint8_t flags,
 	return end ? answer_end(h, s) : 0;
 }
 
-static void add_to_body(struct stream *s, const unsigned char *p, size_t len)
+static void add_to_body(
+    const struct h2 *h, struct stream *s, const unsigned char *p, size_t len)
 {
-	const size_t space = H2_BODY_MAX - s->body_len;
+	const size_t space = (size_t)(h->body_max - s->body_len);
 
 	if (len == 0 || space == 0)
 		return;
 	if (s->body == NULL)
-		s->body = xmalloc(H2_BODY_MAX);
+		s->body = xmalloc(h->body_max);
 	if (len > space)
 		len = space;
 	memcpy(s->body + s->body_len, p, len);
@@ -213,7 +214,7 @@ int h2_answer_data(struct h2 *h, struct stream *s, uint8_t flags,
 	bad = check_data(s, len);
 	if (bad != NULL)
 		return h2_stream_error(h, s, PROTOCOL_ERROR, bad);
-	add_to_body(s, p, len);
+	add_to_body(h, s, p, len);
 	if (flags & F_END_STREAM)
 		return answer_end(h, s);
 	if (s->padded > ANSWER_MAX) {

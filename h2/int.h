@@ -73,7 +73,7 @@ struct stream {
 	struct stream *next_ready; /* in h2.ready */
 	void *owner;
 	unsigned char *rest; /* unsent part of the request's body, or NULL */
-	unsigned char *body; /* of the answer, H2_BODY_MAX; NULL if none */
+	unsigned char *body; /* of the answer, h2.body_max; NULL if none */
 	int64_t length;	     /* content-length of the answer, or -1 */
 	uint32_t id;
 	uint32_t rest_off, rest_len;
@@ -117,6 +117,7 @@ struct h2 {
 	unsigned char pings[8]; /* content of the last one, a counter */
 	bool ping_outstanding;
 
+	uint16_t body_max; /* H2_BODY_MAX at most */
 	bool has_settings; /* the server's first SETTINGS have arrived */
 	bool leaving;	   /* GOAWAY was sent or received */
 	bool dead;	   /* h2_recv() failed or h2_close() was called */

@@ -1,4 +1,5 @@
-/* http/parse.c - HTTP/1 request heads and chunked bodies, without I/O.
+/* http/parse.c - heads of HTTP/1 requests and answers, and chunked bodies, without
+ * I/O.
  *
  * Strict where leniency would let two readers see different messages (RFC 9112
  * 11.2): no folding, no space before a colon, one length.  The only exception
@@ -69,7 +70,11 @@ enum known {
 	H_ORIGIN,
 	H_FETCH_SITE, /* may, too */
 	H_DATE,	      /* may, too */
+	/* of answers: */
+	H_RETRY_AFTER, /* may, too */
 };
+
+#define N_KNOWN (H_RETRY_AFTER + 1)
 
 static const struct {
 	char name[18];
@@ -84,14 +89,14 @@ static const struct {
 	[H_ORIGIN] = { "origin", 6 },
 	[H_FETCH_SITE] = { "sec-fetch-site", 14 },
 	[H_DATE] = { "date", 4 },
+	[H_RETRY_AFTER] = { "retry-after", 11 },
 };
-
-#define N_KNOWN (sizeof(known_headers) / sizeof(known_headers[0]))
 
 /* The head being read. */
 struct scan {
 	const char *p, *end;
 	struct http_head *h;
+	unsigned n_known; /* headers that are looked for */
 	unsigned seen;	  /* bits by enum known */
 	bool close, keep; /* from the Connection header */
 };
@@ -124,8 +129,7 @@ static int line_end(struct scan *s)
 		s->p++;
 	}
 	if (*s->p != '\n')
-		return bad(
-		    s, 400, "control character or bare CR in the request head");
+		return bad(s, 400, "control character or bare CR in the head");
 	s->p++;
 	return 0;
 }
@@ -201,7 +205,7 @@ static int parse_version(struct scan *s)
 	if (v[5] != '1')
 		return bad(s, 505, "only HTTP/1.0 and HTTP/1.1 are supported");
 	s->h->minor = v[7] != '0';
-	return line_end(s);
+	return 0;
 }
 
 static int parse_request_line(struct scan *s)
@@ -230,7 +234,33 @@ static int parse_request_line(struct scan *s)
 		return bad(s, 400, "malformed request line");
 	s->p++;
 	rc = parse_target(s, target);
-	return rc < 0 ? rc : parse_version(s);
+	if (rc == 0)
+		rc = parse_version(s);
+	return rc < 0 ? rc : line_end(s);
+}
+
+/* --- the status line, RFC 9112 4 --- */
+
+static int parse_status_line(struct scan *s)
+{
+	int rc = parse_version(s), i;
+
+	for (i = 0; rc == 0 && i < 4; i++, s->p++) {
+		if (s->p == s->end)
+			return PARSE_MORE;
+		if (i == 0 ? *s->p != ' ' : *s->p < '0' || *s->p > '9')
+			return bad(s, 400, "malformed status line");
+		if (i > 0)
+			s->h->status = s->h->status * 10 + (*s->p - '0');
+	}
+	if (rc < 0)
+		return rc;
+	/* We ask for no other protocol. */
+	if (s->h->status < 100 || s->h->status > 599 || s->h->status == 101)
+		return bad(s, 400, "a status that is none");
+	if (s->p < s->end && *s->p == ' ')
+		span(s, VALUE);
+	return line_end(s);
 }
 
 /* --- header fields, RFC 9112 5 and 6 --- */
@@ -324,6 +354,9 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 		return 0;
 	case H_DATE:
 		s->h->dated = true;
+		return 0;
+	case H_RETRY_AFTER:
+		s->h->retry_after = v;
 	}
 	return 0;
 }
@@ -333,7 +366,7 @@ static int take_header(
 {
 	size_t i;
 
-	for (i = 0; i < N_KNOWN; i++)
+	for (i = 0; i < s->n_known; i++)
 		if (name.len == known_headers[i].len &&
 		    strncasecmp(name.p, known_headers[i].name, name.len) == 0)
 			return take_known(s, (enum known)i, value);
@@ -374,8 +407,6 @@ static int conclude(struct scan *s)
 	bool chunked = s->seen & 1u << H_ENCODING;
 	bool length = s->seen & 1u << H_LENGTH;
 
-	if (h->minor > 0 && !(s->seen & 1u << H_HOST))
-		return bad(s, 400, "Host is missing");
 	if (chunked && length)
 		return bad(s, 400,
 		    "both Content-Length and Transfer-Encoding are given");
@@ -393,9 +424,9 @@ static int conclude(struct scan *s)
 
 static int parse_lines(struct scan *s)
 {
-	int rc = parse_request_line(s);
+	int rc;
 
-	while (rc == 0) {
+	do {
 		if (s->p == s->end)
 			return PARSE_MORE;
 		if (*s->p == '\r' || *s->p == '\n') {
@@ -403,21 +434,44 @@ static int parse_lines(struct scan *s)
 			return rc < 0 ? rc : conclude(s);
 		}
 		rc = parse_header(s);
-	}
+	} while (rc == 0);
 	return rc;
+}
+
+static int parse(const char *in, size_t len, struct scan *s,
+    int (*parse_first)(struct scan *s))
+{
+	int rc;
+
+	memset(s->h, 0, sizeof(*s->h));
+	s->p = in;
+	s->end = in + (len > HTTP_HEAD_MAX ? HTTP_HEAD_MAX : len);
+	rc = parse_first(s);
+	if (rc == 0)
+		rc = parse_lines(s);
+	if (rc == PARSE_MORE && len >= HTTP_HEAD_MAX)
+		return bad(s, 431, "the head is longer than 8 KiB");
+	return rc < 0 ? rc : (int)(s->p - in);
 }
 
 int http_parse_head(const char *in, size_t len, struct http_head *head_r)
 {
-	struct scan s = { .p = in, .h = head_r };
-	int rc;
+	struct scan s = { .h = head_r, .n_known = H_RETRY_AFTER };
+	int rc = parse(in, len, &s, parse_request_line);
 
-	memset(head_r, 0, sizeof(*head_r));
-	s.end = in + (len > HTTP_HEAD_MAX ? HTTP_HEAD_MAX : len);
-	rc = parse_lines(&s);
-	if (rc == PARSE_MORE && len >= HTTP_HEAD_MAX)
-		return bad(&s, 431, "the request head is longer than 8 KiB");
-	return rc < 0 ? rc : (int)(s.p - in);
+	if (rc >= 0 && head_r->minor > 0 && !(s.seen & 1u << H_HOST))
+		return bad(&s, 400, "Host is missing");
+	return rc;
+}
+
+int http_parse_answer(const char *in, size_t len, struct http_head *head_r)
+{
+	struct scan s = { .h = head_r, .n_known = N_KNOWN };
+	int rc = parse(in, len, &s, parse_status_line);
+
+	if (head_r->body == HTTP_BODY_NONE && !(s.seen & 1u << H_LENGTH))
+		head_r->body = HTTP_BODY_UNTIL_END;
+	return rc;
 }
 
 /* --- chunked bodies, RFC 9112 7.1 --- */

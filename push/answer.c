@@ -22,10 +22,13 @@ void push_send_again(struct push *p, int64_t ms)
 {
 	push_give_back(p);
 	p->lane->counters.retried++;
-	if (ms > 0)
+	if (ms > 0) {
 		push_set_state(p, PUSH_PAUSED, ms);
-	else
+		if (p->lane->closing) /* which is about to be freed */
+			push_change_lane(p);
+	} else {
 		push_set_state(p, PUSH_READY, PUSH_FRONT);
+	}
 }
 
 /* The age of the failed events counts: those that wait are newer. */
@@ -49,21 +52,25 @@ static void send_later(struct push *p, const struct send_answer *an)
 	push_send_again(p, ms > 0 ? ms : 1);
 }
 
+static void log_delivered(const struct push *p)
+{
+	char what[ERR_MAX];
+
+	err_set(what, "delivered to %s", p->lane->way->service);
+	push_log(LOG_L_DEBUG, p, what);
+}
+
 void push_act_done(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
-
-	char what[ERR_MAX];
 
 	(void)an;
 	l->counters.delivered++;
 	if (l->way->kind != REG_HOOK)
 		visits_taken(&l->q->visits, p->reg, p->sent, p->came,
 		    loop_now_ms(l->q->loop));
-	if (log_get_level() >= LOG_L_DEBUG) {
-		err_set(what, "delivered to %s", l->way->service);
-		push_log(LOG_L_DEBUG, p, what);
-	}
+	if (log_get_level() >= LOG_L_DEBUG)
+		log_delivered(p);
 	push_finish(p);
 }
 
@@ -213,11 +220,6 @@ const struct push_answer *push_find_answer(
 	return row;
 }
 
-bool push_answer_is_good(const struct push_answer *row)
-{
-	return row != NULL && row->act == push_act_done;
-}
-
 /* Sends it again at once the first time, later after pauses. */
 static void act_unprocessed(struct push *p, const struct send_answer *an)
 {
@@ -238,7 +240,8 @@ static bool is_outdated(const struct push *p, enum push_about about)
 static void handle_reason(
     struct push *p, const struct push_answer *row, const struct send_answer *an)
 {
-	if ((push_answer_is_good(row) || row->about == ABOUT_DEVICE) &&
+	if (p->lane->hold_ms != 0 &&
+	    (push_answer_is_good(row) || row->about == ABOUT_DEVICE) &&
 	    p->auth_gen == push_auth_gen(p->lane))
 		push_hold_end(p->lane);
 	if (is_outdated(p, row->about)) {
@@ -250,7 +253,7 @@ static void handle_reason(
 	}
 }
 
-const char *push_answer_words(const struct push_lane *l,
+static void write_words(const struct push_lane *l,
     const struct push_answer *row, const struct send_answer *an,
     char line[ERR_MAX])
 {
@@ -265,8 +268,6 @@ const char *push_answer_words(const struct push_lane *l,
 		    "%s closed the connection before it: it will be sent again",
 		    service);
 	} else if (push_answer_is_good(row)) {
-		if (l->way == &push_way_apple)
-			return VISITS_TAKEN;
 		err_set(line, "%s took it", service);
 	} else {
 		meaning = words_of(l, an->reason);
@@ -274,6 +275,15 @@ const char *push_answer_words(const struct push_lane *l,
 		    answer_text(an, text), meaning[0] != '\0' ? ": " : "",
 		    meaning);
 	}
+}
+
+const char *push_answer_words(const struct push_lane *l,
+    const struct push_answer *row, const struct send_answer *an,
+    char line[ERR_MAX])
+{
+	if (l->way == &push_way_apple && push_answer_is_good(row))
+		return VISITS_TAKEN; /* nearly always */
+	write_words(l, row, an, line);
 	return line;
 }
 

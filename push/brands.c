@@ -18,7 +18,7 @@ struct push_lane *push_lane_new(
 	struct push_lane *l = xcalloc(1, sizeof(*l));
 
 	if (q->gate == NULL)
-		q->gate = send_gate_new();
+		q->gate = send_gate_new(true);
 	l->label = xmalloc(sizeof(LABEL) + 2 * strlen(name));
 	strcpy(l->label + sprintf(l->label, LABEL, name) + 1, name);
 	push_lane_init(l, q, cred, q->gate);

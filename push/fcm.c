@@ -98,6 +98,9 @@ static void fcm_clear(struct push_lane *l)
 {
 	struct data *d = l->data;
 
+	if (d == NULL) /* again */
+		return;
+	l->data = NULL;
 	fcm_free(d->fcm);
 	buf_free(&d->message);
 	free(d);

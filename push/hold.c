@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "apns.h"
+#include "conf.h"
 #include "cred.h"
 #include "mem.h"
 
@@ -218,6 +219,29 @@ static bool is_connected(const struct push_lane *l)
 	return st.state == SEND_UP && st.down_ms == 0 && !l->stalled;
 }
 
+/* Without a credential for Apple: NULL if something else is configured, and can be
+ * sent as far as we know. */
+static const char *verdict_of_others(struct push_queue *q, bool cred)
+{
+	bool any = q->conf->hooks_dir != NULL ||
+		   q->conf->deltachat_url != NULL ||
+		   cred_fcm(q->main.cred) != NULL;
+	const char *why = NULL, *one;
+	struct push_lane *l;
+	bool good = false;
+
+	for (l = q->others; l != NULL; l = l->next) {
+		if (l->way == &push_way_apple) {
+			any = any || cred_fcm(l->cred) != NULL;
+			continue;
+		}
+		one = cred ? push_trouble(l) : push_health(l);
+		good = good || one == NULL;
+		why = good ? NULL : one;
+	}
+	return any ? why : push_trouble(&q->main);
+}
+
 /* A lane that is idle knows nothing of the way to Apple, which is the same for
  * all; a lane that Apple refuses says nothing about the others. */
 const char *push_verdict(struct push_queue *q, bool cred)
@@ -246,5 +270,7 @@ const char *push_verdict(struct push_queue *q, bool cred)
 		bad = stalled;
 	if (bad == NULL)
 		bad = &q->main;
+	if (push_is_unset(bad))
+		return verdict_of_others(q, cred);
 	return cred ? push_trouble(bad) : push_health(bad);
 }

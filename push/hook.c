@@ -19,8 +19,7 @@ struct one {
 	char *name;
 	const struct hook *hook; /* borrowed; NULL: its file is gone */
 	struct push_lane *lane;	 /* NULL: not needed so far */
-	bool suspended, is_gone;
-	int refused; /* the status that was logged last; 0: none */
+	bool suspended;
 };
 
 /* The data of their home, which every hook shares. */
@@ -75,7 +74,7 @@ static bool notify(struct push_queue *q, const char *owner, const char *mailbox,
 	return any;
 }
 
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
+static struct reg *next(struct push_queue *q, const char *user, size_t *at)
 {
 	struct hooks *h = hooks_of(q);
 	const struct one *o;
@@ -113,7 +112,7 @@ static struct push_lane *lane(
 	if (hook_target(o->hook, q->conf, &hooks_of(q)->trust, &to, err) < 0)
 		return NULL;
 	if (q->gate == NULL)
-		q->gate = send_gate_new();
+		q->gate = send_gate_new(false);
 	err_set(label, "hook %s: ", reg_account(r));
 	o->lane = push_lane_make(q, &push_way_hook, label);
 	o->lane->data = o;
@@ -183,19 +182,10 @@ static void act_suspend(struct push *p, const struct send_answer *an)
 	push_finish(p);
 }
 
-static void act_refused(struct push *p, const struct send_answer *an)
+static void read_answer(struct send_answer *an)
 {
-	struct push_lane *l = p->lane;
-	struct one *o = l->data;
-
-	log_at(o->refused != an->status ? LOG_L_WARN : LOG_L_DEBUG,
-	    "push: %sdropped: the service answers %d%s", l->label, an->status,
-	    an->status < 400 ? ", and redirects are not followed: set url to "
-			       "where it leads"
-			     : "");
-	o->refused = an->status;
-	l->counters.dropped++;
-	push_finish(p);
+	if (an->status / 100 == 3)
+		strcpy(an->reason, "and redirects are not followed");
 }
 
 static const struct push_answer answers[] = {
@@ -208,7 +198,7 @@ static const struct push_answer answers[] = {
 	{ 425, NULL, push_act_retry, ABOUT_PUSH },
 	{ 429, NULL, push_act_retry, ABOUT_PUSH },
 	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, act_refused, ABOUT_PUSH },
+	{ 0, NULL, push_act_drop, ABOUT_PUSH },
 };
 
 const struct push_way push_way_hook = {
@@ -216,10 +206,12 @@ const struct push_way push_way_hook = {
 	.service = "the service",
 	.per_push = 1,
 	.notify = notify,
+	.next = next,
 	.delay_ms = delay_ms,
 	.lane = lane,
 	.send = send,
 	.clear = clear,
+	.read_answer = read_answer,
 	.answers = answers,
 };
 
@@ -234,7 +226,6 @@ static void renew_one(struct one *o, const struct hook *hook)
 
 	o->hook = hook;
 	o->suspended = false;
-	o->refused = 0;
 	if (l == NULL)
 		return;
 	l->hold_ms = 0;
@@ -297,35 +288,28 @@ static void sweep(struct hooks *h)
 	}
 }
 
-void push_set_hooks(
-    struct push_queue *q, struct hook *const *list, size_t n, bool all)
+void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n)
 {
 	struct push_lane *home = push_home(q, REG_HOOK);
 	struct hooks *h = home->data;
 	struct tls_ctx *old;
 	struct one *o;
-	size_t i, n_old;
+	size_t i;
 
 	if (h == NULL)
 		home->data = h = xcalloc(1, sizeof(*h));
-	old = all ? renew_trust(q, h) : NULL;
-	n_old = h->n;
-	h->list = xrealloc(h->list, (n_old + n + 1) * sizeof(*h->list));
-	for (i = 0; i < n_old; i++)
-		h->list[i]->is_gone = true;
+	old = renew_trust(q, h);
+	h->list = xrealloc(h->list, (h->n + n + 1) * sizeof(*h->list));
+	for (i = 0; i < h->n; i++)
+		h->list[i]->hook = NULL;
 	for (i = 0; i < n; i++) {
 		o = find_one(h, hook_name(list[i]));
 		if (o == NULL) {
 			h->list[h->n++] = o = xcalloc(1, sizeof(*o));
 			o->name = xstrdup(hook_name(list[i]));
 		}
-		o->is_gone = false;
-		if (all || o->hook != list[i])
-			renew_one(o, list[i]);
+		renew_one(o, list[i]);
 	}
-	for (i = 0; i < n_old; i++)
-		if (h->list[i]->is_gone)
-			h->list[i]->hook = NULL;
 	push_each_reg(q, change_lane, NULL);
 	sweep(h);
 	tls_ctx_free(old);

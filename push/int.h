@@ -36,6 +36,9 @@ struct push_way {
 	 * store has all there is.  True if it has queued something. */
 	bool (*notify)(struct push_queue *q, const char *owner,
 	    const char *mailbox, const struct push_event *ev);
+	/* That of the next one, from *at on, 0 at first, which the user's new
+	 * mail concerns, for a test; NULL: no more. */
+	struct reg *(*next)(struct push_queue *q, const char *user, size_t *at);
 	/* How long other events wait; NULL: `delay`. */
 	int64_t (*delay_ms)(const struct push_queue *q, const struct reg *r);
 	/* Whether it is pushed now; NULL: always. */
@@ -229,12 +232,6 @@ void push_foreign_free(struct push_queue *q);
  * that nobody is flooded by us; to be asked once for each (push.paid). */
 int64_t push_foreign_wait(struct push *p);
 
-/* --- push/hook.c --- */
-
-/* The registration in memory of the next hook from *at on, 0 at first, that wants
- * the user's new mail; NULL: none. */
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at);
-
 /* --- push/queue.c --- */
 
 /* Of the store and in memory; cb must not drop. */
@@ -356,8 +353,6 @@ void push_trials_free(struct push_queue *q);
 /* The row of the lane's table for an answer; NULL: there is no answer. */
 const struct push_answer *push_find_answer(
     const struct push_lane *l, const struct send_answer *an);
-/* Whether the push was taken.  row may be NULL. */
-bool push_answer_is_good(const struct push_answer *row);
 /* What it says, in words: perhaps in line. */
 const char *push_answer_words(const struct push_lane *l,
     const struct push_answer *row, const struct send_answer *an,
@@ -370,6 +365,11 @@ void push_send_again(struct push *p, int64_t ms);
 
 /* For the tables. */
 void push_act_done(struct push *p, const struct send_answer *an);
+/* Whether the push was taken.  row may be NULL. */
+static inline bool push_answer_is_good(const struct push_answer *row)
+{
+	return row != NULL && row->act == push_act_done;
+}
 /* The registration is gone, or older than the answer's timestamp says. */
 void push_act_remove(struct push *p, const struct send_answer *an);
 /* Suspends the registration until it comes again. */

@@ -3,19 +3,9 @@
 
 const struct push_way push_way_hook = { .kind = REG_HOOK };
 
-void push_set_hooks(
-    struct push_queue *q, struct hook *const *list, size_t n, bool all)
+void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n)
 {
 	(void)q;
 	(void)list;
 	(void)n;
-	(void)all;
-}
-
-struct reg *push_hook_reg(struct push_queue *q, const char *user, size_t *at)
-{
-	(void)q;
-	(void)user;
-	(void)at;
-	return NULL;
 }

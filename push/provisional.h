@@ -12,7 +12,7 @@
 static inline struct send_gate *prov_gate(struct push_queue *q)
 {
 	if (q->gate == NULL)
-		q->gate = send_gate_new();
+		q->gate = send_gate_new(false);
 	return q->gate;
 }
 
@@ -55,6 +55,8 @@ static inline struct push_lane *prov_lane(struct push_queue *q,
 			return l;
 	if (prov_target(q, "push", &u, &to, err) < 0)
 		return NULL;
+	if (way->kind == REG_WEBPUSH)
+		to.guard = push_guard(q);
 	l = push_lane_make(q, way, u.authority);
 	l->sender =
 	    sender_new(q->loop, &to, &push_send_ops, l, l->label, prov_gate(q));

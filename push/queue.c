@@ -97,9 +97,14 @@ static struct push_lane *find_lane(struct push *p)
 /* To be called while it is neither listed nor in flight. */
 static void choose_lane(struct push *p)
 {
-	struct push_lane *to =
-	    p->noted ? find_lane(p) : push_lane_of(p->lane->q, p->reg);
+	struct push_lane *to;
 
+	if (!p->noted)
+		to = push_lane_of(p->lane->q, p->reg);
+	else if (p->state == PUSH_READY)
+		to = find_lane(p);
+	else
+		to = push_home(p->lane->q, p->lane->way->kind);
 	if (to == p->lane)
 		return;
 	if (--p->lane->count == 0)
@@ -287,9 +292,12 @@ void push_release(struct push *p)
 
 	if (p->probe != NULL)
 		q->probe_end(p, false, "dropped: could not be sent");
-	push_set_state(p, PUSH_IDLE, 0);
-	push_clear(p);
-	clear_flight(p);
+	if (p->state != PUSH_IDLE)
+		push_set_state(p, PUSH_IDLE, 0);
+	if (p->wait.n > 0)
+		push_clear(p);
+	if (p->flight.n > 0)
+		clear_flight(p);
 	forget_reg(q, p);
 	if (p->noted) {
 		free(p);
@@ -343,7 +351,7 @@ void push_change_lane(struct push *p)
 	if (p->listed) {
 		ready_remove(p);
 		ready_add(p, false);
-	} else if (!p->noted) { /* it has none until it is ready */
+	} else {
 		choose_lane(p);
 	}
 }

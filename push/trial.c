@@ -208,7 +208,8 @@ static void start_hooks(
 	struct reg *r;
 	size_t at = 0;
 
-	while ((r = push_hook_reg(t->q, user, &at)) != NULL) {
+	while (push_way_hook.next != NULL &&
+	       (r = push_way_hook.next(t->q, user, &at)) != NULL) {
 		p = reg_data(r);
 		if (p != NULL && p->probe != NULL) {
 			report(t, r, false, "another test is under way");

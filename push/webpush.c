@@ -9,6 +9,7 @@
 #include "conf.h"
 #include "h2.h"
 #include "json.h"
+#include "push/provisional.h"
 #include "store.h"
 #include "url.h"
 #include "webpush.h"
@@ -48,7 +49,7 @@ static struct push_lane *webpush_lane(
 		return NULL;
 	}
 	copy_endpoint(r, endpoint);
-	return push_origin_lane(q, &push_way_webpush, endpoint, err);
+	return prov_lane(q, &push_way_webpush, endpoint, err);
 }
 
 /* --- what is sent --- */
@@ -114,7 +115,7 @@ static void fill_head(struct head *h, const struct push_queue *q,
 	snprintf(h->length, sizeof(h->length), "%zu", len);
 	h->n = 0;
 	add(h, ":method", "POST", HPACK_INDEX);
-	add(h, ":scheme", "https", HPACK_INDEX);
+	add(h, ":scheme", h->url.tls ? "https" : "http", HPACK_INDEX);
 	add(h, ":path", h->url.path, HPACK_TRY_INDEX);
 	add(h, ":authority", h->url.authority, HPACK_INDEX);
 	add(h, "authorization", auth, HPACK_INDEX);

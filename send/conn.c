@@ -1,4 +1,4 @@
-/* send/conn.c - one connection: TCP and TLS, HTTP/2, its timeouts. */
+/* send/conn.c - one connection: TCP and TLS, HTTP/2 or 1.1, its timeouts. */
 #include "send/int.h"
 
 #include <assert.h>
@@ -62,6 +62,7 @@ static void send_conn_free(void *p)
 	struct send_conn *c = p;
 
 	h2_free(c->h2);
+	h1_free(c->h1);
 	free(c);
 }
 
@@ -95,8 +96,11 @@ void send_conn_close(struct send_conn *c)
 		buf_add(io_out(c->io), buf_head(rest), rest->len);
 	io_finish(c->io);
 	c->io = NULL;
+	/* ends all open requests */
 	if (c->h2 != NULL)
-		h2_close(c->h2); /* ends all open requests */
+		h2_close(c->h2);
+	else if (c->h1 != NULL)
+		h1_close(c->h1);
 	assert(c->first == NULL);
 	loop_defer_free(c->s->loop, c, send_conn_free);
 }
@@ -136,10 +140,13 @@ static void send_conn_retire(struct send_conn *c)
 {
 	struct sender *s = c->s;
 
-	if (s->cur == c && h2_is_finished(c->h2))
+	if (s->cur == c &&
+	    (c->h2 != NULL ? h2_is_finished(c->h2) : h1_is_finished(c->h1)))
 		s->conn_ops->finished(c);
 	else if (c->state == SEND_CONN_DRAINING && c->first == NULL)
 		send_conn_close(c);
+	else if (s->gate != NULL && s->cur == c && c->first == NULL)
+		s->conn_ops->unused(c, false);
 }
 
 /* --- time --- */
@@ -147,12 +154,6 @@ static void send_conn_retire(struct send_conn *c)
 static int64_t min64(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
-}
-
-/* How long nothing may be heard. */
-static int64_t quiet_ms(const struct send_conn *c)
-{
-	return c->s->gate != NULL ? c->s->to.idle_ms : IDLE_PING_MS;
 }
 
 static int64_t overdue_ms(const struct send_conn *c)
@@ -165,10 +166,13 @@ static int64_t pong_ms(const struct send_conn *c)
 	return min64(PONG_MS, c->s->to.timeout_ms / 3);
 }
 
-/* When a PING should be sent. */
+/* When a PING should be sent; of many connections those that are not used are
+ * closed instead. */
 static int64_t ping_due_ms(const struct send_conn *c)
 {
-	int64_t due_ms = c->heard_ms + quiet_ms(c), sent_ms;
+	int64_t sent_ms, due_ms = c->s->gate != NULL
+				      ? c->used_ms + c->s->to.idle_ms
+				      : c->heard_ms + IDLE_PING_MS;
 
 	if (c->first != NULL) {
 		/* One PING for each request that is the oldest. */
@@ -186,6 +190,9 @@ static int64_t send_conn_due_ms(const struct send_conn *c)
 
 	if (send_conn_is_opening(c))
 		return c->opened_ms + min64(OPENING_MS, timeout_ms);
+	if (c->h1 != NULL)
+		return c->first != NULL ? c->first->sent_ms + timeout_ms
+					: c->used_ms + c->s->to.idle_ms;
 	due_ms = h2_ping_outstanding(c->h2) ? c->ping_sent_ms + pong_ms(c)
 					    : ping_due_ms(c);
 	if (c->first != NULL)
@@ -213,7 +220,7 @@ static void update_capacity(struct sender *s)
 	struct send_conn *c = s->cur;
 
 	s->had_capacity = send_conn_capacity(s) > 0;
-	if (c == NULL || c->state != SEND_CONN_UP)
+	if (c == NULL || c->state != SEND_CONN_UP || c->h2 == NULL)
 		return;
 	if (s->had_capacity) {
 		c->full_ms = 0;
@@ -233,13 +240,18 @@ static void check_capacity(struct sender *s)
 		s->ops->capacity(s->arg);
 }
 
-/* Moves h2's output to the socket; what does not fit follows on IO_DRAINED. */
+static struct buf *output(struct send_conn *c)
+{
+	return c->h2 != NULL ? h2_out(c->h2) : h1_out(c->h1);
+}
+
+/* Moves the output to the socket; what does not fit follows on IO_DRAINED. */
 void send_conn_flush(struct send_conn *c)
 {
 	struct buf *from, *to = io_out(c->io);
 	size_t n;
 
-	while ((from = h2_out(c->h2))->len > 0 && to->len < OUT_STEP) {
+	while ((from = output(c))->len > 0 && to->len < OUT_STEP) {
 		n = OUT_STEP - to->len;
 		if (n > from->len)
 			n = from->len;
@@ -291,6 +303,8 @@ void send_conn_describe_timeout(const struct send_conn *c, char why[ERR_MAX])
 
 	if (c->state != SEND_CONN_OPENING)
 		what = "no HTTP/2 SETTINGS from the server";
+	else if (c->s->to.tls == NULL)
+		what = "no connection";
 	else if (io_stage(c->io) == IO_STAGE_PROXY)
 		what = "no answer from the proxy";
 	else if (c->s->proxy != NULL && io_stage(c->io) == IO_STAGE_TCP)
@@ -317,35 +331,55 @@ static bool is_stuck(const struct send_conn *c, int64_t now_ms)
 	       now_ms - c->full_ms >= c->s->to.timeout_ms;
 }
 
-static void on_timer(void *arg)
+/* An answer that has begun is used as it is. */
+static void check_h1(struct send_conn *c, int64_t now_ms)
 {
-	struct send_conn *c = arg;
-	int64_t now_ms = loop_now_ms(c->s->loop);
+	int64_t timeout_ms = c->s->to.timeout_ms;
+	char why[ERR_MAX];
 
-	if (send_conn_is_opening(c)) {
-		on_opening_timeout(c);
+	if (c->first == NULL || now_ms - c->first->sent_ms < timeout_ms ||
+	    h1_end(c->h1))
 		return;
-	}
+	err_set(why, "no answer within %lld s", (long long)(timeout_ms / 1000));
+	fail(c, why);
+}
+
+static void check_h2(struct send_conn *c, int64_t now_ms)
+{
 	if (h2_ping_outstanding(c->h2)) {
 		if (now_ms - c->ping_sent_ms >= pong_ms(c)) {
 			fail(c, "the server does not answer a PING");
 			return;
 		}
 	} else if (now_ms >= ping_due_ms(c)) {
-		if (c->s->gate != NULL && c->first == NULL) {
-			/* Of many connections only those in use stay. */
-			h2_send_goaway(c->h2);
-			send_conn_drain(c);
-			return;
-		}
 		send_conn_ping(c, now_ms);
 	}
 	give_up_overdue(c, now_ms);
-	if (c->state == SEND_CONN_UP && is_stuck(c, now_ms)) {
+	if (c->state == SEND_CONN_UP && is_stuck(c, now_ms))
 		fail(c, "the server lives but takes no request");
+}
+
+static void on_timer(void *arg)
+{
+	struct send_conn *c = arg;
+	struct sender *s = c->s;
+	int64_t now_ms = loop_now_ms(s->loop);
+
+	if (send_conn_is_opening(c)) {
+		on_opening_timeout(c);
 		return;
 	}
-	send_conn_retire(c);
+	if (s->gate != NULL && s->cur == c && c->first == NULL &&
+	    now_ms - c->used_ms >= s->to.idle_ms) {
+		s->conn_ops->unused(c, true);
+		return;
+	}
+	if (c->h1 != NULL)
+		check_h1(c, now_ms);
+	else
+		check_h2(c, now_ms);
+	if (c->state != SEND_CONN_CLOSED)
+		send_conn_retire(c);
 	if (c->state != SEND_CONN_CLOSED)
 		send_conn_set_timer(c);
 }
@@ -383,34 +417,52 @@ static const struct h2_ops h2_ops = {
 
 /* --- the stream --- */
 
-static void send_conn_start_h2(struct send_conn *c)
+static void send_conn_start(struct send_conn *c)
 {
-	const char *alpn = tls_alpn(io_tls(c->io));
+	const struct send_target *to = &c->s->to;
+	const char *alpn = to->tls != NULL ? tls_alpn(io_tls(c->io)) : NULL;
 	char why[ERR_MAX];
 
-	if (alpn == NULL || strcmp(alpn, "h2") != 0) {
+	if (alpn != NULL && strcmp(alpn, "h2") == 0) {
+		c->h2 = h2_new(&h2_ops, c, STREAMS_MAX, (uint16_t)to->body_max);
+		send_conn_set_state(c, SEND_CONN_SETTINGS);
+		send_conn_flush(c);
+	} else if (to->only_h2 == NULL) {
+		c->h1 = h1_new(&h2_ops, c, to->body_max);
+		on_ready(c);
+		send_conn_flush(c);
+	} else {
 		err_set(why,
 		    "the server does not speak HTTP/2 (TLS ALPN without h2): "
 		    "%s",
-		    c->s->to.only_h2);
+		    to->only_h2);
 		fail(c, why);
-		return;
 	}
-	c->h2 = h2_new(&h2_ops, c, STREAMS_MAX);
-	send_conn_set_state(c, SEND_CONN_SETTINGS);
-	send_conn_flush(c);
+}
+
+static int receive(struct send_conn *c)
+{
+	struct buf *in = io_in(c->io);
+	int n = (int)in->len, rc;
+
+	if (c->h1 != NULL)
+		rc = n = h1_recv(c->h1, buf_head(in), in->len);
+	else
+		rc = h2_recv(c->h2, buf_head(in), in->len, c->heard_ms);
+	if (rc >= 0)
+		buf_consume(in, (size_t)n);
+	return rc;
 }
 
 static void send_conn_receive(struct send_conn *c)
 {
-	struct buf *in = io_in(c->io);
-	int rc;
+	char why[ERR_MAX];
 
 	c->heard_ms = loop_now_ms(c->s->loop);
-	rc = h2_recv(c->h2, buf_head(in), in->len, c->heard_ms);
-	buf_consume(in, in->len);
-	if (rc < 0) {
-		fail(c, h2_error(c->h2));
+	if (receive(c) < 0) {
+		if (c->h1 != NULL)
+			err_set(why, "malformed HTTP/1.1: %s", h1_error(c->h1));
+		fail(c, c->h1 != NULL ? why : h2_error(c->h2));
 		return;
 	}
 	io_resume(c->io); /* it may have been full */
@@ -422,9 +474,14 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 {
 	struct send_conn *c = arg;
 
+	if ((event == IO_EOF || event == IO_FAILED) && c->h1 != NULL &&
+	    h1_end(c->h1)) {
+		send_conn_retire(c);
+		return;
+	}
 	switch (event) {
 	case IO_OPEN:
-		send_conn_start_h2(c);
+		send_conn_start(c);
 		break;
 	case IO_DATA:
 		send_conn_receive(c);
@@ -465,7 +522,7 @@ void send_conn_open(struct sender *s, const struct io_addr *addr)
 	c->s = s;
 	c->addr = *addr;
 	c->state = SEND_CONN_OPENING;
-	c->opened_ms = c->heard_ms = loop_now_ms(s->loop);
+	c->opened_ms = c->heard_ms = c->used_ms = loop_now_ms(s->loop);
 	loop_timer_init(&c->timer, on_timer, c);
 	loop_task_init(&c->flush, on_flush, c);
 	c->next = s->opening;
@@ -482,11 +539,15 @@ bool send_conn_send(struct send_conn *c, const struct hpack_header *list,
 	struct sender *s = c->s;
 	struct request *r = send_request_new(c, owner);
 
-	r->id = h2_request(c->h2, list, n, body, len, r);
+	if (c->h2 != NULL)
+		r->id = h2_request(c->h2, list, n, body, len, r);
+	else
+		r->id = h1_request(c->h1, list, n, body, len, r);
 	if (r->id == 0) {
 		send_request_free(r);
 		return false;
 	}
+	c->used_ms = r->sent_ms;
 	update_capacity(s);
 	loop_task_queue(s->loop, &c->flush);
 	send_conn_set_timer(c);

@@ -18,72 +18,9 @@
  * preferred. */
 #define USELESS_MAX 4
 
-/* --- the gate --- */
-
-/* Connections that are opened at once: each costs a thread for DNS and some
- * milliseconds of TLS, and the server may take many at once for an attack. */
-#define DIALS_MAX 16
-
-struct send_gate {
-	unsigned n;	      /* inside */
-	struct sender *first; /* those that wait */
-};
-
-struct send_gate *send_gate_new(void)
+bool send_dial_wanted(const struct sender *s)
 {
-	return xcalloc(1, sizeof(struct send_gate));
-}
-
-static struct sender **find_waiting(struct send_gate *g, const struct sender *s)
-{
-	struct sender **p = &g->first;
-
-	while (*p != NULL && *p != s)
-		p = &(*p)->next;
-	return p;
-}
-
-/* False: not yet; then the timer of the next attempt tells when. */
-static bool gate_enter(struct sender *s)
-{
-	struct send_gate *g = s->gate;
-
-	if (g == NULL || s->is_inside || s->waits)
-		return !s->waits;
-	if (g->n < DIALS_MAX) {
-		g->n++;
-		s->is_inside = true;
-	} else {
-		*find_waiting(g, NULL) = s;
-		s->next = NULL;
-		s->waits = true;
-	}
-	return s->is_inside;
-}
-
-/* The first that waits, since one is out or does not want to enter any more. */
-static void gate_next(struct send_gate *g)
-{
-	struct sender *next = g->first;
-
-	if (next == NULL || g->n >= DIALS_MAX)
-		return;
-	g->first = next->next;
-	next->waits = false;
-	loop_timer_set(next->loop, &next->redial, 0);
-}
-
-static void gate_leave(struct sender *s)
-{
-	struct send_gate *g = s->gate;
-
-	if (g == NULL)
-		return;
-	if (s->waits)
-		*find_waiting(g, s) = s->next;
-	g->n -= s->is_inside;
-	s->waits = s->is_inside = false;
-	gate_next(g);
+	return s->gate == NULL || s->ops->wanted(s->arg);
 }
 
 /* --- pauses --- */
@@ -97,6 +34,7 @@ static void set_error(struct sender *s, const char *why)
 /* lost: the connection that broke; NULL if none could be opened. */
 static void schedule_redial(struct sender *s, const struct send_conn *lost)
 {
+	send_gate_leave(s);
 	if (lost != NULL && send_conn_is_useful(lost)) {
 		s->failures = 0;
 		s->down_ms = loop_now_ms(s->loop);
@@ -201,7 +139,6 @@ static void on_exhausted(void *arg, const char *why)
 		note_failure(c, late);
 	}
 	close_opening(s, true);
-	gate_leave(s);
 	schedule_redial(s, NULL);
 	log_failure(s, why != NULL	   ? why
 		       : s->reason != NULL ? s->reason
@@ -226,15 +163,41 @@ static void on_ready(struct send_conn *c)
 	s->cur = c;
 	io_dialer_succeeded(s->dialer, &c->addr);
 	close_opening(s, false);
-	gate_leave(s);
+	if (send_gate_is_brief(s))
+		send_gate_leave(s);
 	s->connections++;
-	if (tls_resumed(tls))
+	if (tls != NULL && tls_resumed(tls))
 		s->resumed++;
-	log_info("%s: %sconnected to %s (%s, %s%s)", s->to.name, s->label,
-	    s->to.host, io_peer(c->io), tls_protocol(tls),
-	    tls_resumed(tls) ? ", resumed" : "");
+	/* Those that are kept are news. */
+	log_at(s->to.only_h2 != NULL ? LOG_L_INFO : LOG_L_DEBUG,
+	    "%s: %sconnected to %s (%s, %s%s)", s->to.name, s->label,
+	    s->to.host, io_peer(c->io),
+	    tls != NULL ? tls_protocol(tls) : "without TLS",
+	    tls != NULL && tls_resumed(tls) ? ", resumed" : "");
 	if (s->failures <= 1) /* else it may be of no use, as those before */
 		set_error(s, NULL);
+}
+
+/* The end of one that was of use, when nothing was lost with it. */
+static void end_well(struct send_conn *c, const char *why)
+{
+	struct sender *s = c->s;
+
+	log_debug("%s: %s%s: %s", s->to.name, s->label, s->to.host, why);
+	if (send_dial_wanted(s)) {
+		schedule_redial(s, c);
+		return;
+	}
+	s->failures = 0;
+	set_error(s, NULL);
+	send_gate_leave(s);
+}
+
+/* Servers close connections that they think are not used. */
+static bool is_well(const struct send_conn *c)
+{
+	return c->s->gate != NULL && send_conn_is_useful(c) &&
+	       (c->first == NULL || (c->h1 != NULL && h1_is_unheard(c->h1)));
 }
 
 static void on_failed(struct send_conn *c, const char *why)
@@ -250,7 +213,9 @@ static void on_failed(struct send_conn *c, const char *why)
 		io_dialer_failed(s->dialer, &addr);
 		return;
 	}
-	if (s->cur == c) {
+	if (s->cur == c && is_well(c)) {
+		end_well(c, err);
+	} else if (s->cur == c) {
 		schedule_redial(s, c);
 		log_failure(s, err);
 	} else {
@@ -261,24 +226,55 @@ static void on_failed(struct send_conn *c, const char *why)
 
 static void on_finished(struct send_conn *c)
 {
-	schedule_redial(c->s, c);
-	if (c->s->failures > 1)
-		set_error(c->s, "the server ends each connection (GOAWAY)");
+	if (is_well(c)) {
+		end_well(c, "the server ends the connection");
+	} else {
+		schedule_redial(c->s, c);
+		if (c->s->failures > 1)
+			set_error(
+			    c->s, "the server ends each connection (GOAWAY)");
+	}
 	send_conn_drain(c);
+}
+
+static void on_unused(struct send_conn *c, bool is_over)
+{
+	struct sender *s = c->s;
+	int64_t age_ms = loop_now_ms(s->loop) - c->opened_ms;
+
+	if (!is_over &&
+	    (!send_gate_has_queue(s) ||
+		(send_dial_wanted(s) && age_ms < SEND_GATE_PATIENCE_MS)))
+		return;
+	if (c->h2 != NULL)
+		h2_send_goaway(c->h2);
+	end_well(c, "not used: closed");
+	send_conn_drain(c);
+}
+
+static void on_evict(struct sender *s)
+{
+	if (s->cur == NULL) {
+		io_dialer_stop(s->dialer);
+		on_exhausted(s, s->opening == NULL
+				    ? "no address from the name servers in 5 s"
+				    : NULL);
+	} else if (s->cur->first == NULL) {
+		on_unused(s->cur, true);
+	} else {
+		on_failed(s->cur, "no answer within 5 s, and others wait");
+	}
 }
 
 static const struct send_conn_ops conn_ops = {
 	.ready = on_ready,
 	.failed = on_failed,
 	.finished = on_finished,
+	.unused = on_unused,
+	.evict = on_evict,
 };
 
 /* --- for send.c --- */
-
-bool send_dial_wanted(const struct sender *s)
-{
-	return s->gate == NULL || s->ops->wanted(s->arg);
-}
 
 bool send_dial_is_idle(const struct sender *s)
 {
@@ -291,7 +287,7 @@ void send_dial_start(struct sender *s)
 {
 	struct io_target to;
 
-	if (!gate_enter(s))
+	if (!send_gate_enter(s))
 		return;
 	log_debug("%s: connecting to %s port %d%s%s", s->to.name, s->to.host,
 	    s->to.port, s->proxy != NULL ? " through the proxy " : "",
@@ -307,11 +303,12 @@ static void on_redial(void *arg)
 {
 	struct sender *s = arg;
 
-	if (s->cur == NULL && !io_dialer_is_running(s->dialer) &&
-	    send_dial_wanted(s))
+	if (s->cur != NULL || io_dialer_is_running(s->dialer))
+		return;
+	if (send_dial_wanted(s))
 		send_dial_start(s);
-	else if (s->gate != NULL)
-		gate_next(s->gate);
+	else
+		send_gate_leave(s);
 }
 
 void send_dial_stop(struct sender *s)
@@ -319,7 +316,7 @@ void send_dial_stop(struct sender *s)
 	loop_timer_clear(s->loop, &s->redial);
 	io_dialer_stop(s->dialer);
 	close_opening(s, false);
-	gate_leave(s);
+	send_gate_leave(s);
 }
 
 void send_dial_init(struct sender *s)
@@ -331,7 +328,7 @@ void send_dial_init(struct sender *s)
 
 void send_dial_free(struct sender *s)
 {
-	gate_leave(s);
+	send_gate_leave(s);
 	loop_timer_clear(s->loop, &s->redial);
 	io_dialer_free(s->dialer);
 	free(s->reason);

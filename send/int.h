@@ -1,8 +1,9 @@
 /* send/int.h - what the files of send share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   send.c -> dial.c -> conn.c -> request.c
- * A connection reports to dial.c through sender.conn_ops. */
+ *   send.c -> dial.c -> gate.c
+ *             dial.c -> conn.c -> h1.c, request.c
+ * A connection and the gate report to dial.c through sender.conn_ops. */
 #ifndef SEND_INT_H
 #define SEND_INT_H
 
@@ -11,6 +12,7 @@
 #include "h2.h"
 #include "io.h"
 #include "loop.h"
+#include "send/h1.h"
 
 enum send_conn_state {
 	SEND_CONN_OPENING,  /* TCP, TLS */
@@ -35,13 +37,15 @@ struct send_conn {
 	struct send_conn *next; /* in sender.opening or .draining */
 	struct io_addr addr;
 	struct io *io;
-	struct h2 *h2;		    /* NULL until TLS is done */
+	struct h2 *h2; /* NULL until TLS is done, or: */
+	struct h1 *h1;
 	enum send_conn_state state; /* changed only by send_conn_set_state() */
 	struct request *first, *last;
 	struct loop_timer timer;
 	struct loop_task flush;
 	int64_t opened_ms, heard_ms;
 	int64_t ping_sent_ms;
+	int64_t used_ms; /* by the last request */
 	int64_t full_ms; /* since when no request can be sent; 0: one can */
 	bool answered;
 };
@@ -53,6 +57,11 @@ struct send_conn_ops {
 	void (*failed)(struct send_conn *c, const char *why);
 	/* sender.cur takes no more requests, and is to be drained. */
 	void (*finished)(struct send_conn *c);
+	/* With a gate, of sender.cur: no request is open any more, is_over: for
+	 * long.  May close it. */
+	void (*unused)(struct send_conn *c, bool is_over);
+	/* Another one needs its place in the gate. */
+	void (*evict)(struct sender *s);
 };
 
 struct sender {
@@ -80,9 +89,24 @@ struct sender {
 	struct send_latency latency;
 	const char *label;
 	struct send_gate *gate; /* NULL: always connected */
-	struct sender *next;	/* in gate.first, if waits */
+	struct sender *next;	/* in gate.waiting or gate.inside */
 	bool waits, is_inside;	/* of the gate */
+	int64_t entered_ms;
 };
+
+/* --- send/gate.c --- */
+
+/* False: not yet, then the timer `redial` says when to try again.  True without a
+ * gate. */
+bool send_gate_enter(struct sender *s);
+/* Of the gate, or of its queue. */
+void send_gate_leave(struct sender *s);
+/* A place in it is for the time of connecting only. */
+bool send_gate_is_brief(const struct sender *s);
+/* Somebody waits. */
+bool send_gate_has_queue(const struct sender *s);
+/* For so long a server may keep a place for nothing while another one waits. */
+#define SEND_GATE_PATIENCE_MS 5000
 
 /* --- send/request.c --- */
 
@@ -105,9 +129,10 @@ void send_requests_free_pool(struct sender *s);
 /* How many requests the connection in use takes now. */
 static inline uint32_t send_conn_capacity(const struct sender *s)
 {
-	return s->cur != NULL && s->cur->state == SEND_CONN_UP
-		   ? h2_capacity(s->cur->h2)
-		   : 0;
+	if (s->cur == NULL || s->cur->state != SEND_CONN_UP)
+		return 0;
+	return s->cur->h2 != NULL ? h2_capacity(s->cur->h2)
+				  : h1_is_ready(s->cur->h1);
 }
 
 /* Adds a connection to sender.opening and starts connecting. */

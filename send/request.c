@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "clock.h"
 #include "mem.h"
 
 /* Larger values of Retry-After make no difference. */
@@ -65,27 +67,56 @@ void send_requests_free_pool(struct sender *s)
 	}
 }
 
+/* Up to n digits, or all until the end; -1: there are others, or none. */
+static int64_t read_number(const char *s, size_t n)
+{
+	int64_t v = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return -1;
+		if (v < RETRY_AFTER_MAX)
+			v = v * 10 + (s[i] - '0');
+	}
+	return n > 0 ? v : -1;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7; nobody sends its older forms), as
+ * seconds from now, while our clock is set; else -1. */
+static int64_t read_date(const char *s, size_t n)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	int64_t now_s = (int64_t)time(NULL), date_s;
+	struct tm tm = { 0 };
+
+	if (n != 29 || now_s < CLOCK_MIN_S)
+		return -1;
+	while (tm.tm_mon < 12 && memcmp(months + 3 * tm.tm_mon, s + 8, 3) != 0)
+		tm.tm_mon++;
+	tm.tm_mday = (int)read_number(s + 5, 2);
+	tm.tm_year = (int)read_number(s + 12, 4) - 1900;
+	tm.tm_hour = (int)read_number(s + 17, 2);
+	tm.tm_min = (int)read_number(s + 20, 2);
+	tm.tm_sec = (int)read_number(s + 23, 2);
+	date_s = (int64_t)timegm(&tm);
+	return date_s > now_s ? date_s - now_s : 0;
+}
+
 void send_request_on_header(void *arg, void *owner, const char *name,
     size_t name_len, const char *value, size_t value_len)
 {
 	static const char want[] = "retry-after";
+	const struct send_conn *c = arg;
 	struct request *r = owner;
-	int64_t s = 0;
-	size_t i;
 
-	(void)arg;
 	if (name_len != sizeof(want) - 1 || memcmp(name, want, name_len) != 0)
 		return;
-	/* Seconds only: comparing a date needs a correct clock. */
-	if (value_len == 0)
-		return;
-	for (i = 0; i < value_len; i++) {
-		if (value[i] < '0' || value[i] > '9')
-			return;
-		if (s < RETRY_AFTER_MAX)
-			s = s * 10 + (value[i] - '0');
-	}
-	r->retry_after_s = s;
+	r->retry_after_s = read_number(value, value_len);
+	/* Apple sends none; one that came all the same would be from something
+	 * in between. */
+	if (r->retry_after_s < 0 && c->s->to.only_h2 == NULL)
+		r->retry_after_s = read_date(value, value_len);
 }
 
 const unsigned short send_latency_limits_ms[SEND_N_LATENCIES - 1] = { 50, 100,
@@ -122,7 +153,7 @@ void send_request_on_response(
 	case H2_UNPROCESSED:
 		an.outcome = SEND_UNPROCESSED;
 		/* REFUSED_STREAM: it will use a new connection. */
-		if (!h2_is_finished(c->h2))
+		if (c->h2 != NULL && !h2_is_finished(c->h2))
 			h2_send_goaway(c->h2);
 		break;
 	case H2_LOST:

@@ -157,9 +157,11 @@ struct store {
 	struct reg *gone;
 
 	struct store_limits limits;
-	uint64_t bytes;	  /* sum of reg_bytes() */
-	size_t suspended; /* registrations with REG_SUSPENDED */
-	size_t n_shared;  /* registrations and graves with REG_SHARED */
+	uint64_t bytes;		 /* sum of reg_bytes() */
+	size_t suspended;	 /* registrations with REG_SUSPENDED */
+	size_t kinds[REG_KINDS]; /* registrations of each; [REG_APPLE]: not
+				  * counted */
+	size_t n_shared;	 /* registrations and graves with REG_SHARED */
 	int64_t wall_s, mono_s;
 	int64_t grace_s;   /* nothing expires before this, by mono_s */
 	bool has_clock;	   /* store_clock() was called */
@@ -297,8 +299,8 @@ void owner_unwatch(struct store *s, struct reg *r);
 void topic_init(struct store *s);
 /* Its index in store.topics. */
 uint16_t topic_index(struct store *s, const char *name);
-/* Adds change, 1 or -1, to the number of registrations with r's topic, and of
- * its brand. */
+/* Adds change, 1 or -1, to the number of registrations of r's kind, with its topic,
+ * and of its brand. */
 void topic_count(struct store *s, const struct reg *r, int change);
 void topic_use(struct store *s, struct reg *r, uint16_t topic);
 /* The topic that its line has to name, or NULL. */

@@ -70,6 +70,11 @@ bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 	}
 	buf_add_byte(b, ']');
 	write_canonical(r, b);
+	if (r->flags & REG_OTHER) {
+		buf_add_fmt(
+		    b, ",\"kind\":\"%s\",\"to\":", reg_kind_name(reg_kind(r)));
+		json_write_str(b, reg_to(r));
+	}
 	buf_add_str(b, r->flags & REG_OTHER ? ",\"acked\":null"
 		       : reg_acked(r)	    ? ",\"acked\":true"
 					    : ",\"acked\":false");
@@ -77,13 +82,7 @@ bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 		buf_add_str(b, ",\"topic\":");
 		json_write_str(b, topic);
 	}
-	buf_add_fmt(b, ",\"time\":%lu", (unsigned long)r->time_s);
-	if (r->flags & REG_OTHER) {
-		buf_add_fmt(
-		    b, ",\"kind\":\"%s\",\"to\":", reg_kind_name(reg_kind(r)));
-		json_write_str(b, reg_to(r));
-	}
-	return buf_add_str(b, "}\n");
+	return buf_add_fmt(b, ",\"time\":%lu}\n", (unsigned long)r->time_s);
 }
 
 bool reg_write_gone(const struct reg *r, int64_t t_ms, struct buf *b)

@@ -230,6 +230,17 @@ size_t store_count(const struct store *s)
 	return s->table.n;
 }
 
+size_t store_count_kind(const struct store *s, enum reg_kind kind)
+{
+	size_t i, n = s->table.n;
+
+	if (kind != REG_APPLE)
+		return s->kinds[kind];
+	for (i = 0; i < REG_KINDS; i++)
+		n -= s->kinds[i];
+	return n;
+}
+
 size_t store_gone_count(const struct store *s)
 {
 	return s->graves.n;

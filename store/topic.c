@@ -162,7 +162,9 @@ size_t store_brand_count(const struct store *s, size_t brand, size_t *old_r)
 
 void topic_count(struct store *s, const struct reg *r, int change)
 {
-	if (!(r->flags & REG_OTHER))
+	if (r->flags & REG_OTHER)
+		s->kinds[reg_kind(r)] += (size_t)change;
+	else
 		s->topics[r->topic].n += (uint32_t)change;
 	if (s->brands != NULL)
 		brand_count(s, r, change);

@@ -34,7 +34,7 @@ GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 JWT_LIFE_MAX_S = 3600
 CLOCK_SLACK_S = 300
 DATA_MAX = 4096
-TOKEN_PAD = 900     # Google's have up to 1,024 bytes
+TOKEN_PAD = 400
 
 
 def error(code, status, detail=None, message="Some words for people.",
@@ -110,7 +110,7 @@ class Google:
         """Lines of the configuration."""
         return {"fcmServiceAccount": self.write(
                     pathlib.Path(folder, name)),
-                "fcmUrl": self.fcm.origin(), "caFile": self.certs.ca}
+                "fcmUrl": self.fcm.origin()}
 
     def __enter__(self):
         self.tokens.start()

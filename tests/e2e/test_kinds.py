@@ -2,14 +2,17 @@
 says of /register, /vapid, /confirm, /unregister and /subscriptions."""
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import re
+import subprocess
 
 import pytest
 
+from google import Google
 from phones import ACCOUNT, TOKEN
-from xapsd import tls_listener
+from test_store import mounted
 
 # of RFC 8291
 P256DH = ("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7V"
@@ -54,9 +57,25 @@ def code_of(daemon, user="alice"):
     return r["to"].split()[4]
 
 
+@pytest.fixture(scope="module")
+def account(certs):
+    """Of Google's; its key takes a second."""
+    return json.dumps(Google(certs).account())
+
+
 @pytest.fixture
-def daemon(start_xapsd):
-    return start_xapsd(pushAllow=HOST)
+def ways(account, workdir):
+    """Configuration of all kinds; nobody is there."""
+    file = workdir / "account.json"
+    file.write_text(account)
+    file.chmod(0o600)
+    return {"pushAllow": HOST, "deltachatUrl": "https://%s/notify" % HOST,
+            "fcmServiceAccount": str(file)}
+
+
+@pytest.fixture
+def daemon(start_xapsd, ways):
+    return start_xapsd(**ways)
 
 
 # --- what is stored ---
@@ -69,7 +88,7 @@ def test_webpush(daemon):
     assert r["user"] == "alice" and r["account"] == "webpush"
     assert r["token"] == key_token(ENDPOINT + "a")
     assert r["mailboxes"] == ["INBOX"] and r["acked"] is None
-    assert list(r)[-2:] == ["kind", "to"] and r["kind"] == "webpush"
+    assert r["kind"] == "webpush"
     assert r["to"].split()[:3] == [ENDPOINT + "a", P256DH, AUTH]
     assert subscriptions(daemon) == [
         {"id": "webpush", "endpoint": ENDPOINT + "a", "active": True,
@@ -106,6 +125,15 @@ def test_without_credentials_for_apple(start_xapsd):
     register(daemon, app())
     assert daemon.post_register("alice", ACCOUNT, TOKEN).status == 503
     assert ids(daemon) == ["webpush"]
+
+
+def test_kinds_that_are_not_set_up(start_xapsd):
+    daemon = start_xapsd(pushAllow=HOST)
+    for kind, key in (("fcm", "fcmServiceAccount"),
+                      ("deltachat", "deltachatUrl")):
+        assert key in register(daemon, {
+            "Kind": kind, "Username": "alice", "Token": "x"}, 503)
+    assert daemon.status()["registrations"] == 0
 
 
 # --- Id ---
@@ -463,9 +491,163 @@ def test_nothing_secret_in_the_log(daemon):
         assert secret not in daemon.log()
 
 
-def test_disk_that_refuses(start_xapsd):
-    """Nothing is confirmed that is not on disk."""
-    daemon = start_xapsd(pushAllow=HOST)
+# --- the command line ---
+
+SUBSCRIPTION = {"endpoint": ENDPOINT + "cli", "expirationTime": None,
+                "keys": {"p256dh": P256DH, "auth": AUTH}}
+
+
+def run(daemon, *args, stdin="", ends=0):
+    done = subprocess.run(daemon.command(*args), input=stdin, text=True,
+                          capture_output=True, timeout=60)
+    assert done.returncode == ends, done
+    return done.stderr if ends else done.stdout
+
+
+def test_register_a_browser(daemon):
+    file = daemon.folder / "subscription.json"
+    file.write_text(json.dumps(SUBSCRIPTION))
+    out = run(daemon, "register", "webpush", "--user", "alice", str(file))
+    assert out == "registered; a test: xapsd push alice\n"
+    run(daemon, "register", "webpush", "-", "--user=bob", "--id", "Firefox 9",
+        "--mailbox", "INBOX", "--mailbox=Lists",
+        stdin=json.dumps(SUBSCRIPTION))
+    assert subscriptions(daemon) == [
+        {"id": "webpush", "endpoint": ENDPOINT + "cli", "active": True,
+         "mailboxes": ["INBOX"]}]
+    assert subscriptions(daemon, "bob") == [
+        {"id": "Firefox 9", "endpoint": ENDPOINT + "cli", "active": True,
+         "mailboxes": ["INBOX", "Lists"]}]
+
+
+def test_register_tokens(daemon):
+    for kind in "fcm", "deltachat":
+        run(daemon, "register", kind, "--user", "alice", "cafe:" + kind,
+            "--mailbox", "*")
+        s, = subscriptions(daemon, kind=kind)
+        assert (s["token"], s["mailboxes"]) == ("cafe:" + kind, ["*"])
+
+
+def test_register_mistakes(daemon, workdir):
+    def says(*args, stdin="", ends=1):
+        return run(daemon, "register", *args, stdin=stdin, ends=ends)
+
+    user = ["--user", "alice"]
+    assert "usage" in says("webpush", "x", ends=64)
+    assert "usage" in says("webpush", *user, ends=64)
+    assert "usage" in says("webpush", *user, "a", "b", ends=64)
+    assert "webpush, fcm and deltachat" in says("apple", *user, "x", ends=64)
+    assert "webpush, fcm and deltachat" in says("hook", *user, "x", ends=64)
+    assert "no such file" in says(
+        "webpush", *user, str(workdir / "missing")).lower()
+    assert "cannot be read" in says("webpush", *user, str(workdir))
+    for text in ("", "{", "\0", "[" * 2000, "x" * 20000):
+        assert "toJSON" in says("webpush", *user, "-", stdin=text), text
+    for text in ("{}", "[]", "7", '{"keys":7}', '{"endpoint":7}'):
+        assert "Endpoint is missing" in says(
+            "webpush", *user, "-", stdin=text), text
+    assert "P256dh is missing" in says("webpush", *user, "-", stdin=json.dumps(
+        {**SUBSCRIPTION, "keys": {}}))
+    assert "pushAllow" in says("webpush", *user, "-", stdin=json.dumps(
+        {**SUBSCRIPTION, "endpoint": "https://localhost/"}))
+    assert "Token" in says("fcm", *user, "a b")
+    assert "mailbox" in says("fcm", *user, "x", "--mailbox", "a\nb")
+    assert "32" in says("fcm", *user, "x", *["--mailbox=m"] * 33, ends=64)
+    for args in (["list", "--id", "x"], ["--mailbox", "x"], ["--id=x"]):
+        run(daemon, *args, ends=64)
+    assert daemon.status()["registrations"] == 0
+    daemon.stop()
+    assert "not running" in says("fcm", *user, "x")
+
+
+def test_list_and_forget(daemon):
+    daemon.register("alice", ACCOUNT, TOKEN)
+    assert "KIND" not in run(daemon, "list")
+    register(daemon, app(Id="Firefox", Confirm=True), 202)
+    register(daemon, {"Kind": "fcm", "Username": "bob", "Token": "x"})
+    head, *rows = [line.split() for line in run(daemon, "list").splitlines()]
+    assert head[:4] == ["USER", "DEVICE", "ACCOUNT", "KIND"]
+    assert [[*r[:4], r[7]] for r in rows] == [
+        ["alice", TOKEN[:8], ACCOUNT[:8], "apple", "active"],
+        ["alice", key_token(ENDPOINT + "a")[:8], "Firefox", "webpush",
+         "unconfirmed"],
+        ["bob", key_token("x")[:8], "fcm", "fcm", "active"]]
+    listed = json.loads(run(daemon, "list", "--json"))
+    assert [(r.get("kind"), r["acked"]) for r in listed] == [
+        (None, True), ("webpush", None), ("fcm", None)]
+    assert listed[1]["to"].startswith(ENDPOINT + "a ")
+    assert listed == [dict(r, suspended=False) for r in daemon.records()]
+    # on a narrow terminal, too
+    assert all(len(line) <= 60 for line in daemon.on_terminal(
+        "list", NO_COLOR="1").splitlines())
+    assert "1 registration removed" in run(
+        daemon, "forget", "alice", "Firefox")
+    assert "1 registration removed" in run(
+        daemon, "forget", "bob", "fcm", key_token("x")[:8])
+    assert len(json.loads(run(daemon, "list", "--json"))) == 1
+
+
+def test_suspended_in_list_json(daemon):
+    """What the daemon adds to a line is found after what a kind has."""
+    register(daemon, app(Id='x","time":1'))
+    assert [r["account"] for r in json.loads(
+        run(daemon, "list", "--json"))] == ['x","time":1']
+
+
+def test_export_says_what_is_left_out(daemon):
+    daemon.register("alice", ACCOUNT, TOKEN)
     register(daemon, app())
-    text = daemon.database.read_text()
-    assert json.loads(text)["kind"] == "webpush"
+    register(daemon, {"Kind": "fcm", "Username": "bob", "Token": "x"})
+    done = daemon.run("export")
+    assert done.returncode == 0
+    assert list(json.loads(done.stdout)["Users"]) == ["alice"]
+    assert len(json.loads(done.stdout)["Users"]["alice"]["Accounts"]) == 1
+    assert "2 registrations of other kinds" in done.stderr
+    # a copy of the database has them
+    copy = daemon.folder / "copy"
+    copy.write_text(daemon.database.read_text())
+    run(daemon, "forget", "alice")
+    run(daemon, "forget", "bob")
+    assert run(daemon, "import", str(copy)) == "3 registrations taken over\n"
+    assert ids(daemon) == ["webpush"] and ids(daemon, "bob", "fcm") == ["fcm"]
+
+
+# --- the file ---
+
+def test_disk_that_refuses(start_xapsd, workdir):
+    """Nothing is confirmed that is not on disk."""
+    disk = workdir / "disk"
+    disk.mkdir()
+    with mounted("-t", "tmpfs", "-o", "size=64k", "none", disk):
+        daemon = start_xapsd(pushAllow=HOST,
+                             databaseFile=str(disk / "database.json"))
+        register(daemon, app("1", Id="one", Confirm=True), 202)
+        r = json.loads((disk / "database.json").read_text())
+        ballast = disk / "ballast"
+        with contextlib.suppress(OSError), open(ballast, "wb", 0) as f:
+            while True:
+                f.write(b"x" * 4096)
+        big = ["m%03d" % i + "x" * 900 for i in range(60)]
+        for path, fields in (
+                ("/register", app("2", Id="two", Mailboxes=big)),
+                ("/confirm", {"Username": "alice", "Id": "one",
+                              "Code": r["to"].split()[4]})):
+            reply = post(daemon, path, fields)
+            assert reply.status == 503, (path, reply)
+            assert "memory only" in reply.body
+        ballast.unlink()
+        daemon.wait_until(lambda: not daemon.status()["storeFailing"],
+                          "the disk to be well")
+        daemon.restart()
+        assert {s["id"]: s["active"] for s in subscriptions(daemon)} == {
+            "one": True, "two": True}
+        daemon.stop()
+
+
+def test_an_earlier_version(start_xapsd):
+    """What it makes of a line of another kind: it sets it aside, and a person
+    can bring it back."""
+    daemon = start_xapsd(pushAllow=HOST)
+    register(daemon, app(Id="b"))
+    r, = daemon.records()
+    assert r["acked"] is None   # an earlier one takes true and false only

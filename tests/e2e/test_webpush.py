@@ -495,7 +495,7 @@ def test_bad_subject(start_xapsd, subject):
     ("P256dh", 7, "P256dh"),
     ("Auth", b64(b"x" * 15), "Auth"), ("Auth", b64(b"x" * 17), "Auth"),
     ("Auth", "äääääääääääääääääääääää", "Auth"), ("Auth", None, "Auth"),
-    ("Endpoint", "http://localhost/x", "Endpoint"),
+    ("Endpoint", "http://push.example.org/x", "ndpoint"),
     ("Endpoint", "https://", "Endpoint"), ("Endpoint", "x", "Endpoint"),
     ("Endpoint", "https://localhost/ x", "Endpoint"),
     ("Endpoint", "https://user:pw@localhost/", "Endpoint"),

@@ -10,6 +10,8 @@
 
 #include "buf.h"
 
+#define BODY_MAX 1024
+
 static struct h2 *h2;
 static char owners[512]; /* 1: an answer is due */
 static unsigned opened;
@@ -43,7 +45,7 @@ static void on_response(void *arg, void *owner, const struct h2_response *r)
 	    (r->outcome == H2_DONE) != (r->status >= 200))
 		abort(); /* answered twice, or no answer */
 	*(char *)owner = 0;
-	if (r->body_len > H2_BODY_MAX || (r->body_len && r->body[0] == '!'))
+	if (r->body_len > BODY_MAX || (r->body_len && r->body[0] == '!'))
 		request(1);
 }
 
@@ -155,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(owners, 0, sizeof(owners));
 	opened = 0;
-	h2 = h2_new(&ops, NULL, 20);
+	h2 = h2_new(&ops, NULL, 20, BODY_MAX);
 	steps(data, size);
 	check_output();
 	if (h2_recv(h2, (const unsigned char *)"", 0, 0) < 0 &&

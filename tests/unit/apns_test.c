@@ -219,8 +219,10 @@ const char *cred_topic(const struct cred *c)
 
 struct tls_ctx *cred_tls(const struct cred *c)
 {
+	static char any;
+
 	(void)c;
-	return NULL;
+	return (void *)&any;
 }
 
 const char *cred_bearer(struct cred *c, int64_t now_s, char err[ERR_MAX])

@@ -38,6 +38,7 @@ static const char *const type_names[] = { "DATA", "HEADERS", "PRIORITY",
 	"RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY",
 	"WINDOW_UPDATE", "CONTINUATION" };
 
+#define BODY_MAX 1024
 #define INPUT_MAX (1 << 16)
 static unsigned char *guard; /* the first unreadable byte */
 
@@ -517,7 +518,7 @@ static char *run_script(
 	buf_init(&r.log, 1 << 20);
 	buf_init(&r.in, 8 << 20);
 	run = &r;
-	r.h = h2_new(&ops, NULL, max_streams);
+	r.h = h2_new(&ops, NULL, max_streams, BODY_MAX);
 	while (*script != '\0') {
 		script = skip_blank(script);
 		script =
@@ -601,7 +602,7 @@ static void test_freed(void **state)
 	(void)state;
 	buf_init(&r.log, 1000);
 	run = &r;
-	r.h = h2_new(&ops, NULL, 10);
+	r.h = h2_new(&ops, NULL, 10, BODY_MAX);
 	assert_int_equal(h2_recv(r.h, settings, sizeof(settings), 0), 0);
 	assert_int_equal(open_request(2), 1);
 	assert_int_equal(open_request(70000), 3);

@@ -102,8 +102,9 @@ static struct push_lane *webpush_lane(
 	return find_lane(q, &push_way_webpush, r, err);
 }
 
-static bool is_confirmed(const struct reg *r)
+static bool is_confirmed(struct push_queue *q, const struct reg *r)
 {
+	(void)q;
 	return strstr(reg_to(r), "code") == NULL;
 }
 
@@ -901,6 +902,28 @@ static void test_counters_outlive_the_lane(void **state)
 	assert_int_equal(counted(REG_DELTACHAT).delivered, 0);
 }
 
+/* Its lane ends while it is under way, and it has to be sent again. */
+static void test_the_lane_ends(void **state)
+{
+	(void)state;
+	phone();
+	new_mail();
+	lanes[0]->closing = true;
+	lanes[0] = NULL; /* freed with the answer */
+	reply(0, 503);
+	expect_left(1, 1);
+	pass(conf.retry_max_ms * 2);
+	expect_left(2, 1);
+	assert_ptr_equal(out[1].lane, lanes[0]);
+	lanes[0]->closing = true;
+	lanes[0] = NULL;
+	no_reply(1, SEND_LOST);
+	pass(conf.retry_max_ms * 2);
+	expect_left(3, 1);
+	reply(2, 201);
+	expect_left(3, 0);
+}
+
 /* --- confirmation --- */
 
 static void test_confirmation(void **state)
@@ -1371,6 +1394,7 @@ int main(void)
 		K(test_away_until_it_is_old),
 		K(test_one_server_hangs),
 		K(test_counters_outlive_the_lane),
+		K(test_the_lane_ends),
 		K(test_confirmation),
 		K(test_confirmation_is_tried_again),
 		K(test_has_to_be_confirmed_again),

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "push_fake.h"
-#include "no_ways.h"
 
 static enum push_result notify(const char *user, const char *mailbox, bool now)
 {

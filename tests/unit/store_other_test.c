@@ -14,8 +14,8 @@
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
 	"\"mailboxes\":[\"INBOX\"],"
 #define LINE_TO(to)                                                            \
-	KEY "\"acked\":null,\"time\":5,\"kind\":\"webpush\",\"to\":\"" to "\"" \
-	    "}"
+	KEY "\"kind\":\"webpush\",\"to\":\"" to "\",\"acked\":null,\"time\":"  \
+	    "5}"
 #define LINE LINE_TO(TO)
 #define LINE_APPLE                                                             \
 	"{\"user\":\"al\",\"account\":\"web\",\"token\":\"" LOW "\","          \
@@ -437,6 +437,13 @@ static void test_names_of_apps(void **state)
 	assert_int_equal(put_named(s, "fcm", REG_WEBPUSH, '8'), 6);
 	assert_int_equal(put_named(s, "a", REG_APPLE, '8'), 7);
 	assert_int_equal(put_named(s, "a", REG_APPLE, '9'), 8);
+	assert_int_equal(store_count_kind(s, REG_APPLE), 2);
+	assert_int_equal(store_count_kind(s, REG_WEBPUSH), 3);
+	assert_int_equal(store_count_kind(s, REG_FCM), 3);
+	assert_int_equal(store_count_kind(s, REG_HOOK), 0);
+	store_drop(
+	    s, store_find(s, "al", "fcm", "8123456789abcdef0123456789abcdef"));
+	assert_int_equal(store_count_kind(s, REG_WEBPUSH), 2);
 	store_close(s);
 }
 
