@@ -9,7 +9,6 @@ from phones import TOKEN
 from pushservice import PushService
 from test_journey import mail, register
 
-pytestmark = pytest.mark.journey
 CONFIG = {"pushAllow": "localhost", "delay": "1s",
           "vapidSubject": "mailto:postmaster@example.org"}
 CHAT = "openpgp:" + "abcdef+/" * 80 + "=="
@@ -91,6 +90,7 @@ def new(mailbox="INBOX", user="alice", event="new"):
     return {"user": user, "mailbox": mailbox, "event": event}
 
 
+@pytest.mark.journey
 def test_the_whole_way(dovecot, xapsd, service, app, apple):
     """Beside an iPhone of the same user."""
     register(dovecot, "alice", apple.topic)
@@ -256,6 +256,7 @@ def tell(imap, value):
     return imap.ok('SETMETADATA "INBOX" (/private/devicetoken %s)' % value)
 
 
+@pytest.mark.journey
 def test_deltachat(dovecot, xapsd, service, apple):
     with dovecot.imap("alice") as c:
         assert {"METADATA", "XDELTAPUSH"} <= set(
