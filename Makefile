@@ -59,15 +59,15 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	send.c send/dial.c send/gate.c send/conn.c send/request.c send/h1.c \
 	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
-	push/apple.c push/notes.c \
-	push/hashes.c push/visits.c push/day.c commit.c \
+	push/apple.c push/ways.c push/notes.c \
+	push/hashes.c push/origins.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
-	api/unknown.c api/kinds.c api/status.c api/admin.c \
+	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c ctl/doctor.c ctl/app.c xapsd.c $(FEATURE_SRCS)
+	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
