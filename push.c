@@ -729,7 +729,7 @@ static void write_trouble(struct push_queue *q, struct reg *r, struct buf *b)
 		buf_add_str(b, ",\"inactive\":true");
 	else if (p != NULL && p->lane->sender != NULL)
 		sender_get_status(p->lane->sender, &st);
-	if (st.last_error[0] == '\0')
+	if (st.last_error == NULL || st.last_error[0] == '\0')
 		return;
 	buf_add_str(b, ",\"problem\":");
 	json_write_str(b, st.last_error);

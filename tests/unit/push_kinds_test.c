@@ -54,8 +54,6 @@ static enum send_sent test_send(
 static struct push_lane *lanes[8];
 static char senders[8];
 
-static const struct push_way webpush, deltachat, hook;
-
 static struct push_lane *find_lane(struct push_queue *q,
     const struct push_way *way, struct reg *r, char err[ERR_MAX])
 {
@@ -103,7 +101,7 @@ static const struct push_answer answers[] = {
 static struct push_lane *webpush_lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
-	return find_lane(q, &webpush, r, err);
+	return find_lane(q, &push_way_webpush, r, err);
 }
 
 static bool is_confirmed(struct push_queue *q, const struct reg *r)
@@ -112,7 +110,7 @@ static bool is_confirmed(struct push_queue *q, const struct reg *r)
 	return strstr(reg_to(r), "code") == NULL;
 }
 
-static const struct push_way webpush = {
+const struct push_way push_way_webpush = {
 	.kind = REG_WEBPUSH,
 	.service = "the push service",
 	.per_push = 1,
@@ -128,10 +126,10 @@ static const struct push_way webpush = {
 static struct push_lane *deltachat_lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
-	return find_lane(q, &deltachat, r, err);
+	return find_lane(q, &push_way_deltachat, r, err);
 }
 
-static const struct push_way deltachat = {
+const struct push_way push_way_deltachat = {
 	.kind = REG_DELTACHAT,
 	.service = "the proxy",
 	.per_push = UINT_MAX,
@@ -168,7 +166,7 @@ static struct push_lane *hook_lane(
 		return NULL;
 	}
 	if (lanes[i] == NULL) {
-		lanes[i] = push_lane_make(q, &hook, "hook: ");
+		lanes[i] = push_lane_make(q, &push_way_hook, "hook: ");
 		lanes[i]->sender = (struct sender *)(void *)&senders[i];
 	}
 	return lanes[i];
@@ -180,7 +178,7 @@ static int64_t hook_delay(const struct push_queue *q, const struct reg *r)
 	return strcmp(reg_account(r), "ntfy") == 0 ? 1000 : 2000;
 }
 
-static const struct push_way hook = {
+const struct push_way push_way_hook = {
 	.kind = REG_HOOK,
 	.service = "the hook",
 	.per_push = 1,
@@ -192,11 +190,7 @@ static const struct push_way hook = {
 };
 
 /* fcm: not in this build. */
-static const struct push_way fcm = { .kind = REG_FCM };
-
-/* In the place of push/ways.c. */
-const struct push_way *const push_ways[REG_KINDS] = { &push_way_apple, &webpush,
-	&deltachat, &fcm, &hook };
+const struct push_way push_way_fcm = { .kind = REG_FCM };
 
 /* --- fixture --- */
 
