@@ -320,8 +320,8 @@ static int check_credentials(struct check *c, struct cred **cred_r)
 	bool brands = c->conf->brands_dir != NULL;
 
 	*cred_r = cred_load(c->conf, c->err);
-	if ((!c->offline && !brands) || *cred_r == NULL ||
-	    cred_kind(*cred_r) != CRED_NONE)
+	if ((!c->offline && !brands && c->conf->hooks_dir == NULL) ||
+	    *cred_r == NULL || cred_kind(*cred_r) != CRED_NONE)
 		return check_cred("credentials", *cred_r, c->offline, c->err);
 	warn(brands ? "no credentials but those of the brands, so nothing can "
 		      "be pushed to other users"

@@ -262,6 +262,18 @@ def test_phones_too(xapsd, start, hooks, server, apple):
     server.wait()
 
 
+def test_hooks_alone(start, hooks, server):
+    """Without credentials for Apple."""
+    hooks.write("own", url=server.url())
+    xapsd = start(identity={})
+    notify(xapsd)
+    assert server.wait()[0].json()["user"] == "alice"
+    idle(xapsd)
+    done = xapsd.run("check")
+    assert done.returncode == 0, done
+    assert "no credentials" in done.stderr
+
+
 # --- answers ---
 
 def test_redirects_are_not_followed(start, hooks, server):
