@@ -331,12 +331,14 @@ static bool is_stuck(const struct send_conn *c, int64_t now_ms)
 	       now_ms - c->full_ms >= c->s->to.timeout_ms;
 }
 
+/* An answer that has begun is used as it is. */
 static void check_h1(struct send_conn *c, int64_t now_ms)
 {
 	int64_t timeout_ms = c->s->to.timeout_ms;
 	char why[ERR_MAX];
 
-	if (c->first == NULL || now_ms - c->first->sent_ms < timeout_ms)
+	if (c->first == NULL || now_ms - c->first->sent_ms < timeout_ms ||
+	    h1_end(c->h1))
 		return;
 	err_set(why, "no answer within %lld s", (long long)(timeout_ms / 1000));
 	fail(c, why);

@@ -36,8 +36,8 @@ bool h1_request(struct h1 *h, const struct hpack_header *list, size_t n,
 int h1_recv(struct h1 *h, unsigned char *data, size_t n);
 /* The bytes to be sent: write from its head and buf_consume(). */
 struct buf *h1_out(struct h1 *h);
-/* No more will be received: an answer whose head is there is used as it is.  False:
- * there is none. */
+/* No more will be received, or it takes too long: an answer whose head is there is
+ * used as it is.  False: there is none. */
 bool h1_end(struct h1 *h);
 /* Nothing came in answer to an open request that is not the first: a server closes
  * a connection that was idle at any moment. */
