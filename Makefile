@@ -197,11 +197,12 @@ install-daemon: $(PROG) install-files
 # What is the same for every machine; the units name the paths of this
 # installation.
 install-files:
-	install -d $(addprefix $(DESTDIR),$(MANDIR)/man8 \
+	install -d $(addprefix $(DESTDIR),$(MANDIR)/man7 $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
 		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
+	install -m 644 xapsd-api.7 $(DESTDIR)$(MANDIR)/man7/xapsd-api.7
 	install -m 644 completion/xapsd.bash \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
 	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
@@ -233,6 +234,7 @@ uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
 	rm -f $(DESTDIR)$(SBINDIR)/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
+		$(DESTDIR)$(MANDIR)/man7/xapsd-api.7 \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \

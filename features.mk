@@ -61,8 +61,8 @@ deltachat.stub = push/no-deltachat.c
 deltachat.tests =
 
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
-fcm.files = cred/fcm.c fcm.c push/fcm.c
-fcm.stub = cred/no-fcm.c push/no-fcm.c
+fcm.files = cred/fcm.c fcm.c push/fcm.c ctl/fcm.c
+fcm.stub = cred/no-fcm.c push/no-fcm.c ctl/no-fcm.c
 fcm.tests = fcm_test fcm_token_test
 
 # brandsDir: several credentials, each for some of the users
