@@ -26,7 +26,7 @@ enum push_state {
 };
 
 /* One kind of registration: how its pushes are sent and what the answers mean.
- * One constant push_way_KIND in push/KIND.c; push.c has the list of them. */
+ * One constant push_way_KIND in push/KIND.c; push/ways.c has the list of them. */
 struct push_way {
 	enum reg_kind kind;
 	const char *service; /* who answers, in messages: "Apple" */
