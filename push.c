@@ -196,6 +196,28 @@ void push_on_due(struct push_queue *q,
 
 /* --- sending --- */
 
+/* It could not be sent.  Returns false if nothing can be now. */
+static bool give_up(struct push *p, enum send_sent sent, const char *why)
+{
+	struct push_lane *l = p->lane;
+
+	if (sent == SEND_BAD) {
+		push_log(LOG_L_WARN, p,
+		    "dropped: its request would be too long, or has control "
+		    "characters");
+		l->counters.dropped++;
+		push_set_state(p, PUSH_IDLE, 0);
+		if (p->wait.n > 0)
+			push_set_state(p, PUSH_READY, 0);
+		push_finish(p);
+		return true;
+	}
+	push_give_back(p);
+	if (sent == SEND_NO_AUTH)
+		push_hold(l, why, NO_AUTH_MS);
+	return false;
+}
+
 /* Returns false if nothing more can be sent now. */
 static bool send_first(struct push_lane *l)
 {
@@ -218,12 +240,8 @@ static bool send_first(struct push_lane *l)
 	}
 	push_take(p);
 	sent = l->way->send(l, p, err);
-	if (sent != SEND_SENT) {
-		push_give_back(p);
-		if (sent == SEND_NO_AUTH)
-			push_hold(l, err, NO_AUTH_MS);
-		return false;
-	}
+	if (sent != SEND_SENT)
+		return give_up(p, sent, err);
 	p->auth_gen = push_auth_gen(l);
 	p->flight_ms = p->wait_ms;
 	p->renewed = p->paid = false;
@@ -460,8 +478,9 @@ void push_lane_clear(struct push_lane *l)
 		sender_free(l->sender);
 	l->apns = NULL;
 	l->sender = NULL;
-	if (l->way->clear != NULL)
+	if (l->way->clear != NULL && l->data != NULL)
 		l->way->clear(l);
+	l->data = NULL;
 	loop_task_cancel(l->q->loop, &l->pump);
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
@@ -710,7 +729,7 @@ static void write_trouble(struct push_queue *q, struct reg *r, struct buf *b)
 		buf_add_str(b, ",\"inactive\":true");
 	else if (p != NULL && p->lane->sender != NULL)
 		sender_get_status(p->lane->sender, &st);
-	if (st.last_error[0] == '\0')
+	if (st.last_error == NULL || st.last_error[0] == '\0')
 		return;
 	buf_add_str(b, ",\"problem\":");
 	json_write_str(b, st.last_error);

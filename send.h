@@ -104,7 +104,7 @@ struct send_target {
 	int64_t timeout_ms; /* for opening a connection, and for an answer */
 	int64_t idle_ms;    /* with a gate: closed when unused for so long */
 	int64_t retry_min_ms, retry_max_ms; /* pauses between attempts */
-	size_t body_max; /* kept of an answer's body: 1 to 32,767 */
+	size_t body_max; /* kept of an answer's body: up to 32,767 */
 	bool off;	 /* not to be reached for now */
 };
 

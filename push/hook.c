@@ -168,13 +168,19 @@ static void act_suspend(struct push *p, const struct send_answer *an)
 	struct one *o = l->data;
 	char why[ERR_MAX];
 
+	if (!o->suspended) {
+		err_set(why,
+		    "suspended, since the service answers %d: mend url, then "
+		    "reload (SIGHUP)",
+		    an->status);
+		log_error("push: %s%s", l->label, why);
+		push_set_text(&l->trouble, why);
+		l->counters.suspended++;
+	}
 	o->suspended = true;
-	l->counters.suspended++;
-	err_set(why,
-	    "suspended, since the service answers %d (no such address): mend "
-	    "url, then reload (SIGHUP)",
-	    an->status);
-	push_hold(l, why, SUSPENDED_MS);
+	l->hold_ms = 1; /* there is a trouble */
+	l->hold_clock_ms = push_clock_ms(l);
+	loop_timer_set(l->q->loop, &l->hold, SUSPENDED_MS);
 	push_finish(p);
 }
 
@@ -241,8 +247,11 @@ static int change_lane(void *arg, struct reg *r)
 	struct push *p = reg_data(r);
 
 	(void)arg;
-	if (p != NULL && reg_kind(r) == REG_HOOK)
-		push_change_lane(p);
+	if (p == NULL || reg_kind(r) != REG_HOOK)
+		return 0;
+	push_change_lane(p);
+	if (!p->in_flight && p->state == PUSH_PAUSED && p->lane->sender == NULL)
+		push_set_state(p, PUSH_READY, 0); /* which drops it */
 	return 0;
 }
 

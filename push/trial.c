@@ -95,7 +95,7 @@ void push_probe_answered(struct push *p, bool delivered, const char *words)
 
 static void report_late(const struct push_trial *t, const struct push *p)
 {
-	struct send_status st = { 0 };
+	struct send_status st = { .last_error = "" };
 	char words[ERR_MAX];
 
 	if (p->lane->sender != NULL)

@@ -391,6 +391,7 @@ static void on_ready(void *arg)
 	struct send_conn *c = arg;
 
 	send_conn_set_state(c, SEND_CONN_UP);
+	c->s->had_capacity = false; /* what it says is of the last one */
 	c->s->conn_ops->ready(c);
 }
 

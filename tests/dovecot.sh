@@ -171,6 +171,7 @@ test_root() {
 		/tree/tests/e2e/test_journey.py \
 		/tree/tests/e2e/test_visits_plugin.py \
 		/tree/tests/e2e/test_visits_journey.py \
+		/tree/tests/e2e/test_webpush_journey.py \
 		/tree/tests/e2e/test_webpush_plugin.py \
 		/tree/tests/e2e/test_deltachat_plugin.py
 }

@@ -6,11 +6,11 @@ import fake_xapsd as fx
 from dovecot import Dovecot, Imap, wait_for
 from fake_xapsd import FakeXapsd
 from subscriptions import Book
-from test_plugin import (FUZZ_N, IS_2_3, LOCAL, MAIL, PLUGIN, TIMEOUT_S,
+from test_plugin import (FUZZ_N, IS_2_3, LOCAL, PLUGIN, TIMEOUT_S,
                          Server, assert_ok, check_health, check_valgrind,
                          command, kind, own, session_dir, settings,
                          under_valgrind, user, work_dir)
-from test_webpush_plugin import fuzz
+from test_webpush_plugin import all_hang, fuzz
 
 __all__ = ["own", "session_dir", "user", "work_dir"]
 
@@ -406,17 +406,8 @@ def test_a_restart_costs_nothing(own, work_dir):
             assert kind(c.result("x")[1]) == "OK"
 
 
-@pytest.mark.parametrize("text", SET_GET, ids=KINDS)
-def test_slow_daemon_blocks_nothing(server, user, text):
-    server.fake.behave(user, fx.hang)
-    with server.imap(user) as c:
-        c.send(f"x {text}\r\n")
-        server.fake.wait(1, user=user)
-        c.ok("NOOP")
-        c.ok("SELECT INBOX")
-        c.append("INBOX", MAIL)
-        untagged, tagged = c.result("x")
-        assert " NO [UNAVAILABLE] " in tagged
+def test_slow_daemon_blocks_nothing(server, user):
+    all_hang(server, user, SET_GET)
 
 
 @pytest.mark.parametrize("text", SET_GET, ids=KINDS)

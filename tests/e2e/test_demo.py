@@ -30,10 +30,10 @@ def processes_under(folder):
 
 
 class Demo:
-    def __init__(self, folder, plugin_dir, **env):
+    def __init__(self, folder, plugin_dir, script="demo.py", **env):
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-u", str(ROOT / "tests/demo.py")],
+            [sys.executable, "-u", str(ROOT / "tests" / script)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
             env=dict(os.environ, TMPDIR=str(folder), PLUGIN=str(plugin_dir),
@@ -65,6 +65,13 @@ def test_demo(workdir, plugin_dir):
     assert "POST /3/device/" in out and "aps-topic" in out
     assert re.search(r'list` says: "came after \d+(\.\d)? s"', out)
     shown_in_readme(out)
+
+
+def test_demo_webpush(workdir, plugin_dir):
+    status, out, err = Demo(workdir, plugin_dir, "demo_webpush.py").end()
+    assert (status, err) == (0, ""), out + err
+    assert '"event": "confirm"' in out and '"event": "new"' in out
+    assert "Lunch" not in re.sub(r"Subject: Lunch\?", "", out)
 
 
 def pattern(line):

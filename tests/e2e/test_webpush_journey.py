@@ -1,17 +1,14 @@
 """IMAP WEBPUSH and Delta Chat, the whole way: a real Dovecot with the plugin,
 the real daemon, and a stand-in for the push services that checks and decrypts."""
 
-import re
-
 import pytest
 
 from apple import Answer
-from dovecot import version, wait_for
+from dovecot import wait_for
 from phones import TOKEN
 from pushservice import PushService
-from test_journey import MAIL, mail, register
+from test_journey import mail, register
 
-pytestmark = pytest.mark.journey
 CONFIG = {"pushAllow": "localhost", "delay": "1s",
           "vapidSubject": "mailto:postmaster@example.org"}
 CHAT = "openpgp:" + "abcdef+/" * 80 + "=="
@@ -93,6 +90,7 @@ def new(mailbox="INBOX", user="alice", event="new"):
     return {"user": user, "mailbox": mailbox, "event": event}
 
 
+@pytest.mark.journey
 def test_the_whole_way(dovecot, xapsd, service, app, apple):
     """Beside an iPhone of the same user."""
     register(dovecot, "alice", apple.topic)
@@ -116,9 +114,11 @@ def test_the_whole_way(dovecot, xapsd, service, app, apple):
 
 def test_all_mailboxes(dovecot, service, app):
     app.subscribe()
+    dovecot.deliver("alice+other", mail())
+    assert app.next() == new("other")
     app.imap.ok("CREATE Entw&APw-rfe")
-    app.imap.append("Entw&APw-rfe", mail())
-    assert app.next() == new("Entwürfe")
+    app.imap.append("Entw&APw-rfe", mail())     # no delivery
+    assert app.next() == new("Entwürfe", event="changed")
 
 
 def test_only_inbox(start_dovecot, xapsd, service):
@@ -126,8 +126,7 @@ def test_only_inbox(start_dovecot, xapsd, service):
                             userdb={"xaps": "inbox"})
     with App(dovecot, service) as app:
         app.subscribe()
-        app.imap.ok("CREATE Other")
-        app.imap.append("Other", mail())
+        dovecot.deliver("alice+other", mail())
         dovecot.deliver("alice", mail())
         assert app.next() == new()
 
@@ -257,6 +256,7 @@ def tell(imap, value):
     return imap.ok('SETMETADATA "INBOX" (/private/devicetoken %s)' % value)
 
 
+@pytest.mark.journey
 def test_deltachat(dovecot, xapsd, service, apple):
     with dovecot.imap("alice") as c:
         assert {"METADATA", "XDELTAPUSH"} <= set(

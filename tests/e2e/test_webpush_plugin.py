@@ -1,4 +1,5 @@
 """IMAP WEBPUSH in a real Dovecot, with a stand-in for xapsd."""
+import contextlib
 import random
 import re
 
@@ -9,7 +10,7 @@ from dovecot import Dovecot, Imap, wait_for
 from fake_xapsd import VAPID, FakeXapsd
 from subscriptions import (AUTH, CODE, ENDPOINT, LIMIT, P256DH, Book, b64,
                            webpush)
-from test_plugin import (FUZZ_N, IS_2_3, LOCAL, PLUGIN, TIMEOUT_S, Server,
+from test_plugin import (FUZZ_N, IS_2_3, LOCAL, MAIL, PLUGIN, TIMEOUT_S, Server,
                          assert_ok, check_health, check_valgrind, command,
                          kind, own, session_dir, settings, under_valgrind,
                          user, work_dir)
@@ -452,18 +453,29 @@ def test_a_restart_costs_nothing(own, work_dir):
             assert kind(c.result("x")[1]) == "OK"
 
 
-@pytest.mark.parametrize("text", COMMANDS)
-def test_slow_daemon_blocks_nothing(server, user, text):
-    who = None if text == "GETVAPID" else user
-    server.fake.behave(who, fx.hang)
-    try:
-        with server.imap(user) as c:
+def all_hang(server, user, texts):
+    """Each in a session of its own, which goes on meanwhile."""
+    server.fake.behave(user, fx.hang)
+    count = len(server.fake.of())
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(server.imap(user)) for _ in texts]
+        for c, text in zip(sessions, texts):
             c.send(f"x {text}\r\n")
-            server.fake.wait(1, user=who)
-            for _ in range(3):
-                c.ok("NOOP")
+        wait_for(lambda: len(server.fake.of()) >= count + len(texts),
+                 what="requests")
+        for c in sessions:
+            c.ok("NOOP")
+            c.ok("SELECT INBOX")
+            c.append("INBOX", MAIL)
+        for c in sessions:
             untagged, tagged = c.result("x")
-            assert not untagged and " NO [UNAVAILABLE] " in tagged
+            assert " NO [UNAVAILABLE] " in tagged
+
+
+def test_slow_daemon_blocks_nothing(server, user):
+    server.fake.behave(None, fx.hang)
+    try:
+        all_hang(server, user, COMMANDS)
     finally:
         server.fake.behave(None, fx.ok)
 

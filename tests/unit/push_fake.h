@@ -16,6 +16,7 @@
 #include "../../push.h"
 #include "../../store.h"
 #include "../../tls.h"
+#include "../../webpush.h"
 #include "fake_loop.h"
 #include "text.h"
 
@@ -246,6 +247,17 @@ enum cred_kind cred_kind(const struct cred *c)
 {
 	(void)c;
 	return CRED_TOKEN_KEY;
+}
+
+struct webpush *webpush_new(const struct conf *conf_)
+{
+	(void)conf_;
+	return NULL;
+}
+
+void webpush_free(struct webpush *w)
+{
+	(void)w;
 }
 
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
