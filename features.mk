@@ -62,7 +62,7 @@ deltachat.tests =
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
 fcm.files = cred/fcm.c fcm.c push/fcm.c ctl/fcm.c
 fcm.stub = cred/no-fcm.c push/no-fcm.c ctl/no-fcm.c
-fcm.tests = fcm_test fcm_token_test
+fcm.tests = fcm_test fcm_token_test fcm_fuzz
 
 # brandsDir: several credentials, each for some of the users
 brands.files = push/brands.c api/brands.c daemon/brands.c
