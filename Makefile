@@ -59,15 +59,15 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	send.c send/dial.c send/gate.c send/conn.c send/request.c send/h1.c \
 	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
-	push/apple.c push/notes.c \
-	push/hashes.c push/visits.c push/day.c commit.c \
+	push/apple.c push/ways.c push/notes.c \
+	push/hashes.c push/origins.c push/visits.c push/day.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
-	api/unknown.c api/kinds.c api/status.c api/admin.c \
+	api/unknown.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
 	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c ctl/doctor.c ctl/app.c xapsd.c $(FEATURE_SRCS)
+	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 
@@ -197,11 +197,12 @@ install-daemon: $(PROG) install-files
 # What is the same for every machine; the units name the paths of this
 # installation.
 install-files:
-	install -d $(addprefix $(DESTDIR),$(MANDIR)/man8 \
+	install -d $(addprefix $(DESTDIR),$(MANDIR)/man7 $(MANDIR)/man8 \
 		$(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) \
 		$(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) \
 		$(DOCDIR)/docs $(DOCDIR)/examples $(SYSCONFDIR)/xapsd)
 	install -m 644 xapsd.8 $(DESTDIR)$(MANDIR)/man8/xapsd.8
+	install -m 644 xapsd-api.7 $(DESTDIR)$(MANDIR)/man7/xapsd-api.7
 	install -m 644 completion/xapsd.bash \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd
 	install -m 644 completion/xapsd.zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd
@@ -233,6 +234,7 @@ uninstall:
 	@$(MAKE) --no-print-directory -C plugin DESTDIR=$(DESTDIR) uninstall
 	rm -f $(DESTDIR)$(SBINDIR)/xapsd \
 		$(DESTDIR)$(MANDIR)/man8/xapsd.8 \
+		$(DESTDIR)$(MANDIR)/man7/xapsd-api.7 \
 		$(DESTDIR)$(BASH_COMPLETIONS)/xapsd \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_xapsd \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \

@@ -119,6 +119,7 @@ static const struct key {
 	ROW("apnsPort", apns_port, K_INT, "", "1..65535"),
 	ROW("apnsProxy", apns_proxy, K_SECRET, "", ""),
 	ROW("apnsCaFile", apns_ca_file, K_FILE, "", ""),
+	ROW("caFile", ca_file, K_FILE, "", ""),
 	ROW("pushType", push_type, K_ENUM_STR, "background", PUSH_TYPES),
 	ROW("pushPriority", push_priority, K_ENUM_NUMBER, "", "1 5 10"),
 	ROW("pushExpiration", push_expiration_s, K_S, "24h", "1s..30d"),

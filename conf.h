@@ -78,6 +78,7 @@ struct conf {
 	int apns_port;	    /* 0: by environment */
 	char *apns_proxy;   /* a URL; NULL: none */
 	char *apns_ca_file; /* NULL: the built-in roots */
+	char *ca_file;	    /* for all others; NULL: this machine's */
 	char *push_type;
 	int push_priority; /* 0: no header */
 	int64_t push_expiration_s;

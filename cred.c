@@ -273,8 +273,9 @@ out:
 	return rc;
 }
 
-struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
-    const char *name, char err[ERR_MAX])
+static struct tls_ctx *load_trust(const struct conf *conf, const char *key,
+    const char *name, const char *const *protocols, const char *host_key,
+    char err[ERR_MAX])
 {
 	/* Of Debian, Fedora, Alpine and OpenWrt. */
 	static const char *const bundles[] = {
@@ -299,14 +300,28 @@ struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
 	}
 	if (cred_file_read(conf, key, name, &f, err) == 0 &&
 	    cred_file_check(conf, &f, err) == 0) {
-		tls = tls_client_new(f.text, f.len, NULL, NULL, NULL, why);
+		tls = tls_client_new(f.text, f.len, NULL, NULL, protocols, why);
 		if (tls == NULL)
 			conf_blame(conf, key, err, "%s %s", f.path, why);
 		else
-			tls_client_set_keys(tls, key, "sharedStore");
+			tls_client_set_keys(tls, key, host_key);
 	}
 	cred_file_free(&f);
 	return tls;
+}
+
+struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
+    const char *name, char err[ERR_MAX])
+{
+	return load_trust(conf, key, name, NULL, "sharedStore", err);
+}
+
+struct tls_ctx *cred_load_web_trust(const struct conf *conf, char err[ERR_MAX])
+{
+	static const char *const protocols[] = { "h2", "http/1.1", NULL };
+
+	return load_trust(
+	    conf, "caFile", conf->ca_file, protocols, "the address", err);
 }
 
 struct cred *cred_load(const struct conf *conf, char err[ERR_MAX])

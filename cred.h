@@ -80,6 +80,9 @@ char *cred_read_password(const struct conf *conf, const char *key,
 struct tls_ctx *cred_load_trust(const struct conf *conf, const char *key,
     const char *name, char err[ERR_MAX]);
 
+/* The same by caFile, for HTTP/2 and HTTP/1.1. */
+struct tls_ctx *cred_load_web_trust(const struct conf *conf, char err[ERR_MAX]);
+
 /* The TLS context with this identity, its trust by apnsCaFile or the built-in
  * roots; owned by the cred; NULL for CRED_NONE. */
 struct tls_ctx *cred_tls(const struct cred *c);

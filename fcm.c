@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "buf.h"
-#include "conf.h"
 #include "cred.h"
 #include "json.h"
 #include "loop.h"
@@ -278,18 +277,6 @@ static const struct send_ops ops = {
 	.failed = on_failed,
 	.wanted = on_wanted,
 };
-
-int fcm_check_text(const struct conf *conf, char err[ERR_MAX])
-{
-	char why[ERR_MAX];
-	struct url u;
-
-	if (url_parse(conf->fcm_url, &u, why) == 0 && u.tls)
-		return 0;
-	conf_blame(conf, "fcmUrl", err, "%s",
-	    u.tls ? why : "must be https://: access tokens go there");
-	return -1;
-}
 
 struct fcm *fcm_new(struct loop *l, const struct cred_service *account,
     const struct send_target *to, void (*ready)(void *arg), void *arg,

@@ -12,14 +12,10 @@
 #include "send.h"
 
 struct buf;
-struct conf;
 struct cred_service;
 struct fcm;
 struct loop;
 struct url;
-
-/* fcmUrl.  0, or -1 with err set. */
-int fcm_check_text(const struct conf *conf, char err[ERR_MAX]);
 
 /* to: how Google is reached, all but the host, which the key file names.
  * account and what is in to are borrowed; ready is called when fcm_bearer() may

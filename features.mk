@@ -61,8 +61,8 @@ deltachat.stub = push/no-deltachat.c
 deltachat.tests =
 
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
-fcm.files = cred/fcm.c fcm.c push/fcm.c
-fcm.stub = cred/no-fcm.c push/no-fcm.c
+fcm.files = cred/fcm.c fcm.c push/fcm.c ctl/fcm.c
+fcm.stub = cred/no-fcm.c push/no-fcm.c ctl/no-fcm.c
 fcm.tests = fcm_test fcm_token_test
 
 # brandsDir: several credentials, each for some of the users
@@ -97,8 +97,9 @@ WITHOUT := $(filter-out $(WITH),$(KNOWN_FEATURES))
 FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(foreach f,$(WITHOUT),$($f.stub)) \
 	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
-	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c, \
-		api/no-apps.c push/no-foreign.c)
+	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c ctl/app.c, \
+		api/no-apps.c push/no-foreign.c ctl/no-app.c) \
+	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c,api/no-kinds.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))

@@ -16,6 +16,8 @@
 
 /* A path and headers fit into one frame that every server takes (h2.h). */
 #define HEAD_MAX (H2_REQUEST_HEADERS_MAX - 1024)
+/* Nobody reads what hooks answer. */
+#define ANSWER_MAX 256
 /* Until an unused connection is closed. */
 #define IDLE_MS (60 * 1000)
 /* Of services for messages the largest limit is Matrix's, 64 KiB. */
@@ -476,7 +478,7 @@ int hook_target(const struct hook *h, const struct conf *top,
     struct tls_ctx **trust, struct send_target *to_r, char err[ERR_MAX])
 {
 	if (h->url.tls && *trust == NULL) {
-		*trust = cred_load_trust(top, "caFile", NULL, err);
+		*trust = cred_load_web_trust(top, err);
 		if (*trust == NULL)
 			return -1;
 	}
@@ -490,6 +492,7 @@ int hook_target(const struct hook *h, const struct conf *top,
 		.idle_ms = IDLE_MS,
 		.retry_min_ms = top->retry_min_ms,
 		.retry_max_ms = top->retry_max_ms,
+		.body_max = ANSWER_MAX,
 	};
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "json.h"
 #include "mem.h"
 #include "store.h"
+#include "tls.h"
 #include "users.h"
 #include "webpush.h"
 
@@ -24,14 +25,6 @@
 /* Pause after a JWT could not be signed: on a router NTP may set the clock at any
  * moment. */
 #define NO_AUTH_MS (10 * 1000)
-
-const struct push_way *const push_ways[REG_KINDS] = {
-	[REG_APPLE] = &push_way_apple,
-	[REG_WEBPUSH] = &push_way_webpush,
-	[REG_DELTACHAT] = &push_way_deltachat,
-	[REG_FCM] = &push_way_fcm,
-	[REG_HOOK] = &push_way_hook,
-};
 
 /* --- events --- */
 
@@ -146,7 +139,7 @@ enum push_result push_notify(struct push_queue *q, const char *user,
 {
 	enum push_result result, one;
 	int64_t now_ms = loop_now_ms(q->loop);
-	const struct push_way *hook = &push_way_hook;
+	const struct push_way *hook = push_ways[REG_HOOK];
 	bool own = false;
 	struct reg *r;
 
@@ -203,6 +196,28 @@ void push_on_due(struct push_queue *q,
 
 /* --- sending --- */
 
+/* It could not be sent.  Returns false if nothing can be now. */
+static bool give_up(struct push *p, enum send_sent sent, const char *why)
+{
+	struct push_lane *l = p->lane;
+
+	if (sent == SEND_BAD) {
+		push_log(LOG_L_WARN, p,
+		    "dropped: its request would be too long, or has control "
+		    "characters");
+		l->counters.dropped++;
+		push_set_state(p, PUSH_IDLE, 0);
+		if (p->wait.n > 0)
+			push_set_state(p, PUSH_READY, 0);
+		push_finish(p);
+		return true;
+	}
+	push_give_back(p);
+	if (sent == SEND_NO_AUTH)
+		push_hold(l, why, NO_AUTH_MS);
+	return false;
+}
+
 /* Returns false if nothing more can be sent now. */
 static bool send_first(struct push_lane *l)
 {
@@ -225,12 +240,8 @@ static bool send_first(struct push_lane *l)
 	}
 	push_take(p);
 	sent = l->way->send(l, p, err);
-	if (sent != SEND_SENT) {
-		push_give_back(p);
-		if (sent == SEND_NO_AUTH)
-			push_hold(l, err, NO_AUTH_MS);
-		return false;
-	}
+	if (sent != SEND_SENT)
+		return give_up(p, sent, err);
 	p->auth_gen = push_auth_gen(l);
 	p->flight_ms = p->wait_ms;
 	p->renewed = p->paid = false;
@@ -467,8 +478,9 @@ void push_lane_clear(struct push_lane *l)
 		sender_free(l->sender);
 	l->apns = NULL;
 	l->sender = NULL;
-	if (l->way->clear != NULL)
+	if (l->way->clear != NULL && l->data != NULL)
 		l->way->clear(l);
+	l->data = NULL;
 	loop_task_cancel(l->q->loop, &l->pump);
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
@@ -552,6 +564,8 @@ void push_free(struct push_queue *q)
 	store_view_free(memory);
 	free(q->lanes);
 	free(q->gate);
+	free(q->origin_gate);
+	tls_ctx_free(q->trust);
 	buf_free(&q->payload);
 	visits_free(&q->visits);
 	webpush_free(q->webpush);
@@ -715,7 +729,7 @@ static void write_trouble(struct push_queue *q, struct reg *r, struct buf *b)
 		buf_add_str(b, ",\"inactive\":true");
 	else if (p != NULL && p->lane->sender != NULL)
 		sender_get_status(p->lane->sender, &st);
-	if (st.last_error[0] == '\0')
+	if (st.last_error == NULL || st.last_error[0] == '\0')
 		return;
 	buf_add_str(b, ",\"problem\":");
 	json_write_str(b, st.last_error);

@@ -87,6 +87,9 @@ int push_check_text(const struct conf *conf, char err[ERR_MAX]);
 const struct io_guard *push_guard(struct push_queue *q);
 /* conf's pushAllow may have changed. */
 void push_refresh_guard(struct push_queue *q);
+/* caFile is read again, and the other settings are taken; before the next two, and
+ * before hooks are set. */
+void push_refresh_origins(struct push_queue *q);
 
 /* --- the queue --- */
 

@@ -13,7 +13,6 @@ static void take_target(struct sender *s, const struct send_target *to)
 {
 	char *host = xstrdup(to->host), err[ERR_MAX];
 
-	assert(s->gate != NULL || to->only_h2 != NULL);
 	free(s->host);
 	io_proxy_free(s->proxy);
 	s->proxy = NULL;
@@ -68,6 +67,18 @@ void sender_refresh(struct sender *s, const struct send_target *to)
 		sender_set_target(s, to);
 	else
 		take_target(s, to);
+}
+
+void sender_set_tls(struct sender *s, struct tls_ctx *tls)
+{
+	if (s->to.tls == NULL)
+		return;
+	s->to.tls = tls;
+	if (s->opening == NULL)
+		return;
+	send_dial_stop(s);
+	if (send_dial_wanted(s))
+		send_dial_start(s);
 }
 
 void sender_need(struct sender *s)

@@ -104,7 +104,7 @@ struct send_target {
 	int64_t timeout_ms; /* for opening a connection, and for an answer */
 	int64_t idle_ms;    /* with a gate: closed when unused for so long */
 	int64_t retry_min_ms, retry_max_ms; /* pauses between attempts */
-	size_t body_max; /* kept of an answer's body: 1 to 32,767 */
+	size_t body_max; /* kept of an answer's body: up to 32,767 */
 	bool off;	 /* not to be reached for now */
 };
 
@@ -115,8 +115,9 @@ struct send_target {
 struct send_gate;
 struct send_gate *send_gate_new(bool brief);
 
-/* Starts connecting at once; gate not NULL, as it has to be with HTTP/1.1: when it
- * is needed.  label: whose it is, in messages after the target's name, borrowed. */
+/* Starts connecting at once, and again whenever the connection is lost; gate not
+ * NULL: when it is needed.  label: whose it is, in messages after the target's name,
+ * borrowed. */
 struct sender *sender_new(struct loop *l, const struct send_target *to,
     const struct send_ops *ops, void *arg, const char *label,
     struct send_gate *gate);
@@ -133,6 +134,10 @@ void sender_stop(struct sender *s);
 void sender_set_target(struct sender *s, const struct send_target *to);
 /* The same for what comes, without a new connection if there is one. */
 void sender_refresh(struct sender *s, const struct send_target *to);
+
+/* The same with another context, for a target with TLS.  The old one may be freed at
+ * the end of the round. */
+void sender_set_tls(struct sender *s, struct tls_ctx *tls);
 
 /* How many requests may be sent now. */
 uint32_t sender_capacity(const struct sender *s);

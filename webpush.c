@@ -45,6 +45,7 @@ struct webpush {
 	const struct conf *conf;
 	struct tls_key *key; /* NULL: not read yet */
 	char public[WEBPUSH_KEY_LEN + 1];
+	bool warned;   /* of apps that know another key */
 	char *subject; /* of all JWTs */
 	struct jwt jwts[JWTS_MAX];
 	unsigned next; /* to be replaced */
@@ -192,6 +193,11 @@ static int make_key(struct webpush *w, const char *path, char err[ERR_MAX])
 	return use_key(w, key);
 }
 
+static void key_path(const struct webpush *w, char path[KEY_PATH_MAX])
+{
+	snprintf(path, KEY_PATH_MAX, "%s.vapid", w->conf->database_file);
+}
+
 const char *webpush_key(struct webpush *w, char err[ERR_MAX])
 {
 	char path[KEY_PATH_MAX];
@@ -199,7 +205,7 @@ const char *webpush_key(struct webpush *w, char err[ERR_MAX])
 
 	if (w->key != NULL)
 		return w->public;
-	snprintf(path, sizeof(path), "%s.vapid", w->conf->database_file);
+	key_path(w, path);
 	rc = read_key(w, path, err);
 	if (rc == 1)
 		rc = make_key(w, path, err);
@@ -209,9 +215,13 @@ const char *webpush_key(struct webpush *w, char err[ERR_MAX])
 struct webpush *webpush_new(const struct conf *conf)
 {
 	struct webpush *w = xcalloc(1, sizeof(*w));
+	char path[KEY_PATH_MAX], err[ERR_MAX];
 
 	w->conf = conf;
 	w->subject = xstrdup("");
+	key_path(w, path);
+	if (read_key(w, path, err) < 0)
+		log_error("webpush: no pushes: %s", err);
 	return w;
 }
 
@@ -318,6 +328,20 @@ int webpush_subscribe(struct webpush *w, const struct webpush_sub *sub,
 	return 0;
 }
 
+/* Once: there may be thousands. */
+static void warn_of_key(struct webpush *w)
+{
+	char path[KEY_PATH_MAX];
+
+	key_path(w, path);
+	if (!w->warned)
+		log_warn("webpush: some apps have subscribed with another key "
+			 "than that in %s and are not reached: bring back the "
+			 "old file, or let them subscribe again",
+		    path);
+	w->warned = true;
+}
+
 enum webpush_state webpush_state(struct webpush *w, const char *to)
 {
 	struct text words[N_WORDS];
@@ -325,8 +349,10 @@ enum webpush_state webpush_state(struct webpush *w, const char *to)
 
 	if (!split(to, words) || webpush_key(w, err) == NULL)
 		return WEBPUSH_BAD;
-	if (memcmp(words[MARK].at, w->public + 1, MARK_LEN) != 0)
+	if (memcmp(words[MARK].at, w->public + 1, MARK_LEN) != 0) {
+		warn_of_key(w);
 		return WEBPUSH_OTHER_KEY;
+	}
 	return words[CODE].len > 0 ? WEBPUSH_UNCONFIRMED : WEBPUSH_ACTIVE;
 }
 

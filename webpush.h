@@ -18,7 +18,8 @@
 struct conf;
 struct webpush;
 
-/* conf is borrowed; its vapidSubject may change.  Nothing is read or made yet. */
+/* conf is borrowed; its vapidSubject may change.  Logs why the key cannot be read;
+ * none is made yet. */
 struct webpush *webpush_new(const struct conf *conf);
 void webpush_free(struct webpush *w);
 /* What the configuration's text shows.  0, or -1 with err set. */

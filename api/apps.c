@@ -242,7 +242,7 @@ static int demand_code(struct api_request *rq, struct app *app)
 {
 	const struct reg *old = find_app(rq->api, app);
 	const char *had = old != NULL ? reg_to(old) : "";
-	char bare[WEBPUSH_TO_MAX], code[WEBPUSH_CODE_MAX + 1];
+	char bare[WEBPUSH_TO_MAX], code[WEBPUSH_CODE_MAX + 1] = "";
 	unsigned char random[CODE_BYTES];
 
 	webpush_confirm(had, bare);

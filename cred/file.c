@@ -31,7 +31,9 @@ static const struct {
 	{ "tlsCertfile", HOLDS_CERT, true, "holds no certificate" },
 	{ "tlsKeyfile", HOLDS_KEY, true, "holds no private key" },
 	{ "apnsCaFile", HOLDS_CERT, false, "holds no CA certificate" },
+	{ "caFile", HOLDS_CERT, false, "holds no CA certificate" },
 	{ "sharedCaFile", HOLDS_CERT, false, "holds no CA certificate" },
+	{ "caFile", HOLDS_CERT, false, "holds no CA certificate" },
 };
 
 static void wipe_text(struct cred_file *f)

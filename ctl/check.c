@@ -157,24 +157,30 @@ static int check_cred(
     const char *step, const struct cred *cred, bool offline, char err[ERR_MAX])
 {
 	char line[ERR_MAX], date[LOG_DATE_MAX];
+	const struct cred_service *fcm;
 	const char *topic, *warning;
 	int64_t expires_s;
 	size_t i;
 
 	if (cred == NULL)
 		return print_step(step, false, err);
+	fcm = cred_fcm(cred);
 	if (cred_check_time(cred, (int64_t)time(NULL), err) < 0) {
 		if (!offline)
 			return print_step(step, false, err);
 		err_set(line, "%s: %s", step, err);
 		warn(line);
 	}
-	if (cred_kind(cred) == CRED_NONE)
+	if (cred_kind(cred) == CRED_NONE && fcm == NULL)
 		return print_step(step, false,
 		    "none: set keyFileP8, certificateFilePem or "
 		    "certificateFileP12");
 	for (i = 0; (warning = cred_warning(cred, i)) != NULL; i++)
 		warn(warning);
+	if (cred_kind(cred) == CRED_NONE) {
+		err_set(line, "service account of project %s", fcm->project);
+		return print_step(step, true, line);
+	}
 	if (cred_kind(cred) == CRED_CERTIFICATE &&
 	    cred_clock_warning((int64_t)time(NULL), err) != NULL)
 		warn(err);
@@ -318,15 +324,20 @@ static int ask(struct check *c)
 static int check_credentials(struct check *c, struct cred **cred_r)
 {
 	bool brands = c->conf->brands_dir != NULL;
+	bool others =
+	    c->conf->hooks_dir != NULL || c->conf->deltachat_url != NULL;
 
 	*cred_r = cred_load(c->conf, c->err);
-	if ((!c->offline && !brands) || *cred_r == NULL ||
-	    cred_kind(*cred_r) != CRED_NONE)
+	if ((!c->offline && !brands && !others) || *cred_r == NULL ||
+	    cred_kind(*cred_r) != CRED_NONE || cred_fcm(*cred_r) != NULL)
 		return check_cred("credentials", *cred_r, c->offline, c->err);
 	warn(brands ? "no credentials but those of the brands, so nothing can "
-		      "be pushed to other users"
-		    : "no credentials, so nothing can be pushed: set "
-		      "keyFileP8, certificateFilePem or certificateFileP12");
+		      "be pushed to other users' iPhones"
+	     : others ? "no credentials, so nothing can be pushed to iPhones: "
+			"set keyFileP8, certificateFilePem or "
+			"certificateFileP12"
+		      : "no credentials, so nothing can be pushed: set "
+			"keyFileP8, certificateFilePem or certificateFileP12");
 	return 0;
 }
 
@@ -341,6 +352,20 @@ static int check_apple(struct check *c, struct cred *cred)
 	rc = ask(c);
 	apns_free(c->apns);
 	loop_once(c->loop, 0);
+	return rc;
+}
+
+/* Whether they do what they are for. */
+static int check_use(struct check *c, struct cred *cred)
+{
+	int rc = 0;
+
+	if (c->offline)
+		return 0;
+	if (cred_kind(cred) != CRED_NONE)
+		rc = check_apple(c, cred);
+	if (!ctl_check_fcm(c->conf, cred, c->loop, step_of(c, "Google")))
+		rc = -1;
 	return rc;
 }
 
@@ -363,8 +388,8 @@ static void check_brand(
 	cred_check_unused(brand, warn);
 	cred = cred_load(brand, c->err);
 	rc = check_cred(step, cred, c->offline, c->err);
-	if (rc == 0 && !c->offline)
-		rc = check_apple(c, cred);
+	if (rc == 0)
+		rc = check_use(c, cred);
 	c->bad_brand = c->bad_brand || rc < 0;
 	c->brand = NULL;
 	cred_free(cred);
@@ -407,8 +432,8 @@ int ctl_check(const struct conf *conf, const struct cli *cli)
 		return ctl_steps_end(false);
 	}
 	rc = started = check_start(&c, &cred);
-	if (rc == 0 && !c.offline && cred_kind(cred) != CRED_NONE)
-		rc = check_apple(&c, cred);
+	if (rc == 0)
+		rc = check_use(&c, cred);
 	if (check_brands(&c) < 0)
 		rc = -1;
 	if (!ctl_check_hooks(conf, c.loop, c.offline))

@@ -148,7 +148,12 @@ enum ctl_result ctl_doctor_app(const struct json *j, int64_t now_s, bool live,
 
 /* --- ctl/shared.c --- */
 
+struct cred;
 struct loop;
+/* The step of check about fcmServiceAccount, if there is one; false: it has
+ * failed. */
+bool ctl_check_fcm(const struct conf *conf, const struct cred *cred,
+    struct loop *l, const char *step);
 /* The step of check about sharedStore; false: it has failed.  offline: without
  * asking anybody. */
 bool ctl_check_shared(const struct conf *conf, struct loop *l, bool offline);

@@ -1,6 +1,8 @@
 /* daemon/no-hooks.c - in a build without hooks: hooksDir is refused. */
 #include "daemon/hooks.h"
 
+#include <stddef.h>
+
 #include "cli.h"
 #include "daemon.h"
 

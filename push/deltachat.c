@@ -7,7 +7,6 @@
 
 #include "conf.h"
 #include "h2.h"
-#include "push/provisional.h"
 #include "url.h"
 
 static struct push_lane *deltachat_lane(
@@ -15,7 +14,7 @@ static struct push_lane *deltachat_lane(
 {
 	(void)r;
 	if (q->conf->deltachat_url != NULL)
-		return prov_lane(
+		return push_origin_lane(
 		    q, &push_way_deltachat, q->conf->deltachat_url, err);
 	err_set(err, "deltachatUrl is not set, so Delta Chat's apps get no "
 		     "pushes");

@@ -13,7 +13,6 @@
 #include "cred.h"
 #include "fcm.h"
 #include "mem.h"
-#include "push/provisional.h"
 #include "url.h"
 #include "users.h"
 
@@ -41,19 +40,19 @@ static int use_account(struct push_lane *l, char err[ERR_MAX])
 	struct send_target to;
 
 	if (url_parse(q->conf->fcm_url, &d->url, err) < 0 ||
-	    prov_target(q, "fcm", &d->url, &to, err) < 0)
+	    push_target(q, "fcm", &d->url, &to, err) < 0)
 		return -1;
 	fcm_free(d->fcm);
 	d->fcm = NULL;
 	to.off = account == NULL;
 	if (l->sender == NULL)
 		l->sender = sender_new(
-		    q->loop, &to, &push_send_ops, l, l->label, prov_gate(q));
+		    q->loop, &to, &push_send_ops, l, l->label, push_gate(q));
 	else
 		sender_set_target(l->sender, &to);
 	if (account != NULL)
 		d->fcm = fcm_new(
-		    q->loop, account, &to, on_ready, l, l->label, prov_gate(q));
+		    q->loop, account, &to, on_ready, l, l->label, push_gate(q));
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "conf.h"
 #include "io.h"
 #include "mem.h"
+#include "url.h"
 
 /* Requests for one user: 60 at once, then one a second, so that 20 devices get
  * three at once, and no mail loop of a user's becomes a flood.  What has to wait
@@ -35,13 +36,32 @@ struct push_foreign {
 
 int push_check_text(const struct conf *conf, char err[ERR_MAX])
 {
-	char why[ERR_MAX];
+	char why[ERR_MAX] = "";
+	const struct {
+		const char *key, *url;
+		bool is_secret; /* what is sent there */
+	} urls[] = {
+		{ "fcmUrl", conf->fcm_url, true },
+		{ "deltachatUrl", conf->deltachat_url, false },
+	};
+	struct url u;
+	size_t i;
 	struct io_guard *g = io_guard_new(conf->push_allow, why);
 
 	if (g == NULL)
 		conf_blame(conf, "pushAllow", err, "%s", why);
 	io_guard_free(g);
-	return g != NULL ? 0 : -1;
+	if (g == NULL)
+		return -1;
+	for (i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+		if (urls[i].url != NULL &&
+		    (url_parse(urls[i].url, &u, why) < 0 ||
+			(urls[i].is_secret && !u.tls))) {
+			conf_blame(conf, urls[i].key, err, "%s",
+			    *why != '\0' ? why : "has to begin with https://");
+			return -1;
+		}
+	return 0;
 }
 
 static struct push_foreign *get(struct push_queue *q)

@@ -26,7 +26,6 @@ struct one {
 struct hooks {
 	struct one **list;
 	size_t n;
-	struct tls_ctx *trust; /* NULL: not needed so far */
 	struct hook_request request;
 };
 
@@ -109,15 +108,13 @@ static struct push_lane *lane(
 	}
 	if (o->lane != NULL)
 		return o->lane;
-	if (hook_target(o->hook, q->conf, &hooks_of(q)->trust, &to, err) < 0)
+	if (hook_target(o->hook, q->conf, &q->trust, &to, err) < 0)
 		return NULL;
-	if (q->gate == NULL)
-		q->gate = send_gate_new(false);
 	err_set(label, "hook %s: ", reg_account(r));
 	o->lane = push_lane_make(q, &push_way_hook, label);
 	o->lane->data = o;
-	o->lane->sender = sender_new(
-	    q->loop, &to, &push_send_ops, o->lane, o->lane->label, q->gate);
+	o->lane->sender = sender_new(q->loop, &to, &push_send_ops, o->lane,
+	    o->lane->label, push_gate(q));
 	return o->lane;
 }
 
@@ -157,7 +154,6 @@ static void clear(struct push_lane *l)
 	while (h->n > 0)
 		free_one(h->list[--h->n]);
 	free(h->list);
-	tls_ctx_free(h->trust);
 	hook_request_free(&h->request);
 	free(h);
 	l->data = NULL;
@@ -172,13 +168,19 @@ static void act_suspend(struct push *p, const struct send_answer *an)
 	struct one *o = l->data;
 	char why[ERR_MAX];
 
+	if (!o->suspended) {
+		err_set(why,
+		    "suspended, since the service answers %d: mend url, then "
+		    "reload (SIGHUP)",
+		    an->status);
+		log_error("push: %s%s", l->label, why);
+		push_set_text(&l->trouble, why);
+		l->counters.suspended++;
+	}
 	o->suspended = true;
-	l->counters.suspended++;
-	err_set(why,
-	    "suspended, since the service answers %d (no such address): mend "
-	    "url, then reload (SIGHUP)",
-	    an->status);
-	push_hold(l, why, SUSPENDED_MS);
+	l->hold_ms = 1; /* there is a trouble */
+	l->hold_clock_ms = push_clock_ms(l);
+	loop_timer_set(l->q->loop, &l->hold, SUSPENDED_MS);
 	push_finish(p);
 }
 
@@ -233,8 +235,7 @@ static void renew_one(struct one *o, const struct hook *hook)
 	l->auth_gen++;
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
-	if (hook_target(hook, l->q->conf, &hooks_of(l->q)->trust, &to, err) ==
-	    0)
+	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0)
 		sender_set_target(l->sender, &to);
 	else
 		log_error("%s%s: the old address stays", l->label, err);
@@ -246,26 +247,12 @@ static int change_lane(void *arg, struct reg *r)
 	struct push *p = reg_data(r);
 
 	(void)arg;
-	if (p != NULL && reg_kind(r) == REG_HOOK)
-		push_change_lane(p);
+	if (p == NULL || reg_kind(r) != REG_HOOK)
+		return 0;
+	push_change_lane(p);
+	if (!p->in_flight && p->state == PUSH_PAUSED && p->lane->sender == NULL)
+		push_set_state(p, PUSH_READY, 0); /* which drops it */
 	return 0;
-}
-
-/* The caller frees what it returns when nobody uses it any more. */
-static struct tls_ctx *renew_trust(struct push_queue *q, struct hooks *h)
-{
-	struct tls_ctx *old = h->trust, *fresh;
-	char err[ERR_MAX];
-
-	if (old == NULL)
-		return NULL;
-	fresh = cred_load_trust(q->conf, "caFile", NULL, err);
-	if (fresh != NULL) {
-		h->trust = fresh;
-		return old;
-	}
-	log_error("%s: the old one stays", err);
-	return NULL;
 }
 
 /* Forgets those whose file is gone, once nothing waits in their lane. */
@@ -292,13 +279,11 @@ void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n)
 {
 	struct push_lane *home = push_home(q, REG_HOOK);
 	struct hooks *h = home->data;
-	struct tls_ctx *old;
 	struct one *o;
 	size_t i;
 
 	if (h == NULL)
 		home->data = h = xcalloc(1, sizeof(*h));
-	old = renew_trust(q, h);
 	h->list = xrealloc(h->list, (h->n + n + 1) * sizeof(*h->list));
 	for (i = 0; i < h->n; i++)
 		h->list[i]->hook = NULL;
@@ -312,5 +297,4 @@ void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n)
 	}
 	push_each_reg(q, change_lane, NULL);
 	sweep(h);
-	tls_ctx_free(old);
 }

@@ -26,7 +26,7 @@ enum push_state {
 };
 
 /* One kind of registration: how its pushes are sent and what the answers mean.
- * One constant push_way_KIND in push/KIND.c; push.c has the list of them. */
+ * One constant push_way_KIND in push/KIND.c; push/ways.c has the list of them. */
 struct push_way {
 	enum reg_kind kind;
 	const char *service; /* who answers, in messages: "Apple" */
@@ -149,8 +149,9 @@ struct push_lane {
 	int64_t hold_until_ms; /* its end */
 	int64_t hold_clock_ms; /* push_clock_ms() at its start */
 	bool probing;	       /* one at a time until Apple accepts one */
-	bool closing;  /* its brand is gone: freed when nothing is in flight */
-	char *trouble; /* why; NULL: nothing yet */
+	bool closing;	/* its brand is gone: freed when nothing is in flight */
+	bool is_origin; /* of push_origin_lane() */
+	char *trouble;	/* why; NULL: nothing yet */
 	/* Apple has taken no push since then, as far as we know; 0: it has */
 	int64_t fail_ms;
 	char fail_why[SEND_REASON_MAX + 8];
@@ -190,6 +191,8 @@ struct push_queue {
 	const struct users *users;
 	const struct users *fcm_users; /* by the brands that have an account */
 	struct send_gate *gate; /* of the brands; NULL: there never were any */
+	struct send_gate *origin_gate; /* of all but Apple's; the same */
+	struct tls_ctx *trust;	       /* by caFile; NULL: not needed yet */
 	struct push *pool;
 	struct push *orphans; /* in flight, their registration dropped */
 	struct webpush *webpush;
@@ -224,6 +227,20 @@ void push_lane_clear(struct push_lane *l);
 /* Of a brand or another kind, at the end of this round; nothing waits or is in
  * flight. */
 void push_lane_free(struct push_lane *l);
+
+/* --- push/origins.c --- */
+
+struct url;
+
+/* The lane to the server of an address, made if there is none: freed when nothing
+ * waits for it and its connection is closed.  NULL with err set. */
+struct push_lane *push_origin_lane(struct push_queue *q,
+    const struct push_way *way, const char *url, char err[ERR_MAX]);
+/* For senders of one's own: the gate that all share, and a target, the same for all
+ * but name, host, port and TLS.  -1 with err set: caFile cannot be read. */
+struct send_gate *push_gate(struct push_queue *q);
+int push_target(struct push_queue *q, const char *name, const struct url *u,
+    struct send_target *to_r, char err[ERR_MAX]);
 
 /* --- push/foreign.c --- */
 

@@ -95,7 +95,7 @@ void push_probe_answered(struct push *p, bool delivered, const char *words)
 
 static void report_late(const struct push_trial *t, const struct push *p)
 {
-	struct send_status st = { 0 };
+	struct send_status st = { .last_error = "" };
 	char words[ERR_MAX];
 
 	if (p->lane->sender != NULL)
@@ -208,8 +208,8 @@ static void start_hooks(
 	struct reg *r;
 	size_t at = 0;
 
-	while (push_way_hook.next != NULL &&
-	       (r = push_way_hook.next(t->q, user, &at)) != NULL) {
+	while (push_ways[REG_HOOK]->next != NULL &&
+	       (r = push_ways[REG_HOOK]->next(t->q, user, &at)) != NULL) {
 		p = reg_data(r);
 		if (p != NULL && p->probe != NULL) {
 			report(t, r, false, "another test is under way");

@@ -369,8 +369,8 @@ static void on_timer(void *arg)
 		on_opening_timeout(c);
 		return;
 	}
-	if (s->gate != NULL && s->cur == c && c->first == NULL &&
-	    now_ms - c->used_ms >= s->to.idle_ms) {
+	if ((s->gate != NULL || c->h1 != NULL) && s->cur == c &&
+	    c->first == NULL && now_ms - c->used_ms >= s->to.idle_ms) {
 		s->conn_ops->unused(c, true);
 		return;
 	}
@@ -391,6 +391,7 @@ static void on_ready(void *arg)
 	struct send_conn *c = arg;
 
 	send_conn_set_state(c, SEND_CONN_UP);
+	c->s->had_capacity = false; /* what it says is of the last one */
 	c->s->conn_ops->ready(c);
 }
 

@@ -216,12 +216,13 @@ static void take_head(struct h1 *h, const struct http_head *head)
 static void keep(struct h1 *h, const unsigned char *data, size_t n)
 {
 	h->received += n;
-	if (h->body == NULL && n > 0)
-		h->body = xmalloc(h->body_max);
 	if (n > h->body_max - h->body_len)
 		n = h->body_max - h->body_len;
-	if (n > 0)
-		memcpy(h->body + h->body_len, data, n);
+	if (n == 0)
+		return;
+	if (h->body == NULL)
+		h->body = xmalloc(h->body_max);
+	memcpy(h->body + h->body_len, data, n);
 	h->body_len += n;
 }
 

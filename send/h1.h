@@ -17,7 +17,7 @@ struct h1;
  * then. */
 #define H1_ANSWER_MAX (64 * 1024)
 
-/* body_max: bytes of an answer's body that are kept, at least 1. */
+/* body_max: bytes of an answer's body that are kept. */
 struct h1 *h1_new(const struct h2_ops *ops, void *arg, size_t body_max);
 void h1_free(struct h1 *h);
 

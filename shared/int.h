@@ -168,6 +168,7 @@ struct shared {
 	size_t n_flight; /* changes without an answer */
 	struct shared_jwt *jwts;
 	struct push_queue *queue;
+	bool is_key_logged;	    /* see warn_of_key() */
 	size_t n_once;		    /* questions without an answer */
 	uint64_t spared;	    /* pushes that another node has sent */
 	uint64_t taken, sent;	    /* since start */

@@ -15,6 +15,7 @@
 #include "commit.h"
 #include "conf.h"
 #include "push.h"
+#include "webpush.h"
 
 /* The longest end of a value. */
 #define END_MAX                                                                \
@@ -81,6 +82,20 @@ void value_set_names(struct shared *s)
 		    s->channel + n, sizeof(s->channel) - n, ":%d", s->addr.db);
 }
 
+/* Each node makes a key of its own unless it has been given one. */
+static void warn_of_key(struct shared *s, const struct reg *r)
+{
+	if (s->is_key_logged || reg_kind(r) != REG_WEBPUSH ||
+	    webpush_state(push_webpush(s->queue), reg_to(r)) !=
+		WEBPUSH_OTHER_KEY)
+		return;
+	s->is_key_logged = true;
+	log_warn("shared: %s: subscribed to Web Push with another VAPID key "
+		 "than this node's, which cannot push there: copy one node's "
+		 "%s.vapid to all, and restart them",
+	    reg_user(r), s->conf->database_file);
+}
+
 void value_merge(struct shared *s, const char *text, size_t len)
 {
 	int64_t t = value_time_ms(text, len);
@@ -97,6 +112,7 @@ void value_merge(struct shared *s, const char *text, size_t len)
 	if (r == NULL)
 		return;
 	s->taken++;
+	warn_of_key(s, r);
 	if (!reg_suspended(r))
 		push_renewed(r);
 	commit_after_put(s->commit);

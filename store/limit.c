@@ -86,6 +86,12 @@ struct reg *limit_surplus(
 	return n > s->limits.devices ? oldest : NULL;
 }
 
+/* False for what is imported and older: clocks of nodes differ by less. */
+static bool may_replace(const struct reg *new, const struct reg *o)
+{
+	return new->flags &REG_UNSTAMPED || o->time_s <= new->time_s + HOUR_S;
+}
+
 struct reg *limit_renamed(
     struct store *s, const struct reg *new, const struct reg *r)
 {
@@ -97,9 +103,9 @@ struct reg *limit_renamed(
 	if (kind != REG_APPLE && !s->is_merging &&
 	    strcmp(account, reg_kind_name(kind)) != 0)
 		o = store_first(s, reg_user(new));
-	while (o != NULL &&
-	       (o == r || reg_kind(o) != kind ||
-		   strcmp(reg_account(o), account) != 0 || !is_older(o, new)))
+	while (o != NULL && (o == r || reg_kind(o) != kind ||
+				strcmp(reg_account(o), account) != 0 ||
+				!may_replace(new, o)))
 		o = reg_next(o);
 	return o;
 }

@@ -44,9 +44,9 @@ else
 	echo 'eslint: skipped, npm is not there or could not fetch it'
 fi
 
-if [ -e xapsd.8 ]; then
-	mandoc -Tlint -Wstyle xapsd.8 2>/dev/null || bad=1
-fi
+for page in xapsd.8 xapsd-api.7; do
+	[ ! -e $page ] || mandoc -Tlint -Wstyle $page 2>/dev/null || bad=1
+done
 rules='{document-start: disable, truthy: {check-keys: false},
  comments: {min-spaces-from-content: 1}, line-length: {max: 100}}'
 yamllint -s -d "{extends: default, rules: $rules}" .github || bad=1

@@ -93,6 +93,7 @@ def test_what_is_packed(packages):
     daemon = names("xapsd")
     assert {"usr/sbin/xapsd", "etc/init.d/xapsd", "etc/conf.d/xapsd",
             "etc/xapsd/xapsd.yaml", "usr/share/man/man8/xapsd.8",
+            "usr/share/man/man7/xapsd-api.7",
             "usr/share/licenses/xapsd/LICENSE"} < daemon
     assert not [n for n in daemon if "systemd" in n or "sysusers" in n
                 or n.startswith("usr/lib/")]

@@ -15,6 +15,7 @@ EXPOSURE_MAX = 2.0      # systemd-analyze's scale from 0 to 10
 
 DAEMON = {
     "{prefix}/sbin/xapsd": 0o755,
+    "{prefix}/share/man/man7/xapsd-api.7": 0o644,
     "{prefix}/share/man/man8/xapsd.8": 0o644,
     "{prefix}/share/bash-completion/completions/xapsd": 0o644,
     "{prefix}/share/zsh/site-functions/_xapsd": 0o644,

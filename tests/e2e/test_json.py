@@ -7,11 +7,13 @@ import pytest
 
 from apple import Answer
 from phones import ACCOUNT, OTHER, TOKEN
+from test_kinds import AUTH, P256DH
 from xapsd import ROOT, certificate, token_key
 
 TYPES = {
     "string": lambda v: isinstance(v, str),
     "string or null": lambda v: v is None or isinstance(v, str),
+    "boolean or null": lambda v: v is None or isinstance(v, bool),
     "boolean": lambda v: isinstance(v, bool),
     "number": lambda v: type(v) in (int, float) and v >= 0,
     "seconds": lambda v: type(v) in (int, float) and 0 <= v < 1e9,
@@ -96,6 +98,14 @@ def test_list(xapsd, apple, workdir, certs):
     listed += printed(xapsd, "list")
     assert [(r["brand"], r["via"]) for r in listed if "via" in r] == [
         ("b", "")]
+    # a name that is not known is taken
+    assert xapsd.request("POST", "/register", {
+        "Kind": "webpush", "Username": "dave", "P256dh": P256DH, "Auth": AUTH,
+        "Endpoint": "https://push.invalid/", "Id": "x", "Confirm": True,
+    }).status == 202
+    xapsd.wait_until(lambda: "problem" in printed(xapsd, "list", "dave")[0],
+                     "a push that cannot be sent")
+    listed += printed(xapsd, "list", "dave")
     compare(documented("list"), listed)
     xapsd.stop()
     compare(documented("list"), listed + printed(xapsd, "list") + [

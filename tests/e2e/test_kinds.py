@@ -576,6 +576,7 @@ def test_list_and_forget(daemon):
     assert [(r.get("kind"), r["acked"]) for r in listed] == [
         (None, True), ("webpush", None), ("fcm", None)]
     assert listed[1]["to"].startswith(ENDPOINT + "a ")
+    assert listed[1].pop("inactive") is True
     assert listed == [dict(r, suspended=False) for r in daemon.records()]
     # on a narrow terminal, too
     assert all(len(line) <= 60 for line in daemon.on_terminal(

@@ -127,6 +127,7 @@ def test_new_mail(start_web, certs, h2):
         push, = service.wait_for(1, app=app)
         assert push.content == {
             "user": "alice", "mailbox": "INBOX", "event": "new"}
+        assert (push.connection.alpn == "h2") == h2
         assert push.padded == 256
         assert push.headers["urgency"] == "high"
         assert push.headers["ttl"] == str(24 * HOURS)
@@ -414,7 +415,10 @@ def test_another_key(xapsd, service):
     new = subscribe(xapsd, service, Id="new")
     xapsd.notify("alice")
     service.wait_for(1, app=new)
+    xapsd.notify("alice")
+    service.wait_for(2, app=new)
     assert service.to(app) == []
+    assert xapsd.log().count("subscribed with another key") == 1
     xapsd.stop()
     file.write_bytes(old)
     xapsd.start()
@@ -429,6 +433,7 @@ def test_damaged_key(xapsd, service):
     xapsd.stop()
     file.write_text("oh\n")
     xapsd.start()
+    xapsd.wait_log("error webpush: no pushes: .*vapid: holds no private key")
     reply = xapsd.request("GET", "/vapid")
     assert reply.status == 503 and "holds no private key" in reply.body
     assert post(xapsd, app).status == 503
@@ -455,6 +460,21 @@ def test_jwt_is_renewed_by_time(clock, start_web, service):
     assert exps[0] == exps[1] < exps[2] == exps[3]
     # the stand-in's clock stays: it calls the later one too long
     service.pushes.clear()
+
+
+@with_clock
+def test_clock_that_is_not_set(clock, start_web, service):
+    """It is said once what lacks, and the push goes out once it is there."""
+    clock("+0")
+    xapsd = start_web()
+    app = subscribe(xapsd, service)
+    clock("2020-01-01")
+    xapsd.notify("alice")
+    xapsd.wait_log("error push: .*clock")
+    xapsd.notify("alice")
+    clock("+0")
+    service.wait_for(1, app=app, timeout=40)
+    assert xapsd.log().count("error push: ") == 1
 
 
 def test_subject_is_reloaded(xapsd, service):

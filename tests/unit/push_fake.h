@@ -16,6 +16,7 @@
 #include "../../push.h"
 #include "../../store.h"
 #include "../../tls.h"
+#include "../../webpush.h"
 #include "fake_loop.h"
 #include "text.h"
 
@@ -147,9 +148,28 @@ enum send_sent send_request(struct sender *s, const struct hpack_header *list,
 	return SEND_FULL;
 }
 
+void sender_refresh(struct sender *s, const struct send_target *to)
+{
+	(void)s;
+	(void)to;
+}
+
+void sender_set_tls(struct sender *s, struct tls_ctx *tls)
+{
+	(void)s;
+	(void)tls;
+}
+
 struct send_gate *send_gate_new(bool brief)
 {
 	(void)brief;
+	return NULL;
+}
+
+struct tls_ctx *cred_load_web_trust(const struct conf *conf, char err[ERR_MAX])
+{
+	(void)conf;
+	(void)err;
 	return NULL;
 }
 
@@ -229,7 +249,17 @@ enum cred_kind cred_kind(const struct cred *c)
 	return CRED_TOKEN_KEY;
 }
 
-/* The VAPID key's. */
+struct webpush *webpush_new(const struct conf *conf_)
+{
+	(void)conf_;
+	return NULL;
+}
+
+void webpush_free(struct webpush *w)
+{
+	(void)w;
+}
+
 int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 {
 	(void)c;

@@ -34,6 +34,8 @@ static enum send_sent test_send(
 	}
 	assert_ptr_equal(p->lane, l);
 	assert_non_null(n);
+	if (strcmp(n->mailbox, "odd") == 0)
+		return SEND_BAD;
 	assert_true(n_out < OUT_MAX);
 	n_out++;
 	o->lane = l;
@@ -854,6 +856,26 @@ static void test_not_in_this_build(void **state)
 	expect_left(0, 0);
 }
 
+/* A request that no server would take does not stop what is behind it. */
+static void test_cannot_be_written(void **state)
+{
+	(void)state;
+	add(REG_WEBPUSH, "alice", "phone", "0", "*");
+	assert_int_equal(tell("odd", "MessageNew", -1), PUSH_QUEUED);
+	expect_left(0, 0);
+	assert_int_equal(counted(REG_WEBPUSH).dropped, 1);
+	tell("INBOX", "FlagsSet", -1);
+	tell("odd", "FlagsSet", -1);
+	tell("Notes", "FlagsSet", -1);
+	pass(30000);
+	expect(0, "phone INBOX:FlagsSet:-1");
+	reply(0, 201);
+	expect(1, "phone Notes:FlagsSet:-1");
+	reply(1, 201);
+	expect_left(2, 0);
+	assert_int_equal(counted(REG_WEBPUSH).dropped, 2);
+}
+
 /* A server that is away for ever keeps nothing for ever. */
 static void test_away_until_it_is_old(void **state)
 {
@@ -1267,6 +1289,39 @@ static void test_many_long_names_are_kept(void **state)
 	assert_int_equal(i, 100);
 }
 
+/* --- visits --- */
+
+static void test_visits_of_an_android_app(void **state)
+{
+	struct reg *apple, *r = phone();
+	const struct push_visits *v;
+
+	(void)state;
+	apple = add_reg("alice", TOK_A, true, 100);
+	/* An iPhone's says nothing about it. */
+	assert_true(push_seen(queue, "alice", "iOS 26.1"));
+	assert_int_equal(reg_past(r)->seen, 0);
+	assert_int_not_equal(reg_past(apple)->seen, 0);
+	new_mail();
+	reply(0, 201);
+	answer(0, 200, "");
+	assert_int_equal(reg_past(r)->waiting, 0);
+	assert_int_equal(reg_past(apple)->waiting, 1);
+	/* Its own does, from then on. */
+	assert_true(push_seen(queue, "alice", "K-9 Mail on Android 16"));
+	assert_int_equal(reg_past(apple)->waiting, 1);
+	new_mail();
+	reply(1, 201);
+	assert_int_equal(reg_past(r)->waiting, 1);
+	pass(4000);
+	push_seen(queue, "alice", "FairEmail (android)");
+	assert_int_equal(reg_past(r)->waiting, 0);
+	assert_int_equal(reg_past(r)->wakeup, 40);
+	v = push_get_visits(queue);
+	assert_int_equal(v->n_wakeups, 1);
+	assert_false(push_seen(queue, "bob", "Android"));
+}
+
 /* --- xapsd push --- */
 
 static char reported[400];
@@ -1391,6 +1446,7 @@ int main(void)
 		K(test_removed_while_it_waits),
 		K(test_no_way),
 		K(test_not_in_this_build),
+		K(test_cannot_be_written),
 		K(test_away_until_it_is_old),
 		K(test_one_server_hangs),
 		K(test_counters_outlive_the_lane),
@@ -1410,6 +1466,7 @@ int main(void)
 		K(test_damaged_queue_file),
 		K(test_kept_by_another_build),
 		K(test_many_long_names_are_kept),
+		K(test_visits_of_an_android_app),
 		K(test_trial),
 		K(test_trial_of_all_mailboxes),
 		K(test_obstacles_of_a_trial),

@@ -412,6 +412,7 @@ static size_t put_named(
 static void test_names_of_apps(void **state)
 {
 	struct store *s = open_store();
+	struct reg *r;
 
 	(void)state;
 	store_set_limits(
@@ -429,6 +430,17 @@ static void test_names_of_apps(void **state)
 	store_close(s);
 	s = open_store();
 	assert_int_equal(store_count(s), 2);
+	/* By a clock that is a little behind that of the node it came from. */
+	r = store_find(s, "al", "phone", "3123456789abcdef0123456789abcdef");
+	reg_set_ms(r, 5500);
+	assert_int_equal(put_named(s, "phone", REG_WEBPUSH, 'a'), 2);
+	/* What is imported and much older takes nobody's place. */
+	store_set_to(s,
+	    store_find(s, "al", "phone", "a123456789abcdef0123456789abcdef"),
+	    TO, 5 * DAY_S);
+	assert_int_equal(put_named(s, "phone", REG_WEBPUSH, 'b'), 3);
+	store_drop(s,
+	    store_find(s, "al", "phone", "b123456789abcdef0123456789abcdef"));
 	/* Another kind's is another one, and so are those without a name. */
 	assert_int_equal(put_named(s, "phone", REG_FCM, '4'), 3);
 	assert_int_equal(put_named(s, "fcm", REG_FCM, '5'), 4);

@@ -1,7 +1,21 @@
 /* Web Push: RFC 8291's example, subscriptions, the VAPID key and its JWTs. */
+#include <unistd.h>
+
+/* What this machine is called. */
+static const char *host_name = "mail.example.org";
+
+static int fake_host_name(char *out, size_t size);
+#define gethostname fake_host_name
 #include "webpush.c"
+#undef gethostname
 
 #include "unit.h"
+
+static int fake_host_name(char *out, size_t size)
+{
+	snprintf(out, size, "%s", host_name);
+	return 0;
+}
 
 #define NOW_S INT64_C(1800000000)
 
@@ -422,6 +436,41 @@ static void test_jwt(void **state)
 	assert_non_null(strstr(json, "\"sub\":\"https://example.org/\\\"\"}"));
 }
 
+/* Without vapidSubject: postmaster here, if others can reach him. */
+static void test_default_subject(void **state)
+{
+	static const struct {
+		const char *host, *subject;
+	} rows[] = {
+		{ "mail.example.org", "mailto:postmaster@mail.example.org" },
+		{ "mail", NULL },
+		{ "localhost", NULL },
+		{ "mail.lan", NULL },
+		{ "mail.local", NULL },
+		{ "mail.home.arpa", NULL },
+		{ "localhost.localdomain", NULL },
+		{ "192.0.2.1", NULL },
+		{ "mail.", NULL },
+		{ "", NULL },
+	};
+	struct fixture *f = *state;
+	char err[ERR_MAX], json[1024], want[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		host_name = rows[i].host;
+		claims(webpush_auth(f->w, "https://a.example.org", NOW_S, err),
+		    json);
+		snprintf(want, sizeof(want), "\"sub\":\"%s\"}",
+		    rows[i].subject != NULL ? rows[i].subject : "");
+		assert_int_equal(
+		    strstr(json, "sub") != NULL, rows[i].subject != NULL);
+		assert_true(
+		    rows[i].subject == NULL || strstr(json, want) != NULL);
+	}
+	host_name = rows[0].host;
+}
+
 static void test_jwt_without_clock(void **state)
 {
 	struct fixture *f = *state;
@@ -595,6 +644,7 @@ int main(void)
 		FRESH(test_bad_key_files),
 		FRESH(test_key_cannot_be_kept),
 		FRESH(test_jwt),
+		FRESH(test_default_subject),
 		FRESH(test_jwt_without_clock),
 		FRESH(test_many_origins),
 		FRESH(test_subject_text),
