@@ -98,8 +98,8 @@ static int decode_id(struct api_request *rq, struct app *app)
 		return fail(
 		    rq, "Id must be 1 to 200 printable ASCII characters");
 	if (strcmp(app->id, kind) == 0)
-		return fail(rq, "Id must not be the name of the kind, which "
-				"stands for no Id: choose another one");
+		return fail(rq,
+		    "Id must not be the kind's name, which stands for none");
 	app->spec.account = app->has_id ? app->id : kind;
 	return 0;
 }
@@ -162,8 +162,7 @@ static int decode_mailboxes(struct api_request *rq, struct reg_spec *spec)
 		return 400;
 	}
 	if (spec->n_mailboxes == 0)
-		return fail(rq, "Mailboxes is empty: name one, or leave it out "
-				"for INBOX");
+		return fail(rq, "Mailboxes is empty: leave it out for INBOX");
 	for (i = 0; spec->n_mailboxes > 1 && i < spec->n_mailboxes; i++)
 		if (strcmp(a->mailboxes[i], "*") == 0)
 			return fail(rq, "Mailboxes: \"*\" stands for all of "
@@ -400,9 +399,8 @@ static void on_looked_up(void *arg, enum io_guard_found found, const char *why)
 	struct api_request rq = { .api = l->api, .req = &req };
 
 	if (found == IO_GUARD_UNKNOWN)
-		log_info("register: %s; taken all the same, and judged when it "
-			 "is pushed",
-		    why);
+		log_info(
+		    "register: %s; taken, and judged when it is pushed", why);
 	if (found == IO_GUARD_INSIDE) {
 		err_set(rq.err, "%s", why);
 		finish(&rq, l->conn, 400);
@@ -425,8 +423,7 @@ static void look_up(
 	if (a->n_lookups >= LOOKUPS_MAX) {
 		finish(rq, conn,
 		    say(rq, 503,
-			"too many registrations wait for the name "
-			"server: try again"));
+			"too many wait for the name server: try again"));
 		return;
 	}
 	l = xmalloc(sizeof(*l) + len + 1);
