@@ -79,8 +79,10 @@ int webpush_check_text(const struct conf *conf, char err[ERR_MAX])
 	if (strncmp(subject, "https://", 8) == 0)
 		host = subject + 8;
 	else if (strncmp(subject, "mailto:", 7) == 0)
-		host = strchr(subject + 8, '@');
-	host += host != NULL && *host == '@';
+		host = strchr(subject + 7, '@');
+	/* There is something before the @. */
+	if (host != NULL && *host == '@')
+		host = host > subject + 7 ? host + 1 : NULL;
 	if (host != NULL && strlen(subject) < SUBJECT_MAX &&
 	    is_public(host, strcspn(host, "/:?#")))
 		return 0;
