@@ -53,20 +53,22 @@ static void act_wrong(struct push *p, const struct send_answer *an)
 	push_send_again(p, 0);
 }
 
+/* A redirect is not followed; all else is about this token. */
+static void act_other(struct push *p, const struct send_answer *an)
+{
+	(an->status / 100 == 3 ? act_wrong : push_act_drop)(p, an);
+}
+
 static const struct push_answer answers[] = {
 	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 301, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 302, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 307, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 308, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 401, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 403, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 404, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 405, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 429, NULL, push_act_retry, ABOUT_PUSH },
 	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 0, NULL, act_other, ABOUT_PUSH },
 };
 
 const struct push_way push_way_deltachat = {
