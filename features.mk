@@ -11,8 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm \
-	brands systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
