@@ -42,30 +42,25 @@ static enum send_sent deltachat_send(
 	return send_request(l->sender, list, 4, token, strlen(token), p);
 }
 
-/* The server, or the way to it, is not what it should be. */
-static void act_wrong(struct push *p, const struct send_answer *an)
+/* A redirect, 404 and their like: the address is wrong.  All else is about this
+ * token, and no other one's fault. */
+static void act_other(struct push *p, const struct send_answer *an)
 {
 	char why[ERR_MAX];
 
+	if (an->status == 400 || an->status > 405) {
+		push_act_drop(p, an);
+		return;
+	}
 	err_set(why, "deltachatUrl: it answers %d: is the address right?",
 	    an->status);
 	push_hold(p->lane, why, 0);
 	push_send_again(p, 0);
 }
 
-/* A redirect is not followed; all else is about this token. */
-static void act_other(struct push *p, const struct send_answer *an)
-{
-	(an->status / 100 == 3 ? act_wrong : push_act_drop)(p, an);
-}
-
 static const struct push_answer answers[] = {
 	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 401, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 403, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 404, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 405, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 429, NULL, push_act_retry, ABOUT_PUSH },
 	{ 500, NULL, push_act_retry, ABOUT_PUSH },
 	{ 0, NULL, act_other, ABOUT_PUSH },
