@@ -112,24 +112,6 @@ static void on_timer(void *arg)
 	f->ready(f->arg);
 }
 
-static void put(struct hpack_header *h, const char *name, const char *value)
-{
-	*h = (struct hpack_header){ name, value, strlen(name), strlen(value),
-		HPACK_INDEX };
-}
-
-/* What every request begins with. */
-static struct hpack_header *put_start(struct hpack_header *h,
-    const struct url *u, const char *path, const char *type)
-{
-	put(h++, ":method", "POST");
-	put(h++, ":scheme", "https");
-	put(h++, ":path", path);
-	put(h++, ":authority", u->authority);
-	put(h++, "content-type", type);
-	return h;
-}
-
 /* RFC 7523 2.1 */
 static void ask(struct fcm *f)
 {
@@ -140,8 +122,8 @@ static void ask(struct fcm *f)
 	if (f->state != FCM_ASKING || f->asked ||
 	    sender_capacity(f->sender) == 0)
 		return;
-	put_start(
-	    list, &f->url, f->url.path, "application/x-www-form-urlencoded");
+	send_put(send_put_post(list, &f->url, f->url.path), "content-type",
+	    "application/x-www-form-urlencoded");
 	buf_add_str(&b, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3A"
 			"jwt-bearer&assertion=");
 	if (cred_fcm_jwt(f->account, (int64_t)time(NULL), &b, err) < 0)
@@ -328,8 +310,9 @@ void fcm_headers(const struct fcm *f, const struct url *u, const char *bearer,
 {
 	snprintf(path, FCM_PATH_MAX, "/v1/projects/%s/messages:send",
 	    f->account->project);
-	put(put_start(list, u, path, "application/json"), "authorization",
-	    bearer);
+	list = send_put_post(list, u, path);
+	list = send_put(list, "content-type", "application/json");
+	send_put(list, "authorization", bearer);
 }
 
 void fcm_write_message(struct buf *b, const struct fcm_message *m)

@@ -26,19 +26,11 @@ static enum send_sent deltachat_send(
 {
 	const char *token = reg_to(p->reg);
 	struct url u;
-	struct hpack_header list[4] = {
-		{ ":method", "POST", 7, 4, HPACK_INDEX },
-		{ ":scheme", "https", 7, 5, HPACK_INDEX },
-		{ ":path", NULL, 5, 0, HPACK_INDEX },
-		{ ":authority", NULL, 10, 0, HPACK_INDEX },
-	};
+	struct hpack_header list[4];
 
 	if (url_parse(l->q->conf->deltachat_url, &u, err) < 0)
 		return SEND_NO_AUTH; /* push_check_text() has looked at it */
-	list[2].value = u.path;
-	list[2].value_len = strlen(u.path);
-	list[3].value = u.authority;
-	list[3].value_len = strlen(u.authority);
+	send_put_post(list, &u, u.path);
 	return send_request(l->sender, list, 4, token, strlen(token), p);
 }
 
