@@ -159,6 +159,8 @@ def test_longest_names(start, hooks, server):
     request, = server.wait()
     assert request.query()["m"] == request.json()["mailbox"] == "ü" * 512
     assert request.json()["user"] == "u" * 255
+    notify(xapsd, "u" * 255, "ü" * 2048)        # Dovecot's longest: is cut
+    assert server.wait(2)[1].json()["mailbox"] == "ü" * 512
 
 
 PRESETS = {
