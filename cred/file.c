@@ -33,7 +33,6 @@ static const struct {
 	{ "apnsCaFile", HOLDS_CERT, false, "holds no CA certificate" },
 	{ "caFile", HOLDS_CERT, false, "holds no CA certificate" },
 	{ "sharedCaFile", HOLDS_CERT, false, "holds no CA certificate" },
-	{ "caFile", HOLDS_CERT, false, "holds no CA certificate" },
 };
 
 static void wipe_text(struct cred_file *f)

@@ -11,6 +11,8 @@ from test_journey import mail, register
 
 CONFIG = {"pushAllow": "localhost", "delay": "1s",
           "vapidSubject": "mailto:postmaster@example.org"}
+# valgrind makes a key in a second
+ON = {"webpush": "yes", "timeout_msecs": 20000}
 CHAT = "openpgp:" + "abcdef+/" * 80 + "=="
 
 
@@ -31,7 +33,7 @@ def xapsd(start_xapsd, certs, service):
 @pytest.fixture
 def dovecot(start_dovecot, xapsd):
     return start_dovecot("unix:" + xapsd.socket_path,
-                         {"webpush": "yes", "deltachat": "yes"})
+                         {"deltachat": "yes", **ON})
 
 
 class App:
@@ -122,7 +124,7 @@ def test_all_mailboxes(dovecot, service, app):
 
 
 def test_only_inbox(start_dovecot, xapsd, service):
-    dovecot = start_dovecot("unix:" + xapsd.socket_path, {"webpush": "yes"},
+    dovecot = start_dovecot("unix:" + xapsd.socket_path, ON,
                             userdb={"xaps": "inbox"})
     with App(dovecot, service) as app:
         app.subscribe()
