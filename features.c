@@ -62,7 +62,8 @@ static const struct lack {
 	    "leave it out, or use a build with it"),
 #endif
 #ifdef XAPSD_WITHOUT_FCM
-	ROW("fcm", "fcmServiceAccount", "leave it out, or use a build with it"),
+	ROW("fcm", "fcmServiceAccount fcmUrl",
+	    "leave it out, or use a build with it"),
 #endif
 #ifdef XAPSD_WITHOUT_HOOKS
 	ROW("hooks", "hooksDir", "leave it out, or use a build with it"),

@@ -11,8 +11,7 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm \
-	brands systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -63,7 +62,7 @@ deltachat.tests =
 # Firebase Cloud Messaging, for Android: fcmServiceAccount
 fcm.files = cred/fcm.c fcm.c push/fcm.c ctl/fcm.c
 fcm.stub = cred/no-fcm.c push/no-fcm.c ctl/no-fcm.c
-fcm.tests = fcm_test fcm_token_test
+fcm.tests = fcm_test fcm_token_test fcm_fuzz
 
 # brandsDir: several credentials, each for some of the users
 brands.files = push/brands.c api/brands.c daemon/brands.c

@@ -60,7 +60,7 @@ bool ctl_check_fcm(const struct conf *conf, const struct cred *cred,
 
 	if (account == NULL)
 		return true;
-	to.tls = cred_load_trust(conf, "apnsCaFile", conf->apns_ca_file, line);
+	to.tls = cred_load_web_trust(conf, line);
 	ok = to.tls != NULL && get_token(l, &to, account, line);
 	if (ok)
 		err_set(line, "gives access tokens to %s", account->email);

@@ -101,49 +101,73 @@ static bool has_prefix(
 	       (rest == 0 || (ip[whole] ^ prefix[whole]) >> (8 - rest) == 0);
 }
 
-static bool can_bind(uint32_t ip4)
+static int open_udp(int family)
+{
+	return socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/* -1: not to be known now. */
+static int can_bind(uint32_t ip4)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool can;
+	int fd = open_udp(AF_INET), can;
 
+	if (fd < 0)
+		return -1;
 	a.sin_addr.s_addr = htonl(ip4);
-	can = fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
-	if (fd >= 0)
-		close(fd);
+	can = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	close(fd);
 	return can;
 }
 
-/* Whether it is in the /64 of the address from which we would speak to it: our
- * own, or of a machine beside us, whose addresses are global too. */
-static bool is_near(const unsigned char ip[16])
+/* Whether the address from which we would speak to it begins with the same `len`
+ * bytes: it is our own, or, in one /64, of a machine beside us, whose addresses are
+ * global too. */
+static bool is_near(struct io_addr *to, const void *ip, size_t len)
 {
-	struct sockaddr_in6 to = { .sin6_family = AF_INET6 }, from;
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	socklen_t len = sizeof(from);
-	bool is_near;
+	bool ip4 = to->sa.sa_family == AF_INET, near;
+	struct io_addr from;
+	socklen_t size = sizeof(from);
+	int fd = open_udp(to->sa.sa_family);
 
 	if (fd < 0)
 		return errno != EAFNOSUPPORT;
-	memcpy(&to.sin6_addr, ip, 16);
-	to.sin6_port = htons(443);
-	/* sends nothing */
-	is_near = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
-		  getsockname(fd, (struct sockaddr *)&from, &len) == 0 &&
-		  memcmp(&from.sin6_addr, ip, 8) == 0;
+	to->in4.sin_port = htons(443); /* where IPv6's is, too; sends nothing */
+	near = connect(fd, &to->sa, ip4 ? sizeof(to->in4) : sizeof(to->in6)) ==
+		   0 &&
+	       getsockname(fd, &from.sa, &size) == 0 &&
+	       memcmp(ip4 ? (void *)&from.in4.sin_addr
+			  : (void *)&from.in6.sin6_addr,
+		   ip, len) == 0;
 	close(fd);
-	return is_near;
+	return near;
 }
 
-/* The kernel is asked which addresses are ours, each time; with
- * net.ipv4.ip_nonlocal_bind it takes all for ours. */
+/* The kernel is asked which addresses are ours, each time.  We speak to most of them
+ * from themselves, but not to a second one of a network; those we can bind to, if
+ * net.ipv4.ip_nonlocal_bind does not let us bind to any. */
 static enum what what_ip4(uint32_t ip)
 {
+	struct io_addr a = { .in4.sin_family = AF_INET };
 	enum what what = what_range(ip, false);
+	int can;
 
-	if (what == OUTSIDE && can_bind(ip) && !can_bind(0xc0000201))
+	if (what != OUTSIDE)
+		return what;
+	a.in4.sin_addr.s_addr = htonl(ip);
+	if (is_near(&a, &a.in4.sin_addr, 4))
 		return SELF;
-	return what;
+	can = can_bind(ip);
+	return can == 0 || (can > 0 && can_bind(0xc0000201) > 0) ? OUTSIDE
+								 : SELF;
+}
+
+static enum what near_ip6(const unsigned char ip[16])
+{
+	struct io_addr a = { .in6.sin6_family = AF_INET6 };
+
+	memcpy(&a.in6.sin6_addr, ip, 16);
+	return is_near(&a, ip, 8) ? NETWORK : OUTSIDE;
 }
 
 static enum what what_ip6(const unsigned char ip[16])
@@ -153,7 +177,7 @@ static enum what what_ip6(const unsigned char ip[16])
 
 	if (ip[0] >> 5 == 1) {
 		what = what_range(read_u32(ip), true);
-		return what == OUTSIDE && is_near(ip) ? NETWORK : what;
+		return what == OUTSIDE ? near_ip6(ip) : what;
 	}
 	if (memcmp(ip, one, 15) == 0 && ip[15] <= 1)
 		return SELF;

@@ -122,7 +122,7 @@ class Google:
         """Lines of the configuration."""
         return {"fcmServiceAccount": self.write(
                     pathlib.Path(folder, name)),
-                "fcmUrl": self.fcm.origin()}
+                "fcmUrl": self.fcm.origin(), "caFile": self.certs.ca}
 
     def __enter__(self):
         self.tokens.start()

@@ -34,7 +34,8 @@ def x(server, start_xapsd):
 
 
 def config(server):
-    return {"deltachatUrl": server.origin() + "/notify"}
+    return {"deltachatUrl": server.origin() + "/notify",
+            "caFile": server.certs.ca}
 
 
 def register(x, user="alice", token=SHORT, **more):

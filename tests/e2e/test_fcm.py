@@ -10,7 +10,6 @@ import pytest
 
 from google import Answer, Google, error, refusal
 from phones import ACCOUNT, TOKEN
-from pushservice import PushService
 from test_journey import mail
 from xapsd import executable
 
@@ -328,19 +327,17 @@ def test_away_and_back(google, x):
     assert len(google.to()) == 1
 
 
-def test_nobody_trusts_it(google, start_xapsd, workdir, certs):
+def test_untrusted(google, start_xapsd, workdir, certs):
     """Another CA's certificate: nothing is sent, and the log says why."""
-    with PushService(certs, server=certs.stranger) as other:
-        x = start_xapsd(**{**google.config(workdir),
-                           "fcmUrl": other.origin()})
-        register(x)
-        x.notify("alice")
-        x.wait_log("fcm: localhost port .*caFile")
-        assert not other.pushes
-        x.config["fcmUrl"] = google.fcm.origin()
-        x.write_config()
-        hup(x)
-        google.wait_for(1)
+    x = start_xapsd(**{**google.config(workdir), "caFile": certs.other_ca})
+    register(x)
+    x.notify("alice")
+    x.wait_log("fcm: localhost port .*caFile")
+    assert not google.fcm.pushes and not google.tokens.pushes
+    x.config["caFile"] = certs.ca
+    x.write_config()
+    hup(x)
+    google.wait_for(1)
 
 
 def test_name_is_gone(google, start_xapsd, workdir):

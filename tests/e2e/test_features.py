@@ -54,7 +54,8 @@ def test_says_what_it_has(xapsd):
 KEYS = [("p12", "certificateFileP12"), ("tls-listener", "tlsListenAddr"),
         ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile"),
         ("brands", "brandsDir"), ("hooks", "hooksDir"),
-        ("webpush", "vapidSubject")]
+        ("webpush", "vapidSubject"), ("fcm", "fcmServiceAccount"),
+        ("fcm", "fcmUrl"), ("deltachat", "deltachatUrl")]
 
 
 @pytest.mark.parametrize("feature, key", KEYS)

@@ -240,10 +240,17 @@ def test_our_own_addresses(world, start):
     assert register(daemon, "https://8.8.8.8/y").status == 400
     netns.ip("-n", x, "addr", "del", "8.8.8.8/32", "dev", "lo")
     assert register(daemon, "https://8.8.8.8/y").status == 200
+    netns.ip("-n", x, "addr", "add", "8.8.8.8/24", "dev", "lo")
+    netns.ip("-n", x, "addr", "add", "8.8.8.9/24", "dev", "lo")     # a second
+    for address in ("8.8.8.8", "8.8.8.9"):
+        assert register(daemon, "https://%s/z" % address).status == 400
+    netns.ip("-n", x, "addr", "del", "8.8.8.9/24", "dev", "lo")
+    netns.ip("-n", x, "addr", "del", "8.8.8.8/24", "dev", "lo")
     # a balancer's machine may bind to what is not its own
     world["x"].inside(lambda: open(
         "/proc/sys/net/ipv4/ip_nonlocal_bind", "w").write("1"))
     assert register(daemon, "https://8.8.8.8/z").status == 200
+    assert register(daemon, "https://%s/z" % OWN).status == 400
 
 
 def test_no_answer_of_name_servers(world, start):

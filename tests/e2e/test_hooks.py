@@ -4,6 +4,7 @@ of it when those answer otherwise, late or never."""
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 from hookserver import CUT, HANG, Answer, HookServer
 from phones import ACCOUNT, TOKEN
 from ports import free_port
+from proxies import Tinyproxy
 from xapsd import executable
 
 pytestmark = pytest.mark.skipif(
@@ -260,6 +262,18 @@ def test_phones_too(xapsd, start, hooks, server, apple):
     notify(xapsd)
     assert apple.wait_for(1)[0].token == TOKEN
     server.wait()
+
+
+def test_hooks_alone(start, hooks, server):
+    """Without credentials for Apple."""
+    hooks.write("own", url=server.url())
+    xapsd = start(identity={})
+    notify(xapsd)
+    assert server.wait()[0].json()["user"] == "alice"
+    idle(xapsd)
+    done = xapsd.run("check")
+    assert done.returncode == 0, done
+    assert "no credentials" in done.stderr
 
 
 # --- answers ---
@@ -644,3 +658,94 @@ def test_push(start, hooks, server):
         ("/good", "Lists"), ("/bad", "Lists")}
     done = xapsd.run("push", "alice")
     assert re.search(r"^hook +bad +.*suspended", done.stdout, re.M)
+
+
+# --- and their kin ---
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_methods(start, hooks, server, method):
+    hooks.write("own", method=method, url=server.url("/?u={user}&id={id}"))
+    xapsd = start()
+    notify(xapsd)
+    request, = server.wait()
+    assert request.method == method
+    assert request.query()["u"] == "alice"
+    assert re.fullmatch("[0-9a-f]{16}", request.query()["id"])
+    assert bool(request.body) == (method != "GET")
+    assert bool(request["content-type"]) == (method != "GET")
+    idle(xapsd)
+
+
+def test_another_folder(start, hooks, server, workdir):
+    """hooksDir itself changes with a reload, and may go."""
+    hooks.write("a", url=server.url("/a"))
+    xapsd = start()
+    other = Hooks(workdir / "other")
+    other.write("b", url=server.url("/b"))
+    xapsd.config["hooksDir"] = other.folder
+    xapsd.write_config()
+    reload(xapsd)
+    xapsd.wait_until(lambda: changed(xapsd, server, "/b"), "the other folder")
+    xapsd.config["hooksDir"] = workdir / "none"
+    xapsd.write_config()
+    reload(xapsd)
+    xapsd.wait_log("hooksDir: .*none.*: the old hooks stay")
+    assert changed(xapsd, server, "/b")
+    xapsd.config["hooksDir"] = None
+    xapsd.write_config()
+    reload(xapsd)
+    assert xapsd.notify("alice").status == 404
+
+
+def test_too_many(start, hooks, server):
+    for n in range(65):
+        hooks.write(str(n), url=server.url("/%d" % n))
+    xapsd = start(wait=False)
+    assert xapsd.process.wait(60) != 0
+    xapsd.process = None
+    assert "more than 64 hooks" in xapsd.log()
+    hooks.file("64").unlink()
+    xapsd = start()
+    notify(xapsd)
+    assert len({r.target for r in server.wait(64)}) == 64
+
+
+def test_what_else_is_there(start, hooks, server):
+    """A folder, a pipe, editors' files."""
+    hooks.write("own", url=server.url("/own"))
+    (hooks.folder / ".own.yaml.swp").write_text("x")
+    (hooks.folder / "own.yaml~").write_text("x")
+    (hooks.folder / "notes.txt").write_text("x")
+    xapsd = start()
+    notify(xapsd)
+    server.wait()
+    os.mkfifo(hooks.file("pipe"))
+    xapsd.wait_log("hook pipe: .*is not a file")
+    hooks.file("folder").mkdir()
+    xapsd.wait_log("hook folder: .*is not a file")
+    notify(xapsd)
+    assert server.wait(2)[1].target == "/own"
+
+
+@pytest.mark.skipif(not shutil.which("tinyproxy"), reason="no tinyproxy")
+def test_proxy(start, hooks, server, workdir):
+    """apnsProxy is the way out for hooks, too."""
+    hooks.write("own", url=server.url("/own"))
+    with Tinyproxy(workdir) as proxy:
+        xapsd = start(apnsProxy=proxy.url())
+        notify(xapsd)
+        server.wait()
+        idle(xapsd)
+        xapsd.wait_until(
+            lambda: "CONNECT localhost:%d " % server.port in
+            proxy.log.read_text(errors="replace"), "its log")
+
+
+def test_wakes_nobody(start, hooks, server):
+    """Hooks with nothing to do cost no wake-up."""
+    hooks.write("own", url=server.url())
+    xapsd = start()
+    notify(xapsd)
+    server.wait()
+    idle(xapsd)
+    xapsd.wait_asleep(2)

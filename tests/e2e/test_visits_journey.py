@@ -8,8 +8,9 @@ import pytest
 
 from dovecot import wait_for
 from phones import OTHER, TOKEN
+from pushservice import PushService
 from test_journey import ask, mail
-from test_visits_plugin import IPHONE, OTHER_PROGRAM, said
+from test_visits_plugin import ANDROID, IPHONE, OTHER_PROGRAM, said
 
 PAUSE_S = 1.5   # from the push to the phone's log-in
 # Of the time that is shown: rounded down, and a busy machine adds.
@@ -104,6 +105,33 @@ def shown_to_people(xapsd, took):
     assert re.search("^visit +ok +iOS 26.5, %s after a push" % took,
                      doctor.stdout, re.M)
     assert "<b>%s</b>" % took in xapsd.request("GET", "/").body
+
+
+@pytest.mark.journey
+def test_android_came(start_xapsd, start_dovecot, certs):
+    """A mail, a web push, and the log-in of a client whose ID names Android."""
+    with PushService(certs) as service:
+        xapsd = start_xapsd(pushAllow="localhost", caFile=certs.ca)
+        dovecot = start_dovecot("unix:" + xapsd.socket_path)
+        app = service.subscribe(vapid=xapsd.request("GET", "/vapid").body)
+        assert xapsd.request("POST", "/register", {
+            "Kind": "webpush", "Username": "alice", **app.fields
+            }).status == 200
+        phone = Phone(dovecot, "alice", says=ANDROID)
+        phone.come(lambda: xapsd.status()["visits"] == 1)
+        dovecot.deliver("alice", mail())
+        push, = service.wait_for(1, app=app)
+        assert push.problem is None and push.content["mailbox"] == "INBOX"
+        xapsd.wait_until(lambda: xapsd.status()["kinds"][0]["delivered"] == 1,
+                         "its answer")
+        phone.come(lambda: xapsd.status()["visits"] == 2)
+        record = listed(xapsd, "alice")
+        assert record["client"] == "Android 14" and record["wakeup"] > 0
+        assert record["kind"] == "webpush" and record["unanswered"] == 0
+        assert "came after" in xapsd.run("list").stdout
+        doctor = xapsd.run("doctor", "alice")
+        assert doctor.returncode == 0
+        assert "Android 14 came" in " ".join(doctor.stdout.split())
 
 
 @pytest.mark.journey

@@ -10,6 +10,7 @@ import time
 import jwt
 import pytest
 
+import certs as pki
 from certs import CA, cert_pem, key_pem, write
 from phones import ACCOUNT, TOKEN
 from pushservice import Answer, PushService, b64, ec, point
@@ -213,7 +214,73 @@ def test_topics(xapsd, service):
     assert service.to(other)[0].headers["topic"] not in topics
 
 
+@pytest.mark.parametrize("change", [
+    lambda e: e + "?a=b&c=%20",
+    lambda e: e.replace("https://localhost", "HTTPS://LocalHost"),
+], ids=["query", "capitals"])
+def test_other_addresses(xapsd, service, change):
+    """The query is part of it; who we say that we mean is as in RFC 6454."""
+    app = service.subscribe(vapid(xapsd))
+    app.endpoint = change(app.endpoint)
+    app.path = app.endpoint[len(app.origin):]
+    service.apps = {app.path: app}
+    assert post(xapsd, app).status == 200
+    xapsd.notify("alice")
+    service.wait_for(1, app=app)
+
+
+def test_one_app_of_two_users(xapsd, service):
+    """Neither's waiting push replaces the other's."""
+    app = subscribe(xapsd, service)
+    assert post(xapsd, app, "bob").status == 200
+    xapsd.notify("alice")
+    xapsd.notify("bob")
+    pushes = service.wait_for(2, app=app)
+    assert {p.content["user"] for p in pushes} == {"alice", "bob"}
+    assert len(app.waiting) == 2
+
+
+def test_push_by_hand(xapsd, service):
+    app = subscribe(xapsd, service)
+    done = xapsd.run("push", "alice")
+    assert done.returncode == 0 and "took it" in done.stdout, done
+    push, = service.wait_for(1, app=app)
+    assert push.content["mailbox"] == "INBOX"
+    service.script(app, Answer(410))
+    done = xapsd.run("push", "alice")
+    assert done.returncode == 1 and "410" in done.stdout, done
+
+
 # --- answers ---
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_taken(xapsd, service, status):
+    app = subscribe(xapsd, service)
+    service.script(app, Answer(status))
+    xapsd.notify("alice")
+    xapsd.wait_log("delivered to the push service")
+    xapsd.notify("alice")
+    service.wait_for(2, app=app)
+    assert len(service.to(app)) == 2
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_late_answer_of_an_old_subscription(xapsd, service, status):
+    """An app has subscribed anew meanwhile: nothing of that ends."""
+    old = subscribe(xapsd, service, Id="app")
+    service.script(old, Answer(status))
+    service.hold()
+    xapsd.notify("alice")
+    service.wait_for(1, app=old)
+    new = subscribe(xapsd, service, Id="app")
+    service.release()
+    xapsd.notify("alice")
+    service.wait_for(1, app=new)
+    xapsd.notify("alice")
+    service.wait_for(2, app=new)
+    assert len(service.to(old)) == 1
+    assert len(lines(xapsd)) == 1
+
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_gone(xapsd, service, status):
@@ -241,11 +308,9 @@ def test_refused_for_good(xapsd, service, status):
     xapsd.notify("alice")
     xapsd.wait_log("suspended.*again")
     assert "(%d BadRequest)" % status in xapsd.log()
-    xapsd.notify("alice")
-    service.wait_for(2, app=other)
-    xapsd.restart()
-    xapsd.notify("alice")
-    service.wait_for(3, app=other)
+    for n in (2, 3):
+        xapsd.notify("alice")
+        service.wait_for(n, app=other)
     assert len(service.to(app)) == 1
     assert post(xapsd, app).status == 200
     xapsd.notify("alice")
@@ -392,6 +457,37 @@ def test_key_stays(xapsd, service):
     service.wait_for(1, app=app)
 
 
+def test_key_of_others_making(start_web, certs, service, workdir):
+    """As openssl and its kind write them."""
+    folder = workdir / "x"
+    folder.mkdir()
+    key = pki.ec_key()
+    write(str(folder / "database.json.vapid"), key_pem(key))
+    xapsd = start_web()
+    assert vapid(xapsd) == b64(point(key))
+    app = subscribe(xapsd, service)
+    xapsd.notify("alice")
+    service.wait_for(1, app=app)
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda: key_pem(pki.rsa_key()), "another key than an EC key on P-256"),
+    (lambda: key_pem(ec.generate_private_key(ec.SECP384R1())),
+     "another key than an EC key on P-256"),
+    (lambda: key_pem(pki.ec_key(), "secret"), "key that is encrypted"),
+    (lambda: pki.public_pem(pki.ec_key()), "holds no private key"),
+    (lambda: b"", "holds no private key"),
+], ids=["rsa", "p384", "encrypted", "public", "empty"])
+def test_keys_that_are_none(start_web, certs, workdir, make, said):
+    folder = workdir / "x"
+    folder.mkdir()
+    write(str(folder / "database.json.vapid"), make())
+    xapsd = start_web()
+    xapsd.wait_log("error webpush: no pushes: ")
+    reply = xapsd.request("GET", "/vapid")
+    assert reply.status == 503 and said in reply.body, reply
+
+
 def test_no_key_without_apps(xapsd, apple):
     xapsd.register("alice", ACCOUNT, TOKEN)
     xapsd.notify("alice")
@@ -458,8 +554,6 @@ def test_jwt_is_renewed_by_time(clock, start_web, service):
         exps.append(jwt.decode(token, options={
             "verify_signature": False})["exp"])
     assert exps[0] == exps[1] < exps[2] == exps[3]
-    # the stand-in's clock stays: it calls the later one too long
-    service.pushes.clear()
 
 
 @with_clock

@@ -24,7 +24,9 @@
 #include "loop.h"
 #include "push.h"
 #include "push/visits.h"
+#include "shared.h"
 #include "store.h"
+#include "webpush.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,6 +39,8 @@ static struct store *store;
 static struct visits visits;
 static struct http_server *server;
 static char path[2][80], file[64];
+static struct webpush *webpush;
+static struct io_guard *guard;
 static int alice = -1; /* the user who registers before each input */
 
 /* --- no credentials, no Apple: all that api calls of push and cred --- */
@@ -65,22 +69,68 @@ const char *cred_warning(const struct cred *c, size_t i)
 	return i == 0 ? "expires \"soon\"" : NULL;
 }
 
-const char *push_trouble(struct push_queue *q)
+const struct cred_service *cred_fcm(const struct cred *c)
+{
+	static const char account;
+
+	(void)c;
+	return (const void *)&account; /* never looked into */
+}
+
+struct push_lane *push_lane_at(struct push_queue *q, size_t brand)
 {
 	(void)q;
+	(void)brand;
 	return NULL;
 }
 
-const char *push_health(struct push_queue *q)
-{
-	(void)q;
-	return "not connected to Apple for 5 min: \"no\"";
-}
-
-int64_t push_last_delivery_s(const struct push_queue *q)
+size_t push_n_lanes(const struct push_queue *q)
 {
 	(void)q;
 	return 1;
+}
+
+struct push_lane *push_user_lane(struct push_queue *q, const char *user)
+{
+	(void)q;
+	(void)user;
+	return NULL;
+}
+
+const struct cred *push_cred(const struct push_lane *l)
+{
+	(void)l;
+	return NULL;
+}
+
+bool push_has_cred(struct push_queue *q)
+{
+	(void)q;
+	return true;
+}
+
+bool push_is_unset(const struct push_lane *l)
+{
+	(void)l;
+	return false;
+}
+
+const char *push_trouble(struct push_lane *l)
+{
+	(void)l;
+	return NULL;
+}
+
+const char *push_health(struct push_lane *l)
+{
+	(void)l;
+	return "not connected to Apple for 5 min: \"no\"";
+}
+
+const char *push_verdict(struct push_queue *q, bool cred)
+{
+	(void)q;
+	return cred ? NULL : push_health(NULL);
 }
 
 size_t push_count(const struct push_queue *q)
@@ -89,24 +139,11 @@ size_t push_count(const struct push_queue *q)
 	return 0;
 }
 
-size_t push_in_flight(const struct push_queue *q)
+void push_get_figures(const struct push_lane *l, struct push_figures *f_r)
 {
-	(void)q;
-	return 0;
-}
-
-const struct push_counters *push_get_counters(const struct push_queue *q)
-{
-	static const struct push_counters none;
-
-	(void)q;
-	return &none;
-}
-
-void push_get_apns(const struct push_queue *q, struct send_status *st)
-{
-	(void)q;
-	st->host = st->proxy = st->last_error = "";
+	(void)l;
+	*f_r = (struct push_figures){ .name = "", .delivered_s = 1 };
+	f_r->send.host = f_r->send.proxy = f_r->send.last_error = "";
 }
 
 enum push_result push_notify(struct push_queue *q, const char *user,
@@ -155,6 +192,93 @@ void push_write_past(struct push_queue *q, struct reg *r, struct buf *b)
 	visits_write(&visits, r, loop_now_ms(loop), b);
 }
 
+bool push_get_kind_figures(
+    struct push_queue *q, enum reg_kind kind, struct push_figures *f_r)
+{
+	(void)q;
+	push_get_figures(NULL, f_r);
+	return kind == REG_WEBPUSH;
+}
+
+const char *cred_kind_name(const struct cred *c)
+{
+	(void)c;
+	return "token key";
+}
+
+const char *cred_clock_warning(int64_t now_s, char out[ERR_MAX])
+{
+	(void)now_s;
+	(void)out;
+	return NULL;
+}
+
+void shared_write_status(const struct shared *s, struct buf *b)
+{
+	(void)b;
+	assert(s == NULL);
+}
+
+void shared_write_metrics(const struct shared *s, struct buf *b)
+{
+	(void)b;
+	assert(s == NULL);
+}
+
+struct webpush *push_webpush(struct push_queue *q)
+{
+	(void)q;
+	return webpush;
+}
+
+const struct io_guard *push_guard(struct push_queue *q)
+{
+	(void)q;
+	return guard;
+}
+
+void push_confirm(struct push_queue *q, struct reg *r)
+{
+	(void)q;
+	assert(*webpush_code(reg_to(r)) != '\0');
+}
+
+/* Names are not looked up: their first letter says where they lead. */
+static struct lookup {
+	io_guard_cb *cb;
+	void *arg;
+	char first;
+} lookups[64];
+static size_t n_lookups;
+
+struct io_guard_lookup *io_guard_lookup(struct loop *l,
+    const struct io_guard *g, const char *host, int port, io_guard_cb *cb,
+    void *arg)
+{
+	assert(l == loop && g == guard && port > 0 && n_lookups < 64);
+	lookups[n_lookups++] = (struct lookup){ cb, arg, *host };
+	return NULL;
+}
+
+void io_guard_cancel(struct io_guard_lookup *lo)
+{
+	assert(lo == NULL);
+}
+
+static void end_lookups(void)
+{
+	struct lookup *lo;
+
+	while (n_lookups > 0) {
+		lo = &lookups[--n_lookups];
+		lo->cb(lo->arg,
+		    lo->first == 'i'   ? IO_GUARD_INSIDE
+		    : lo->first == 'u' ? IO_GUARD_UNKNOWN
+				       : IO_GUARD_OUTSIDE,
+		    "why");
+	}
+}
+
 static void on_drop(void *arg, struct reg *r)
 {
 	(void)arg;
@@ -175,8 +299,10 @@ void push_trial_start(struct push_queue *q, const char *user,
 
 static void rounds(int n)
 {
-	while (n-- > 0)
+	while (n-- > 0) {
 		loop_once(loop, 0);
+		end_lookups();
+	}
 }
 
 static int dial(const char *where)
@@ -205,10 +331,12 @@ static bool hear(int fd, char *said, size_t *len)
 
 static void clean_up(void)
 {
-	char topic[sizeof(file) + sizeof(".topic")];
+	char beside[sizeof(file) + sizeof(".vapid")];
 
-	snprintf(topic, sizeof(topic), "%s.topic", file);
-	unlink(topic);
+	snprintf(beside, sizeof(beside), "%s.topic", file);
+	unlink(beside);
+	snprintf(beside, sizeof(beside), "%s.vapid", file);
+	unlink(beside);
 	unlink(path[0]);
 	unlink(path[1]);
 	unlink(file);
@@ -227,6 +355,12 @@ static void start(void)
 	loop = loop_new(err);
 	snprintf(file, sizeof(file), "/dev/shm/xapsd-client-%d", (int)getpid());
 	store = store_open(file, err);
+	free(conf.database_file);
+	conf.database_file = strdup(file);
+	conf.deltachat_url = strdup("https://chat.test/notify");
+	webpush = webpush_new(&conf);
+	guard = io_guard_new("192.0.2.0/24", err);
+	assert(guard != NULL);
 	visits_init(&visits, store, loop_now_ms(loop));
 	store_on_drop(store, on_drop, NULL);
 	assert(loop != NULL && store != NULL);
@@ -327,6 +461,7 @@ struct found {
 	struct reg *list[4096];
 	size_t n;
 	bool may_know; /* the input itself has the secret */
+	bool may_import;
 };
 
 static int look(void *arg, struct reg *r)
@@ -344,6 +479,13 @@ static int look(void *arg, struct reg *r)
 	assert(strlen(reg_account(r)) - 1 < REG_ACCOUNT_MAX);
 	assert(strlen(reg_token(r, token)) >= REG_TOKEN_MIN);
 	assert(reg_n_mailboxes(r) <= REG_MAILBOXES_MAX);
+	if (reg_kind(r) != REG_APPLE) {
+		assert(reg_n_mailboxes(r) > 0 && reg_kind(r) != REG_HOOK);
+		assert(strlen(reg_to(r)) - 1 < REG_TO_MAX);
+	}
+	if (reg_kind(r) == REG_WEBPUSH && !f->may_import)
+		assert(
+		    webpush_state(webpush, reg_to(r)) <= WEBPUSH_UNCONFIRMED);
 	for (i = 0; i < reg_n_mailboxes(r); i++) {
 		assert(reg_text_ok(reg_mailbox(r, i), REG_MAILBOX_MAX));
 		assert(f->may_know || strcmp(reg_mailbox(r, i), SECRET) != 0);
@@ -372,6 +514,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* The fuzzer sees what its input is compared with, and escapes hide it. */
 	found.may_know = names_in("s3c", in, len) ||
 			 names_in("folder", in, len) || names_in("\\", in, len);
+	found.may_import = names_in("/admin/", in, len);
 	if (!found.may_know && !names_in("/admin/", in, len))
 		assert(!names_in("s3cret", said, said_len));
 	while (store_each(store, look, &found) != 0 || found.n > 0) {
