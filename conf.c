@@ -135,7 +135,7 @@ static const struct key {
 	ROW("sharedPrefix", shared_prefix, K_STR, "xaps:", ""),
 	ROW("sharedSentinels", shared_sentinels, K_SECRET, "", ","),
 	ROW("sharedMaster", shared_master, K_STR, "", ""),
-	ROW("vapidSubject", vapid_subject, K_STR, "", " ,<>"),
+	ROW("vapidSubject", vapid_subject, K_STR, "", " ,<>\"\\"),
 	ROW("fcmUrl", fcm_url, K_STR, "https://fcm.googleapis.com", ""),
 	ROW("deltachatUrl", deltachat_url, K_STR, "", ""),
 	ROW("user", user, K_STR, "", ""),

@@ -193,18 +193,18 @@ void tls_sha256(const void *data, size_t len, unsigned char out[32]);
 #define TLS_POINT_LEN 65 /* a point of P-256, uncompressed */
 #define TLS_TAG_LEN 16
 
-/* Makes a key on P-256.  NULL with err set. */
-struct tls_key *tls_key_make(char err[ERR_MAX]);
+/* Makes a key on P-256.  NULL: there is no memory. */
+struct tls_key *tls_key_make(void);
 /* Its public half. */
 void tls_key_point(const struct tls_key *k, unsigned char out[TLS_POINT_LEN]);
 /* Both halves as PEM, for tls_key_parse(); the caller wipes and frees it. */
 char *tls_key_write(const struct tls_key *k);
 /* Whether it is a public key: a point on the curve. */
 bool tls_point_ok(const unsigned char point[TLS_POINT_LEN]);
-/* The secret that k and the owner of the point share.  0, or -1 with err set: it
- * is no public key, or there is no memory. */
+/* The secret that k and the owner of the point share.  0; -1: it is no public key,
+ * or there is no memory. */
 int tls_ecdh(const struct tls_key *k, const unsigned char point[TLS_POINT_LEN],
-    unsigned char secret_r[32], char err[ERR_MAX]);
+    unsigned char secret_r[32]);
 
 #define TLS_HKDF_INFO_MAX 192
 struct tls_hkdf {
@@ -212,12 +212,12 @@ struct tls_hkdf {
 	size_t salt_len, info_len;
 	const unsigned char *secret; /* 32 bytes */
 };
-/* HKDF with SHA-256 (RFC 5869), for 32 bytes at most. */
+/* HKDF with SHA-256 (RFC 5869), for 32 bytes at most; info has at most
+ * TLS_HKDF_INFO_MAX. */
 void tls_hkdf_sha256(const struct tls_hkdf *h, void *out, size_t n);
-/* AES-128-GCM: encrypts data in place and appends TLS_TAG_LEN bytes.  0, or -1
- * with err set. */
-int tls_seal(const unsigned char key[16], const unsigned char nonce[12],
-    unsigned char *data, size_t len, char err[ERR_MAX]);
+/* AES-128-GCM: encrypts data in place and appends TLS_TAG_LEN bytes. */
+void tls_seal(const unsigned char key[16], const unsigned char nonce[12],
+    unsigned char *data, size_t len);
 
 /* --- tls/roots.c: the root CAs of Apple's push servers, and those that Apple
  * may change to, for machines without ca-certificates --- */

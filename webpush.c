@@ -10,11 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "buf.h"
 #include "conf.h"
 #include "cred.h"
 #include "disk.h"
-#include "json.h"
 #include "mem.h"
 #include "text.h"
 #include "tls.h"
@@ -26,8 +24,9 @@
 #define JWT_SLACK_S 60 /* NTP sets the clock back a little */
 /* Origins whose JWTs are kept: as many as connections are open at once. */
 #define JWTS_MAX 16
-/* Two names, three numbers and the signature. */
-#define JWT_BYTES_MAX 2048
+/* A name of 253 bytes, a subject and a number; twice that has room for base64, the
+ * signature and our key. */
+#define CLAIMS_MAX 768
 
 #define KEY_FILE_MAX 4096 /* ours have 230 bytes */
 /* databaseFile could be opened by its name. */
@@ -45,8 +44,8 @@ struct webpush {
 	const struct conf *conf;
 	struct tls_key *key; /* NULL: not read yet */
 	char public[WEBPUSH_KEY_LEN + 1];
-	bool warned;   /* of apps that know another key */
-	char *subject; /* of all JWTs */
+	bool warned;		   /* of apps that know another key */
+	char subject[SUBJECT_MAX]; /* of all JWTs */
 	struct jwt jwts[JWTS_MAX];
 	unsigned next; /* to be replaced */
 };
@@ -54,23 +53,21 @@ struct webpush {
 /* --- who we are (RFC 8292 2.1) --- */
 
 /* Names that mean nothing outside; services that look (Apple's) answer 403. */
-static const char *const inner_domains[] = { "localhost", "localdomain",
-	"local", "lan", "home", "internal", "intranet", "corp", "arpa", "test",
-	"example", "invalid" };
+static const char inner_domains[] =
+    " localhost localdomain local lan home internal intranet corp arpa test "
+    "example invalid ";
 
 /* A host name that can be somebody's in the Internet. */
 static bool is_public(const char *host, size_t len)
 {
 	const char *dot = memrchr(host, '.', len);
-	size_t i, n = dot != NULL ? len - (size_t)(dot + 1 - host) : 0;
+	int n = dot != NULL ? (int)(host + len - dot - 1) : 0;
+	char word[32];
 
 	if (n < 2 || dot == host || (dot[1] >= '0' && dot[1] <= '9'))
 		return false;
-	for (i = 0; i < sizeof(inner_domains) / sizeof(*inner_domains); i++)
-		if (strlen(inner_domains[i]) == n &&
-		    strncasecmp(inner_domains[i], dot + 1, n) == 0)
-			return false;
-	return true;
+	snprintf(word, sizeof(word), " %.*s ", n, dot + 1);
+	return strcasestr(inner_domains, word) == NULL;
 }
 
 int webpush_check_text(const struct conf *conf, char err[ERR_MAX])
@@ -82,15 +79,16 @@ int webpush_check_text(const struct conf *conf, char err[ERR_MAX])
 	if (strncmp(subject, "https://", 8) == 0)
 		host = subject + 8;
 	else if (strncmp(subject, "mailto:", 7) == 0)
-		host = strchr(subject + 8, '@');
-	host += host != NULL && *host == '@';
+		host = strchr(subject + 7, '@');
+	/* There is something before the @. */
+	if (host != NULL && *host == '@')
+		host = host > subject + 7 ? host + 1 : NULL;
 	if (host != NULL && strlen(subject) < SUBJECT_MAX &&
 	    is_public(host, strcspn(host, "/:?#")))
 		return 0;
 	conf_blame(conf, "vapidSubject", err,
-	    "is to tell push services whom to ask about us: write "
-	    "mailto:somebody@your.domain or an https:// address; they refuse "
-	    "names that nobody outside can reach");
+	    "write mailto:somebody@your.domain or an https:// address, which "
+	    "push services can reach");
 	return -1;
 }
 
@@ -142,12 +140,9 @@ static int read_key(struct webpush *w, const char *path, char err[ERR_MAX])
 	if (key != NULL && tls_key_is_p256(key))
 		return use_key(w, key);
 	err_set(err,
-	    "%s: %s: bring back a copy of it; if there is none, move it away: "
-	    "a new key is made then, and every app has to subscribe again",
-	    path,
-	    key != NULL	     ? "holds another key than " TLS_KEY_P256
-	    : why[0] != '\0' ? why
-			     : "holds a key that is encrypted");
+	    "%s: %s: bring back a copy, or move it away: then every app has "
+	    "to subscribe again",
+	    path, key != NULL || *why == '\0' ? "is not " TLS_KEY_P256 : why);
 	tls_key_free(key);
 	return -1;
 }
@@ -181,15 +176,14 @@ static int write_key(
 
 static int make_key(struct webpush *w, const char *path, char err[ERR_MAX])
 {
-	struct tls_key *key = tls_key_make(err);
+	struct tls_key *key = tls_key_make();
 
+	err_set(err, "no memory");
 	if (key == NULL || write_key(key, path, err) < 0) {
 		tls_key_free(key);
 		return -1;
 	}
-	log_info("webpush: made our VAPID key, %s: keep a copy, all "
-		 "subscriptions depend on it",
-	    path);
+	log_info("webpush: made our VAPID key, %s: keep a copy", path);
 	return use_key(w, key);
 }
 
@@ -218,7 +212,6 @@ struct webpush *webpush_new(const struct conf *conf)
 	char path[KEY_PATH_MAX], err[ERR_MAX];
 
 	w->conf = conf;
-	w->subject = xstrdup("");
 	key_path(w, path);
 	if (read_key(w, path, err) < 0)
 		log_error("webpush: no pushes: %s", err);
@@ -231,7 +224,6 @@ void webpush_free(struct webpush *w)
 		return;
 	webpush_renew(w);
 	tls_key_free(w->key);
-	free(w->subject);
 	free(w);
 }
 
@@ -265,13 +257,6 @@ static bool split(const char *to, struct text words[N_WORDS])
 	return *to == '\0' && words[MARK].len == MARK_LEN;
 }
 
-static int is_printable(const char *s)
-{
-	while (*s > ' ' && *s <= '~')
-		s++;
-	return *s == '\0';
-}
-
 static bool read_base64(struct text t, void *out, size_t n)
 {
 	return text_base64_read(t.at, t.len, false, out, n) == (int)n;
@@ -289,20 +274,14 @@ static const char *check(const struct webpush_sub *sub,
 	char why[ERR_MAX];
 	struct url url;
 
-	/* http:// is the caller's to refuse. */
-	if (url_parse(sub->endpoint, &url, why) < 0 ||
-	    !is_printable(sub->endpoint) ||
-	    strlen(sub->endpoint) > WEBPUSH_ENDPOINT_MAX)
-		return "Endpoint: is to be an https:// address of at most 1024 "
-		       "bytes, without blanks, user or password";
+	if (strlen(sub->endpoint) > WEBPUSH_ENDPOINT_MAX ||
+	    url_parse(sub->endpoint, &url, why) < 0)
+		return "Endpoint: is no https:// address of at most 1024 bytes";
 	if (!read_base64(text_of(sub->p256dh), point, TLS_POINT_LEN) ||
 	    !tls_point_ok(point))
-		return "P256dh: is to be the app's public key, 65 bytes in "
-		       "base64url: this is none of P-256";
+		return "P256dh: is no public key on P-256 in base64url";
 	if (!read_base64(text_of(sub->auth), auth, AUTH_LEN))
-		return "Auth: is to be the app's secret, 16 bytes in base64url";
-	if (!is_printable(sub->code) || strlen(sub->code) > WEBPUSH_CODE_MAX)
-		return "Code: is to be at most 64 characters, without blanks";
+		return "Auth: is not 16 bytes in base64url";
 	return NULL;
 }
 
@@ -335,9 +314,9 @@ static void warn_of_key(struct webpush *w)
 
 	key_path(w, path);
 	if (!w->warned)
-		log_warn("webpush: some apps have subscribed with another key "
-			 "than that in %s and are not reached: bring back the "
-			 "old file, or let them subscribe again",
+		log_warn(
+		    "webpush: some apps have subscribed with another key "
+		    "than %s: bring that back, or let them subscribe again",
 		    path);
 	w->warned = true;
 }
@@ -405,53 +384,32 @@ static bool is_good(const struct jwt *j, int64_t now_s)
 	       now_s < j->issued_s + JWT_RENEW_S;
 }
 
-/* Appends base64url. */
-static void add_base64(struct buf *b, const void *data, size_t n)
-{
-	unsigned char *p = buf_reserve(b, TEXT_BASE64_SIZE(n));
-
-	if (p != NULL)
-		buf_added(b, text_base64_write(data, n, true, (char *)p));
-}
-
-static void write_claims(
-    struct buf *b, const struct webpush *w, const char *origin, int64_t now_s)
-{
-	buf_add_str(b, "{\"aud\":");
-	json_write_str(b, origin);
-	buf_add_fmt(b, ",\"exp\":%lld", (long long)(now_s + JWT_LIFE_S));
-	if (*w->subject != '\0') {
-		buf_add_str(b, ",\"sub\":");
-		json_write_str(b, w->subject);
-	}
-	buf_add_byte(b, '}');
-}
-
 static int make_jwt(struct webpush *w, struct jwt *j, const char *origin,
     int64_t now_s, char err[ERR_MAX])
 {
 	/* {"typ":"JWT","alg":"ES256"} */
 	static const char start[] =
 	    "vapid t=eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiJ9.";
-	struct buf b = BUF_INIT(JWT_BYTES_MAX), json = BUF_INIT(JWT_BYTES_MAX);
+	const char *to = *w->subject != '\0' ? "\",\"sub\":\"" : "";
+	char json[CLAIMS_MAX], *text, *p;
 	unsigned char sig[64];
-	int rc;
+	int n;
 
-	write_claims(&json, w, origin, now_s);
-	buf_add_str(&b, start);
-	add_base64(&b, buf_head(&json), json.len);
-	rc = tls_sign_es256(w->key, buf_head(&b) + 8, b.len - 8, sig, err);
-	buf_add_byte(&b, '.');
-	add_base64(&b, sig, sizeof(sig));
-	buf_add_fmt(&b, ", k=%s", w->public);
-	if (rc == 0) {
-		j->origin = xstrdup(origin);
-		j->text = xstrndup((char *)buf_head(&b), b.len);
-		j->issued_s = now_s;
+	n = snprintf(json, sizeof(json), "{\"exp\":%lld,\"aud\":\"%s%s%s\"}",
+	    (long long)(now_s + JWT_LIFE_S), origin, to, w->subject);
+	text = xmalloc(sizeof(start) + 2 * CLAIMS_MAX);
+	p = stpcpy(text, start);
+	p += text_base64_write(json, (size_t)n, true, p);
+	if (tls_sign_es256(w->key, text + 8, (size_t)(p - text) - 8, sig, err) <
+	    0) {
+		free(text);
+		return -1;
 	}
-	buf_free(&json);
-	buf_free(&b);
-	return rc;
+	*p++ = '.';
+	p += text_base64_write(sig, sizeof(sig), true, p);
+	sprintf(p, ", k=%s", w->public);
+	*j = (struct jwt){ xstrdup(origin), text, now_s };
+	return 0;
 }
 
 static void use_subject(struct webpush *w)
@@ -459,11 +417,9 @@ static void use_subject(struct webpush *w)
 	char subject[SUBJECT_MAX];
 
 	find_subject(w->conf, subject);
-	if (strcmp(subject, w->subject) == 0)
-		return;
-	free(w->subject);
-	w->subject = xstrdup(subject);
-	webpush_renew(w);
+	if (strcmp(subject, w->subject) != 0)
+		webpush_renew(w);
+	strcpy(w->subject, subject);
 }
 
 const char *webpush_auth(
@@ -507,28 +463,20 @@ static bool read_receiver(const char *to, struct receiver *r)
 	       read_base64(words[AUTH], r->auth, AUTH_LEN);
 }
 
-bool webpush_is_whole(const char *to)
-{
-	struct receiver r;
-
-	return read_receiver(to, &r) && tls_point_ok(r.point);
-}
-
 /* Encrypts with our key, which is used once, what is padded at body + HEAD_LEN;
  * the salt is at its beginning. */
 static int seal(const struct receiver *r, const struct tls_key *key,
-    unsigned char *body, size_t padded, char err[ERR_MAX])
+    unsigned char *body, size_t padded)
 {
 	static const char start[] = "WebPush: info";
 	unsigned char *point = body + HEAD_LEN - TLS_POINT_LEN;
 	unsigned char secret[32], cek[16], nonce[12];
 	char info[sizeof(start) + 2 * TLS_POINT_LEN];
 	struct tls_hkdf h = { r->auth, info, AUTH_LEN, sizeof(info), secret };
-	int rc;
 
 	memcpy(body + SALT_LEN, "\0\0\x10\0\x41", 5); /* record, key: sizes */
 	tls_key_point(key, point);
-	if (tls_ecdh(key, r->point, secret, err) < 0)
+	if (tls_ecdh(key, r->point, secret) < 0)
 		return -1;
 	memcpy(info, start, sizeof(start));
 	memcpy(info + sizeof(start), r->point, TLS_POINT_LEN);
@@ -540,33 +488,29 @@ static int seal(const struct receiver *r, const struct tls_key *key,
 	h.info = "Content-Encoding: nonce";
 	h.info_len = sizeof("Content-Encoding: nonce");
 	tls_hkdf_sha256(&h, nonce, sizeof(nonce));
-	rc = tls_seal(cek, nonce, body + HEAD_LEN, padded, err);
+	tls_seal(cek, nonce, body + HEAD_LEN, padded);
 	mem_wipe(secret, sizeof(secret));
 	mem_wipe(cek, sizeof(cek));
-	return rc;
+	return 0;
 }
 
 size_t webpush_encrypt(const char *to, const void *content, size_t len,
-    unsigned char body[WEBPUSH_BODY_MAX], char err[ERR_MAX])
+    unsigned char body[WEBPUSH_BODY_MAX])
 {
 	size_t padded = (len + PAD_TO) / PAD_TO * PAD_TO;
 	struct tls_key *key;
 	struct receiver r;
 	int rc = -1;
 
-	if (padded > PADDED_MAX || !read_receiver(to, &r)) {
-		err_set(err, padded > PADDED_MAX
-				 ? "the names in it are too long"
-				 : "the subscription is damaged");
+	if (padded > PADDED_MAX || !read_receiver(to, &r))
 		return 0;
-	}
-	key = tls_key_make(err);
+	key = tls_key_make();
 	if (key != NULL) {
 		tls_random(body, SALT_LEN);
 		memset(body + HEAD_LEN, 0, padded);
 		memcpy(body + HEAD_LEN, content, len);
 		body[HEAD_LEN + len] = 2; /* the last record */
-		rc = seal(&r, key, body, padded, err);
+		rc = seal(&r, key, body, padded);
 	}
 	tls_key_free(key);
 	mem_wipe(&r, sizeof(r));
@@ -576,13 +520,13 @@ size_t webpush_encrypt(const char *to, const void *content, size_t len,
 void webpush_topic(const char *to, const char *user, const char *mailbox,
     char out[WEBPUSH_TOPIC_LEN + 1])
 {
-	unsigned char all[3][32] = { { 0 } }, hash[32];
-	struct receiver r;
+	struct text words[N_WORDS];
+	char all[2048]; /* a secret, and two names of 1,300 bytes at most */
+	unsigned char hash[32];
 
-	if (read_receiver(to, &r))
-		memcpy(all[0], r.auth, AUTH_LEN);
-	tls_sha256(user, strlen(user), all[1]);
-	tls_sha256(mailbox, strlen(mailbox), all[2]);
-	tls_sha256(all, sizeof(all), hash);
+	split(to, words);
+	snprintf(all, sizeof(all), "%.*s\n%s\n%s", (int)words[AUTH].len,
+	    words[AUTH].at, user, mailbox);
+	tls_sha256(all, strlen(all), hash);
 	text_base64_write(hash, 16, true, out);
 }

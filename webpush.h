@@ -56,8 +56,6 @@ enum webpush_state {
 	WEBPUSH_BAD,	   /* not such a text, or no key */
 };
 enum webpush_state webpush_state(struct webpush *w, const char *to);
-/* Whether something can be encrypted for it. */
-bool webpush_is_whole(const char *to);
 /* Its code, "" if it has none. */
 const char *webpush_code(const char *to);
 /* Whether code is that of `to`; in constant time. */
@@ -82,8 +80,9 @@ const char *webpush_auth(
 /* The next webpush_auth() signs anew. */
 void webpush_renew(struct webpush *w);
 /* Encrypts content for the subscription, padded to a multiple of 256 bytes.
- * Returns the body's length; 0 with err set. */
+ * Returns the body's length; 0 if the subscription is damaged, or the content too
+ * long. */
 size_t webpush_encrypt(const char *to, const void *content, size_t len,
-    unsigned char body[WEBPUSH_BODY_MAX], char err[ERR_MAX]);
+    unsigned char body[WEBPUSH_BODY_MAX]);
 
 #endif

@@ -42,11 +42,6 @@ static struct push_lane *webpush_lane(
 {
 	char endpoint[WEBPUSH_ENDPOINT_MAX + 1];
 
-	if (!webpush_is_whole(reg_to(r))) {
-		err_set(err, "%s: %s: the subscription is damaged", reg_user(r),
-		    reg_account(r));
-		return NULL;
-	}
 	copy_endpoint(r, endpoint);
 	return push_origin_lane(q, &push_way_webpush, endpoint, err);
 }
@@ -118,7 +113,6 @@ static void fill_head(struct head *h, const struct push_queue *q,
 	add(h, ":path", h->url.path, HPACK_TRY_INDEX);
 	add(h, ":authority", h->url.authority, HPACK_INDEX);
 	add(h, "authorization", auth, HPACK_INDEX);
-	add(h, "content-type", "application/octet-stream", HPACK_INDEX);
 	add(h, "content-encoding", "aes128gcm", HPACK_INDEX);
 	add(h, "content-length", h->length, HPACK_INDEX);
 	add(h, "ttl", h->ttl, HPACK_INDEX);
@@ -164,36 +158,24 @@ static enum send_sent webpush_send(
 	if (auth == NULL)
 		return SEND_NO_AUTH;
 	write_content(b, p->reg, n);
-	len = webpush_encrypt(reg_to(p->reg), buf_head(b), b->len, body, err);
+	len = webpush_encrypt(reg_to(p->reg), buf_head(b), b->len, body);
 	if (len == 0)
-		return SEND_NO_AUTH;
+		return SEND_BAD; /* its text is damaged */
 	fill_head(&h, l->q, p->reg, n, auth, len);
 	return send_request(l->sender, h.list, h.n, body, len, p);
 }
 
 /* --- answers --- */
 
-/* What a person can make use of: the reason that JSON gives, or how the text
- * begins. */
+/* How the text begins: JSON with a reason, mostly. */
 static void webpush_read_answer(struct send_answer *an)
 {
-	static const char *const names[] = { "reason", "message", "error" };
-	struct json j = { 0 };
-	size_t i, n;
+	size_t i, n = an->body_len;
 
-	n = an->body_len < SEND_REASON_MAX ? an->body_len : SEND_REASON_MAX - 1;
-	if (n > 0)
-		memcpy(an->reason, an->body, n);
-	if (json_load((const char *)an->body, an->body_len, &j)) {
-		an->reason[0] = '\0';
-		for (i = 0; i < 3 && an->reason[0] == '\0'; i++)
-			if (json_string(&j, json_get(&j, j.toks, names[i]),
-				an->reason, SEND_REASON_MAX) < 0)
-				an->reason[0] = '\0';
-		json_free(&j);
-	}
-	for (i = 0; an->reason[i] >= ' ' && an->reason[i] <= '~'; i++)
-		;
+	if (n >= SEND_REASON_MAX)
+		n = SEND_REASON_MAX - 1;
+	for (i = 0; i < n && an->body[i] >= ' ' && an->body[i] <= '~'; i++)
+		an->reason[i] = (char)an->body[i];
 	an->reason[i] = '\0';
 }
 
@@ -206,10 +188,9 @@ static void act_refused(struct push *p, const struct send_answer *an)
 
 	if (p->tries == 0) {
 		err_set(what,
-		    "the push service refuses who we are (%d %s): will be "
-		    "tried again: is vapidSubject somebody whom they can "
-		    "reach, and this machine's clock right? Or the app has "
-		    "to subscribe again, with the key of GET /vapid",
+		    "the push service refuses us (%d %s): is vapidSubject "
+		    "somebody whom it can reach, is the clock right? Else the "
+		    "app has to subscribe again",
 		    an->status, an->reason);
 		push_log(LOG_L_WARN, p, what);
 	}

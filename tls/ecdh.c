@@ -11,27 +11,22 @@
 
 #define SECRET_LEN 32
 
-static int fail(int ret, char err[ERR_MAX])
+/* Fails only for lack of memory, or if mbedTLS was built without it. */
+static void must(int ret)
 {
-	if (ret == 0)
-		return 0;
-	err_set(err, "internal error -0x%04x of mbedTLS: is there memory left?",
-	    (unsigned)-ret);
-	return -1;
+	assert(ret == 0);
+	(void)ret;
 }
 
-struct tls_key *tls_key_make(char err[ERR_MAX])
+struct tls_key *tls_key_make(void)
 {
 	struct tls_key *k = xcalloc(1, sizeof(*k));
-	int ret;
 
 	mbedtls_pk_init(&k->pk);
-	ret = mbedtls_pk_setup(
-	    &k->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
-	if (ret == 0)
-		ret = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
-		    mbedtls_pk_ec(k->pk), tls_rng, NULL);
-	if (fail(ret, err) == 0)
+	must(mbedtls_pk_setup(
+	    &k->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)));
+	if (mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(k->pk),
+		tls_rng, NULL) == 0)
 		return k;
 	tls_key_free(k);
 	return NULL;
@@ -41,13 +36,10 @@ void tls_key_point(const struct tls_key *k, unsigned char out[TLS_POINT_LEN])
 {
 	mbedtls_ecp_keypair *ec = mbedtls_pk_ec(k->pk);
 	size_t n;
-	int ret;
 
-	ret = mbedtls_ecp_point_write_binary(&ec->MBEDTLS_PRIVATE(grp),
+	must(mbedtls_ecp_point_write_binary(&ec->MBEDTLS_PRIVATE(grp),
 	    &ec->MBEDTLS_PRIVATE(Q), MBEDTLS_ECP_PF_UNCOMPRESSED, &n, out,
-	    TLS_POINT_LEN);
-	assert(ret == 0 && n == TLS_POINT_LEN);
-	(void)ret;
+	    TLS_POINT_LEN));
 }
 
 char *tls_key_write(const struct tls_key *k)
@@ -61,14 +53,11 @@ char *tls_key_write(const struct tls_key *k)
 	    der[sizeof(start) + SECRET_LEN + sizeof(middle) + TLS_POINT_LEN];
 	unsigned char *p = der;
 	char *pem;
-	int ret;
 
 	memcpy(p, start, sizeof(start));
 	p += sizeof(start);
-	ret = mbedtls_mpi_write_binary(
-	    &mbedtls_pk_ec(k->pk)->MBEDTLS_PRIVATE(d), p, SECRET_LEN);
-	assert(ret == 0);
-	(void)ret;
+	must(mbedtls_mpi_write_binary(
+	    &mbedtls_pk_ec(k->pk)->MBEDTLS_PRIVATE(d), p, SECRET_LEN));
 	p += SECRET_LEN;
 	memcpy(p, middle, sizeof(middle));
 	p += sizeof(middle);
@@ -122,26 +111,22 @@ bool tls_point_ok(const unsigned char point[TLS_POINT_LEN])
 }
 
 int tls_ecdh(const struct tls_key *k, const unsigned char point[TLS_POINT_LEN],
-    unsigned char secret_r[32], char err[ERR_MAX])
+    unsigned char secret_r[32])
 {
-	return fail(agree(k, point, secret_r), err);
+	return agree(k, point, secret_r) == 0 ? 0 : -1;
 }
 
 static void hmac(const void *key, size_t key_len, const void *data, size_t len,
     unsigned char out[32])
 {
-	int ret = mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256),
-	    key, key_len, data, len, out);
-
-	assert(ret == 0); /* as digest() in tls/key.c */
-	(void)ret;
+	must(mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), key,
+	    key_len, data, len, out));
 }
 
 void tls_hkdf_sha256(const struct tls_hkdf *h, void *out, size_t n)
 {
 	unsigned char prk[32], t[32], info[TLS_HKDF_INFO_MAX + 1];
 
-	assert(n <= sizeof(t) && h->info_len <= TLS_HKDF_INFO_MAX);
 	hmac(h->salt, h->salt_len, h->secret, 32, prk);
 	memcpy(info, h->info, h->info_len);
 	info[h->info_len] = 1;
@@ -151,17 +136,14 @@ void tls_hkdf_sha256(const struct tls_hkdf *h, void *out, size_t n)
 	mem_wipe(t, sizeof(t));
 }
 
-int tls_seal(const unsigned char key[16], const unsigned char nonce[12],
-    unsigned char *data, size_t len, char err[ERR_MAX])
+void tls_seal(const unsigned char key[16], const unsigned char nonce[12],
+    unsigned char *data, size_t len)
 {
 	mbedtls_gcm_context gcm;
-	int ret;
 
 	mbedtls_gcm_init(&gcm);
-	ret = mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 128);
-	if (ret == 0)
-		ret = mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, len,
-		    nonce, 12, NULL, 0, data, data, TLS_TAG_LEN, data + len);
+	must(mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 128));
+	must(mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, len, nonce,
+	    12, NULL, 0, data, data, TLS_TAG_LEN, data + len));
 	mbedtls_gcm_free(&gcm);
-	return fail(ret, err);
 }
