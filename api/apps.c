@@ -40,15 +40,24 @@ struct app {
 
 /* --- decoding: 0, or the status of the answer with rq->err set --- */
 
-static int fail(struct api_request *rq, const char *why)
+static int say(struct api_request *rq, int status, const char *why)
 {
 	err_set(rq->err, "%s", why);
-	return 400;
+	return status;
 }
 
-static void refuse(struct api_request *rq, struct http_conn *conn, int status)
+static int fail(struct api_request *rq, const char *why)
 {
-	api_reply_text(conn, status, rq->err);
+	return say(rq, 400, why);
+}
+
+/* status 0: it was done, 204 as soon as the disk has it. */
+static void finish(struct api_request *rq, struct http_conn *conn, int status)
+{
+	if (status == 0)
+		api_reply_durable(rq->api, conn, API_REPLY_NONE, xstrdup(""));
+	else
+		api_reply_text(conn, status, rq->err);
 	/* Only malformed requests are counted as refused. */
 	if (status != 400)
 		rq->err[0] = '\0';
@@ -68,10 +77,7 @@ static int decode_kind(
 		return fail(rq, "Kind is none of apple, webpush, deltachat and "
 				"fcm");
 	lack = features_lack(reg_kind_name(*kind_r));
-	if (lack == NULL)
-		return 0;
-	fail(rq, lack);
-	return 501;
+	return lack != NULL ? say(rq, 501, lack) : 0;
 }
 
 static bool is_printable(const char *s, char least)
@@ -92,8 +98,8 @@ static int decode_id(struct api_request *rq, struct app *app)
 		return fail(
 		    rq, "Id must be 1 to 200 printable ASCII characters");
 	if (strcmp(app->id, kind) == 0)
-		return fail(rq, "Id must not be the name of the kind, which "
-				"stands for no Id: choose another one");
+		return fail(rq,
+		    "Id must not be the kind's name, which stands for none");
 	app->spec.account = app->has_id ? app->id : kind;
 	return 0;
 }
@@ -156,8 +162,7 @@ static int decode_mailboxes(struct api_request *rq, struct reg_spec *spec)
 		return 400;
 	}
 	if (spec->n_mailboxes == 0)
-		return fail(rq, "Mailboxes is empty: name one, or leave it out "
-				"for INBOX");
+		return fail(rq, "Mailboxes is empty: leave it out for INBOX");
 	for (i = 0; spec->n_mailboxes > 1 && i < spec->n_mailboxes; i++)
 		if (strcmp(a->mailboxes[i], "*") == 0)
 			return fail(rq, "Mailboxes: \"*\" stands for all of "
@@ -287,12 +292,12 @@ static void put_app(
 	bool confirmed = true;
 
 	if (status != 0) {
-		refuse(rq, conn, status);
+		finish(rq, conn, status);
 		return;
 	}
 	r = api_put(a, &app->spec, rq->err);
 	if (r == NULL) {
-		refuse(rq, conn, 503);
+		finish(rq, conn, 503);
 		return;
 	}
 	if (reg_kind(r) == REG_WEBPUSH) {
@@ -357,10 +362,7 @@ static int decode_registration(
 	if (wrong != NULL)
 		return fail(rq, wrong);
 	wrong = find_lack(rq->api, app->spec.kind);
-	if (wrong == NULL)
-		return 0;
-	fail(rq, wrong);
-	return 503;
+	return wrong != NULL ? say(rq, 503, wrong) : 0;
 }
 
 /* checked: where the address leads. */
@@ -372,7 +374,7 @@ static void register_app(
 	int status = decode_registration(rq, &app, &url);
 
 	if (status != 0)
-		refuse(rq, conn, status);
+		finish(rq, conn, status);
 	else if (app.spec.kind == REG_WEBPUSH && !checked)
 		look_up(rq, &url, conn);
 	else
@@ -397,14 +399,13 @@ static void on_looked_up(void *arg, enum io_guard_found found, const char *why)
 	struct api_request rq = { .api = l->api, .req = &req };
 
 	if (found == IO_GUARD_UNKNOWN)
-		log_info("register: %s; taken all the same, and judged when it "
-			 "is pushed",
-		    why);
+		log_info(
+		    "register: %s; taken, and judged when it is pushed", why);
 	if (found == IO_GUARD_INSIDE) {
 		err_set(rq.err, "%s", why);
-		refuse(&rq, l->conn, 400);
+		finish(&rq, l->conn, 400);
 	} else if (api_body_parse(&rq) < 0) {
-		refuse(&rq, l->conn, 400); /* it was well-formed before */
+		finish(&rq, l->conn, 400); /* it was well-formed before */
 	} else {
 		register_app(&rq, l->conn, true);
 	}
@@ -420,9 +421,9 @@ static void look_up(
 	struct api_lookup *l;
 
 	if (a->n_lookups >= LOOKUPS_MAX) {
-		err_set(rq->err, "too many registrations wait for the name "
-				 "server: try again");
-		refuse(rq, conn, 503);
+		finish(rq, conn,
+		    say(rq, 503,
+			"too many wait for the name server: try again"));
 		return;
 	}
 	l = xmalloc(sizeof(*l) + len + 1);
@@ -449,7 +450,7 @@ void api_handle_register(struct api_request *rq, struct http_conn *conn)
 	int status = decode_kind(rq, REG_APPLE, &kind);
 
 	if (status != 0)
-		refuse(rq, conn, status);
+		finish(rq, conn, status);
 	else if (kind == REG_APPLE)
 		api_handle_apple(rq, conn);
 	else
@@ -469,12 +470,12 @@ void api_handle_vapid(struct api_request *rq, struct http_conn *conn)
 		http_reply(conn, 200, TEXT, NULL, key, strlen(key));
 		return;
 	}
-	if (lack != NULL)
-		fail(rq, lack);
-	refuse(rq, conn, lack != NULL ? 501 : 503);
+	finish(rq, conn, lack != NULL ? say(rq, 501, lack) : 503);
 }
 
 /* --- POST /confirm --- */
+
+static const char no_such[] = "there is no such registration";
 
 static int confirm(struct api_request *rq, const char *code, struct reg *r)
 {
@@ -487,14 +488,12 @@ static int confirm(struct api_request *rq, const char *code, struct reg *r)
 	case WEBPUSH_UNCONFIRMED:
 		break;
 	default:
-		err_set(rq->err, "it was made with another VAPID key than "
-				 "today's: subscribe again");
-		return 403;
+		return say(rq, 403,
+		    "it was made with another VAPID key than "
+		    "today's: subscribe again");
 	}
-	if (!webpush_confirms(reg_to(r), code)) {
-		err_set(rq->err, "wrong code");
-		return 403;
-	}
+	if (!webpush_confirms(reg_to(r), code))
+		return say(rq, 403, "wrong code");
 	webpush_confirm(reg_to(r), to);
 	if (store_set_to(a->store, r, to, api_now_s(a)) == NULL) {
 		store_explain_full(a->store, rq->err);
@@ -521,16 +520,11 @@ void api_handle_confirm(struct api_request *rq, struct http_conn *conn)
 	if (status == 0 && !app.has_id)
 		status = fail(rq, "Id is missing");
 	r = status == 0 ? find_app(rq->api, &app) : NULL;
-	if (status == 0 && r == NULL) {
-		err_set(rq->err, "there is no such subscription");
-		status = 404;
-	}
+	if (status == 0 && r == NULL)
+		status = say(rq, 404, no_such);
 	if (status == 0)
 		status = confirm(rq, code, r);
-	if (status != 0)
-		refuse(rq, conn, status);
-	else
-		api_reply_durable(rq->api, conn, API_REPLY_NONE, xstrdup(""));
+	finish(rq, conn, status);
 }
 
 /* --- POST /unregister --- */
@@ -568,14 +562,9 @@ void api_handle_unregister(struct api_request *rq, struct http_conn *conn)
 		store_drop(rq->api->store, r);
 		n++;
 	}
-	if (status == 0 && n == 0) {
-		err_set(rq->err, "there is no such registration");
-		status = 404;
-	}
-	if (status != 0)
-		refuse(rq, conn, status);
-	else
-		api_reply_durable(rq->api, conn, API_REPLY_NONE, xstrdup(""));
+	if (status == 0 && n == 0)
+		status = say(rq, 404, no_such);
+	finish(rq, conn, status);
 }
 
 /* --- POST /subscriptions --- */
@@ -619,7 +608,7 @@ void api_handle_subscriptions(struct api_request *rq, struct http_conn *conn)
 		status = key == NULL ? 503 : 0;
 	}
 	if (status != 0) {
-		refuse(rq, conn, status);
+		finish(rq, conn, status);
 		return;
 	}
 	buf_add_byte(&b, '{');

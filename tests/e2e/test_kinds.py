@@ -290,15 +290,18 @@ def test_malformed_questions(daemon):
 
 # --- where addresses lead ---
 
-@pytest.mark.parametrize("host", [
+INSIDE = [
     "127.0.0.1", "localhost", "[::1]", "10.1.2.3", "192.168.0.1",
     "172.16.0.1", "169.254.1.1", "100.64.0.1", "[fe80::1]", "[fd00::1]",
     "[::ffff:127.0.0.1]", "0.0.0.0", "0", "2130706433", "0x7f000001",
     "0177.0.0.1", "127.1", "printer.local", "router.lan", "[::]",
-    "224.0.0.1"])
-def test_addresses_inside(daemon, host):
-    body = register(daemon, app(Endpoint="https://%s/x" % host), 400)
-    assert body.count("\n") == 1 and len(body) > 30
+    "224.0.0.1"]
+
+
+def test_addresses_inside(daemon):
+    for host in INSIDE:
+        body = register(daemon, app(Endpoint="https://%s/x" % host), 400)
+        assert body.count("\n") == 1 and len(body) > 30, host
     assert not daemon.database.exists() or daemon.records() == []
 
 
