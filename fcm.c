@@ -1,7 +1,6 @@
 /* fcm.c - access tokens of Google, and messages of Firebase Cloud Messaging. */
 #include "fcm.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,24 +112,6 @@ static void on_timer(void *arg)
 	f->ready(f->arg);
 }
 
-static void put(struct hpack_header *h, const char *name, const char *value)
-{
-	*h = (struct hpack_header){ name, value, strlen(name), strlen(value),
-		HPACK_INDEX };
-}
-
-/* What every request begins with. */
-static struct hpack_header *put_start(struct hpack_header *h,
-    const struct url *u, const char *path, const char *type)
-{
-	put(h++, ":method", "POST");
-	put(h++, ":scheme", "https");
-	put(h++, ":path", path);
-	put(h++, ":authority", u->authority);
-	put(h++, "content-type", type);
-	return h;
-}
-
 /* RFC 7523 2.1 */
 static void ask(struct fcm *f)
 {
@@ -141,8 +122,8 @@ static void ask(struct fcm *f)
 	if (f->state != FCM_ASKING || f->asked ||
 	    sender_capacity(f->sender) == 0)
 		return;
-	put_start(
-	    list, &f->url, f->url.path, "application/x-www-form-urlencoded");
+	send_put(send_put_post(list, &f->url, f->url.path), "content-type",
+	    "application/x-www-form-urlencoded");
 	buf_add_str(&b, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3A"
 			"jwt-bearer&assertion=");
 	if (cred_fcm_jwt(f->account, (int64_t)time(NULL), &b, err) < 0)
@@ -158,15 +139,11 @@ static void ask(struct fcm *f)
 static bool take_token(struct fcm *f, const struct json *j)
 {
 	static const size_t n = sizeof(BEARER) - 1;
-	const char *c;
 	int64_t life_s = LIFE_S;
 
 	if (json_string(j, json_get(j, j->toks, "access_token"), f->bearer + n,
 		sizeof(f->bearer) - n) <= 0)
 		return false;
-	for (c = f->bearer + n; *c != '\0'; c++)
-		if (*c <= ' ' || *c > '~') /* it becomes a header */
-			return false;
 	memcpy(f->bearer, BEARER, n);
 	json_int(j, json_get(j, j->toks, "expires_in"), &life_s);
 	if (life_s <= 0)
@@ -181,45 +158,26 @@ static bool take_token(struct fcm *f, const struct json *j)
 	return true;
 }
 
-/* Google's errors that somebody can do something about: the first match wins. */
-static const struct {
-	const char *error, *has, *words;
-} faults[] = {
-	{ "invalid_grant", "imefr",
-	    "this machine's clock is probably wrong: set it, as by NTP" },
-	{ "invalid_grant", "ignature",
-	    "the key was deleted at Google: make a new one in the Firebase "
-	    "console" },
-	{ "invalid_grant", "",
-	    "the service account is gone or disabled, or this machine's clock "
-	    "is wrong" },
-	/* As of 401, of a client that Google does not know. */
-	{ "invalid_client", "",
-	    "is fcmServiceAccount the file as the Firebase console made it?" },
-	{ "", "",
-	    "is it Google that answers (token_uri, or something in between)?" },
-};
-
+/* RFC 6749 5.2: a text for people, or else a word. */
 static void explain(
     const struct fcm *f, int status, const struct json *j, char why[ERR_MAX])
 {
-	char error[64] = "", text[160] = "";
-	size_t i = 0;
+	char text[160];
 
-	if (j->toks != NULL) {
-		if (json_string(j, json_get(j, j->toks, "error"), error,
-			sizeof(error)) < 0)
-			error[0] = '\0';
-		if (json_string(j, json_get(j, j->toks, "error_description"),
-			text, sizeof(text)) < 0)
-			text[0] = '\0';
-	}
-	while (strncmp(error, faults[i].error, strlen(faults[i].error)) != 0 ||
-	       strstr(text, faults[i].has) == NULL)
-		i++;
-	err_set(why, "Google gives no access token to %s (%d%s%s%s%s): %s",
-	    f->account->email, status, *error != '\0' ? " " : "", error,
-	    *text != '\0' ? ": " : "", text, faults[i].words);
+	if (j->toks == NULL ||
+	    (json_string(j, json_get(j, j->toks, "error_description"), text,
+		 sizeof(text)) < 0 &&
+		json_string(
+		    j, json_get(j, j->toks, "error"), text, sizeof(text)) < 0))
+		strcpy(text, "no reason");
+	err_set(why, "Google gives no access token to %s (%d: %s): %s",
+	    f->account->email, status, text,
+	    strstr(text, "timeframe") != NULL
+		? "this machine's clock is probably wrong: set it"
+	    : strstr(text, "Signature") != NULL
+		? "the key was deleted at Google: make a new one"
+		: "is the account gone or disabled? is it Google that answers "
+		  "(token_uri)?");
 }
 
 static void on_answer(void *arg, void *owner, struct send_answer *an)
@@ -285,10 +243,8 @@ struct fcm *fcm_new(struct loop *l, const struct cred_service *account,
 	struct fcm *f = xcalloc(1, sizeof(*f));
 	struct send_target target = *to;
 	char err[ERR_MAX];
-	int rc = url_parse(account->token_url, &f->url, err);
 
-	assert(rc == 0); /* cred has looked at it */
-	(void)rc;
+	url_parse(account->token_url, &f->url, err); /* cred has, too */
 	f->loop = l;
 	f->account = account;
 	f->ready = ready;
@@ -354,8 +310,9 @@ void fcm_headers(const struct fcm *f, const struct url *u, const char *bearer,
 {
 	snprintf(path, FCM_PATH_MAX, "/v1/projects/%s/messages:send",
 	    f->account->project);
-	put(put_start(list, u, path, "application/json"), "authorization",
-	    bearer);
+	list = send_put_post(list, u, path);
+	list = send_put(list, "content-type", "application/json");
+	send_put(list, "authorization", bearer);
 }
 
 void fcm_write_message(struct buf *b, const struct fcm_message *m)
@@ -414,24 +371,17 @@ void fcm_read_answer(struct send_answer *an)
 static const struct {
 	const char *reason, *words;
 } reasons[] = {
-	{ "UNREGISTERED", "the app was removed from the device, or has "
-			  "another token now" },
+	{ "UNREGISTERED", "the app is gone, or has another token" },
 	{ "INVALID_ARGUMENT", "Google does not take this for a token" },
-	{ "SENDER_ID_MISMATCH", "the app is of another Firebase "
-				"project than fcmServiceAccount" },
+	{ "SENDER_ID_MISMATCH",
+	    "the app is of another Firebase project than fcmServiceAccount" },
 	{ "PERMISSION_DENIED",
-	    "give the service account the role Firebase Cloud "
-	    "Messaging API "
-	    "Admin, and enable that API in its project" },
-	{ "UNAUTHENTICATED", "Google does not take the access token: "
-			     "is this machine's clock "
-			     "right?" },
-	{ "THIRD_PARTY_AUTH_ERROR", "the Firebase project has no good "
-				    "key for APNs or web push: upload "
-				    "it in the Firebase console" },
-	{ NO_REASON, "Google gives one: is it another server that "
-		     "answers (fcmUrl, or "
-		     "something in between)?" },
+	    "the account needs the role Firebase Cloud Messaging API Admin, "
+	    "its project that API" },
+	{ "UNAUTHENTICATED", "is this machine's clock right?" },
+	{ "THIRD_PARTY_AUTH_ERROR",
+	    "the app's project lacks a key for APNs or web push" },
+	{ NO_REASON, "is it Google that answers (fcmUrl)?" },
 };
 
 const char *fcm_reason_words(const char *reason)

@@ -338,7 +338,7 @@ bool hook_wants(const struct hook *h, const char *user, const char *event)
 /* With the longest names: whether it fits, and is JSON. */
 static int try_it(struct hook *h, char err[ERR_MAX])
 {
-	char names[REG_CANONICAL_MAX + 1];
+	char names[HOOK_NAME_MAX + 1];
 	const struct hook_event e = { .user = names + sizeof(names) - 1 -
 					      REG_USER_MAX,
 		.mailbox = names,

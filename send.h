@@ -17,6 +17,7 @@ struct io_guard;
 struct loop;
 struct sender;
 struct tls_ctx;
+struct url;
 
 enum send_outcome {
 	SEND_ANSWERED,	  /* status is the server's */
@@ -154,6 +155,13 @@ enum send_sent {
  * loop's round, or by sender_flush(). */
 enum send_sent send_request(struct sender *s, const struct hpack_header *list,
     size_t n, const void *body, size_t len, void *owner);
+
+/* Write headers into a list, borrowed; return where the next one goes.  post: the
+ * four that a POST to that server begins with. */
+struct hpack_header *send_put(
+    struct hpack_header *h, const char *name, const char *value);
+struct hpack_header *send_put_post(
+    struct hpack_header *h, const struct url *u, const char *path);
 
 /* Writes what was sent, with one write and so as one TLS record. */
 void sender_flush(struct sender *s);

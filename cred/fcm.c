@@ -85,12 +85,11 @@ static const char *take_key(
 		mem_wipe(pem, (size_t)n);
 	}
 	free(pem);
-	if (f->key != NULL && !tls_key_signs_rs256(f->key))
-		return "holds a private_key that is not RSA of 2048 to 4096 "
-		       "bits: " CURE;
-	if (f->key != NULL)
-		return NULL;
-	return *why != '\0' ? why : "holds no private_key: " CURE;
+	if (f->key == NULL)
+		return *why != '\0' ? why : "holds no private_key";
+	return tls_key_signs_rs256(f->key) ? NULL
+					   : "holds a private_key that is not "
+					     "RSA of 2048 to 4096 bits";
 }
 
 static const char *take_file(
@@ -100,23 +99,23 @@ static const char *take_file(
 	size_t i;
 
 	if (json_get(j, j->toks, "project_info") != NULL)
-		return "is google-services.json, which is for the app: " CURE;
+		return "is google-services.json, which is for the app";
 	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 		if (!take_member(f, j, &members[i])) {
 			err_set(why,
 			    "is not the key file of a service account: its %s "
-			    "is missing or wrong: " CURE,
+			    "is missing or wrong",
 			    members[i].name);
 			return why;
 		}
 	if (url_parse(f->token_url, &u, why) < 0 || !u.tls)
-		return "has a token_uri that is no https:// address: " CURE;
+		return "has a token_uri that is no https:// address";
 	return take_key(f, j, why);
 }
 
 int cred_load_fcm(struct cred *c, const struct conf *conf, char err[ERR_MAX])
 {
-	const char *wrong = "is not JSON: " CURE;
+	const char *wrong = "is not JSON";
 	struct cred_file file;
 	struct json j = { .toks = NULL };
 	char why[ERR_MAX];
@@ -132,7 +131,7 @@ int cred_load_fcm(struct cred *c, const struct conf *conf, char err[ERR_MAX])
 	if (json_load(file.text, file.len, &j))
 		wrong = take_file(c->fcm, &j, why);
 	if (wrong != NULL)
-		conf_blame(conf, KEY, err, "%s %s", file.path, wrong);
+		conf_blame(conf, KEY, err, "%s %s: " CURE, file.path, wrong);
 	json_free(&j);
 	cred_file_free(&file);
 	return wrong == NULL ? 0 : -1;

@@ -6,6 +6,10 @@
 
 #include "hook.h"
 
+/* What is longer is cut: Dovecot has names of 4 KB, which would not leave much of a
+ * path. */
+#define HOOK_NAME_MAX 1024
+
 /* What is written in the place of {user} and the others. */
 enum hook_escape {
 	HOOK_JSON, /* between quotes as it is there, elsewhere a whole value */

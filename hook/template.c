@@ -110,9 +110,18 @@ static void write_header(struct buf *b, const char *value)
 static void write_word(struct buf *b, int word, enum hook_escape how,
     bool quoted, const struct hook_event *e)
 {
-	char number[24];
+	char number[24], cut[HOOK_NAME_MAX + 1];
 	const char *value = value_of(word, e, number);
+	size_t n = strlen(value);
 
+	if (n > HOOK_NAME_MAX) {
+		n = HOOK_NAME_MAX;
+		while ((value[n] & 0xc0) == 0x80) /* not inside a character */
+			n--;
+		memcpy(cut, value, n);
+		cut[n] = '\0';
+		value = cut;
+	}
 	if (how == HOOK_JSON && word == UNSEEN && !quoted)
 		buf_add_str(b, *value != '\0' ? value : "null");
 	else if (how == HOOK_JSON)

@@ -378,14 +378,17 @@ static bool read_ip(const char *host, unsigned char ip_r[16])
 static bool is_listed(const struct io_guard *g, const char *name, size_t len,
     const unsigned char *ip, int port)
 {
-	const struct rule *r = g->rules, *end = r + g->n;
+	const struct rule *r;
+	size_t i;
 
-	for (; r < end; r++)
+	for (i = 0; i < g->n; i++) {
+		r = &g->rules[i];
 		if ((r->port == 0 || r->port == port) &&
 		    (r->name != NULL
 			    ? len > 0 && fits_name(r, name, len)
 			    : ip != NULL && has_prefix(ip, r->ip, r->bits)))
 			return true;
+	}
 	return false;
 }
 

@@ -26,27 +26,24 @@ static enum send_sent deltachat_send(
 {
 	const char *token = reg_to(p->reg);
 	struct url u;
-	struct hpack_header list[4] = {
-		{ ":method", "POST", 7, 4, HPACK_INDEX },
-		{ ":scheme", "https", 7, 5, HPACK_INDEX },
-		{ ":path", NULL, 5, 0, HPACK_INDEX },
-		{ ":authority", NULL, 10, 0, HPACK_INDEX },
-	};
+	struct hpack_header list[4];
 
 	if (url_parse(l->q->conf->deltachat_url, &u, err) < 0)
 		return SEND_NO_AUTH; /* push_check_text() has looked at it */
-	list[2].value = u.path;
-	list[2].value_len = strlen(u.path);
-	list[3].value = u.authority;
-	list[3].value_len = strlen(u.authority);
+	send_put_post(list, &u, u.path);
 	return send_request(l->sender, list, 4, token, strlen(token), p);
 }
 
-/* The server, or the way to it, is not what it should be. */
-static void act_wrong(struct push *p, const struct send_answer *an)
+/* A redirect, 404 and their like: the address is wrong.  All else is about this
+ * token, and no other one's fault. */
+static void act_other(struct push *p, const struct send_answer *an)
 {
 	char why[ERR_MAX];
 
+	if (an->status == 400 || an->status > 405) {
+		push_act_drop(p, an);
+		return;
+	}
 	err_set(why, "deltachatUrl: it answers %d: is the address right?",
 	    an->status);
 	push_hold(p->lane, why, 0);
@@ -56,17 +53,9 @@ static void act_wrong(struct push *p, const struct send_answer *an)
 static const struct push_answer answers[] = {
 	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 301, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 302, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 307, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 308, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 401, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 403, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 404, NULL, act_wrong, ABOUT_CREDENTIALS },
-	{ 405, NULL, act_wrong, ABOUT_CREDENTIALS },
 	{ 429, NULL, push_act_retry, ABOUT_PUSH },
 	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 0, NULL, act_other, ABOUT_PUSH },
 };
 
 const struct push_way push_way_deltachat = {

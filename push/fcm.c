@@ -134,12 +134,14 @@ static void fcm_follow(struct push_lane *apple)
 
 	if (l == NULL)
 		return;
-	if (apple->closing || cred_fcm(apple->cred) == NULL) {
+	*err = '\0';
+	if (apple->closing || cred_fcm(apple->cred) == NULL ||
+	    use_account(l, err) < 0) {
+		if (*err != '\0')
+			log_error("push: %s%s", l->label, err);
 		leave(l);
 		return;
 	}
-	if (use_account(l, err) < 0)
-		log_error("push: %s%s: the old settings stay", l->label, err);
 	l->hold_ms = 0;
 	l->probing = false;
 	loop_timer_clear(l->q->loop, &l->hold);
@@ -202,6 +204,12 @@ static void fcm_renew_auth(struct push_lane *l)
 		fcm_renew(d->fcm);
 }
 
+/* fcmUrl leads somewhere else, or this message is at fault. */
+static void act_other(struct push *p, const struct send_answer *an)
+{
+	(an->status / 100 == 3 ? push_act_hold : push_act_drop)(p, an);
+}
+
 static const struct push_answer answers[] = {
 	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 404, "UNREGISTERED", push_act_remove, ABOUT_DEVICE },
@@ -215,7 +223,7 @@ static const struct push_answer answers[] = {
 	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
 	{ 429, NULL, push_act_retry, ABOUT_PUSH },
 	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 0, NULL, act_other, ABOUT_PUSH },
 };
 
 const struct push_way push_way_fcm = {

@@ -48,42 +48,43 @@ static struct one *find_one(const struct hooks *h, const char *name)
 
 /* --- events --- */
 
-static bool wants(const struct one *o, const char *user, const char *event)
+/* The registration of the next hook from *at on that wants this; NULL: no more. */
+static struct reg *find_next(struct push_queue *q, const char *user,
+    const char *event, bool suspended, size_t *at)
 {
-	return o->hook != NULL && !o->suspended &&
-	       hook_wants(o->hook, user, event);
+	struct hooks *h = hooks_of(q);
+	const struct one *o;
+	struct reg *r;
+
+	while (h != NULL && *at < h->n) {
+		o = h->list[(*at)++];
+		if (o->hook == NULL || (o->suspended && !suspended) ||
+		    !hook_wants(o->hook, user, event))
+			continue;
+		r = push_memory_reg(q, REG_HOOK, user, o->name);
+		if (r != NULL)
+			return r;
+	}
+	return NULL;
 }
 
 static bool notify(struct push_queue *q, const char *owner, const char *mailbox,
     const struct push_event *ev)
 {
-	struct hooks *h = hooks_of(q);
-	bool any = false;
 	struct reg *r;
-	size_t i;
+	size_t at = 0;
+	bool any = false;
 
-	for (i = 0; h != NULL && i < h->n; i++) {
-		if (!wants(h->list[i], owner, ev->name))
-			continue;
-		r = push_memory_reg(q, REG_HOOK, owner, h->list[i]->name);
-		if (r != NULL)
-			push_add_named(q, r, mailbox, ev);
-		any = any || r != NULL;
+	while ((r = find_next(q, owner, ev->name, false, &at)) != NULL) {
+		push_add_named(q, r, mailbox, ev);
+		any = true;
 	}
 	return any;
 }
 
 static struct reg *next(struct push_queue *q, const char *user, size_t *at)
 {
-	struct hooks *h = hooks_of(q);
-	const struct one *o;
-
-	while (h != NULL && *at < h->n) {
-		o = h->list[(*at)++];
-		if (o->hook != NULL && hook_wants(o->hook, user, HOOK_NEW))
-			return push_memory_reg(q, REG_HOOK, user, o->name);
-	}
-	return NULL;
+	return find_next(q, user, HOOK_NEW, true, at);
 }
 
 static int64_t delay_ms(const struct push_queue *q, const struct reg *r)
@@ -132,8 +133,10 @@ static enum send_sent send(
 		.id = n->id,
 	};
 
-	(void)err;
-	hook_build(o->hook, &e, r);
+	if (!hook_build(o->hook, &e, r)) {
+		err_set(err, "a name is too long"); /* of an edited file */
+		return SEND_NO_AUTH;
+	}
 	return send_request(
 	    l->sender, r->list, r->n, r->body.mem, r->body.len, p);
 }

@@ -2,12 +2,14 @@
 which a stand-in takes part that knows nothing but HTTP."""
 
 import json
+import os
 import subprocess
 
 import pytest
 
 from phones import ACCOUNT, TOKEN
 from pushservice import Answer, PushService
+from test_clock import LIBRARY, all_clocks, clock, look  # noqa: F401
 from test_journey import mail
 from xapsd import executable
 
@@ -164,6 +166,25 @@ def test_restart(server, x):
     x.wait_log("delivered to Delta Chat's server")
     x.wait_asleep()
     assert len(server.pushes) == 1
+
+
+@pytest.mark.skipif(not LIBRARY, reason="libfaketime is not here")
+@pytest.mark.skipif("asan" in os.environ.get("XAPSD", ""),
+                    reason="not under AddressSanitizer")
+def test_expiry(server, start_xapsd, all_clocks):  # noqa: F811
+    """90 days after its app has last renewed it, whatever registrationTtl is."""
+    all_clocks(None)
+    x = start_xapsd(registrationTtl="10d", **config(server))
+    register(x)
+    register(x, "bob")
+    all_clocks("+89d")
+    look(x)
+    assert sorted(listed(x)) == ["alice", "bob"]
+    register(x, "bob")
+    all_clocks("+91d")
+    look(x)
+    x.wait_log("1 registration was not renewed")
+    assert listed(x) == ["bob"]
 
 
 def test_without_apple(server, start_xapsd):

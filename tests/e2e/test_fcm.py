@@ -268,7 +268,9 @@ def test_suspended(google, x, answer):
 
 @pytest.mark.parametrize("answer, words", [
     (error(403, "PERMISSION_DENIED"), "Firebase Cloud Messaging API Admin"),
-    (Answer(404, body=b"<html>no"), "is it another server that answers"),
+    (Answer(404, body=b"<html>no"), "is it Google that answers (fcmUrl)"),
+    (Answer(302, headers=(("location", "/elsewhere"),)),
+     "is it Google that answers (fcmUrl)"),
 ])
 def test_held(google, start_xapsd, workdir, answer, words):
     """Our credentials, or settings: nothing is lost."""
@@ -462,7 +464,21 @@ def test_brands(google, certs, start_xapsd, workdir, apple):
         assert other.asked() == asked
 
 
-# --- xapsd check ---
+# --- commands ---
+
+def test_push_command(google, x):
+    register(x)
+    done = x.run("push", "alice")
+    assert done.returncode == 0 and "Google took it" in done.stdout, done
+    push, = google.wait_for(1)
+    assert push.data["mailbox"] == "INBOX"
+    google.script("app:1", error(404, "NOT_FOUND", "UNREGISTERED"))
+    done = x.run("push", "alice")
+    assert done.returncode == 1
+    assert "the app is gone, or has another token" in done.stdout
+    assert "app:1" not in x.log()
+
+
 
 def test_check(google, start_xapsd, workdir):
     x = start_xapsd(**google.config(workdir))

@@ -16,7 +16,7 @@ from hookserver import CUT, HANG, Answer, HookServer
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from proxies import Tinyproxy
-from xapsd import executable
+from xapsd import ROOT, Xapsd, executable
 
 pytestmark = pytest.mark.skipif(
     "hooks" not in subprocess.run(
@@ -159,6 +159,8 @@ def test_longest_names(start, hooks, server):
     request, = server.wait()
     assert request.query()["m"] == request.json()["mailbox"] == "ü" * 512
     assert request.json()["user"] == "u" * 255
+    notify(xapsd, "u" * 255, "ü" * 2048)        # Dovecot's longest: is cut
+    assert server.wait(2)[1].json()["mailbox"] == "ü" * 512
 
 
 PRESETS = {
@@ -334,6 +336,7 @@ def test_suspended(start, hooks, server, status):
         notify(xapsd, "user%d" % n, "Lists")
     xapsd.wait_until(lambda: [r.target for r in server.wait()].count(
         "/other") == 10, "the other hook")
+    xapsd.wait_log("hook own: suspended")
     said = re.findall(r".*hook own.*", xapsd.log())
     assert len(said) == 1 and "SIGHUP" in said[0] and str(status) in said[0]
     before = server.count()
@@ -749,3 +752,27 @@ def test_wakes_nobody(start, hooks, server):
     server.wait()
     idle(xapsd)
     xapsd.wait_asleep(2)
+
+
+def examples():
+    """The files in the papers: blocks that begin with their name, and the man
+    page's."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"^```yaml\n(# hooks/.*?)^```$",
+                                path.read_text(), re.M | re.S):
+            yield block
+    section = re.search(r"^\.Ss Hooks.*?(?=^\.Ss )",
+                        (ROOT / "xapsd.8").read_text(), re.M | re.S)[0]
+    yield from re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", section,
+                          re.M | re.S)
+
+
+@pytest.mark.parametrize("text", examples())
+def test_examples(hooks, workdir, certs, text):
+    """As they are printed."""
+    put(hooks.file("example"), text)
+    for name in re.findall("^tokenFile: (.*)$", text, re.M):
+        put(hooks.folder / name, "t0k\n")
+    xapsd = Xapsd(workdir, certs, hooksDir=hooks.folder)
+    done = xapsd.run("check", "--offline")
+    assert re.search("^hook example +ok ", done.stdout, re.M), done.stdout

@@ -289,20 +289,19 @@ static void test_refused(void **state)
 		{ 400,
 		    "{\"error\":\"invalid_grant\",\"error_description\":"
 		    "\"Invalid grant: account not found\"}",
-		    "the service account is gone or disabled" },
+		    "is the account gone or disabled?" },
 		{ 401,
 		    "{\"error\":\"invalid_client\",\"error_description\":"
 		    "\"The OAuth client was not found.\"}",
-		    "(401 invalid_client: The OAuth client was not found.)" },
-		{ 403, "{\"error\":{\"code\":403}}", "(403)" },
-		{ 404, "<!DOCTYPE html>", "(404)" },
-		{ 302, "", "(302)" },
-		{ 200, "", "(200)" },
-		{ 200, "{\"access_token\":\"\"}", "(200)" },
-		{ 200, "{\"access_token\":7}", "(200)" },
-		{ 200, "{\"access_token\":\"a\\r\\nb: c\"}", "(200)" },
-		{ 200, "{\"id_token\":\"a\"}", "(200)" },
-		{ 200, "[]", "(200)" },
+		    "(401: The OAuth client was not found.)" },
+		{ 403, "{\"error\":{\"code\":403}}", "(403: no reason)" },
+		{ 404, "<!DOCTYPE html>", "(404: no reason)" },
+		{ 302, "", "(302: no reason)" },
+		{ 200, "", "(200: no reason)" },
+		{ 200, "{\"access_token\":\"\"}", "(200: no reason)" },
+		{ 200, "{\"access_token\":7}", "(200: no reason)" },
+		{ 200, "{\"id_token\":\"a\"}", "(200: no reason)" },
+		{ 200, "[]", "(200: no reason)" },
 	};
 	struct fcm *f = open_fcm();
 	size_t i;
