@@ -140,6 +140,10 @@ void push_on_due(struct push_queue *q,
  * waits since before that needs none by us.  True if that leaves nothing. */
 bool push_covered(
     struct reg *r, const unsigned char hash[PUSH_HASH_LEN], int64_t sent_ms);
+/* We are to send that push: ahead_ms from now, since the others reckon from the
+ * moment of the claim, which was a little after the question.  Else what comes to
+ * them in between would wake nobody. */
+void push_claimed(struct reg *r, int64_t ahead_ms);
 
 /* To be called when a device has registered (again): answers to pushes sent before
  * say nothing about this registration.  NULL is fine. */

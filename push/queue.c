@@ -421,6 +421,14 @@ bool push_covered(
 	return true;
 }
 
+void push_claimed(struct reg *r, int64_t ahead_ms)
+{
+	struct push *p = reg_data(r);
+
+	if (p != NULL && p->state == PUSH_DELAYED && p->asked)
+		loop_timer_set(p->lane->q->loop, &p->timer, ahead_ms);
+}
+
 static void on_timer(void *arg)
 {
 	if (!ask_ahead(arg))

@@ -85,6 +85,15 @@ static void on_left(struct shared_request *rq, const struct resp_item *it)
 	once_free(o);
 }
 
+static void granted(const struct once *o)
+{
+	struct reg *r =
+	    store_find(o->shared->store, o->user, o->account, o->token);
+
+	if (r != NULL)
+		push_claimed(r, o->ahead_ms);
+}
+
 static void on_claim(struct shared_request *rq, const struct resp_item *it)
 {
 	struct once *o = (struct once *)(void *)rq;
@@ -103,6 +112,8 @@ static void on_claim(struct shared_request *rq, const struct resp_item *it)
 	}
 	if (it != NULL && it->type == RESP_ERROR)
 		refused(s, it, "to claim a push");
+	else if (it != NULL)
+		granted(o);
 	once_free(o);
 }
 

@@ -365,6 +365,31 @@ static void test_another_node_sends_it(void **state)
 	assert_int_equal(push_count(queue), 0);
 }
 
+/* The others count from the claim, which the store made after our question. */
+static void test_claimed_late(void **state)
+{
+	struct reg *r = add_reg("alice", TOK_A, true, 1);
+
+	(void)state;
+	asked = 0;
+	push_claimed(r, 500);
+	push_on_due(queue, on_due, &asked);
+	notify("alice", "INBOX", false);
+	push_claimed(r, 500);
+	pass(29500);
+	assert_int_equal(asked, 1);
+	pass(300);
+	push_claimed(r, 500);
+	pass(499);
+	assert_int_equal(n_sent, 0);
+	pass(1);
+	assert_int_equal(n_sent, 1);
+	push_claimed(r, 500);
+	answer(0, 200, "");
+	pass(1000);
+	assert_int_equal(n_sent, 1);
+}
+
 static void test_nobody_is_asked(void **state)
 {
 	(void)state;
@@ -1320,6 +1345,7 @@ int main(void)
 		T(test_hash_of_the_longest_name),
 		T(test_flush_sends_delayed),
 		T(test_another_node_sends_it),
+		T(test_claimed_late),
 		T(test_nobody_is_asked),
 		T(test_jwt_of_another_node),
 		T(test_410_newer_forgets),
