@@ -156,7 +156,8 @@ enum push_result push_notify(struct push_queue *q, const char *user,
 	}
 	if (!own)
 		note_unwatched(q, user, mailbox);
-	if (hook->notify != NULL && hook->notify(q, user, mailbox, ev))
+	if (q->homes[REG_HOOK] != NULL && hook->notify != NULL &&
+	    hook->notify(q, user, mailbox, ev))
 		return PUSH_QUEUED;
 	return result != PUSH_QUEUED && !push_has_cred(q) ? PUSH_NO_CRED
 							  : result;

@@ -158,11 +158,18 @@ static bool is_clean(const struct hpack_header *list, size_t n)
 enum send_sent send_request(struct sender *s, const struct hpack_header *list,
     size_t n, const void *body, size_t len, void *owner)
 {
+	struct send_conn *c = s->cur;
+
+	if (c == NULL || c->state != SEND_CONN_UP)
+		return SEND_FULL;
+	/* Apple's are all ours: what is not sent does not fit now. */
+	if (s->to.only_h2 != NULL)
+		return send_conn_send(c, list, n, body, len, owner) ? SEND_SENT
+								    : SEND_FULL;
+	/* Others' are from a configuration or a user. */
 	if (send_conn_capacity(s) == 0)
 		return SEND_FULL;
-	/* Apple's are all ours, others' are from a configuration or a user. */
-	return (s->to.only_h2 != NULL || is_clean(list, n)) &&
-		       send_conn_send(s->cur, list, n, body, len, owner)
+	return is_clean(list, n) && send_conn_send(c, list, n, body, len, owner)
 		   ? SEND_SENT
 		   : SEND_BAD;
 }

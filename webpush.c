@@ -178,7 +178,8 @@ static int make_key(struct webpush *w, const char *path, char err[ERR_MAX])
 {
 	struct tls_key *key = tls_key_make();
 
-	err_set(err, "no memory");
+	if (key == NULL)
+		err_set(err, "no memory");
 	if (key == NULL || write_key(key, path, err) < 0) {
 		tls_key_free(key);
 		return -1;

@@ -364,9 +364,10 @@ static int take_known(struct scan *s, enum known id, struct http_str v)
 static int take_header(
     struct scan *s, struct http_str name, struct http_str value)
 {
+	const size_t n = s->n_known;
 	size_t i;
 
-	for (i = 0; i < s->n_known; i++)
+	for (i = 0; i < n; i++)
 		if (name.len == known_headers[i].len &&
 		    strncasecmp(name.p, known_headers[i].name, name.len) == 0)
 			return take_known(s, (enum known)i, value);

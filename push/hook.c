@@ -280,11 +280,15 @@ static void sweep(struct hooks *h)
 
 void push_set_hooks(struct push_queue *q, struct hook *const *list, size_t n)
 {
-	struct push_lane *home = push_home(q, REG_HOOK);
-	struct hooks *h = home->data;
+	struct push_lane *home;
+	struct hooks *h;
 	struct one *o;
 	size_t i;
 
+	if (n == 0 && q->homes[REG_HOOK] == NULL)
+		return; /* which push_notify() looks at */
+	home = push_home(q, REG_HOOK);
+	h = home->data;
 	if (h == NULL)
 		home->data = h = xcalloc(1, sizeof(*h));
 	h->list = xrealloc(h->list, (h->n + n + 1) * sizeof(*h->list));

@@ -33,7 +33,8 @@ struct push_way {
 	unsigned per_push;   /* mailboxes named in one request */
 	bool only_new;	     /* other events than new mail are not told */
 	/* Makes what is in memory only for an event, and queues it; NULL: the
-	 * store has all there is.  True if it has queued something. */
+	 * store has all there is.  True if it has queued something.  Called
+	 * once its home is there. */
 	bool (*notify)(struct push_queue *q, const char *owner,
 	    const char *mailbox, const struct push_event *ev);
 	/* That of the next one, from *at on, 0 at first, which the user's new

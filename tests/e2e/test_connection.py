@@ -246,10 +246,11 @@ def test_window_never_given_back(raw, start_xapsd):
 def test_refused_for_a_while(raw, start_xapsd):
     """Tried with growing pauses, logged once, delivered when it is back."""
     raw.away()
+    start = time.monotonic()
     x = start_xapsd(apple=raw, retryMin="50ms", retryMax="200ms")
     for n in range(20):
         push(x, n)
-    start, cpu_s = time.monotonic(), x.cpu_s()
+    cpu_s = x.cpu_s()
 
     def tries():
         return x.log().count("apns: connecting to")

@@ -81,9 +81,10 @@ def test_any_mailbox_is_one_push(server, x):
     """The app looks everywhere."""
     register(x, Mailboxes=["*"])
     server.hold()
+    x.notify("alice")
+    server.wait_for(1)
     for i in range(5):
         assert x.notify("alice", "Box %d" % i).status == 200
-    server.wait_for(1)
     server.release()
     server.wait_for(2)
     x.wait_asleep()

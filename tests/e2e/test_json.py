@@ -98,13 +98,15 @@ def test_list(xapsd, apple, workdir, certs):
     listed += printed(xapsd, "list")
     assert [(r["brand"], r["via"]) for r in listed if "via" in r] == [
         ("b", "")]
-    # a name that is not known is taken
-    assert xapsd.request("POST", "/register", {
-        "Kind": "webpush", "Username": "dave", "P256dh": P256DH, "Auth": AUTH,
-        "Endpoint": "https://push.invalid/", "Id": "x", "Confirm": True,
-    }).status == 202
-    xapsd.wait_until(lambda: "problem" in printed(xapsd, "list", "dave")[0],
-                     "a push that cannot be sent")
+    # names that are not known are taken
+    for name, confirm, status in ("x", True, 202), ("y", False, 200):
+        assert xapsd.request("POST", "/register", {
+            "Kind": "webpush", "Username": "dave", "P256dh": P256DH,
+            "Auth": AUTH, "Endpoint": "https://push.invalid/" + name,
+            "Id": name, "Confirm": confirm}).status == status
+    xapsd.notify("dave")
+    xapsd.wait_until(lambda: any("problem" in r for r in printed(
+        xapsd, "list", "dave")), "a push that cannot be sent")
     listed += printed(xapsd, "list", "dave")
     compare(documented("list"), listed)
     xapsd.stop()
@@ -119,7 +121,12 @@ def test_status(start_xapsd, apple, workdir, certs, identity):
     node = start_xapsd(identity=identity, folder=workdir / "n",
                        sharedStore="unix:/nonexistent/valkey.sock",
                        brandsDir=brand_of("carol", workdir, certs))
+    assert node.request("POST", "/register", {
+        "Kind": "webpush", "Username": "dave", "P256dh": P256DH, "Auth": AUTH,
+        "Endpoint": "https://push.invalid/"}).status == 200
     found = [printed(node, "status"), printed(xapsd, "status"), xapsd.status()]
+    assert [(k["kind"], k["registrations"]) for k in found[0]["kinds"]] == [
+        ("webpush", 1)]
     shared = found[0]["shared"]
     assert set(shared) == {"state", "server", "problem", "node", "book",
                            "role", "policy", "waiting", "lag", "taken",

@@ -200,7 +200,10 @@ static int begin(void **state)
 	renewals = 0;
 	hooks_gone = false;
 	memset(lanes, 0, sizeof(lanes));
-	return setup(state);
+	if (setup(state) < 0)
+		return -1;
+	push_home(queue, REG_HOOK);
+	return 0;
 }
 
 static struct reg *add(enum reg_kind kind, const char *user,

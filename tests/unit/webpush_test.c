@@ -304,7 +304,9 @@ static void test_key_is_kept(void **state)
 	struct stat st;
 
 	assert_int_equal(stat(f->file, &st), -1); /* not before it is needed */
+	err[0] = '\0';
 	assert_non_null(webpush_key(f->w, err));
+	assert_string_equal(err, ""); /* only of failures */
 	assert_int_equal(strlen(webpush_key(f->w, err)), WEBPUSH_KEY_LEN);
 	assert_int_equal(stat(f->file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
