@@ -543,32 +543,54 @@ int ctl_forget(const struct conf *conf, const struct cli *cli)
 }
 
 #define SHOWN 8 /* characters of a token or an account id */
-#define AT_ANSWER (2 * (SHOWN + 2))
+
+struct pushed {
+	char account[256], token[256]; /* as they are shown */
+};
+
+/* The columns that both take. */
+static int read_pushed(
+    const struct json *j, const struct json_tok *t, struct pushed *p)
+{
+	enum reg_kind kind;
+	bool is_kind;
+
+	ctl_str(j, t, "token", p->token, sizeof(p->token));
+	ctl_str(j, t, "account", p->account, sizeof(p->account));
+	is_kind = reg_kind_find(p->token, &kind);
+	p->account[is_kind ? CTL_ID_SHOWN : SHOWN] = '\0';
+	p->token[is_kind ? SHOWN + 1 : SHOWN] = '\0';
+	return SHOWN + 2 + (int)strlen(p->account) + 2;
+}
 
 static int show_pushed(const struct json *j)
 {
 	const struct json_tok *list = json_get(j, j->toks, "devices"), *t, *d;
-	char account[256], token[256], answer[ERR_MAX];
-	bool all = true;
+	char answer[ERR_MAX];
+	int at = 2 * (SHOWN + 2), w;
+	struct pushed p;
+	bool all = true, ok;
 	size_t i;
 
+	for (t = list + 1, i = 0; list != NULL && i < list->size; i++) {
+		w = read_pushed(j, t, &p);
+		at = w > at ? w : at;
+		t = j->toks + t->next;
+	}
 	ctl_cell(STYLE_HEAD, "DEVICE", SHOWN + 2);
-	ctl_cell(STYLE_HEAD, "ACCOUNT", SHOWN + 2);
+	ctl_cell(STYLE_HEAD, "ACCOUNT", at - SHOWN - 2);
 	ctl_cell(STYLE_HEAD, "ANSWER", 0);
 	putchar('\n');
 	for (t = list + 1, i = 0; list != NULL && i < list->size; i++) {
+		read_pushed(j, t, &p);
 		d = json_get(j, t, "delivered");
-		all = all && d != NULL && d->type == JSON_TRUE;
-		ctl_str(j, t, "token", token, sizeof(token));
-		token[SHOWN] = '\0';
-		ctl_str(j, t, "account", account, sizeof(account));
-		account[SHOWN] = '\0';
+		ok = d != NULL && d->type == JSON_TRUE;
+		all = all && ok;
 		ctl_str(j, t, "answer", answer, sizeof(answer));
-		ctl_cell(STYLE_PLAIN, token, SHOWN + 2);
-		ctl_cell(STYLE_PLAIN, account, SHOWN + 2);
-		ctl_text(stdout,
-		    d != NULL && d->type == JSON_TRUE ? STYLE_GOOD : STYLE_BAD,
-		    answer, AT_ANSWER, AT_ANSWER, 0);
+		ctl_cell(STYLE_PLAIN, p.token, SHOWN + 2);
+		ctl_cell(STYLE_PLAIN, p.account, at - SHOWN - 2);
+		ctl_text(
+		    stdout, ok ? STYLE_GOOD : STYLE_BAD, answer, at, at, 0);
 		t = j->toks + t->next;
 	}
 	return done() == EXIT_DONE && all ? EXIT_DONE : EXIT_FAILED;

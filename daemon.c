@@ -308,9 +308,9 @@ static void on_hup(void *arg, int signo)
 		log_set_level(wanted_level(d));
 		cred_check_unused(&d->conf, warn);
 		api_set_password(d->api);
+		push_refresh_guard(d->queue);
 		push_refresh_origins(d->queue);
 		push_refresh_brands(d->queue);
-		push_refresh_guard(d->queue);
 		lim = raise_fd_limit(&d->conf, brands_count(d->brands));
 		use_fd_limits(d, &lim);
 		set_limits(d);

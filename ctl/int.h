@@ -95,6 +95,10 @@ enum ctl_style {
 
 /* Of the terminal, at least 40; 0 if that is none. */
 int ctl_columns(FILE *out);
+/* Of the Id of a browser or an app, which people choose: more than of an account's,
+ * of which 8 characters tells them apart. */
+#define CTL_ID_SHOWN 24
+
 /* Columns of UTF-8 text, as terminals show it. */
 int ctl_width(const char *text, size_t len);
 /* Leaves beginning and end of text that is wider: users of one domain differ in

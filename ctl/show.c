@@ -152,7 +152,9 @@ static void fill_row(struct row *row, const struct store *live,
 
 	snprintf(row->text[C_USER], sizeof(row->text[0]), "%s", reg_user(r));
 	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
-	snprintf(row->text[C_ACCOUNT], SHOWN + 1, "%s", reg_account(r));
+	snprintf(row->text[C_ACCOUNT],
+	    reg_kind(r) == REG_APPLE ? SHOWN + 1 : CTL_ID_SHOWN + 1, "%s",
+	    reg_account(r));
 	strcpy(row->text[C_KIND], reg_kind_name(reg_kind(r)));
 	/* Registered before the clock was set. */
 	strcpy(row->text[C_REGISTERED], "-");

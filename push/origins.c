@@ -124,7 +124,7 @@ static void refresh(struct push_lane *l)
 	snprintf(url, sizeof(url), "%.*s", (int)strlen(l->label) - 2, l->label);
 	if (url_parse(url, &u, err) == 0 &&
 	    make_target(l->q, l->way, &u, &to, err) == 0)
-		sender_refresh(l->sender, &to);
+		sender_set_target(l->sender, &to);
 }
 
 static void free_trust(void *tls)

@@ -132,6 +132,7 @@ bool h1_request(struct h1 *h, const struct hpack_header *list, size_t n,
 	h->owner = owner;
 	h->state = H1_HEAD;
 	h->heard = false;
+	h->received = 0;
 	return true;
 }
 
@@ -264,6 +265,9 @@ int h1_recv(struct h1 *h, unsigned char *data, size_t n)
 		if (used == PARSE_MORE)
 			return (int)at;
 		at += (size_t)used;
+		h->received += (size_t)used;
+		if (h->received > H1_ANSWER_MAX)
+			return fail(h, "too many interim answers");
 		take_head(h, &head);
 	}
 	if (h->state == H1_IDLE && n > 0)

@@ -14,7 +14,7 @@ struct buf;
 struct h1;
 
 /* A longer answer is cut there and used as it is; the connection is finished
- * then. */
+ * then.  So many bytes of interim answers are an error. */
 #define H1_ANSWER_MAX (64 * 1024)
 
 /* body_max: bytes of an answer's body that are kept. */

@@ -591,6 +591,20 @@ def test_list_and_forget(daemon):
     assert len(json.loads(run(daemon, "list", "--json"))) == 1
 
 
+def test_ids_are_told_apart(daemon):
+    """What list and push show is enough for forget."""
+    daemon.register("alice", ACCOUNT, TOKEN)
+    for place in ("work", "home"):
+        register(daemon, app(Id="Firefox at " + place, Endpoint=ENDPOINT +
+                             place, Confirm=True), 202)
+    for command in ("list", "push"):
+        text = daemon.run(command, "alice").stdout
+        assert ACCOUNT[:8] + "  " in text
+        assert "Firefox at home  " in text and "Firefox at work  " in text
+    assert "1 registration removed" in run(
+        daemon, "forget", "alice", "Firefox at work")
+
+
 def test_suspended_in_list_json(daemon):
     """What the daemon adds to a line is found after what a kind has."""
     register(daemon, app(Id='x","time":1'))

@@ -586,6 +586,21 @@ def test_subject_is_reloaded(xapsd, service):
     assert claims["sub"] == "https://example.org/contact"
 
 
+def test_no_longer_listed(xapsd, service):
+    """The connection that is open does not outlive the permission."""
+    app = subscribe(xapsd, service)
+    xapsd.notify("alice")
+    service.wait_for(1, app=app)
+    xapsd.config["pushAllow"] = "example.org"
+    xapsd.write_config()
+    start = xapsd.log_size()
+    xapsd.process.send_signal(signal.SIGHUP)
+    xapsd.wait_log("was read again", start=start)
+    xapsd.notify("alice")
+    xapsd.wait_log("localhost .*where users may not send pushes", start=start)
+    assert len(service.to(app)) == 1
+
+
 @pytest.mark.parametrize("subject", [
     "postmaster@example.org", "mailto:a@localhost", "https://mail.local/",
     "http://example.org"])

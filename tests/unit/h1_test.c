@@ -419,6 +419,21 @@ static void test_limits(void **state)
 	h1_free(h);
 }
 
+static void test_interim(void **state)
+{
+	static const char early[] = "HTTP/1.1 103 Early Hints\r\n\r\n";
+	struct h1 *h = begin();
+	size_t n = 0;
+
+	(void)state;
+	while (n < 64 * 1024 && feed(h, early, sizeof(early) - 1, 99, 99))
+		n += sizeof(early) - 1;
+	assert_in_range(n, 64 * 1024 - sizeof(early), 64 * 1024 - 1);
+	assert_string_equal(heard, "");
+	assert_non_null(strstr(h1_error(h), "interim"));
+	h1_free(h);
+}
+
 /* --- requests --- */
 
 static const char *out(struct h1 *h)
@@ -498,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_unasked),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_interim),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_too_long),
