@@ -48,6 +48,12 @@ static struct one *find_one(const struct hooks *h, const char *name)
 
 /* --- events --- */
 
+/* Not any more once something was taken, after the clock was set. */
+static bool is_suspended(const struct one *o)
+{
+	return o->suspended && o->lane->hold_ms != 0;
+}
+
 /* The registration of the next hook from *at on that wants this; NULL: no more. */
 static struct reg *find_next(struct push_queue *q, const char *user,
     const char *event, bool suspended, size_t *at)
@@ -58,7 +64,7 @@ static struct reg *find_next(struct push_queue *q, const char *user,
 
 	while (h != NULL && *at < h->n) {
 		o = h->list[(*at)++];
-		if (o->hook == NULL || (o->suspended && !suspended) ||
+		if (o->hook == NULL || (is_suspended(o) && !suspended) ||
 		    !hook_wants(o->hook, user, event))
 			continue;
 		r = push_memory_reg(q, REG_HOOK, user, o->name);
@@ -171,7 +177,8 @@ static void act_suspend(struct push *p, const struct send_answer *an)
 	struct one *o = l->data;
 	char why[ERR_MAX];
 
-	if (!o->suspended) {
+	if (!is_suspended(o)) {
+		l->auth_gen++; /* answers under way change nothing */
 		err_set(why,
 		    "suspended, since the service answers %d: mend url, then "
 		    "reload (SIGHUP)",

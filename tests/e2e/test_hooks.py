@@ -16,6 +16,7 @@ from hookserver import CUT, HANG, Answer, HookServer
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from proxies import Tinyproxy
+from pushservice import Answer as PushAnswer, PushService
 from xapsd import ROOT, Xapsd, executable
 
 pytestmark = pytest.mark.skipif(
@@ -352,6 +353,32 @@ def test_suspended(start, hooks, server, status):
                               r.json()["user"] == "after"], "own again")
     idle(xapsd)
     assert "s3cret" not in xapsd.log()
+
+
+def test_suspended_among_others(start, hooks, certs):
+    """Of several requests under way one is refused: what the others bring does not
+    end the suspension, and those that are refused, too, wait for the reload."""
+    with PushService(certs) as there:
+        hooks.write("own", url=there.origin() + "/{user}")
+        xapsd = start(caFile=certs.ca)
+        notify(xapsd, "first")
+        there.wait_for(1)
+        there.hold()
+        there.script("/gone", PushAnswer(404))
+        there.script("/too", PushAnswer(404))
+        for user in ("gone", "good", "too"):
+            notify(xapsd, user)
+        there.wait_for(4)
+        there.release()
+        xapsd.wait_log("hook own: suspended")
+        xapsd.wait_until(lambda: figures(xapsd)["delivered"] == 2, "good")
+        assert "accepts our credentials again" not in xapsd.log()
+        assert "404" in xapsd.run("push", "late").stdout
+        reload(xapsd)
+        notify(xapsd, "late")
+        xapsd.wait_until(lambda: figures(xapsd)["delivered"] == 4, "the rest")
+        idle(xapsd)
+        assert {p.path for p in there.pushes[4:]} == {"/too", "/late"}
 
 
 @pytest.mark.parametrize("status", [401, 403])
