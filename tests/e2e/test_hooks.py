@@ -361,6 +361,7 @@ def test_suspended_among_others(start, hooks, certs):
     with PushService(certs) as there:
         hooks.write("own", url=there.origin() + "/{user}")
         xapsd = start(caFile=certs.ca)
+        xapsd.apple.wait_connected()
         notify(xapsd, "first")
         there.wait_for(1)
         there.hold()
@@ -374,7 +375,12 @@ def test_suspended_among_others(start, hooks, certs):
         xapsd.wait_until(lambda: figures(xapsd)["delivered"] == 2, "good")
         assert "accepts our credentials again" not in xapsd.log()
         assert "404" in xapsd.run("push", "late").stdout
+        for path, code in (("/healthz", 200), ("/healthz/all", 503)):
+            reply = xapsd.request("GET", path)
+            assert reply.status == code and re.search(
+                "^hook own: suspended, since .* 404", reply.body, re.M), reply
         reload(xapsd)
+        assert xapsd.request("GET", "/healthz/all").status == 200
         notify(xapsd, "late")
         xapsd.wait_until(lambda: figures(xapsd)["delivered"] == 4, "the rest")
         idle(xapsd)
