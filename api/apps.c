@@ -308,6 +308,7 @@ static void put_app(
 		kind = API_REPLY_ACCEPTED;
 		push_confirm(a->queue, r);
 	}
+	rq->err[0] = '\0'; /* what was asked on the way may have written it */
 	if (store_is_durable(a->store, r))
 		api_reply_done(conn, kind, key);
 	else
@@ -373,6 +374,8 @@ static void register_app(
 	struct app app = { 0 };
 	int status = decode_registration(rq, &app, &url);
 
+	if (status == 0)
+		rq->err[0] = '\0'; /* making a key may have written it */
 	if (status != 0)
 		finish(rq, conn, status);
 	else if (app.spec.kind == REG_WEBPUSH && !checked)

@@ -63,7 +63,7 @@ static void test_names(void **state)
 
 static void test_limits(void **state)
 {
-	char to[REG_TO_MAX + 2];
+	char to[REG_TO_MAX + 2] = "";
 	struct reg_spec spec = spec_of(REG_FCM, to);
 
 	(void)state;
