@@ -245,10 +245,12 @@ static void renew_one(struct one *o, const struct hook *hook)
 	l->auth_gen++;
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
-	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0)
+	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0) {
 		sender_set_target(l->sender, &to);
-	else
-		log_error("%s%s: the old address stays", l->label, err);
+	} else {
+		log_error("%s%s: it is not called", l->label, err);
+		o->hook = NULL; /* its secrets are not for the old address */
+	}
 	loop_task_queue(l->q->loop, &l->pump);
 }
 

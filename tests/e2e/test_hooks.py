@@ -609,6 +609,24 @@ def test_gone_while_it_waits(start, hooks, server):
     assert server.wait(3)[2].target == "/again"
 
 
+def test_without_trust(start, hooks, server, workdir):
+    """A new address that cannot be called: its secrets do not go to the old one."""
+    hooks.write("own", url=server.url("/old"))
+    xapsd = start(caFile=workdir / "none")
+    notify(xapsd)
+    server.wait(1)
+    idle(xapsd)
+    hooks.write("own", url="https://localhost:%d/new" % free_port(),
+                token="s3cret")
+    xapsd.wait_log("error .*hook own: .*caFile.*: it is not called")
+    assert xapsd.notify("bob").status == 404
+    hooks.write("own", url=server.url("/again"))
+    xapsd.wait_until(lambda: xapsd.log().count("hooks: 1") == 3, "reload")
+    notify(xapsd, "carol")
+    assert [r.target for r in server.wait(2)] == ["/old", "/again"]
+    idle(xapsd)
+
+
 def test_folder_missing(start, hooks):
     xapsd = start(hooksDir="nowhere", wait=False)
     assert xapsd.process.wait(60) == 1
