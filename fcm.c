@@ -140,9 +140,14 @@ static bool take_token(struct fcm *f, const struct json *j)
 {
 	static const size_t n = sizeof(BEARER) - 1;
 	int64_t life_s = LIFE_S;
+	const char *p = f->bearer + n;
 
 	if (json_string(j, json_get(j, j->toks, "access_token"), f->bearer + n,
 		sizeof(f->bearer) - n) <= 0)
+		return false;
+	while (*p > ' ' && *p < 0x7f)
+		p++;
+	if (*p != '\0')
 		return false;
 	memcpy(f->bearer, BEARER, n);
 	json_int(j, json_get(j, j->toks, "expires_in"), &life_s);

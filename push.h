@@ -180,6 +180,9 @@ const char *push_trouble(struct push_lane *l);
 /* NULL if pushes can be sent, else the reason: the above, or pushes have waited
  * for Apple for minutes.  Judged now; a change is logged, once. */
 const char *push_health(struct push_lane *l);
+/* Why one that is not Apple's does not push, with its name: the next from *at on.
+ * False: no more. */
+bool push_next_trouble(struct push_queue *q, size_t *at, char line[ERR_MAX]);
 /* The main one has no credentials, and is to have none. */
 bool push_is_unset(const struct push_lane *l);
 /* The same of all lanes together: NULL if pushes can be sent with one of the

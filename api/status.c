@@ -211,6 +211,7 @@ static void write_bad(struct api *a, struct buf *b)
 {
 	size_t i, n = push_n_lanes(a->queue), bad = 0;
 	struct push_figures f = { 0 };
+	char line[ERR_MAX];
 	const char *why;
 
 	for (i = 0; n > 1 && i < n; i++) {
@@ -222,6 +223,9 @@ static void write_bad(struct api *a, struct buf *b)
 			buf_add_fmt(b, "%s%s: %s\n",
 			    i > 0 ? "brand " : "main credential", f.name, why);
 	}
+	for (i = 0; push_next_trouble(a->queue, &i, line);)
+		if (bad++ < BAD_SHOWN)
+			buf_add_fmt(b, "%s\n", line);
 	if (bad > BAD_SHOWN)
 		buf_add_fmt(b, "and %zu more\n", bad - BAD_SHOWN);
 }

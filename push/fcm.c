@@ -221,6 +221,7 @@ static const struct push_answer answers[] = {
 	{ 401, NULL, push_act_renew, ABOUT_CREDENTIALS },
 	{ 403, "SENDER_ID_MISMATCH", push_act_suspend, ABOUT_DEVICE },
 	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
+	{ 408, NULL, push_act_retry, ABOUT_PUSH },
 	{ 429, NULL, push_act_retry, ABOUT_PUSH },
 	{ 500, NULL, push_act_retry, ABOUT_PUSH },
 	{ 0, NULL, act_other, ABOUT_PUSH },

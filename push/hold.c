@@ -206,6 +206,22 @@ const char *push_health(struct push_lane *l)
 	return stalled ? l->q->health : NULL;
 }
 
+bool push_next_trouble(struct push_queue *q, size_t *at, char line[ERR_MAX])
+{
+	const struct push_lane *l;
+	size_t i = 0;
+
+	for (l = q->others; l != NULL; l = l->next) {
+		if (i++ < *at || l->hold_ms == 0 || l->closing ||
+		    l->way == &push_way_apple)
+			continue;
+		*at = i;
+		err_set(line, "%s%s", l->label, l->trouble);
+		return true;
+	}
+	return false;
+}
+
 bool push_is_unset(const struct push_lane *l)
 {
 	return cred_kind(l->cred) == CRED_NONE && l->cred_error == NULL;

@@ -48,6 +48,12 @@ static struct one *find_one(const struct hooks *h, const char *name)
 
 /* --- events --- */
 
+/* Not any more once something was taken, after the clock was set. */
+static bool is_suspended(const struct one *o)
+{
+	return o->suspended && o->lane->hold_ms != 0;
+}
+
 /* The registration of the next hook from *at on that wants this; NULL: no more. */
 static struct reg *find_next(struct push_queue *q, const char *user,
     const char *event, bool suspended, size_t *at)
@@ -58,7 +64,7 @@ static struct reg *find_next(struct push_queue *q, const char *user,
 
 	while (h != NULL && *at < h->n) {
 		o = h->list[(*at)++];
-		if (o->hook == NULL || (o->suspended && !suspended) ||
+		if (o->hook == NULL || (is_suspended(o) && !suspended) ||
 		    !hook_wants(o->hook, user, event))
 			continue;
 		r = push_memory_reg(q, REG_HOOK, user, o->name);
@@ -171,7 +177,8 @@ static void act_suspend(struct push *p, const struct send_answer *an)
 	struct one *o = l->data;
 	char why[ERR_MAX];
 
-	if (!o->suspended) {
+	if (!is_suspended(o)) {
+		l->auth_gen++; /* answers under way change nothing */
 		err_set(why,
 		    "suspended, since the service answers %d: mend url, then "
 		    "reload (SIGHUP)",
@@ -238,10 +245,12 @@ static void renew_one(struct one *o, const struct hook *hook)
 	l->auth_gen++;
 	loop_timer_clear(l->q->loop, &l->hold);
 	push_set_text(&l->trouble, "");
-	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0)
+	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0) {
 		sender_set_target(l->sender, &to);
-	else
-		log_error("%s%s: the old address stays", l->label, err);
+	} else {
+		log_error("%s%s: it is not called", l->label, err);
+		o->hook = NULL; /* its secrets are not for the old address */
+	}
 	loop_task_queue(l->q->loop, &l->pump);
 }
 

@@ -181,6 +181,7 @@ static void start_probe(
 {
 	struct push_probe *pr = xcalloc(1, sizeof(*pr));
 	struct push *p = push_get(t->q, r);
+	const char *trouble;
 
 	pr->trial = t;
 	pr->push = p;
@@ -197,13 +198,16 @@ static void start_probe(
 		push_add_named(t->q, r, name, &push_new_mail);
 	else
 		push_add_other(t->q, r, (size_t)mailbox, &push_new_mail);
+	/* Of Apple it is known before. */
+	trouble = p->noted ? push_trouble(p->lane) : NULL;
+	if (trouble != NULL)
+		push_probe_end(p, false, trouble);
 }
 
 /* Those of the user's mail. */
 static void start_hooks(
     struct push_trial *t, const char *user, const char *mailbox)
 {
-	const char *trouble;
 	struct push *p;
 	struct reg *r;
 	size_t at = 0;
@@ -211,15 +215,10 @@ static void start_hooks(
 	while (push_ways[REG_HOOK]->next != NULL &&
 	       (r = push_ways[REG_HOOK]->next(t->q, user, &at)) != NULL) {
 		p = reg_data(r);
-		if (p != NULL && p->probe != NULL) {
+		if (p != NULL && p->probe != NULL)
 			report(t, r, false, "another test is under way");
-			continue;
-		}
-		start_probe(t, r, mailbox, 0);
-		p = reg_data(r);
-		trouble = push_trouble(p->lane);
-		if (trouble != NULL)
-			push_probe_end(p, false, trouble);
+		else
+			start_probe(t, r, mailbox, 0);
 	}
 }
 

@@ -116,7 +116,7 @@ def test_gone(server, x):
 
 @pytest.mark.parametrize("answers", [
     [Answer(500)] * 3, [Answer(503, headers=(("retry-after", "1"),))],
-    [Answer(429)], [Answer(reset=7)], [Answer(reset=2)],
+    [Answer(408)], [Answer(429)], [Answer(reset=7)], [Answer(reset=2)],
     [Answer(never=True)]])
 def test_sent_again(server, start_xapsd, answers):
     x = start_xapsd(pushTimeout="500ms", **config(server))

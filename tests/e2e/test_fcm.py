@@ -208,6 +208,33 @@ def test_no_token(google, start_xapsd, workdir, answer, words):
     x.wait_until(lambda: health(x).status == 200, "health")
 
 
+def test_no_token_with_apple(google, x, apple):
+    """Apple's pushes go on, so a balancer keeps the node; who asks hears of it."""
+    apple.wait_connected()
+    register(x)
+    google.tokens.script(None, refusal(401, "disabled_client"))
+    x.notify("alice")
+    x.wait_log("disabled_client.*: pushes wait")
+    for path, code in (("/healthz", 200), ("/healthz/all", 503),
+                       ("/healthz/credentials", 200)):
+        reply = x.request("GET", path)
+        assert reply.status == code and "disabled_client" in reply.body, reply
+    done = x.run("push", "alice")
+    assert done.returncode == 1 and "disabled_client" in done.stdout, done
+
+
+@pytest.mark.parametrize("token", ["a\r\nx: y", "a b", "\xe4", "a\x7f"])
+def test_no_such_token(google, x, token):
+    """What no header may hold is none: nothing is lost."""
+    register(x)
+    google.tokens.script("/token", Answer(200, body=json.dumps(
+        {"access_token": token, "expires_in": 3600}).encode()))
+    x.notify("alice")
+    x.wait_log("gives no access token.*: pushes wait")
+    hup(x)
+    google.wait_for(1)
+
+
 @pytest.mark.parametrize("answers", [
     [Answer(503, body=b"<html>")] * 3, [Answer(500)], [Answer(429)],
     [Answer(503, headers=(("retry-after", "1"),))], [Answer(reset=2)],
@@ -291,7 +318,8 @@ def test_held(google, start_xapsd, workdir, answer, words):
     [error(503, "UNAVAILABLE", "UNAVAILABLE",
            headers=(("retry-after", "1"),))],
     [error(500, "INTERNAL", "INTERNAL")] * 3, [Answer(502)],
-    [Answer(reset=7)], [Answer(reset=2)], [Answer(never=True)]])
+    [Answer(408)], [Answer(reset=7)], [Answer(reset=2)],
+    [Answer(never=True)]])
 def test_sent_again(google, start_xapsd, workdir, answers):
     x = start_xapsd(pushTimeout="500ms", **google.config(workdir))
     register(x)

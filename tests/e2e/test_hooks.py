@@ -16,6 +16,7 @@ from hookserver import CUT, HANG, Answer, HookServer
 from phones import ACCOUNT, TOKEN
 from ports import free_port
 from proxies import Tinyproxy
+from pushservice import Answer as PushAnswer, PushService
 from xapsd import ROOT, Xapsd, executable
 
 pytestmark = pytest.mark.skipif(
@@ -354,6 +355,38 @@ def test_suspended(start, hooks, server, status):
     assert "s3cret" not in xapsd.log()
 
 
+def test_suspended_among_others(start, hooks, certs):
+    """Of several requests under way one is refused: what the others bring does not
+    end the suspension, and those that are refused, too, wait for the reload."""
+    with PushService(certs) as there:
+        hooks.write("own", url=there.origin() + "/{user}")
+        xapsd = start(caFile=certs.ca)
+        xapsd.apple.wait_connected()
+        notify(xapsd, "first")
+        there.wait_for(1)
+        there.hold()
+        there.script("/gone", PushAnswer(404))
+        there.script("/too", PushAnswer(404))
+        for user in ("gone", "good", "too"):
+            notify(xapsd, user)
+        there.wait_for(4)
+        there.release()
+        xapsd.wait_log("hook own: suspended")
+        xapsd.wait_until(lambda: figures(xapsd)["delivered"] == 2, "good")
+        assert "accepts our credentials again" not in xapsd.log()
+        assert "404" in xapsd.run("push", "late").stdout
+        for path, code in (("/healthz", 200), ("/healthz/all", 503)):
+            reply = xapsd.request("GET", path)
+            assert reply.status == code and re.search(
+                "^hook own: suspended, since .* 404", reply.body, re.M), reply
+        reload(xapsd)
+        assert xapsd.request("GET", "/healthz/all").status == 200
+        notify(xapsd, "late")
+        xapsd.wait_until(lambda: figures(xapsd)["delivered"] == 4, "the rest")
+        idle(xapsd)
+        assert {p.path for p in there.pushes[4:]} == {"/too", "/late"}
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_credentials_refused(start, hooks, server, status):
     """It waits, and is sent once a token is right."""
@@ -574,6 +607,24 @@ def test_gone_while_it_waits(start, hooks, server):
     xapsd.wait_until(lambda: xapsd.notify("carol").status == 200,
                      "the hook's return")
     assert server.wait(3)[2].target == "/again"
+
+
+def test_without_trust(start, hooks, server, workdir):
+    """A new address that cannot be called: its secrets do not go to the old one."""
+    hooks.write("own", url=server.url("/old"))
+    xapsd = start(caFile=workdir / "none")
+    notify(xapsd)
+    server.wait(1)
+    idle(xapsd)
+    hooks.write("own", url="https://localhost:%d/new" % free_port(),
+                token="s3cret")
+    xapsd.wait_log("error .*hook own: .*caFile.*: it is not called")
+    assert xapsd.notify("bob").status == 404
+    hooks.write("own", url=server.url("/again"))
+    xapsd.wait_until(lambda: xapsd.log().count("hooks: 1") == 3, "reload")
+    notify(xapsd, "carol")
+    assert [r.target for r in server.wait(2)] == ["/old", "/again"]
+    idle(xapsd)
 
 
 def test_folder_missing(start, hooks):
