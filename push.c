@@ -586,16 +586,11 @@ void push_lane_changed(struct push_lane *apple)
 void push_set_cred(struct push_lane *l, struct cred *cred)
 {
 	l->cred = cred;
-	l->hold_ms = 0;
-	l->probing = false;
-	loop_timer_clear(l->q->loop, &l->hold);
-	l->auth_gen++;
-	l->renewed_ms = 0;
+	push_hold_forget(l);
 	l->no_expiration = false;
 	apns_set_expiration(l->apns, true);
 	apns_set_cred(l->apns, cred);
 	push_lane_changed(l);
-	loop_task_queue(l->q->loop, &l->pump);
 }
 
 void push_reconfigure(struct push_lane *l)

@@ -142,12 +142,7 @@ static void fcm_follow(struct push_lane *apple)
 		leave(l);
 		return;
 	}
-	l->hold_ms = 0;
-	l->probing = false;
-	loop_timer_clear(l->q->loop, &l->hold);
-	l->auth_gen++;
-	l->renewed_ms = 0;
-	loop_task_queue(l->q->loop, &l->pump);
+	push_hold_forget(l);
 }
 
 /* --- sending --- */

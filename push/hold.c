@@ -108,6 +108,16 @@ void push_hold(struct push_lane *l, const char *why, int64_t pause_ms)
 	set_hold_timer(l);
 }
 
+void push_hold_forget(struct push_lane *l)
+{
+	l->hold_ms = 0;
+	l->probing = false;
+	loop_timer_clear(l->q->loop, &l->hold);
+	l->auth_gen++;
+	l->renewed_ms = 0;
+	loop_task_queue(l->q->loop, &l->pump);
+}
+
 void push_hold_end(struct push_lane *l)
 {
 	if (l->hold_ms == 0)

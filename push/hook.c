@@ -240,10 +240,7 @@ static void renew_one(struct one *o, const struct hook *hook)
 	o->suspended = false;
 	if (l == NULL)
 		return;
-	l->hold_ms = 0;
-	l->probing = false;
-	l->auth_gen++;
-	loop_timer_clear(l->q->loop, &l->hold);
+	push_hold_forget(l);
 	push_set_text(&l->trouble, "");
 	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0) {
 		sender_set_target(l->sender, &to);
@@ -251,7 +248,6 @@ static void renew_one(struct one *o, const struct hook *hook)
 		log_error("%s%s: it is not called", l->label, err);
 		o->hook = NULL; /* its secrets are not for the old address */
 	}
-	loop_task_queue(l->q->loop, &l->pump);
 }
 
 static int change_lane(void *arg, struct reg *r)

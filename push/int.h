@@ -340,6 +340,9 @@ void push_set_text(char **text, const char *to);
 void push_hold(struct push_lane *l, const char *why, int64_t pause_ms);
 /* Apple accepts the credentials (again). */
 void push_hold_end(struct push_lane *l);
+/* There are other credentials, or another server: what was sent before says nothing
+ * of these, and what waits is tried at once. */
+void push_hold_forget(struct push_lane *l);
 /* The timer's callback. */
 void push_on_hold_over(void *arg);
 /* Makes a new JWT for the next request. */

@@ -81,18 +81,6 @@ struct head {
 	char ttl[24], length[24], topic[WEBPUSH_TOPIC_LEN + 1];
 };
 
-static void add(
-    struct head *h, const char *name, const char *value, enum hpack_index index)
-{
-	h->list[h->n++] = (struct hpack_header){
-		.name = name,
-		.name_len = strlen(name),
-		.value = value,
-		.value_len = strlen(value),
-		.index = index,
-	};
-}
-
 static void fill_head(struct head *h, const struct push_queue *q,
     const struct reg *r, const struct push_note *n, const char *auth,
     size_t len)
@@ -100,6 +88,7 @@ static void fill_head(struct head *h, const struct push_queue *q,
 	bool confirm = strcmp(n->event, PUSH_CONFIRM) == 0;
 	bool urgent = confirm || strcmp(n->event, PUSH_NEW) == 0;
 	int64_t ttl_s = q->conf->push_expiration_s;
+	struct hpack_header *end;
 
 	if (ttl_s > TTL_MAX_S)
 		ttl_s = TTL_MAX_S;
@@ -107,20 +96,20 @@ static void fill_head(struct head *h, const struct push_queue *q,
 		ttl_s = TTL_CONFIRM_S;
 	snprintf(h->ttl, sizeof(h->ttl), "%lld", (long long)ttl_s);
 	snprintf(h->length, sizeof(h->length), "%zu", len);
-	h->n = 0;
-	add(h, ":method", "POST", HPACK_INDEX);
-	add(h, ":scheme", h->url.tls ? "https" : "http", HPACK_INDEX);
-	add(h, ":path", h->url.path, HPACK_TRY_INDEX);
-	add(h, ":authority", h->url.authority, HPACK_INDEX);
-	add(h, "authorization", auth, HPACK_INDEX);
-	add(h, "content-encoding", "aes128gcm", HPACK_INDEX);
-	add(h, "content-length", h->length, HPACK_INDEX);
-	add(h, "ttl", h->ttl, HPACK_INDEX);
-	add(h, "urgency", urgent ? "high" : "low", HPACK_INDEX);
+	end = send_put_post(h->list, &h->url, h->url.path);
+	end[-2].index = HPACK_TRY_INDEX; /* :path */
+	end = send_put(end, "authorization", auth);
+	end = send_put(end, "content-encoding", "aes128gcm");
+	end = send_put(end, "content-length", h->length);
+	end = send_put(end, "ttl", h->ttl);
+	end = send_put(end, "urgency", urgent ? "high" : "low");
+	h->n = (size_t)(end - h->list);
 	if (confirm)
 		return;
 	webpush_topic(reg_to(r), reg_user(r), n->mailbox, h->topic);
-	add(h, "topic", h->topic, HPACK_TRY_INDEX);
+	send_put(end, "topic", h->topic);
+	end->index = HPACK_TRY_INDEX;
+	h->n++;
 }
 
 /* To encrypt takes 2 ms here and a fifth of a second on a router: each lane has one
