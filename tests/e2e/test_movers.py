@@ -35,7 +35,7 @@ class Mover(Xapsd):
         folder.mkdir(exist_ok=True)
         super().__init__(folder, certs, apple=apple, **options)
         self.port = free_port("::1")
-        self.where = where or folder / "xapsd.yaml"
+        self.where = self.config_path = where or folder / "xapsd.yaml"
         self.where.write_text(text.format(
             folder=folder, port=self.port, tls_port=free_port()))
         self.own = ["-socketPath=" + self.socket_path, "-apnsPort",

@@ -31,7 +31,7 @@ START_S = 30    # valgrind on a busy machine
 STOP_S = 30     # SIGTERM may take 5 s to finish what is under way
 TIMEOUT_S = 20
 POLL_S = 0.005
-SILENT_LEVELS = ("fatal", "error", "warn", "warning")
+SILENT = re.compile(r"loglevel\W+(fatal|error|warn)", re.I)
 COMPLAINT = re.compile(
     r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer"
     r"|runtime error:|^==\d+== ", re.M)
@@ -182,8 +182,13 @@ class Xapsd:
             return False
         # A connection waits in the kernel while the store is still read: the
         # start is over when the daemon says so, if it says anything.
-        return self.config.get("loglevel") in SILENT_LEVELS or \
-            " started: " in self.log(self.log_start)
+        return " started: " in self.log(self.log_start) or self.is_silent()
+
+    def is_silent(self):
+        """Whether nothing below a warning is logged."""
+        path = self.config_path
+        text = path.read_text() if path.exists() else ""
+        return bool(SILENT.search(" ".join([text, *self.args])))
 
     def wait_until(self, condition, what, timeout=TIMEOUT_S):
         end = time.monotonic() + timeout
