@@ -59,7 +59,8 @@ MACHINE_x86_64 = $(MACHINE_i386) -mstack-protector-guard=global
 MACHINE_mipsel = $(MIPS)
 MACHINE_mips = $(MIPS)
 MACHINE = $(MACHINE_$(ARCH))
-LINK_mipsel = -Wl,--no-warn-mismatch
+# Their pages are of 4 or 16 KB; for 64 KB the file would have a hole of up to that.
+LINK_mipsel = -Wl,--no-warn-mismatch -Wl,-z,max-page-size=16384
 LINK_mips = $(LINK_mipsel)
 
 MAP = -Wl,-Map=$@.map
