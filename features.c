@@ -72,6 +72,9 @@ static const struct lack {
 	ROW("brands", "brandsDir",
 	    "run a daemon for each credential, or use a build with it"),
 #endif
+#ifdef XAPSD_WITHOUT_TLS13
+	ROW("tls13", "", "TLS 1.2 is spoken, which Apple and others take"),
+#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

@@ -11,7 +11,8 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd \
+	tls13
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -41,6 +42,10 @@ page.tests = form_test form_fuzz
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
+
+# TLS 1.3, where mbedTLS has it; TLS 1.2 is always there.
+tls13.files = tls/tls13.c
+tls13.stub = tls/no-tls13.c
 
 # One book of registrations for several nodes, in Valkey or Redis
 shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \

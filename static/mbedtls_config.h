@@ -29,6 +29,7 @@
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
 
 /* TLS 1.3 and the part of PSA that it needs: 41,000 bytes. */
+#ifndef XAPSD_WITHOUT_TLS13
 #define MBEDTLS_SSL_PROTO_TLS1_3
 #define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE /* for middleboxes, RFC 8446 D.4 */
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
@@ -45,6 +46,7 @@
 #define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS
 /* Memory for keys as they are needed, instead of 32 slots from the start. */
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
+#endif
 
 /* The listener for tlsListenAddr: 15,000 bytes.  Without MBEDTLS_SSL_TICKET_C
  * (3,100 bytes): Dovecot's processes would not use its tickets. */

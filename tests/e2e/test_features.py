@@ -135,6 +135,16 @@ def test_database_of_the_go_daemon(workdir, certs, text):
         "database.json"]
 
 
+def test_tls_1_2_alone(xapsd):
+    needs_none("tls13")
+    said = subprocess.run([executable(), "--version"], capture_output=True,
+                          text=True, check=True).stdout
+    assert "\nTLS 1.2; " in said
+    done = xapsd.run("check")
+    assert done.returncode == 0, done
+    assert ", TLSv1.2, HTTP/2" in done.stdout
+
+
 def test_page(xapsd):
     needs_none("page")
     reply = xapsd.request("GET", "/")
