@@ -75,6 +75,15 @@ static const struct lack {
 #ifdef XAPSD_WITHOUT_TLS13
 	ROW("tls13", "", "TLS 1.2 is spoken, which Apple and others take"),
 #endif
+#ifdef XAPSD_WITHOUT_DOCTOR
+	ROW("doctor", "",
+	    "\"xapsd list\", \"xapsd push\" and the log show more"),
+#endif
+#ifdef XAPSD_WITHOUT_CSR
+	ROW("csr", "",
+	    "\"openssl req -new -newkey rsa:2048 -nodes -subj /CN=push -keyout "
+	    "push.key -out push.csr\" makes the same, on any machine"),
+#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

@@ -12,7 +12,7 @@
 
 FEATURES = all
 KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd \
-	tls13
+	tls13 doctor csr
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -46,6 +46,14 @@ systemd.stub = daemon/no-systemd.c
 # TLS 1.3, where mbedTLS has it; TLS 1.2 is always there.
 tls13.files = tls/tls13.c
 tls13.stub = tls/no-tls13.c
+
+# `doctor`
+doctor.files = ctl/doctor.c
+doctor.stub = ctl/no-doctor.c
+
+# `csr`
+csr.files = ctl/csr.c tls/csr.c
+csr.stub = ctl/no-csr.c tls/no-csr.c
 
 # One book of registrations for several nodes, in Valkey or Redis
 shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \

@@ -80,7 +80,9 @@
 
 #define MBEDTLS_BIGNUM_C /* 12,000 bytes */
 #define MBEDTLS_RSA_C	 /* 11,000 bytes */
+#ifndef XAPSD_WITHOUT_CSR
 #define MBEDTLS_GENPRIME /* `xapsd csr`: 6,400 bytes with our part */
+#endif
 #define MBEDTLS_ECP_C	 /* 13,500 bytes with its curves */
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C

@@ -108,7 +108,7 @@ int tls_p12_derive(const struct tls_password *pw, mbedtls_md_type_t type,
 /* Without the feature: nothing newer than TLS 1.2. */
 void tls13_limit(mbedtls_ssl_config *conf);
 
-/* --- tls/csr.c --- */
+/* --- tls/key.c --- */
 
 /* PEM of at most TLS_PEM_MAX bytes; the caller wipes and frees it. */
 #define TLS_PEM_MAX 2048

@@ -152,11 +152,18 @@ def test_page(xapsd):
     assert LACK % "page" in str(reply.body)
 
 
-def test_export(xapsd):
-    needs_none("go-import")
-    done = xapsd.run("export")
+@pytest.mark.parametrize("feature, command", [
+    ("go-import", ["export"]), ("doctor", ["doctor", "alice"]),
+    ("doctor", ["doctor", "--json", "alice"]), ("csr", ["csr", "push.csr"])])
+def test_command(xapsd, workdir, feature, command):
+    needs_none(feature)
+    before = sorted(os.listdir(workdir))
+    done = xapsd.run(*command)
     assert done.returncode == 1
-    assert "export: " + LACK % "go-import" in done.stderr
+    assert done.stderr.startswith(
+        "xapsd: %s: %s" % (command[0], LACK % feature))
+    assert done.stdout == ""
+    assert sorted(os.listdir(workdir)) == before
 
 
 def test_how_it_is_started(tmp_path):
