@@ -83,7 +83,7 @@
 #ifndef XAPSD_WITHOUT_CSR
 #define MBEDTLS_GENPRIME /* `xapsd csr`: 6,400 bytes with our part */
 #endif
-#define MBEDTLS_ECP_C	 /* 13,500 bytes with its curves */
+#define MBEDTLS_ECP_C /* 13,500 bytes with its curves */
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED /* JWT, most servers */
