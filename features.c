@@ -84,6 +84,10 @@ static const struct lack {
 	    "\"openssl req -new -newkey rsa:2048 -nodes -subj /CN=push -keyout "
 	    "push.key -out push.csr\" makes the same, on any machine"),
 #endif
+#ifdef XAPSD_WITHOUT_PROXY
+	ROW("proxy", "apnsProxy",
+	    "let this machine reach Apple directly, or use a build with it"),
+#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

@@ -12,7 +12,7 @@
 
 FEATURES = all
 KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd \
-	tls13 doctor csr
+	tls13 doctor csr proxy
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -48,12 +48,17 @@ tls13.files = tls/tls13.c
 tls13.stub = tls/no-tls13.c
 
 # `doctor`
-doctor.files = ctl/doctor.c
-doctor.stub = ctl/no-doctor.c
+doctor.files = ctl/doctor.c api/unknown.c
+doctor.stub = ctl/no-doctor.c api/no-unknown.c
 
 # `csr`
 csr.files = ctl/csr.c tls/csr.c
 csr.stub = ctl/no-csr.c tls/no-csr.c
+
+# apnsProxy
+proxy.files = io/proxy.c
+proxy.stub = io/no-proxy.c
+proxy.tests = proxy_test proxy_fuzz
 
 # One book of registrations for several nodes, in Valkey or Redis
 shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \
@@ -85,6 +90,10 @@ brands.tests = users_test users_fuzz
 # What apps register for by HTTP: with any of these there is api/apps.c.
 APP_KINDS = webpush deltachat fcm
 
+# What shows at length whether phones come: with any of these there is
+# push/visits.c.
+VISITS = doctor page
+
 # hooksDir: requests of the administrator's own
 hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
 hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
@@ -111,8 +120,10 @@ FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
 	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c ctl/app.c, \
 		api/no-apps.c push/no-foreign.c ctl/no-app.c) \
-	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c,api/no-kinds.c)
+	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c,api/no-kinds.c) \
+	$(if $(filter $(VISITS),$(WITH)),push/visits.c push/day.c,push/no-visits.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
-UNUSED_TESTS = $(foreach f,$(WITHOUT),$($f.tests))
+UNUSED_TESTS = $(foreach f,$(WITHOUT),$($f.tests)) \
+	$(if $(filter $(VISITS),$(WITH)),,visits_test)

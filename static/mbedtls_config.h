@@ -64,7 +64,6 @@
 
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
-#define MBEDTLS_X509_RSASSA_PSS_SUPPORT
 #define MBEDTLS_X509_REMOVE_INFO /* removes descriptions for people */
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
@@ -74,7 +73,11 @@
 #define MBEDTLS_ASN1_WRITE_C /* signatures */
 #define MBEDTLS_OID_C
 #define MBEDTLS_PKCS1_V15
+/* RSA-PSS: TLS 1.3 needs it; in certificates it is rare. */
+#ifndef XAPSD_WITHOUT_TLS13
 #define MBEDTLS_PKCS1_V21
+#define MBEDTLS_X509_RSASSA_PSS_SUPPORT
+#endif
 
 /* --- public keys --- */
 

@@ -55,7 +55,8 @@ KEYS = [("p12", "certificateFileP12"), ("tls-listener", "tlsListenAddr"),
         ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile"),
         ("brands", "brandsDir"), ("hooks", "hooksDir"),
         ("webpush", "vapidSubject"), ("fcm", "fcmServiceAccount"),
-        ("fcm", "fcmUrl"), ("deltachat", "deltachatUrl")]
+        ("fcm", "fcmUrl"), ("deltachat", "deltachatUrl"),
+        ("proxy", "apnsProxy")]
 
 
 @pytest.mark.parametrize("feature, key", KEYS)
