@@ -111,18 +111,13 @@ static int usage(const char *what)
 
 static int unknown_command(const char *name)
 {
-	size_t i, d, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
+	size_t i, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
 	const char *near = NULL;
 	char what[ERR_MAX];
 
-	for (i = 0; i < N_COMMANDS; i++) {
-		d = text_distance(
-		    name, len, commands[i].name, strlen(commands[i].name));
-		if (d < best) {
-			best = d;
+	for (i = 0; i < N_COMMANDS; i++)
+		if (text_is_nearer(name, len, commands[i].name, &best))
 			near = commands[i].name;
-		}
-	}
 	err_set(what,
 	    near != NULL ? "unknown command %s; did you mean %s?"
 			 : "unknown command %s",
