@@ -137,17 +137,26 @@ static void put_value(
 
 /* --- the template --- */
 
-static void unpack(struct buf *b, unsigned char c)
+/* Unpacks the template: PAGE_LEN bytes, and a NUL. */
+static void unpack(char *out)
 {
-	const unsigned char *pair;
+	const unsigned char *p = page_packed, *end = p + sizeof(page_packed);
+	size_t n, back;
 
-	if (c < 128) {
-		buf_add_byte(b, c);
-		return;
+	while (p < end) {
+		if (*p < 128) {
+			*out++ = (char)*p++;
+			continue;
+		}
+		n = (*p >> 4 & 7) + 3;
+		back = (size_t)(*p & 15) << 8 | p[1];
+		p += 2;
+		if (n == 10)
+			n += *p++;
+		for (; n > 0; n--, out++)
+			*out = out[-1 - (ptrdiff_t)back];
 	}
-	pair = page_pairs + (c - 128) * 2;
-	unpack(b, pair[0]);
-	unpack(b, pair[1]);
+	*out = '\0';
 }
 
 #define OPEN '\1' /* {{ and }}, as the generator writes them */
@@ -418,20 +427,18 @@ static void reply_page(
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "Referrer-Policy: same-origin\r\n" /* no-referrer: Origin: null */
 	    "Cache-Control: no-store\r\n";
-	struct buf doc = BUF_INIT(DOC_MAX), template = BUF_INIT(DOC_MAX);
+	struct buf doc = BUF_INIT(DOC_MAX);
 	struct render r = { .out = BUF_INIT(DOC_MAX),
 		.now_s = (int64_t)time(NULL) };
+	char *template = xmalloc(PAGE_LEN + 1);
 	bool ok;
-	size_t i;
 
 	write_document(a, pg, &doc);
 	ok = !doc.failed &&
 	     json_load((const char *)buf_head(&doc), doc.len, &r.j);
 	if (ok) {
-		for (i = 0; i < sizeof(page_packed); i++)
-			unpack(&template, page_packed[i]);
-		buf_add_byte(&template, '\0');
-		render(&r, (const char *)buf_head(&template), r.j.toks);
+		unpack(template);
+		render(&r, template, r.j.toks);
 	}
 	if (!ok || r.out.failed)
 		api_reply_text(conn, 500, "the page is too long");
@@ -439,7 +446,7 @@ static void reply_page(
 		http_reply(conn, 200, "text/html; charset=utf-8", headers,
 		    buf_head(&r.out), r.out.len);
 	json_free(&r.j);
-	buf_free(&template);
+	free(template);
 	buf_free(&doc);
 	buf_free(&r.out);
 }
