@@ -222,7 +222,7 @@ void tls_seal(const unsigned char key[16], const unsigned char nonce[12],
 /* --- tls/roots.c: the root CAs of Apple's push servers, and those that Apple
  * may change to, for machines without ca-certificates --- */
 
-/* DER certificates, one after the other. */
+/* One after the other, as DER certificates of name, time and key. */
 extern const unsigned char tls_roots_der[];
 extern const size_t tls_roots_der_len;
 

@@ -211,7 +211,9 @@ void api_namesakes_free(struct api *a);
 /* The answer of /status, but for the last brace and the brands; with_bad: what is
  * wrong with these is among the warnings. */
 void api_write_status(struct api *a, struct buf *b, bool with_bad);
-/* {"help":…,"value":…} for each figure, separated by commas. */
+/* {"help":…,"value":…}, one element of a list. */
+void api_write_figure(struct buf *b, const char *help, uint64_t value);
+/* The same for each figure. */
 void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
 void api_handle_healthz_all(struct api_request *rq, struct http_conn *conn);
@@ -228,14 +230,14 @@ void api_write_brands(struct api *a, struct buf *b);
  * with a comma before it; nothing without brands. */
 void api_write_brand_of(struct api *a, const struct reg *r, struct buf *b);
 
-/* One {"help":…,"value":…}, with a comma after it, for each: its registrations. */
+/* api_write_figure() for each: its registrations. */
 void api_write_brand_figures(struct api *a, struct buf *b);
 
 /* --- api/kinds.c --- */
 
 /* Appends "kinds":[…], if there is or was a registration that is not Apple's. */
 void api_write_kinds(struct api *a, struct buf *b);
-/* One {"help":…,"value":…}, with a comma after it, for each. */
+/* api_write_figure() for each. */
 void api_write_kind_figures(struct api *a, struct buf *b);
 /* For /metrics, with the label kind. */
 void api_write_kind_metrics(struct api *a, struct buf *b);

@@ -70,8 +70,7 @@ static bool is_unknown(struct api *a, const struct api_unknown *u)
 static void add_age(struct api *a, struct buf *b, const char *key, int64_t ms)
 {
 	if (ms > 0)
-		buf_add_fmt(b, ",\"%s\":%lld", key,
-		    (long long)(loop_now_ms(a->loop) - ms) / 1000);
+		json_add_num(b, key, (loop_now_ms(a->loop) - ms) / 1000);
 }
 
 static void write_unknown(struct api *a, const char *user, struct buf *b)
@@ -79,18 +78,15 @@ static void write_unknown(struct api *a, const char *user, struct buf *b)
 	const struct api_unknown *u = place(a, user), *last = NULL;
 
 	if (is_unknown(a, u) && same_local_part(u->name, user)) {
-		buf_add_str(b, "\"name\":");
-		json_write_str(b, u->name);
+		json_add_str(b, "name", u->name);
 		add_age(a, b, "notified", u->notified_ms);
 		add_age(a, b, "seen", u->seen_ms);
-		buf_add_byte(b, ',');
 	}
 	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
 		if (is_unknown(a, u) && u->notified_ms > 0 &&
 		    (last == NULL || u->notified_ms > last->notified_ms))
 			last = u;
-	buf_add_str(b, "\"last\":");
-	json_write_str(b, last != NULL ? last->name : "");
+	json_add_str(b, "last", last != NULL ? last->name : "");
 }
 
 void api_handle_unknown(struct api_request *rq, struct http_conn *conn)
