@@ -29,7 +29,7 @@ SMALL = -Oz -fPIE -ffunction-sections -fdata-sections -fno-ident \
 # -fstack-protector with it: gcc 12 would then see no array of char.)
 LTO = -flto -flto-partition=one
 # What mbedtls_config.h leaves out with a feature.
-MBEDTLS_WITHOUT = $(filter -DXAPSD_WITHOUT_P12 -DXAPSD_WITHOUT_TLS_LISTENER, \
+MBEDTLS_WITHOUT = $(filter $(addprefix -DXAPSD_WITHOUT_,P12 TLS_LISTENER TLS13 CSR), \
 	$(FEATURE_FLAGS))
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include) \
