@@ -229,6 +229,27 @@ static int fail_user(const struct conf *conf, const char *command,
 	return EXIT_FAILED;
 }
 
+/* The daemon's answer, if it is 200; else why not is said.  body NULL: GET.  user:
+ * the answer may be that there is nothing of this one (404). */
+static int ask(const struct conf *conf, const char *path,
+    const struct buf *body, const char *user, struct buf *answer)
+{
+	const char *command = strrchr(path, '/') + 1;
+	char err[ERR_MAX], why[ERR_MAX];
+	int status;
+
+	if (ctl_ask(conf, command, path, body, &status, answer, err) !=
+	    CTL_ANSWERED)
+		return fail(err);
+	if (status == 200)
+		return EXIT_DONE;
+	ctl_take_refusal(answer, why);
+	if (status != 404 || user == NULL)
+		return fail(why);
+	err_set(err, "%s: %s", user, why);
+	return fail_user(conf, command, user, err);
+}
+
 int ctl_list(const struct conf *conf, const struct cli *cli)
 {
 	const char *user = argument(cli, 0);
@@ -324,16 +345,12 @@ struct import {
 static int send_batch(struct import *m)
 {
 	struct json j;
-	int status;
 
 	if (m->batch.len == 0)
 		return 0;
-	if (ctl_ask(m->conf, "import", "/admin/import", &m->batch, &status,
-		&m->answer, m->err) != CTL_ANSWERED)
-		return fail(m->err);
-	if (status != 200)
-		return fail_answer(&m->answer);
-	if (parse(&m->answer, &j) != 0)
+	if (ask(m->conf, "/admin/import", &m->batch, NULL, &m->answer) !=
+		EXIT_DONE ||
+	    parse(&m->answer, &j) != 0)
 		return EXIT_FAILED;
 	m->taken += (size_t)ctl_num(&j, j.toks, "taken");
 	m->older += (size_t)ctl_num(&j, j.toks, "older");
@@ -453,31 +470,19 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 
 /* --- questions of one answer --- */
 
-/* body NULL: GET.  user: the answer may be that there is nothing of this one
- * (404).  show prints the answer and returns an exit status. */
+/* As ask(); show prints the answer and returns an exit status. */
 static int ask_and_show(const struct conf *conf, const char *path,
     const struct buf *body, const char *user, bool raw,
     int (*show)(const struct json *j))
 {
-	const char *command = strrchr(path, '/') + 1;
 	struct buf answer = BUF_INIT(CTL_ANSWER_MAX);
-	char err[ERR_MAX], why[ERR_MAX];
+	int rc = ask(conf, path, body, user, &answer);
 	struct json j;
-	int status, rc;
 
-	if (ctl_ask(conf, command, path, body, &status, &answer, err) !=
-	    CTL_ANSWERED) {
-		rc = fail(err);
-	} else if (status == 404 && user != NULL) {
-		ctl_take_refusal(&answer, why);
-		err_set(err, "%s: %s", user, why);
-		rc = fail_user(conf, command, user, err);
-	} else if (status != 200) {
-		rc = fail_answer(&answer);
-	} else if (raw) {
+	if (rc == EXIT_DONE && raw) {
 		fwrite(buf_head(&answer), 1, answer.len, stdout);
 		rc = done();
-	} else {
+	} else if (rc == EXIT_DONE) {
 		rc = parse(&answer, &j);
 		if (rc == 0) {
 			rc = show(&j);
@@ -691,7 +696,7 @@ int ctl_register(const struct conf *conf, const struct cli *cli)
 	const char *kind = argument(cli, 0), *what = argument(cli, 1);
 	char err[ERR_MAX];
 	enum reg_kind k;
-	int rc = 0, status;
+	int rc = 0;
 
 	if (!reg_kind_find(kind, &k) || k == REG_APPLE || k == REG_HOOK) {
 		err_set(err,
@@ -709,12 +714,9 @@ int ctl_register(const struct conf *conf, const struct cli *cli)
 		add_member(&body, "Token", what);
 	add_mailboxes(&body, cli);
 	buf_add_byte(&body, '}');
-	if (rc == 0 && ctl_ask(conf, "register", "/register", &body, &status,
-			   &answer, err) != CTL_ANSWERED)
-		rc = fail(err);
-	else if (rc == 0 && status != 200)
-		rc = fail_answer(&answer);
-	else if (rc == 0)
+	if (rc == 0)
+		rc = ask(conf, "/register", &body, NULL, &answer);
+	if (rc == 0)
 		rc =
 		    printf("registered; a test: xapsd push %s\n", cli->user) < 0
 			? EXIT_FAILED
