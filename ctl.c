@@ -54,10 +54,8 @@ static int parse(const struct buf *body, struct json *j_r)
 
 static void add_member(struct buf *b, const char *key, const char *value)
 {
-	if (value == NULL)
-		return;
-	buf_add_fmt(b, "%s\"%s\":", b->len > 1 ? "," : "", key);
-	json_write_str(b, value);
+	if (value != NULL)
+		json_add_str(b, key, value);
 }
 
 /* --- all registrations --- */
@@ -105,8 +103,8 @@ enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
 		buf_reset(&body);
 		buf_add_byte(&body, '{');
 		add_member(&body, "user", user);
-		buf_add_fmt(
-		    &body, "%s\"from\":%zu}", body.len > 1 ? "," : "", next);
+		json_add_num(&body, "from", (int64_t)next);
+		buf_add_byte(&body, '}');
 		asked = ctl_ask(
 		    conf, command, "/admin/list", &body, &status, &page, err);
 		if (asked == CTL_ANSWERED && status != 200) {
@@ -530,21 +528,28 @@ static int show_forgotten(const struct json *j)
 	return done();
 }
 
-int ctl_forget(const struct conf *conf, const struct cli *cli)
+/* The command's words are the user and what these keys are called. */
+static int ask_of_user(const struct conf *conf, const struct cli *cli,
+    const char *path, const char *second, const char *third,
+    int (*show)(const struct json *j))
 {
 	struct buf body = BUF_INIT(65536);
 	int rc;
 
 	buf_add_byte(&body, '{');
 	add_member(&body, "user", argument(cli, 0));
-	add_member(&body, "account", argument(cli, 1));
-	if (argument(cli, 1) != NULL)
-		add_member(&body, "token", argument(cli, 2));
+	add_member(&body, second, argument(cli, 1));
+	add_member(&body, third, argument(cli, 2));
 	buf_add_byte(&body, '}');
-	rc = ask_and_show(conf, "/admin/forget", &body, argument(cli, 0), false,
-	    show_forgotten);
+	rc = ask_and_show(conf, path, &body, argument(cli, 0), false, show);
 	buf_free(&body);
 	return rc;
+}
+
+int ctl_forget(const struct conf *conf, const struct cli *cli)
+{
+	return ask_of_user(
+	    conf, cli, "/admin/forget", "account", "token", show_forgotten);
 }
 
 #define SHOWN 8 /* characters of a token or an account id */
@@ -603,17 +608,8 @@ static int show_pushed(const struct json *j)
 
 int ctl_push(const struct conf *conf, const struct cli *cli)
 {
-	struct buf body = BUF_INIT(65536);
-	int rc;
-
-	buf_add_byte(&body, '{');
-	add_member(&body, "user", argument(cli, 0));
-	add_member(&body, "mailbox", argument(cli, 1));
-	buf_add_byte(&body, '}');
-	rc = ask_and_show(
-	    conf, "/admin/push", &body, argument(cli, 0), false, show_pushed);
-	buf_free(&body);
-	return rc;
+	return ask_of_user(
+	    conf, cli, "/admin/push", "mailbox", NULL, show_pushed);
 }
 
 /* --- register --- */
@@ -682,12 +678,12 @@ static void add_mailboxes(struct buf *b, const struct cli *cli)
 {
 	int i;
 
-	for (i = 0; i < cli->n_mailboxes; i++) {
-		buf_add_str(b, i == 0 ? ",\"Mailboxes\":[" : ",");
-		json_write_str(b, cli->mailboxes[i]);
-	}
-	if (i > 0)
-		buf_add_byte(b, ']');
+	if (cli->n_mailboxes == 0)
+		return;
+	json_open(b, "Mailboxes", '[');
+	for (i = 0; i < cli->n_mailboxes; i++)
+		json_add_str(b, NULL, cli->mailboxes[i]);
+	buf_add_byte(b, ']');
 }
 
 int ctl_register(const struct conf *conf, const struct cli *cli)
