@@ -84,10 +84,10 @@ enum push_about {
  * matches any; a trailing '*' matches any rest.  Status 200 matches every 2xx, 500
  * every 5xx, 0 everything: the last row. */
 struct push_answer {
-	int status;
+	unsigned short status;
+	unsigned char about; /* enum push_about */
 	const char *reason;
 	void (*act)(struct push *p, const struct send_answer *an);
-	enum push_about about;
 };
 
 /* One registration's pushes: at most one waiting and one in flight. */
