@@ -697,6 +697,9 @@ bool push_get_kind_figures(
 
 /* --- visits --- */
 
+const unsigned short push_wakeup_limits_s[PUSH_N_WAKEUPS - 1] = { 1, 2, 5, 10,
+	30, 60, 300, 600 };
+
 bool push_seen(struct push_queue *q, const char *user, const char *client)
 {
 	return visits_seen(&q->visits, user, client, loop_now_ms(q->loop));

@@ -19,9 +19,6 @@
 #define WAITING_MAX 31
 #define UNANSWERED_MAX 255
 
-const unsigned short push_wakeup_limits_s[PUSH_N_WAKEUPS - 1] = { 1, 2, 5, 10,
-	30, 60, 300, 600 };
-
 /* --- the clock --- */
 
 /* Ticks and seconds of registrations wrap after 3 and 2 years: what is older looks
