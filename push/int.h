@@ -306,7 +306,8 @@ void push_change_lane(struct push *p);
 /* Whether its pushes name mailboxes; if not, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
 /* Logs a message about one registration. */
-void push_log(enum log_level level, const struct push *p, const char *what);
+void push_log(enum log_level level, const struct push *p, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Whether an event is older than pushExpiration. */
 bool push_is_expired(const struct push_queue *q, int64_t event_ms);
 /* Logs and counts a push dropped for that. */

@@ -173,16 +173,12 @@ static void webpush_read_answer(struct send_answer *an)
  * nobody's subscription ends. */
 static void act_refused(struct push *p, const struct send_answer *an)
 {
-	char what[ERR_MAX];
-
-	if (p->tries == 0) {
-		err_set(what,
+	if (p->tries == 0)
+		push_log(LOG_L_WARN, p,
 		    "the push service refuses us (%d %s): is vapidSubject "
 		    "somebody whom it can reach, is the clock right? Else the "
 		    "app has to subscribe again",
 		    an->status, an->reason);
-		push_log(LOG_L_WARN, p, what);
-	}
 	webpush_renew(p->lane->q->webpush);
 	push_act_retry(p, an);
 }
