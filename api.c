@@ -19,8 +19,8 @@ enum method {
 };
 
 static const struct {
-	const char *name;
-	unsigned bits;
+	char name[7];
+	unsigned char bits;
 } methods[] = {
 	{ "GET", M_GET },
 	{ "HEAD", M_GET },

@@ -53,8 +53,7 @@ struct render {
 static void put_escaped(struct buf *out, const char *s)
 {
 	static const char special[] = "&<>\"'";
-	static const char *const escaped[] = { "&amp;", "&lt;", "&gt;",
-		"&quot;", "&#39;" };
+	static const char escaped[] = "&amp;\0&lt;\0&gt;\0&quot;\0&#39;";
 	size_t n;
 
 	for (; *s != '\0'; s += n + 1) {
@@ -62,7 +61,9 @@ static void put_escaped(struct buf *out, const char *s)
 		buf_add(out, s, n);
 		if (s[n] == '\0')
 			return;
-		buf_add_str(out, escaped[strchr(special, s[n]) - special]);
+		buf_add_str(
+		    out, text_nth(escaped,
+			     (size_t)(strchr(special, s[n]) - special)));
 	}
 }
 
@@ -71,7 +72,7 @@ static void put_span(struct buf *out, int64_t seconds)
 {
 	static const struct {
 		int s;
-		const char *unit;
+		char unit[4];
 	} units[] = {
 		{ 86400, "day" },
 		{ 3600, "h" },
