@@ -164,8 +164,8 @@ int api_body_events(struct api_request *rq, struct push_event *ev_r);
 /* An optional number; *n_r is -1 if there is none. */
 int api_body_count(struct api_request *rq, const char *key, int64_t *n_r);
 /* Points api->mailboxes at n <= REG_MAILBOXES_MAX consecutive strings, each with
- * its NUL. */
-void api_set_mailboxes(struct api *a, const char *first, size_t n);
+ * its NUL; returns what follows them. */
+const char *api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 
@@ -213,7 +213,7 @@ void api_namesakes_free(struct api *a);
 /* The answer of /status, but for the last brace and the brands; with_bad: what is
  * wrong with these is among the warnings. */
 void api_write_status(struct api *a, struct buf *b, bool with_bad);
-/* api_write_figure() for each. */
+/* api_write_figure() for each figure. */
 void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
 void api_handle_healthz_all(struct api_request *rq, struct http_conn *conn);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cred.h"
+#include "json.h"
 #include "mem.h"
 
 /* A client whose answer waits for the disk. */
