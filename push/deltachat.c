@@ -51,12 +51,12 @@ static void act_other(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, act_other, ABOUT_PUSH },
+	{ 200, ABOUT_PUSH, NULL, push_act_done },
+	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 408, ABOUT_PUSH, NULL, push_act_retry },
+	{ 429, ABOUT_PUSH, NULL, push_act_retry },
+	{ 500, ABOUT_PUSH, NULL, push_act_retry },
+	{ 0, ABOUT_PUSH, NULL, act_other },
 };
 
 const struct push_way push_way_deltachat = {
