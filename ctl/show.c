@@ -438,6 +438,8 @@ static void fill_if(struct line *l, const char *text)
 /* How phones come. */
 static void show_visits(struct line *l)
 {
+	if (json_get(l->j, l->obj, "day") == NULL)
+		return; /* the daemon was built to keep none */
 	if (number(l, "visits") == 0) {
 		fill(l, "no visit reported since start");
 	} else {
