@@ -39,10 +39,7 @@ static void go_away(struct shared *s, const char *why)
 
 static void subscribe(struct shared *s, struct shared_conn *c)
 {
-	const struct shared_arg args[] = { SHARED_ARG("SUBSCRIBE"),
-		{ s->channel, strlen(s->channel) } };
-
-	shared_conn_send(c, NULL, args, 2);
+	shared_conn_ask(c, NULL, "SUBSCRIBE", s->channel, NULL);
 }
 
 /* Messages come: the comparison will miss nothing. */

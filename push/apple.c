@@ -64,7 +64,6 @@ static void act_omit_expiration(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 410, "Unregistered", push_act_remove, ABOUT_DEVICE },
 	{ 410, NULL, push_act_suspend, ABOUT_DEVICE },
 	{ 400, "BadDeviceToken", push_act_suspend, ABOUT_DEVICE },
@@ -76,8 +75,7 @@ static const struct push_answer answers[] = {
 	{ 400, "BadExpirationDate", act_omit_expiration, ABOUT_CREDENTIALS },
 	{ 403, "ExpiredProviderToken", push_act_renew, ABOUT_CREDENTIALS },
 	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
+	{ 408, NULL, push_act_drop, ABOUT_PUSH },
 	{ 0, NULL, push_act_drop, ABOUT_PUSH },
 };
 

@@ -206,7 +206,6 @@ static void act_other(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 404, "UNREGISTERED", push_act_remove, ABOUT_DEVICE },
 	/* Of Google's, but nothing that it says of an app that is gone. */
 	{ 404, "NOT_FOUND", push_act_suspend, ABOUT_DEVICE },
@@ -216,9 +215,6 @@ static const struct push_answer answers[] = {
 	{ 401, NULL, push_act_renew, ABOUT_CREDENTIALS },
 	{ 403, "SENDER_ID_MISMATCH", push_act_suspend, ABOUT_DEVICE },
 	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
 	{ 0, NULL, act_other, ABOUT_PUSH },
 };
 

@@ -201,15 +201,11 @@ static void read_answer(struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 401, NULL, push_act_hold, ABOUT_CREDENTIALS },
 	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
 	{ 404, NULL, act_suspend, ABOUT_CREDENTIALS },
 	{ 410, NULL, act_suspend, ABOUT_CREDENTIALS },
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
 	{ 425, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
 	{ 0, NULL, push_act_drop, ABOUT_PUSH },
 };
 

@@ -188,7 +188,6 @@ static void act_refused(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
 	{ 404, NULL, push_act_remove, ABOUT_DEVICE },
 	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
 	{ 400, NULL, push_act_suspend, ABOUT_DEVICE },
@@ -196,9 +195,6 @@ static const struct push_answer answers[] = {
 	{ 401, NULL, act_refused, ABOUT_PUSH },
 	{ 403, NULL, act_refused, ABOUT_PUSH },
 	{ 406, NULL, push_act_retry, ABOUT_PUSH }, /* Microsoft's 429 */
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
 	{ 0, NULL, push_act_drop, ABOUT_PUSH },
 };
 

@@ -16,7 +16,7 @@
 #define LIMIT_MS 15000
 #define POLL_MS 50
 
-#define WORDS_MAX 7
+#define WORDS_MAX 6
 
 struct probe {
 	struct shared_request rq;
@@ -61,25 +61,25 @@ static const struct {
 static void ask(struct probe *p, const char *words)
 {
 	const char *prefix = p->shared.conf->shared_prefix;
-	struct shared_arg args[WORDS_MAX];
+	const char *list[WORDS_MAX] = { NULL };
 	char key[96], pattern[80], book[80];
-	size_t n, len;
+	char *own = xstrdup(words), *at = own, *w;
+	size_t n = 0;
 
 	snprintf(key, sizeof(key), "%scheck:{%s}", prefix, p->shared.node);
 	snprintf(pattern, sizeof(pattern), "%s{*", prefix);
 	snprintf(book, sizeof(book), "%sbook", prefix);
-	for (n = 0; *words != '\0'; n++, words += len + (words[len] == ' ')) {
-		len = strcspn(words, " ");
-		args[n] = len > 1	  ? (struct shared_arg){ words, len }
-			  : *words == 'K' ? shared_arg(key)
-			  : *words == 'P' ? shared_arg(pattern)
-			  : *words == 'B' ? shared_arg(book)
-			  : *words == 'C' ? shared_arg(p->shared.channel)
-			  : *words == 'M' ? shared_arg(CHECK_VALUE)
-					  : (struct shared_arg){ words, len };
-	}
-	shared_conn_send(
-	    p->shared.conn, p->step == N_STEPS - 1 ? NULL : &p->rq, args, n);
+	while ((w = strsep(&at, " ")) != NULL)
+		list[n++] = w[1] != '\0' ? w
+			    : *w == 'K'	 ? key
+			    : *w == 'P'	 ? pattern
+			    : *w == 'B'	 ? book
+			    : *w == 'C'	 ? p->shared.channel
+			    : *w == 'M'	 ? CHECK_VALUE
+					 : w;
+	shared_conn_ask(p->shared.conn, p->step == N_STEPS - 1 ? NULL : &p->rq,
+	    list[0], list[1], list[2], list[3], list[4], list[5], NULL);
+	free(own);
 }
 
 static bool has(const struct resp_item *it, const char *words)
@@ -262,12 +262,12 @@ int shared_probe(struct loop *l, const struct conf *conf,
 
 static void begin_user(struct probe *p)
 {
-	struct shared_arg args[] = { SHARED_ARG("HGETALL"), { NULL, 0 } };
 	struct buf key = BUF_INIT(4096);
 
 	value_key(&p->shared, "", p->user, &key);
-	args[1] = (struct shared_arg){ (char *)buf_head(&key), key.len };
-	shared_conn_send(p->shared.conn, &p->rq, args, 2);
+	buf_add_byte(&key, '\0');
+	shared_conn_ask(
+	    p->shared.conn, &p->rq, "HGETALL", (char *)buf_head(&key), NULL);
 	buf_free(&key);
 }
 

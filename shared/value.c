@@ -132,8 +132,8 @@ void value_begin(const struct shared *s, const struct reg *r,
 
 void value_end(const struct shared *s, int64_t t_ms, struct buf *b)
 {
-	buf_add_fmt(
-	    b, ",\"t\":%lld,\"node\":\"%s\"}", (long long)t_ms, s->node);
+	buf_add_fmt(b, ",\"t\":%lld,\"node\":\"%s\"}%c", (long long)t_ms,
+	    s->node, '\0');
 }
 
 /* Names in either case are the same user. */

@@ -67,7 +67,6 @@ static bool scan_zone(const char *s, int64_t *offset_s)
 static bool parse_time(const char *s, int64_t *t_r)
 {
 	int64_t offset;
-	struct tm tm = { 0 };
 	int v[6];
 
 	if (!scan(&s, "4-2-2T2:2:2", v))
@@ -78,13 +77,7 @@ static bool parse_time(const char *s, int64_t *t_r)
 	if (!scan_zone(s, &offset) || v[1] < 1 || v[1] > 12 || v[2] < 1 ||
 	    v[2] > 31 || v[3] > 23 || v[4] > 59 || v[5] > 60)
 		return false;
-	tm.tm_year = v[0] - 1900;
-	tm.tm_mon = v[1] - 1;
-	tm.tm_mday = v[2];
-	tm.tm_hour = v[3];
-	tm.tm_min = v[4];
-	tm.tm_sec = v[5];
-	*t_r = (int64_t)timegm(&tm) - offset;
+	*t_r = clock_seconds(v[0], v[1], v[2], v + 3) - offset;
 	return true;
 }
 
