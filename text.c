@@ -40,6 +40,20 @@ void text_hex_write(const void *data, size_t n, char *out)
 	}
 }
 
+/* --- ASCII --- */
+
+size_t text_span(const char *s, const char *more)
+{
+	size_t n = 0;
+	char c;
+
+	while ((c = text_lower(s[n])) != '\0' &&
+	       ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		   strchr(more, c) != NULL))
+		n++;
+	return n;
+}
+
 /* --- Base64 --- */
 
 static const char base64_digits[] =

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "text.h"
 
 /* RFC 1035 2.3.4, without a dot at the end. */
 #define NAME_LEN_MAX 253
@@ -204,19 +205,16 @@ static const char *what_ip(const unsigned char ip[16])
 /* A name's length without a dot at its end; 0: it is none. */
 static size_t name_len(const char *s, size_t len)
 {
-	static const char chars[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-	size_t i, label = 0;
+	size_t i, label;
 
 	if (len > 0 && s[len - 1] == '.')
 		len--;
-	for (i = 0; i < len; i++) {
-		label = s[i] == '.' ? 0 : label + 1;
-		if (label == 0 ? i == 0 || s[i - 1] == '.'
-			       : memchr(chars, s[i], sizeof(chars) - 1) == NULL)
+	for (i = 0; i < len; i += label + 1) {
+		label = text_span(s + i, "-_");
+		if (label == 0 || (i + label < len && s[i + label] != '.'))
 			return 0;
 	}
-	return label > 0 && len <= NAME_LEN_MAX ? len : 0;
+	return i == len + 1 && len <= NAME_LEN_MAX ? len : 0;
 }
 
 /* Libraries read 127.1, 0x7f.1 and 017700000001 as addresses, and not all as the

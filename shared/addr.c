@@ -202,9 +202,9 @@ static int blame(const struct conf *conf, const char *key, const char *wrong,
 /* The prefix is part of a pattern for SCAN and of ACL rules. */
 static bool is_prefix_plain(const char *s)
 {
-	return strlen(s) <= 64 &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			 "0123456789:._/-") == strlen(s);
+	size_t n = text_span(s, ":._/-");
+
+	return n <= 64 && s[n] == '\0';
 }
 
 int shared_addr_parse(

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "json.h"
 #include "mem.h"
+#include "text.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */
 #define EXPORT_FLUSH_AT 65536 /* bytes */
@@ -378,9 +379,7 @@ static void export_name(struct buf *out, const char *user)
 	size_t i;
 
 	for (i = 0; user[i] != '\0' && i < REG_USER_MAX; i++)
-		name[i] = user[i] >= 'A' && user[i] <= 'Z'
-			      ? (char)(user[i] | 0x20)
-			      : user[i];
+		name[i] = text_lower(user[i]);
 	name[i] = '\0';
 	json_write_str(out, name);
 }
