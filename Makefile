@@ -46,9 +46,9 @@ include features.mk
 SRCS = clock.c log.c features.c mem.c disk.c buf.c text.c url.c \
 	json.c loop.c loop/backoff.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c \
-	tls/der.c tls/csr.c tls/roots.c \
+	tls/der.c tls/roots.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
-	io.c io/listen.c io/addr.c io/dial.c io/proxy.c io/resolve.c \
+	io.c io/listen.c io/addr.c io/dial.c io/resolve.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
 	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
@@ -60,14 +60,14 @@ SRCS = clock.c log.c features.c mem.c disk.c buf.c text.c url.c \
 	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/apple.c push/ways.c push/notes.c \
-	push/hashes.c push/origins.c push/visits.c push/day.c commit.c \
+	push/hashes.c push/origins.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
-	api/unknown.c api/status.c api/admin.c \
+	api/namesake.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/csr.c ctl/modules.c \
-	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c ctl/doctor.c xapsd.c $(FEATURE_SRCS)
+	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c ctl/modules.c \
+	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a
 

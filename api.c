@@ -229,6 +229,7 @@ void api_free(struct api *a)
 	api_trials_free(a);
 	api_lookups_free(a);
 	api_unknown_free(a);
+	api_namesakes_free(a);
 	free(a->toks);
 	buf_free(&a->names);
 	buf_free(&a->out);

@@ -120,20 +120,16 @@ static bool takes_value(const struct option *o)
 /* The option or key that may be meant, or NULL. */
 static const char *near_option(const char *name)
 {
-	size_t i, d, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
+	size_t i, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
 	const char *near = conf_near_key(name);
 
 	if (near != NULL)
-		best = text_distance(name, len, near, strlen(near));
-	for (i = 0; i < N_OPTIONS; i++) {
-		d = text_distance(
-		    name, len, options[i].name, strlen(options[i].name));
-		if (d < best && options[i].name[1] != '\0' &&
-		    options[i].kind < IGNORED_NONE) {
-			best = d;
+		text_is_nearer(name, len, near, &best);
+	for (i = 0; i < N_OPTIONS; i++)
+		if (options[i].name[1] != '\0' &&
+		    options[i].kind < IGNORED_NONE &&
+		    text_is_nearer(name, len, options[i].name, &best))
 			near = options[i].name;
-		}
-	}
 	return near;
 }
 

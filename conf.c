@@ -45,17 +45,16 @@ enum key_type {
 
 #define NAME_MAX_LEN 24 /* with its NUL */
 
+/* After its name, and the NUL that ends it, come the default ("": none), and the
+ * rule: "min..max", the words, or the bytes that the value may not hold. */
 static const struct key {
-	char name[NAME_MAX_LEN];
-	char def[30]; /* "": none */
-	unsigned char type;
+	const char *name;
 	unsigned short off;
-	/* "min..max", the words, or the bytes that the value may not hold */
-	const char *rule;
+	unsigned char type;
 } keys[] = {
 #define ROW(name, field, type, def, rule)                                      \
 	{                                                                      \
-		name, def, type, offsetof(struct conf, field), rule            \
+		name "\0" def "\0" rule, offsetof(struct conf, field), type    \
 	}
 /* Only in the files of brandsDir and hooksDir. */
 #define OF_BRAND ROW
@@ -155,29 +154,48 @@ _Static_assert(N_KEYS <= CONF_KEYS_MAX, "struct conf.line is too short");
 #define N_OLD_KEYS 2
 static const struct {
 	char old[20];
-	char name[NAME_MAX_LEN];
+	unsigned short off; /* as in keys */
 } old_names[] = {
-	{ "certFile", "certificateFilePem" },
-	{ "keyFile", "certificateFilePemKey" },
-	{ "key", "certificateFilePemKey" },
-	{ "certificate", "certificateFilePem" },
-	{ "database", "databaseFile" },
-	{ "socket", "socketPath" },
-	{ "delayTime", "delay" },
-	{ "delayCheckInterval", "checkInterval" },
+	{ "certFile", offsetof(struct conf, certificate_file_pem) },
+	{ "keyFile", offsetof(struct conf, certificate_file_pem_key) },
+	{ "key", offsetof(struct conf, certificate_file_pem_key) },
+	{ "certificate", offsetof(struct conf, certificate_file_pem) },
+	{ "database", offsetof(struct conf, database_file) },
+	{ "socket", offsetof(struct conf, socket_path) },
+	{ "delayTime", offsetof(struct conf, delay_s) },
+	{ "delayCheckInterval", offsetof(struct conf, check_interval_s) },
 };
 
 #define N_OLD (sizeof(old_names) / sizeof(old_names[0]))
 
 /* --- the table --- */
 
+static const char *after(const char *s)
+{
+	return s + strlen(s) + 1;
+}
+
+static const char *key_default(const struct key *k)
+{
+	return after(k->name);
+}
+
+static const char *key_rule(const struct key *k)
+{
+	return after(key_default(k));
+}
+
+static bool is_name(const char *known, const char *name, size_t len)
+{
+	return strncasecmp(known, name, len) == 0 && known[len] == '\0';
+}
+
 static const struct key *key_find(const char *name, size_t len)
 {
 	size_t i;
 
 	for (i = 0; i < N_KEYS; i++)
-		if (strncasecmp(keys[i].name, name, len) == 0 &&
-		    keys[i].name[len] == '\0')
+		if (is_name(keys[i].name, name, len))
 			return &keys[i];
 	return NULL;
 }
@@ -188,15 +206,18 @@ static size_t find_old(const char *name, size_t len)
 	size_t i;
 
 	for (i = 0; i < N_OLD; i++)
-		if (strncasecmp(old_names[i].old, name, len) == 0 &&
-		    old_names[i].old[len] == '\0')
+		if (is_name(old_names[i].old, name, len))
 			break;
 	return i;
 }
 
 static const struct key *key_of_old(size_t i)
 {
-	return key_find(old_names[i].name, strlen(old_names[i].name));
+	const struct key *k = keys;
+
+	while (k->off != old_names[i].off)
+		k++;
+	return k;
 }
 
 static const struct key *key_find_option(const char *name)
@@ -227,7 +248,7 @@ static unsigned kinds_of(const struct key *k)
 
 static const char *near_key(enum conf_kind kind, const char *name, size_t len)
 {
-	size_t i, d, best = TEXT_TYPOS_MAX(len) + 1;
+	size_t i, best = TEXT_TYPOS_MAX(len) + 1;
 	const char *near = NULL, *known;
 
 	for (i = 0; i < N_KEYS + N_OLD && len < 2 * NAME_MAX_LEN; i++) {
@@ -235,11 +256,9 @@ static const char *near_key(enum conf_kind kind, const char *name, size_t len)
 			       : kind != CONF_MAIN)
 			continue;
 		known = i < N_KEYS ? keys[i].name : old_names[i - N_KEYS].old;
-		d = text_distance(name, len, known, strlen(known));
-		if (d < best) {
-			best = d;
-			near = i < N_KEYS ? known : old_names[i - N_KEYS].name;
-		}
+		if (text_is_nearer(name, len, known, &best))
+			near =
+			    i < N_KEYS ? known : key_of_old(i - N_KEYS)->name;
 	}
 	return near;
 }
@@ -373,7 +392,7 @@ static int set_number(const struct conf_place *at, const struct key *k,
 		[K_S] = "a duration in whole seconds such as 30s, 5m, 12h, 7d",
 		[K_MS] = "a duration such as 500ms, 1.5s, 5m, 12h, 7d",
 	};
-	const char *rule = k->rule, *dots = strstr(rule, "..");
+	const char *rule = key_rule(k), *dots = strstr(rule, "..");
 	int64_t min, max;
 	char first[16];
 
@@ -395,9 +414,9 @@ static int set_word(const struct conf_place *at, const struct key *k,
 	size_t len;
 	int i;
 
-	i = word_index(k->rule, value, &word, &len);
+	i = word_index(key_rule(k), value, &word, &len);
 	if (i < 0) {
-		snprintf(wanted, sizeof(wanted), "one of: %s", k->rule);
+		snprintf(wanted, sizeof(wanted), "one of: %s", key_rule(k));
 		return fail_value(at, value, wanted);
 	}
 	switch (k->type) {
@@ -422,6 +441,7 @@ static int set_word(const struct conf_place *at, const struct key *k,
 static int set_string(const struct conf_place *at, const struct key *k,
     const char *value, void *to)
 {
+	const char *rule = key_rule(k);
 	size_t i, len = strlen(value);
 
 	/* They end up in file names, headers and log lines. */
@@ -429,8 +449,8 @@ static int set_string(const struct conf_place *at, const struct key *k,
 		if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
 			return conf_fail(at,
 			    "the value holds a control character: remove it");
-	if (strpbrk(value, k->rule) != NULL)
-		return conf_fail(at, "the value may not hold %s", k->rule);
+	if (strpbrk(value, rule) != NULL)
+		return conf_fail(at, "the value may not hold %s", rule);
 	if (k->type == K_ADDR && len > 2 && value[0] == '[' &&
 	    value[len - 1] == ']') {
 		value++;
@@ -495,7 +515,7 @@ static void set_default(struct conf *c, const struct key *k)
 	char err[ERR_MAX];
 	struct conf_place at = { .err = err };
 
-	if (*k->def != '\0' && set_value(&at, c, k, k->def) < 0)
+	if (*key_default(k) != '\0' && set_value(&at, c, k, key_default(k)) < 0)
 		abort(); /* a row of the table is wrong; the tests see it */
 }
 
@@ -503,9 +523,10 @@ static void set_default(struct conf *c, const struct key *k)
 static int assign(const struct conf_place *at, struct conf *c,
     const struct key *k, const char *value)
 {
-	bool asks = value[0] != '\0' && strcmp(value, k->def) != 0;
-	const char *lack = asks ? features_lack_key(k->name) : NULL;
+	const char *def = key_default(k), *lack = NULL;
 
+	if (value[0] != '\0' && strcmp(value, def) != 0)
+		lack = features_lack_key(k->name);
 	if (lack != NULL)
 		return conf_fail(at, "%s", lack);
 	unset(c, k);
@@ -513,7 +534,7 @@ static int assign(const struct conf_place *at, struct conf *c,
 	c->empty[k - keys] = value[0] == '\0';
 	if (value[0] != '\0')
 		return set_value(at, c, k, value);
-	if (is_string(k) || *k->def != '\0') {
+	if (is_string(k) || *def != '\0') {
 		if (k->type != K_STR_NONE)
 			set_default(c, k);
 	} else

@@ -72,6 +72,22 @@ static const struct lack {
 	ROW("brands", "brandsDir",
 	    "run a daemon for each credential, or use a build with it"),
 #endif
+#ifdef XAPSD_WITHOUT_TLS13
+	ROW("tls13", "", "TLS 1.2 is spoken, which Apple and others take"),
+#endif
+#ifdef XAPSD_WITHOUT_DOCTOR
+	ROW("doctor", "",
+	    "\"xapsd list\", \"xapsd push\" and the log show more"),
+#endif
+#ifdef XAPSD_WITHOUT_CSR
+	ROW("csr", "",
+	    "\"openssl req -new -newkey rsa:2048 -nodes -subj /CN=push -keyout "
+	    "push.key -out push.csr\" makes the same, on any machine"),
+#endif
+#ifdef XAPSD_WITHOUT_PROXY
+	ROW("proxy", "apnsProxy",
+	    "let this machine reach Apple directly, or use a build with it"),
+#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

@@ -11,7 +11,8 @@
 # What each costs is in DESIGN.md, which `make size-table` measures.
 
 FEATURES = all
-KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd
+KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd \
+	tls13 doctor csr proxy
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -41,6 +42,23 @@ page.tests = form_test form_fuzz
 # sd_notify(3), socket activation and priorities for the journal
 systemd.files = daemon/systemd.c
 systemd.stub = daemon/no-systemd.c
+
+# TLS 1.3, where mbedTLS has it; TLS 1.2 is always there.
+tls13.files = tls/tls13.c
+tls13.stub = tls/no-tls13.c
+
+# `doctor`
+doctor.files = ctl/doctor.c api/unknown.c
+doctor.stub = ctl/no-doctor.c api/no-unknown.c
+
+# `csr`
+csr.files = ctl/csr.c tls/csr.c
+csr.stub = ctl/no-csr.c tls/no-csr.c
+
+# apnsProxy
+proxy.files = io/proxy.c
+proxy.stub = io/no-proxy.c
+proxy.tests = proxy_test proxy_fuzz
 
 # One book of registrations for several nodes, in Valkey or Redis
 shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \
@@ -72,6 +90,10 @@ brands.tests = users_test users_fuzz
 # What apps register for by HTTP: with any of these there is api/apps.c.
 APP_KINDS = webpush deltachat fcm
 
+# What shows at length whether phones come: with any of these there is
+# push/visits.c.
+VISITS = doctor page
+
 # hooksDir: requests of the administrator's own
 hooks.files = hook.c hook/template.c push/hook.c daemon/hooks.c ctl/hooks.c
 hooks.stub = push/no-hook.c daemon/no-hooks.c ctl/no-hooks.c
@@ -98,8 +120,10 @@ FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
 	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c ctl/app.c, \
 		api/no-apps.c push/no-foreign.c ctl/no-app.c) \
-	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c,api/no-kinds.c)
+	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c,api/no-kinds.c) \
+	$(if $(filter $(VISITS),$(WITH)),push/visits.c push/day.c,push/no-visits.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
-UNUSED_TESTS = $(foreach f,$(WITHOUT),$($f.tests))
+UNUSED_TESTS = $(foreach f,$(WITHOUT),$($f.tests)) \
+	$(if $(filter $(VISITS),$(WITH)),,visits_test)

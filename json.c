@@ -651,3 +651,40 @@ bool json_write_str(struct buf *b, const char *s)
 {
 	return json_write_strn(b, s, strlen(s));
 }
+
+void json_add(struct buf *b, const char *key)
+{
+	unsigned char last = b->len > 0 ? buf_head(b)[b->len - 1] : '{';
+
+	if (last != '{' && last != '[')
+		buf_add_byte(b, ',');
+	if (key == NULL)
+		return;
+	buf_add_byte(b, '"');
+	buf_add_str(b, key);
+	buf_add_str(b, "\":");
+}
+
+void json_open(struct buf *b, const char *key, char bracket)
+{
+	json_add(b, key);
+	buf_add_byte(b, (unsigned char)bracket);
+}
+
+void json_add_str(struct buf *b, const char *key, const char *value)
+{
+	json_add(b, key);
+	json_write_str(b, value);
+}
+
+void json_add_num(struct buf *b, const char *key, int64_t value)
+{
+	json_add(b, key);
+	buf_add_fmt(b, "%lld", (long long)value);
+}
+
+void json_add_bool(struct buf *b, const char *key, bool value)
+{
+	json_add(b, key);
+	buf_add_str(b, value ? "true" : "false");
+}

@@ -77,4 +77,14 @@ bool json_int(const struct json *j, const struct json_tok *t, int64_t *v_r);
 bool json_write_str(struct buf *b, const char *s);
 bool json_write_strn(struct buf *b, const char *s, size_t n);
 
+/* Appends the key of a member, a name that needs no escapes (NULL: an element of a
+ * list has none), after a comma if it is not the first. */
+void json_add(struct buf *b, const char *key);
+/* The same, and how a list or object begins. */
+void json_open(struct buf *b, const char *key, char bracket);
+/* The same, and the value. */
+void json_add_str(struct buf *b, const char *key, const char *value);
+void json_add_num(struct buf *b, const char *key, int64_t value);
+void json_add_bool(struct buf *b, const char *key, bool value);
+
 #endif

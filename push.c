@@ -697,6 +697,9 @@ bool push_get_kind_figures(
 
 /* --- visits --- */
 
+const unsigned short push_wakeup_limits_s[PUSH_N_WAKEUPS - 1] = { 1, 2, 5, 10,
+	30, 60, 300, 600 };
+
 bool push_seen(struct push_queue *q, const char *user, const char *client)
 {
 	return visits_seen(&q->visits, user, client, loop_now_ms(q->loop));
@@ -722,13 +725,11 @@ static void write_trouble(struct push_queue *q, struct reg *r, struct buf *b)
 	if (push_ways[reg_kind(r)]->send == NULL)
 		st.last_error = features_lack(reg_kind_name(reg_kind(r)));
 	else if (!push_is_active(q, r) && !reg_suspended(r))
-		buf_add_str(b, ",\"inactive\":true");
+		json_add_bool(b, "inactive", true);
 	else if (p != NULL && p->lane->sender != NULL)
 		sender_get_status(p->lane->sender, &st);
-	if (st.last_error == NULL || st.last_error[0] == '\0')
-		return;
-	buf_add_str(b, ",\"problem\":");
-	json_write_str(b, st.last_error);
+	if (st.last_error != NULL && st.last_error[0] != '\0')
+		json_add_str(b, "problem", st.last_error);
 }
 
 void push_write_past(struct push_queue *q, struct reg *r, struct buf *b)

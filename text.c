@@ -335,3 +335,14 @@ size_t text_distance(const char *s, size_t s_len, const char *t, size_t t_len)
 	}
 	return rows[a_len % 3][b_len];
 }
+
+bool text_is_nearer(
+    const char *word, size_t len, const char *known, size_t *best_r)
+{
+	size_t d = text_distance(word, len, known, strlen(known));
+
+	if (d >= *best_r)
+		return false;
+	*best_r = d;
+	return true;
+}

@@ -65,5 +65,9 @@ int text_utf7_read(const char *s, char *out, size_t size);
 size_t text_distance(const char *s, size_t s_len, const char *t, size_t t_len);
 /* More than this is another word, not a misspelled one of that length. */
 #define TEXT_TYPOS_MAX(len) ((len) / 3 + 1)
+/* Whether the distance to known is less than *best_r, which it then becomes; at
+ * first that is TEXT_TYPOS_MAX(len) + 1. */
+bool text_is_nearer(
+    const char *word, size_t len, const char *known, size_t *best_r);
 
 #endif

@@ -95,12 +95,6 @@ const char *tls_version(void)
 #endif
 }
 
-const char tls_features[] = "TLS 1.2"
-#if defined(TLS_HAS_13)
-			    " and 1.3"
-#endif
-    ;
-
 /* RFC 9113 9.2.2 forbids most others with HTTP/2. */
 static const int ciphers[] = {
 #if defined(TLS_HAS_13)
@@ -145,6 +139,7 @@ static void set_versions(mbedtls_ssl_config *conf)
 #if defined(TLS_HAS_13)
 	mbedtls_ssl_conf_sig_algs(conf, signatures);
 #endif
+	tls13_limit(conf);
 }
 
 /* The part that client and server share. */

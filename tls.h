@@ -1,8 +1,8 @@
 /* tls.h - TLS connections, keys, certificates, signatures and digests, by
  * mbedTLS 2.28 or 3.6.  No other module includes mbedTLS.
  *
- * tls.c: connections; tls/verify.c: checks the peer's certificate and explains
- * failures; tls/key.c: keys, certificates, signatures, digests;
+ * tls.c: connections; tls/tls13.c: their versions; tls/verify.c: checks the
+ * peer's certificate and explains failures; tls/key.c: keys, certificates, signatures, digests;
  * tls/der.c: recognises files; tls/csr.c: makes requests for certificates;
  * tls/ecdh.c: encryption for one receiver;
  * tls/p12.c: PKCS#12 files; tls/pbe.c: decryption with a password; tls/roots.c:
@@ -34,7 +34,7 @@ int tls_init(char err[ERR_MAX]);
 void tls_exit(void);
 /* "mbedTLS 2.28.3" */
 const char *tls_version(void);
-/* What this build supports: "TLS 1.2 and 1.3". */
+/* What this build supports: "TLS 1.2 and 1.3", or "TLS 1.2". */
 extern const char tls_features[];
 
 /* The client side; the server's certificate is always verified.  ca: trusted
@@ -222,7 +222,7 @@ void tls_seal(const unsigned char key[16], const unsigned char nonce[12],
 /* --- tls/roots.c: the root CAs of Apple's push servers, and those that Apple
  * may change to, for machines without ca-certificates --- */
 
-/* DER certificates, one after the other. */
+/* One after the other, as DER certificates of name, time and key. */
 extern const unsigned char tls_roots_der[];
 extern const size_t tls_roots_der_len;
 

@@ -111,18 +111,13 @@ static int usage(const char *what)
 
 static int unknown_command(const char *name)
 {
-	size_t i, d, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
+	size_t i, len = strlen(name), best = TEXT_TYPOS_MAX(len) + 1;
 	const char *near = NULL;
 	char what[ERR_MAX];
 
-	for (i = 0; i < N_COMMANDS; i++) {
-		d = text_distance(
-		    name, len, commands[i].name, strlen(commands[i].name));
-		if (d < best) {
-			best = d;
+	for (i = 0; i < N_COMMANDS; i++)
+		if (text_is_nearer(name, len, commands[i].name, &best))
 			near = commands[i].name;
-		}
-	}
 	err_set(what,
 	    near != NULL ? "unknown command %s; did you mean %s?"
 			 : "unknown command %s",
@@ -239,21 +234,28 @@ static int run_daemon(const struct cli *cli)
 	return unread ? EXIT_FAILED : EXIT_CONFIG;
 }
 
+/* What to say of a command that this build is without, else NULL.  Features that
+ * are one command have its name. */
+static const char *lack_of(const struct command *c)
+{
+	return features_lack(c->run == ctl_export ? "go-import" : c->name);
+}
+
 static int run_command(const struct command *c, const struct cli *cli)
 {
+	const char *lack = lack_of(c);
 	struct conf conf;
 	char err[ERR_MAX];
 	int rc;
 
 	if (c->run == NULL)
 		return ctl_pass();
-	if (c->run == ctl_csr)
-		return ctl_csr(NULL, cli);
-	if (c->run == ctl_export && features_lack("go-import") != NULL) {
-		fprintf(
-		    stderr, "xapsd: export: %s\n", features_lack("go-import"));
+	if (lack != NULL) {
+		fprintf(stderr, "xapsd: %s: %s\n", c->name, lack);
 		return EXIT_FAILED;
 	}
+	if (c->run == ctl_csr)
+		return ctl_csr(NULL, cli);
 	log_set_level(cli->verbose > 1	  ? LOG_L_TRACE
 		      : cli->verbose == 1 ? LOG_L_DEBUG
 					  : LOG_L_WARN);

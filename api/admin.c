@@ -53,7 +53,7 @@ static void add_reg(void *arg, struct reg *r)
 		return;
 	b->len -= strlen("}\n");
 	if (reg_suspended(r))
-		buf_add_str(b, ",\"suspended\":true");
+		json_add_bool(b, "suspended", true);
 	push_write_past(l->api->queue, r, b);
 	api_write_brand_of(l->api, r, b);
 	buf_add_str(b, "}\n");
@@ -261,11 +261,11 @@ static void on_trial_result(void *arg, const char *account, const char *token,
 		trial_free(t);
 		return;
 	}
-	buf_add_str(b, b->len > 0 ? ",{\"account\":" : "{\"account\":");
-	json_write_str(b, account);
-	buf_add_fmt(b, ",\"token\":\"%s\",\"delivered\":%s,\"answer\":", token,
-	    delivered ? "true" : "false");
-	json_write_str(b, words);
+	json_open(b, NULL, '{');
+	json_add_str(b, "account", account);
+	json_add_str(b, "token", token);
+	json_add_bool(b, "delivered", delivered);
+	json_add_str(b, "answer", words);
 	buf_add_byte(b, '}');
 }
 

@@ -4,12 +4,6 @@
 #include "send.h"
 #include "cred.h"
 
-static void write_string(struct buf *b, const char *key, const char *value)
-{
-	buf_add_fmt(b, ",\"%s\":", key);
-	json_write_str(b, value);
-}
-
 static void write_brand(struct api *a, size_t i, struct buf *b)
 {
 	struct push_lane *lane = push_lane_at(a->queue, i);
@@ -20,35 +14,31 @@ static void write_brand(struct api *a, size_t i, struct buf *b)
 	push_get_figures(lane, &f);
 	n = store_brand_count(a->store, i, &old);
 	why = push_health(lane);
-	buf_add_str(b, i > 1 ? ",{\"name\":" : "{\"name\":");
-	json_write_str(b, f.name);
-	write_string(b, "topic", cred_topic(f.cred));
-	write_string(b, "credentials", cred_kind_name(f.cred));
-	buf_add_fmt(b, ",\"healthy\":%s", why == NULL ? "true" : "false");
+	json_open(b, NULL, '{');
+	json_add_str(b, "name", f.name);
+	json_add_str(b, "topic", cred_topic(f.cred));
+	json_add_str(b, "credentials", cred_kind_name(f.cred));
+	json_add_bool(b, "healthy", why == NULL);
 	if (why != NULL)
-		write_string(b, "problem", why);
+		json_add_str(b, "problem", why);
 	for (w = 0; (sign = cred_warning(f.cred, w)) != NULL; w++) {
 		if (w == 0)
-			buf_add_str(b, ",\"warnings\":[");
-		else
-			buf_add_byte(b, ',');
-		json_write_str(b, sign);
+			json_open(b, "warnings", '[');
+		json_add_str(b, NULL, sign);
 	}
 	if (w > 0)
 		buf_add_byte(b, ']');
-	write_string(b, "state", send_state_name(f.send.state));
+	json_add_str(b, "state", send_state_name(f.send.state));
 	if (*f.send.last_error != '\0')
-		write_string(b, "apnsError", f.send.last_error);
+		json_add_str(b, "apnsError", f.send.last_error);
 	if (cred_expires_s(f.cred) != 0)
-		buf_add_fmt(
-		    b, ",\"expires\":%lld", (long long)cred_expires_s(f.cred));
-	buf_add_fmt(b,
-	    ",\"registrations\":%zu,\"oldTopic\":%zu,\"queued\":%zu,"
-	    "\"pushed\":%llu",
-	    n, old, f.waiting, (unsigned long long)f.counters.delivered);
+		json_add_num(b, "expires", cred_expires_s(f.cred));
+	json_add_num(b, "registrations", (int64_t)n);
+	json_add_num(b, "oldTopic", (int64_t)old);
+	json_add_num(b, "queued", (int64_t)f.waiting);
+	json_add_num(b, "pushed", (int64_t)f.counters.delivered);
 	if (f.delivered_s != 0)
-		buf_add_fmt(
-		    b, ",\"lastSuccess\":%lld", (long long)f.delivered_s);
+		json_add_num(b, "lastSuccess", f.delivered_s);
 	buf_add_byte(b, '}');
 }
 
@@ -58,7 +48,7 @@ void api_write_brands(struct api *a, struct buf *b)
 
 	if (n == 1)
 		return;
-	buf_add_str(b, ",\"brands\":[");
+	json_open(b, "brands", '[');
 	for (i = 1; i < n; i++)
 		write_brand(a, i, b);
 	buf_add_byte(b, ']');
@@ -73,24 +63,25 @@ void api_write_brand_of(struct api *a, const struct reg *r, struct buf *b)
 
 	push_get_figures(own, &f);
 	if (*f.name != '\0')
-		write_string(b, "brand", f.name);
+		json_add_str(b, "brand", f.name);
 	if (via == own)
 		return;
 	push_get_figures(via, &f);
-	write_string(b, "via", f.name);
+	json_add_str(b, "via", f.name);
 }
 
 void api_write_brand_figures(struct api *a, struct buf *b)
 {
 	struct push_figures f = { 0 };
+	char help[ERR_MAX];
 	size_t i, n, old;
 
 	for (i = 1; i < push_n_lanes(a->queue); i++) {
 		push_get_figures(push_lane_at(a->queue, i), &f);
 		n = store_brand_count(a->store, i, &old);
-		buf_add_fmt(b,
-		    "{\"help\":\"Registrations of brand %s, %s: %zu with "
-		    "another topic.\",\"value\":%zu},",
-		    f.name, send_state_name(f.send.state), old, n);
+		err_set(help,
+		    "Registrations of brand %s, %s: %zu with another topic.",
+		    f.name, send_state_name(f.send.state), old);
+		api_write_figure(b, help, n);
 	}
 }

@@ -1,7 +1,8 @@
 /* api/int.h - what the files of api share.  Nobody else includes this.
  *
  * A file calls only those to the right of it:
- *   api.c -> apps.c, page.c -> dovecot.c, admin.c -> status.c -> brands.c, unknown.c
+ *   api.c -> apps.c, page.c -> dovecot.c, admin.c -> status.c -> brands.c, unknown.c,
+ *   namesake.c
  *   -> form.c, body.c,
  *   guard.c, line.c, reply.c */
 #ifndef API_INT_H
@@ -84,11 +85,11 @@ struct api {
 	struct buf out;
 	char *authorization; /* "Basic …"; NULL: not required */
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];
-	int64_t refusal_logged_ms; /* a foreign request; 0: never */
-	int64_t plugin_logged_ms;  /* one that would abort; 0: never */
-	char page_token[33];	   /* in our own forms; "": none made yet */
-	/* of unknown.c */
-	struct api_unknown *unknown;	    /* NULL until there is one */
+	int64_t refusal_logged_ms;   /* a foreign request; 0: never */
+	int64_t plugin_logged_ms;    /* one that would abort; 0: never */
+	char page_token[33];	     /* in our own forms; "": none made yet */
+	struct api_unknown *unknown; /* of unknown.c; NULL until there is one */
+	/* of namesake.c */
 	char *namesakes[API_NAMESAKES_MAX]; /* logged; owned */
 	size_t n_namesakes;
 	int64_t search_ms; /* beginning of a minute; 0: never */
@@ -195,18 +196,24 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn);
 
 /* Remembers a notification for such a user, for doctor. */
 void api_keep_unknown(struct api *a, const char *user, bool seen);
+void api_handle_unknown(struct api_request *rq, struct http_conn *conn);
+void api_unknown_free(struct api *a);
+
+/* --- api/namesake.c --- */
+
 /* Logs it, once for each name and seldom enough to cost nothing, if somebody with
  * the same name but for the domain has a device.  what: the request. */
 void api_note_unknown(struct api *a, const char *what, const char *user);
-void api_handle_unknown(struct api_request *rq, struct http_conn *conn);
-void api_unknown_free(struct api *a);
+void api_namesakes_free(struct api *a);
 
 /* --- api/status.c --- */
 
 /* The answer of /status, but for the last brace and the brands; with_bad: what is
  * wrong with these is among the warnings. */
 void api_write_status(struct api *a, struct buf *b, bool with_bad);
-/* {"help":…,"value":…} for each figure, separated by commas. */
+/* {"help":…,"value":…}, one element of a list. */
+void api_write_figure(struct buf *b, const char *help, uint64_t value);
+/* The same for each figure. */
 void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
 void api_handle_healthz_all(struct api_request *rq, struct http_conn *conn);
@@ -223,14 +230,14 @@ void api_write_brands(struct api *a, struct buf *b);
  * with a comma before it; nothing without brands. */
 void api_write_brand_of(struct api *a, const struct reg *r, struct buf *b);
 
-/* One {"help":…,"value":…}, with a comma after it, for each: its registrations. */
+/* api_write_figure() for each: its registrations. */
 void api_write_brand_figures(struct api *a, struct buf *b);
 
 /* --- api/kinds.c --- */
 
 /* Appends "kinds":[…], if there is or was a registration that is not Apple's. */
 void api_write_kinds(struct api *a, struct buf *b);
-/* One {"help":…,"value":…}, with a comma after it, for each. */
+/* api_write_figure() for each. */
 void api_write_kind_figures(struct api *a, struct buf *b);
 /* For /metrics, with the label kind. */
 void api_write_kind_metrics(struct api *a, struct buf *b);

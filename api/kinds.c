@@ -59,35 +59,41 @@ static bool collect(struct api *a, unsigned kind, unsigned long long v[N_ROWS])
 void api_write_kinds(struct api *a, struct buf *b)
 {
 	unsigned long long v[N_ROWS];
-	const char *before = ",\"kinds\":[";
+	bool any = false;
 	unsigned kind;
 	size_t i;
 
 	for (kind = REG_APPLE + 1; kind < REG_KINDS; kind++) {
 		if (!collect(a, kind, v))
 			continue;
-		buf_add_fmt(
-		    b, "%s{\"kind\":\"%s\"", before, reg_kind_name(kind));
+		if (!any)
+			json_open(b, "kinds", '[');
+		any = true;
+		json_open(b, NULL, '{');
+		json_add_str(b, "kind", reg_kind_name(kind));
 		for (i = 0; i < N_ROWS; i++)
-			buf_add_fmt(b, ",\"%s\":%llu", rows[i].key, v[i]);
+			json_add_num(b, rows[i].key, (int64_t)v[i]);
 		buf_add_byte(b, '}');
-		before = ",";
 	}
-	if (*before == ',' && before[1] == '\0')
+	if (any)
 		buf_add_byte(b, ']');
 }
 
 void api_write_kind_figures(struct api *a, struct buf *b)
 {
 	unsigned long long v[N_ROWS];
+	char help[ERR_MAX];
 	unsigned kind;
 
-	for (kind = REG_APPLE + 1; kind < REG_KINDS; kind++)
-		if (collect(a, kind, v))
-			buf_add_fmt(b,
-			    "{\"help\":\"Pushes of kind %s that were taken, of "
-			    "%llu registrations; %llu wait.\",\"value\":%llu},",
-			    reg_kind_name(kind), v[0], v[1], v[4]);
+	for (kind = REG_APPLE + 1; kind < REG_KINDS; kind++) {
+		if (!collect(a, kind, v))
+			continue;
+		err_set(help,
+		    "Pushes of kind %s that were taken, of %llu registrations; "
+		    "%llu wait.",
+		    reg_kind_name(kind), v[0], v[1]);
+		api_write_figure(b, help, v[4]);
+	}
 }
 
 void api_write_kind_metrics(struct api *a, struct buf *b)

@@ -137,17 +137,26 @@ static void put_value(
 
 /* --- the template --- */
 
-static void unpack(struct buf *b, unsigned char c)
+/* Unpacks the template: PAGE_LEN bytes, and a NUL. */
+static void unpack(char *out)
 {
-	const unsigned char *pair;
+	const unsigned char *p = page_packed, *end = p + sizeof(page_packed);
+	size_t n, back;
 
-	if (c < 128) {
-		buf_add_byte(b, c);
-		return;
+	while (p < end) {
+		if (*p < 128) {
+			*out++ = (char)*p++;
+			continue;
+		}
+		n = (*p >> 4 & 7) + 3;
+		back = (size_t)(*p & 15) << 8 | p[1];
+		p += 2;
+		if (n == 10)
+			n += *p++;
+		for (; n > 0; n--, out++)
+			*out = out[-1 - (ptrdiff_t)back];
 	}
-	pair = page_pairs + (c - 128) * 2;
-	unpack(b, pair[0]);
-	unpack(b, pair[1]);
+	*out = '\0';
 }
 
 #define OPEN '\1' /* {{ and }}, as the generator writes them */
@@ -285,32 +294,23 @@ static int compare(const void *a, const void *b)
 			    (reg_time_s(x) > reg_time_s(y));
 }
 
-static void add_str(struct buf *b, const char *key, const char *value)
-{
-	buf_add_fmt(b, ",\"%s\":", key);
-	json_write_str(b, value);
-}
-
 static void write_device(struct api *a, struct buf *b, struct reg *r)
 {
 	char token[REG_TOKEN_MAX + 1];
 	size_t n = reg_n_mailboxes(r), i;
 
-	add_str(b, "user", reg_user(r));
-	add_str(b, "account", reg_account(r));
-	add_str(b, "token", reg_token(r, token));
+	json_add_str(b, "user", reg_user(r));
+	json_add_str(b, "account", reg_account(r));
+	json_add_str(b, "token", reg_token(r, token));
 	if (reg_kind(r) != REG_APPLE)
-		add_str(b, "kind", reg_kind_name(reg_kind(r)));
-	buf_add_fmt(b,
-	    ",\"time\":%lld,\"suspended\":%d,\"oldTopic\":%d,\"more\":%zu,"
-	    "\"mailboxes\":[",
-	    (long long)(reg_time_known(r) ? reg_time_s(r) : 0),
-	    reg_suspended(r), store_old_topic(a->store, r) != NULL,
-	    n > MAILBOXES ? n - MAILBOXES : 0);
-	for (i = 0; i < n && i < MAILBOXES; i++) {
-		buf_add_str(b, i > 0 ? "," : "");
-		json_write_str(b, reg_mailbox(r, i));
-	}
+		json_add_str(b, "kind", reg_kind_name(reg_kind(r)));
+	json_add_num(b, "time", reg_time_known(r) ? reg_time_s(r) : 0);
+	json_add_bool(b, "suspended", reg_suspended(r));
+	json_add_bool(b, "oldTopic", store_old_topic(a->store, r) != NULL);
+	json_add_num(b, "more", n > MAILBOXES ? (int)n - MAILBOXES : 0);
+	json_open(b, "mailboxes", '[');
+	for (i = 0; i < n && i < MAILBOXES; i++)
+		json_add_str(b, NULL, reg_mailbox(r, i));
 	buf_add_byte(b, ']');
 	push_write_past(a->queue, r, b);
 	buf_add_byte(b, '}');
@@ -330,9 +330,10 @@ static size_t write_devices(struct api *a, const struct page *pg, struct buf *b)
 	while (from != 0 && f.n < DEVICES && ++steps < STEPS_MAX);
 	if (f.n > 0)
 		qsort(f.regs, f.n, sizeof(f.regs[0]), compare);
-	buf_add_str(b, ",\"devices\":[");
+	json_open(b, "devices", '[');
 	for (i = 0; i < f.n; i++) {
-		buf_add_fmt(b, "%s{\"head\":%d", i > 0 ? "," : "",
+		json_open(b, NULL, '{');
+		json_add_bool(b, "head",
 		    i == 0 || strcasecmp(reg_user(f.regs[i - 1]),
 				  reg_user(f.regs[i])) != 0);
 		write_device(a, b, f.regs[i]);
@@ -388,25 +389,27 @@ static void write_document(struct api *a, const struct page *pg, struct buf *b)
 
 	api_write_status(a, b, true);
 	push_write_day(a->queue, b);
-	add_str(b, "level", how);
-	buf_add_fmt(b, ",\"%s\":1,\"figures\":[", how);
+	json_add_str(b, "level", how);
+	json_add_bool(b, how, true);
+	json_open(b, "figures", '[');
 	api_write_figures(a, b);
 	buf_add_byte(b, ']');
 	if (pg->admin) {
-		add_str(b, "key", page_token(a));
-		add_str(b, "search", pg->search);
+		json_add_str(b, "key", page_token(a));
+		json_add_str(b, "search", pg->search);
 		next = write_devices(a, pg, b);
-		buf_add_fmt(b, ",\"admin\":1,\"from\":%zu,\"next\":%zu",
-		    pg->from, next);
+		json_add_bool(b, "admin", true);
+		json_add_num(b, "from", (int64_t)pg->from);
+		json_add_num(b, "next", (int64_t)next);
 	}
 	if (pg->pushed != NULL) {
-		add_str(b, "pushed", pg->pushed);
+		json_add_str(b, "pushed", pg->pushed);
 		buf_add_fmt(b, ",\"results\":[%s]", pg->results);
 	}
 	if (pg->forgot != NULL)
-		add_str(b, "forgot", pg->forgot);
+		json_add_str(b, "forgot", pg->forgot);
 	if (pg->trouble != NULL)
-		add_str(b, "trouble", pg->trouble);
+		json_add_str(b, "trouble", pg->trouble);
 	buf_add_byte(b, '}');
 }
 
@@ -418,20 +421,18 @@ static void reply_page(
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "Referrer-Policy: same-origin\r\n" /* no-referrer: Origin: null */
 	    "Cache-Control: no-store\r\n";
-	struct buf doc = BUF_INIT(DOC_MAX), template = BUF_INIT(DOC_MAX);
+	struct buf doc = BUF_INIT(DOC_MAX);
 	struct render r = { .out = BUF_INIT(DOC_MAX),
 		.now_s = (int64_t)time(NULL) };
+	char *template = xmalloc(PAGE_LEN + 1);
 	bool ok;
-	size_t i;
 
 	write_document(a, pg, &doc);
 	ok = !doc.failed &&
 	     json_load((const char *)buf_head(&doc), doc.len, &r.j);
 	if (ok) {
-		for (i = 0; i < sizeof(page_packed); i++)
-			unpack(&template, page_packed[i]);
-		buf_add_byte(&template, '\0');
-		render(&r, (const char *)buf_head(&template), r.j.toks);
+		unpack(template);
+		render(&r, template, r.j.toks);
 	}
 	if (!ok || r.out.failed)
 		api_reply_text(conn, 500, "the page is too long");
@@ -439,7 +440,7 @@ static void reply_page(
 		http_reply(conn, 200, "text/html; charset=utf-8", headers,
 		    buf_head(&r.out), r.out.len);
 	json_free(&r.j);
-	buf_free(&template);
+	free(template);
 	buf_free(&doc);
 	buf_free(&r.out);
 }

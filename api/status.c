@@ -269,34 +269,6 @@ void api_handle_credentials(struct api_request *rq, struct http_conn *conn)
 
 /* --- /status and the log --- */
 
-static void add_str(struct buf *b, const char *key, const char *value)
-{
-	buf_add_fmt(b, "\"%s\":", key);
-	json_write_str(b, value);
-	buf_add_byte(b, ',');
-}
-
-static void add_num(struct buf *b, const char *key, uint64_t value)
-{
-	buf_add_fmt(b, "\"%s\":%llu,", key, (unsigned long long)value);
-}
-
-static void add_figure(struct buf *b, const struct figure *row, uint64_t value)
-{
-	if ((row->type & TYPES) != FLAG)
-		add_num(b, row->key, value);
-	else
-		buf_add_fmt(
-		    b, "\"%s\":%s,", row->key, value != 0 ? "true" : "false");
-}
-
-static void add_item(struct buf *b, const char *text)
-{
-	if (buf_head(b)[b->len - 1] != '[')
-		buf_add_byte(b, ',');
-	json_write_str(b, text);
-}
-
 static void add_bad(struct api *a, struct buf *b)
 {
 	size_t i, n = push_n_lanes(a->queue);
@@ -310,7 +282,7 @@ static void add_bad(struct api *a, struct buf *b)
 			continue;
 		push_get_figures(push_lane_at(a->queue, i), &f);
 		err_set(line, "Brand %s: %s", f.name, why);
-		add_item(b, line);
+		json_add_str(b, NULL, line);
 	}
 }
 
@@ -319,21 +291,21 @@ static void add_warnings(struct api *a, struct buf *b, bool with_bad)
 	const char *warning;
 	size_t i;
 
-	buf_add_str(b, "\"warnings\":[");
+	json_open(b, "warnings", '[');
 	for (i = 0; (warning = cred_warning(a->cred, i)) != NULL; i++)
-		add_item(b, warning);
+		json_add_str(b, NULL, warning);
 	if (with_bad)
 		add_bad(a, b);
-	buf_add_str(b, "],");
+	buf_add_byte(b, ']');
 }
 
 void api_write_status(struct api *a, struct buf *b, bool with_bad)
 {
 	struct send_status st;
 	struct push_lane *main = push_lane_at(a->queue, 0);
+	const struct figure *row;
 	const char *trouble;
 	struct figures f;
-	size_t i;
 
 	collect_figures(a, &f, &st);
 	add_brands(a, &f);
@@ -342,28 +314,37 @@ void api_write_status(struct api *a, struct buf *b, bool with_bad)
 		trouble = push_health(main);
 	buf_reset(b);
 	buf_add_byte(b, '{');
-	add_str(b, "version", XAPSD_VERSION);
-	add_str(b, "tls", tls_version());
-	add_str(b, "features", features_built);
-	add_str(b, "problem", trouble == NULL ? "" : trouble);
-	add_str(b, "topic", cred_topic(a->cred));
-	add_str(b, "credentials", cred_kind_name(a->cred));
+	json_add_str(b, "version", XAPSD_VERSION);
+	json_add_str(b, "tls", tls_version());
+	json_add_str(b, "features", features_built);
+	json_add_str(b, "problem", trouble == NULL ? "" : trouble);
+	json_add_str(b, "topic", cred_topic(a->cred));
+	json_add_str(b, "credentials", cred_kind_name(a->cred));
 	add_warnings(a, b, with_bad);
-	add_str(b, "apns", send_state_name(st.state));
-	add_str(b, "apnsHost", st.host);
-	add_num(b, "apnsPort", (uint64_t)st.port);
-	add_str(b, "apnsProxy", st.proxy);
-	add_str(b, "apnsError", st.last_error);
-	for (i = 0; i < N_ROWS; i++)
-		if (rows[i].key != NULL)
-			add_figure(b, &rows[i], figure(&f, &rows[i]));
+	json_add_str(b, "apns", send_state_name(st.state));
+	json_add_str(b, "apnsHost", st.host);
+	json_add_num(b, "apnsPort", st.port);
+	json_add_str(b, "apnsProxy", st.proxy);
+	json_add_str(b, "apnsError", st.last_error);
+	for (row = rows; row < rows + N_ROWS; row++)
+		if (row->key == NULL)
+			continue;
+		else if ((row->type & TYPES) == FLAG)
+			json_add_bool(b, row->key, figure(&f, row) != 0);
+		else
+			json_add_num(b, row->key, (int64_t)figure(&f, row));
 	if (a->shared != NULL) {
-		buf_add_str(b, "\"shared\":");
+		json_add(b, "shared");
 		shared_write_status(a->shared, b);
-		buf_add_byte(b, ',');
 	}
-	if (!b->failed)
-		b->len--; /* the last comma */
+}
+
+void api_write_figure(struct buf *b, const char *help, uint64_t value)
+{
+	json_open(b, NULL, '{');
+	json_add_str(b, "help", help);
+	json_add_num(b, "value", (int64_t)value);
+	buf_add_byte(b, '}');
 }
 
 /* The same words as in /metrics. */
@@ -377,12 +358,9 @@ void api_write_figures(struct api *a, struct buf *b)
 	add_brands(a, &f);
 	for (row = rows; row < rows + N_ROWS; row++)
 		if (row->key != NULL && (row->type & TYPES) != TIMESTAMP)
-			buf_add_fmt(b, "{\"help\":\"%s\",\"value\":%llu},",
-			    row->help, (unsigned long long)figure(&f, row));
+			api_write_figure(b, row->help, figure(&f, row));
 	api_write_brand_figures(a, b);
 	api_write_kind_figures(a, b);
-	if (!b->failed)
-		b->len--; /* the last comma */
 }
 
 void api_handle_status(struct api_request *rq, struct http_conn *conn)

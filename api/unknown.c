@@ -1,6 +1,6 @@
-/* api/unknown.c - notifications and visits of users without a device: those who
- * have one under another name, because Dovecot calls them otherwise at delivery
- * than at log-in. */
+/* api/unknown.c - notifications and visits of users without a device, which doctor
+ * asks for: they may have one under another name, because Dovecot calls them
+ * otherwise at delivery than at log-in. */
 #include "api/int.h"
 
 #include <stdlib.h>
@@ -18,33 +18,6 @@ struct api_unknown {
 	/* of the last notification and visit; 0: there was none */
 	int64_t notified_ms, seen_ms;
 };
-
-/* Registrations looked at in a minute: some milliseconds of work, whatever is sent
- * to us; with fewer registrations that is every name. */
-#define VISITS_MAX 200000
-#define MINUTE_MS 60000
-
-static bool is_logged(const struct api *a, const char *user)
-{
-	size_t i;
-
-	for (i = 0; i < a->n_namesakes; i++)
-		if (strcasecmp(a->namesakes[i], user) == 0)
-			return true;
-	return false;
-}
-
-/* True if this minute has time for another search. */
-static bool may_search(struct api *a)
-{
-	int64_t now_ms = loop_now_ms(a->loop);
-
-	if (a->search_ms == 0 || now_ms - a->search_ms >= MINUTE_MS) {
-		a->search_ms = now_ms;
-		a->search_visits = 0;
-	}
-	return a->search_visits < VISITS_MAX;
-}
 
 /* The place of the users with that local part (FNV-1a). */
 static struct api_unknown *place(struct api *a, const char *user)
@@ -75,29 +48,6 @@ void api_keep_unknown(struct api *a, const char *user, bool seen)
 	*(seen ? &u->seen_ms : &u->notified_ms) = loop_now_ms(a->loop);
 }
 
-void api_note_unknown(struct api *a, const char *what, const char *user)
-{
-	bool search = may_search(a);
-	const char *other;
-
-	if (a->n_namesakes == API_NAMESAKES_MAX ||
-	    log_get_level() < LOG_L_INFO || is_logged(a, user))
-		return;
-	if (search)
-		a->search_visits += store_count(a->store) + 1;
-	other = store_namesake(a->store, user, search);
-	if (other == NULL)
-		return;
-	a->namesakes[a->n_namesakes++] = xstrdup(user);
-	log_info("%s: %s has no device, but %s has: if that is the same "
-		 "person, let Dovecot use one name at log-in and at delivery, "
-		 "or set user_lookup to a userdb field that holds it%s",
-	    what, user, other,
-	    a->n_namesakes == API_NAMESAKES_MAX
-		? " (more such names are not logged)"
-		: "");
-}
-
 /* --- /admin/unknown: {"user":…} -> {"name":…,"notified":…,"seen":…,"last":…}: who
  * has no device and was notified last or seen, of those with that local part (how
  * many seconds ago), and of all --- */
@@ -120,8 +70,7 @@ static bool is_unknown(struct api *a, const struct api_unknown *u)
 static void add_age(struct api *a, struct buf *b, const char *key, int64_t ms)
 {
 	if (ms > 0)
-		buf_add_fmt(b, ",\"%s\":%lld", key,
-		    (long long)(loop_now_ms(a->loop) - ms) / 1000);
+		json_add_num(b, key, (loop_now_ms(a->loop) - ms) / 1000);
 }
 
 static void write_unknown(struct api *a, const char *user, struct buf *b)
@@ -129,18 +78,15 @@ static void write_unknown(struct api *a, const char *user, struct buf *b)
 	const struct api_unknown *u = place(a, user), *last = NULL;
 
 	if (is_unknown(a, u) && same_local_part(u->name, user)) {
-		buf_add_str(b, "\"name\":");
-		json_write_str(b, u->name);
+		json_add_str(b, "name", u->name);
 		add_age(a, b, "notified", u->notified_ms);
 		add_age(a, b, "seen", u->seen_ms);
-		buf_add_byte(b, ',');
 	}
 	for (u = a->unknown; u < a->unknown + NAMES_MAX; u++)
 		if (is_unknown(a, u) && u->notified_ms > 0 &&
 		    (last == NULL || u->notified_ms > last->notified_ms))
 			last = u;
-	buf_add_str(b, "\"last\":");
-	json_write_str(b, last != NULL ? last->name : "");
+	json_add_str(b, "last", last != NULL ? last->name : "");
 }
 
 void api_handle_unknown(struct api_request *rq, struct http_conn *conn)
@@ -167,6 +113,4 @@ void api_unknown_free(struct api *a)
 	for (i = 0; a->unknown != NULL && i < NAMES_MAX; i++)
 		free(a->unknown[i].name);
 	free(a->unknown);
-	while (a->n_namesakes > 0)
-		free(a->namesakes[--a->n_namesakes]);
 }

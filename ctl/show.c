@@ -133,8 +133,6 @@ static void fill_past(struct row *row, const struct reg *r, int64_t now_s)
 	struct past p;
 
 	past_read(r, &p);
-	strcpy(row->text[C_PUSHED], "-");
-	strcpy(row->text[C_CAME], "-");
 	row->came = STYLE_PLAIN;
 	if (p.pushed_s == 0)
 		return;
@@ -149,7 +147,10 @@ static void fill_row(struct row *row, const struct store *live,
 	char token[REG_TOKEN_MAX + 1];
 	int64_t age_s = now_s - reg_time_s(r);
 	const char *what = state(live, r, age_s, ttl_s);
+	size_t c;
 
+	for (c = 0; c < N_COLUMNS; c++)
+		strcpy(row->text[c], "-");
 	snprintf(row->text[C_USER], sizeof(row->text[0]), "%s", reg_user(r));
 	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
 	snprintf(row->text[C_ACCOUNT],
@@ -157,14 +158,12 @@ static void fill_row(struct row *row, const struct store *live,
 	    reg_account(r));
 	strcpy(row->text[C_KIND], reg_kind_name(reg_kind(r)));
 	/* Registered before the clock was set. */
-	strcpy(row->text[C_REGISTERED], "-");
-	strcpy(row->text[C_AGE], "-");
 	if (reg_time_s(r) > 0) {
 		log_date(reg_time_s(r), LOG_DATE_MINUTE, true,
 		    row->text[C_REGISTERED]);
 		format_age(age_s, row->text[C_AGE]);
 	}
-	snprintf(row->text[C_STATE], sizeof(row->text[0]), "%s", what);
+	strcpy(row->text[C_STATE], what);
 	row->style = strcmp(what, "active") == 0 ? STYLE_GOOD : STYLE_BAD;
 	fill_past(row, r, now_s);
 }
@@ -350,292 +349,290 @@ void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
 #define LABEL_WIDTH 15
 #define LINE_MAX_BYTES 4096 /* a few of ERR_MAX */
 
-/* One row, which may take several lines.  The style is that of the state, or if
- * that is empty, of the text. */
-static void show_line(
-    const char *label, enum ctl_style style, const char *state, struct buf *b)
-{
-	buf_add_byte(b, '\0');
-	ctl_cell(STYLE_HEAD, label, LABEL_WIDTH);
-	ctl_cell(style, state, 0);
-	ctl_text(stdout, *state == '\0' ? style : STYLE_PLAIN,
-	    b->failed ? "" : (const char *)buf_head(b),
-	    LABEL_WIDTH + text_width(state), LABEL_WIDTH, 0);
-	buf_free(b);
-}
-
-static void show_text(const char *label, enum ctl_style style, const char *text)
-{
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
-
-	buf_add_str(&b, text);
-	show_line(label, style, "", &b);
-}
-
-/* One line: a label, then each number with its words. */
-static const struct counts {
-	const char *label;
-	struct {
-		const char *key, *words;
-	} n[4];
-} counts[] = {
-	{ "Registrations",
-	    { { "registrations", "" }, { "oldTopic", " with an old topic" },
-		{ "forgotten", " reported gone by Apple" },
-		{ "suspendedNow", " suspended" } } },
-	{ "Queue", { { "queue", " waiting" }, { "inFlight", " in flight" } } },
-	{ "Pushes",
-	    { { "delivered", " delivered" }, { "merged", " merged" },
-		{ "retried", " sent again" }, { "dropped", " dropped" } } },
-	{ "Asked",
-	    { { "registered", " registrations" },
-		{ "notified", " notifications" }, { "unwatched", " unwatched" },
-		{ "unknownUsers", " without a device" } } },
-	{ "Refused",
-	    { { "refused", " malformed" }, { "denied", " not allowed" } } },
-	{ "Clients", { { "clients", "" } } },
+/* The row that is being written: a label, a state in its style, a text that may
+ * take several lines. */
+struct line {
+	const struct json *j;
+	const struct json_tok *obj; /* whose members are meant */
+	char state[80];
+	struct buf text;
 };
 
-static bool flag(const struct json *j, const char *key)
+/* Ends the row.  The style is that of the state, or if that is empty, of the
+ * text. */
+static void show(struct line *l, const char *label, enum ctl_style style)
 {
-	const struct json_tok *t = json_get(j, j->toks, key);
+	buf_add_byte(&l->text, '\0');
+	ctl_cell(STYLE_HEAD, label, LABEL_WIDTH);
+	ctl_cell(style, l->state, 0);
+	ctl_text(stdout, *l->state == '\0' ? style : STYLE_PLAIN,
+	    l->text.failed ? "" : (const char *)buf_head(&l->text),
+	    LABEL_WIDTH + text_width(l->state), LABEL_WIDTH, 0);
+	buf_reset(&l->text);
+	l->state[0] = '\0';
+}
+
+/* Whether the member that is the row's state is the good one. */
+static bool is_state(struct line *l, const char *key, const char *good)
+{
+	ctl_str(l->j, l->obj, key, l->state, sizeof(l->state));
+	return strcmp(l->state, good) == 0;
+}
+
+static int64_t number(const struct line *l, const char *key)
+{
+	return ctl_num(l->j, l->obj, key);
+}
+
+static bool flag(const struct line *l, const char *key)
+{
+	const struct json_tok *t = json_get(l->j, l->obj, key);
 
 	return t != NULL && t->type == JSON_TRUE;
 }
 
-static void show_counts(const struct json *j, const struct counts *row)
+static void add_member(struct line *l, const char *key, char value_r[ERR_MAX])
 {
-	const char *words;
-	int64_t n;
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
-	size_t i, len;
+	const struct json_tok *t = json_get(l->j, l->obj, key);
 
-	for (i = 0; i < 4 && row->n[i].key != NULL; i++) {
-		n = ctl_num(j, j->toks, row->n[i].key);
-		words = row->n[i].words;
-		len = strlen(words);
-		if (n == 1 && len > 0 && words[len - 1] == 's')
-			len--; /* the plural's */
-		buf_add_fmt(&b, "%s%lld%.*s", i > 0 ? ", " : "", (long long)n,
-		    (int)len, words);
-	}
-	show_line(row->label, STYLE_PLAIN, "", &b);
+	value_r[0] = '\0';
+	if (t != NULL && t->type == JSON_NUMBER)
+		err_set(value_r, "%.*s", (int)(t->end - t->start),
+		    l->j->text + t->start);
+	else
+		json_string(l->j, t, value_r, ERR_MAX);
+	buf_add_str(&l->text, value_r);
 }
 
-static void show_pushes(const struct json *j)
+/* Adds text, with members in the place of their {names}, and {s} or {es} after a
+ * number as the plural's ending.  False: the last one is not there. */
+static bool fill(struct line *l, const char *text)
 {
-	int64_t last_s = ctl_num(j, j->toks, "lastSuccess");
-	char age[16], text[64] = "none since start";
+	char name[32], value[ERR_MAX] = "";
+	size_t n;
 
-	if (last_s > 0) {
-		format_age((int64_t)time(NULL) - last_s, age);
-		snprintf(text, sizeof(text), "taken by Apple %s ago", age);
+	for (;; text += n + 1) {
+		n = strcspn(text, "{");
+		buf_add(&l->text, text, n);
+		if (text[n] == '\0')
+			return *value != '\0';
+		text += n + 1;
+		n = strcspn(text, "}");
+		snprintf(name, sizeof(name), "%.*s", (int)n, text);
+		if (name[strspn(name, "es")] != '\0')
+			add_member(l, name, value);
+		else if (strcmp(value, "1") != 0)
+			buf_add_str(&l->text, name);
 	}
-	show_text("Last push", STYLE_PLAIN, text);
+}
+
+/* The same, or nothing if its member is not there. */
+static void fill_if(struct line *l, const char *text)
+{
+	size_t len = l->text.len;
+
+	if (!fill(l, text))
+		l->text.len = len;
 }
 
 /* How phones come. */
-static void show_visits(const struct json *j)
+static void show_visits(struct line *l)
 {
-	const struct json_tok *t = json_get(j, j->toks, "wakeupMedian");
-	int64_t silent = ctl_num(j, j->toks, "silent");
-	int64_t missed = ctl_num(j, j->toks, "missedDay");
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
-
-	if (ctl_num(j, j->toks, "visits") == 0) {
-		show_text(
-		    "Phones", STYLE_PLAIN, "no visit reported since start");
-		return;
+	if (number(l, "visits") == 0) {
+		fill(l, "no visit reported since start");
+	} else {
+		fill_if(l, "came after {wakeupMedian} s (a day's median), ");
+		fill(l, "{missedDay} push{es} missed, {silent} user{s} silent");
 	}
-	if (t != NULL)
-		buf_add_fmt(&b, "came after %.*s s (a day's median), ",
-		    (int)(t->end - t->start), j->text + t->start);
-	buf_add_fmt(&b, "%lld push%s missed, %lld user%s silent",
-	    (long long)missed, missed == 1 ? "" : "es", (long long)silent,
-	    LOG_S(silent));
-	show_line("Phones", STYLE_PLAIN, "", &b);
+	show(l, "Phones", STYLE_PLAIN);
 }
 
-static void show_credentials(const struct json *j)
+static void show_credentials(struct line *l, int64_t now_s)
 {
-	int64_t expires_s = ctl_num(j, j->toks, "expires");
-	int64_t left_s = expires_s - (int64_t)time(NULL);
-	char kind[64], topic[256], date[LOG_DATE_MAX], age[16];
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+	int64_t expires_s = number(l, "expires");
+	char date[LOG_DATE_MAX], age[16];
 
-	ctl_str(j, j->toks, "credentials", kind, sizeof(kind));
-	ctl_str(j, j->toks, "topic", topic, sizeof(topic));
-	buf_add_fmt(
-	    &b, "%s%s%s", kind, topic[0] != '\0' ? ", topic " : "", topic);
+	fill(l, "{credentials}");
+	fill_if(l, ", topic {topic}");
 	if (expires_s > 0) {
 		log_date(expires_s, LOG_DATE_DAY, false, date);
-		format_age(left_s, age);
-		if (left_s > 0)
-			buf_add_fmt(&b, ", valid until %s (%s)", date, age);
+		format_age(expires_s - now_s, age);
+		if (expires_s > now_s)
+			buf_add_fmt(
+			    &l->text, ", valid until %s (%s)", date, age);
 		else
-			buf_add_fmt(&b, ", expired on %s", date);
+			buf_add_fmt(&l->text, ", expired on %s", date);
 	}
-	show_line("Credentials", STYLE_PLAIN, "", &b);
+	show(l, "Credentials", STYLE_PLAIN);
 }
 
-static void show_warnings(const struct json *j)
+static void show_warnings(struct line *l)
 {
-	const struct json_tok *t = json_get(j, j->toks, "warnings"), *w;
+	const struct json_tok *t = json_get(l->j, l->obj, "warnings"), *w;
 	char text[2 * ERR_MAX];
 	size_t i;
 
 	if (t == NULL || t->type != JSON_ARRAY)
 		return;
 	w = t + 1;
-	for (i = 0; i < t->size; i++, w = j->toks + w->next) {
-		if (json_string(j, w, text, sizeof(text)) < 0)
+	for (i = 0; i < t->size; i++, w = l->j->toks + w->next) {
+		if (json_string(l->j, w, text, sizeof(text)) < 0)
 			continue;
-		show_text("Warning", STYLE_BAD, text);
+		buf_add_str(&l->text, text);
+		show(l, "Warning", STYLE_BAD);
 	}
 }
 
-static void show_apple(const struct json *j)
+static void show_apple(struct line *l)
 {
-	char state[64], host[256], proxy[300], error[ERR_MAX];
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
-	bool up;
+	bool up = is_state(l, "apns", "connected");
 
-	ctl_str(j, j->toks, "apns", state, sizeof(state));
-	ctl_str(j, j->toks, "apnsHost", host, sizeof(host));
-	ctl_str(j, j->toks, "apnsProxy", proxy, sizeof(proxy));
-	ctl_str(j, j->toks, "apnsError", error, sizeof(error));
-	up = strcmp(state, "connected") == 0;
-	buf_add_fmt(&b, ", %s port %lld", host,
-	    (long long)ctl_num(j, j->toks, "apnsPort"));
-	if (proxy[0] != '\0')
-		buf_add_fmt(&b, ", through the proxy %s", proxy);
-	if (!up && error[0] != '\0')
-		buf_add_fmt(&b, ": %s", error);
-	show_line("Apple", up ? STYLE_GOOD : STYLE_BAD, state, &b);
+	fill(l, ", {apnsHost} port {apnsPort}");
+	fill_if(l, ", through the proxy {apnsProxy}");
+	if (!up)
+		fill_if(l, ": {apnsError}");
+	show(l, "Apple", up ? STYLE_GOOD : STYLE_BAD);
 }
 
 /* All of a few, of many the bad ones. */
 #define BRANDS_SHOWN 20
 
-static void show_brand(
-    const struct json *j, const struct json_tok *t, bool healthy)
-{
-	char name[80], state[32], problem[ERR_MAX], topic[256];
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
-
-	ctl_str(j, t, "name", name, sizeof(name));
-	ctl_str(j, t, "state", state, sizeof(state));
-	ctl_str(j, t, "topic", topic, sizeof(topic));
-	ctl_str(j, t, "problem", problem, sizeof(problem));
-	buf_add_fmt(&b, ": %s%s", healthy ? state : problem,
-	    *topic != '\0' ? ", topic " : "");
-	buf_add_fmt(&b,
-	    "%s, %lld registrations, %lld with an old topic, "
-	    "%lld waiting",
-	    topic, (long long)ctl_num(j, t, "registrations"),
-	    (long long)ctl_num(j, t, "oldTopic"),
-	    (long long)ctl_num(j, t, "queued"));
-	show_line("Brand", healthy ? STYLE_GOOD : STYLE_BAD, name, &b);
-}
-
 /* Only of a site with brands. */
-static void show_brands(const struct json *j)
+static void show_brands(struct line *l, const struct json_tok *t)
 {
-	const struct json_tok *t = json_get(j, j->toks, "brands"), *b, *ok;
-	struct buf line = BUF_INIT(LINE_MAX_BYTES);
 	size_t i, bad = 0;
 	bool healthy;
 
-	if (t == NULL)
-		return;
-	for (b = t + 1, i = 0; i < t->size; i++, b = j->toks + b->next) {
-		ok = json_get(j, b, "healthy");
-		healthy = ok != NULL && ok->type == JSON_TRUE;
+	l->obj = t + 1;
+	for (i = 0; i < t->size; i++, l->obj = l->j->toks + l->obj->next) {
+		healthy = flag(l, "healthy");
 		bad += !healthy;
-		if (!healthy || t->size <= BRANDS_SHOWN)
-			show_brand(j, b, healthy);
+		if (healthy && t->size > BRANDS_SHOWN)
+			continue;
+		is_state(l, "name", "");
+		fill(l, healthy ? ": {state}" : ": {problem}");
+		fill_if(l, ", topic {topic}");
+		fill(l,
+		    ", {registrations} registrations, {oldTopic} with an old "
+		    "topic, {queued} waiting");
+		show(l, "Brand", healthy ? STYLE_GOOD : STYLE_BAD);
 	}
 	if (t->size <= BRANDS_SHOWN)
 		return;
-	buf_add_fmt(&line, "%zu, %zu bad", (size_t)t->size, bad);
-	show_line("Brands", STYLE_PLAIN, "", &line);
+	buf_add_fmt(&l->text, "%zu, %zu bad", (size_t)t->size, bad);
+	show(l, "Brands", STYLE_PLAIN);
 }
 
 /* Of what is not Apple's. */
-static void show_kinds(const struct json *j)
+static void show_kinds(struct line *l, const struct json_tok *t, int64_t now_s)
 {
-	const struct json_tok *t = json_get(j, j->toks, "kinds"), *k;
-	char kind[32], ago[24];
-	int64_t last_s, n;
+	char ago[24];
 	size_t i;
 
-	for (k = t + 1, i = 0; t != NULL && i < t->size;
-	     i++, k = j->toks + k->next) {
-		struct buf line = BUF_INIT(LINE_MAX_BYTES);
-
-		ctl_str(j, k, "kind", kind, sizeof(kind));
-		last_s = ctl_num(j, k, "lastSuccess");
-		n = ctl_num(j, k, "registrations");
-		buf_add_fmt(&line,
-		    ": %lld registration%s, %lld delivered since start, %lld "
-		    "waiting",
-		    (long long)n, LOG_S(n),
-		    (long long)ctl_num(j, k, "delivered"),
-		    (long long)ctl_num(j, k, "queue"));
-		if (last_s > 0)
-			buf_add_fmt(&line, ", the last taken %s",
-			    ctl_ago((int64_t)time(NULL) - last_s, ago));
-		show_line("Kind", STYLE_PLAIN, kind, &line);
+	l->obj = t + 1;
+	for (i = 0; i < t->size; i++, l->obj = l->j->toks + l->obj->next) {
+		is_state(l, "kind", "");
+		fill(l,
+		    ": {registrations} registration{s}, {delivered} delivered "
+		    "since start, {queue} waiting");
+		if (number(l, "lastSuccess") > 0)
+			buf_add_fmt(&l->text, ", the last taken %s",
+			    ctl_ago(now_s - number(l, "lastSuccess"), ago));
+		show(l, "Kind", STYLE_PLAIN);
 	}
 }
 
 /* Only of a site with several nodes. */
-static void show_shared(const struct json *j)
+static void show_shared(struct line *l, const struct json_tok *t)
 {
-	const struct json_tok *t = json_get(j, j->toks, "shared");
-	char state[64], server[320], problem[ERR_MAX];
-	struct buf b = BUF_INIT(LINE_MAX_BYTES);
+	bool good;
 
-	if (t == NULL)
-		return;
-	ctl_str(j, t, "state", state, sizeof(state));
-	ctl_str(j, t, "server", server, sizeof(server));
-	ctl_str(j, t, "problem", problem, sizeof(problem));
-	buf_add_fmt(&b, ", %s, %lld changes wait",
-	    problem[0] != '\0' ? problem : server,
-	    (long long)ctl_num(j, t, "waiting"));
-	show_line("Shared book",
-	    strcmp(state, "in step") == 0 ? STYLE_GOOD : STYLE_BAD, state, &b);
+	l->obj = t;
+	good = is_state(l, "state", "in step");
+	fill_if(l, ", {problem}");
+	if (l->text.len == 0)
+		fill(l, ", {server}");
+	fill(l, ", {waiting} changes wait");
+	show(l, "Shared book", good ? STYLE_GOOD : STYLE_BAD);
+}
+
+/* Of what there may be several. */
+static void show_parts(struct line *l, int64_t now_s)
+{
+	const struct json_tok *all = l->j->toks, *t;
+
+	t = json_get(l->j, all, "brands");
+	if (t != NULL)
+		show_brands(l, t);
+	t = json_get(l->j, all, "kinds");
+	if (t != NULL)
+		show_kinds(l, t, now_s);
+	t = json_get(l->j, all, "shared");
+	if (t != NULL)
+		show_shared(l, t);
+	l->obj = all;
+}
+
+static void show_counts(struct line *l)
+{
+	static const struct {
+		const char *label, *text;
+	} rows[] = {
+		{ "Registrations",
+		    "{registrations}, {oldTopic} with an old topic, "
+		    "{forgotten} reported gone by Apple, {suspendedNow} "
+		    "suspended" },
+		{ "Queue", "{queue} waiting, {inFlight} in flight" },
+		{ "Pushes",
+		    "{delivered} delivered, {merged} merged, {retried} sent "
+		    "again, {dropped} dropped" },
+		{ "Asked",
+		    "{registered} registration{s}, {notified} notification{s}, "
+		    "{unwatched} unwatched, {unknownUsers} without a device" },
+		{ "Refused", "{refused} malformed, {denied} not allowed" },
+		{ "Clients", "{clients}" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fill(l, rows[i].text);
+		show(l, rows[i].label, STYLE_PLAIN);
+	}
 }
 
 void ctl_show_status(const struct json *j)
 {
-	char version[64], tls[64], problem[ERR_MAX], age[16];
-	struct buf b = BUF_INIT(LINE_MAX_BYTES), none = BUF_INIT(1);
-	bool healthy = flag(j, "healthy");
-	size_t i;
+	struct line l = {
+		.j = j, .obj = j->toks, .text = BUF_INIT(LINE_MAX_BYTES)
+	};
+	int64_t now_s = (int64_t)time(NULL);
+	bool healthy = flag(&l, "healthy");
+	char age[16];
 
-	ctl_str(j, j->toks, "version", version, sizeof(version));
-	ctl_str(j, j->toks, "tls", tls, sizeof(tls));
-	ctl_str(j, j->toks, "problem", problem, sizeof(problem));
-	format_age(ctl_num(j, j->toks, "uptime"), age);
-	buf_add_fmt(&b, "xapsd %s, %s, up for %s", version, tls, age);
-	show_line("Version", STYLE_PLAIN, "", &b);
+	format_age(number(&l, "uptime"), age);
+	fill(&l, "xapsd {version}, {tls}, up for ");
+	buf_add_str(&l.text, age);
+	show(&l, "Version", STYLE_PLAIN);
 	if (healthy)
-		show_line("Health", STYLE_GOOD, "ok", &none);
+		strcpy(l.state, "ok");
 	else
-		show_text("Health", STYLE_BAD, problem);
-	show_credentials(j);
-	show_warnings(j);
-	show_apple(j);
-	show_brands(j);
-	show_kinds(j);
-	show_shared(j);
-	show_pushes(j);
-	show_visits(j);
-	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
-		show_counts(j, &counts[i]);
-	if (flag(j, "storeFailing"))
-		show_text("Disk", STYLE_BAD,
-		    "registrations cannot be written: see the log");
+		fill(&l, "{problem}");
+	show(&l, "Health", healthy ? STYLE_GOOD : STYLE_BAD);
+	show_credentials(&l, now_s);
+	show_warnings(&l);
+	show_apple(&l);
+	show_parts(&l, now_s);
+	format_age(now_s - number(&l, "lastSuccess"), age);
+	if (number(&l, "lastSuccess") > 0)
+		buf_add_fmt(&l.text, "taken by Apple %s ago", age);
+	else
+		fill(&l, "none since start");
+	show(&l, "Last push", STYLE_PLAIN);
+	show_visits(&l);
+	show_counts(&l);
+	if (flag(&l, "storeFailing")) {
+		fill(&l, "registrations cannot be written: see the log");
+		show(&l, "Disk", STYLE_BAD);
+	}
+	buf_free(&l.text);
 }

@@ -150,6 +150,37 @@ static struct field field_of(const struct table *t, size_t index)
 
 /* --- Huffman code --- */
 
+#define CODE_MIN 5 /* bits */
+#define CODE_MAX 30
+
+/* Symbols are ranked by the length of their code, then by value: that of a symbol
+ * is huff_base[length] + rank (modulo 2^32).  EOS has rank 256. */
+static uint8_t huff_rank[256], huff_symbol[256];
+static uint32_t huff_base[CODE_MAX + 1];
+/* Codes of up to so many bits, seen as the top of 32 bits, are below this. */
+static uint32_t huff_limit[CODE_MAX + 1];
+
+/* The code is canonical: the lengths say all. */
+static void huff_init(void)
+{
+	uint32_t code = 0;
+	unsigned bits, s, rank = 0;
+
+	if (huff_limit[CODE_MIN] != 0)
+		return;
+	for (bits = CODE_MIN; bits <= CODE_MAX; bits++, code <<= 1) {
+		huff_base[bits] = code - rank;
+		for (s = 0; s < 256; s++) {
+			if (huff_len[s] != bits)
+				continue;
+			huff_rank[s] = (uint8_t)rank;
+			huff_symbol[rank++] = (uint8_t)s;
+			code++;
+		}
+		huff_limit[bits] = code << (32 - bits);
+	}
+}
+
 /* Returns the end of the code, or NULL if that would not be below limit. */
 static unsigned char *huff_encode(unsigned char *out,
     const unsigned char *limit, const unsigned char *s, size_t n)
@@ -194,7 +225,7 @@ static ptrdiff_t huff_decode(
 
 	for (;;) {
 		uint32_t window, rank;
-		unsigned k = 0;
+		unsigned len = CODE_MIN;
 
 		while (bits <= 56 && s < end) {
 			acc |= (uint64_t)*s++ << (56 - bits);
@@ -204,18 +235,17 @@ static ptrdiff_t huff_decode(
 		window = (uint32_t)(acc >> 32);
 		if (bits < 32)
 			window |= 0xffffffff >> bits;
-		while (window >= huff_rows[k].limit && huff_rows[k].bits < 30)
-			k++;
-		if (huff_rows[k].bits > bits)
+		while (window >= huff_limit[len] && len < CODE_MAX)
+			len++;
+		if (len > bits)
 			return bits < 8 && window == 0xffffffff ? out - out0
 								: -1;
-		rank = (window >> (32 - huff_rows[k].bits)) -
-		       huff_base[huff_rows[k].bits];
+		rank = (window >> (32 - len)) - huff_base[len];
 		if (rank > 255)
 			return -1;
 		*out++ = huff_symbol[rank];
-		acc <<= huff_rows[k].bits;
-		bits -= huff_rows[k].bits;
+		acc <<= len;
+		bits -= len;
 	}
 }
 
@@ -245,6 +275,7 @@ struct hpack_dec *hpack_dec_new(size_t table_max, size_t list_max)
 {
 	struct hpack_dec *d = xcalloc(1, sizeof(*d));
 
+	huff_init();
 	d->table.max = table_max;
 	d->announced = table_max;
 	d->must_shrink = SIZE_MAX;
@@ -459,6 +490,7 @@ struct hpack_enc *hpack_enc_new(size_t own_max)
 {
 	struct hpack_enc *e = xcalloc(1, sizeof(*e));
 
+	huff_init();
 	e->own_max = own_max;
 	e->table.max = HPACK_TABLE_DEFAULT;
 	hpack_enc_set_max(e, HPACK_TABLE_DEFAULT);

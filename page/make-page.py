@@ -7,14 +7,13 @@ style and script.  Comments, indentation and line ends that HTML, CSS and
 JavaScript do not need are left out."""
 
 import base64
-import collections
 import hashlib
 import pathlib
 import re
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-MAX = 8192      # bytes in the executable
+MAX = 6144      # bytes in the executable
 
 
 def squeeze_css(css):
@@ -45,26 +44,29 @@ def source_hash(text):
     return "'sha256-%s'" % base64.b64encode(digest).decode()
 
 
+def matches(text, at):
+    """(length, distance) of what stands earlier, of each length the nearest."""
+    for n in range(3, 11 + 255):
+        found = text.rfind(text[at:at + n], max(0, at - 4096), at + n - 1)
+        if found < 0 or at + n > len(text):
+            return
+        yield n, at - found
+
+
+def code(n, distance):
+    short = min(n, 10) - 3
+    return bytes([128 | short << 4 | distance - 1 >> 8, distance - 1 & 255] +
+                 [n - 10] * (short == 7))
+
+
 def pack(text):
-    """Byte pair encoding: the commonest pair of bytes becomes one byte from
-    128 on, again and again.  Returns the bytes and the pairs."""
-    data, pairs = list(text), []
-    for code in range(128, 256):
-        counts = collections.Counter(zip(data, data[1:]))
-        pair, count = max(counts.items(), key=lambda e: (e[1], e[0]))
-        if count < 4:   # saves fewer bytes than the pair costs
-            break
-        pairs.append(pair)
-        out, i = [], 0
-        while i < len(data):
-            if tuple(data[i:i + 2]) == pair:
-                out.append(code)
-                i += 2
-            else:
-                out.append(data[i])
-                i += 1
-        data = out
-    return bytes(data), pairs
+    """LZ77: the shortest way to write the rest, for every rest."""
+    best = [b""]
+    for at in reversed(range(len(text))):
+        ways = [text[at:at + 1] + best[-1]]
+        ways += [code(n, d) + best[-n] for n, d in matches(text, at)]
+        best.append(min(ways, key=len))
+    return best[-1]
 
 
 def rows(data):
@@ -84,11 +86,11 @@ def main():
     html = html.replace("{{", "\1").replace("}}", "\2").replace(
         "<style>", "<style>" + css).replace("</script>", js + "</script>")
     whole = html.encode("ascii")
-    packed, pairs = pack(whole)
+    packed = pack(whole)
     csp = ("default-src 'none'; style-src %s; script-src %s; img-src data:; "
            "connect-src 'self'; form-action 'self'; base-uri 'none'; "
            "frame-ancestors 'none'" % (source_hash(css), source_hash(js)))
-    size = len(packed) + 2 * len(pairs) + len(csp)
+    size = len(packed) + len(csp)
     if size > MAX:
         sys.exit("page/index.html makes %d bytes, more than %d" % (size, MAX))
     print("""/* api/page_asset.h - made by page/make-page.py from page/index.html: %d bytes,
@@ -96,19 +98,19 @@ def main():
 #ifndef API_PAGE_ASSET_H
 #define API_PAGE_ASSET_H
 
-/* A byte c from 128 on means the two bytes from page_pairs[2 * (c - 128)]. */
-static const unsigned char page_packed[] = {
-%s
-};
+#define PAGE_LEN %d
 
-static const unsigned char page_pairs[] = {
+/* Bytes from 128 on, c and d, mean: as many bytes as c's bits 4 to 6 say and 3 more
+ * are those that stood (c's bits 0 to 3) * 256 + d + 1 bytes ago.  Where that makes
+ * 10, the next byte says how many more. */
+static const unsigned char page_packed[] = {
 %s
 };
 
 #define PAGE_CSP \\
 	"%s"
 
-#endif""" % (size, len(whole), rows(packed), rows(sum(pairs, ())),
+#endif""" % (size, len(whole), len(whole), rows(packed),
              csp.replace("; ", '; " \\\n\t"')))
 
 

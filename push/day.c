@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "json.h"
 
 /* Larger than any wake-up time. */
 #define TICKS_MAX 8191
@@ -98,30 +99,33 @@ int64_t day_median(const struct day *d)
 	return median(d->q, DAY_QUARTERS);
 }
 
+void day_write_ticks(struct buf *b, const char *key, int64_t ticks)
+{
+	json_add(b, key);
+	if (ticks < 0)
+		buf_add_str(b, "null");
+	else
+		buf_add_fmt(b, "%d.%d", (int)ticks / DAY_TICKS_S,
+		    (int)ticks % DAY_TICKS_S);
+}
+
 void day_write(struct day *d, struct buf *b)
 {
 	static const char *const keys[] = { "pushes", "missed", "wakeups" };
 	const struct day_quarter *q;
-	int64_t i, ticks;
+	int64_t i;
 	size_t k;
 
 	for (k = 0; k < 3; k++) {
-		buf_add_fmt(b, ",\"%s\":[", keys[k]);
+		json_open(b, keys[k], '[');
 		for (i = d->newest - DAY_QUARTERS + 1; i <= d->newest; i++) {
 			q = at(d, i);
-			ticks = k == 2 ? median(q, 1) : 0;
-			if (k < 2)
-				buf_add_fmt(b, "%u,",
-				    (unsigned)(k == 0 ? q->pushes : q->missed));
-			else if (ticks < 0)
-				buf_add_str(b, "null,");
+			if (k == 2)
+				day_write_ticks(b, NULL, median(q, 1));
 			else
-				buf_add_fmt(b, "%d.%d,",
-				    (int)ticks / DAY_TICKS_S,
-				    (int)ticks % DAY_TICKS_S);
+				json_add_num(
+				    b, NULL, k == 0 ? q->pushes : q->missed);
 		}
-		if (!b->failed)
-			b->len--; /* the last comma */
 		buf_add_byte(b, ']');
 	}
 }

@@ -38,6 +38,8 @@ void day_add_wakeup(struct day *d, int64_t ticks);
 uint64_t day_missed(const struct day *d);
 /* The median of all wake-up times, in ticks; -1: there is none. */
 int64_t day_median(const struct day *d);
+/* Appends a member or an element with that time in seconds; null if it is -1. */
+void day_write_ticks(struct buf *b, const char *key, int64_t ticks);
 /* Appends ,"pushes":[…],"wakeups":[…],"missed":[…], the oldest quarter first. */
 void day_write(struct day *d, struct buf *b);
 

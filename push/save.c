@@ -66,14 +66,13 @@ static void begin_line(struct buf *b, const struct reg *r, int64_t age_s)
 {
 	char tok[REG_TOKEN_MAX + 1];
 
-	buf_add_str(b, "{\"user\":");
-	json_write_str(b, reg_user(r));
-	buf_add_str(b, ",\"account\":");
-	json_write_str(b, reg_account(r));
-	buf_add_fmt(b, ",\"token\":\"%s\",", reg_token(r, tok));
+	buf_add_byte(b, '{');
+	json_add_str(b, "user", reg_user(r));
+	json_add_str(b, "account", reg_account(r));
+	json_add_str(b, "token", reg_token(r, tok));
 	if (reg_kind(r) != REG_APPLE)
-		buf_add_fmt(b, "\"kind\":\"%s\",", reg_kind_name(reg_kind(r)));
-	buf_add_fmt(b, "\"age\":%lld,", (long long)age_s);
+		json_add_str(b, "kind", reg_kind_name(reg_kind(r)));
+	json_add_num(b, "age", age_s);
 }
 
 static void end_line(struct saver *s, const struct reg *r, size_t before)
@@ -101,7 +100,7 @@ static void save_hashes(struct saver *s, const struct reg *r,
 		to = set->n - i > LINE_HASHES ? i + LINE_HASHES : set->n;
 		before = b->len;
 		begin_line(b, r, age_s);
-		buf_add_str(b, "\"hashes\":[");
+		json_open(b, "hashes", '[');
 		push_hashes_write(b, set, i, to);
 		b->len--; /* the last comma */
 		end_line(s, r, before);
@@ -119,8 +118,8 @@ static void save_notes(struct saver *s, const struct reg *r,
 			flush_lines(s);
 		before = b->len;
 		begin_line(b, r, age_s);
-		buf_add_str(b, "\"note\":[");
-		json_write_str(b, n->mailbox);
+		json_open(b, "note", '[');
+		json_add_str(b, NULL, n->mailbox);
 		buf_add_fmt(b, ",\"%s\",%lld,%lld", n->event,
 		    (long long)n->unseen, (long long)n->id);
 		end_line(s, r, before);

@@ -19,9 +19,6 @@
 #define WAITING_MAX 31
 #define UNANSWERED_MAX 255
 
-const unsigned short push_wakeup_limits_s[PUSH_N_WAKEUPS - 1] = { 1, 2, 5, 10,
-	30, 60, 300, 600 };
-
 /* --- the clock --- */
 
 /* Ticks and seconds of registrations wrap after 3 and 2 years: what is older looks
@@ -385,8 +382,7 @@ static void write_time(struct buf *b, const char *key, int64_t ticks)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	tenths = (int64_t)ts.tv_sec * DAY_TICKS_S +
 		 ts.tv_nsec / (1000 * 1000 * 1000 / DAY_TICKS_S);
-	buf_add_fmt(b, ",\"%s\":%lld", key,
-	    (long long)((tenths - ticks) / DAY_TICKS_S));
+	json_add_num(b, key, (tenths - ticks) / DAY_TICKS_S);
 }
 
 /* Ticks since the beginning of that second. */
@@ -398,10 +394,8 @@ static int64_t since(int64_t now, uint32_t then)
 static void write_name(
     struct buf *b, const char *key, char *const names[], unsigned index)
 {
-	if (index == 0)
-		return;
-	buf_add_fmt(b, ",\"%s\":", key);
-	json_write_str(b, names[index - 1]);
+	if (index != 0)
+		json_add_str(b, key, names[index - 1]);
 }
 
 void visits_write(
@@ -414,7 +408,7 @@ void visits_write(
 	if (p->notified != 0)
 		write_time(b, "notified", since(now, p->notified));
 	if (p->notified != 0 && p->unwatched)
-		buf_add_str(b, ",\"notifiedUnwatched\":true");
+		json_add_bool(b, "notifiedUnwatched", true);
 	if (p->first != 0)
 		write_time(b, "pushed",
 		    age_ticks(now, p->first) - p->span * SPAN_TICKS);
@@ -423,14 +417,13 @@ void visits_write(
 		write_time(b, "seen", since(now, p->seen));
 	write_name(b, "client", v->clients, p->client);
 	if (p->wakeup != 0)
-		buf_add_fmt(b, ",\"wakeup\":%u.%u",
-		    (unsigned)p->wakeup / DAY_TICKS_S,
-		    (unsigned)p->wakeup % DAY_TICKS_S);
+		day_write_ticks(b, "wakeup", p->wakeup);
 	if (p->waiting > 0 && !is_in_time(p, now))
 		end_unanswered(v, &end, now);
-	if (p->first != 0 && v->first != 0)
-		buf_add_fmt(b, ",\"waiting\":%u,\"unanswered\":%u",
-		    (unsigned)end.waiting, (unsigned)end.unanswered);
+	if (p->first != 0 && v->first != 0) {
+		json_add_num(b, "waiting", end.waiting);
+		json_add_num(b, "unanswered", end.unanswered);
+	}
 }
 
 void visits_write_day(struct visits *v, int64_t now_ms, struct buf *b)
@@ -439,10 +432,9 @@ void visits_write_day(struct visits *v, int64_t now_ms, struct buf *b)
 	int64_t left = (v->day.newest + 1) * DAY_QUARTER_TICKS - now;
 
 	if (ticks >= 0)
-		buf_add_fmt(b, ",\"wakeupMedian\":%d.%d",
-		    (int)ticks / DAY_TICKS_S, (int)ticks % DAY_TICKS_S);
-	buf_add_fmt(b, ",\"day\":{\"end\":%lld",
-	    (long long)(time(NULL) + left / DAY_TICKS_S));
+		day_write_ticks(b, "wakeupMedian", ticks);
+	json_open(b, "day", '{');
+	json_add_num(b, "end", time(NULL) + left / DAY_TICKS_S);
 	day_write(&v->day, b);
 	buf_add_byte(b, '}');
 }

@@ -29,6 +29,7 @@
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
 
 /* TLS 1.3 and the part of PSA that it needs: 41,000 bytes. */
+#ifndef XAPSD_WITHOUT_TLS13
 #define MBEDTLS_SSL_PROTO_TLS1_3
 #define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE /* for middleboxes, RFC 8446 D.4 */
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
@@ -45,6 +46,7 @@
 #define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS
 /* Memory for keys as they are needed, instead of 32 slots from the start. */
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
+#endif
 
 /* The listener for tlsListenAddr: 15,000 bytes.  Without MBEDTLS_SSL_TICKET_C
  * (3,100 bytes): Dovecot's processes would not use its tickets. */
@@ -62,7 +64,6 @@
 
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
-#define MBEDTLS_X509_RSASSA_PSS_SUPPORT
 #define MBEDTLS_X509_REMOVE_INFO /* removes descriptions for people */
 #define MBEDTLS_PK_C
 #define MBEDTLS_PK_PARSE_C
@@ -72,14 +73,20 @@
 #define MBEDTLS_ASN1_WRITE_C /* signatures */
 #define MBEDTLS_OID_C
 #define MBEDTLS_PKCS1_V15
+/* RSA-PSS: TLS 1.3 needs it; in certificates it is rare. */
+#ifndef XAPSD_WITHOUT_TLS13
 #define MBEDTLS_PKCS1_V21
+#define MBEDTLS_X509_RSASSA_PSS_SUPPORT
+#endif
 
 /* --- public keys --- */
 
 #define MBEDTLS_BIGNUM_C /* 12,000 bytes */
 #define MBEDTLS_RSA_C	 /* 11,000 bytes */
+#ifndef XAPSD_WITHOUT_CSR
 #define MBEDTLS_GENPRIME /* `xapsd csr`: 6,400 bytes with our part */
-#define MBEDTLS_ECP_C	 /* 13,500 bytes with its curves */
+#endif
+#define MBEDTLS_ECP_C /* 13,500 bytes with its curves */
 #define MBEDTLS_ECDH_C
 #define MBEDTLS_ECDSA_C
 #define MBEDTLS_ECP_DP_SECP256R1_ENABLED /* JWT, most servers */

@@ -20,7 +20,6 @@ cost() {	# NAME, pattern of its objects
 }
 echo
 echo '   bytes  of what is always there'
-cost 'TLS 1.3' 'mbedtls (ssl_tls13_.*|psa_.*|hkdf)'
 cost 'TLS 1.2' 'mbedtls ssl_tls12_.*'
 cost 'built-in roots' 'xapsd tls/roots'
 cost 'status, metrics' 'xapsd api/status'

@@ -28,7 +28,7 @@ SMALL = -Oz -fPIE -ffunction-sections -fdata-sections -fno-ident \
 # Optimises across files; takes longer, saves 4 %.
 LTO = -flto=2
 # What mbedtls_config.h leaves out with a feature.
-MBEDTLS_WITHOUT = $(filter -DXAPSD_WITHOUT_P12 -DXAPSD_WITHOUT_TLS_LISTENER, \
+MBEDTLS_WITHOUT = $(filter $(addprefix -DXAPSD_WITHOUT_,P12 TLS_LISTENER TLS13 CSR), \
 	$(FEATURE_FLAGS))
 HEADERS = -nostdinc -isystem $(LIBC)/include \
 	-isystem $(shell $(CC) -print-file-name=include) \

@@ -67,8 +67,9 @@ static uint32_t sink_reg(struct sink *k, const struct reg *r, const char *topic)
 	reg_write(r, topic, &k->buf);
 	if (r->part != PART_UNKNOWN) {
 		k->buf.len -= 2; /* "}\n" */
-		buf_add_fmt(&k->buf, ",\"t\":%lld}\n",
-		    (long long)reg_time_ms(r, false) - reg_suspended(r));
+		json_add_num(
+		    &k->buf, "t", reg_time_ms(r, false) - reg_suspended(r));
+		buf_add_str(&k->buf, "}\n");
 	}
 	return sink_line(k, before);
 }

@@ -14,20 +14,20 @@ static void write_key(const struct reg *r, struct buf *b)
 {
 	char token[REG_TOKEN_MAX + 1];
 
-	buf_add_str(b, "{\"user\":");
-	json_write_strn(b, reg_user(r), r->user_len);
-	buf_add_str(b, ",\"account\":");
-	json_write_strn(b, reg_account(r), r->account_len);
-	buf_add_fmt(b, ",\"token\":\"%s\"", reg_token(r, token));
+	buf_add_byte(b, '{');
+	json_add_str(b, "user", reg_user(r));
+	json_add_str(b, "account", reg_account(r));
+	json_add_str(b, "token", reg_token(r, token));
 }
 
 /* In the order of the mailboxes, only if one of them is another owner's or has
  * another name for its owner. */
 static void write_canonical(const struct reg *r, struct buf *b)
 {
-	const char *p = r->mailboxes, *before = ",\"canonical\":[";
-	struct mailbox box;
+	const char *p = r->mailboxes;
 	size_t i, plain = 0;
+	struct mailbox box;
+	bool any = false;
 
 	for (i = 0; i < r->n_mailboxes; i++) {
 		p = mailbox_unpack(p, &box);
@@ -35,22 +35,22 @@ static void write_canonical(const struct reg *r, struct buf *b)
 			plain++;
 			continue;
 		}
-		for (; plain > 0; plain--, before = ",") {
-			buf_add_str(b, before);
+		if (!any)
+			json_open(b, "canonical", '[');
+		any = true;
+		for (; plain > 0; plain--) {
+			json_add(b, NULL);
 			buf_add_str(b, "null");
 		}
-		buf_add_str(b, before);
 		if (box.owner != NULL) {
-			buf_add_byte(b, '[');
-			json_write_str(b, box.owner);
-			buf_add_byte(b, ',');
+			json_open(b, NULL, '[');
+			json_add_str(b, NULL, box.owner);
 		}
-		json_write_str(b, box.canonical);
+		json_add_str(b, NULL, box.canonical);
 		if (box.owner != NULL)
 			buf_add_byte(b, ']');
-		before = ",";
 	}
-	if (*before == ',' && before[1] == '\0')
+	if (any)
 		buf_add_byte(b, ']');
 }
 
@@ -61,37 +61,36 @@ bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 	size_t i;
 
 	write_key(r, b);
-	buf_add_str(b, ",\"mailboxes\":[");
+	json_open(b, "mailboxes", '[');
 	for (i = 0; i < r->n_mailboxes; i++) {
 		p = mailbox_unpack(p, &box);
-		if (i > 0)
-			buf_add_byte(b, ',');
-		json_write_str(b, box.name);
+		json_add_str(b, NULL, box.name);
 	}
 	buf_add_byte(b, ']');
 	write_canonical(r, b);
 	if (r->flags & REG_OTHER) {
-		buf_add_fmt(
-		    b, ",\"kind\":\"%s\",\"to\":", reg_kind_name(reg_kind(r)));
-		json_write_str(b, reg_to(r));
+		json_add_str(b, "kind", reg_kind_name(reg_kind(r)));
+		json_add_str(b, "to", reg_to(r));
+		json_add(b, "acked");
+		buf_add_str(b, "null");
+	} else {
+		json_add_bool(b, "acked", reg_acked(r));
+		if (topic != NULL)
+			json_add_str(b, "topic", topic);
 	}
-	buf_add_str(b, r->flags & REG_OTHER ? ",\"acked\":null"
-		       : reg_acked(r)	    ? ",\"acked\":true"
-					    : ",\"acked\":false");
-	if (topic != NULL && !(r->flags & REG_OTHER)) {
-		buf_add_str(b, ",\"topic\":");
-		json_write_str(b, topic);
-	}
-	return buf_add_fmt(b, ",\"time\":%lu}\n", (unsigned long)r->time_s);
+	json_add_num(b, "time", r->time_s);
+	buf_add_str(b, "}\n");
+	return !b->failed;
 }
 
 bool reg_write_gone(const struct reg *r, int64_t t_ms, struct buf *b)
 {
 	write_key(r, b);
-	buf_add_str(b, ",\"gone\":true");
+	json_add_bool(b, "gone", true);
 	if (t_ms > 0)
-		buf_add_fmt(b, ",\"t\":%lld", (long long)t_ms);
-	return buf_add_str(b, "}\n");
+		json_add_num(b, "t", t_ms);
+	buf_add_str(b, "}\n");
+	return !b->failed;
 }
 
 /* --- reading --- */

@@ -8,13 +8,11 @@
 #include <string.h>
 
 #include "mem.h"
-#include "text.h"
 
 #define KEY_BITS 2048 /* what Apple's form takes */
 #define EXPONENT 65537
 #define SIG_LEN (KEY_BITS / 8)
 #define DER_MAX TLS_PEM_MAX /* the key takes 1,200 bytes, the request 600 */
-#define LINE_LEN 64	    /* RFC 7468 2 */
 
 #define SET (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SET)
 #define ATTRIBUTES                                                             \
@@ -177,21 +175,6 @@ static void write_request(struct der *d, mbedtls_rsa_context *rsa,
 	add_algorithm(d, oid_rsa_sha256, sizeof(oid_rsa_sha256));
 	add_raw(d, info, n);
 	wrap(d, end, TLS_ASN1_SEQ);
-}
-
-char *tls_pem(const void *der, size_t n, const char *label)
-{
-	char b64[TEXT_BASE64_SIZE(TLS_PEM_MAX)];
-	char *out = xmalloc(2 * sizeof(b64)), *at = out;
-	size_t len, i;
-
-	len = text_base64_write(der, n, false, b64);
-	at += sprintf(at, "-----BEGIN %s-----\n", label);
-	for (i = 0; i < len; i += LINE_LEN)
-		at += sprintf(at, "%.*s\n", LINE_LEN, b64 + i);
-	sprintf(at, "-----END %s-----\n", label);
-	mem_wipe(b64, sizeof(b64));
-	return out;
 }
 
 static char *pem(const struct der *d, const char *label)

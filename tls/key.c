@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,6 +11,7 @@
 #include "clock.h"
 #include "features.h"
 #include "mem.h"
+#include "text.h"
 
 #define PEM_CERT "-----BEGIN CERTIFICATE-----"
 #define PEM_ENCRYPTED "-----BEGIN ENCRYPTED PRIVATE KEY-----"
@@ -53,6 +55,23 @@ psa_status_t mbedtls_psa_external_get_random(
 	return PSA_SUCCESS;
 }
 #endif
+
+#define LINE_LEN 64 /* RFC 7468 2 */
+
+char *tls_pem(const void *der, size_t n, const char *label)
+{
+	char b64[TEXT_BASE64_SIZE(TLS_PEM_MAX)];
+	char *out = xmalloc(2 * sizeof(b64)), *at = out;
+	size_t len, i;
+
+	len = text_base64_write(der, n, false, b64);
+	at += sprintf(at, "-----BEGIN %s-----\n", label);
+	for (i = 0; i < len; i += LINE_LEN)
+		at += sprintf(at, "%.*s\n", LINE_LEN, b64 + i);
+	sprintf(at, "-----END %s-----\n", label);
+	mem_wipe(b64, sizeof(b64));
+	return out;
+}
 
 /* --- private keys --- */
 

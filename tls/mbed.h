@@ -104,7 +104,12 @@ int tls_p12_derive(const struct tls_password *pw, mbedtls_md_type_t type,
     int id, const mbedtls_asn1_buf *salt, int iterations, unsigned char *out,
     size_t n);
 
-/* --- tls/csr.c --- */
+/* --- tls/tls13.c --- */
+
+/* Without the feature: nothing newer than TLS 1.2. */
+void tls13_limit(mbedtls_ssl_config *conf);
+
+/* --- tls/key.c --- */
 
 /* PEM of at most TLS_PEM_MAX bytes; the caller wipes and frees it. */
 #define TLS_PEM_MAX 2048

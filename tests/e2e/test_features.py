@@ -55,7 +55,8 @@ KEYS = [("p12", "certificateFileP12"), ("tls-listener", "tlsListenAddr"),
         ("tls-listener", "tlsCertfile"), ("tls-listener", "tlsKeyfile"),
         ("brands", "brandsDir"), ("hooks", "hooksDir"),
         ("webpush", "vapidSubject"), ("fcm", "fcmServiceAccount"),
-        ("fcm", "fcmUrl"), ("deltachat", "deltachatUrl")]
+        ("fcm", "fcmUrl"), ("deltachat", "deltachatUrl"),
+        ("proxy", "apnsProxy")]
 
 
 @pytest.mark.parametrize("feature, key", KEYS)
@@ -135,6 +136,16 @@ def test_database_of_the_go_daemon(workdir, certs, text):
         "database.json"]
 
 
+def test_tls_1_2_alone(xapsd):
+    needs_none("tls13")
+    said = subprocess.run([executable(), "--version"], capture_output=True,
+                          text=True, check=True).stdout
+    assert "\nTLS 1.2; " in said
+    done = xapsd.run("check")
+    assert done.returncode == 0, done
+    assert ", TLSv1.2, HTTP/2" in done.stdout
+
+
 def test_page(xapsd):
     needs_none("page")
     reply = xapsd.request("GET", "/")
@@ -142,11 +153,18 @@ def test_page(xapsd):
     assert LACK % "page" in str(reply.body)
 
 
-def test_export(xapsd):
-    needs_none("go-import")
-    done = xapsd.run("export")
+@pytest.mark.parametrize("feature, command", [
+    ("go-import", ["export"]), ("doctor", ["doctor", "alice"]),
+    ("doctor", ["doctor", "--json", "alice"]), ("csr", ["csr", "push.csr"])])
+def test_command(xapsd, workdir, feature, command):
+    needs_none(feature)
+    before = sorted(os.listdir(workdir))
+    done = xapsd.run(*command)
     assert done.returncode == 1
-    assert "export: " + LACK % "go-import" in done.stderr
+    assert done.stderr.startswith(
+        "xapsd: %s: %s" % (command[0], LACK % feature))
+    assert done.stdout == ""
+    assert sorted(os.listdir(workdir)) == before
 
 
 def test_how_it_is_started(tmp_path):

@@ -106,32 +106,8 @@ def array(kind, name, size, values, per_line=12, form="%d"):
 
 
 def huffman():
-    order = sorted(range(257), key=lambda s: (LENGTHS[s], s))
-    rank = {s: r for r, s in enumerate(order)}
-    assert rank[256] == 256
-    base, rows, code, bits = [0] * 31, [], 0, LENGTHS[order[0]]
-    for r, s in enumerate(order):
-        if LENGTHS[s] != bits:
-            rows.append((code << (32 - bits), bits))
-            code <<= LENGTHS[s] - bits
-            bits = LENGTHS[s]
-        base[bits] = (code - r) & 0xffffffff
-        code += 1
-    rows.append((0xffffffff, bits))
-    print("/* Symbols are ranked by code length, then value; the code of a"
-          "\n * symbol is huff_base[length] + rank (modulo 2^32).  EOS has"
-          "\n * rank 256. */")
+    print("/* Bits of each symbol's code; EOS has 30. */")
     array("uint8_t", "huff_len", "256", LENGTHS[:256], 16)
-    array("uint8_t", "huff_rank", "256", [rank[s] for s in range(256)])
-    array("uint8_t", "huff_symbol", "256", order[:256])
-    array("uint32_t", "huff_base", "31", base, 5, "0x%08x")
-    print("/* A code of this many bits, seen as the top of 32 bits, is below"
-          "\n * limit (the last row takes the rest). */")
-    print("static const struct {\n\tuint32_t limit;\n\tuint8_t bits;\n"
-          "} huff_rows[%d] = {" % len(rows))
-    for limit, bits in rows:
-        print("\t{ 0x%08x, %d }," % (limit, bits))
-    print("};\n")
 
 
 def name_hash(name, a, b):

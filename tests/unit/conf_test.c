@@ -491,7 +491,7 @@ static void each_key(void **state)
 	for (i = 0; i < N_KEYS; i++) {
 		assert_true(conf_has_key(keys[i].name));
 		assert_int_equal(
-		    conf_set(&c, keys[i].name, keys[i].def, err), 0);
+		    conf_set(&c, keys[i].name, key_default(&keys[i]), err), 0);
 	}
 	assert_string_equal(c.database_file, fresh.database_file);
 	assert_int_equal(c.retry_max_ms, fresh.retry_max_ms);

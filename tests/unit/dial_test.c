@@ -469,6 +469,7 @@ static void test_guarded_proxy(void **state)
 
 	(void)state;
 	NEEDS("webpush");
+	NEEDS("proxy");
 	assert_non_null(p);
 	assert_null(io_dialer_tunnel_to(d));
 	start_guarded(&g, p);

@@ -23,6 +23,7 @@ static time_t test_time(time_t *unused)
 #include "../../tls/verify.c"
 #undef time
 
+#include "features.h"
 #include "pki.h"
 #include "tls.h"
 
@@ -869,7 +870,7 @@ static void visit_fails(
 static bool has_13(void)
 {
 #if defined(TLS_HAS_13)
-	return true;
+	return features_lack("tls13") == NULL;
 #else
 	return false;
 #endif
@@ -1039,6 +1040,28 @@ static void test_roots(void **state)
 	assert_int_equal(left, 0);
 }
 
+/* What the roots are made of is enough to trust what a root has issued. */
+static void test_anchor(void **state)
+{
+	const char *const cas[] = { "ca", "other" };
+	char *cwd = getcwd(NULL, 0);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		sh("{ echo -----BEGIN CERTIFICATE-----; "
+		   "%s/tests/tools/make-roots.py %s.pem | base64; "
+		   "echo -----END CERTIFICATE-----; } >%s.anchor",
+		    cwd, cas[i], cas[i]);
+	free(cwd);
+	accepted("p256", "ca.anchor", "push.test");
+	accepted("chain", "ca.anchor", "push.test");
+	accepted("fullchain", "ca.anchor", "push.test");
+	refused("p256", "other.anchor", "push.test", "unknown CA|apnsCaFile");
+	refused("forged", "ca.anchor", "push.test", "unknown CA|apnsCaFile");
+	refused("chain", "ca.anchor", "wrong.test", "not for");
+}
+
 static void test_ca_file(void **state)
 {
 	char *text, *two;
@@ -1145,6 +1168,8 @@ static const struct {
 	{ "self", "p256", "/CN=CN self", "self", EXT_SERVER, PKI_FROM, PKI_TO },
 	{ "leafonly", "p256", "/CN=CN chain", "middle", EXT_SERVER, PKI_FROM,
 	    PKI_TO },
+	{ "forged", "p256", "/CN=CN forged", "fake", EXT_SERVER, PKI_FROM,
+	    PKI_TO },
 	{ "cnonly", "p256", "/CN=push.test", "ca",
 	    "extendedKeyUsage=serverAuth", PKI_FROM, PKI_TO },
 	{ "cnaddress", "p256", "/CN=127.0.0.1", "ca",
@@ -1190,6 +1215,8 @@ static int setup(void **state)
 	pki_key("other", "P-256");
 	pki_cert(
 	    "other", "/CN=Other CA", "other", PKI_CA_EXT, PKI_FROM, PKI_TO);
+	pki_key("fake", "P-256");
+	pki_cert("fake", "/CN=Test CA", "fake", PKI_CA_EXT, PKI_FROM, PKI_TO);
 	pki_key("middle", "P-256");
 	pki_cert("middle", "/CN=Middle CA", "ca", PKI_CA_EXT, PKI_FROM, PKI_TO);
 	pki_key("rsa", "rsa:2048");
@@ -1232,6 +1259,7 @@ int main(void)
 		cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_openssl_client),
 		cmocka_unit_test(test_roots),
+		cmocka_unit_test(test_anchor),
 		cmocka_unit_test(test_ca_file),
 		cmocka_unit_test(test_leaf_choice),
 		cmocka_unit_test(test_digests),
