@@ -120,8 +120,7 @@ static int check_words(
 static char *make_path(const struct preset *p, const char *path, bool bare)
 {
 	size_t n = strcspn(path, "?"), query = n, suffix = strlen(p->suffix);
-	const char *prefix = p->prefix;
-	char *out;
+	struct buf out = BUF_INIT(2 * URL_MAX);
 
 	if (bare) {
 		if (p->root == NULL)
@@ -131,14 +130,13 @@ static char *make_path(const struct preset *p, const char *path, bool bare)
 	} else if (suffix > 0 && path[n - 1] == '/') {
 		n--;
 	}
-	if (strncmp(path, prefix, strlen(prefix)) == 0)
-		prefix = "";
-	if (n >= suffix && strncmp(path + n - suffix, p->suffix, suffix) == 0)
-		suffix = 0;
-	out = xmalloc(strlen(prefix) + strlen(path) + suffix + 1);
-	sprintf(out, "%s%.*s%.*s%s", prefix, (int)n, path, (int)suffix,
-	    p->suffix, path + query);
-	return out;
+	if (strncmp(path, p->prefix, strlen(p->prefix)) != 0)
+		buf_add_str(&out, p->prefix);
+	buf_add(&out, path, n);
+	if (n < suffix || strncmp(path + n - suffix, p->suffix, suffix) != 0)
+		buf_add(&out, p->suffix, suffix);
+	buf_add(&out, path + query, strlen(path + query) + 1);
+	return (char *)buf_head(&out);
 }
 
 static int read_url(struct hook *h, char err[ERR_MAX])

@@ -254,13 +254,6 @@ void shared_write_metrics(const struct shared *s, struct buf *b)
 		    rows[i].name, figure(&f, i));
 }
 
-static void add_str(struct buf *b, const char *key, const char *value)
-{
-	buf_add_fmt(b, "\"%s\":", key);
-	json_write_str(b, value);
-	buf_add_byte(b, ',');
-}
-
 void shared_write_status(const struct shared *s, struct buf *b)
 {
 	static const char *const words[] = {
@@ -274,17 +267,15 @@ void shared_write_status(const struct shared *s, struct buf *b)
 
 	collect(s, &f);
 	buf_add_byte(b, '{');
-	add_str(b, "state", words[s->phase]);
-	add_str(b, "server", shared_conn_peer(s->conn));
-	add_str(b, "problem", s->why);
-	add_str(b, "node", s->node);
-	add_str(b, "book", s->id);
-	add_str(b, "role", s->role);
-	add_str(b, "policy", s->policy);
+	json_add_str(b, "state", words[s->phase]);
+	json_add_str(b, "server", shared_conn_peer(s->conn));
+	json_add_str(b, "problem", s->why);
+	json_add_str(b, "node", s->node);
+	json_add_str(b, "book", s->id);
+	json_add_str(b, "role", s->role);
+	json_add_str(b, "policy", s->policy);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].key != NULL)
-			buf_add_fmt(
-			    b, "\"%s\":%llu,", rows[i].key, figure(&f, i));
-	b->len -= !b->failed; /* the last comma */
+			json_add_num(b, rows[i].key, (int64_t)figure(&f, i));
 	buf_add_byte(b, '}');
 }

@@ -355,12 +355,12 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 
 	buf_add_str(out, first ? "" : ",");
 	json_write_str(out, reg_account(r));
-	buf_add_fmt(out, ":{\"DeviceToken\":\"%s\",\"Mailboxes\":[",
-	    reg_token(r, token));
+	buf_add_str(out, ":{");
+	json_add_str(out, "DeviceToken", reg_token(r, token));
+	json_open(out, "Mailboxes", '[');
 	for (i = 0; i < r->n_mailboxes; i++) {
 		p = mailbox_unpack(p, &box);
-		buf_add_str(out, i > 0 ? "," : "");
-		json_write_str(out, box.name);
+		json_add_str(out, NULL, box.name);
 	}
 	buf_add_str(out, "]");
 	/* Without one it is never too old for the Go daemon. */
