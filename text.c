@@ -54,6 +54,18 @@ size_t text_span(const char *s, const char *more)
 	return n;
 }
 
+int64_t text_number(const char *s, size_t n, int64_t max)
+{
+	int64_t v = n > 0 ? 0 : -1;
+
+	for (; n > 0 && v >= 0; n--, s++) {
+		v = *s >= '0' && *s <= '9' ? v * 10 + (*s - '0') : -1;
+		if (v > max)
+			v = -1;
+	}
+	return v;
+}
+
 /* --- Base64 --- */
 
 static const char base64_digits[] =

@@ -30,6 +30,9 @@ static inline char text_lower(char c)
 /* How many of the first characters are ASCII letters, digits or one of `more`. */
 size_t text_span(const char *s, const char *more);
 
+/* What n decimal digits stand for; -1: they are none, or it is more than max. */
+int64_t text_number(const char *s, size_t n, int64_t max);
+
 /* Base64 (RFC 4648 4), or with url that of its section 5 without padding, and a
  * NUL: TEXT_BASE64_SIZE(n) bytes at most.  Returns the length. */
 #define TEXT_BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)

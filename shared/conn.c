@@ -16,6 +16,7 @@
 #include "buf.h"
 #include "io.h"
 #include "mem.h"
+#include "text.h"
 
 /* After a failure: so short that nodes agree again within seconds when a cut
  * network heals; one packet every 2 s costs nothing. */
@@ -410,7 +411,7 @@ static void dial(struct shared_conn *c, const struct shared_host *h,
 
 static void redial_master(struct shared_conn *c)
 {
-	if (c->master.port == 0) {
+	if (c->master.port < 1) {
 		lost(c, "the sentinel %s knows no master \"%s\"", c->peer,
 		    c->addr->master);
 		return;
@@ -458,16 +459,12 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 /* What the sentinel says: the host, then the port. */
 static void take_master(struct shared_conn *c, const struct resp_item *it)
 {
-	char port[8];
-
 	if (c->master.host == NULL && it->len <= HOST_MAX) {
 		c->master.host = xstrndup(it->text, it->len);
 		c->master.port = 0;
-	} else if (it->len < sizeof(port)) {
-		snprintf(port, sizeof(port), "%.*s", (int)it->len, it->text);
-		c->master.port = atoi(port);
-		if (c->master.port < 0 || c->master.port > UINT16_MAX)
-			c->master.port = 0;
+	} else {
+		c->master.port =
+		    (int)text_number(it->text, it->len, UINT16_MAX);
 	}
 }
 

@@ -18,28 +18,19 @@
 
 /* --- RFC 3339 --- */
 
-/* n digits at *s, or -1. */
-static int digits(const char **s, int n)
-{
-	int v = 0;
-
-	for (; n > 0; n--, (*s)++) {
-		if (**s < '0' || **s > '9')
-			return -1;
-		v = v * 10 + (**s - '0');
-	}
-	return v;
-}
-
 /* Reads numbers by a pattern, in which a digit means so many digits, and any other
  * character itself. */
 static bool scan(const char **s, const char *pattern, int *out)
 {
+	size_t n;
+
 	for (; *pattern != '\0'; pattern++) {
 		if (*pattern >= '1' && *pattern <= '9') {
-			*out = digits(s, *pattern - '0');
+			n = (size_t)(*pattern - '0');
+			*out = (int)text_number(*s, n, INT32_MAX);
 			if (*out++ < 0)
 				return false;
+			*s += n;
 		} else if (*(*s)++ != *pattern) {
 			return false;
 		}
