@@ -117,6 +117,8 @@ void api_reply_registered(struct api *a, struct http_conn *conn,
  * of text. */
 void api_reply_durable(struct api *a, struct http_conn *conn,
     enum api_reply_kind kind, char *text);
+/* {"help":…,"value":…}, one element of a list. */
+void api_write_figure(struct buf *b, const char *help, uint64_t value);
 
 /* --- api/guard.c --- */
 
@@ -211,9 +213,7 @@ void api_namesakes_free(struct api *a);
 /* The answer of /status, but for the last brace and the brands; with_bad: what is
  * wrong with these is among the warnings. */
 void api_write_status(struct api *a, struct buf *b, bool with_bad);
-/* {"help":…,"value":…}, one element of a list. */
-void api_write_figure(struct buf *b, const char *help, uint64_t value);
-/* The same for each figure. */
+/* api_write_figure() for each figure. */
 void api_write_figures(struct api *a, struct buf *b);
 void api_handle_healthz(struct api_request *rq, struct http_conn *conn);
 void api_handle_healthz_all(struct api_request *rq, struct http_conn *conn);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cred.h"
+#include "json.h"
 #include "mem.h"
 
 /* A client whose answer waits for the disk. */
@@ -103,4 +104,12 @@ void api_reply_registered(struct api *a, struct http_conn *conn,
 		api_reply_done(conn, kind, topic);
 	else
 		api_reply_durable(a, conn, kind, xstrdup(topic));
+}
+
+void api_write_figure(struct buf *b, const char *help, uint64_t value)
+{
+	json_open(b, NULL, '{');
+	json_add_str(b, "help", help);
+	json_add_num(b, "value", (int64_t)value);
+	buf_add_byte(b, '}');
 }

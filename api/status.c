@@ -339,14 +339,6 @@ void api_write_status(struct api *a, struct buf *b, bool with_bad)
 	}
 }
 
-void api_write_figure(struct buf *b, const char *help, uint64_t value)
-{
-	json_open(b, NULL, '{');
-	json_add_str(b, "help", help);
-	json_add_num(b, "value", (int64_t)value);
-	buf_add_byte(b, '}');
-}
-
 /* The same words as in /metrics. */
 void api_write_figures(struct api *a, struct buf *b)
 {

@@ -462,6 +462,7 @@ static const char *day(void)
 	static char text[8192];
 	struct buf b = BUF_INIT(sizeof(text) - 1);
 
+	buf_add_str(&b, "{\"before\":true");
 	visits_write_day(&v, now_ms, &b);
 	snprintf(
 	    text, sizeof(text), "%.*s", (int)b.len, (const char *)buf_head(&b));
