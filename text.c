@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+const char *text_next(const char *s)
+{
+	return s + strlen(s) + 1;
+}
+
 /* --- hex --- */
 
 const unsigned char text_hex_values[256] = {

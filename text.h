@@ -10,6 +10,10 @@
  * branch would be guessed wrongly every third time. */
 extern const unsigned char text_hex_values[256];
 
+/* What follows a string and its NUL: where a row of a table has several strings in
+ * one literal, which saves a pointer for each. */
+const char *text_next(const char *s);
+
 /* A hex digit's value, -1: it is none. */
 static inline int text_hex_digit(char c)
 {

@@ -212,12 +212,12 @@ static void read_answer(struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 401, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 404, NULL, act_suspend, ABOUT_CREDENTIALS },
-	{ 410, NULL, act_suspend, ABOUT_CREDENTIALS },
-	{ 425, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 401, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 404, ABOUT_CREDENTIALS, NULL, act_suspend },
+	{ 410, ABOUT_CREDENTIALS, NULL, act_suspend },
+	{ 425, ABOUT_PUSH, NULL, push_act_retry },
+	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
 const struct push_way push_way_hook = {

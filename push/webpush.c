@@ -168,29 +168,25 @@ static void webpush_read_answer(struct send_answer *an)
  * nobody's subscription ends. */
 static void act_refused(struct push *p, const struct send_answer *an)
 {
-	char what[ERR_MAX];
-
-	if (p->tries == 0) {
-		err_set(what,
+	if (p->tries == 0)
+		push_log(LOG_L_WARN, p,
 		    "the push service refuses us (%d %s): is vapidSubject "
 		    "somebody whom it can reach, is the clock right? Else the "
 		    "app has to subscribe again",
 		    an->status, an->reason);
-		push_log(LOG_L_WARN, p, what);
-	}
 	webpush_renew(p->lane->q->webpush);
 	push_act_retry(p, an);
 }
 
 static const struct push_answer answers[] = {
-	{ 404, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 400, NULL, push_act_suspend, ABOUT_DEVICE },
-	{ 413, NULL, push_act_suspend, ABOUT_DEVICE },
-	{ 401, NULL, act_refused, ABOUT_PUSH },
-	{ 403, NULL, act_refused, ABOUT_PUSH },
-	{ 406, NULL, push_act_retry, ABOUT_PUSH }, /* Microsoft's 429 */
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 404, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 400, ABOUT_DEVICE, NULL, push_act_suspend },
+	{ 413, ABOUT_DEVICE, NULL, push_act_suspend },
+	{ 401, ABOUT_PUSH, NULL, act_refused },
+	{ 403, ABOUT_PUSH, NULL, act_refused },
+	{ 406, ABOUT_PUSH, NULL, push_act_retry }, /* Microsoft's 429 */
+	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
 const struct push_way push_way_webpush = {

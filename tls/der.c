@@ -44,8 +44,8 @@ static void write_shape(
 /* The first match wins; each is the beginning of a shape.  inner: of the first
  * element. */
 static const struct {
-	const char *outer, *inner;
-	enum tls_der_kind what;
+	char outer[SHAPE_MAX + 1], inner[5];
+	unsigned char what; /* enum tls_der_kind */
 } shapes[] = {
 	{ "ssb", "c", TLS_DER_CERT },	      /* RFC 5280 4.1 */
 	{ "ssb", "isss", TLS_DER_CERT },      /* version 1 */
@@ -84,7 +84,7 @@ enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r)
 			0 &&
 		    strncmp(inner, shapes[i].inner, strlen(shapes[i].inner)) ==
 			0)
-			return shapes[i].what;
+			return (enum tls_der_kind)shapes[i].what;
 	return TLS_DER_UNKNOWN;
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "text.h"
 
 /* Of several faults the most basic one is reported. */
 enum rank {
@@ -238,60 +239,70 @@ int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 /* RFC 8446 6.2, RFC 5246 7.2. */
 static const struct {
 	unsigned char number;
-	bool cert; /* it is about our certificate */
-	const char *name;
-	const char *text; /* NULL: the name is clear enough */
+	bool cert;	  /* it is about our certificate */
+	const char *name; /* and what it means; "": that is clear enough */
 } alerts[] = {
-	{ 10, false, "unexpected_message", NULL },
-	{ 20, false, "bad_record_mac", NULL },
-	{ 22, false, "record_overflow", NULL },
-	{ 40, false, "handshake_failure",
+#define ALERT(number, cert, name, text)                                        \
+	{                                                                      \
+		number, cert, name "\0" text                                   \
+	}
+	ALERT(10, false, "unexpected_message", ""),
+	ALERT(20, false, "bad_record_mac", ""),
+	ALERT(22, false, "record_overflow", ""),
+	ALERT(40, false, "handshake_failure",
 	    "no TLS version, cipher or key type in common, or it requires a "
-	    "client certificate, or another one" },
-	{ 42, true, "bad_certificate", "it cannot read it" },
-	{ 43, true, "unsupported_certificate", "it does not accept this type" },
-	{ 44, true, "certificate_revoked", "its issuer revoked it" },
-	{ 45, true, "certificate_expired", "it has expired: renew it" },
-	{ 46, true, "certificate_unknown", "it does not accept it" },
-	{ 47, false, "illegal_parameter", NULL },
-	{ 48, true, "unknown_ca", "it does not trust the issuer" },
-	{ 49, true, "access_denied", "its owner has no access" },
-	{ 50, false, "decode_error", NULL },
-	{ 51, false, "decrypt_error", "a signature or key is wrong" },
-	{ 70, false, "protocol_version", "no TLS version in common" },
-	{ 71, false, "insufficient_security", "it requires stronger ciphers" },
-	{ 80, false, "internal_error", "the fault is on its side" },
-	{ 90, false, "user_canceled", NULL },
-	{ 109, false, "missing_extension", NULL },
-	{ 110, false, "unsupported_extension", NULL },
-	{ 112, false, "unrecognized_name", "it has no service of that name" },
-	{ 116, false, "certificate_required",
-	    "it requires a client certificate" },
-	{ 120, false, "no_application_protocol",
-	    "it does not speak HTTP/2 on this port" },
-	{ 0, false, NULL, NULL },
+	    "client certificate, or another one"),
+	ALERT(42, true, "bad_certificate", "it cannot read it"),
+	ALERT(43, true, "unsupported_certificate",
+	    "it does not accept this type"),
+	ALERT(44, true, "certificate_revoked", "its issuer revoked it"),
+	ALERT(45, true, "certificate_expired", "it has expired: renew it"),
+	ALERT(46, true, "certificate_unknown", "it does not accept it"),
+	ALERT(47, false, "illegal_parameter", ""),
+	ALERT(48, true, "unknown_ca", "it does not trust the issuer"),
+	ALERT(49, true, "access_denied", "its owner has no access"),
+	ALERT(50, false, "decode_error", ""),
+	ALERT(51, false, "decrypt_error", "a signature or key is wrong"),
+	ALERT(70, false, "protocol_version", "no TLS version in common"),
+	ALERT(
+	    71, false, "insufficient_security", "it requires stronger ciphers"),
+	ALERT(80, false, "internal_error", "the fault is on its side"),
+	ALERT(90, false, "user_canceled", ""),
+	ALERT(109, false, "missing_extension", ""),
+	ALERT(110, false, "unsupported_extension", ""),
+	ALERT(
+	    112, false, "unrecognized_name", "it has no service of that name"),
+	ALERT(116, false, "certificate_required",
+	    "it requires a client certificate"),
+	ALERT(120, false, "no_application_protocol",
+	    "it does not speak HTTP/2 on this port"),
+#undef ALERT
 };
 
 void tls_explain_alert(
     const char *peer, int alert, bool has_cert, char err[ERR_MAX])
 {
-	const char *name;
+	const size_t n = sizeof(alerts) / sizeof(alerts[0]);
+	const char *name, *text;
 	size_t i = 0;
 
-	while (alerts[i].name != NULL && alerts[i].number != alert)
+	while (i < n && alerts[i].number != alert)
 		i++;
-	name = alerts[i].name;
-	if (name == NULL)
+	if (i == n) {
 		err_set(err,
 		    "%s ended TLS with the alert %d, which TLS does not "
 		    "define: is it a TLS server?",
 		    peer, alert);
-	else if (alerts[i].cert && has_cert)
+		return;
+	}
+	name = alerts[i].name;
+	text = text_next(name);
+	if (alerts[i].cert && has_cert)
 		err_set(err, "%s refused our certificate: %s (%s)", peer, name,
-		    alerts[i].text);
-	else if (alerts[i].text != NULL && !alerts[i].cert)
+		    text);
+	else if (*text != '\0' && !alerts[i].cert)
 		err_set(err, "%s ended TLS with the alert %s (%s)", peer, name,
-		    alerts[i].text);
+		    text);
 	else
 		err_set(err, "%s ended TLS with the alert %s", peer, name);
 }
