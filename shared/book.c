@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 /* Messages can be lost without anybody noticing (a failover). */
 #define COMPARE_MS (24 * 60 * 60 * 1000)
@@ -333,7 +334,7 @@ bool book_ask_id(struct shared *s)
 	    '\0', q->id);
 	value_end(s, 1, &b);
 	a.key = (char *)buf_head(&b);
-	a.value = shared_after(a.key);
+	a.value = text_next(a.key);
 	script_run(s, &q->rq, &a); /* of time 0: never the newer one */
 	buf_free(&b);
 	return true;

@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 /* Changes without an answer: the server answers thousands in a second.  More are
  * left for a comparison. */
@@ -50,9 +51,9 @@ static struct change *change_new(
 	buf_add_byte(&b, '\0');
 	c = shared_request_new(s, sizeof(*c) + b.len, on_answer);
 	memcpy(c->user, buf_head(&b), b.len);
-	c->account = shared_after(c->user);
-	c->token = shared_after(c->account);
-	c->value = shared_after(c->token);
+	c->account = text_next(c->user);
+	c->token = text_next(c->account);
+	c->value = text_next(c->token);
 	buf_free(&b);
 	return c;
 }
@@ -71,8 +72,8 @@ static void transmit(struct change *c)
 	    &b, "%c%s %s%c%s", '\0', c->account, c->token, '\0', c->value);
 	value_end(s, c->t_ms, &b);
 	a.key = (char *)buf_head(&b);
-	a.field = shared_after(a.key);
-	a.value = shared_after(a.field);
+	a.field = text_next(a.key);
+	a.value = text_next(a.field);
 	c->attempts++;
 	s->n_flight++;
 	script_run(s, &c->rq, &a);

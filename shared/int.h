@@ -198,11 +198,6 @@ enum value_kind {
 void value_begin(const struct shared *s, const struct reg *r,
     enum value_kind kind, struct buf *b);
 void value_end(const struct shared *s, int64_t t_ms, struct buf *b);
-/* What follows a string and its NUL. */
-static inline const char *shared_after(const char *s)
-{
-	return s + strlen(s) + 1;
-}
 /* prefix kind{user} */
 void value_key(
     const struct shared *s, const char *kind, const char *user, struct buf *b);

@@ -124,7 +124,7 @@
 
 #ifndef XAPSD_WITHOUT_P12
 #define MBEDTLS_PKCS5_C /* PBKDF2 */
-#define MBEDTLS_DES_C /* 3DES, of Keychain */
+#define MBEDTLS_DES_C	/* 3DES, of Keychain */
 #define MBEDTLS_SHA1_C
 #endif
 
