@@ -126,6 +126,8 @@
 #define MBEDTLS_PKCS5_C /* PBKDF2 */
 #define MBEDTLS_DES_C	/* 3DES, of Keychain */
 #define MBEDTLS_SHA1_C
+#else
+#define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT /* AES-GCM only encrypts blocks */
 #endif
 
 /* --- small rather than fast --- */
