@@ -425,8 +425,7 @@ int hook_load(struct hook *h, char err[ERR_MAX])
 	int rc = read_token(h, &token, &own, err);
 
 	if (rc == 0 && token != NULL) {
-		line = xmalloc(strlen(h->preset->token) + strlen(token) + 1);
-		sprintf(line, "%s%s", h->preset->token, token);
+		line = xprintf("%s%s", h->preset->token, token);
 		h->head.len--;
 		add_header(h, line, strcspn(line, ":"), strlen(line));
 		buf_add_byte(&h->head, '\0');
