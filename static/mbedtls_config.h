@@ -121,8 +121,6 @@
 #define MBEDTLS_CIPHER_C
 #define MBEDTLS_MD_C
 #define MBEDTLS_MD5_C /* the mailboxes' hashes; old encrypted PEM */
-/* Not MBEDTLS_CIPHER_MODE_CBC (8,500 bytes, most of it in TLS, which uses GCM):
- * the loop in tls/pbe.c serves encrypted keys. */
 #define MBEDTLS_SHA256_C
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_SHA512_C
@@ -131,7 +129,9 @@
 
 #ifndef XAPSD_WITHOUT_P12
 #define MBEDTLS_PKCS5_C /* PBKDF2 */
-#define MBEDTLS_DES_C	/* 3DES, of Keychain */
+#define MBEDTLS_CIPHER_MODE_CBC
+#define MBEDTLS_CIPHER_PADDING_PKCS7
+#define MBEDTLS_DES_C /* 3DES, of Keychain */
 #define MBEDTLS_SHA1_C
 #else
 #define MBEDTLS_BLOCK_CIPHER_NO_DECRYPT /* nor does AES-GCM decrypt blocks */
