@@ -97,6 +97,11 @@
  * (RFC 8446 9.1). */
 /* Uses the form of these primes: handshakes are several times as fast. */
 #define MBEDTLS_ECP_NIST_OPTIM
+/* Tables of multiples of each curve's base point, 7,000 bytes: a handshake takes
+ * two thirds of the time.  0 leaves them out.  The window, for other points, is
+ * 1 KB of memory while it is used, and no bytes of the file. */
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 1
+#define MBEDTLS_ECP_WINDOW_SIZE 4
 #define MBEDTLS_MPI_MAX_SIZE 1024 /* RSA up to 8192 bits */
 
 /* --- ciphers and digests --- */
@@ -139,7 +144,5 @@
 #define MBEDTLS_AES_FEWER_TABLES
 #define MBEDTLS_SHA256_SMALLER
 #define MBEDTLS_SHA512_SMALLER
-#define MBEDTLS_ECP_WINDOW_SIZE 2
-#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
 
 #endif
