@@ -59,9 +59,10 @@ static bool serve_request(struct http_conn *c)
 	if (!http_read_request(c))
 		return false;
 	/* What the request has set going, such as a push, leaves first: the
-	 * client gets its answer later in this round of the loop. */
+	 * client gets its answer later in this round of the loop.  Not under
+	 * load, where the answers of a round would take memory. */
 	if (c->state == HTTP_CONN_REPLIED && io_in(c->io)->len == 0 &&
-	    loop_has_tasks(c->s->loop)) {
+	    loop_is_calm(c->s->loop)) {
 		loop_task_queue(c->s->loop, &c->resume);
 		io_pause(c->io);
 		return false;
