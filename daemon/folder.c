@@ -10,6 +10,7 @@
 
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 #define SUFFIX ".yaml"
 
@@ -31,8 +32,7 @@ static int by_name(const void *a, const void *b)
 static bool is_name(const char *name, size_t len)
 {
 	return len > 0 && len <= FOLDER_NAME_MAX &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyz"
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") >= len;
+	       text_span(name, "._-") >= len;
 }
 
 /* Of a file NAME.yaml, 0 for another: keys and certificates may be there, too, and
