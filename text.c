@@ -52,6 +52,32 @@ void text_hex_write(const void *data, size_t n, char *out)
 	}
 }
 
+/* --- ASCII --- */
+
+size_t text_span(const char *s, const char *more)
+{
+	size_t n = 0;
+	char c;
+
+	while ((c = text_lower(s[n])) != '\0' &&
+	       ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		   strchr(more, c) != NULL))
+		n++;
+	return n;
+}
+
+int64_t text_number(const char *s, size_t n, int64_t max)
+{
+	int64_t v = n > 0 ? 0 : -1;
+
+	for (; n > 0 && v >= 0; n--, s++) {
+		v = *s >= '0' && *s <= '9' ? v * 10 + (*s - '0') : -1;
+		if (v > max)
+			v = -1;
+	}
+	return v;
+}
+
 /* --- Base64 --- */
 
 static const char base64_digits[] =

@@ -191,20 +191,39 @@ static bool reason_matches(const char *pattern, const char *reason)
 	return strcmp(pattern, reason) == 0;
 }
 
-const struct push_answer *push_find_answer(
-    const struct push_lane *l, const struct send_answer *an)
-{
-	const struct push_answer *row = l->way->answers;
-	int status = an->status / 100;
+/* The same for every way, unless its own table says something else. */
+static const struct push_answer common[] = {
+	{ 200, ABOUT_PUSH, NULL, push_act_done },
+	{ 408, ABOUT_PUSH, NULL, push_act_retry },
+	{ 429, ABOUT_PUSH, NULL, push_act_retry },
+	{ 500, ABOUT_PUSH, NULL, push_act_retry },
+	{ 0, ABOUT_PUSH, NULL, NULL },
+};
 
-	if (an->outcome != SEND_ANSWERED)
-		return NULL;
-	status = status == 2 || status == 5 ? status * 100 : an->status;
+static const struct push_answer *find_row(
+    const struct push_answer *row, int status, const struct send_answer *an)
+{
 	while (
 	    row->status != 0 &&
 	    (row->status != status || !reason_matches(row->reason, an->reason)))
 		row++;
 	return row;
+}
+
+const struct push_answer *push_find_answer(
+    const struct push_lane *l, const struct send_answer *an)
+{
+	const struct push_answer *own, *row = common;
+	int status = an->status / 100;
+
+	if (an->outcome != SEND_ANSWERED)
+		return NULL;
+	if (status == 2) /* nearly always */
+		return row;
+	status = status == 5 ? 500 : an->status;
+	own = find_row(l->way->answers, status, an);
+	row = find_row(common, status, an);
+	return own->status != 0 || row->status == 0 ? own : row;
 }
 
 /* Sends it again at once the first time, later after pauses. */

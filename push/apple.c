@@ -64,7 +64,6 @@ static void act_omit_expiration(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, ABOUT_PUSH, NULL, push_act_done },
 	{ 410, ABOUT_DEVICE, "Unregistered", push_act_remove },
 	{ 410, ABOUT_DEVICE, NULL, push_act_suspend },
 	{ 400, ABOUT_DEVICE, "BadDeviceToken", push_act_suspend },
@@ -76,8 +75,7 @@ static const struct push_answer answers[] = {
 	{ 400, ABOUT_CREDENTIALS, "BadExpirationDate", act_omit_expiration },
 	{ 403, ABOUT_CREDENTIALS, "ExpiredProviderToken", push_act_renew },
 	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
-	{ 429, ABOUT_PUSH, NULL, push_act_retry },
-	{ 500, ABOUT_PUSH, NULL, push_act_retry },
+	{ 408, ABOUT_PUSH, NULL, push_act_drop },
 	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 

@@ -51,11 +51,7 @@ static void act_other(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, ABOUT_PUSH, NULL, push_act_done },
 	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
-	{ 408, ABOUT_PUSH, NULL, push_act_retry },
-	{ 429, ABOUT_PUSH, NULL, push_act_retry },
-	{ 500, ABOUT_PUSH, NULL, push_act_retry },
 	{ 0, ABOUT_PUSH, NULL, act_other },
 };
 

@@ -206,7 +206,6 @@ static void act_other(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, ABOUT_PUSH, NULL, push_act_done },
 	{ 404, ABOUT_DEVICE, "UNREGISTERED", push_act_remove },
 	/* Of Google's, but nothing that it says of an app that is gone. */
 	{ 404, ABOUT_DEVICE, "NOT_FOUND", push_act_suspend },
@@ -216,9 +215,6 @@ static const struct push_answer answers[] = {
 	{ 401, ABOUT_CREDENTIALS, NULL, push_act_renew },
 	{ 403, ABOUT_DEVICE, "SENDER_ID_MISMATCH", push_act_suspend },
 	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
-	{ 408, ABOUT_PUSH, NULL, push_act_retry },
-	{ 429, ABOUT_PUSH, NULL, push_act_retry },
-	{ 500, ABOUT_PUSH, NULL, push_act_retry },
 	{ 0, ABOUT_PUSH, NULL, act_other },
 };
 

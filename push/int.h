@@ -82,7 +82,8 @@ enum push_about {
 
 /* A table of these says what answers mean.  The first match wins.  Reason NULL
  * matches any; a trailing '*' matches any rest.  Status 200 matches every 2xx, 500
- * every 5xx, 0 everything: the last row. */
+ * every 5xx, 0 everything: the last row.  What is not in it may be in the table that
+ * all ways share, in push/answer.c. */
 struct push_answer {
 	unsigned short status;
 	unsigned char about; /* enum push_about */

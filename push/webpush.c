@@ -48,24 +48,19 @@ static struct push_lane *webpush_lane(
 
 /* --- what is sent --- */
 
-static void add_member(struct buf *b, const char *name, const char *value)
-{
-	buf_add_fmt(b, "%c\"%s\":", b->len == 0 ? '{' : ',', name);
-	json_write_str(b, value);
-}
-
 static void write_content(
     struct buf *b, const struct reg *r, const struct push_note *n)
 {
 	buf_reset(b);
-	add_member(b, "user", reg_user(r));
+	buf_add_byte(b, '{');
+	json_add_str(b, "user", reg_user(r));
 	if (strcmp(n->event, PUSH_CONFIRM) == 0) {
-		add_member(b, "event", PUSH_CONFIRM);
-		add_member(b, "id", reg_account(r));
-		add_member(b, "code", webpush_code(reg_to(r)));
+		json_add_str(b, "event", PUSH_CONFIRM);
+		json_add_str(b, "id", reg_account(r));
+		json_add_str(b, "code", webpush_code(reg_to(r)));
 	} else {
-		add_member(b, "mailbox", n->mailbox);
-		add_member(b, "event",
+		json_add_str(b, "mailbox", n->mailbox);
+		json_add_str(b, "event",
 		    strcmp(n->event, PUSH_NEW) == 0 ? PUSH_NEW : PUSH_OTHER);
 	}
 	buf_add_byte(b, '}');
@@ -184,7 +179,6 @@ static void act_refused(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, ABOUT_PUSH, NULL, push_act_done },
 	{ 404, ABOUT_DEVICE, NULL, push_act_remove },
 	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
 	{ 400, ABOUT_DEVICE, NULL, push_act_suspend },
@@ -192,9 +186,6 @@ static const struct push_answer answers[] = {
 	{ 401, ABOUT_PUSH, NULL, act_refused },
 	{ 403, ABOUT_PUSH, NULL, act_refused },
 	{ 406, ABOUT_PUSH, NULL, push_act_retry }, /* Microsoft's 429 */
-	{ 408, ABOUT_PUSH, NULL, push_act_retry },
-	{ 429, ABOUT_PUSH, NULL, push_act_retry },
-	{ 500, ABOUT_PUSH, NULL, push_act_retry },
 	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
