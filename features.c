@@ -88,6 +88,10 @@ static const struct lack {
 	ROW("proxy", "apnsProxy",
 	    "let this machine reach Apple directly, or use a build with it"),
 #endif
+#ifdef XAPSD_WITHOUT_PLUGIN_CHECK
+	ROW("plugin-check", "",
+	    "Dovecot's log says which module it cannot load"),
+#endif
 #undef ROW
 	{ NULL, NULL, NULL },
 };

@@ -12,7 +12,7 @@
 
 FEATURES = all
 KNOWN_FEATURES = p12 line go-import tls-listener page shared hooks webpush deltachat fcm brands systemd \
-	tls13 doctor csr proxy
+	tls13 doctor csr proxy plugin-check
 
 # PKCS#12 files, and keys that are encrypted with a password
 p12.files = tls/p12.c tls/pbe.c
@@ -59,6 +59,11 @@ csr.stub = ctl/no-csr.c tls/no-csr.c
 proxy.files = io/proxy.c
 proxy.stub = io/no-proxy.c
 proxy.tests = proxy_test proxy_fuzz
+
+# What `check` sees of Dovecot's modules on this machine
+plugin-check.files = ctl/modules.c
+plugin-check.stub = ctl/no-modules.c
+plugin-check.tests = modules_test
 
 # One book of registrations for several nodes, in Valkey or Redis
 shared.files = shared.c ctl/shared.c shared/book.c shared/change.c shared/jwt.c shared/once.c \

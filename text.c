@@ -8,6 +8,13 @@ const char *text_next(const char *s)
 	return s + strlen(s) + 1;
 }
 
+const char *text_nth(const char *list, size_t i)
+{
+	while (i-- > 0)
+		list = text_next(list);
+	return list;
+}
+
 /* --- hex --- */
 
 const unsigned char text_hex_values[256] = {

@@ -13,6 +13,8 @@ extern const unsigned char text_hex_values[256];
 /* What follows a string and its NUL: where a row of a table has several strings in
  * one literal, which saves a pointer for each. */
 const char *text_next(const char *s);
+/* The i-th of strings that follow each other so, from 0 on. */
+const char *text_nth(const char *list, size_t i);
 
 /* A hex digit's value, -1: it is none. */
 static inline int text_hex_digit(char c)

@@ -333,6 +333,8 @@ static void show(
 /* How phones come. */
 static void show_visits(struct line *l)
 {
+	if (json_get(l->w.j, l->w.obj, "day") == NULL)
+		return; /* the daemon was built to keep none */
 	show(l, "Phones", STYLE_PLAIN,
 	    ctl_words_num(&l->w, "visits") == 0
 		? "no visit reported since start"

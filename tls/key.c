@@ -82,13 +82,18 @@ static const struct {
 	const char *text;
 } key_faults[] = {
 	{ MBEDTLS_ERR_PK_PASSWORD_REQUIRED, "" },
+	{ MBEDTLS_ERR_PEM_PASSWORD_REQUIRED, "" },
 	{ MBEDTLS_ERR_PK_PASSWORD_MISMATCH, "" },
+	{ MBEDTLS_ERR_PEM_PASSWORD_MISMATCH, "" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_PK_ALG,
 	    "holds a key that is neither RSA nor EC: take the one that the "
 	    "certificate was requested with" },
 	{ MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE,
 	    "holds an EC key on a curve that TLS does not use: use P-256" },
 	{ MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
+	    "holds a key in an encryption that xapsd does not know: "
+	    "convert it with \"openssl pkey -aes256 -in … -out …\"" },
+	{ MBEDTLS_ERR_PEM_UNKNOWN_ENC_ALG,
 	    "holds a key in an encryption that xapsd does not know: "
 	    "convert it with \"openssl pkey -aes256 -in … -out …\"" },
 	{ 0, NULL },
@@ -108,7 +113,10 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 			err_set(err, "%s", key_faults[i].text);
 			return;
 		}
-	if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
+	/* One wrong password in 512 gives what looks like a key at first. */
+	if (strstr(text, PEM_OLD_ENCRYPTED) != NULL)
+		*err = '\0';
+	else if (text[0] != 0x30 && strstr(text, "PRIVATE KEY-----") == NULL)
 		err_set(err, "holds no private key (no PEM part \"BEGIN … "
 			     "PRIVATE KEY\")");
 	else
@@ -118,18 +126,16 @@ static void explain_key(int ret, const char *text, char err[ERR_MAX])
 		    (unsigned)-ret);
 }
 
-/* mbedTLS's names for what tls/pbe.c says. */
-static const int codes[] = {
-	[TLS_PBE_OK] = 0,
-	[TLS_PBE_WRONG] = MBEDTLS_ERR_PK_PASSWORD_MISMATCH,
-	[TLS_PBE_BAD] = MBEDTLS_ERR_PK_KEY_INVALID_FORMAT,
-	[TLS_PBE_UNKNOWN] = MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
-};
-
 /* Encrypted PKCS#8, by tls/pbe.c.  Returns a code of mbedTLS. */
 static int parse_encrypted(
     mbedtls_pk_context *pk, const char *text, const char *password)
 {
+	static const int codes[] = {
+		[TLS_PBE_OK] = 0,
+		[TLS_PBE_WRONG] = MBEDTLS_ERR_PK_PASSWORD_MISMATCH,
+		[TLS_PBE_BAD] = MBEDTLS_ERR_PK_KEY_INVALID_FORMAT,
+		[TLS_PBE_UNKNOWN] = MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE,
+	};
 	enum tls_pbe_status st = TLS_PBE_WRONG;
 	struct tls_password pw;
 	mbedtls_pem_context pem;
@@ -165,12 +171,15 @@ struct tls_key *tls_key_parse(
 	if (strstr(text, PEM_ENCRYPTED) != NULL)
 		ret = parse_encrypted(&k->pk, text, password);
 	else
-		ret = mbedtls_pk_parse_key(
-		    &k->pk, (const unsigned char *)text, n, NULL, 0 PK_RNG);
-	if (ret != 0 && strstr(text, PEM_OLD_ENCRYPTED) != NULL)
-		ret = codes[tls_pbe_old_key(text, password, &k->pk)];
+		ret = mbedtls_pk_parse_key(&k->pk, (const unsigned char *)text,
+		    n, (const unsigned char *)password,
+		    password != NULL ? strlen(password) : 0 PK_RNG);
 	if (ret == 0)
 		return k;
+	/* What a wrong password makes of it looks like a key once in 500. */
+	if (password != NULL && ret != MBEDTLS_ERR_PEM_UNKNOWN_ENC_ALG &&
+	    strstr(text, PEM_OLD_ENCRYPTED) != NULL)
+		ret = MBEDTLS_ERR_PK_PASSWORD_MISMATCH;
 	explain_key(ret, text, err);
 	tls_key_free(k);
 	return NULL;

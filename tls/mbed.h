@@ -7,7 +7,6 @@
 
 #include <mbedtls/asn1.h>
 #include <mbedtls/asn1write.h>
-#include <mbedtls/base64.h>
 #include <mbedtls/cipher.h>
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/error.h>
@@ -129,12 +128,6 @@ void tls_pbe_free(unsigned char *p, size_t len);
 /* Reads an EncryptedPrivateKeyInfo (RFC 5958 3) into an initialised pk. */
 enum tls_pbe_status tls_pbe_key(unsigned char *der, size_t len,
     const struct tls_password *pw, mbedtls_pk_context *pk);
-
-/* Reads a key in PEM that is encrypted in the old way (RFC 1421 4.6.1.1); password
- * NULL: there is none.  Every fault but an unknown algorithm counts as a wrong
- * password, which leaves nonsense. */
-enum tls_pbe_status tls_pbe_old_key(
-    const char *pem, const char *password, mbedtls_pk_context *pk);
 
 /* Explains an alert that the peer sent; has_cert: we sent a certificate. */
 void tls_explain_alert(

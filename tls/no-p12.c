@@ -28,15 +28,6 @@ enum tls_pbe_status tls_pbe_key(unsigned char *der, size_t len,
 	return TLS_PBE_UNKNOWN;
 }
 
-enum tls_pbe_status tls_pbe_old_key(
-    const char *pem, const char *password, mbedtls_pk_context *pk)
-{
-	(void)pem;
-	(void)password;
-	(void)pk;
-	return TLS_PBE_UNKNOWN;
-}
-
 bool tls_password_init(
     struct tls_password *pw, const char *text, unsigned variant)
 {

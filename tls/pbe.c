@@ -1,15 +1,12 @@
 /* tls/pbe.c - password-based decryption of key files: PBES1 as PKCS#12 uses it
- * (RFC 7292), PBES2 (RFC 8018), and what OpenSSL once wrote into PEM.  mbedTLS
- * cannot do it all: 2.28 has no AES there, neither version has RC2, and both get
- * non-ASCII passwords wrong.  Ciphers, digests and PBKDF2 are mbedTLS's; as RC2
- * needs a loop for CBC anyway, all use that, and mbedTLS is built without CBC. */
+ * (RFC 7292) and PBES2 (RFC 8018).  mbedTLS cannot do it all: 2.28 has no AES
+ * there, neither version has RC2, and both get non-ASCII passwords wrong. */
 #include "tls/mbed.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mem.h"
-#include "text.h"
 
 /* More would stop a router's daemon for minutes; tools use 2,048 to 600,000. */
 #ifndef ITERATIONS_MAX
@@ -97,6 +94,34 @@ static void rc2_decrypt_block(
 		out[2 * i] = (unsigned char)r[i];
 		out[2 * i + 1] = (unsigned char)(r[i] >> 8);
 	}
+}
+
+static int rc2_decrypt_cbc(const unsigned char *key, size_t key_len,
+    const unsigned char *iv, const unsigned char *in, size_t len,
+    unsigned char *out, size_t *out_len_r)
+{
+	const unsigned char *prev = iv;
+	uint16_t k[64];
+	size_t i, j, pad;
+
+	if (len == 0 || len % 8 != 0)
+		return -1;
+	rc2_expand(key, key_len, k);
+	for (i = 0; i < len; i += 8) {
+		rc2_decrypt_block(k, in + i, out + i);
+		for (j = 0; j < 8; j++)
+			out[i + j] ^= prev[j];
+		prev = in + i;
+	}
+	mem_wipe(k, sizeof(k));
+	pad = out[len - 1];
+	if (pad == 0 || pad > 8)
+		return -1;
+	for (i = len - pad; i < len; i++)
+		if (out[i] != pad)
+			return -1;
+	*out_len_r = len - pad;
+	return 0;
 }
 
 /* --- passwords --- */
@@ -252,9 +277,9 @@ static int pbkdf2(const struct tls_password *pw, mbedtls_md_type_t type,
 /* --- algorithms --- */
 
 struct scheme {
-	unsigned char id[12]; /* an OID, or a name in PEM */
-	unsigned char id_len;
-	unsigned char cipher; /* a block of it; NONE: RC2 */
+	unsigned char oid[11];
+	unsigned char oid_len;
+	mbedtls_cipher_type_t cipher; /* NONE: RC2 */
 	unsigned char key_len, block;
 };
 
@@ -263,31 +288,21 @@ struct scheme {
 
 /* RFC 7292 C */
 static const struct scheme pbes1[] = {
-	{ { PKCS12_PBE, 3 }, 10, MBEDTLS_CIPHER_DES_EDE3_ECB, 24, 8 },
-	{ { PKCS12_PBE, 4 }, 10, MBEDTLS_CIPHER_DES_EDE_ECB, 16, 8 },
+	{ { PKCS12_PBE, 3 }, 10, MBEDTLS_CIPHER_DES_EDE3_CBC, 24, 8 },
+	{ { PKCS12_PBE, 4 }, 10, MBEDTLS_CIPHER_DES_EDE_CBC, 16, 8 },
 	{ { PKCS12_PBE, 5 }, 10, MBEDTLS_CIPHER_NONE, 16, 8 },
 	{ { PKCS12_PBE, 6 }, 10, MBEDTLS_CIPHER_NONE, 5, 8 },
-	{ .id_len = 0 },
+	{ .oid_len = 0 },
 };
 
 /* RFC 8018 B.2 */
 static const struct scheme pbes2[] = {
-	{ { NIST_AES, 0x02 }, 9, MBEDTLS_CIPHER_AES_128_ECB, 16, 16 },
-	{ { NIST_AES, 0x16 }, 9, MBEDTLS_CIPHER_AES_192_ECB, 24, 16 },
-	{ { NIST_AES, 0x2a }, 9, MBEDTLS_CIPHER_AES_256_ECB, 32, 16 },
+	{ { NIST_AES, 0x02 }, 9, MBEDTLS_CIPHER_AES_128_CBC, 16, 16 },
+	{ { NIST_AES, 0x16 }, 9, MBEDTLS_CIPHER_AES_192_CBC, 24, 16 },
+	{ { NIST_AES, 0x2a }, 9, MBEDTLS_CIPHER_AES_256_CBC, 32, 16 },
 	{ { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 3, 7 }, 8,
-	    MBEDTLS_CIPHER_DES_EDE3_ECB, 24, 8 },
-	{ .id_len = 0 },
-};
-
-/* of OpenSSL's traditional format */
-static const struct scheme in_pem[] = {
-	{ "AES-128-CBC", 11, MBEDTLS_CIPHER_AES_128_ECB, 16, 16 },
-	{ "AES-192-CBC", 11, MBEDTLS_CIPHER_AES_192_ECB, 24, 16 },
-	{ "AES-256-CBC", 11, MBEDTLS_CIPHER_AES_256_ECB, 32, 16 },
-	{ "DES-EDE3-CBC", 12, MBEDTLS_CIPHER_DES_EDE3_ECB, 24, 8 },
-	{ "DES-CBC", 7, MBEDTLS_CIPHER_DES_ECB, 8, 8 },
-	{ .id_len = 0 },
+	    MBEDTLS_CIPHER_DES_EDE3_CBC, 24, 8 },
+	{ .oid_len = 0 },
 };
 
 static const unsigned char oid_pbes2[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
@@ -299,17 +314,17 @@ static const unsigned char oid_hmac[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
 	0x02 };
 
 static const struct scheme *find_scheme(
-    const struct scheme *s, const void *id, size_t len)
+    const struct scheme *s, const mbedtls_asn1_buf *oid)
 {
-	for (; s->id_len != 0; s++)
-		if (s->id_len == len && memcmp(s->id, id, len) == 0)
+	for (; s->oid_len != 0; s++)
+		if (tls_oid_is(oid, s->oid, s->oid_len))
 			return s;
 	return NULL;
 }
 
 static mbedtls_md_type_t prf_digest(const mbedtls_asn1_buf *oid)
 {
-	static const unsigned char types[] = { MBEDTLS_MD_SHA1,
+	static const mbedtls_md_type_t types[] = { MBEDTLS_MD_SHA1,
 		MBEDTLS_MD_SHA224, MBEDTLS_MD_SHA256, MBEDTLS_MD_SHA384,
 		MBEDTLS_MD_SHA512 };
 	const size_t n = sizeof(oid_hmac);
@@ -320,86 +335,38 @@ static mbedtls_md_type_t prf_digest(const mbedtls_asn1_buf *oid)
 	return types[oid->p[n] - 7];
 }
 
-/* What all ways have in common. */
+static int decrypt_cbc(const struct scheme *s, const unsigned char *key,
+    const unsigned char *iv, const mbedtls_asn1_buf *in, unsigned char *out,
+    size_t *out_len_r)
+{
+	mbedtls_cipher_context_t c;
+	int ret;
+
+	if (s->cipher == MBEDTLS_CIPHER_NONE)
+		return rc2_decrypt_cbc(
+		    key, s->key_len, iv, in->p, in->len, out, out_len_r);
+	mbedtls_cipher_init(&c);
+	ret =
+	    mbedtls_cipher_setup(&c, mbedtls_cipher_info_from_type(s->cipher));
+	if (ret == 0)
+		ret = mbedtls_cipher_setkey(
+		    &c, key, s->key_len * 8, MBEDTLS_DECRYPT);
+	if (ret == 0)
+		ret =
+		    mbedtls_cipher_set_padding_mode(&c, MBEDTLS_PADDING_PKCS7);
+	*out_len_r = 0;
+	if (ret == 0)
+		ret = mbedtls_cipher_crypt(
+		    &c, iv, s->block, in->p, in->len, out, out_len_r);
+	mbedtls_cipher_free(&c);
+	return ret;
+}
+
+/* What PBES1 and PBES2 have in common. */
 struct pbe {
 	const struct scheme *scheme;
 	unsigned char key[KEY_MAX], iv[BLOCK_MAX];
 };
-
-/* The cipher and its key, which is in rc2 if mbedTLS has not got it. */
-static int set_key(
-    const struct pbe *pbe, mbedtls_cipher_context_t *c, uint16_t rc2[64])
-{
-	const struct scheme *s = pbe->scheme;
-	int ret;
-
-	if (s->cipher == MBEDTLS_CIPHER_NONE) {
-		rc2_expand(pbe->key, s->key_len, rc2);
-		return 0;
-	}
-	ret = mbedtls_cipher_setup(
-	    c, mbedtls_cipher_info_from_type((mbedtls_cipher_type_t)s->cipher));
-	if (ret == 0)
-		ret = mbedtls_cipher_setkey(
-		    c, pbe->key, s->key_len * 8, MBEDTLS_DECRYPT);
-	return ret;
-}
-
-/* PKCS#7; -1: it is not right. */
-static int remove_padding(
-    const unsigned char *p, size_t len, size_t block, size_t *len_r)
-{
-	size_t pad = p[len - 1], i;
-
-	if (pad == 0 || pad > block)
-		return -1;
-	for (i = len - pad; i < len; i++)
-		if (p[i] != pad)
-			return -1;
-	*len_r = len - pad;
-	return 0;
-}
-
-/* Block by block: the mode is the same for all ciphers. */
-static int decrypt_cbc(const struct pbe *pbe, const mbedtls_asn1_buf *in,
-    unsigned char *out, size_t *len_r)
-{
-	size_t block = pbe->scheme->block, i, j, n;
-	const unsigned char *prev = pbe->iv;
-	mbedtls_cipher_context_t c;
-	uint16_t rc2[64];
-	int ret;
-
-	if (in->len == 0 || in->len % block != 0)
-		return -1;
-	mbedtls_cipher_init(&c);
-	ret = set_key(pbe, &c, rc2);
-	for (i = 0; ret == 0 && i < in->len; i += block) {
-		if (pbe->scheme->cipher == MBEDTLS_CIPHER_NONE)
-			rc2_decrypt_block(rc2, in->p + i, out + i);
-		else
-			ret = mbedtls_cipher_update(
-			    &c, in->p + i, block, out + i, &n);
-		for (j = 0; j < block; j++)
-			out[i + j] ^= prev[j];
-		prev = in->p + i;
-	}
-	mbedtls_cipher_free(&c);
-	mem_wipe(rc2, sizeof(rc2));
-	return ret == 0 ? remove_padding(out, in->len, block, len_r) : ret;
-}
-
-/* Into memory of its own, *out_r. */
-static enum tls_pbe_status decrypt(const struct pbe *pbe,
-    const mbedtls_asn1_buf *in, unsigned char **out_r, size_t *len_r)
-{
-	*out_r = xmalloc(in->len + 1);
-	if (decrypt_cbc(pbe, in, *out_r, len_r) == 0)
-		return TLS_PBE_OK;
-	tls_pbe_free(*out_r, in->len);
-	*out_r = NULL;
-	return TLS_PBE_WRONG;
-}
 
 int tls_octets(
     unsigned char **p, const unsigned char *end, mbedtls_asn1_buf *out)
@@ -471,7 +438,7 @@ static enum tls_pbe_status pbes2_params(const mbedtls_asn1_buf *params,
 	    mbedtls_asn1_get_alg(&p, end, &kdf, &kdf_params) != 0 ||
 	    mbedtls_asn1_get_alg(&p, end, &enc, &iv) != 0)
 		return TLS_PBE_BAD;
-	pbe->scheme = find_scheme(pbes2, enc.p, enc.len);
+	pbe->scheme = find_scheme(pbes2, &enc);
 	if (pbe->scheme == NULL ||
 	    !tls_oid_is(&kdf, oid_pbkdf2, sizeof(oid_pbkdf2)))
 		return TLS_PBE_UNKNOWN;
@@ -490,15 +457,23 @@ enum tls_pbe_status tls_pbe_open(const mbedtls_asn1_buf *oid,
 
 	*out_r = NULL;
 	*len_r = 0;
-	pbe.scheme = find_scheme(pbes1, oid->p, oid->len);
+	pbe.scheme = find_scheme(pbes1, oid);
 	if (pbe.scheme != NULL)
 		st = pbes1_params(params, pw, &pbe);
 	else if (tls_oid_is(oid, oid_pbes2, sizeof(oid_pbes2)))
 		st = pbes2_params(params, pw, &pbe);
 	else
 		return TLS_PBE_UNKNOWN;
-	if (st == TLS_PBE_OK)
-		st = decrypt(&pbe, in, out_r, len_r);
+	if (st == TLS_PBE_OK) {
+		/* mbedTLS may write one block more than it keeps. */
+		*out_r = xmalloc(in->len + BLOCK_MAX);
+		if (decrypt_cbc(
+			pbe.scheme, pbe.key, pbe.iv, in, *out_r, len_r) != 0) {
+			tls_pbe_free(*out_r, in->len + BLOCK_MAX);
+			*out_r = NULL;
+			st = TLS_PBE_WRONG;
+		}
+	}
 	mem_wipe(&pbe, sizeof(pbe));
 	return st;
 }
@@ -508,18 +483,6 @@ void tls_pbe_free(unsigned char *p, size_t len)
 	if (p != NULL)
 		mem_wipe(p, len);
 	free(p);
-}
-
-/* --- private keys --- */
-
-/* With a wrong password the padding is right once in 256 times. */
-static enum tls_pbe_status take_key(
-    unsigned char *plain, size_t len, mbedtls_pk_context *pk)
-{
-	int ret = mbedtls_pk_parse_key(pk, plain, len, NULL, 0 PK_RNG);
-
-	tls_pbe_free(plain, len);
-	return ret == 0 ? TLS_PBE_OK : TLS_PBE_WRONG;
 }
 
 enum tls_pbe_status tls_pbe_key(unsigned char *der, size_t len,
@@ -535,57 +498,11 @@ enum tls_pbe_status tls_pbe_key(unsigned char *der, size_t len,
 	    tls_octets(&p, end, &in) != 0)
 		return TLS_PBE_BAD;
 	st = tls_pbe_open(&oid, &params, &in, pw, &plain, &n);
-	return st == TLS_PBE_OK ? take_key(plain, n, pk) : st;
-}
-
-/* As OpenSSL's EVP_BytesToKey() with MD5: each part of the key is a digest of the
- * one before, the password and the first 8 bytes of the IV. */
-static void derive_md5(struct pbe *pbe, const char *password)
-{
-	const mbedtls_md_info_t *md = mbedtls_md_info_from_type(MBEDTLS_MD_MD5);
-	size_t len = strlen(password), n = 16 + len + 8;
-	unsigned char *part = xmalloc(n);
-
-	memcpy(part + 16, password, len);
-	memcpy(part + 16 + len, pbe->iv, 8);
-	mbedtls_md(md, part + 16, n - 16, pbe->key);
-	memcpy(part, pbe->key, 16);
-	mbedtls_md(md, part, n, pbe->key + 16);
-	tls_pbe_free(part, n);
-}
-
-enum tls_pbe_status tls_pbe_old_key(
-    const char *pem, const char *password, mbedtls_pk_context *pk)
-{
-	static const char dek[] = "DEK-Info: ";
-	const char *p = strstr(pem, dek), *end;
-	struct pbe pbe = { .scheme = NULL };
-	enum tls_pbe_status st = TLS_PBE_WRONG;
-	mbedtls_asn1_buf in;
-	unsigned char *plain;
-	size_t n;
-
-	if (p != NULL) {
-		p += sizeof(dek) - 1;
-		n = strcspn(p, ",");
-		pbe.scheme = find_scheme(in_pem, p, n);
-		p += n;
-	}
-	if (pbe.scheme == NULL)
-		return TLS_PBE_UNKNOWN;
-	n = 2 * pbe.scheme->block;
-	if (password == NULL || *p++ != ',' || !text_hex_read(p, n, pbe.iv))
-		return TLS_PBE_WRONG;
-	p += n;
-	end = strchr(p, '-');
-	in.len = end != NULL ? (size_t)(end - p) : 0;
-	in.p = xmalloc(in.len + 1);
-	if (mbedtls_base64_decode(
-		in.p, in.len, &in.len, (const unsigned char *)p, in.len) == 0) {
-		derive_md5(&pbe, password);
-		st = decrypt(&pbe, &in, &plain, &n);
-	}
-	free(in.p);
-	mem_wipe(&pbe, sizeof(pbe));
-	return st == TLS_PBE_OK ? take_key(plain, n, pk) : st;
+	if (st != TLS_PBE_OK)
+		return st;
+	/* With a wrong password the padding is right once in 256 times. */
+	if (mbedtls_pk_parse_key(pk, plain, n, NULL, 0 PK_RNG) != 0)
+		st = TLS_PBE_WRONG;
+	tls_pbe_free(plain, n);
+	return st;
 }

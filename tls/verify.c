@@ -114,19 +114,11 @@ static void list_host_names(const mbedtls_x509_crt *crt, char *out, size_t size)
 		    n == 1 ? name : display_name(&crt->subject, name));
 }
 
-/* False if a fault of this rank or a more basic one has been reported. */
-static bool raise_rank(struct tls_verify *v, enum rank rank)
+/* name: of the certificate's subject, here and below. */
+static void explain_trust(const struct tls_verify *v,
+    const mbedtls_x509_crt *crt, const char *name, int depth)
 {
-	if ((int)rank <= v->rank)
-		return false;
-	v->rank = rank;
-	return true;
-}
-
-static void explain_trust(
-    const struct tls_verify *v, const mbedtls_x509_crt *crt, int depth)
-{
-	char subject[TLS_NAME_MAX], issuer[TLS_NAME_MAX];
+	char issuer[TLS_NAME_MAX];
 	bool self = crt->subject_raw.len == crt->issuer_raw.len &&
 		    memcmp(crt->subject_raw.p, crt->issuer_raw.p,
 			crt->subject_raw.len) == 0;
@@ -135,36 +127,35 @@ static void explain_trust(
 		err_set(v->err,
 		    "the server has a self-signed certificate (\"%s\"): if "
 		    "it is the right one, set %s to a file with it",
-		    display_name(&crt->subject, subject), v->ca_key);
+		    name, v->ca_key);
 	else if (self)
 		err_set(v->err,
 		    "the server's certificate comes from the unknown CA "
 		    "\"%s\": if that is right, set %s to a file with that "
 		    "CA's certificate",
-		    display_name(&crt->subject, subject), v->ca_key);
+		    name, v->ca_key);
 	else
 		err_set(v->err,
 		    "the server's certificate \"%s\" is issued by \"%s\", "
 		    "which is not a trusted CA, and the server sends no "
 		    "certificate for it (unknown CA or incomplete chain): set "
 		    "%s to a file with the CA's certificate",
-		    display_name(&crt->subject, subject),
-		    display_name(&crt->issuer, issuer), v->ca_key);
+		    name, display_name(&crt->issuer, issuer), v->ca_key);
 }
 
-static void explain_time(
-    const struct tls_verify *v, const mbedtls_x509_crt *crt, bool expired)
+static void explain_time(const struct tls_verify *v,
+    const mbedtls_x509_crt *crt, const char *name, bool expired)
 {
 	const mbedtls_x509_time *t =
 	    expired ? &crt->valid_to : &crt->valid_from;
-	char subject[TLS_NAME_MAX], today[LOG_DATE_MAX];
+	char today[LOG_DATE_MAX];
 
 	err_set(v->err,
 	    "the server's certificate \"%s\" %s %04d-%02d-%02d, and this "
 	    "machine's clock says %s: is the clock right?",
-	    display_name(&crt->subject, subject),
-	    expired ? "expired on" : "is not valid before", t->year, t->mon,
-	    t->day, log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
+	    name, expired ? "expired on" : "is not valid before", t->year,
+	    t->mon, t->day,
+	    log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
 }
 
 static void explain_name(
@@ -195,44 +186,52 @@ static const struct {
 };
 
 static void explain_other(
-    const struct tls_verify *v, const mbedtls_x509_crt *crt, uint32_t flags)
+    const struct tls_verify *v, const char *name, uint32_t flags)
 {
-	char subject[TLS_NAME_MAX];
 	size_t i = 0;
 
 	while ((other_faults[i].flag & flags) == 0)
 		i++;
-	err_set(v->err, "the server's certificate \"%s\" %s",
-	    display_name(&crt->subject, subject), other_faults[i].text);
+	err_set(v->err, "the server's certificate \"%s\" %s", name,
+	    other_faults[i].text);
+}
+
+#define TIMES (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE)
+
+static enum rank rank_of(uint32_t flags)
+{
+	return flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED	  ? RANK_TRUST
+	       : flags & TIMES				  ? RANK_TIME
+	       : flags & MBEDTLS_X509_BADCERT_CN_MISMATCH ? RANK_NAME
+							  : RANK_OTHER;
 }
 
 int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
-	const uint32_t times =
-	    MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
 	struct tls_verify *v = arg;
+	char subject[TLS_NAME_MAX];
+	const char *name;
 
 	v->called = true;
 	if (time(NULL) < CLOCK_MIN_S)
-		*flags &= ~times;
+		*flags &= ~(uint32_t)TIMES;
 	/* If the host is an address, mbedTLS has no name to compare with. */
 	if (depth == 0 && v->ip_len != 0 && !has_ip(crt, v))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-	if (*flags == 0)
+	/* Of the same rank the first is reported. */
+	if (*flags == 0 || (int)rank_of(*flags) <= v->rank)
 		return 0;
-	if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) {
-		if (raise_rank(v, RANK_TRUST))
-			explain_trust(v, crt, depth);
-	} else if (*flags & times) {
-		if (raise_rank(v, RANK_TIME))
-			explain_time(
-			    v, crt, *flags & MBEDTLS_X509_BADCERT_EXPIRED);
-	} else if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) {
-		if (raise_rank(v, RANK_NAME))
-			explain_name(v, crt);
-	} else if (raise_rank(v, RANK_OTHER)) {
-		explain_other(v, crt, *flags);
-	}
+	v->rank = rank_of(*flags);
+	name = display_name(&crt->subject, subject);
+	if (v->rank == RANK_TRUST)
+		explain_trust(v, crt, name, depth);
+	else if (v->rank == RANK_TIME)
+		explain_time(
+		    v, crt, name, *flags & MBEDTLS_X509_BADCERT_EXPIRED);
+	else if (v->rank == RANK_NAME)
+		explain_name(v, crt);
+	else
+		explain_other(v, name, *flags);
 	return 0;
 }
 

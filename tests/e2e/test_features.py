@@ -146,6 +146,20 @@ def test_tls_1_2_alone(xapsd):
     assert ", TLSv1.2, HTTP/2" in done.stdout
 
 
+def test_visits(xapsd):
+    """They are taken, and not kept."""
+    needs_none("doctor")
+    needs_none("page")
+    xapsd.register("alice", ACCOUNT, TOKEN, ["INBOX"])
+    for user, status in ("alice", 204), ("bob", 404):
+        reply = xapsd.request("POST", "/seen", {"Username": user,
+                                                "Client": "iOS 26.1"})
+        assert reply.status == status
+    assert "day" not in xapsd.status() and xapsd.status()["visits"] == 0
+    assert "Phones" not in xapsd.run("status").stdout
+    assert "alice" in xapsd.run("list").stdout
+
+
 def test_page(xapsd):
     needs_none("page")
     reply = xapsd.request("GET", "/")

@@ -423,6 +423,14 @@ def test_looks(running, look, width, dark):
             width, "dark" if dark else "light"))
 
 
+def test_a_daemon_that_keeps_no_visits(running, look):
+    """Built with neither doctor nor page."""
+    with_a_day(running, day=None)
+    said = look(running, "status").text()
+    assert "New mail wakes the phones" in said and "alice" in said
+    assert "24 hours" not in said
+
+
 def test_push_and_forget(running, look, apple):
     page = look(running, "status")
     devices = "document.querySelectorAll('#xapsd-devices tr').length - 1"

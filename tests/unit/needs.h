@@ -10,4 +10,11 @@
 			skip();                                                \
 	} while (0)
 
+/* push/visits.c is there for either. */
+#define NEEDS_VISITS()                                                         \
+	do {                                                                   \
+		if (features_lack("page") != NULL)                             \
+			NEEDS("doctor");                                       \
+	} while (0)
+
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../../push/int.h"
+#include "needs.h"
 #include "push_fake.h"
 
 /* --- a service --- */
@@ -1300,6 +1301,7 @@ static void test_visits_of_an_android_app(void **state)
 	const struct push_visits *v;
 
 	(void)state;
+	NEEDS_VISITS();
 	apple = add_reg("alice", TOK_A, true, 100);
 	/* An iPhone's says nothing about it. */
 	assert_true(push_seen(queue, "alice", "iOS 26.1"));

@@ -154,8 +154,10 @@ function facts(status) {
 		...(status.shared ? [ fact(_('Shared book'), `${status.shared.state}, ${status.shared.server}`) ] : []),
 		fact(_('Devices'), status.registrations),
 		fact(_('Last push'), when(status.lastSuccess)),
-		fact(_('Wake-up time, median of 24 hours'), status.wakeupMedian ? `${status.wakeupMedian} s` : '–'),
-		fact(_('Pushes of 24 hours that brought nobody'), status.missedDay)
+		...(status.day ? [	/* not in a build without doctor and page */
+			fact(_('Wake-up time, median of 24 hours'), status.wakeupMedian ? `${status.wakeupMedian} s` : '–'),
+			fact(_('Pushes of 24 hours that brought nobody'), status.missedDay)
+		] : [])
 	]);
 }
 
@@ -204,7 +206,7 @@ return view.extend({
 			summary(status),
 			running ? facts(status) : ''
 		]);
-		dom.content(this.nodes.plots, running ? [ E('h3', [ _('Last 24 hours') ]), ...plots(status.day) ] : []);
+		dom.content(this.nodes.plots, running && status.day ? [ E('h3', [ _('Last 24 hours') ]), ...plots(status.day) ] : []);
 
 		/* A button that somebody is about to press stays where it is. */
 		const text = JSON.stringify(devices);
