@@ -66,7 +66,7 @@ SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \
 	daemon/unix.c daemon/user.c daemon/rights.c \
 	daemon/moved.c \
-	cli.c ctl.c ctl/client.c ctl/show.c ctl/check.c \
+	cli.c ctl.c ctl/client.c ctl/words.c ctl/show.c ctl/check.c \
 	ctl/running.c ctl/past.c ctl/pass.c ctl/step.c ctl/term.c xapsd.c $(FEATURE_SRCS)
 LIB_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out xapsd.c,$(SRCS)))
 LIB = $(BUILD)/libxapsd.a

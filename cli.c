@@ -42,9 +42,9 @@ static const char *const ignored[] = {
 };
 
 static const struct option {
-	const char *name;
-	enum kind kind;
-	size_t offset; /* in struct cli, or the place in ignored */
+	char name[17];
+	unsigned char kind;    /* enum kind */
+	unsigned short offset; /* in struct cli, or the place in ignored */
 } options[] = {
 	{ "c", TAKES_VALUE, offsetof(struct cli, conf_path) },
 	{ "config", TAKES_VALUE, offsetof(struct cli, conf_path) },

@@ -323,8 +323,8 @@ static bool parse_number(const char *s, int base, int64_t *v_r)
 static int64_t unit_ms(const char *s)
 {
 	static const struct {
-		char name[4];
-		int64_t ms;
+		char name[3];
+		int ms;
 	} units[] = {
 		{ "", 1000 },
 		{ "s", 1000 },
@@ -580,16 +580,13 @@ static int check_place(
 static int read_header(struct reading *r, int name_len)
 {
 	const char *name = r->y.at.key, *value = yaml_value(&r->y);
-	char *old = r->c->hook_headers, *lines;
-	size_t n = old != NULL ? strlen(old) : 0;
+	char *old = r->c->hook_headers;
 
 	if (value == NULL)
 		return -1;
-	lines = xmalloc(n + (size_t)name_len + strlen(value) + sizeof("\n: "));
-	sprintf(lines, "%s%s%.*s: %s", n > 0 ? old : "", n > 0 ? "\n" : "",
-	    name_len, name, value);
+	r->c->hook_headers = xprintf("%s%s%.*s: %s", old != NULL ? old : "",
+	    old != NULL ? "\n" : "", name_len, name, value);
 	mem_free_wiped(old);
-	r->c->hook_headers = lines;
 	return 0;
 }
 
@@ -802,11 +799,14 @@ int conf_set(
 	return assign(&at, c, k, value);
 }
 
-/* Whose values the daemon uses only when it starts; the others' when they are
- * needed, or when it reloads. */
-static const char fixed_keys[] =
-    "databaseFile socketPath socketMode socketGroup listenAddr port "
-    "tlsListenAddr tlsPort user";
+/* Whose values the daemon uses only when it starts (from databaseFile to tlsPort,
+ * and user); the others' when they are needed, or when it reloads. */
+static bool is_fixed(const struct key *k)
+{
+	return k->off == offsetof(struct conf, user) ||
+	       (k->off >= offsetof(struct conf, database_file) &&
+		   k->off <= offsetof(struct conf, tls_port));
+}
 
 static size_t field_size(const struct key *k)
 {
@@ -848,13 +848,12 @@ static void swap_field(struct conf *a, struct conf *b, const struct key *k)
 void conf_take(struct conf *c, struct conf *fresh, char restart_r[ERR_MAX])
 {
 	const struct key *k;
-	const char *word;
-	size_t len, n = 0;
+	size_t n = 0;
 
 	c->old_keys = fresh->old_keys;
 	restart_r[0] = '\0';
 	for (k = keys; k < keys + N_KEYS; k++) {
-		if (word_index(fixed_keys, k->name, &word, &len) < 0) {
+		if (!is_fixed(k)) {
 			swap_field(c, fresh, k);
 		} else if (!is_same(c, fresh, k) && n < ERR_MAX) {
 			n += (size_t)snprintf(restart_r + n, ERR_MAX - n,
@@ -877,6 +876,13 @@ bool conf_differs(struct conf *a, struct conf *b, const char *prefix)
 bool conf_has_key(const char *key)
 {
 	return key_find_option(key) != NULL;
+}
+
+const char *conf_string(const struct conf *c, const char *key)
+{
+	const struct key *k = key_find(key, strlen(key));
+
+	return *(char *const *)(const void *)((const char *)c + k->off);
 }
 
 bool conf_is_given(const struct conf *c, const char *key)
@@ -978,14 +984,9 @@ int conf_check(const struct conf *c, char err[ERR_MAX])
 char *conf_file_path(const struct conf *c, const char *name)
 {
 	const char *slash = c->path ? strrchr(c->path, '/') : NULL;
-	size_t dir = slash ? (size_t)(slash - c->path) + 1 : 0;
-	char *path;
 
 	if (name[0] == '/' || strncmp(name, "./", 2) == 0 ||
-	    strncmp(name, "../", 3) == 0 || dir == 0)
+	    strncmp(name, "../", 3) == 0 || slash == NULL)
 		return xstrdup(name);
-	path = xmalloc(dir + strlen(name) + 1);
-	memcpy(path, c->path, dir);
-	strcpy(path + dir, name);
-	return path;
+	return xprintf("%.*s/%s", (int)(slash - c->path), c->path, name);
 }

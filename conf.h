@@ -157,6 +157,8 @@ int conf_check(const struct conf *c, char err[ERR_MAX]);
 void conf_blame(const struct conf *c, const char *key, char err[ERR_MAX],
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* The value of a key that is a string, NULL if it is unset. */
+const char *conf_string(const struct conf *c, const char *key);
 /* Whether the file gives the key a value. */
 bool conf_is_given(const struct conf *c, const char *key);
 /* Whether the file itself holds a password. */

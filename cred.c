@@ -136,80 +136,46 @@ static int load_certificate(
  * cred_check_unused(). */
 static int check_choice(const struct conf *conf, char err[ERR_MAX])
 {
-	const char *pem_key = conf->certificate_file_p12 != NULL
-				  ? NULL
-				  : conf->certificate_file_pem_key;
-	const struct {
-		const char *a, *a_key, *b, *b_key;
-		bool together;
-	} rules[] = {
-		{ conf->key_file_p8, "keyFileP8", conf->certificate_file_pem,
-		    "certificateFilePem", false },
-		{ conf->key_file_p8, "keyFileP8", conf->certificate_file_p12,
-		    "certificateFileP12", false },
-		{ pem_key, "certificateFilePemKey", conf->certificate_file_pem,
-		    "certificateFilePem", true },
-	};
-	size_t i;
+	const bool pem = conf->certificate_file_pem != NULL;
+	const bool p12 = conf->certificate_file_p12 != NULL;
 
-	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		if (rules[i].a == NULL ||
-		    (rules[i].b != NULL) == rules[i].together)
-			continue;
-		if (rules[i].together)
-			conf_blame(conf, rules[i].a_key, err,
-			    "%s is missing: set it too", rules[i].b_key);
-		else
-			conf_blame(conf, rules[i].b_key, err,
-			    "%s is set too: choose one and remove the other "
-			    "(the Go daemon took the certificate)",
-			    rules[i].a_key);
-		return -1;
-	}
-	if (conf->certificate_password == NULL ||
-	    conf->certificate_password_file == NULL)
+	if (conf->key_file_p8 != NULL && (pem || p12))
+		conf_blame(conf,
+		    pem ? "certificateFilePem" : "certificateFileP12", err,
+		    "keyFileP8 is set too: choose one and remove the other "
+		    "(the Go daemon took the certificate)");
+	else if (conf->certificate_file_pem_key != NULL && !pem && !p12)
+		conf_blame(conf, "certificateFilePemKey", err,
+		    "certificateFilePem is missing: set it too");
+	else if (conf->certificate_password != NULL &&
+		 conf->certificate_password_file != NULL)
+		conf_blame(conf, "certificatePasswordFile", err,
+		    "certificatePassword is set too: remove one of them");
+	else
 		return 0;
-	conf_blame(conf, "certificatePasswordFile", err,
-	    "certificatePassword is set too: remove one of them");
 	return -1;
-}
-
-/* The names of the keys that are set, separated by commas; "" if none is. */
-static void list_set(size_t n, const char *const (*keys)[2], char out[ERR_MAX])
-{
-	size_t i, len = 0;
-
-	out[0] = '\0';
-	for (i = 0; i < n; i++)
-		if (keys[i][0] != NULL)
-			len += (size_t)snprintf(out + len, ERR_MAX - len,
-			    "%s%s", len > 0 ? ", " : "", keys[i][1]);
 }
 
 /* The Go daemon's sample has the names of a token key that is not there, and
  * it takes the .p12 file where there is another certificate, too. */
 void cred_check_unused(const struct conf *conf, void (*warn)(const char *what))
 {
-	const char *const p12 = conf->certificate_file_p12;
-	const char *const keys[][2] = {
-		{ p12 ? conf->certificate_file_pem : NULL,
-		    "certificateFilePem" },
-		{ p12 ? conf->certificate_file_pem_key : NULL,
-		    "certificateFilePemKey" },
-		{ conf->key_file_p8 ? NULL : conf->key_file_key_id,
-		    "keyFileKeyId" },
-		{ conf->key_file_p8 ? NULL : conf->key_file_team_id,
-		    "keyFileTeamId" },
-		{ conf->key_file_p8 ? NULL : conf->key_file_topic,
-		    "keyFileTopic" },
-	};
-	char names[ERR_MAX], what[ERR_MAX];
+	/* Ignored with a .p12 file, without a token key. */
+	static const char *const keys[] = { "certificateFilePem",
+		"certificateFilePemKey", "keyFileKeyId", "keyFileTeamId",
+		"keyFileTopic" };
+	const bool p12 = conf->certificate_file_p12 != NULL;
+	char names[ERR_MAX] = "", what[ERR_MAX];
+	size_t i, len = 0;
 
-	list_set(sizeof(keys) / sizeof(keys[0]), keys, names);
-	if (names[0] != '\0') {
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if ((i < 2 ? p12 : conf->key_file_p8 == NULL) &&
+		    conf_string(conf, keys[i]) != NULL)
+			len += (size_t)snprintf(names + len, ERR_MAX - len,
+			    "%s%s", len > 0 ? ", " : "", keys[i]);
+	if (len > 0) {
 		err_set(what, "%s: ignored, since %s: remove %s", names,
-		    p12 != NULL ? "certificateFileP12 is set"
-				: "there is no keyFileP8",
+		    p12 ? "certificateFileP12 is set" : "there is no keyFileP8",
 		    strchr(names, ',') != NULL ? "them" : "it");
 		warn(what);
 	}
@@ -440,24 +406,23 @@ int cred_check_time(const struct cred *c, int64_t now_s, char err[ERR_MAX])
 void cred_each_file(
     const struct conf *conf, void (*cb)(void *arg, const char *path), void *arg)
 {
-	const bool pem = conf->certificate_file_p12 == NULL;
-	const char *const names[] = {
-		conf->key_file_p8, pem ? conf->certificate_file_pem : NULL,
-		pem ? conf->certificate_file_pem_key : NULL,
-		conf->certificate_file_p12, conf->certificate_password_file,
-		conf->fcm_service_account,
-		conf_top(conf)->apns_ca_file, /* the last one */
-	};
+	/* certificateFilePem and its key only without a .p12 file. */
+	static const char *const keys[] = { "keyFileP8", "certificateFilePem",
+		"certificateFilePemKey", "certificateFileP12",
+		"certificatePasswordFile", "fcmServiceAccount", "apnsCaFile" };
+	const struct conf *of = conf;
+	const char *name;
 	char *path;
 	size_t i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (names[i] == NULL)
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (i + 1 == sizeof(keys) / sizeof(keys[0]))
+			of = conf_top(conf);
+		name = conf_string(of, keys[i]);
+		if (name == NULL ||
+		    ((i == 1 || i == 2) && conf->certificate_file_p12 != NULL))
 			continue;
-		path = conf_file_path(i + 1 < sizeof(names) / sizeof(names[0])
-					  ? conf
-					  : conf_top(conf),
-		    names[i]);
+		path = conf_file_path(of, name);
 		cb(arg, path);
 		free(path);
 	}

@@ -54,10 +54,8 @@ static int parse(const struct buf *body, struct json *j_r)
 
 static void add_member(struct buf *b, const char *key, const char *value)
 {
-	if (value == NULL)
-		return;
-	buf_add_fmt(b, "%s\"%s\":", b->len > 1 ? "," : "", key);
-	json_write_str(b, value);
+	if (value != NULL)
+		json_add_str(b, key, value);
 }
 
 /* --- all registrations --- */
@@ -105,8 +103,8 @@ enum ctl_asked ctl_ask_regs(const struct conf *conf, const char *command,
 		buf_reset(&body);
 		buf_add_byte(&body, '{');
 		add_member(&body, "user", user);
-		buf_add_fmt(
-		    &body, "%s\"from\":%zu}", body.len > 1 ? "," : "", next);
+		json_add_num(&body, "from", (int64_t)next);
+		buf_add_byte(&body, '}');
 		asked = ctl_ask(
 		    conf, command, "/admin/list", &body, &status, &page, err);
 		if (asked == CTL_ANSWERED && status != 200) {
@@ -229,6 +227,27 @@ static int fail_user(const struct conf *conf, const char *command,
 	return EXIT_FAILED;
 }
 
+/* The daemon's answer, if it is 200; else why not is said.  body NULL: GET.  user:
+ * the answer may be that there is nothing of this one (404). */
+static int ask(const struct conf *conf, const char *path,
+    const struct buf *body, const char *user, struct buf *answer)
+{
+	const char *command = strrchr(path, '/') + 1;
+	char err[ERR_MAX], why[ERR_MAX];
+	int status;
+
+	if (ctl_ask(conf, command, path, body, &status, answer, err) !=
+	    CTL_ANSWERED)
+		return fail(err);
+	if (status == 200)
+		return EXIT_DONE;
+	ctl_take_refusal(answer, why);
+	if (status != 404 || user == NULL)
+		return fail(why);
+	err_set(err, "%s: %s", user, why);
+	return fail_user(conf, command, user, err);
+}
+
 int ctl_list(const struct conf *conf, const struct cli *cli)
 {
 	const char *user = argument(cli, 0);
@@ -324,16 +343,12 @@ struct import {
 static int send_batch(struct import *m)
 {
 	struct json j;
-	int status;
 
 	if (m->batch.len == 0)
 		return 0;
-	if (ctl_ask(m->conf, "import", "/admin/import", &m->batch, &status,
-		&m->answer, m->err) != CTL_ANSWERED)
-		return fail(m->err);
-	if (status != 200)
-		return fail_answer(&m->answer);
-	if (parse(&m->answer, &j) != 0)
+	if (ask(m->conf, "/admin/import", &m->batch, NULL, &m->answer) !=
+		EXIT_DONE ||
+	    parse(&m->answer, &j) != 0)
 		return EXIT_FAILED;
 	m->taken += (size_t)ctl_num(&j, j.toks, "taken");
 	m->older += (size_t)ctl_num(&j, j.toks, "older");
@@ -453,31 +468,19 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 
 /* --- questions of one answer --- */
 
-/* body NULL: GET.  user: the answer may be that there is nothing of this one
- * (404).  show prints the answer and returns an exit status. */
+/* As ask(); show prints the answer and returns an exit status. */
 static int ask_and_show(const struct conf *conf, const char *path,
     const struct buf *body, const char *user, bool raw,
     int (*show)(const struct json *j))
 {
-	const char *command = strrchr(path, '/') + 1;
 	struct buf answer = BUF_INIT(CTL_ANSWER_MAX);
-	char err[ERR_MAX], why[ERR_MAX];
+	int rc = ask(conf, path, body, user, &answer);
 	struct json j;
-	int status, rc;
 
-	if (ctl_ask(conf, command, path, body, &status, &answer, err) !=
-	    CTL_ANSWERED) {
-		rc = fail(err);
-	} else if (status == 404 && user != NULL) {
-		ctl_take_refusal(&answer, why);
-		err_set(err, "%s: %s", user, why);
-		rc = fail_user(conf, command, user, err);
-	} else if (status != 200) {
-		rc = fail_answer(&answer);
-	} else if (raw) {
+	if (rc == EXIT_DONE && raw) {
 		fwrite(buf_head(&answer), 1, answer.len, stdout);
 		rc = done();
-	} else {
+	} else if (rc == EXIT_DONE) {
 		rc = parse(&answer, &j);
 		if (rc == 0) {
 			rc = show(&j);
@@ -525,21 +528,28 @@ static int show_forgotten(const struct json *j)
 	return done();
 }
 
-int ctl_forget(const struct conf *conf, const struct cli *cli)
+/* The command's words are the user and what these keys are called. */
+static int ask_of_user(const struct conf *conf, const struct cli *cli,
+    const char *path, const char *second, const char *third,
+    int (*show)(const struct json *j))
 {
 	struct buf body = BUF_INIT(65536);
 	int rc;
 
 	buf_add_byte(&body, '{');
 	add_member(&body, "user", argument(cli, 0));
-	add_member(&body, "account", argument(cli, 1));
-	if (argument(cli, 1) != NULL)
-		add_member(&body, "token", argument(cli, 2));
+	add_member(&body, second, argument(cli, 1));
+	add_member(&body, third, argument(cli, 2));
 	buf_add_byte(&body, '}');
-	rc = ask_and_show(conf, "/admin/forget", &body, argument(cli, 0), false,
-	    show_forgotten);
+	rc = ask_and_show(conf, path, &body, argument(cli, 0), false, show);
 	buf_free(&body);
 	return rc;
+}
+
+int ctl_forget(const struct conf *conf, const struct cli *cli)
+{
+	return ask_of_user(
+	    conf, cli, "/admin/forget", "account", "token", show_forgotten);
 }
 
 #define SHOWN 8 /* characters of a token or an account id */
@@ -598,17 +608,8 @@ static int show_pushed(const struct json *j)
 
 int ctl_push(const struct conf *conf, const struct cli *cli)
 {
-	struct buf body = BUF_INIT(65536);
-	int rc;
-
-	buf_add_byte(&body, '{');
-	add_member(&body, "user", argument(cli, 0));
-	add_member(&body, "mailbox", argument(cli, 1));
-	buf_add_byte(&body, '}');
-	rc = ask_and_show(
-	    conf, "/admin/push", &body, argument(cli, 0), false, show_pushed);
-	buf_free(&body);
-	return rc;
+	return ask_of_user(
+	    conf, cli, "/admin/push", "mailbox", NULL, show_pushed);
 }
 
 /* --- register --- */
@@ -677,12 +678,12 @@ static void add_mailboxes(struct buf *b, const struct cli *cli)
 {
 	int i;
 
-	for (i = 0; i < cli->n_mailboxes; i++) {
-		buf_add_str(b, i == 0 ? ",\"Mailboxes\":[" : ",");
-		json_write_str(b, cli->mailboxes[i]);
-	}
-	if (i > 0)
-		buf_add_byte(b, ']');
+	if (cli->n_mailboxes == 0)
+		return;
+	json_open(b, "Mailboxes", '[');
+	for (i = 0; i < cli->n_mailboxes; i++)
+		json_add_str(b, NULL, cli->mailboxes[i]);
+	buf_add_byte(b, ']');
 }
 
 int ctl_register(const struct conf *conf, const struct cli *cli)
@@ -691,7 +692,7 @@ int ctl_register(const struct conf *conf, const struct cli *cli)
 	const char *kind = argument(cli, 0), *what = argument(cli, 1);
 	char err[ERR_MAX];
 	enum reg_kind k;
-	int rc = 0, status;
+	int rc = 0;
 
 	if (!reg_kind_find(kind, &k) || k == REG_APPLE || k == REG_HOOK) {
 		err_set(err,
@@ -709,12 +710,9 @@ int ctl_register(const struct conf *conf, const struct cli *cli)
 		add_member(&body, "Token", what);
 	add_mailboxes(&body, cli);
 	buf_add_byte(&body, '}');
-	if (rc == 0 && ctl_ask(conf, "register", "/register", &body, &status,
-			   &answer, err) != CTL_ANSWERED)
-		rc = fail(err);
-	else if (rc == 0 && status != 200)
-		rc = fail_answer(&answer);
-	else if (rc == 0)
+	if (rc == 0)
+		rc = ask(conf, "/register", &body, NULL, &answer);
+	if (rc == 0)
 		rc =
 		    printf("registered; a test: xapsd push %s\n", cli->user) < 0
 			? EXIT_FAILED

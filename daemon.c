@@ -264,16 +264,23 @@ static void reload_shared(struct daemon *d, bool changed)
 		use_shared(d, fresh);
 }
 
+/* What the text of the configuration shows to be wrong. */
+static int check_text(const struct conf *c, char err[ERR_MAX])
+{
+	return apns_check_text(c, err) < 0 || push_check_text(c, err) < 0 ||
+		       shared_check_text(c, err) < 0 ||
+		       webpush_check_text(c, err) < 0
+		   ? -1
+		   : 0;
+}
+
 /* The file, read again: 0, or -1 with err set. */
 static int read_again(struct daemon *d, struct conf *fresh)
 {
 	if (cli_configure(d->cli, fresh, d->err) < 0 ||
 	    daemon_read_password(fresh, d->err) < 0 ||
 	    reach_check_text(fresh, d->err) < 0 ||
-	    apns_check_text(fresh, d->err) < 0 ||
-	    push_check_text(fresh, d->err) < 0 ||
-	    shared_check_text(fresh, d->err) < 0 ||
-	    webpush_check_text(fresh, d->err) < 0)
+	    check_text(fresh, d->err) < 0)
 		return -1;
 	return sockets_check_reload(&d->listeners, fresh, d->err);
 }
@@ -357,11 +364,7 @@ static void log_start(const struct daemon *d)
 
 static char *queue_path(const struct daemon *d)
 {
-	size_t n = strlen(d->conf.database_file) + sizeof(".queue");
-	char *path = xmalloc(n);
-
-	snprintf(path, n, "%s.queue", d->conf.database_file);
-	return path;
+	return xprintf("%s.queue", d->conf.database_file);
 }
 
 static void save_queue(struct daemon *d)
@@ -500,10 +503,7 @@ static int start(struct daemon *d)
 		return EXIT_FAILED;
 	if (reach_check_text(&d->conf, d->err) < 0 ||
 	    cred_check_text(&d->conf, d->err) < 0 ||
-	    apns_check_text(&d->conf, d->err) < 0 ||
-	    push_check_text(&d->conf, d->err) < 0 ||
-	    shared_check_text(&d->conf, d->err) < 0 ||
-	    webpush_check_text(&d->conf, d->err) < 0)
+	    check_text(&d->conf, d->err) < 0)
 		return EXIT_CONFIG;
 	d->brands = brands_new(d->loop, &d->conf);
 	d->hooks = hooks_new(d->loop, &d->conf);

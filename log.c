@@ -17,8 +17,8 @@ static enum log_dest destination = LOG_D_STDERR;
 static int log_fd = -1; /* of LOG_D_SYSLOG */
 
 static const struct {
-	const char *name;
-	int priority; /* syslog's */
+	char name[6];
+	unsigned char priority; /* syslog's */
 } levels[] = {
 	[LOG_L_FATAL] = { "fatal", LOG_CRIT },
 	[LOG_L_ERROR] = { "error", LOG_ERR },
@@ -167,7 +167,7 @@ const char *err_words(int error)
 {
 	/* Where musl's differ: glibc's, which people know and search for. */
 	static const struct {
-		int error;
+		short error;
 		char words[34];
 	} own[] = {
 		{ EADDRINUSE, "Address already in use" },

@@ -1,6 +1,8 @@
 /* mem.c - allocation that ends the process when there is no memory. */
 #include "mem.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +43,22 @@ char *xstrndup(const char *s, size_t n)
 
 	memcpy(p, s, n);
 	p[n] = '\0';
+	return p;
+}
+
+char *xprintf(const char *fmt, ...)
+{
+	va_list ap, again;
+	size_t size;
+	char *p;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	size = (size_t)vsnprintf(NULL, 0, fmt, ap) + 1;
+	p = xmalloc(size);
+	vsnprintf(p, size, fmt, again);
+	va_end(again);
+	va_end(ap);
 	return p;
 }
 

@@ -10,6 +10,8 @@ void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
+/* As printf() would print it. */
+char *xprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Overwrites secrets in a way that the compiler keeps. */
 void mem_wipe(void *p, size_t n);

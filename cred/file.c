@@ -19,20 +19,19 @@
 
 /* What the keys want. */
 static const struct {
-	const char *key;
-	unsigned wants;
+	const char *key, *lacks;
+	unsigned char wants;
 	bool server;
-	const char *lacks;
 } roles[] = {
-	{ "keyFileP8", HOLDS_KEY, false, "holds no private key" },
-	{ "certificateFilePem", HOLDS_CERT, false, "holds no certificate" },
-	{ "certificateFilePemKey", HOLDS_KEY, false, "holds no private key" },
-	{ "certificateFileP12", HOLDS_P12, false, "is not PKCS#12" },
-	{ "tlsCertfile", HOLDS_CERT, true, "holds no certificate" },
-	{ "tlsKeyfile", HOLDS_KEY, true, "holds no private key" },
-	{ "apnsCaFile", HOLDS_CERT, false, "holds no CA certificate" },
-	{ "caFile", HOLDS_CERT, false, "holds no CA certificate" },
-	{ "sharedCaFile", HOLDS_CERT, false, "holds no CA certificate" },
+	{ "keyFileP8", "holds no private key", HOLDS_KEY, false },
+	{ "certificateFilePem", "holds no certificate", HOLDS_CERT, false },
+	{ "certificateFilePemKey", "holds no private key", HOLDS_KEY, false },
+	{ "certificateFileP12", "is not PKCS#12", HOLDS_P12, false },
+	{ "tlsCertfile", "holds no certificate", HOLDS_CERT, true },
+	{ "tlsKeyfile", "holds no private key", HOLDS_KEY, true },
+	{ "apnsCaFile", "holds no CA certificate", HOLDS_CERT, false },
+	{ "caFile", "holds no CA certificate", HOLDS_CERT, false },
+	{ "sharedCaFile", "holds no CA certificate", HOLDS_CERT, false },
 };
 
 static void wipe_text(struct cred_file *f)

@@ -70,48 +70,53 @@ const char *cred_kind_words(unsigned holds, bool server)
 
 /* At the beginning of the file, or in any case near it; the first match wins. */
 static const struct {
-	const char *begins, *has;
+	const char *mark; /* the beginning, and after its NUL the other */
 	const char *words;
 } marks[] = {
-	{ "\x30", "<plist",
+#define ROW(begins, has, words)                                                \
+	{                                                                      \
+		begins "\0" has, words                                         \
+	}
+	ROW("\x30", "<plist",
 	    "a provisioning profile, which is for apps: take the push "
-	    "certificate (.cer), or the token key (.p8)" },
-	{ "", "<plist", "a property list: take the file as Apple gave it" },
-	{ "bplist", "", "a property list: take the file as Apple gave it" },
-	{ "", "<html",
+	    "certificate (.cer), or the token key (.p8)"),
+	ROW("", "<plist", "a property list: take the file as Apple gave it"),
+	ROW("bplist", "", "a property list: take the file as Apple gave it"),
+	ROW("", "<html",
 	    "a web page, perhaps of an error or a log-in: download the file "
-	    "again" },
-	{ "", "<!doctype",
+	    "again"),
+	ROW("", "<!doctype",
 	    "a web page, perhaps of an error or a log-in: download the file "
-	    "again" },
-	{ "<?xml", "", "XML, perhaps of an error: download the file again" },
-	{ "PK\x03\x04", "",
-	    "a ZIP archive: unpack it and take the file in it" },
-	{ "\x1f\x8b", "", ARCHIVE },
-	{ "\xfd\x37zXZ", "", ARCHIVE },
-	{ "7z\xbc\xaf", "", ARCHIVE },
-	{ "BZh", "", ARCHIVE },
-	{ "Rar!", "", ARCHIVE },
-	{ "", "ustar", ARCHIVE },
-	{ "\xfe\xed\xfe\xed", "", JAVA },
-	{ "\xce\xce\xce\xce", "", JAVA },
-	{ "kych", "",
+	    "again"),
+	ROW("<?xml", "", "XML, perhaps of an error: download the file again"),
+	ROW("PK\x03\x04", "",
+	    "a ZIP archive: unpack it and take the file in it"),
+	ROW("\x1f\x8b", "", ARCHIVE),
+	ROW("\xfd\x37zXZ", "", ARCHIVE),
+	ROW("7z\xbc\xaf", "", ARCHIVE),
+	ROW("BZh", "", ARCHIVE),
+	ROW("Rar!", "", ARCHIVE),
+	ROW("", "ustar", ARCHIVE),
+	ROW("\xfe\xed\xfe\xed", "", JAVA),
+	ROW("\xce\xce\xce\xce", "", JAVA),
+	ROW("kych", "",
 	    "a keychain of macOS: export certificate and key in Keychain "
-	    "Access as .p12" },
-	{ "%PDF-", "", DOCUMENT },
-	{ "\x89PNG", "", DOCUMENT },
-	{ "\xff\xd8\xff", "", DOCUMENT },
-	{ "ssh-", "",
-	    "a public key for SSH: take the one that Apple gave you" },
-	{ "ecdsa-", "",
-	    "a public key for SSH: take the one that Apple gave you" },
-	{ "PuTTY-", "", "a key for SSH: take the one that Apple gave you" },
-	{ "{", "", "JSON: take the file as Apple gave it" },
-	{ "\x30", "",
-	    "damaged, cut off or of another kind: take a fresh copy" },
-	{ "", "-----BEGIN ",
+	    "Access as .p12"),
+	ROW("%PDF-", "", DOCUMENT),
+	ROW("\x89PNG", "", DOCUMENT),
+	ROW("\xff\xd8\xff", "", DOCUMENT),
+	ROW("ssh-", "",
+	    "a public key for SSH: take the one that Apple gave you"),
+	ROW("ecdsa-", "",
+	    "a public key for SSH: take the one that Apple gave you"),
+	ROW("PuTTY-", "", "a key for SSH: take the one that Apple gave you"),
+	ROW("{", "", "JSON: take the file as Apple gave it"),
+	ROW("\x30", "",
+	    "damaged, cut off or of another kind: take a fresh copy"),
+	ROW("", "-----BEGIN ",
 	    "PEM of another kind than a certificate or a key: take the file "
-	    "as Apple gave it" },
+	    "as Apple gave it"),
+#undef ROW
 };
 
 static bool has_word(const char *text, size_t len, const char *word)
@@ -126,16 +131,19 @@ static bool has_word(const char *text, size_t len, const char *word)
 
 const char *cred_kind_guess(const char *text, size_t len)
 {
-	size_t i;
+	const char *begins;
+	size_t i, n;
 
 	if (strspn(text, " \t\r\n") == len)
 		return "empty: take a fresh copy";
-	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
-		if (strncmp(text, marks[i].begins, strlen(marks[i].begins)) ==
-			0 &&
+	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		begins = marks[i].mark;
+		n = strlen(begins);
+		if (strncmp(text, begins, n) == 0 &&
 		    has_word(
-			text, len < PEEK_MAX ? len : PEEK_MAX, marks[i].has))
+			text, len < PEEK_MAX ? len : PEEK_MAX, begins + n + 1))
 			return marks[i].words;
+	}
 	if (memchr(text, '\0', len) != NULL)
 		return "binary data of another kind: take the file as Apple "
 		       "gave "

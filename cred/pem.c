@@ -45,8 +45,8 @@ static const struct {
 /* For what cannot be recognised: damaged, or encrypted in the old way.  The
  * first match wins. */
 static const struct {
-	const char *word; /* of the label */
-	unsigned holds;
+	char word[12]; /* of the label */
+	unsigned short holds;
 } labels[] = {
 	{ "PGP", HOLDS_PGP },
 	{ "SSH", HOLDS_SSH },

@@ -7,20 +7,6 @@
 #include "store.h"
 #include "webpush.h"
 
-struct app {
-	int64_t now_s, time_s, pushed_s, seen_s, unanswered;
-	bool suspended, inactive;
-	char who[128];
-	char answer[ERR_MAX], problem[ERR_MAX], wakeup[16], client[80];
-};
-
-static bool is_true(const struct json *j, const char *key)
-{
-	const struct json_tok *t = json_get(j, j->toks, key);
-
-	return t != NULL && t->type == JSON_TRUE;
-}
-
 /* "laptop at push.example.org", or a token's beginning. */
 static void name_it(
     const struct json *j, const char *kind, const char *to, char who[128])
@@ -41,106 +27,92 @@ static void name_it(
 		snprintf(who, 128, "%.8s…", to);
 }
 
-static void read_app(
-    const struct json *j, const char *kind, const char *to, struct app *a)
+/* What to say after its name, and what follows that. */
+struct finding {
+	enum ctl_result result;
+	const char *text, *tail;
+};
+
+static struct finding of_pushed(const struct ctl_words *w)
 {
-	const struct json_tok *t = json_get(j, j->toks, "wakeup");
+	struct finding f = { STEP_OK, "the last push was taken {pushed ago}",
+		"" };
 
-	name_it(j, kind, to, a->who);
-	a->time_s = ctl_num(j, j->toks, "time");
-	a->pushed_s = ctl_num(j, j->toks, "pushed");
-	a->seen_s = ctl_num(j, j->toks, "seen");
-	a->unanswered = ctl_num(j, j->toks, "unanswered");
-	a->suspended = is_true(j, "suspended");
-	a->inactive = is_true(j, "inactive");
-	ctl_str(j, j->toks, "answer", a->answer, sizeof(a->answer));
-	ctl_str(j, j->toks, "problem", a->problem, sizeof(a->problem));
-	ctl_str(j, j->toks, "client", a->client, sizeof(a->client));
-	a->wakeup[0] = '\0';
-	if (t != NULL)
-		snprintf(a->wakeup, sizeof(a->wakeup), "%.*s",
-		    (int)(t->end - t->start), j->text + t->start);
-}
-
-static enum ctl_result describe_pushed(const struct app *a, char text[ERR_MAX])
-{
-	char pushed[24], seen[24];
-
-	ctl_ago(a->now_s - a->pushed_s, pushed);
-	if (a->unanswered > 0) {
-		err_set(text,
-		    "%s: %lld push%s were taken, the last %s, and nobody "
-		    "came: may the app run in the background, and has it a "
-		    "network?",
-		    a->who, (long long)a->unanswered,
-		    a->unanswered > 1 ? "es" : "", pushed);
-		return STEP_LOOK;
+	if (ctl_words_num(w, "unanswered") > 0) {
+		f.result = STEP_LOOK;
+		f.text = "{unanswered} push{es} were taken, the last {pushed "
+			 "ago}, and nobody came: may the app run in the "
+			 "background, and has it a network?";
+	} else if (json_get(w->j, w->obj, "wakeup") != NULL) {
+		f.text = "{client} came {wakeup} s after a push; the last "
+			 "{pushed ago}";
+	} else if (ctl_words_num(w, "seen") > 0) {
+		f.text = "the last push was taken {pushed ago}; {client} came "
+			 "{seen ago}";
 	}
-	if (a->wakeup[0] != '\0')
-		err_set(text, "%s: %s came %s s after a push; the last %s",
-		    a->who, a->client, a->wakeup, pushed);
-	else if (a->seen_s > 0)
-		err_set(text, "%s: the last push was taken %s; %s came %s",
-		    a->who, pushed, a->client,
-		    ctl_ago(a->now_s - a->seen_s, seen));
-	else
-		err_set(text, "%s: the last push was taken %s", a->who, pushed);
-	return STEP_OK;
+	return f;
 }
 
 /* With nobody who has been asked since: of the file only. */
-static enum ctl_result describe_unpushed(
-    const struct app *a, bool live, char text[ERR_MAX])
+static struct finding of_unpushed(const struct ctl_words *w, bool live)
 {
-	char registered[24];
-
-	err_set(text, "%s: registered %s%s", a->who,
-	    a->time_s > 0 ? ctl_ago(a->now_s - a->time_s, registered)
-			  : "before the clock was set",
-	    live ? ", no push since the start" : "");
-	return live ? STEP_OPEN : STEP_OK;
+	return (struct finding){
+		.result = live ? STEP_OPEN : STEP_OK,
+		.text = ctl_words_num(w, "time") > 0
+			    ? "registered {time ago}"
+			    : "registered before the clock was set",
+		.tail = live ? ", no push since the start" : "",
+	};
 }
 
-static enum ctl_result describe(
-    const struct app *a, bool unconfirmed, bool live, char text[ERR_MAX])
+/* why: the last answer or problem, which is not that of a push that was taken, or
+ * "". */
+static struct finding find(
+    const struct ctl_words *w, const char *why, bool unconfirmed, bool live)
 {
-	const char *why = a->problem[0] != '\0' ? a->problem : a->answer;
-	bool failed = why[0] != '\0' && strstr(why, " took it") == NULL;
+	struct finding f = { STEP_LOOK, "", why };
 
-	if (a->suspended)
-		err_set(text, "%s: suspended until the app registers again: %s",
-		    a->who,
-		    failed ? why : "it was refused, xapsd's log says how");
-	else if (unconfirmed)
-		err_set(text,
-		    "%s: the app has not sent back the code of its first "
-		    "push%s%s",
-		    a->who, failed ? ": " : "", failed ? why : "");
-	else if (a->inactive)
-		err_set(text,
-		    "%s: was made for an earlier key of this server (VAPID): "
-		    "the app has to subscribe again",
-		    a->who);
-	else if (failed)
-		err_set(text, "%s: %s", a->who, why);
-	else if (a->pushed_s > 0)
-		return describe_pushed(a, text);
-	else
-		return describe_unpushed(a, live, text);
-	return STEP_LOOK;
+	if (ctl_words_flag(w, "suspended")) {
+		f.text = "suspended until the app registers again: ";
+		if (*why == '\0')
+			f.tail = "it was refused, xapsd's log says how";
+	} else if (unconfirmed) {
+		f.text = *why == '\0' ? "the app has not sent back the code of "
+					"its first push"
+				      : "the app has not sent back the code of "
+					"its first push: ";
+	} else if (ctl_words_flag(w, "inactive")) {
+		f.text = "was made for an earlier key of this server (VAPID): "
+			 "the app has to subscribe again";
+		f.tail = "";
+	} else if (*why == '\0') {
+		return ctl_words_num(w, "pushed") > 0 ? of_pushed(w)
+						      : of_unpushed(w, live);
+	}
+	return f;
 }
 
 enum ctl_result ctl_doctor_app(const struct json *j, int64_t now_s, bool live,
     char kind[CTL_KIND_MAX], char text[ERR_MAX])
 {
-	struct app a = { .now_s = now_s };
-	char to[REG_TO_MAX + 1];
+	struct ctl_words w = CTL_WORDS_INIT(j, now_s);
+	char to[REG_TO_MAX + 1], who[128], why[ERR_MAX];
+	struct finding f;
 
 	ctl_str(j, j->toks, "kind", kind, CTL_KIND_MAX);
 	ctl_str(j, j->toks, "to", to, sizeof(to));
-	read_app(j, kind, to, &a);
-	return describe(&a,
+	name_it(j, kind, to, who);
+	ctl_str(j, j->toks, "problem", why, sizeof(why));
+	if (*why == '\0')
+		ctl_str(j, j->toks, "answer", why, sizeof(why));
+	if (strstr(why, " took it") != NULL)
+		*why = '\0';
+	f = find(&w, why,
 	    strcmp(kind, reg_kind_name(REG_WEBPUSH)) == 0 &&
 		*webpush_code(to) != '\0',
-	    live, text);
+	    live);
+	ctl_words_add(&w, f.text);
+	err_set(text, "%s: %s%s", who, ctl_words_end(&w), f.tail);
+	buf_free(&w.text);
+	return f.result;
 }

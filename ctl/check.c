@@ -246,23 +246,22 @@ static const char *step_of(const struct check *c, const char *step)
 	return c->brand != NULL ? c->brand : step;
 }
 
-static int check_answer(const struct check *c)
+static int check_answer(struct check *c)
 {
 	const struct send_answer *an = &c->answer;
 	const char *words = apns_reason_words(an->reason);
-	char line[ERR_MAX];
+	const char *step = step_of(c, "Apple");
 
 	if (an->outcome != SEND_ANSWERED)
-		return print_step(step_of(c, "Apple"), false,
+		return print_step(step, false,
 		    c->err[0] != '\0' ? c->err
 				      : "no answer: the connection was lost");
 	if (an->status == 200 || an->status == 410 ||
 	    (an->status == 400 && strcmp(an->reason, "BadDeviceToken") == 0))
-		return print_step(
-		    step_of(c, "Apple"), true, "takes these credentials");
-	err_set(line, "answers %d %s%s%s", an->status, an->reason,
+		return print_step(step, true, "takes these credentials");
+	err_set(c->err, "answers %d %s%s%s", an->status, an->reason,
 	    *words != '\0' ? ": " : "", words);
-	return print_step(step_of(c, "Apple"), false, line);
+	return print_step(step, false, c->err);
 }
 
 /* With a proxy there is a step more: how far did it get? */
@@ -294,7 +293,6 @@ static int ask(struct check *c)
 {
 	struct send_status st = { 0 };
 	int64_t end_ms;
-	char line[ERR_MAX];
 	bool up = false;
 
 	c->err[0] = '\0';
@@ -310,8 +308,8 @@ static int ask(struct check *c)
 		if (!up && *st.last_error != '\0')
 			return print_connection(c, &st, false);
 		if (up && !c->answered && st.state != SEND_UP) {
-			err_set(line, "no answer: %s", st.last_error);
-			return print_step(step_of(c, "Apple"), false, line);
+			err_set(c->err, "no answer: %s", st.last_error);
+			return print_step(step_of(c, "Apple"), false, c->err);
 		}
 	}
 	if (!c->answered)

@@ -46,6 +46,36 @@ const char *ctl_str(const struct json *j, const struct json_tok *obj,
 int64_t ctl_num(
     const struct json *j, const struct json_tok *obj, const char *key);
 
+/* --- ctl/words.c --- */
+
+/* "5d", "3h", "12m", "8s" */
+void ctl_age(int64_t seconds, char out[16]);
+/* "12 min ago"; returns out. */
+const char *ctl_ago(int64_t seconds, char out[24]);
+
+/* A sentence about an object of an answer. */
+struct ctl_words {
+	const struct json *j;
+	const struct json_tok *obj;
+	int64_t now_s;
+	struct buf text; /* the owner's to free */
+};
+
+#define CTL_WORDS_INIT(json, time_s)                                           \
+	{                                                                      \
+		.j = (json), .obj = (json)->toks, .now_s = (time_s),           \
+		.text = BUF_INIT(4096)                                         \
+	}
+
+int64_t ctl_words_num(const struct ctl_words *w, const char *key);
+bool ctl_words_flag(const struct ctl_words *w, const char *key);
+/* Adds text, with members, which are strings or numbers, in the place of their
+ * {names}; {name ago}: of a time; {s} or {es} after a number: the plural's ending.
+ * What is in [] is left out if its last member is not there. */
+void ctl_words_add(struct ctl_words *w, const char *text);
+/* All of it, with a NUL. */
+const char *ctl_words_end(struct ctl_words *w);
+
 /* --- ctl.c --- */
 
 /* The daemon's registrations into a view: of all users if user is NULL. */
@@ -113,9 +143,6 @@ void ctl_text(FILE *out, enum ctl_style style, const char *text, int at,
     int indent, int most);
 
 /* --- ctl/show.c --- */
-
-/* "12 min ago"; returns out. */
-const char *ctl_ago(int64_t seconds, char out[24]);
 
 /* Registrations of a view (store.h) as a table or as JSON; sorted. */
 /* live: they are the daemon's, which says whose topic is an old one. */

@@ -12,55 +12,12 @@
 #define SHOWN 8 /* characters of a token or an account id */
 
 #define MINUTE_S 60
-#define HOUR_S 3600
-#define DAY_S 86400
 
 /* --- pieces --- */
 
 static int text_width(const char *text)
 {
 	return ctl_width(text, strlen(text));
-}
-
-static const struct unit {
-	int s;
-	const char *name, *word;
-} units[] = {
-	{ DAY_S, "d", " d ago" },
-	{ HOUR_S, "h", " h ago" },
-	{ MINUTE_S, "m", " min ago" },
-	{ 1, "s", " s ago" },
-};
-
-/* The largest one that is in it; *n_r: how often. */
-static const struct unit *find_unit(int64_t seconds, int *n_r)
-{
-	const struct unit *u = units;
-
-	if (seconds < 0)
-		seconds = 0;
-	while (u->s > 1 && seconds < u->s)
-		u++;
-	*n_r = (int)(seconds / u->s);
-	return u;
-}
-
-/* "5d", "3h", "12m", "8s" */
-static void format_age(int64_t seconds, char out[16])
-{
-	int n;
-	const struct unit *u = find_unit(seconds, &n);
-
-	snprintf(out, 16, "%d%s", n, u->name);
-}
-
-const char *ctl_ago(int64_t seconds, char out[24])
-{
-	int n;
-	const struct unit *u = find_unit(seconds, &n);
-
-	snprintf(out, 24, "%d%s", n, u->word);
-	return out;
 }
 
 /* --- registrations --- */
@@ -161,7 +118,7 @@ static void fill_row(struct row *row, const struct store *live,
 	if (reg_time_s(r) > 0) {
 		log_date(reg_time_s(r), LOG_DATE_MINUTE, true,
 		    row->text[C_REGISTERED]);
-		format_age(age_s, row->text[C_AGE]);
+		ctl_age(age_s, row->text[C_AGE]);
 	}
 	strcpy(row->text[C_STATE], what);
 	row->style = strcmp(what, "active") == 0 ? STYLE_GOOD : STYLE_BAD;
@@ -316,13 +273,10 @@ static void show_json(const struct store *live, struct reg **regs, size_t n)
 		buf_reset(&b);
 		reg_write(regs[i], NULL, &b);
 		b.len -= strlen("}\n");
-		buf_add_str(&b, ",\"suspended\":");
-		buf_add_str(&b, reg_suspended(regs[i]) ? "true" : "false");
+		json_add_bool(&b, "suspended", reg_suspended(regs[i]));
 		topic = live != NULL ? store_old_topic(live, regs[i]) : NULL;
-		if (topic != NULL) {
-			buf_add_str(&b, ",\"oldTopic\":");
-			json_write_str(&b, topic);
-		}
+		if (topic != NULL)
+			json_add_str(&b, "oldTopic", topic);
 		past = past_json(regs[i]);
 		if (past != NULL) {
 			buf_add_byte(&b, ',');
@@ -347,141 +301,79 @@ void ctl_show_regs(const struct store *live, struct reg **regs, size_t n,
 /* --- status --- */
 
 #define LABEL_WIDTH 15
-#define LINE_MAX_BYTES 4096 /* a few of ERR_MAX */
-
 /* The row that is being written: a label, a state in its style, a text that may
  * take several lines. */
 struct line {
-	const struct json *j;
-	const struct json_tok *obj; /* whose members are meant */
+	struct ctl_words w;
 	char state[80];
-	struct buf text;
 };
-
-/* Ends the row.  The style is that of the state, or if that is empty, of the
- * text. */
-static void show(struct line *l, const char *label, enum ctl_style style)
-{
-	buf_add_byte(&l->text, '\0');
-	ctl_cell(STYLE_HEAD, label, LABEL_WIDTH);
-	ctl_cell(style, l->state, 0);
-	ctl_text(stdout, *l->state == '\0' ? style : STYLE_PLAIN,
-	    l->text.failed ? "" : (const char *)buf_head(&l->text),
-	    LABEL_WIDTH + text_width(l->state), LABEL_WIDTH, 0);
-	buf_reset(&l->text);
-	l->state[0] = '\0';
-}
 
 /* Whether the member that is the row's state is the good one. */
 static bool is_state(struct line *l, const char *key, const char *good)
 {
-	ctl_str(l->j, l->obj, key, l->state, sizeof(l->state));
+	ctl_str(l->w.j, l->w.obj, key, l->state, sizeof(l->state));
 	return strcmp(l->state, good) == 0;
 }
 
-static int64_t number(const struct line *l, const char *key)
+/* Ends the row with the rest of its text.  The style is that of the state, or if
+ * that is empty, of the text. */
+static void show(
+    struct line *l, const char *label, enum ctl_style style, const char *text)
 {
-	return ctl_num(l->j, l->obj, key);
-}
-
-static bool flag(const struct line *l, const char *key)
-{
-	const struct json_tok *t = json_get(l->j, l->obj, key);
-
-	return t != NULL && t->type == JSON_TRUE;
-}
-
-static void add_member(struct line *l, const char *key, char value_r[ERR_MAX])
-{
-	const struct json_tok *t = json_get(l->j, l->obj, key);
-
-	value_r[0] = '\0';
-	if (t != NULL && t->type == JSON_NUMBER)
-		err_set(value_r, "%.*s", (int)(t->end - t->start),
-		    l->j->text + t->start);
-	else
-		json_string(l->j, t, value_r, ERR_MAX);
-	buf_add_str(&l->text, value_r);
-}
-
-/* Adds text, with members in the place of their {names}, and {s} or {es} after a
- * number as the plural's ending.  False: the last one is not there. */
-static bool fill(struct line *l, const char *text)
-{
-	char name[32], value[ERR_MAX] = "";
-	size_t n;
-
-	for (;; text += n + 1) {
-		n = strcspn(text, "{");
-		buf_add(&l->text, text, n);
-		if (text[n] == '\0')
-			return *value != '\0';
-		text += n + 1;
-		n = strcspn(text, "}");
-		snprintf(name, sizeof(name), "%.*s", (int)n, text);
-		if (name[strspn(name, "es")] != '\0')
-			add_member(l, name, value);
-		else if (strcmp(value, "1") != 0)
-			buf_add_str(&l->text, name);
-	}
-}
-
-/* The same, or nothing if its member is not there. */
-static void fill_if(struct line *l, const char *text)
-{
-	size_t len = l->text.len;
-
-	if (!fill(l, text))
-		l->text.len = len;
+	ctl_words_add(&l->w, text);
+	ctl_cell(STYLE_HEAD, label, LABEL_WIDTH);
+	ctl_cell(style, l->state, 0);
+	ctl_text(stdout, *l->state == '\0' ? style : STYLE_PLAIN,
+	    ctl_words_end(&l->w), LABEL_WIDTH + text_width(l->state),
+	    LABEL_WIDTH, 0);
+	buf_reset(&l->w.text);
+	l->state[0] = '\0';
 }
 
 /* How phones come. */
 static void show_visits(struct line *l)
 {
-	if (json_get(l->j, l->obj, "day") == NULL)
+	if (json_get(l->w.j, l->w.obj, "day") == NULL)
 		return; /* the daemon was built to keep none */
-	if (number(l, "visits") == 0) {
-		fill(l, "no visit reported since start");
-	} else {
-		fill_if(l, "came after {wakeupMedian} s (a day's median), ");
-		fill(l, "{missedDay} push{es} missed, {silent} user{s} silent");
-	}
-	show(l, "Phones", STYLE_PLAIN);
+	show(l, "Phones", STYLE_PLAIN,
+	    ctl_words_num(&l->w, "visits") == 0
+		? "no visit reported since start"
+		: "[came after {wakeupMedian} s (a day's median), ]{missedDay} "
+		  "push{es} missed, {silent} user{s} silent");
 }
 
 static void show_credentials(struct line *l, int64_t now_s)
 {
-	int64_t expires_s = number(l, "expires");
+	int64_t expires_s = ctl_words_num(&l->w, "expires");
 	char date[LOG_DATE_MAX], age[16];
 
-	fill(l, "{credentials}");
-	fill_if(l, ", topic {topic}");
+	ctl_words_add(&l->w, "{credentials}[, topic {topic}]");
 	if (expires_s > 0) {
 		log_date(expires_s, LOG_DATE_DAY, false, date);
-		format_age(expires_s - now_s, age);
+		ctl_age(expires_s - now_s, age);
 		if (expires_s > now_s)
 			buf_add_fmt(
-			    &l->text, ", valid until %s (%s)", date, age);
+			    &l->w.text, ", valid until %s (%s)", date, age);
 		else
-			buf_add_fmt(&l->text, ", expired on %s", date);
+			buf_add_fmt(&l->w.text, ", expired on %s", date);
 	}
-	show(l, "Credentials", STYLE_PLAIN);
+	show(l, "Credentials", STYLE_PLAIN, "");
 }
 
 static void show_warnings(struct line *l)
 {
-	const struct json_tok *t = json_get(l->j, l->obj, "warnings"), *w;
+	const struct json_tok *t = json_get(l->w.j, l->w.obj, "warnings"), *w;
 	char text[2 * ERR_MAX];
 	size_t i;
 
 	if (t == NULL || t->type != JSON_ARRAY)
 		return;
 	w = t + 1;
-	for (i = 0; i < t->size; i++, w = l->j->toks + w->next) {
-		if (json_string(l->j, w, text, sizeof(text)) < 0)
+	for (i = 0; i < t->size; i++, w = l->w.j->toks + w->next) {
+		if (json_string(l->w.j, w, text, sizeof(text)) < 0)
 			continue;
-		buf_add_str(&l->text, text);
-		show(l, "Warning", STYLE_BAD);
+		buf_add_str(&l->w.text, text);
+		show(l, "Warning", STYLE_BAD, "");
 	}
 }
 
@@ -489,11 +381,10 @@ static void show_apple(struct line *l)
 {
 	bool up = is_state(l, "apns", "connected");
 
-	fill(l, ", {apnsHost} port {apnsPort}");
-	fill_if(l, ", through the proxy {apnsProxy}");
-	if (!up)
-		fill_if(l, ": {apnsError}");
-	show(l, "Apple", up ? STYLE_GOOD : STYLE_BAD);
+	ctl_words_add(&l->w,
+	    ", {apnsHost} port {apnsPort}[, through the proxy {apnsProxy}]");
+	show(l, "Apple", up ? STYLE_GOOD : STYLE_BAD,
+	    up ? "" : "[: {apnsError}]");
 }
 
 /* All of a few, of many the bad ones. */
@@ -505,42 +396,41 @@ static void show_brands(struct line *l, const struct json_tok *t)
 	size_t i, bad = 0;
 	bool healthy;
 
-	l->obj = t + 1;
-	for (i = 0; i < t->size; i++, l->obj = l->j->toks + l->obj->next) {
-		healthy = flag(l, "healthy");
+	l->w.obj = t + 1;
+	for (i = 0; i < t->size;
+	     i++, l->w.obj = l->w.j->toks + l->w.obj->next) {
+		healthy = ctl_words_flag(&l->w, "healthy");
 		bad += !healthy;
 		if (healthy && t->size > BRANDS_SHOWN)
 			continue;
 		is_state(l, "name", "");
-		fill(l, healthy ? ": {state}" : ": {problem}");
-		fill_if(l, ", topic {topic}");
-		fill(l,
-		    ", {registrations} registrations, {oldTopic} with an old "
-		    "topic, {queued} waiting");
-		show(l, "Brand", healthy ? STYLE_GOOD : STYLE_BAD);
+		ctl_words_add(&l->w, healthy ? ": {state}" : ": {problem}");
+		show(l, "Brand", healthy ? STYLE_GOOD : STYLE_BAD,
+		    "[, topic {topic}], {registrations} registrations, "
+		    "{oldTopic} with an old topic, {queued} waiting");
 	}
 	if (t->size <= BRANDS_SHOWN)
 		return;
-	buf_add_fmt(&l->text, "%zu, %zu bad", (size_t)t->size, bad);
-	show(l, "Brands", STYLE_PLAIN);
+	buf_add_fmt(&l->w.text, "%zu, %zu bad", (size_t)t->size, bad);
+	show(l, "Brands", STYLE_PLAIN, "");
 }
 
 /* Of what is not Apple's. */
-static void show_kinds(struct line *l, const struct json_tok *t, int64_t now_s)
+static void show_kinds(struct line *l, const struct json_tok *t)
 {
-	char ago[24];
 	size_t i;
 
-	l->obj = t + 1;
-	for (i = 0; i < t->size; i++, l->obj = l->j->toks + l->obj->next) {
+	l->w.obj = t + 1;
+	for (i = 0; i < t->size;
+	     i++, l->w.obj = l->w.j->toks + l->w.obj->next) {
 		is_state(l, "kind", "");
-		fill(l,
+		ctl_words_add(&l->w,
 		    ": {registrations} registration{s}, {delivered} delivered "
 		    "since start, {queue} waiting");
-		if (number(l, "lastSuccess") > 0)
-			buf_add_fmt(&l->text, ", the last taken %s",
-			    ctl_ago(now_s - number(l, "lastSuccess"), ago));
-		show(l, "Kind", STYLE_PLAIN);
+		show(l, "Kind", STYLE_PLAIN,
+		    ctl_words_num(&l->w, "lastSuccess") > 0
+			? ", the last taken {lastSuccess ago}"
+			: "");
 	}
 }
 
@@ -549,30 +439,30 @@ static void show_shared(struct line *l, const struct json_tok *t)
 {
 	bool good;
 
-	l->obj = t;
+	l->w.obj = t;
 	good = is_state(l, "state", "in step");
-	fill_if(l, ", {problem}");
-	if (l->text.len == 0)
-		fill(l, ", {server}");
-	fill(l, ", {waiting} changes wait");
-	show(l, "Shared book", good ? STYLE_GOOD : STYLE_BAD);
+	ctl_words_add(&l->w, "[, {problem}]");
+	if (l->w.text.len == 0)
+		ctl_words_add(&l->w, ", {server}");
+	show(l, "Shared book", good ? STYLE_GOOD : STYLE_BAD,
+	    ", {waiting} changes wait");
 }
 
 /* Of what there may be several. */
-static void show_parts(struct line *l, int64_t now_s)
+static void show_parts(struct line *l)
 {
-	const struct json_tok *all = l->j->toks, *t;
+	const struct json_tok *all = l->w.j->toks, *t;
 
-	t = json_get(l->j, all, "brands");
+	t = json_get(l->w.j, all, "brands");
 	if (t != NULL)
 		show_brands(l, t);
-	t = json_get(l->j, all, "kinds");
+	t = json_get(l->w.j, all, "kinds");
 	if (t != NULL)
-		show_kinds(l, t, now_s);
-	t = json_get(l->j, all, "shared");
+		show_kinds(l, t);
+	t = json_get(l->w.j, all, "shared");
 	if (t != NULL)
 		show_shared(l, t);
-	l->obj = all;
+	l->w.obj = all;
 }
 
 static void show_counts(struct line *l)
@@ -596,45 +486,38 @@ static void show_counts(struct line *l)
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		fill(l, rows[i].text);
-		show(l, rows[i].label, STYLE_PLAIN);
-	}
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		show(l, rows[i].label, STYLE_PLAIN, rows[i].text);
 }
 
 void ctl_show_status(const struct json *j)
 {
-	struct line l = {
-		.j = j, .obj = j->toks, .text = BUF_INIT(LINE_MAX_BYTES)
-	};
 	int64_t now_s = (int64_t)time(NULL);
-	bool healthy = flag(&l, "healthy");
+	struct line l = { .w = CTL_WORDS_INIT(j, now_s) };
+	bool healthy = ctl_words_flag(&l.w, "healthy");
 	char age[16];
 
-	format_age(number(&l, "uptime"), age);
-	fill(&l, "xapsd {version}, {tls}, up for ");
-	buf_add_str(&l.text, age);
-	show(&l, "Version", STYLE_PLAIN);
+	ctl_age(ctl_words_num(&l.w, "uptime"), age);
+	ctl_words_add(&l.w, "xapsd {version}, {tls}, up for ");
+	buf_add_str(&l.w.text, age);
+	show(&l, "Version", STYLE_PLAIN, "");
 	if (healthy)
 		strcpy(l.state, "ok");
-	else
-		fill(&l, "{problem}");
-	show(&l, "Health", healthy ? STYLE_GOOD : STYLE_BAD);
+	show(&l, "Health", healthy ? STYLE_GOOD : STYLE_BAD,
+	    healthy ? "" : "{problem}");
 	show_credentials(&l, now_s);
 	show_warnings(&l);
 	show_apple(&l);
-	show_parts(&l, now_s);
-	format_age(now_s - number(&l, "lastSuccess"), age);
-	if (number(&l, "lastSuccess") > 0)
-		buf_add_fmt(&l.text, "taken by Apple %s ago", age);
-	else
-		fill(&l, "none since start");
-	show(&l, "Last push", STYLE_PLAIN);
+	show_parts(&l);
+	ctl_age(now_s - ctl_words_num(&l.w, "lastSuccess"), age);
+	if (ctl_words_num(&l.w, "lastSuccess") > 0)
+		buf_add_fmt(&l.w.text, "taken by Apple %s ago", age);
+	show(&l, "Last push", STYLE_PLAIN,
+	    l.w.text.len > 0 ? "" : "none since start");
 	show_visits(&l);
 	show_counts(&l);
-	if (flag(&l, "storeFailing")) {
-		fill(&l, "registrations cannot be written: see the log");
-		show(&l, "Disk", STYLE_BAD);
-	}
-	buf_free(&l.text);
+	if (ctl_words_flag(&l.w, "storeFailing"))
+		show(&l, "Disk", STYLE_BAD,
+		    "registrations cannot be written: see the log");
+	buf_free(&l.w.text);
 }

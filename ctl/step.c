@@ -36,14 +36,13 @@ static void print_json(
 {
 	struct buf b = BUF_INIT(64 * 1024);
 
-	buf_add_str(
-	    &b, form.any ? ",\n{\"step\":" : "{\"steps\":[\n{\"step\":");
+	buf_add_str(&b, form.any ? ",\n{" : "{\"steps\":[\n{");
 	if (step != NULL)
-		json_write_str(&b, step);
+		json_add_str(&b, "step", step);
 	else
-		buf_add_str(&b, "null");
-	buf_add_fmt(&b, ",\"result\":\"%s\",\"text\":", results[result].json);
-	json_write_str(&b, text);
+		buf_add_str(&b, "\"step\":null");
+	json_add_str(&b, "result", results[result].json);
+	json_add_str(&b, "text", text);
 	printf("%.*s}", (int)b.len, (const char *)buf_head(&b));
 	buf_free(&b);
 }

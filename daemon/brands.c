@@ -18,8 +18,6 @@
 #include "shared.h"
 #include "users.h"
 
-#define LABEL "brand %s: "
-
 /* More than anybody has; each is a connection, and lines in /metrics. */
 #define BRANDS_MAX 4096
 
@@ -190,8 +188,7 @@ static struct brand *new_brand(struct brands *all, const char *name)
 
 	b->all = all;
 	b->name = xstrdup(name);
-	b->label = xmalloc(sizeof(LABEL) + strlen(name));
-	sprintf(b->label, LABEL, name);
+	b->label = xprintf("brand %s: ", name);
 	b->renew =
 	    renew_new_brand(all->loop, &b->conf, &renew_ops, b, b->label);
 	return b;

@@ -103,10 +103,9 @@ int folder_read(const struct conf *conf, const char *key, const char *dir,
 
 char *folder_file(const struct conf *conf, const char *dir, const char *name)
 {
-	char *folder = conf_file_path(conf, dir), *path;
+	char *folder = conf_file_path(conf, dir);
+	char *path = xprintf("%s/%s" SUFFIX, folder, name);
 
-	path = xmalloc(strlen(folder) + strlen(name) + sizeof("/" SUFFIX));
-	sprintf(path, "%s/%s" SUFFIX, folder, name);
 	free(folder);
 	return path;
 }

@@ -23,7 +23,7 @@
 #define RETRY_MAX_MS 15000
 
 /* 0: it is past. */
-static const int warn_days[] = { 0, 1, 3, 7, 14, 30 };
+static const unsigned char warn_days[] = { 0, 1, 3, 7, 14, 30 };
 
 #define N_WARN_DAYS (sizeof(warn_days) / sizeof(warn_days[0]))
 

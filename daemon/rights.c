@@ -47,31 +47,42 @@ static void check_file(
 	r->warn(line);
 }
 
-static void check_beside(const struct rights *r, const struct conf *c,
-    const char *key, const char *name)
+/* The keys that name files which are secret. */
+static void check_named(const struct rights *r, const struct conf *c)
 {
+	static const char *const keys[] = { "keyFileP8", "certificateFilePem",
+		"certificateFilePemKey", "certificateFileP12",
+		"certificatePasswordFile", "fcmServiceAccount",
+		"httpPasswordFile", "sharedPasswordFile", "tlsKeyfile",
+		"tokenFile" };
+	const char *name;
 	char *path;
+	size_t i;
 
-	if (name == NULL)
-		return;
-	path = conf_file_path(c, name);
-	check_file(r, key, path);
-	free(path);
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		name = conf_string(c, keys[i]);
+		/* With its key in a file of its own a certificate is public. */
+		if (name == NULL || (name == c->certificate_file_pem &&
+					c->certificate_file_pem_key != NULL))
+			continue;
+		path = conf_file_path(c, name);
+		check_file(r, keys[i], path);
+		free(path);
+	}
 }
 
 static void check_database(const struct rights *r, const char *name)
 {
 	static const char suffixes[][8] = { "", ".queue", ".bad", ".orig",
 		".orig.1", ".copy", ".vapid" };
-	size_t n = strlen(name), i;
-	char *path = xmalloc(n + sizeof(suffixes[0]));
+	char *path;
+	size_t i;
 
 	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		memcpy(path, name, n);
-		strcpy(path + n, suffixes[i]);
+		path = xprintf("%s%s", name, suffixes[i]);
 		check_file(r, "databaseFile", path);
+		free(path);
 	}
-	free(path);
 }
 
 void daemon_check_rights(
@@ -88,21 +99,7 @@ void daemon_check_rights(
 
 	if (conf_holds_secret(c))
 		check_file(&r, "configuration", c->path);
-	check_beside(&r, c, "keyFileP8", c->key_file_p8);
-	/* With its key in a file of its own a certificate is public. */
-	if (c->certificate_file_pem_key == NULL)
-		check_beside(
-		    &r, c, "certificateFilePem", c->certificate_file_pem);
-	check_beside(
-	    &r, c, "certificateFilePemKey", c->certificate_file_pem_key);
-	check_beside(&r, c, "certificateFileP12", c->certificate_file_p12);
-	check_beside(
-	    &r, c, "certificatePasswordFile", c->certificate_password_file);
-	check_beside(&r, c, "fcmServiceAccount", c->fcm_service_account);
-	check_beside(&r, c, "httpPasswordFile", c->http_password_file);
-	check_beside(&r, c, "sharedPasswordFile", c->shared_password_file);
-	check_beside(&r, c, "tlsKeyfile", c->tls_keyfile);
-	check_beside(&r, c, "tokenFile", c->hook_token_file);
+	check_named(&r, c);
 	if (c->top == NULL)
 		check_database(&r, c->database_file);
 }
