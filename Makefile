@@ -43,7 +43,7 @@ MBEDTLS_LIBS ?= $(shell $(PKG_CONFIG) --libs mbedtls mbedx509 mbedcrypto \
 
 # By layer, lowest first; tests/layers.sh holds the includes to it.
 include features.mk
-SRCS = log.c features.c mem.c disk.c buf.c text.c url.c \
+SRCS = clock.c log.c features.c mem.c disk.c buf.c text.c url.c \
 	json.c loop.c loop/backoff.c conf.c conf/yaml.c \
 	tls.c tls/key.c tls/verify.c \
 	tls/der.c tls/roots.c \

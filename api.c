@@ -19,8 +19,8 @@ enum method {
 };
 
 static const struct {
-	const char *name;
-	unsigned bits;
+	char name[7];
+	unsigned char bits;
 } methods[] = {
 	{ "GET", M_GET },
 	{ "HEAD", M_GET },
@@ -101,9 +101,11 @@ static void call_handler(
     struct api_request *rq, const struct route *r, struct http_conn *conn)
 {
 	if (r->flags & R_JSON && api_body_parse(rq) < 0)
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 	else
 		r->handle(rq, conn);
+	if (rq->status != 0)
+		api_reply_text(conn, rq->status, rq->err);
 	if (rq->err[0] != '\0')
 		rq->api->counters.refused++;
 }

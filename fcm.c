@@ -325,15 +325,15 @@ void fcm_write_message(struct buf *b, const struct fcm_message *m)
 	int64_t ttl_s = m->ttl_s < TTL_MAX_S ? m->ttl_s : TTL_MAX_S;
 
 	buf_reset(b);
-	buf_add_str(b, "{\"message\":{\"token\":");
-	json_write_str(b, m->token);
+	buf_add_str(b, "{\"message\":{");
+	json_add_str(b, "token", m->token);
 	buf_add_fmt(b,
 	    ",\"android\":{\"priority\":\"%s\",\"ttl\":\"%llds\"},"
-	    "\"data\":{\"event\":\"%s\",\"user\":",
-	    m->urgent ? "HIGH" : "NORMAL", (long long)ttl_s, m->event);
-	json_write_str(b, m->user);
-	buf_add_str(b, ",\"mailbox\":");
-	json_write_str(b, m->mailbox);
+	    "\"data\":{",
+	    m->urgent ? "HIGH" : "NORMAL", (long long)ttl_s);
+	json_add_str(b, "event", m->event);
+	json_add_str(b, "user", m->user);
+	json_add_str(b, "mailbox", m->mailbox);
 	buf_add_str(b, "}}}");
 }
 

@@ -10,16 +10,12 @@
 #include "cred.h"
 #include "json.h"
 #include "mem.h"
-#include "send.h"
 #include "store.h"
+#include "text.h"
 #include "users.h"
 
 /* A path and headers fit into one frame that every server takes (h2.h). */
 #define HEAD_MAX (H2_REQUEST_HEADERS_MAX - 1024)
-/* Nobody reads what hooks answer. */
-#define ANSWER_MAX 256
-/* Until an unused connection is closed. */
-#define IDLE_MS (60 * 1000)
 /* Of services for messages the largest limit is Matrix's, 64 KiB. */
 #define BODY_MAX (64 * 1024)
 
@@ -124,8 +120,7 @@ static int check_words(
 static char *make_path(const struct preset *p, const char *path, bool bare)
 {
 	size_t n = strcspn(path, "?"), query = n, suffix = strlen(p->suffix);
-	const char *prefix = p->prefix;
-	char *out;
+	struct buf out = BUF_INIT(2 * URL_MAX);
 
 	if (bare) {
 		if (p->root == NULL)
@@ -135,14 +130,13 @@ static char *make_path(const struct preset *p, const char *path, bool bare)
 	} else if (suffix > 0 && path[n - 1] == '/') {
 		n--;
 	}
-	if (strncmp(path, prefix, strlen(prefix)) == 0)
-		prefix = "";
-	if (n >= suffix && strncmp(path + n - suffix, p->suffix, suffix) == 0)
-		suffix = 0;
-	out = xmalloc(strlen(prefix) + strlen(path) + suffix + 1);
-	sprintf(out, "%s%.*s%.*s%s", prefix, (int)n, path, (int)suffix,
-	    p->suffix, path + query);
-	return out;
+	if (strncmp(path, p->prefix, strlen(p->prefix)) != 0)
+		buf_add_str(&out, p->prefix);
+	buf_add(&out, path, n);
+	if (n < suffix || strncmp(path + n - suffix, p->suffix, suffix) != 0)
+		buf_add(&out, p->suffix, suffix);
+	buf_add(&out, path + query, strlen(path + query) + 1);
+	return (char *)buf_head(&out);
 }
 
 static int read_url(struct hook *h, char err[ERR_MAX])
@@ -180,10 +174,8 @@ static int read_url(struct hook *h, char err[ERR_MAX])
 static const char forbidden[] = "host content-length connection te upgrade "
 				"transfer-encoding keep-alive expect trailer";
 
-static const char token_chars[] =
-    "abcdefghijklmnopqrstuvwxyz"
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    "0123456789!#$%&'*+-.^_`|~"; /* RFC 9110 5.6.2 */
+/* Besides letters and digits (RFC 9110 5.6.2). */
+static const char token_chars[] = "!#$%&'*+-.^_`|~";
 
 static const char *check_header(const char *line, size_t name, size_t len)
 {
@@ -209,9 +201,7 @@ static void add_header(
 
 	buf_add_byte(&h->head, '\n');
 	for (i = 0; i < name; i++)
-		buf_add_byte(&h->head, line[i] >= 'A' && line[i] <= 'Z'
-					   ? (unsigned char)(line[i] | 0x20)
-					   : (unsigned char)line[i]);
+		buf_add_byte(&h->head, (unsigned char)text_lower(line[i]));
 	buf_add_str(&h->head, ": ");
 	if (at > 0 && memmem(h->head.mem, at, h->head.mem + at, name + 3)) {
 		h->head.len = at;
@@ -232,7 +222,7 @@ static int add_headers(struct hook *h, const char *line, char err[ERR_MAX])
 
 	for (; *line != '\0'; line += len + (line[len] != '\0')) {
 		len = strcspn(line, "\n");
-		name = strspn(line, token_chars);
+		name = text_span(line, token_chars);
 		why = len > 0 ? check_header(line, name, len) : NULL;
 		if (++n > HOOK_HEADERS_MAX - 10)
 			why = "these are too many";
@@ -435,8 +425,7 @@ int hook_load(struct hook *h, char err[ERR_MAX])
 	int rc = read_token(h, &token, &own, err);
 
 	if (rc == 0 && token != NULL) {
-		line = xmalloc(strlen(h->preset->token) + strlen(token) + 1);
-		sprintf(line, "%s%s", h->preset->token, token);
+		line = xprintf("%s%s", h->preset->token, token);
 		h->head.len--;
 		add_header(h, line, strcspn(line, ":"), strlen(line));
 		buf_add_byte(&h->head, '\0');
@@ -472,29 +461,6 @@ const char *hook_name(const struct hook *h)
 const struct url *hook_url(const struct hook *h)
 {
 	return &h->url;
-}
-
-int hook_target(const struct hook *h, const struct conf *top,
-    struct tls_ctx **trust, struct send_target *to_r, char err[ERR_MAX])
-{
-	if (h->url.tls && *trust == NULL) {
-		*trust = cred_load_web_trust(top, err);
-		if (*trust == NULL)
-			return -1;
-	}
-	*to_r = (struct send_target){
-		.name = "send",
-		.host = h->url.host,
-		.port = h->url.port,
-		.tls = h->url.tls ? *trust : NULL,
-		.proxy_url = top->apns_proxy,
-		.timeout_ms = top->push_timeout_ms,
-		.idle_ms = IDLE_MS,
-		.retry_min_ms = top->retry_min_ms,
-		.retry_max_ms = top->retry_max_ms,
-		.body_max = ANSWER_MAX,
-	};
-	return 0;
 }
 
 int64_t hook_delay_ms(const struct hook *h)

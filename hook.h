@@ -15,8 +15,6 @@
 
 struct conf;
 struct hook;
-struct send_target;
-struct tls_ctx;
 
 #define HOOK_NEW "new" /* what the event MessageNew is called */
 
@@ -49,10 +47,6 @@ void hook_free(struct hook *h);
 const char *hook_name(const struct hook *h);
 /* Where the request goes.  The rest of the URL may be a secret. */
 const struct url *hook_url(const struct hook *h);
-/* Its connection, by the main configuration: to_r is for at once, *trust is made if
- * it is NULL and needed.  -1 with err set. */
-int hook_target(const struct hook *h, const struct conf *top,
-    struct tls_ctx **trust, struct send_target *to_r, char err[ERR_MAX]);
 /* The longest wait of an event that is not HOOK_NEW. */
 int64_t hook_delay_ms(const struct hook *h);
 bool hook_wants(const struct hook *h, const char *user, const char *event);

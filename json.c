@@ -33,16 +33,15 @@ enum want {
 	WANT_NOTHING,
 };
 
-static const char *const want_reason[] = {
-	[WANT_VALUE] = "expected a value",
-	[WANT_VALUE_OR_END] = "expected a value or ']'",
-	[WANT_KEY] = "expected a key in double quotes",
-	[WANT_KEY_OR_END] = "expected a key in double quotes or '}'",
-	[WANT_COLON] = "expected ':'",
-	[WANT_MORE_ELEMENTS] = "expected ',' or ']'",
-	[WANT_MORE_MEMBERS] = "expected ',' or '}'",
-	[WANT_NOTHING] = "something follows the value",
-};
+/* By enum want. */
+static const char want_reasons[] = "expected a value\0"
+				   "expected a value or ']'\0"
+				   "expected a key in double quotes\0"
+				   "expected a key in double quotes or '}'\0"
+				   "expected ':'\0"
+				   "expected ',' or ']'\0"
+				   "expected ',' or '}'\0"
+				   "something follows the value\0";
 
 struct parser {
 	const unsigned char *s;
@@ -62,6 +61,11 @@ static bool fail(struct parser *p, const char *reason)
 {
 	p->reason = reason;
 	return false;
+}
+
+static bool fail_unexpected(struct parser *p)
+{
+	return fail(p, text_nth(want_reasons, p->want));
 }
 
 static bool at_end(const struct parser *p)
@@ -300,7 +304,7 @@ static bool parse_value(struct parser *p)
 	default:
 		if (p->s[p->pos] == '-' || is_digit(p))
 			return parse_number(p);
-		return fail(p, want_reason[p->want]);
+		return fail_unexpected(p);
 	}
 }
 
@@ -309,7 +313,7 @@ static bool parse_key(struct parser *p)
 	if (p->want == WANT_KEY_OR_END && p->s[p->pos] == '}')
 		return close_container(p);
 	if (p->s[p->pos] != '"')
-		return fail(p, want_reason[p->want]);
+		return fail_unexpected(p);
 	if (p->toks != NULL)
 		p->toks[p->parent].size++;
 	if (!parse_string(p))
@@ -329,7 +333,7 @@ static bool parse_separator(
 	}
 	if (end != '\0' && p->s[p->pos] == end)
 		return close_container(p);
-	return fail(p, want_reason[p->want]);
+	return fail_unexpected(p);
 }
 
 static bool parse_next(struct parser *p)
@@ -350,7 +354,7 @@ static bool parse_next(struct parser *p)
 	case WANT_NOTHING:
 		break;
 	}
-	return fail(p, want_reason[p->want]);
+	return fail_unexpected(p);
 }
 
 static bool parse_text(struct parser *p)

@@ -288,6 +288,11 @@ void loop_task_cancel(struct loop *l, struct loop_task *t)
 	t->queued = false;
 }
 
+bool loop_has_tasks(const struct loop *l)
+{
+	return l->tasks != NULL;
+}
+
 static void run_tasks(struct loop *l)
 {
 	struct loop_task *t, *last;

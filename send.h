@@ -12,6 +12,7 @@
 
 #include "log.h"
 
+struct conf;
 struct hpack_header;
 struct io_guard;
 struct loop;
@@ -162,6 +163,13 @@ struct hpack_header *send_put(
     struct hpack_header *h, const char *name, const char *value);
 struct hpack_header *send_put_post(
     struct hpack_header *h, const struct url *u, const char *path);
+
+/* A connection to where u leads, by the configuration, for at once; nothing of an
+ * answer is kept.  *trust is made if it is NULL and needed: -1 with err set if caFile
+ * cannot be read. */
+int send_web_target(const struct conf *conf, const char *name,
+    const struct url *u, struct tls_ctx **trust, struct send_target *to_r,
+    char err[ERR_MAX]);
 
 /* Writes what was sent, with one write and so as one TLS record. */
 void sender_flush(struct sender *s);

@@ -2,7 +2,6 @@
  * what people see of it. */
 #include "shared.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "json.h"
 #include "mem.h"
 #include "shared/int.h"
+#include "text.h"
 
 int shared_check_text(const struct conf *conf, char err[ERR_MAX])
 {
@@ -39,10 +39,7 @@ static void go_away(struct shared *s, const char *why)
 
 static void subscribe(struct shared *s, struct shared_conn *c)
 {
-	const struct shared_arg args[] = { SHARED_ARG("SUBSCRIBE"),
-		{ s->channel, strlen(s->channel) } };
-
-	shared_conn_send(c, NULL, args, 2);
+	shared_conn_ask(c, NULL, "SUBSCRIBE", s->channel, NULL);
 }
 
 /* Messages come: the comparison will miss nothing. */
@@ -194,74 +191,59 @@ static size_t waiting(const struct shared *s)
 					  : store_unshared(s->store);
 }
 
-struct figures {
-	uint64_t in_step, waiting, lag_s, taken, sent, spared;
-};
-
-/* In /status and in /metrics. */
+/* After the key in /status ("": none) come the name in /metrics, after
+ * xapsd_shared_, and the words for people. */
 static const struct {
-	const char *key, *name, *type, *help;
-	size_t at;
+	const char *key;
+	bool counts;
 } rows[] = {
-#define ROW(key, field, type, name, help)                                      \
-	{                                                                      \
-		key, name, type, help, offsetof(struct figures, field)         \
-	}
-	ROW(NULL, in_step, "gauge", "in_step",
-	    "1 if this node has what the shared book has."),
-	ROW("waiting", waiting, "gauge", "waiting",
-	    "Changes that the other nodes do not know yet."),
-	ROW("lag", lag_s, "gauge", "lag_seconds",
-	    "How long it has not been in step."),
-	ROW("taken", taken, "counter", "taken_total",
-	    "Registrations taken over from other nodes."),
-	ROW("sent", sent, "counter", "sent_total",
-	    "Changes that went into the shared book."),
-	ROW("spared", spared, "counter", "spared_pushes_total",
-	    "Delayed pushes that another node has sent."),
-#undef ROW
+	{ "\0in_step\0"
+	  "1 if this node has what the shared book has.",
+	    false },
+	{ "waiting\0waiting\0"
+	  "Changes that the other nodes do not know yet.",
+	    false },
+	{ "lag\0lag_seconds\0How long it has not been in step.", false },
+	{ "taken\0taken_total\0"
+	  "Registrations taken over from other nodes.",
+	    true },
+	{ "sent\0sent_total\0Changes that went into the shared book.", true },
+	{ "spared\0spared_pushes_total\0"
+	  "Delayed pushes that another node has sent.",
+	    true },
 };
 
-static void collect(const struct shared *s, struct figures *f)
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static void collect(const struct shared *s, int64_t v[N_ROWS])
 {
 	bool in_step = s->phase == SHARED_IN_STEP;
 	int64_t left_ms = loop_now_ms(s->loop) - s->left_ms;
 
-	*f = (struct figures){
-		.in_step = in_step,
-		.waiting = waiting(s),
-		.lag_s = in_step ? 0 : (uint64_t)left_ms / 1000,
-		.taken = s->taken,
-		.sent = s->sent,
-		.spared = s->spared,
-	};
-}
-
-static unsigned long long figure(const struct figures *f, size_t row)
-{
-	return *(
-	    const uint64_t *)(const void *)((const char *)f + rows[row].at);
+	v[0] = in_step;
+	v[1] = (int64_t)waiting(s);
+	v[2] = in_step ? 0 : left_ms / 1000;
+	v[3] = (int64_t)s->taken;
+	v[4] = (int64_t)s->sent;
+	v[5] = (int64_t)s->spared;
 }
 
 void shared_write_metrics(const struct shared *s, struct buf *b)
 {
-	struct figures f;
+	int64_t v[N_ROWS];
+	const char *name;
 	size_t i;
 
-	collect(s, &f);
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	collect(s, v);
+	for (i = 0; i < N_ROWS; i++) {
+		name = text_next(rows[i].key);
 		buf_add_fmt(b,
 		    "# HELP xapsd_shared_%s %s\n# TYPE xapsd_shared_%s %s\n"
-		    "xapsd_shared_%s %llu\n",
-		    rows[i].name, rows[i].help, rows[i].name, rows[i].type,
-		    rows[i].name, figure(&f, i));
-}
-
-static void add_str(struct buf *b, const char *key, const char *value)
-{
-	buf_add_fmt(b, "\"%s\":", key);
-	json_write_str(b, value);
-	buf_add_byte(b, ',');
+		    "xapsd_shared_%s %lld\n",
+		    name, text_next(name), name,
+		    rows[i].counts ? "counter" : "gauge", name,
+		    (long long)v[i]);
+	}
 }
 
 void shared_write_status(const struct shared *s, struct buf *b)
@@ -272,22 +254,20 @@ void shared_write_status(const struct shared *s, struct buf *b)
 		[SHARED_SENDING] = "comparing",
 		[SHARED_IN_STEP] = "in step",
 	};
-	struct figures f;
+	int64_t v[N_ROWS];
 	size_t i;
 
-	collect(s, &f);
+	collect(s, v);
 	buf_add_byte(b, '{');
-	add_str(b, "state", words[s->phase]);
-	add_str(b, "server", shared_conn_peer(s->conn));
-	add_str(b, "problem", s->why);
-	add_str(b, "node", s->node);
-	add_str(b, "book", s->id);
-	add_str(b, "role", s->role);
-	add_str(b, "policy", s->policy);
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].key != NULL)
-			buf_add_fmt(
-			    b, "\"%s\":%llu,", rows[i].key, figure(&f, i));
-	b->len -= !b->failed; /* the last comma */
+	json_add_str(b, "state", words[s->phase]);
+	json_add_str(b, "server", shared_conn_peer(s->conn));
+	json_add_str(b, "problem", s->why);
+	json_add_str(b, "node", s->node);
+	json_add_str(b, "book", s->id);
+	json_add_str(b, "role", s->role);
+	json_add_str(b, "policy", s->policy);
+	for (i = 0; i < N_ROWS; i++)
+		if (*rows[i].key != '\0')
+			json_add_num(b, rows[i].key, v[i]);
 	buf_add_byte(b, '}');
 }

@@ -3,6 +3,18 @@
 
 #include <string.h>
 
+const char *text_next(const char *s)
+{
+	return s + strlen(s) + 1;
+}
+
+const char *text_nth(const char *list, size_t i)
+{
+	while (i-- > 0)
+		list = text_next(list);
+	return list;
+}
+
 /* --- hex --- */
 
 const unsigned char text_hex_values[256] = {
@@ -38,6 +50,32 @@ void text_hex_write(const void *data, size_t n, char *out)
 		*out++ = digits[*from >> 4];
 		*out++ = digits[*from++ & 15];
 	}
+}
+
+/* --- ASCII --- */
+
+size_t text_span(const char *s, const char *more)
+{
+	size_t n = 0;
+	char c;
+
+	while ((c = text_lower(s[n])) != '\0' &&
+	       ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		   strchr(more, c) != NULL))
+		n++;
+	return n;
+}
+
+int64_t text_number(const char *s, size_t n, int64_t max)
+{
+	int64_t v = n > 0 ? 0 : -1;
+
+	for (; n > 0 && v >= 0; n--, s++) {
+		v = *s >= '0' && *s <= '9' ? v * 10 + (*s - '0') : -1;
+		if (v > max)
+			v = -1;
+	}
+	return v;
 }
 
 /* --- Base64 --- */

@@ -10,6 +10,12 @@
  * branch would be guessed wrongly every third time. */
 extern const unsigned char text_hex_values[256];
 
+/* What follows a string and its NUL: where a row of a table has several strings in
+ * one literal, which saves a pointer for each. */
+const char *text_next(const char *s);
+/* The i-th of strings that follow each other so, from 0 on. */
+const char *text_nth(const char *list, size_t i);
+
 /* A hex digit's value, -1: it is none. */
 static inline int text_hex_digit(char c)
 {
@@ -21,6 +27,17 @@ static inline int text_hex_digit(char c)
 bool text_hex_read(const char *digits, size_t n_digits, void *out);
 /* Writes two lower-case digits for each of the n bytes, and no NUL. */
 void text_hex_write(const void *data, size_t n, char *out);
+
+/* An ASCII letter becomes a small one, all else stays. */
+static inline char text_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+/* How many of the first characters are ASCII letters, digits or one of `more`. */
+size_t text_span(const char *s, const char *more);
+
+/* What n decimal digits stand for; -1: they are none, or it is more than max. */
+int64_t text_number(const char *s, size_t n, int64_t max);
 
 /* Base64 (RFC 4648 4), or with url that of its section 5 without padding, and a
  * NUL: TEXT_BASE64_SIZE(n) bytes at most.  Returns the length. */

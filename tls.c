@@ -482,31 +482,29 @@ static bool read_last_alert(struct tls *t, int *alert_r)
 
 static void explain_failure(struct tls *t, int ret)
 {
+	const char *peer = peer_name(t);
 	int error = t->error, alert;
 
 	if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-		tls_explain_alert(peer_name(t),
-		    t->ssl.MBEDTLS_PRIVATE(in_msg)[1], t->ctx->has_cert,
-		    t->err);
+		tls_explain_alert(peer, t->ssl.MBEDTLS_PRIVATE(in_msg)[1],
+		    t->ctx->has_cert, t->err);
 	else if (t->verify.rank != 0)
 		return; /* the verify callback has set err */
 	else if (ret == MBEDTLS_ERR_NET_CONN_RESET && !t->open &&
 		 read_last_alert(t, &alert))
-		tls_explain_alert(
-		    peer_name(t), alert, t->ctx->has_cert, t->err);
+		tls_explain_alert(peer, alert, t->ctx->has_cert, t->err);
 	else if (ret == MBEDTLS_ERR_NET_CONN_RESET)
 		err_set(t->err, "%s: %s",
 		    t->open ? "the connection broke"
 			    : "the connection broke during the TLS handshake",
 		    err_words(error));
 	else if (!t->open && !peer_speaks_tls(t))
-		err_set(t->err, "%s speaks %s on this port, not TLS",
-		    peer_name(t),
+		err_set(t->err, "%s speaks %s on this port, not TLS", peer,
 		    memcmp(t->first, "HTTP/", FIRST_MAX) == 0
 			? "plain HTTP"
 			: "something else");
 	else
-		tls_explain(peer_name(t), ret, t->err);
+		tls_explain(peer, ret, t->err);
 }
 
 /* The status for a return value of mbedTLS below 0, or 0 for end of file. */
@@ -516,13 +514,12 @@ static enum tls_status status_of(struct tls *t, int ret)
 		return TLS_WANT_READ;
 	if (ret == MBEDTLS_ERR_SSL_WANT_WRITE)
 		return TLS_WANT_WRITE;
-	if (t->open && ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
-		err_set(t->err, "%s closed TLS (close_notify)", peer_name(t));
-		return TLS_EOF;
-	}
-	if (t->open && (ret == 0 || ret == MBEDTLS_ERR_SSL_CONN_EOF)) {
+	if (t->open && (ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || ret == 0 ||
+			   ret == MBEDTLS_ERR_SSL_CONN_EOF)) {
 		err_set(t->err,
-		    "%s closed the connection without ending TLS first",
+		    ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY
+			? "%s closed TLS (close_notify)"
+			: "%s closed the connection without ending TLS first",
 		    peer_name(t));
 		return TLS_EOF;
 	}

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define ALNUM "abcdefghijklmnopqrstuvwxyz0123456789"
+#include "text.h"
 
 static int fail(char err[ERR_MAX], const char *why)
 {
@@ -18,22 +18,14 @@ static int fail(char err[ERR_MAX], const char *why)
 static int read_host(const char **p, struct url *u, char err[ERR_MAX])
 {
 	bool ip6 = **p == '[';
-	const char *from = *p + ip6, *set = ip6 ? ALNUM ":." : ALNUM "-._";
-	size_t n = 0;
-	char c;
+	const char *from = *p + ip6;
+	size_t n = text_span(from, ip6 ? ":." : "-._"), i;
 
-	for (; n <= URL_HOST_MAX; n++) {
-		c = from[n];
-		if (c >= 'A' && c <= 'Z')
-			c = (char)(c | 0x20);
-		if (c == '\0' || strchr(set, c) == NULL)
-			break;
-		if (n < URL_HOST_MAX)
-			u->host[n] = c;
-	}
 	if (n == 0 || n > URL_HOST_MAX || (ip6 && from[n] != ']'))
 		return fail(err, "names no host, or one that cannot be: write "
 				 "https://HOST/…");
+	for (i = 0; i < n; i++)
+		u->host[i] = text_lower(from[i]);
 	u->host[n] = '\0';
 	*p = from + n + ip6;
 	return 0;

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "mem.h"
+#include "text.h"
 
 struct pattern {
 	const char *text; /* without the * of *@domain; borrowed */
@@ -71,11 +72,6 @@ static void insert(struct list *l, size_t at, struct pattern p)
 
 /* --- matching --- */
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 /* The next character of UTF-8. */
 static const char *next(const char *s)
 {
@@ -99,7 +95,7 @@ static bool matches(const struct pattern *want, const char *name)
 		} else if (p < end && *p == '?') {
 			p++;
 			name = next(name);
-		} else if (p < end && lower(*p) == lower(*name)) {
+		} else if (p < end && text_lower(*p) == text_lower(*name)) {
 			p++;
 			name++;
 		} else if (star != NULL) {

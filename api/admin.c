@@ -91,7 +91,7 @@ void api_handle_list(struct api_request *rq, struct http_conn *conn)
 
 	if (api_body_optional(rq, "user", user, sizeof(user), &one) < 0 ||
 	    api_body_number(rq, "from", &from) < 0) {
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 		return;
 	}
 	next = one ? list_user(rq->api, user, (size_t)from, &l)
@@ -152,7 +152,7 @@ void api_handle_forget(struct api_request *rq, struct http_conn *conn)
 		rq, "account", account, sizeof(account), &has_account) < 0 ||
 	    api_body_optional(rq, "token", token, sizeof(token), &has_token) <
 		0) {
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 		return;
 	}
 	/* What is given whole may be the beginning of another one's. */
@@ -184,7 +184,7 @@ void api_handle_import(struct api_request *rq, struct http_conn *conn)
 		    rq->api->store, p, (size_t)(eol - p), &newer);
 		if (wrong != NULL) {
 			err_set(rq->err, "line %zu: %s", line, wrong);
-			api_reply_text(conn, 400, rq->err);
+			rq->status = 400;
 			return;
 		}
 		if (newer)
@@ -292,7 +292,7 @@ void api_handle_push(struct api_request *rq, struct http_conn *conn)
 	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
 	    api_body_optional(rq, "mailbox", mailbox, sizeof(mailbox), &given) <
 		0)
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 	else
 		api_trial_start(rq->api, conn, user, given ? mailbox : "INBOX",
 		    reply_trial);

@@ -575,25 +575,21 @@ void api_handle_unregister(struct api_request *rq, struct http_conn *conn)
 static void write_app(struct api *a, const struct reg *r, struct buf *b)
 {
 	bool is_webpush = reg_kind(r) == REG_WEBPUSH;
-	const char *to = reg_to(r), *name;
+	const char *to = reg_to(r), *name = NULL;
 	bool active = !reg_suspended(r) &&
 		      (!is_webpush || webpush_state(push_webpush(a->queue),
 					  to) == WEBPUSH_ACTIVE);
 	size_t i;
 
-	buf_add_str(b, "{\"id\":");
-	json_write_str(b, reg_account(r));
-	buf_add_str(b, is_webpush ? ",\"endpoint\":" : ",\"token\":");
+	json_open(b, NULL, '{');
+	json_add_str(b, "id", reg_account(r));
+	json_add(b, is_webpush ? "endpoint" : "token");
 	json_write_strn(b, to, strcspn(to, " "));
-	buf_add_fmt(
-	    b, ",\"active\":%s,\"mailboxes\":[", active ? "true" : "false");
-	name = reg_n_mailboxes(r) > 0 ? reg_mailbox(r, 0) : NULL;
+	json_add_bool(b, "active", active);
+	json_open(b, "mailboxes", '[');
 	for (i = 0; i < reg_n_mailboxes(r); i++) {
-		if (i > 0) {
-			name = reg_mailbox_after(name);
-			buf_add_byte(b, ',');
-		}
-		json_write_str(b, name);
+		name = i == 0 ? reg_mailbox(r, 0) : reg_mailbox_after(name);
+		json_add_str(b, NULL, name);
 	}
 	buf_add_str(b, "]}");
 }
@@ -603,7 +599,7 @@ void api_handle_subscriptions(struct api_request *rq, struct http_conn *conn)
 	struct buf b = BUF_INIT(ANSWER_MAX);
 	struct app app = { 0 };
 	const struct reg *r;
-	const char *key = NULL, *before = "\"subscriptions\":[";
+	const char *key = NULL;
 	int status = decode_app(rq, REG_APPLE, &app);
 
 	if (status == 0 && app.spec.kind == REG_WEBPUSH) {
@@ -616,16 +612,13 @@ void api_handle_subscriptions(struct api_request *rq, struct http_conn *conn)
 	}
 	buf_add_byte(&b, '{');
 	if (key != NULL)
-		buf_add_fmt(&b, "\"vapid\":\"%s\",", key);
+		json_add_str(&b, "vapid", key);
+	json_open(&b, "subscriptions", '[');
 	r = store_first(rq->api->store, app.user);
-	for (; r != NULL; r = reg_next(r)) {
-		if (reg_kind(r) != app.spec.kind)
-			continue;
-		buf_add_str(&b, before);
-		write_app(rq->api, r, &b);
-		before = ",";
-	}
-	buf_add_str(&b, *before == ',' ? "]}\n" : "\"subscriptions\":[]}\n");
+	for (; r != NULL; r = reg_next(r))
+		if (reg_kind(r) == app.spec.kind)
+			write_app(rq->api, r, &b);
+	buf_add_str(&b, "]}\n");
 	if (b.failed)
 		api_reply_text(conn, 500, "the answer is too long");
 	else

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "mem.h"
+#include "text.h"
 
 /* A body of 64 KiB can hold some 30,000 tokens; a registration with 1,000
  * mailboxes has 1,012, and 6,014 with canonical ones.  The rest is for members
@@ -141,14 +142,15 @@ int api_body_number(struct api_request *rq, const char *key, int64_t *v_r)
 	return -1;
 }
 
-void api_set_mailboxes(struct api *a, const char *first, size_t n)
+const char *api_set_mailboxes(struct api *a, const char *first, size_t n)
 {
 	const char *p = first;
 	size_t i;
 
 	assert(n <= REG_MAILBOXES_MAX);
-	for (i = 0; i < n; i++, p += strlen(p) + 1)
+	for (i = 0; i < n; i++, p = text_next(p))
 		a->mailboxes[i] = p;
+	return p;
 }
 
 int api_body_mailboxes(struct api_request *rq, const char *key, size_t *n_r)
@@ -202,18 +204,14 @@ static bool add_name(struct api_request *rq, const struct json_tok *object,
  * does not move any more. */
 static void point_at_canonical(struct api *a, size_t n)
 {
-	const char *p = (const char *)buf_head(&a->names);
-	struct reg_canonical *c;
-	size_t i;
+	const char *p =
+	    api_set_mailboxes(a, (const char *)buf_head(&a->names), n);
+	struct reg_canonical *c = a->canonical;
 
-	assert(n <= REG_MAILBOXES_MAX);
-	for (i = 0; i < n; i++, p += strlen(p) + 1)
-		a->mailboxes[i] = p;
-	for (i = 0; i < n; i++) {
-		c = &a->canonical[i];
+	for (; n > 0; n--, c++) {
 		c->owner = p;
-		c->mailbox = p + strlen(p) + 1;
-		p = c->mailbox + strlen(c->mailbox) + 1;
+		c->mailbox = text_next(p);
+		p = text_next(c->mailbox);
 	}
 }
 

@@ -204,7 +204,7 @@ void api_handle_apple(struct api_request *rq, struct http_conn *conn)
 		return;
 	}
 	if (decode_registration(rq, &text, &spec) < 0) {
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 		return;
 	}
 	if (would_abort(rq, spec.user)) {
@@ -230,8 +230,7 @@ static void answer_notify(struct api_request *rq, struct http_conn *conn,
 		wrong = "owner must be 1 to 255 bytes of UTF-8 without control "
 			"characters";
 	if (wrong != NULL) {
-		err_set(rq->err, "%s", wrong);
-		api_reply_text(conn, 400, rq->err);
+		api_refuse(rq, 400, wrong);
 		return;
 	}
 	switch (api_notify_mailbox(rq->api, user, owner, mailbox, ev)) {
@@ -271,7 +270,7 @@ void api_handle_notify(struct api_request *rq, struct http_conn *conn)
 	    api_body_events(rq, &ev) < 0 ||
 	    (has_more(rq, 3 + has_owner) &&
 		api_body_count(rq, "Unseen", &ev.unseen) < 0))
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 	else
 		answer_notify(
 		    rq, conn, user, has_owner ? owner : user, mailbox, &ev);
@@ -286,7 +285,7 @@ void api_handle_ox(struct api_request *rq, struct http_conn *conn)
 	if (api_body_string(rq, "user", user, sizeof(user)) < 0 ||
 	    api_body_string(rq, "folder", mailbox, sizeof(mailbox)) < 0 ||
 	    api_body_string(rq, "event", event, sizeof(event)) < 0) {
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 		return;
 	}
 	push_event_add(&ev, event);
@@ -306,10 +305,9 @@ void api_handle_seen(struct api_request *rq, struct http_conn *conn)
 
 	if (api_body_string(rq, "Username", user, sizeof(user)) < 0 ||
 	    api_body_label(rq, "Client", client, sizeof(client)) < 0) {
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 	} else if (!reg_text_ok(user, REG_USER_MAX)) {
-		err_set(rq->err, "%s", api_bad_user);
-		api_reply_text(conn, 400, rq->err);
+		api_refuse(rq, 400, api_bad_user);
 	} else if (push_seen(rq->api->queue, user, client)) {
 		log_debug("seen: %s: %s", user, client);
 		http_reply(conn, 204, NULL, NULL, NULL, 0);

@@ -96,17 +96,21 @@ struct api {
 	size_t search_visits;
 };
 
-/* One HTTP request; err: the text of a 400 or 403. */
+/* One HTTP request.  A handler that refuses it need not answer: it sets err and
+ * status. */
 struct api_request {
 	struct api *api;
 	const struct http_request *req;
 	struct json j;
+	int status;
 	char err[ERR_MAX];
 };
 
 /* --- api/reply.c --- */
 
 void api_reply_text(struct http_conn *conn, int status, const char *text);
+/* For a handler that does nothing else then. */
+void api_refuse(struct api_request *rq, int status, const char *why);
 /* Answers now what the disk has. */
 void api_reply_done(
     struct http_conn *conn, enum api_reply_kind kind, const char *text);
@@ -164,8 +168,8 @@ int api_body_events(struct api_request *rq, struct push_event *ev_r);
 /* An optional number; *n_r is -1 if there is none. */
 int api_body_count(struct api_request *rq, const char *key, int64_t *n_r);
 /* Points api->mailboxes at n <= REG_MAILBOXES_MAX consecutive strings, each with
- * its NUL. */
-void api_set_mailboxes(struct api *a, const char *first, size_t n);
+ * its NUL; returns what follows them. */
+const char *api_set_mailboxes(struct api *a, const char *first, size_t n);
 
 /* --- api/dovecot.c --- */
 

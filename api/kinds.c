@@ -5,30 +5,37 @@
 #include <string.h>
 
 #include "push.h"
+#include "text.h"
 
+/* After the key in /status come the name in /metrics, after xapsd_kind_, and the
+ * words for people. */
 static const struct row {
-	const char *key;  /* in /status */
-	const char *name; /* in /metrics, after xapsd_kind_ */
-	const char *type, *help;
+	const char *key;
+	bool counts;
 } rows[] = {
-	{ "registrations", "registrations", "gauge", "Registrations." },
-	{ "queue", "queue_length", "gauge",
-	    "Those with a push that waits or is in flight." },
-	{ "inFlight", "pushes_in_flight", "gauge",
-	    "Pushes that were not answered yet." },
-	{ "lastSuccess", "last_push_success_timestamp_seconds", "gauge",
-	    "When the last push was taken, in seconds since 1970; 0: none." },
-	{ "delivered", "pushes_delivered_total", "counter",
-	    "Pushes that were taken." },
-	{ "merged", "events_merged_total", "counter",
-	    "Events that joined a push that was waiting." },
-	{ "retried", "pushes_retried_total", "counter", "Pushes sent again." },
-	{ "dropped", "pushes_dropped_total", "counter",
-	    "Pushes refused for good or too old." },
-	{ "forgotten", "registrations_forgotten_total", "counter",
-	    "Registrations removed because they were reported gone." },
-	{ "suspended", "registrations_suspended_total", "counter",
-	    "Registrations suspended because they were refused." },
+	{ "registrations\0registrations\0Registrations.", false },
+	{ "queue\0queue_length\0"
+	  "Those with a push that waits or is in flight.",
+	    false },
+	{ "inFlight\0pushes_in_flight\0Pushes that were not answered yet.",
+	    false },
+	{ "lastSuccess\0last_push_success_timestamp_seconds\0"
+	  "When the last push was taken, in seconds since 1970; 0: none.",
+	    false },
+	{ "delivered\0pushes_delivered_total\0Pushes that were taken.", true },
+	{ "merged\0events_merged_total\0"
+	  "Events that joined a push that was waiting.",
+	    true },
+	{ "retried\0pushes_retried_total\0Pushes sent again.", true },
+	{ "dropped\0pushes_dropped_total\0"
+	  "Pushes refused for good or too old.",
+	    true },
+	{ "forgotten\0registrations_forgotten_total\0"
+	  "Registrations removed because they were reported gone.",
+	    true },
+	{ "suspended\0registrations_suspended_total\0"
+	  "Registrations suspended because they were refused.",
+	    true },
 };
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -100,6 +107,7 @@ void api_write_kind_metrics(struct api *a, struct buf *b)
 {
 	unsigned long long v[REG_KINDS][N_ROWS];
 	bool used[REG_KINDS], any = false;
+	const char *name;
 	unsigned kind;
 	size_t i;
 
@@ -108,15 +116,16 @@ void api_write_kind_metrics(struct api *a, struct buf *b)
 		any = any || used[kind];
 	}
 	for (i = 0; any && i < N_ROWS; i++) {
+		name = text_next(rows[i].key);
 		buf_add_fmt(b,
 		    "# HELP xapsd_kind_%s Of what is not Apple's: %s\n"
 		    "# TYPE xapsd_kind_%s %s\n",
-		    rows[i].name, rows[i].help, rows[i].name, rows[i].type);
+		    name, text_next(name), name,
+		    rows[i].counts ? "counter" : "gauge");
 		for (kind = REG_APPLE + 1; kind < REG_KINDS; kind++)
 			if (used[kind])
 				buf_add_fmt(b,
-				    "xapsd_kind_%s{kind=\"%s\"} %llu\n",
-				    rows[i].name, reg_kind_name(kind),
-				    v[kind][i]);
+				    "xapsd_kind_%s{kind=\"%s\"} %llu\n", name,
+				    reg_kind_name(kind), v[kind][i]);
 	}
 }

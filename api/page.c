@@ -53,8 +53,7 @@ struct render {
 static void put_escaped(struct buf *out, const char *s)
 {
 	static const char special[] = "&<>\"'";
-	static const char *const escaped[] = { "&amp;", "&lt;", "&gt;",
-		"&quot;", "&#39;" };
+	static const char escaped[] = "&amp;\0&lt;\0&gt;\0&quot;\0&#39;";
 	size_t n;
 
 	for (; *s != '\0'; s += n + 1) {
@@ -62,7 +61,9 @@ static void put_escaped(struct buf *out, const char *s)
 		buf_add(out, s, n);
 		if (s[n] == '\0')
 			return;
-		buf_add_str(out, escaped[strchr(special, s[n]) - special]);
+		buf_add_str(
+		    out, text_nth(escaped,
+			     (size_t)(strchr(special, s[n]) - special)));
 	}
 }
 
@@ -71,7 +72,7 @@ static void put_span(struct buf *out, int64_t seconds)
 {
 	static const struct {
 		int s;
-		const char *unit;
+		char unit[4];
 	} units[] = {
 		{ 86400, "day" },
 		{ 3600, "h" },
@@ -509,10 +510,9 @@ static void handle_form(struct api_request *rq, struct http_conn *conn)
 
 	if (form_get(text, len, "key", key, sizeof(key)) < 0 ||
 	    !is_page_token(rq->api, key)) {
-		err_set(rq->err,
+		api_refuse(rq, 403,
 		    "this form is not from the page of the running xapsd: "
 		    "load the page again");
-		api_reply_text(conn, 403, rq->err);
 		return;
 	}
 	has_token = form_get(text, len, "token", token, sizeof(token));
@@ -520,17 +520,16 @@ static void handle_form(struct api_request *rq, struct http_conn *conn)
 	    form_get(text, len, "user", user, sizeof(user)) <= 0 ||
 	    form_get(text, len, "account", account, sizeof(account)) ==
 		FORM_BAD) {
-		err_set(
-		    rq->err, "this form lacks a field, or one is malformed");
-		api_reply_text(conn, 400, rq->err);
+		api_refuse(
+		    rq, 400, "this form lacks a field, or one is malformed");
 	} else if (strcmp(what, "push") == 0) {
 		api_trial_start(rq->api, conn, user, "INBOX", on_pushed);
 	} else if (strcmp(what, "forget") == 0 && has_token >= 8 &&
 		   account[0] != '\0') {
 		start_forget(rq->api, conn, user, account, token);
 	} else {
-		err_set(rq->err, "this form asks for nothing that xapsd does");
-		api_reply_text(conn, 400, rq->err);
+		api_refuse(
+		    rq, 400, "this form asks for nothing that xapsd does");
 	}
 }
 
@@ -554,16 +553,15 @@ void api_handle_page(struct api_request *rq, struct http_conn *conn)
 			handle_form(rq, conn);
 			return;
 		}
-		err_set(rq->err, "this is for those who log in: set httpUser "
-				 "and httpPassword in xapsd's configuration");
-		api_reply_text(conn, 403, rq->err);
+		api_refuse(rq, 403,
+		    "this is for those who log in: set httpUser "
+		    "and httpPassword in xapsd's configuration");
 		return;
 	}
 	if (form_get(q->p, q->len, "user", search, sizeof(search)) ==
 		FORM_BAD ||
 	    form_get(q->p, q->len, "from", from, sizeof(from)) == FORM_BAD) {
-		err_set(rq->err, "malformed query");
-		api_reply_text(conn, 400, rq->err);
+		api_refuse(rq, 400, "malformed query");
 		return;
 	}
 	pg.from = (size_t)strtoull(from, NULL, 10);

@@ -26,6 +26,12 @@ void api_reply_text(struct http_conn *conn, int status, const char *text)
 	    n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
+void api_refuse(struct api_request *rq, int status, const char *why)
+{
+	err_set(rq->err, "%s", why);
+	rq->status = status;
+}
+
 void api_reply_done(
     struct http_conn *conn, enum api_reply_kind kind, const char *text)
 {

@@ -10,6 +10,7 @@
 #include "features.h"
 #include "mem.h"
 #include "shared.h"
+#include "text.h"
 #include "tls.h"
 
 /* The values of all figures at one moment. */
@@ -37,16 +38,16 @@ enum metric_type {
 	SUM = EACH | 8,
 };
 
+/* After the key in /status ("": it is not there) come the name in /metrics, after
+ * xapsd_, and the words for people. */
 static const struct figure {
-	const char *key;  /* in /status; NULL: not there */
-	const char *name; /* in /metrics, after xapsd_ */
-	const char *help;
+	const char *key;
 	unsigned short at;
 	unsigned char type;
 } rows[] = {
 #define ROW(key, field, type, name, help)                                      \
 	{                                                                      \
-		key, name, help, offsetof(struct figures, field), type         \
+		key "\0" name "\0" help, offsetof(struct figures, field), type \
 	}
 	ROW("uptime", uptime, GAUGE, "uptime_seconds", "Time since start."),
 	ROW("healthy", healthy, FLAG | EACH, "healthy",
@@ -56,7 +57,7 @@ static const struct figure {
 	ROW("expires", expires, TIMESTAMP | EACH,
 	    "certificate_expiry_timestamp_seconds",
 	    "When the certificate expires, in seconds since 1970."),
-	ROW(NULL, expires, TIMESTAMP, "certificate_expiry_seconds",
+	ROW("", expires, TIMESTAMP, "certificate_expiry_seconds",
 	    "Old name of the one above; goes with version 0.3.0."),
 	ROW("lastSuccess", delivered_s, TIMESTAMP | EACH,
 	    "last_push_success_timestamp_seconds",
@@ -327,7 +328,7 @@ void api_write_status(struct api *a, struct buf *b, bool with_bad)
 	json_add_str(b, "apnsProxy", st.proxy);
 	json_add_str(b, "apnsError", st.last_error);
 	for (row = rows; row < rows + N_ROWS; row++)
-		if (row->key == NULL)
+		if (*row->key == '\0')
 			continue;
 		else if ((row->type & TYPES) == FLAG)
 			json_add_bool(b, row->key, figure(&f, row) != 0);
@@ -349,8 +350,9 @@ void api_write_figures(struct api *a, struct buf *b)
 	collect_figures(a, &f, &st);
 	add_brands(a, &f);
 	for (row = rows; row < rows + N_ROWS; row++)
-		if (row->key != NULL && (row->type & TYPES) != TIMESTAMP)
-			api_write_figure(b, row->help, figure(&f, row));
+		if (*row->key != '\0' && (row->type & TYPES) != TIMESTAMP)
+			api_write_figure(
+			    b, text_next(text_next(row->key)), figure(&f, row));
 	api_write_brand_figures(a, b);
 	api_write_kind_figures(a, b);
 }
@@ -433,20 +435,21 @@ static void write_metric(struct api *a, struct buf *b, const struct figure *row,
 		[TIMESTAMP] = "gauge",
 	};
 	unsigned type = row->type & TYPES;
+	const char *name = text_next(row->key);
 	struct push_figures push = { 0 };
 	size_t i, n = push_n_lanes(a->queue);
 
 	if (type != TIMESTAMP || figure(f, row) != 0 || brands != NULL)
-		buf_add_fmt(b, "# HELP xapsd_%s %s\n# TYPE xapsd_%s %s\n",
-		    row->name, row->help, row->name, types[type]);
+		buf_add_fmt(b, "# HELP xapsd_%s %s\n# TYPE xapsd_%s %s\n", name,
+		    text_next(name), name, types[type]);
 	if (type != TIMESTAMP || figure(f, row) != 0)
-		buf_add_fmt(b, "xapsd_%s %llu\n", row->name,
+		buf_add_fmt(b, "xapsd_%s %llu\n", name,
 		    (unsigned long long)figure(f, row));
 	for (i = 1; (row->type & EACH) && i < n; i++) {
 		push_get_figures(push_lane_at(a->queue, i), &push);
 		if (type != TIMESTAMP || figure(&brands[i], row) != 0)
-			buf_add_fmt(b, "xapsd_%s{brand=\"%s\"} %llu\n",
-			    row->name, push.name,
+			buf_add_fmt(b, "xapsd_%s{brand=\"%s\"} %llu\n", name,
+			    push.name,
 			    (unsigned long long)figure(&brands[i], row));
 	}
 }

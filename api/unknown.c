@@ -95,7 +95,7 @@ void api_handle_unknown(struct api_request *rq, struct http_conn *conn)
 	struct buf *b = &rq->api->out;
 
 	if (api_body_string(rq, "user", user, sizeof(user)) < 0) {
-		api_reply_text(conn, 400, rq->err);
+		rq->status = 400;
 		return;
 	}
 	buf_reset(b);

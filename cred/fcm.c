@@ -2,7 +2,7 @@
  * it asks for an access token (RFC 7523). */
 #include "cred/int.h"
 
-#include <stdarg.h>
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +23,8 @@
 
 /* Header or claims: 700 bytes at most, as the members below are limited. */
 #define PART_MAX 1024
+#define JWT_MAX                                                                \
+	(2 * TEXT_BASE64_SIZE(PART_MAX) + TEXT_BASE64_SIZE(TLS_RS256_MAX))
 
 #define CURE                                                                   \
 	"take the file as the Firebase console makes it (Project settings, "   \
@@ -146,49 +148,32 @@ void cred_free_fcm(struct cred *c)
 
 /* --- the JWT --- */
 
-static void add_part(struct buf *b, const void *data, size_t n)
-{
-	unsigned char *p = buf_reserve(b, TEXT_BASE64_SIZE(n));
-
-	if (p != NULL)
-		buf_added(b, text_base64_write(data, n, true, (char *)p));
-}
-
-static void add_json(struct buf *b, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void add_json(struct buf *b, const char *fmt, ...)
-{
-	char json[PART_MAX];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(json, sizeof(json), fmt, ap);
-	va_end(ap);
-	add_part(b, json, (size_t)n);
-}
-
 int cred_fcm_jwt(const struct cred_service *f, int64_t now_s, struct buf *b,
     char err[ERR_MAX])
 {
 	const char *kid = *f->key_id != '\0' ? ",\"kid\":\"" : "";
 	unsigned char sig[TLS_RS256_MAX];
-	size_t start = b->len, n;
+	char json[PART_MAX], *start = (char *)buf_reserve(b, JWT_MAX),
+			     *p = start;
+	size_t n;
 
-	add_json(b, "{\"alg\":\"RS256\",\"typ\":\"JWT\"%s%s%s}", kid, f->key_id,
+	assert(start != NULL); /* its owner has room for it */
+	n = (size_t)snprintf(json, sizeof(json),
+	    "{\"alg\":\"RS256\",\"typ\":\"JWT\"%s%s%s}", kid, f->key_id,
 	    *kid != '\0' ? "\"" : "");
-	buf_add_byte(b, '.');
-	add_json(b,
+	p += text_base64_write(json, n, true, p);
+	*p++ = '.';
+	n = (size_t)snprintf(json, sizeof(json),
 	    "{\"iss\":\"%s\",\"scope\":\"" SCOPE
 	    "\",\"aud\":\"%s\",\"iat\":%lld,\"exp\":%lld}",
 	    f->email, f->token_url, (long long)now_s,
 	    (long long)(now_s + JWT_LIFE_S));
-	n = tls_sign_rs256(
-	    f->key, buf_head(b) + start, b->len - start, sig, err);
+	p += text_base64_write(json, n, true, p);
+	n = tls_sign_rs256(f->key, start, (size_t)(p - start), sig, err);
 	if (n == 0)
 		return -1;
-	buf_add_byte(b, '.');
-	add_part(b, sig, n);
+	*p++ = '.';
+	p += text_base64_write(sig, n, true, p);
+	buf_added(b, (size_t)(p - start));
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "fcm.h"
 #include "loop.h"
 #include "tls.h"
+#include "url.h"
 
 #define POLL_MS 50
 
@@ -47,24 +48,19 @@ bool ctl_check_fcm(const struct conf *conf, const struct cred *cred,
     struct loop *l, const char *step)
 {
 	const struct cred_service *account = cred_fcm(cred);
-	struct send_target to = {
-		.name = "fcm",
-		.proxy_url = conf->apns_proxy,
-		.timeout_ms = conf->push_timeout_ms,
-		.idle_ms = conf->push_timeout_ms,
-		.retry_min_ms = conf->retry_min_ms,
-		.retry_max_ms = conf->retry_max_ms,
-	};
+	const struct url https = { .tls = true }; /* of the account's */
+	struct tls_ctx *trust = NULL;
+	struct send_target to;
 	char line[ERR_MAX];
 	bool ok;
 
 	if (account == NULL)
 		return true;
-	to.tls = cred_load_web_trust(conf, line);
-	ok = to.tls != NULL && get_token(l, &to, account, line);
+	ok = send_web_target(conf, "fcm", &https, &trust, &to, line) == 0 &&
+	     get_token(l, &to, account, line);
 	if (ok)
 		err_set(line, "gives access tokens to %s", account->email);
 	ctl_step(step, ok ? STEP_OK : STEP_FAILED, line);
-	tls_ctx_free(to.tls);
+	tls_ctx_free(trust);
 	return ok;
 }

@@ -45,7 +45,8 @@ static bool connect_it(
 	struct sender *s;
 	int64_t end_ms;
 
-	if (hook_target(hook, c->conf, &c->trust, &to, text) < 0)
+	if (send_web_target(
+		c->conf, "send", hook_url(hook), &c->trust, &to, text) < 0)
 		return false;
 	s = sender_new(c->loop, &to, &ops, NULL, "", NULL);
 	loop_once(c->loop, 0);

@@ -11,6 +11,7 @@
 
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 #define SUFFIX ".yaml"
 
@@ -32,8 +33,7 @@ static int by_name(const void *a, const void *b)
 static bool is_name(const char *name, size_t len)
 {
 	return len > 0 && len <= FOLDER_NAME_MAX &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyz"
-			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") >= len;
+	       text_span(name, "._-") >= len;
 }
 
 /* Of a file NAME.yaml, 0 for another: keys and certificates may be there, too, and

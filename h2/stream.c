@@ -8,30 +8,30 @@
 #include <string.h>
 
 #include "mem.h"
+#include "text.h"
 
 /* --- errors --- */
 
-static const char *const code_names[] = {
-	[NO_ERROR] = "NO_ERROR",
-	[PROTOCOL_ERROR] = "PROTOCOL_ERROR",
-	[INTERNAL_ERROR] = "INTERNAL_ERROR",
-	[FLOW_CONTROL_ERROR] = "FLOW_CONTROL_ERROR",
-	[SETTINGS_TIMEOUT] = "SETTINGS_TIMEOUT",
-	[STREAM_CLOSED] = "STREAM_CLOSED",
-	[FRAME_SIZE_ERROR] = "FRAME_SIZE_ERROR",
-	[REFUSED_STREAM] = "REFUSED_STREAM",
-	[CANCEL] = "CANCEL",
-	[COMPRESSION_ERROR] = "COMPRESSION_ERROR",
-	[CONNECT_ERROR] = "CONNECT_ERROR",
-	[ENHANCE_YOUR_CALM] = "ENHANCE_YOUR_CALM",
-	[INADEQUATE_SECURITY] = "INADEQUATE_SECURITY",
-	[HTTP_1_1_REQUIRED] = "HTTP_1_1_REQUIRED",
-};
+/* RFC 9113 7, by enum code. */
+static const char code_names[] = "NO_ERROR\0"
+				 "PROTOCOL_ERROR\0"
+				 "INTERNAL_ERROR\0"
+				 "FLOW_CONTROL_ERROR\0"
+				 "SETTINGS_TIMEOUT\0"
+				 "STREAM_CLOSED\0"
+				 "FRAME_SIZE_ERROR\0"
+				 "REFUSED_STREAM\0"
+				 "CANCEL\0"
+				 "COMPRESSION_ERROR\0"
+				 "CONNECT_ERROR\0"
+				 "ENHANCE_YOUR_CALM\0"
+				 "INADEQUATE_SECURITY\0"
+				 "HTTP_1_1_REQUIRED\0";
 
 const char *h2_error_name(uint32_t code, char buf[H2_ERROR_NAME_MAX])
 {
-	if (code < sizeof(code_names) / sizeof(*code_names))
-		return code_names[code];
+	if (code <= HTTP_1_1_REQUIRED)
+		return text_nth(code_names, code);
 	snprintf(buf, H2_ERROR_NAME_MAX, "unknown error (0x%x)", code);
 	return buf;
 }
@@ -43,7 +43,8 @@ int h2_conn_error(struct h2 *h, enum code code, const char *fmt, ...)
 
 	if (h->dead)
 		return -1;
-	n = snprintf(h->error, sizeof(h->error), "%s: ", code_names[code]);
+	n = snprintf(
+	    h->error, sizeof(h->error), "%s: ", text_nth(code_names, code));
 	va_start(ap, fmt);
 	vsnprintf(h->error + n, sizeof(h->error) - (size_t)n, fmt, ap);
 	va_end(ap);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "text.h"
 
 static const char words[][8] = {
 	"user",
@@ -88,15 +89,16 @@ static void write_json(struct buf *b, const char *value, bool quoted)
 
 static void write_url(struct buf *b, const char *value)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789-._~"; /* RFC 3986 2.3 */
+	size_t n;
 
-	for (; *value != '\0'; value++)
-		if (strchr(plain, *value) != NULL)
-			buf_add_byte(b, (unsigned char)*value);
-		else
-			buf_add_fmt(b, "%%%02X", (unsigned char)*value);
+	for (;; value++) {
+		n = text_span(value, "-._~"); /* RFC 3986 2.3 */
+		buf_add(b, value, n);
+		value += n;
+		if (*value == '\0')
+			return;
+		buf_add_fmt(b, "%%%02X", (unsigned char)*value);
+	}
 }
 
 static void write_header(struct buf *b, const char *value)

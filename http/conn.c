@@ -58,6 +58,14 @@ static bool serve_request(struct http_conn *c)
 {
 	if (!http_read_request(c))
 		return false;
+	/* What the request has set going, such as a push, leaves first: the
+	 * client gets its answer later in this round of the loop. */
+	if (c->state == HTTP_CONN_REPLIED && io_in(c->io)->len == 0 &&
+	    loop_has_tasks(c->s->loop)) {
+		loop_task_queue(c->s->loop, &c->resume);
+		io_pause(c->io);
+		return false;
+	}
 	if (c->state == HTTP_CONN_REPLIED)
 		after_reply(c);
 	return c->state == HTTP_CONN_IDLE;
@@ -109,7 +117,7 @@ static void http_conn_step(struct http_conn *c)
 
 	while (is_reading(c) && n < REQUESTS_TURN && serve_request(c))
 		n++;
-	if (c->state != HTTP_CONN_DEAD)
+	if (c->state != HTTP_CONN_DEAD && c->state != HTTP_CONN_REPLIED)
 		http_conn_finish_step(
 		    c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
 	if (c->state != HTTP_CONN_DEAD)

@@ -2,43 +2,40 @@
 #include "http/int.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
 #include "io.h"
 #include "log.h"
+#include "text.h"
 
-static const struct {
-	short status;
-	char text[32];
-} status_texts[] = {
-	{ 200, "OK" },
-	{ 202, "Accepted" },
-	{ 204, "No Content" },
-	{ 400, "Bad Request" },
-	{ 401, "Unauthorized" },
-	{ 403, "Forbidden" },
-	{ 404, "Not Found" },
-	{ 405, "Method Not Allowed" },
-	{ 408, "Request Timeout" },
-	{ 409, "Conflict" },
-	{ 413, "Content Too Large" },
-	{ 417, "Expectation Failed" },
-	{ 431, "Request Header Fields Too Large" },
-	{ 500, "Internal Server Error" },
-	{ 501, "Not Implemented" },
-	{ 503, "Service Unavailable" },
-	{ 505, "HTTP Version Not Supported" },
-};
+static const char status_texts[] = "200 OK\0"
+				   "202 Accepted\0"
+				   "204 No Content\0"
+				   "400 Bad Request\0"
+				   "401 Unauthorized\0"
+				   "403 Forbidden\0"
+				   "404 Not Found\0"
+				   "405 Method Not Allowed\0"
+				   "408 Request Timeout\0"
+				   "409 Conflict\0"
+				   "413 Content Too Large\0"
+				   "417 Expectation Failed\0"
+				   "431 Request Header Fields Too Large\0"
+				   "500 Internal Server Error\0"
+				   "501 Not Implemented\0"
+				   "503 Service Unavailable\0"
+				   "505 HTTP Version Not Supported\0";
 
+/* With the number before it. */
 static const char *status_text(int status)
 {
-	size_t i;
+	const char *s = status_texts;
 
-	for (i = 0; i < sizeof(status_texts) / sizeof(status_texts[0]); i++)
-		if (status_texts[i].status == status)
-			return status_texts[i].text;
-	return "Unknown";
+	while (*s != '\0' && atoi(s) != status)
+		s = text_next(s);
+	return s;
 }
 
 static char *put(char *p, const void *data, size_t n)
@@ -79,8 +76,6 @@ void http_compose(struct http_conn *c, int status, const char *type,
 		return;
 	}
 	p = PUT(start, "HTTP/1.1 ");
-	p = put_number(p, (size_t)status);
-	*p++ = ' ';
 	p = put(p, reason, strlen(reason));
 	if (status != 204) { /* RFC 9110 8.6 */
 		p = PUT(p, "\r\nContent-Length: ");

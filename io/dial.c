@@ -2,6 +2,7 @@
  * 8305). */
 #include "io.h"
 
+#include <limits.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,9 +147,10 @@ static unsigned rank_of(const struct io_dialer *d, const struct candidate *w)
 
 static void sort_candidates(struct io_dialer *d, const struct addrinfo *addrs)
 {
-	struct candidate found[FOUND_MAX], w;
+	struct candidate found[FOUND_MAX];
 	const struct candidate *old;
-	size_t n = interleave(addrs, found), i, k;
+	unsigned rank[FOUND_MAX];
+	size_t n = interleave(addrs, found), i, best;
 
 	/* If all have failed, another one is the first this time. */
 	if (d->n > 0 && d->list[0].failed != 0)
@@ -156,16 +158,15 @@ static void sort_candidates(struct io_dialer *d, const struct addrinfo *addrs)
 	for (i = 0; i < n; i++) {
 		old = find_candidate(d->list, d->n, &found[i].addr);
 		found[i].failed = old != NULL ? old->failed : 0;
+		rank[i] = rank_of(d, &found[i]);
 	}
-	for (i = 1; i < n; i++) {
-		w = found[i];
-		for (k = i; k > 0 && rank_of(d, &found[k - 1]) > rank_of(d, &w);
-		     k--)
-			found[k] = found[k - 1];
-		found[k] = w;
+	for (d->n = 0; d->n < n && d->n < CANDIDATES_MAX; d->n++) {
+		for (i = 1, best = 0; i < n; i++)
+			if (rank[i] < rank[best])
+				best = i;
+		d->list[d->n] = found[best];
+		rank[best] = UINT_MAX; /* taken */
 	}
-	d->n = n < CANDIDATES_MAX ? n : CANDIDATES_MAX;
-	memcpy(d->list, found, d->n * sizeof(found[0]));
 }
 
 /* --- a round --- */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "text.h"
 
 /* RFC 1035 2.3.4, without a dot at the end. */
 #define NAME_LEN_MAX 253
@@ -204,19 +205,16 @@ static const char *what_ip(const unsigned char ip[16])
 /* A name's length without a dot at its end; 0: it is none. */
 static size_t name_len(const char *s, size_t len)
 {
-	static const char chars[] = "abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-	size_t i, label = 0;
+	size_t i, label;
 
 	if (len > 0 && s[len - 1] == '.')
 		len--;
-	for (i = 0; i < len; i++) {
-		label = s[i] == '.' ? 0 : label + 1;
-		if (label == 0 ? i == 0 || s[i - 1] == '.'
-			       : memchr(chars, s[i], sizeof(chars) - 1) == NULL)
+	for (i = 0; i < len; i += label + 1) {
+		label = text_span(s + i, "-_");
+		if (label == 0 || (i + label < len && s[i + label] != '.'))
 			return 0;
 	}
-	return label > 0 && len <= NAME_LEN_MAX ? len : 0;
+	return i == len + 1 && len <= NAME_LEN_MAX ? len : 0;
 }
 
 /* Libraries read 127.1, 0x7f.1 and 017700000001 as addresses, and not all as the
@@ -230,18 +228,8 @@ static bool is_number(const char *s, size_t len)
 	return at < len && s[at] >= '0' && s[at] <= '9';
 }
 
-static bool read_number(const char *s, long max, long *n_r)
-{
-	char *end;
-
-	if (*s < '0' || *s > '9')
-		return false;
-	*n_r = strtol(s, &end, 10);
-	return *end == '\0' && *n_r <= max;
-}
-
 /* Cuts ":port" off, and brackets. */
-static const char *split_port(char **word, long *port_r)
+static const char *split_port(char **word, int *port_r)
 {
 	char *colon = strrchr(*word, ':'), *end;
 
@@ -257,8 +245,8 @@ static const char *split_port(char **word, long *port_r)
 	}
 	if (colon == NULL)
 		return NULL;
-	if (*colon != ':' || !read_number(colon + 1, 65535, port_r) ||
-	    *port_r == 0)
+	*port_r = (int)text_number(colon + 1, strlen(colon + 1), 65535);
+	if (*colon != ':' || *port_r < 1)
 		return "the port must be a number up to 65535";
 	*colon = '\0';
 	return NULL;
@@ -268,24 +256,25 @@ static const char *read_rule(char *word, struct rule *r)
 {
 	const char *wrong;
 	char *slash;
-	long port, bits = 128;
+	int64_t bits = 128;
 	size_t len, star;
 
 	if (strstr(word, "//") != NULL)
 		return "leave out http:// or https:// and what follows the "
 		       "host";
-	wrong = split_port(&word, &port);
+	wrong = split_port(&word, &r->port);
 	if (wrong != NULL)
 		return wrong;
-	r->port = (int)port;
 	slash = strchr(word, '/');
 	if (slash != NULL)
 		*slash = '\0';
 	if (io_parse_ip(word, r->ip)) {
 		bool ip4 = strchr(word, ':') == NULL;
 
-		if (slash != NULL &&
-		    !read_number(slash + 1, ip4 ? 32 : 128, &bits))
+		if (slash != NULL)
+			bits = text_number(
+			    slash + 1, strlen(slash + 1), ip4 ? 32 : 128);
+		if (bits < 0)
 			return "after the / comes a number of bits";
 		r->bits = (unsigned)(bits + (ip4 && slash != NULL ? 96 : 0));
 		return NULL;

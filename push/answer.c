@@ -52,14 +52,6 @@ static void send_later(struct push *p, const struct send_answer *an)
 	push_send_again(p, ms > 0 ? ms : 1);
 }
 
-static void log_delivered(const struct push *p)
-{
-	char what[ERR_MAX];
-
-	err_set(what, "delivered to %s", p->lane->way->service);
-	push_log(LOG_L_DEBUG, p, what);
-}
-
 void push_act_done(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
@@ -69,8 +61,7 @@ void push_act_done(struct push *p, const struct send_answer *an)
 	if (l->way->kind != REG_HOOK)
 		visits_taken(&l->q->visits, p->reg, p->sent, p->came,
 		    loop_now_ms(l->q->loop));
-	if (log_get_level() >= LOG_L_DEBUG)
-		log_delivered(p);
+	push_log(LOG_L_DEBUG, p, "delivered to %s", l->way->service);
 	push_finish(p);
 }
 
@@ -101,30 +92,27 @@ static const char *words_of(const struct push_lane *l, const char *reason)
 void push_act_remove(struct push *p, const struct send_answer *an)
 {
 	struct push_lane *l = p->lane;
-	char what[ERR_MAX];
 
 	if (!is_gone(p, an)) {
 		push_log(LOG_L_DEBUG, p, "registered again since Apple's 410");
 		push_finish(p);
 		return;
 	}
-	err_set(
-	    what, "the device is gone (%d): registration removed", an->status);
-	push_log(LOG_L_INFO, p, what);
+	push_log(LOG_L_INFO, p, "the device is gone (%d): registration removed",
+	    an->status);
 	l->counters.forgotten++;
 	store_drop(l->q->store, p->reg); /* on_drop() releases p */
 }
 
 void push_act_suspend(struct push *p, const struct send_answer *an)
 {
-	char what[ERR_MAX], text[ERR_MAX];
+	char text[ERR_MAX];
 
-	err_set(what,
+	push_log(LOG_L_WARN, p,
 	    "%s refuses the %s (%s): suspended until the device registers "
 	    "again",
 	    p->lane->way->service, p->noted ? "registration" : "device token",
 	    answer_text(an, text));
-	push_log(LOG_L_WARN, p, what);
 	p->lane->counters.suspended++;
 	store_suspend(p->lane->q->store, p->reg);
 	push_clear(p);
@@ -169,25 +157,24 @@ void push_act_renew(struct push *p, const struct send_answer *an)
 void push_act_retry(struct push *p, const struct send_answer *an)
 {
 	const char *service = p->lane->way->service;
-	char what[ERR_MAX], text[ERR_MAX];
+	char text[ERR_MAX];
 
 	p->tries++;
 	if (an->outcome == SEND_ANSWERED)
-		err_set(what, "%s answered %s: will be sent again", service,
-		    answer_text(an, text));
+		push_log(LOG_L_DEBUG, p, "%s answered %s: will be sent again",
+		    service, answer_text(an, text));
 	else
-		err_set(what, "no answer from %s: will be sent again", service);
-	push_log(LOG_L_DEBUG, p, what);
+		push_log(LOG_L_DEBUG, p,
+		    "no answer from %s: will be sent again", service);
 	send_later(p, an);
 }
 
 void push_act_drop(struct push *p, const struct send_answer *an)
 {
-	char what[ERR_MAX], text[ERR_MAX];
+	char text[ERR_MAX];
 
-	err_set(what, "dropped: %s answered %s", p->lane->way->service,
-	    answer_text(an, text));
-	push_log(LOG_L_WARN, p, what);
+	push_log(LOG_L_WARN, p, "dropped: %s answered %s",
+	    p->lane->way->service, answer_text(an, text));
 	p->lane->counters.dropped++;
 	push_finish(p);
 }
@@ -204,20 +191,39 @@ static bool reason_matches(const char *pattern, const char *reason)
 	return strcmp(pattern, reason) == 0;
 }
 
-const struct push_answer *push_find_answer(
-    const struct push_lane *l, const struct send_answer *an)
-{
-	const struct push_answer *row = l->way->answers;
-	int status = an->status / 100;
+/* The same for every way, unless its own table says something else. */
+static const struct push_answer common[] = {
+	{ 200, ABOUT_PUSH, NULL, push_act_done },
+	{ 408, ABOUT_PUSH, NULL, push_act_retry },
+	{ 429, ABOUT_PUSH, NULL, push_act_retry },
+	{ 500, ABOUT_PUSH, NULL, push_act_retry },
+	{ 0, ABOUT_PUSH, NULL, NULL },
+};
 
-	if (an->outcome != SEND_ANSWERED)
-		return NULL;
-	status = status == 2 || status == 5 ? status * 100 : an->status;
+static const struct push_answer *find_row(
+    const struct push_answer *row, int status, const struct send_answer *an)
+{
 	while (
 	    row->status != 0 &&
 	    (row->status != status || !reason_matches(row->reason, an->reason)))
 		row++;
 	return row;
+}
+
+const struct push_answer *push_find_answer(
+    const struct push_lane *l, const struct send_answer *an)
+{
+	const struct push_answer *own, *row = common;
+	int status = an->status / 100;
+
+	if (an->outcome != SEND_ANSWERED)
+		return NULL;
+	if (status == 2) /* nearly always */
+		return row;
+	status = status == 5 ? 500 : an->status;
+	own = find_row(l->way->answers, status, an);
+	row = find_row(common, status, an);
+	return own->status != 0 || row->status == 0 ? own : row;
 }
 
 /* Sends it again at once the first time, later after pauses. */

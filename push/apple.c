@@ -64,21 +64,19 @@ static void act_omit_expiration(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 410, "Unregistered", push_act_remove, ABOUT_DEVICE },
-	{ 410, NULL, push_act_suspend, ABOUT_DEVICE },
-	{ 400, "BadDeviceToken", push_act_suspend, ABOUT_DEVICE },
-	{ 400, "DeviceTokenNotForTopic", push_act_suspend, ABOUT_DEVICE },
-	{ 400, "TopicDisallowed", push_act_hold, ABOUT_CREDENTIALS },
-	{ 400, "MissingTopic", push_act_hold, ABOUT_CREDENTIALS },
-	{ 400, "BadTopic", push_act_hold, ABOUT_CREDENTIALS },
-	{ 400, "BadCertificate*", push_act_hold, ABOUT_CREDENTIALS },
-	{ 400, "BadExpirationDate", act_omit_expiration, ABOUT_CREDENTIALS },
-	{ 403, "ExpiredProviderToken", push_act_renew, ABOUT_CREDENTIALS },
-	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 410, ABOUT_DEVICE, "Unregistered", push_act_remove },
+	{ 410, ABOUT_DEVICE, NULL, push_act_suspend },
+	{ 400, ABOUT_DEVICE, "BadDeviceToken", push_act_suspend },
+	{ 400, ABOUT_DEVICE, "DeviceTokenNotForTopic", push_act_suspend },
+	{ 400, ABOUT_CREDENTIALS, "TopicDisallowed", push_act_hold },
+	{ 400, ABOUT_CREDENTIALS, "MissingTopic", push_act_hold },
+	{ 400, ABOUT_CREDENTIALS, "BadTopic", push_act_hold },
+	{ 400, ABOUT_CREDENTIALS, "BadCertificate*", push_act_hold },
+	{ 400, ABOUT_CREDENTIALS, "BadExpirationDate", act_omit_expiration },
+	{ 403, ABOUT_CREDENTIALS, "ExpiredProviderToken", push_act_renew },
+	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 408, ABOUT_PUSH, NULL, push_act_drop },
+	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
 const struct push_way push_way_apple = {

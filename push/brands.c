@@ -2,15 +2,12 @@
  * are under way. */
 #include "push/int.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cred.h"
 #include "mem.h"
 #include "store.h"
-
-#define LABEL "brand %s: "
 
 struct push_lane *push_lane_new(
     struct push_queue *q, const char *name, struct cred *cred)
@@ -19,8 +16,7 @@ struct push_lane *push_lane_new(
 
 	if (q->gate == NULL)
 		q->gate = send_gate_new(true);
-	l->label = xmalloc(sizeof(LABEL) + 2 * strlen(name));
-	strcpy(l->label + sprintf(l->label, LABEL, name) + 1, name);
+	l->label = xprintf("brand %s: %c%s", name, '\0', name);
 	push_lane_init(l, q, cred, q->gate);
 	l->next = q->others;
 	q->others = l;

@@ -51,12 +51,8 @@ static void act_other(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, act_other, ABOUT_PUSH },
+	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 0, ABOUT_PUSH, NULL, act_other },
 };
 
 const struct push_way push_way_deltachat = {

@@ -206,20 +206,16 @@ static void act_other(struct push *p, const struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 404, "UNREGISTERED", push_act_remove, ABOUT_DEVICE },
+	{ 404, ABOUT_DEVICE, "UNREGISTERED", push_act_remove },
 	/* Of Google's, but nothing that it says of an app that is gone. */
-	{ 404, "NOT_FOUND", push_act_suspend, ABOUT_DEVICE },
-	{ 404, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 400, "INVALID_ARGUMENT", push_act_suspend, ABOUT_DEVICE },
-	{ 401, "THIRD_PARTY_AUTH_ERROR", push_act_drop, ABOUT_DEVICE },
-	{ 401, NULL, push_act_renew, ABOUT_CREDENTIALS },
-	{ 403, "SENDER_ID_MISMATCH", push_act_suspend, ABOUT_DEVICE },
-	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, act_other, ABOUT_PUSH },
+	{ 404, ABOUT_DEVICE, "NOT_FOUND", push_act_suspend },
+	{ 404, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 400, ABOUT_DEVICE, "INVALID_ARGUMENT", push_act_suspend },
+	{ 401, ABOUT_DEVICE, "THIRD_PARTY_AUTH_ERROR", push_act_drop },
+	{ 401, ABOUT_CREDENTIALS, NULL, push_act_renew },
+	{ 403, ABOUT_DEVICE, "SENDER_ID_MISMATCH", push_act_suspend },
+	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 0, ABOUT_PUSH, NULL, act_other },
 };
 
 const struct push_way push_way_fcm = {

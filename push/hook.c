@@ -11,6 +11,8 @@
 #include "mem.h"
 #include "tls.h"
 
+/* Nobody reads what hooks answer. */
+#define ANSWER_MAX 256
 /* Until a reload. */
 #define SUSPENDED_MS (INT64_C(1000) * 365 * 24 * 60 * 60 * 1000)
 
@@ -102,6 +104,15 @@ static int64_t delay_ms(const struct push_queue *q, const struct reg *r)
 
 /* --- lanes --- */
 
+static int target(struct push_queue *q, const struct hook *hook,
+    struct send_target *to_r, char err[ERR_MAX])
+{
+	if (push_target(q, "send", hook_url(hook), to_r, err) < 0)
+		return -1;
+	to_r->body_max = ANSWER_MAX;
+	return 0;
+}
+
 static struct push_lane *lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
@@ -115,7 +126,7 @@ static struct push_lane *lane(
 	}
 	if (o->lane != NULL)
 		return o->lane;
-	if (hook_target(o->hook, q->conf, &q->trust, &to, err) < 0)
+	if (target(q, o->hook, &to, err) < 0)
 		return NULL;
 	err_set(label, "hook %s: ", reg_account(r));
 	o->lane = push_lane_make(q, &push_way_hook, label);
@@ -201,16 +212,12 @@ static void read_answer(struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 401, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 404, NULL, act_suspend, ABOUT_CREDENTIALS },
-	{ 410, NULL, act_suspend, ABOUT_CREDENTIALS },
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 425, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 401, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 404, ABOUT_CREDENTIALS, NULL, act_suspend },
+	{ 410, ABOUT_CREDENTIALS, NULL, act_suspend },
+	{ 425, ABOUT_PUSH, NULL, push_act_retry },
+	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
 const struct push_way push_way_hook = {
@@ -242,7 +249,7 @@ static void renew_one(struct one *o, const struct hook *hook)
 		return;
 	push_hold_forget(l);
 	push_set_text(&l->trouble, "");
-	if (hook_target(hook, l->q->conf, &l->q->trust, &to, err) == 0) {
+	if (target(l->q, hook, &to, err) == 0) {
 		sender_set_target(l->sender, &to);
 	} else {
 		log_error("%s%s: it is not called", l->label, err);

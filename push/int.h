@@ -82,12 +82,13 @@ enum push_about {
 
 /* A table of these says what answers mean.  The first match wins.  Reason NULL
  * matches any; a trailing '*' matches any rest.  Status 200 matches every 2xx, 500
- * every 5xx, 0 everything: the last row. */
+ * every 5xx, 0 everything: the last row.  What is not in it may be in the table that
+ * all ways share, in push/answer.c. */
 struct push_answer {
-	int status;
+	unsigned short status;
+	unsigned char about; /* enum push_about */
 	const char *reason;
 	void (*act)(struct push *p, const struct send_answer *an);
-	enum push_about about;
 };
 
 /* One registration's pushes: at most one waiting and one in flight. */
@@ -306,7 +307,8 @@ void push_change_lane(struct push *p);
 /* Whether its pushes name mailboxes; if not, only INBOX is pushed. */
 bool push_names_mailboxes(const struct push_queue *q, const struct reg *r);
 /* Logs a message about one registration. */
-void push_log(enum log_level level, const struct push *p, const char *what);
+void push_log(enum log_level level, const struct push *p, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Whether an event is older than pushExpiration. */
 bool push_is_expired(const struct push_queue *q, int64_t event_ms);
 /* Logs and counts a push dropped for that. */

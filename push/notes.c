@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "mem.h"
+#include "text.h"
 
 const struct push_event push_no_event = { .unseen = -1 };
 const struct push_event push_new_mail = { true, PUSH_NEW, -1 };
@@ -14,16 +15,23 @@ const struct push_event push_other_event = { false, PUSH_OTHER, -1 };
 
 const char *push_event_name(const char *name)
 {
-	static const char *const names[] = { PUSH_NEW, PUSH_CONFIRM,
-		"MessageAppend", "MessageExpunge", "MessageRead",
-		"MessageTrash", "FlagsSet", "FlagsClear", "MailboxCreate",
-		"MailboxDelete", "MailboxRename", "MailboxSubscribe",
-		"MailboxUnsubscribe" };
-	size_t i;
+	static const char names[] = PUSH_NEW "\0" PUSH_CONFIRM "\0"
+					     "MessageAppend\0"
+					     "MessageExpunge\0"
+					     "MessageRead\0"
+					     "MessageTrash\0"
+					     "FlagsSet\0"
+					     "FlagsClear\0"
+					     "MailboxCreate\0"
+					     "MailboxDelete\0"
+					     "MailboxRename\0"
+					     "MailboxSubscribe\0"
+					     "MailboxUnsubscribe\0";
+	const char *known;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return names[i];
+	for (known = names; *known != '\0'; known = text_next(known))
+		if (strcasecmp(name, known) == 0)
+			return known;
 	return PUSH_OTHER;
 }
 

@@ -11,9 +11,6 @@
 #include "tls.h"
 #include "url.h"
 
-/* How long a connection that nothing is sent on is kept. */
-#define IDLE_MS (60 * 1000)
-
 /* Of an answer: push services and Google explain an error in up to 1 KB, and a
  * token of Google's has 1 KB. */
 #define BODY_MAX 8192
@@ -30,24 +27,9 @@ struct send_gate *push_gate(struct push_queue *q)
 int push_target(struct push_queue *q, const char *name, const struct url *u,
     struct send_target *to_r, char err[ERR_MAX])
 {
-	const struct conf *conf = q->conf;
-
-	if (u->tls && q->trust == NULL)
-		q->trust = cred_load_web_trust(conf, err);
-	if (u->tls && q->trust == NULL)
+	if (send_web_target(q->conf, name, u, &q->trust, to_r, err) < 0)
 		return -1;
-	*to_r = (struct send_target){
-		.name = name,
-		.host = u->host,
-		.port = u->port,
-		.tls = u->tls ? q->trust : NULL,
-		.proxy_url = conf->apns_proxy,
-		.timeout_ms = conf->push_timeout_ms,
-		.idle_ms = IDLE_MS,
-		.retry_min_ms = conf->retry_min_ms,
-		.retry_max_ms = conf->retry_max_ms,
-		.body_max = BODY_MAX,
-	};
+	to_r->body_max = BODY_MAX;
 	return 0;
 }
 

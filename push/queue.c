@@ -2,6 +2,8 @@
  * list of those that are ready to be sent. */
 #include "push/int.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,7 +90,7 @@ static struct push_lane *find_lane(struct push *p)
 	if (l != NULL)
 		return l;
 	if (home->trouble == NULL || strcmp(home->trouble, err) != 0)
-		push_log(LOG_L_ERROR, p, err);
+		push_log(LOG_L_ERROR, p, "%s", err);
 	free(home->trouble);
 	home->trouble = xstrdup(err);
 	return home;
@@ -552,12 +554,16 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 
 /* --- logging --- */
 
-void push_log(enum log_level level, const struct push *p, const char *what)
+void push_log(enum log_level level, const struct push *p, const char *fmt, ...)
 {
-	char shown[LOG_TOKEN_MAX];
+	char shown[LOG_TOKEN_MAX], what[ERR_MAX];
+	va_list ap;
 
 	if (level > log_get_level())
 		return;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
 	log_at(level, "push: %s: %s: %s", reg_user(p->reg), show(p->reg, shown),
 	    what);
 }

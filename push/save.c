@@ -215,22 +215,23 @@ static bool read_hash(
 	       text_hex_read(text, 2 * HASH_LEN, hash);
 }
 
+static bool get_string(
+    const struct json *j, const char *key, char *out, size_t size)
+{
+	return json_string(j, json_get(j, j->toks, key), out, size) >= 0;
+}
+
 /* That of a hook is made again. */
 static struct reg *find_reg(struct push_queue *q, const struct json *j)
 {
 	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
-	char token[REG_TOKEN_MAX + 1], kind[16] = "";
-	const struct json_tok *u = json_get(j, j->toks, "user");
-	const struct json_tok *a = json_get(j, j->toks, "account");
-	const struct json_tok *t = json_get(j, j->toks, "token");
-	const struct json_tok *k = json_get(j, j->toks, "kind");
+	char token[REG_TOKEN_MAX + 1], kind[16];
 
-	if (u == NULL || a == NULL || t == NULL ||
-	    json_string(j, u, user, sizeof(user)) < 0 ||
-	    json_string(j, a, account, sizeof(account)) < 0 ||
-	    json_string(j, t, token, sizeof(token)) < 0)
+	if (!get_string(j, "user", user, sizeof(user)) ||
+	    !get_string(j, "account", account, sizeof(account)) ||
+	    !get_string(j, "token", token, sizeof(token)))
 		return NULL;
-	if (k != NULL && json_string(j, k, kind, sizeof(kind)) >= 0 &&
+	if (get_string(j, "kind", kind, sizeof(kind)) &&
 	    strcmp(kind, reg_kind_name(REG_HOOK)) == 0)
 		return push_memory_reg(q, REG_HOOK, user, account);
 	return store_find(q->store, user, account, token);

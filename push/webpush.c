@@ -48,24 +48,19 @@ static struct push_lane *webpush_lane(
 
 /* --- what is sent --- */
 
-static void add_member(struct buf *b, const char *name, const char *value)
-{
-	buf_add_fmt(b, "%c\"%s\":", b->len == 0 ? '{' : ',', name);
-	json_write_str(b, value);
-}
-
 static void write_content(
     struct buf *b, const struct reg *r, const struct push_note *n)
 {
 	buf_reset(b);
-	add_member(b, "user", reg_user(r));
+	buf_add_byte(b, '{');
+	json_add_str(b, "user", reg_user(r));
 	if (strcmp(n->event, PUSH_CONFIRM) == 0) {
-		add_member(b, "event", PUSH_CONFIRM);
-		add_member(b, "id", reg_account(r));
-		add_member(b, "code", webpush_code(reg_to(r)));
+		json_add_str(b, "event", PUSH_CONFIRM);
+		json_add_str(b, "id", reg_account(r));
+		json_add_str(b, "code", webpush_code(reg_to(r)));
 	} else {
-		add_member(b, "mailbox", n->mailbox);
-		add_member(b, "event",
+		json_add_str(b, "mailbox", n->mailbox);
+		json_add_str(b, "event",
 		    strcmp(n->event, PUSH_NEW) == 0 ? PUSH_NEW : PUSH_OTHER);
 	}
 	buf_add_byte(b, '}');
@@ -173,33 +168,25 @@ static void webpush_read_answer(struct send_answer *an)
  * nobody's subscription ends. */
 static void act_refused(struct push *p, const struct send_answer *an)
 {
-	char what[ERR_MAX];
-
-	if (p->tries == 0) {
-		err_set(what,
+	if (p->tries == 0)
+		push_log(LOG_L_WARN, p,
 		    "the push service refuses us (%d %s): is vapidSubject "
 		    "somebody whom it can reach, is the clock right? Else the "
 		    "app has to subscribe again",
 		    an->status, an->reason);
-		push_log(LOG_L_WARN, p, what);
-	}
 	webpush_renew(p->lane->q->webpush);
 	push_act_retry(p, an);
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 404, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 400, NULL, push_act_suspend, ABOUT_DEVICE },
-	{ 413, NULL, push_act_suspend, ABOUT_DEVICE },
-	{ 401, NULL, act_refused, ABOUT_PUSH },
-	{ 403, NULL, act_refused, ABOUT_PUSH },
-	{ 406, NULL, push_act_retry, ABOUT_PUSH }, /* Microsoft's 429 */
-	{ 408, NULL, push_act_retry, ABOUT_PUSH },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 404, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 400, ABOUT_DEVICE, NULL, push_act_suspend },
+	{ 413, ABOUT_DEVICE, NULL, push_act_suspend },
+	{ 401, ABOUT_PUSH, NULL, act_refused },
+	{ 403, ABOUT_PUSH, NULL, act_refused },
+	{ 406, ABOUT_PUSH, NULL, push_act_retry }, /* Microsoft's 429 */
+	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
 const struct push_way push_way_webpush = {

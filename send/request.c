@@ -88,18 +88,16 @@ static int64_t read_date(const char *s, size_t n)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	int64_t now_s = (int64_t)time(NULL), date_s;
-	struct tm tm = { 0 };
+	int month = 0, hms[3], i;
 
 	if (n != 29 || now_s < CLOCK_MIN_S)
 		return -1;
-	while (tm.tm_mon < 12 && memcmp(months + 3 * tm.tm_mon, s + 8, 3) != 0)
-		tm.tm_mon++;
-	tm.tm_mday = (int)read_number(s + 5, 2);
-	tm.tm_year = (int)read_number(s + 12, 4) - 1900;
-	tm.tm_hour = (int)read_number(s + 17, 2);
-	tm.tm_min = (int)read_number(s + 20, 2);
-	tm.tm_sec = (int)read_number(s + 23, 2);
-	date_s = (int64_t)timegm(&tm);
+	while (month < 12 && memcmp(months + 3 * month, s + 8, 3) != 0)
+		month++;
+	for (i = 0; i < 3; i++)
+		hms[i] = (int)read_number(s + 17 + 3 * i, 2);
+	date_s = clock_seconds((int)read_number(s + 12, 4), month + 1,
+	    (int)read_number(s + 5, 2), hms);
 	return date_s > now_s ? date_s - now_s : 0;
 }
 

@@ -66,17 +66,6 @@ static bool decode(char *s)
 	return true;
 }
 
-/* Digits only, 0 to max. */
-static bool read_number(const char *s, int max, int *n_r)
-{
-	*n_r = 0;
-	if (*s == '\0')
-		return false;
-	for (; *s >= '0' && *s <= '9' && *n_r <= max; s++)
-		*n_r = *n_r * 10 + (*s - '0');
-	return *s == '\0' && *n_r <= max;
-}
-
 /* user, user:password, :password */
 static bool read_login(struct shared_host *h, const char *text, size_t len)
 {
@@ -108,7 +97,9 @@ static bool read_host(
 	colon = strrchr(h->host, ':');
 	if (colon != NULL && strchr(colon, ']') == NULL) {
 		*colon = '\0';
-		if (!read_number(colon + 1, 65535, &h->port) || h->port == 0)
+		h->port =
+		    (int)text_number(colon + 1, strlen(colon + 1), UINT16_MAX);
+		if (h->port < 1)
 			return false;
 	}
 	return strpbrk(h->host, " /?#%\\\t") == NULL &&
@@ -157,9 +148,9 @@ static const char *read_url(struct shared_addr *a, const char *url)
 	at = strrchr(url, '@');
 	slash = strchr(at != NULL ? at : url, '/');
 	len = slash != NULL ? (size_t)(slash - url) : strlen(url);
-	if (n > 0 && read_host(url, len, STORE_PORT, &a->server) &&
-	    (slash == NULL || slash[1] == '\0' ||
-		read_number(slash + 1, DB_MAX, &a->db)))
+	if (slash != NULL && slash[1] != '\0')
+		a->db = (int)text_number(slash + 1, strlen(slash + 1), DB_MAX);
+	if (n > 0 && read_host(url, len, STORE_PORT, &a->server) && a->db >= 0)
 		return NULL;
 	return "write valkey://host, valkeys://user:password@host:6379/0 (with "
 	       "TLS) or unix:/path (in user and password % is %25, / is %2F)";
@@ -202,9 +193,9 @@ static int blame(const struct conf *conf, const char *key, const char *wrong,
 /* The prefix is part of a pattern for SCAN and of ACL rules. */
 static bool is_prefix_plain(const char *s)
 {
-	return strlen(s) <= 64 &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			 "0123456789:._/-") == strlen(s);
+	size_t n = text_span(s, ":._/-");
+
+	return n <= 64 && s[n] == '\0';
 }
 
 int shared_addr_parse(

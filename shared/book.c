@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 /* Messages can be lost without anybody noticing (a failover). */
 #define COMPARE_MS (24 * 60 * 60 * 1000)
@@ -136,7 +137,6 @@ static void begin_walk(struct shared *s)
 /* Of one user. */
 struct user {
 	struct shared_request rq;
-	struct shared *shared;
 	size_t n; /* items so far */
 	char key[];
 };
@@ -145,7 +145,7 @@ static void scan_on(struct shared *s);
 
 static void take_value(struct user *u, const struct resp_item *it)
 {
-	struct shared *s = u->shared;
+	struct shared *s = u->rq.shared;
 	int64_t oldest_s =
 	    (int64_t)time(NULL) - s->conf->registration_ttl_s - PURGE_MORE_S;
 	int64_t t_ms;
@@ -157,8 +157,7 @@ static void take_value(struct user *u, const struct resp_item *it)
 	}
 	t_ms = value_time_ms(it->text, it->len);
 	if (t_ms >= 0 && t_ms / 1000 < oldest_s)
-		script_purge(s, u->key, s->field,
-		    (struct shared_arg){ it->text, it->len });
+		script_purge(s, u->key, s->field, it);
 	else
 		value_merge(s, it->text, it->len);
 }
@@ -166,7 +165,7 @@ static void take_value(struct user *u, const struct resp_item *it)
 static void on_user(struct shared_request *rq, const struct resp_item *it)
 {
 	struct user *u = (struct user *)(void *)rq;
-	struct shared *s = u->shared;
+	struct shared *s = rq->shared;
 
 	if (it != NULL && it->depth == 1 && it->type == RESP_STRING)
 		take_value(u, it);
@@ -186,26 +185,18 @@ static void on_user(struct shared_request *rq, const struct resp_item *it)
 
 static void ask_user(struct shared *s, const struct resp_item *it)
 {
-	const struct shared_arg args[] = { SHARED_ARG("HGETALL"),
-		{ it->text, it->len } };
-	struct user *u = xcalloc(1, sizeof(*u) + it->len + 1);
+	struct user *u =
+	    shared_request_new(s, sizeof(*u) + it->len + 1, on_user);
 
-	u->rq.cb = on_user;
 	u->rq.is_many = true;
-	u->shared = s;
 	memcpy(u->key, it->text, it->len);
 	s->n_users++;
-	shared_conn_send(s->conn, &u->rq, args, 2);
+	shared_conn_ask(s->conn, &u->rq, "HGETALL", u->key, NULL);
 }
-
-struct scan {
-	struct shared_request rq;
-	struct shared *shared;
-};
 
 static void on_scan(struct shared_request *rq, const struct resp_item *it)
 {
-	struct shared *s = ((struct scan *)(void *)rq)->shared;
+	struct shared *s = rq->shared;
 	bool last = it == NULL || it->last;
 
 	if (it != NULL && it->type == RESP_STRING && it->depth == 1)
@@ -223,18 +214,13 @@ static void on_scan(struct shared_request *rq, const struct resp_item *it)
 
 static void scan(struct shared *s)
 {
+	struct shared_request *rq = shared_request_new(s, sizeof(*rq), on_scan);
 	char pattern[80];
-	struct shared_arg args[] = { SHARED_ARG("SCAN"),
-		{ s->cursor, strlen(s->cursor) }, SHARED_ARG("MATCH"),
-		{ pattern, 0 }, SHARED_ARG("COUNT"), SHARED_ARG(SCAN_COUNT) };
-	struct scan *q = xcalloc(1, sizeof(*q));
 
-	args[3].len = (size_t)snprintf(
-	    pattern, sizeof(pattern), "%s{*", s->conf->shared_prefix);
-	q->rq.cb = on_scan;
-	q->rq.is_many = true;
-	q->shared = s;
-	shared_conn_send(s->conn, &q->rq, args, 6);
+	snprintf(pattern, sizeof(pattern), "%s{*", s->conf->shared_prefix);
+	rq->is_many = true;
+	shared_conn_ask(s->conn, rq, "SCAN", s->cursor, "MATCH", pattern,
+	    "COUNT", SCAN_COUNT, NULL);
 }
 
 static void scan_on(struct shared *s)
@@ -311,14 +297,13 @@ static void take_id(struct shared *s, const char *text, size_t len)
 
 struct id_request {
 	struct shared_request rq;
-	struct shared *shared;
 	char id[SHARED_ID_MAX];
 };
 
 static void on_id(struct shared_request *rq, const struct resp_item *it)
 {
 	struct id_request *q = (struct id_request *)(void *)rq;
-	struct shared *s = q->shared;
+	struct shared *s = rq->shared;
 
 	if (it != NULL && it->type == RESP_ERROR)
 		script_refused(s->conn, it, "to name the book");
@@ -332,7 +317,7 @@ static void on_id(struct shared_request *rq, const struct resp_item *it)
 bool book_ask_id(struct shared *s)
 {
 	struct script a = {
-		.field = SHARED_ARG("id"),
+		.field = "id",
 		.life_ms = ID_LIFE_MS,
 	};
 	struct buf b = BUF_INIT(1024);
@@ -341,19 +326,15 @@ bool book_ask_id(struct shared *s)
 
 	if (!script_can_run(s))
 		return false;
-	q = xcalloc(1, sizeof(*q));
-	q->rq.cb = on_id;
-	q->shared = s;
+	q = shared_request_new(s, sizeof(*q), on_id);
 	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
 		r = (uint64_t)loop_clock_ms();
 	snprintf(q->id, sizeof(q->id), "%016llx", (unsigned long long)r);
-	buf_add_fmt(
-	    &b, "%sbook%s%s\"", s->conf->shared_prefix, BOOK_START, q->id);
+	buf_add_fmt(&b, "%sbook%c" BOOK_START "%s\"", s->conf->shared_prefix,
+	    '\0', q->id);
 	value_end(s, 1, &b);
-	a.key.p = (char *)buf_head(&b);
-	a.key.len = strlen(s->conf->shared_prefix) + 4;
-	a.value.p = a.key.p + a.key.len;
-	a.value.len = b.len - a.key.len;
+	a.key = (char *)buf_head(&b);
+	a.value = text_next(a.key);
 	script_run(s, &q->rq, &a); /* of time 0: never the newer one */
 	buf_free(&b);
 	return true;

@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 /* Changes without an answer: the server answers thousands in a second.  More are
  * left for a comparison. */
@@ -25,13 +26,12 @@
 /* A change, from the moment when it is sent to its answer. */
 struct change {
 	struct shared_request rq;
-	struct shared *shared;
 	int64_t t_ms;
 	int64_t put_ms; /* the store's time of it */
 	bool is_fresh;
 	unsigned char attempts;
-	size_t key_len, field_len, len;
-	char text[]; /* key, field, value without its end */
+	const char *account, *token, *value; /* value: without its end */
+	char user[];			     /* and those after it */
 };
 
 /* --- one change --- */
@@ -44,43 +44,40 @@ static struct change *change_new(
 	struct buf b = BUF_INIT(RESP_STRING_MAX);
 	char token[REG_TOKEN_MAX + 1];
 	struct change *c;
-	size_t key_len, field_len;
 
-	value_key(s, "", reg_user(r), &b);
-	key_len = b.len;
-	buf_add_fmt(&b, "%s %s", reg_account(r), reg_token(r, token));
-	field_len = b.len - key_len;
+	buf_add_fmt(&b, "%s%c%s%c%s%c", reg_user(r), '\0', reg_account(r), '\0',
+	    reg_token(r, token), '\0');
 	value_begin(s, r, kind, &b);
-	c = xcalloc(1, sizeof(*c) + b.len);
-	c->rq.cb = on_answer;
-	c->shared = s;
-	c->key_len = key_len;
-	c->field_len = field_len;
-	c->len = b.len;
-	memcpy(c->text, buf_head(&b), b.len);
+	buf_add_byte(&b, '\0');
+	c = shared_request_new(s, sizeof(*c) + b.len, on_answer);
+	memcpy(c->user, buf_head(&b), b.len);
+	c->account = text_next(c->user);
+	c->token = text_next(c->account);
+	c->value = text_next(c->token);
 	buf_free(&b);
 	return c;
 }
 
 static void transmit(struct change *c)
 {
-	struct shared *s = c->shared;
-	size_t at = c->key_len + c->field_len;
-	struct buf value = BUF_INIT(RESP_STRING_MAX);
+	struct shared *s = c->rq.shared;
+	struct buf b = BUF_INIT(RESP_STRING_MAX);
 	struct script a = {
-		.key = { c->text, c->key_len },
-		.field = { c->text + c->key_len, c->field_len },
 		.t_ms = c->t_ms,
 		.life_ms = (s->conf->registration_ttl_s + TTL_MORE_S) * 1000,
 	};
 
-	buf_add(&value, c->text + at, c->len - at);
-	value_end(s, c->t_ms, &value);
-	a.value = (struct shared_arg){ (char *)buf_head(&value), value.len };
+	value_key(s, "", c->user, &b);
+	buf_add_fmt(
+	    &b, "%c%s %s%c%s", '\0', c->account, c->token, '\0', c->value);
+	value_end(s, c->t_ms, &b);
+	a.key = (char *)buf_head(&b);
+	a.field = text_next(a.key);
+	a.value = text_next(a.field);
 	c->attempts++;
 	s->n_flight++;
 	script_run(s, &c->rq, &a);
-	buf_free(&value);
+	buf_free(&b);
 }
 
 /* --- answers --- */
@@ -88,19 +85,9 @@ static void transmit(struct change *c)
 /* Whether it is still what our store has: nothing came after it. */
 static bool is_current(const struct change *c)
 {
-	size_t skip = strlen(c->shared->conf->shared_prefix) + 1;
-	char user[REG_USER_MAX + 1], account[REG_ACCOUNT_MAX + 1];
-	char token[REG_TOKEN_MAX + 1];
-	const char *field = c->text + c->key_len;
-	const char *space = memrchr(field, ' ', c->field_len);
-	const struct reg *r;
+	const struct reg *r =
+	    store_find(c->rq.shared->store, c->user, c->account, c->token);
 
-	snprintf(user, sizeof(user), "%.*s", (int)(c->key_len - skip - 1),
-	    c->text + skip);
-	snprintf(account, sizeof(account), "%.*s", (int)(space - field), field);
-	snprintf(token, sizeof(token), "%.*s",
-	    (int)(field + c->field_len - space - 1), space + 1);
-	r = store_find(c->shared->store, user, account, token);
 	return r != NULL && reg_time_ms(r, false) == c->put_ms;
 }
 
@@ -115,22 +102,21 @@ static void lose(struct change *c, const struct resp_item *it)
 		transmit(c);
 		return;
 	}
-	value_merge(c->shared, it->text, it->len);
+	value_merge(c->rq.shared, it->text, it->len);
 	free(c);
 }
 
 /* Our own store has to know the time that it was given. */
 static void win(struct change *c)
 {
-	struct shared *s = c->shared;
+	struct shared *s = c->rq.shared;
 	struct buf value = BUF_INIT(RESP_STRING_MAX);
-	size_t at = c->key_len + c->field_len;
 
 	s->sent++;
 	if (c->attempts > 1 && is_current(c)) {
-		buf_add(&value, c->text + at, c->len - at);
+		buf_add_str(&value, c->value);
 		value_end(s, c->t_ms, &value);
-		value_merge(s, (char *)buf_head(&value), value.len);
+		value_merge(s, (char *)buf_head(&value), value.len - 1);
 		buf_free(&value);
 	}
 	free(c);
@@ -145,20 +131,24 @@ static bool is_foreign(const struct resp_item *it)
 /* A key of another kind is somebody else's: all other users are shared. */
 static void log_foreign(const struct change *c)
 {
-	struct shared *s = c->shared;
+	struct shared *s = c->rq.shared;
+	struct buf key = BUF_INIT(RESP_STRING_MAX);
 
+	value_key(s, "", c->user, &key);
 	if (!s->is_bad_logged)
 		log_warn("shared: %s: the key %.*s is somebody else's, so this "
 			 "user is not shared: delete it, or set another "
 			 "sharedPrefix",
-		    shared_conn_peer(s->conn), (int)c->key_len, c->text);
+		    shared_conn_peer(s->conn), (int)key.len,
+		    (char *)buf_head(&key));
 	s->is_bad_logged = true;
+	buf_free(&key);
 }
 
 static void on_answer(struct shared_request *rq, const struct resp_item *it)
 {
 	struct change *c = (struct change *)(void *)rq;
-	struct shared *s = c->shared;
+	struct shared *s = rq->shared;
 
 	s->n_flight--;
 	loop_task_queue(s->loop, &s->step);

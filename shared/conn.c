@@ -5,6 +5,7 @@
 #include "shared/int.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "buf.h"
 #include "io.h"
 #include "mem.h"
+#include "text.h"
 
 /* After a failure: so short that nodes agree again within seconds when a cut
  * network heals; one packet every 2 s costs nothing. */
@@ -157,11 +159,17 @@ static void forget_master(struct shared_conn *c)
 	c->master.port = 0; /* it may know none now */
 }
 
-static void lost(struct shared_conn *c, const char *why)
-{
-	char err[ERR_MAX];
+static void lost(struct shared_conn *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-	err_set(err, "%s", why); /* why may be the stream's */
+static void lost(struct shared_conn *c, const char *fmt, ...)
+{
+	char err[ERR_MAX]; /* what it is made of ends with the stream */
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, sizeof(err), fmt, ap);
+	va_end(ap);
 	if (c->state == UP && loop_now_ms(c->loop) - c->up_ms > GOOD_MS)
 		c->failures = 0;
 	c->sentinel++;
@@ -177,7 +185,7 @@ void shared_conn_fail(struct shared_conn *c, const char *why, bool soon)
 {
 	if (c->state != UP)
 		return;
-	lost(c, why);
+	lost(c, "%s", why);
 	if (!soon)
 		loop_timer_set(c->loop, &c->timer, REFUSED_MS);
 }
@@ -195,15 +203,32 @@ static void set_timer(struct shared_conn *c)
 		    c->loop, &c->timer, due_ms - loop_now_ms(c->loop));
 }
 
-static void request(struct shared_conn *c, struct shared_request *rq,
-    const struct shared_arg *args, size_t n)
+void *shared_request_new(struct shared *s, size_t size,
+    void (*cb)(struct shared_request *rq, const struct resp_item *it))
+{
+	struct shared_request *rq = xcalloc(1, size);
+
+	rq->shared = s;
+	rq->cb = cb;
+	return rq;
+}
+
+void shared_conn_ask(struct shared_conn *c, struct shared_request *rq, ...)
 {
 	struct buf *out = io_out(c->io);
-	size_t i;
+	const char *word;
+	va_list ap;
+	size_t n = 0;
 
+	va_start(ap, rq);
+	while (va_arg(ap, const char *) != NULL)
+		n++;
+	va_end(ap);
 	resp_write_array(out, n);
-	for (i = 0; i < n; i++)
-		resp_write_string(out, args[i].p, args[i].len);
+	va_start(ap, rq);
+	while ((word = va_arg(ap, const char *)) != NULL)
+		resp_write_string(out, word, strlen(word));
+	va_end(ap);
 	loop_task_queue(c->loop, &c->flush);
 	if (rq == NULL)
 		return;
@@ -215,12 +240,6 @@ static void request(struct shared_conn *c, struct shared_request *rq,
 		c->last->next = rq;
 	c->last = rq;
 	set_timer(c);
-}
-
-void shared_conn_send(struct shared_conn *c, struct shared_request *rq,
-    const struct shared_arg *args, size_t n)
-{
-	request(c, rq, args, n);
 }
 
 static void on_flush(void *arg)
@@ -235,22 +254,6 @@ static void on_flush(void *arg)
 
 /* --- greeting: one step after the other, as each depends on the last --- */
 
-/* AUTH user password; returns how many.  HELLO always wants a user, while what is
- * too old for HELLO knows the password alone. */
-static size_t write_login(
-    const struct shared_host *a, struct shared_arg *args, bool needs_user)
-{
-	size_t n = 0;
-
-	args[n++] = shared_arg("AUTH");
-	if (a->user != NULL && *a->user != '\0')
-		args[n++] = shared_arg(a->user);
-	else if (needs_user)
-		args[n++] = shared_arg("default");
-	args[n++] = shared_arg(a->password);
-	return n;
-}
-
 static bool is_at_sentinel(const struct shared_conn *c)
 {
 	return c->login != &c->addr->server;
@@ -264,44 +267,39 @@ static enum step after_auth(const struct shared_conn *c)
 static void begin_step(struct shared_conn *c, enum step step)
 {
 	const struct shared_addr *a = c->addr;
-	const struct shared_host *login = c->login;
-	struct shared_arg args[5];
-	size_t n = 1;
+	const char *user = c->login->user, *password = c->login->password;
+	struct shared_request *rq = &c->greeting;
 	char db[8];
 
-	if (step == STEP_AUTH && login->password == NULL)
+	if (user != NULL && *user == '\0')
+		user = NULL;
+	if (step == STEP_AUTH && password == NULL)
 		step = after_auth(c);
 	if (step == STEP_SELECT && a->db == 0)
 		step++;
 	c->step = step;
 	switch (step) {
 	case STEP_SENTINEL:
-		args[0] = shared_arg("SENTINEL");
-		args[1] = shared_arg("get-master-addr-by-name");
-		args[2] = shared_arg(a->master);
-		n = 3;
+		shared_conn_ask(c, rq, "SENTINEL", "get-master-addr-by-name",
+		    a->master, NULL);
 		break;
-	case STEP_HELLO:
-		args[0] = shared_arg("HELLO");
-		args[1] = shared_arg("3");
-		n = 2;
-		if (login->password != NULL)
-			n += write_login(login, args + 2, true);
+	case STEP_HELLO: /* which always wants a user */
+		shared_conn_ask(c, rq, "HELLO", "3",
+		    password != NULL ? "AUTH" : NULL,
+		    user != NULL ? user : "default", password, NULL);
 		break;
-	case STEP_AUTH:
-		n = write_login(login, args, false);
+	case STEP_AUTH: /* what is too old for HELLO knows passwords alone */
+		shared_conn_ask(c, rq, "AUTH", user != NULL ? user : password,
+		    user != NULL ? password : NULL, NULL);
 		break;
 	case STEP_SELECT:
 		snprintf(db, sizeof(db), "%d", a->db);
-		args[0] = shared_arg("SELECT");
-		args[1] = shared_arg(db);
-		n = 2;
+		shared_conn_ask(c, rq, "SELECT", db, NULL);
 		break;
 	case STEP_INFO:
-		args[0] = shared_arg("INFO");
+		shared_conn_ask(c, rq, "INFO", NULL);
 		break;
 	}
-	request(c, &c->greeting, args, n);
 }
 
 /* True if the error begins so. */
@@ -353,6 +351,14 @@ const char *shared_conn_cure(
 	return "";
 }
 
+void shared_conn_explain(const struct shared_conn *c,
+    const struct resp_item *error, const char *what, char why[ERR_MAX])
+{
+	err_set(why, "%s refuses %s: %.*s%s", c->peer, what,
+	    (int)(error->len < 300 ? error->len : 300),
+	    error->text != NULL ? error->text : "", shared_conn_cure(c, error));
+}
+
 static void step_refused(struct shared_conn *c, const struct resp_item *it)
 {
 	static const char *const what[] = {
@@ -364,10 +370,8 @@ static void step_refused(struct shared_conn *c, const struct resp_item *it)
 	};
 	char why[ERR_MAX];
 
-	err_set(why, "%s refuses %s: %.*s%s", c->peer, what[c->step],
-	    (int)(it->len < 200 ? it->len : 200), it->text,
-	    shared_conn_cure(c, it));
-	lost(c, why);
+	shared_conn_explain(c, it, what[c->step], why);
+	lost(c, "%s", why);
 }
 
 void shared_conn_info(
@@ -385,15 +389,14 @@ void shared_conn_info(
 
 static void greeted(struct shared_conn *c)
 {
-	char why[ERR_MAX], role[8];
+	char role[8];
 
 	shared_conn_info(c, "role", role, sizeof(role));
 	if (strcmp(role, "slave") == 0) {
-		err_set(why,
+		lost(c,
 		    "%s is a replica, which takes no changes: name its master "
 		    "in sharedStore, or set sharedSentinels",
 		    c->peer);
-		lost(c, why);
 		return;
 	}
 	c->up_ms = loop_now_ms(c->loop);
@@ -408,12 +411,9 @@ static void dial(struct shared_conn *c, const struct shared_host *h,
 
 static void redial_master(struct shared_conn *c)
 {
-	char why[ERR_MAX];
-
-	if (c->master.port == 0) {
-		err_set(why, "the sentinel %s knows no master \"%s\"", c->peer,
+	if (c->master.port < 1) {
+		lost(c, "the sentinel %s knows no master \"%s\"", c->peer,
 		    c->addr->master);
-		lost(c, why);
 		return;
 	}
 	disconnect(c);
@@ -459,16 +459,12 @@ static void step_failed(struct shared_conn *c, const struct resp_item *it)
 /* What the sentinel says: the host, then the port. */
 static void take_master(struct shared_conn *c, const struct resp_item *it)
 {
-	char port[8];
-
 	if (c->master.host == NULL && it->len <= HOST_MAX) {
 		c->master.host = xstrndup(it->text, it->len);
 		c->master.port = 0;
-	} else if (it->len < sizeof(port)) {
-		snprintf(port, sizeof(port), "%.*s", (int)it->len, it->text);
-		c->master.port = atoi(port);
-		if (c->master.port < 0 || c->master.port > UINT16_MAX)
-			c->master.port = 0;
+	} else {
+		c->master.port =
+		    (int)text_number(it->text, it->len, UINT16_MAX);
 	}
 }
 
@@ -515,15 +511,12 @@ static void take_item(struct shared_conn *c, const struct resp_item *it)
 		return;
 	}
 	if (rq == NULL) {
-		err_set(why, "%s refuses to send messages: %.*s%s", c->peer,
-		    (int)(it->len < 200 ? it->len : 200),
-		    it->text != NULL ? it->text : "", shared_conn_cure(c, it));
+		shared_conn_explain(c, it, "to send messages", why);
 		shared_conn_fail(c, why, false);
 		return;
 	}
 	if (!it->last && !rq->is_many) {
-		err_set(why, "%s answers what was not asked", c->peer);
-		lost(c, why);
+		lost(c, "%s answers what was not asked", c->peer);
 		return;
 	}
 	if (it->last)
@@ -536,7 +529,6 @@ static void receive(struct shared_conn *c)
 	struct io *io = c->io;
 	struct buf *in = io_in(io);
 	struct resp_item it;
-	char why[ERR_MAX];
 	ssize_t n;
 
 	while ((n = resp_read(
@@ -548,8 +540,7 @@ static void receive(struct shared_conn *c)
 		buf_consume(in, (size_t)n);
 	}
 	if (n < 0) {
-		err_set(why, "%s: %s", c->peer, c->resp.reason);
-		lost(c, why);
+		lost(c, "%s: %s", c->peer, c->resp.reason);
 		return;
 	}
 	io_resume(io); /* it may have been full */
@@ -572,15 +563,21 @@ static void greet(struct shared_conn *c, struct link *k)
 	begin_step(c, is_at_sentinel(c) ? STEP_AUTH : STEP_HELLO);
 }
 
-/* The first one that is open is used. */
-static void attempt_opened(struct link *k)
+static void remove_attempt(struct link *k)
 {
-	struct shared_conn *c = k->conn;
-	struct link **at = &c->attempts;
+	struct link **at = &k->conn->attempts;
 
 	while (*at != k)
 		at = &(*at)->next;
 	*at = k->next;
+}
+
+/* The first one that is open is used. */
+static void attempt_opened(struct link *k)
+{
+	struct shared_conn *c = k->conn;
+
+	remove_attempt(k);
 	close_attempts(c);
 	io_dialer_succeeded(c->dialer, &k->addr);
 	greet(c, k);
@@ -589,13 +586,10 @@ static void attempt_opened(struct link *k)
 static void attempt_failed(struct link *k)
 {
 	struct shared_conn *c = k->conn;
-	struct link **at = &c->attempts;
 	struct io_addr addr = k->addr;
 
 	err_set(c->why, "%s", io_error(k->io));
-	while (*at != k)
-		at = &(*at)->next;
-	*at = k->next;
+	remove_attempt(k);
 	link_free(k);
 	io_dialer_failed(c->dialer, &addr);
 }
@@ -615,8 +609,9 @@ static void on_io(struct io *io, enum io_event event, void *arg)
 		 c->addr->unix_path == NULL)
 		attempt_failed(k);
 	else if (event == IO_EOF || event == IO_FAILED)
-		lost(c, event == IO_EOF ? "the server closed the connection"
-					: io_error(io));
+		lost(c, "%s",
+		    event == IO_EOF ? "the server closed the connection"
+				    : io_error(io));
 }
 
 static struct link *link_new(struct shared_conn *c)
@@ -658,13 +653,10 @@ static bool is_hopeful(void *arg)
 static void on_exhausted(void *arg, const char *why)
 {
 	struct shared_conn *c = arg;
-	char text[ERR_MAX];
 
-	err_set(text, "%s: %s", c->peer,
-	    why != NULL		? why
-	    : c->why[0] != '\0' ? c->why
-				: "no connection within 2.5 s");
-	lost(c, text);
+	if (why == NULL)
+		why = c->why[0] != '\0' ? c->why : "no connection within 2.5 s";
+	lost(c, "%s: %s", c->peer, why);
 }
 
 static const struct io_dialer_ops dialer_ops = {
@@ -701,7 +693,7 @@ static void dial_unix(struct shared_conn *c)
 	const char *path = c->addr->unix_path;
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	char why[ERR_MAX];
+	const char *why;
 
 	c->login = &c->addr->server;
 	snprintf(c->peer, sizeof(c->peer), "%s", path);
@@ -709,10 +701,10 @@ static void dial_unix(struct shared_conn *c)
 	set_state(c, DIALLING);
 	if (fd < 0 ||
 	    connect(fd, (const struct sockaddr *)&un, sizeof(un)) < 0) {
-		err_set(why, "%s: %s", path, err_words(errno));
+		why = err_words(errno);
 		if (fd >= 0)
 			close(fd);
-		lost(c, why);
+		lost(c, "%s: %s", path, why);
 		return;
 	}
 	c->link = link_new(c);
@@ -734,13 +726,9 @@ static void on_pong(struct shared_request *rq, const struct resp_item *it)
 
 static void check_idle(struct shared_conn *c)
 {
-	const struct shared_arg ping = SHARED_ARG("PING");
-	char why[ERR_MAX];
-
 	if (c->first != NULL &&
 	    loop_now_ms(c->loop) - c->first->sent_ms >= REPLY_MS) {
-		err_set(why, "%s does not answer", c->peer);
-		lost(c, why);
+		lost(c, "%s does not answer", c->peer);
 		return;
 	}
 	if (c->first == NULL && !c->is_pinging &&
@@ -749,7 +737,7 @@ static void check_idle(struct shared_conn *c)
 		io_trim(c->io); /* a comparison needs much */
 		if (c->ops->idle == NULL || !c->ops->idle(c->arg)) {
 			c->is_pinging = true;
-			request(c, &c->ping, &ping, 1);
+			shared_conn_ask(c, &c->ping, "PING", NULL);
 		}
 	}
 	set_timer(c);

@@ -51,15 +51,20 @@ void shared_addr_free(struct shared_addr *a);
 
 /* --- shared/conn.c: one connection, opened again whenever it is lost --- */
 
-/* A request and what becomes of its reply.  cb is called with the reply, or for
+/* A request and what becomes of its reply; the first member of what its sender has to
+ * know then, made by shared_request_new().  cb is called with the reply, or for
  * every item of one that is_many, and frees the request at the last one; and with
  * NULL if the connection is lost first, when it must not send. */
 struct shared_request {
 	struct shared_request *next;
+	struct shared *shared;
 	int64_t sent_ms;
 	bool is_many; /* an array is asked for; else one ends the connection */
 	void (*cb)(struct shared_request *rq, const struct resp_item *it);
 };
+
+void *shared_request_new(struct shared *s, size_t size,
+    void (*cb)(struct shared_request *rq, const struct resp_item *it));
 
 struct shared_conn;
 struct shared_conn_ops {
@@ -88,6 +93,9 @@ bool shared_conn_is_up(const struct shared_conn *c);
 int shared_conn_protocol(const struct shared_conn *c);
 /* "host port 6379", or the Unix socket. */
 const char *shared_conn_peer(const struct shared_conn *c);
+/* Who refuses what, why, and what to do about it. */
+void shared_conn_explain(const struct shared_conn *c,
+    const struct resp_item *error, const char *what, char why[ERR_MAX]);
 /* What to do about an error of the server, to be appended to it; perhaps "". */
 const char *shared_conn_cure(
     const struct shared_conn *c, const struct resp_item *error);
@@ -95,21 +103,11 @@ const char *shared_conn_cure(
 void shared_conn_info(
     const struct shared_conn *c, const char *key, char *out, size_t size);
 
-struct shared_arg {
-	const char *p;
-	size_t len;
-};
-#define SHARED_ARG(s)                                                          \
-	{                                                                      \
-		s, sizeof(s) - 1                                               \
-	}
-static inline struct shared_arg shared_arg(const char *s)
-{
-	return (struct shared_arg){ s, strlen(s) };
-}
-/* rq NULL: there is no reply but a push (SUBSCRIBE).  Only while it is up. */
-void shared_conn_send(struct shared_conn *c, struct shared_request *rq,
-    const struct shared_arg *args, size_t n);
+/* A command's words, up to a NULL.  rq NULL: there is no reply but a push
+ * (SUBSCRIBE).  Only while it is up. */
+void shared_conn_ask(struct shared_conn *c, struct shared_request *rq, ...)
+    __attribute__((sentinel));
+
 /* --- the book --- */
 
 enum shared_phase {
@@ -191,7 +189,7 @@ void value_set_names(struct shared *s);
 /* Takes it over unless ours is newer. */
 void value_merge(struct shared *s, const char *text, size_t len);
 /* What became of r, as its line in the file without the end; value_end() appends
- * that. */
+ * that, and a NUL. */
 enum value_kind {
 	VALUE_PUT,
 	VALUE_SUSPENDED,
@@ -212,14 +210,14 @@ bool script_can_run(const struct shared *s);
 /* value, whose end is value_end()'s, is put there and published unless there is one
  * that is newer; the reply is 1, or that one.  The key lives on for life_ms. */
 struct script {
-	struct shared_arg key, field, value;
+	const char *key, *field, *value;
 	int64_t t_ms, life_ms;
 };
 void script_run(
     struct shared *s, struct shared_request *rq, const struct script *a);
 /* Removes the value if it is still this one. */
 void script_purge(struct shared *s, const char *key, const char *field,
-    struct shared_arg old);
+    const struct resp_item *old);
 /* The server answered with an error: the connection is given up. */
 void script_refused(
     struct shared_conn *c, const struct resp_item *it, const char *what);

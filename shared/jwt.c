@@ -42,7 +42,6 @@ struct shared_jwt {
 /* HGET, or the script. */
 struct jwt_request {
 	struct shared_request rq;
-	struct shared *shared;
 	bool is_put;
 	bool again; /* not once more */
 	char key[KEY_MAX];
@@ -123,10 +122,8 @@ static void count_puts(
 static struct jwt_request *request_new(
     struct shared *s, const char *key, bool is_put)
 {
-	struct jwt_request *q = xcalloc(1, sizeof(*q));
+	struct jwt_request *q = shared_request_new(s, sizeof(*q), on_answer);
 
-	q->rq.cb = on_answer;
-	q->shared = s;
 	q->is_put = is_put;
 	strcpy(q->key, key);
 	return q;
@@ -134,7 +131,7 @@ static struct jwt_request *request_new(
 
 static void put(struct shared *s, const char *key, bool again)
 {
-	struct script a = { .life_ms = LIFE_MS, .field = SHARED_ARG(FIELD) };
+	struct script a = { .life_ms = LIFE_MS, .field = FIELD };
 	struct buf value = BUF_INIT(4096);
 	struct jwt_request *q;
 	int64_t issued_s;
@@ -145,11 +142,11 @@ static void put(struct shared *s, const char *key, bool again)
 	q = request_new(s, key, true);
 	q->again = again;
 	count_puts(s, key, 1, false);
-	a.key = shared_arg(q->key);
+	a.key = q->key;
 	a.t_ms = issued_s * 1000;
 	buf_add_fmt(&value, "%s%s\"", start, jwt);
 	value_end(s, a.t_ms, &value);
-	a.value = (struct shared_arg){ (char *)buf_head(&value), value.len };
+	a.value = (char *)buf_head(&value);
 	script_run(s, &q->rq, &a);
 	buf_free(&value);
 }
@@ -158,7 +155,7 @@ static void put(struct shared *s, const char *key, bool again)
  * of somebody else, and goes. */
 static void answered(struct jwt_request *q, const struct resp_item *it)
 {
-	struct shared *s = q->shared;
+	struct shared *s = q->rq.shared;
 	bool is_there = it->type == RESP_STRING;
 	enum cred_jwt_taken taken = CRED_JWT_BAD;
 	int64_t issued_s;
@@ -170,8 +167,7 @@ static void answered(struct jwt_request *q, const struct resp_item *it)
 	if (taken == CRED_JWT_TAKEN || jwt_of(s, q->key, &issued_s) == NULL)
 		return;
 	if (is_there && taken == CRED_JWT_BAD)
-		script_purge(
-		    s, q->key, FIELD, (struct shared_arg){ it->text, it->len });
+		script_purge(s, q->key, FIELD, it);
 	put(s, q->key, true);
 }
 
@@ -180,9 +176,9 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 	struct jwt_request *q = (struct jwt_request *)(void *)rq;
 
 	if (q->is_put)
-		count_puts(q->shared, q->key, -1, it == NULL);
+		count_puts(rq->shared, q->key, -1, it == NULL);
 	if (it != NULL && it->type == RESP_ERROR)
-		script_refused(q->shared->conn, it, "the JWT");
+		script_refused(rq->shared->conn, it, "the JWT");
 	else if (it != NULL)
 		answered(q, it);
 	if (it == NULL || it->last)
@@ -191,11 +187,9 @@ static void on_answer(struct shared_request *rq, const struct resp_item *it)
 
 static void ask(struct shared_jwt *j)
 {
-	const struct shared_arg args[] = { SHARED_ARG("HGET"),
-		shared_arg(j->key), SHARED_ARG(FIELD) };
-
-	shared_conn_send(j->shared->conn,
-	    &request_new(j->shared, j->key, false)->rq, args, 3);
+	shared_conn_ask(j->shared->conn,
+	    &request_new(j->shared, j->key, false)->rq, "HGET", j->key, FIELD,
+	    NULL);
 }
 
 void jwt_compare(struct shared *s)

@@ -24,7 +24,6 @@
 
 struct once {
 	struct shared_request rq;
-	struct shared *shared;
 	int64_t asked_ms, ahead_ms, delay_ms;
 	unsigned char hash[PUSH_HASH_LEN];
 	/* The registration may be gone when the answer comes. */
@@ -35,7 +34,7 @@ struct once {
 
 static void once_free(struct once *o)
 {
-	o->shared->n_once--;
+	o->rq.shared->n_once--;
 	free(o);
 }
 
@@ -44,8 +43,8 @@ static void write_key(const struct once *o, struct buf *b)
 	char hash[2 * PUSH_HASH_LEN + 1] = "";
 
 	text_hex_write(o->hash, sizeof(o->hash), hash);
-	value_key(o->shared, "once:", o->user, b);
-	buf_add_fmt(b, " %s %s %s", o->account, o->token, hash);
+	value_key(o->rq.shared, "once:", o->user, b);
+	buf_add_fmt(b, " %s %s %s%c", o->account, o->token, hash, '\0');
 }
 
 /* All else goes on: both push. */
@@ -61,17 +60,22 @@ static void refused(
 	s->is_once_refused = true;
 }
 
+/* NULL: it is gone. */
+static struct reg *reg_of(const struct once *o)
+{
+	return store_find(o->rq.shared->store, o->user, o->account, o->token);
+}
+
 /* left_ms: of the claim, which was made for our own `delay`; if that is longer, it
  * proves nothing. */
 static void claimed(const struct once *o, int64_t left_ms)
 {
 	int64_t age_ms = o->delay_ms - left_ms;
-	struct reg *r =
-	    store_find(o->shared->store, o->user, o->account, o->token);
+	struct reg *r = reg_of(o);
 
 	if (r != NULL && left_ms >= 0 && age_ms >= 0 &&
 	    push_covered(r, o->hash, o->asked_ms - age_ms + o->ahead_ms))
-		o->shared->spared++;
+		o->rq.shared->spared++;
 }
 
 static void on_left(struct shared_request *rq, const struct resp_item *it)
@@ -81,14 +85,13 @@ static void on_left(struct shared_request *rq, const struct resp_item *it)
 	if (it != NULL && it->type == RESP_INT)
 		claimed(o, it->n);
 	else if (it != NULL)
-		refused(o->shared, it, "to show how old a claim is");
+		refused(rq->shared, it, "to show how old a claim is");
 	once_free(o);
 }
 
 static void granted(const struct once *o)
 {
-	struct reg *r =
-	    store_find(o->shared->store, o->user, o->account, o->token);
+	struct reg *r = reg_of(o);
 
 	if (r != NULL)
 		push_claimed(r, o->ahead_ms);
@@ -97,16 +100,14 @@ static void granted(const struct once *o)
 static void on_claim(struct shared_request *rq, const struct resp_item *it)
 {
 	struct once *o = (struct once *)(void *)rq;
-	struct shared *s = o->shared;
-	struct shared_arg args[] = { SHARED_ARG("PTTL"), { NULL, 0 } };
+	struct shared *s = rq->shared;
 	struct buf key = BUF_INIT(KEY_MAX);
 
 	if (it != NULL && it->type == RESP_NULL) {
 		write_key(o, &key);
-		args[1] =
-		    (struct shared_arg){ (char *)buf_head(&key), key.len };
 		rq->cb = on_left;
-		shared_conn_send(s->conn, rq, args, 2);
+		shared_conn_ask(
+		    s->conn, rq, "PTTL", (char *)buf_head(&key), NULL);
 		buf_free(&key);
 		return;
 	}
@@ -124,16 +125,11 @@ static void on_due(
 	struct once *o;
 	struct buf key = BUF_INIT(KEY_MAX);
 	char px[24];
-	struct shared_arg args[] = { SHARED_ARG("SET"), { NULL, 0 },
-		SHARED_ARG("1"), SHARED_ARG("NX"), SHARED_ARG("PX"),
-		{ px, 0 } };
 
 	if (!script_can_run(s) || s->n_once >= ONCE_MAX)
 		return;
 	s->n_once++;
-	o = xcalloc(1, sizeof(*o));
-	o->rq.cb = on_claim;
-	o->shared = s;
+	o = shared_request_new(s, sizeof(*o), on_claim);
 	o->asked_ms = loop_now_ms(s->loop);
 	o->ahead_ms = ahead_ms;
 	o->delay_ms = s->conf->delay_s * 1000;
@@ -142,10 +138,9 @@ static void on_due(
 	strcpy(o->account, reg_account(r));
 	reg_token(r, o->token);
 	write_key(o, &key);
-	args[1] = (struct shared_arg){ (char *)buf_head(&key), key.len };
-	args[5].len =
-	    (size_t)snprintf(px, sizeof(px), "%lld", (long long)o->delay_ms);
-	shared_conn_send(s->conn, &o->rq, args, sizeof(args) / sizeof(args[0]));
+	snprintf(px, sizeof(px), "%lld", (long long)o->delay_ms);
+	shared_conn_ask(s->conn, &o->rq, "SET", (char *)buf_head(&key), "1",
+	    "NX", "PX", px, NULL);
 	buf_free(&key);
 }
 

@@ -11,12 +11,13 @@
 #include "buf.h"
 #include "conf.h"
 #include "mem.h"
+#include "text.h"
 
 /* A person waits for it. */
 #define LIMIT_MS 15000
 #define POLL_MS 50
 
-#define WORDS_MAX 7
+#define WORDS_MAX 6
 
 struct probe {
 	struct shared_request rq;
@@ -37,22 +38,17 @@ struct probe {
 
 #define WHICH_BOOK "HGET B id"
 
-/* Each right of xapsd(8) that is not of the greeting, and how it is tried: K, P, C
+/* Each right of xapsd(8) that is not of the greeting, then how it is tried: K, P, C
  * and M stand for a key of our own, the pattern of all, the channel and a message
  * that nobody minds. */
-static const struct {
-	const char *right;
-	const char *words; /* separated by spaces */
-} steps[] = {
-	{ "+info", "INFO server" }, { "+ping", "PING" },
-	{ "+script|load", "SCRIPT LOAD return" },
-	{ "+evalsha", "EVALSHA 0000000000000000000000000000000000000000 0" },
-	{ "+hset", "HSET K f v" }, { "+hget", "HGET K f" },
-	{ "+hgetall", "HGETALL K" }, { "+pexpire", "PEXPIRE K 1000" },
-	{ "+hdel", "HDEL K f" }, { "+set", "SET K 1 NX PX 1000" },
-	{ "+pttl", "PTTL K" }, { "+scan", "SCAN 0 MATCH P" },
-	{ "+publish", "PUBLISH C M" }, { "+hget", WHICH_BOOK },
-	{ "+subscribe", "SUBSCRIBE C" }, /* no answer but a message */
+static const char *const steps[] = {
+	"+info\0INFO server", "+ping\0PING", "+script|load\0SCRIPT LOAD return",
+	"+evalsha\0EVALSHA 0000000000000000000000000000000000000000 0",
+	"+hset\0HSET K f v", "+hget\0HGET K f", "+hgetall\0HGETALL K",
+	"+pexpire\0PEXPIRE K 1000", "+hdel\0HDEL K f",
+	"+set\0SET K 1 NX PX 1000", "+pttl\0PTTL K", "+scan\0SCAN 0 MATCH P",
+	"+publish\0PUBLISH C M", "+hget\0" WHICH_BOOK,
+	"+subscribe\0SUBSCRIBE C", /* no answer but a message */
 };
 
 #define N_STEPS (sizeof(steps) / sizeof(steps[0]))
@@ -61,25 +57,25 @@ static const struct {
 static void ask(struct probe *p, const char *words)
 {
 	const char *prefix = p->shared.conf->shared_prefix;
-	struct shared_arg args[WORDS_MAX];
+	const char *list[WORDS_MAX] = { NULL };
 	char key[96], pattern[80], book[80];
-	size_t n, len;
+	char *own = xstrdup(words), *at = own, *w;
+	size_t n = 0;
 
 	snprintf(key, sizeof(key), "%scheck:{%s}", prefix, p->shared.node);
 	snprintf(pattern, sizeof(pattern), "%s{*", prefix);
 	snprintf(book, sizeof(book), "%sbook", prefix);
-	for (n = 0; *words != '\0'; n++, words += len + (words[len] == ' ')) {
-		len = strcspn(words, " ");
-		args[n] = len > 1	  ? (struct shared_arg){ words, len }
-			  : *words == 'K' ? shared_arg(key)
-			  : *words == 'P' ? shared_arg(pattern)
-			  : *words == 'B' ? shared_arg(book)
-			  : *words == 'C' ? shared_arg(p->shared.channel)
-			  : *words == 'M' ? shared_arg(CHECK_VALUE)
-					  : (struct shared_arg){ words, len };
-	}
-	shared_conn_send(
-	    p->shared.conn, p->step == N_STEPS - 1 ? NULL : &p->rq, args, n);
+	while ((w = strsep(&at, " ")) != NULL)
+		list[n++] = w[1] != '\0' ? w
+			    : *w == 'K'	 ? key
+			    : *w == 'P'	 ? pattern
+			    : *w == 'B'	 ? book
+			    : *w == 'C'	 ? p->shared.channel
+			    : *w == 'M'	 ? CHECK_VALUE
+					 : w;
+	shared_conn_ask(p->shared.conn, p->step == N_STEPS - 1 ? NULL : &p->rq,
+	    list[0], list[1], list[2], list[3], list[4], list[5], NULL);
+	free(own);
 }
 
 static bool has(const struct resp_item *it, const char *words)
@@ -116,8 +112,7 @@ static void take_error(struct probe *p, const struct resp_item *it)
 		snprintf(right, sizeof(right), "&%s", p->shared.channel);
 		add_lack(p, right);
 	} else {
-		add_lack(
-		    p, p->step < N_STEPS ? steps[p->step].right : "+hgetall");
+		add_lack(p, p->step < N_STEPS ? steps[p->step] : "+hgetall");
 	}
 }
 
@@ -129,14 +124,14 @@ static void on_step(struct shared_request *rq, const struct resp_item *it)
 		return;
 	if (it->type == RESP_ERROR && it->depth == 0)
 		take_error(p, it);
-	else if (strcmp(steps[p->step].words, WHICH_BOOK) == 0 &&
+	else if (strcmp(text_next(steps[p->step]), WHICH_BOOK) == 0 &&
 		 it->type == RESP_STRING &&
 		 !value_book(it->text, it->len, p->found->book))
 		p->found->book[0] = '\0';
 	if (!it->last)
 		return;
 	p->step++;
-	ask(p, steps[p->step].words);
+	ask(p, text_next(steps[p->step]));
 }
 
 /* --- a user --- */
@@ -240,7 +235,7 @@ static int run(struct probe *p, const struct conf *conf, char err[ERR_MAX])
 
 static void begin_steps(struct probe *p)
 {
-	ask(p, steps[0].words);
+	ask(p, text_next(steps[0]));
 }
 
 int shared_probe(struct loop *l, const struct conf *conf,
@@ -262,12 +257,12 @@ int shared_probe(struct loop *l, const struct conf *conf,
 
 static void begin_user(struct probe *p)
 {
-	struct shared_arg args[] = { SHARED_ARG("HGETALL"), { NULL, 0 } };
 	struct buf key = BUF_INIT(4096);
 
 	value_key(&p->shared, "", p->user, &key);
-	args[1] = (struct shared_arg){ (char *)buf_head(&key), key.len };
-	shared_conn_send(p->shared.conn, &p->rq, args, 2);
+	buf_add_byte(&key, '\0');
+	shared_conn_ask(
+	    p->shared.conn, &p->rq, "HGETALL", (char *)buf_head(&key), NULL);
 	buf_free(&key);
 }
 

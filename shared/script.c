@@ -41,9 +41,7 @@ void script_refused(
 		n = strlen(soon[i]);
 		is_soon |= it->len >= n && memcmp(it->text, soon[i], n) == 0;
 	}
-	err_set(why, "%s refuses %s: %.*s%s", shared_conn_peer(c), what,
-	    (int)(it->len < 300 ? it->len : 300), it->text,
-	    shared_conn_cure(c, it));
+	shared_conn_explain(c, it, what, why);
 	shared_conn_fail(c, why, is_soon);
 }
 
@@ -51,14 +49,13 @@ void script_refused(
 
 struct load {
 	struct shared_request rq;
-	struct shared *shared;
 	void (*done)(struct shared *s);
 };
 
 static void on_loaded(struct shared_request *rq, const struct resp_item *it)
 {
 	struct load *l = (struct load *)(void *)rq;
-	struct shared *s = l->shared;
+	struct shared *s = rq->shared;
 
 	if (it != NULL && it->type == RESP_STRING && it->len < sizeof(s->sha)) {
 		memcpy(s->sha, it->text, it->len);
@@ -72,15 +69,11 @@ static void on_loaded(struct shared_request *rq, const struct resp_item *it)
 
 void script_load(struct shared *s, void (*done)(struct shared *s))
 {
-	const struct shared_arg args[] = { SHARED_ARG("SCRIPT"),
-		SHARED_ARG("LOAD"), SHARED_ARG(script) };
-	struct load *l = xcalloc(1, sizeof(*l));
+	struct load *l = shared_request_new(s, sizeof(*l), on_loaded);
 
-	l->rq.cb = on_loaded;
-	l->shared = s;
 	l->done = done;
 	s->sha[0] = '\0';
-	shared_conn_send(s->conn, &l->rq, args, 3);
+	shared_conn_ask(s->conn, &l->rq, "SCRIPT", "LOAD", script, NULL);
 }
 
 /* --- running --- */
@@ -94,16 +87,11 @@ void script_run(
     struct shared *s, struct shared_request *rq, const struct script *a)
 {
 	char t[24], life[24];
-	const struct shared_arg args[] = { SHARED_ARG("EVALSHA"),
-		shared_arg(s->sha), SHARED_ARG("1"), a->key, a->field,
-		{ t, (size_t)snprintf(
-			 t, sizeof(t), "%lld", (long long)a->t_ms) },
-		shared_arg(s->node), a->value,
-		{ life, (size_t)snprintf(life, sizeof(life), "%lld",
-			    (long long)a->life_ms) },
-		shared_arg(s->channel) };
 
-	shared_conn_send(s->conn, rq, args, sizeof(args) / sizeof(args[0]));
+	snprintf(t, sizeof(t), "%lld", (long long)a->t_ms);
+	snprintf(life, sizeof(life), "%lld", (long long)a->life_ms);
+	shared_conn_ask(s->conn, rq, "EVALSHA", s->sha, "1", a->key, a->field,
+	    t, s->node, a->value, life, s->channel, NULL);
 }
 
 static void on_purged(struct shared_request *rq, const struct resp_item *it)
@@ -112,14 +100,14 @@ static void on_purged(struct shared_request *rq, const struct resp_item *it)
 		free(rq);
 }
 
-void script_purge(
-    struct shared *s, const char *key, const char *field, struct shared_arg old)
+void script_purge(struct shared *s, const char *key, const char *field,
+    const struct resp_item *old)
 {
-	struct shared_request *rq = xcalloc(1, sizeof(*rq));
-	const struct shared_arg args[] = { SHARED_ARG("EVALSHA"),
-		shared_arg(s->sha), SHARED_ARG("1"), shared_arg(key),
-		shared_arg(field), old, SHARED_ARG(""), SHARED_ARG("") };
+	struct shared_request *rq =
+	    shared_request_new(s, sizeof(*rq), on_purged);
+	char *value = xstrndup(old->text, old->len);
 
-	rq->cb = on_purged;
-	shared_conn_send(s->conn, rq, args, sizeof(args) / sizeof(args[0]));
+	shared_conn_ask(s->conn, rq, "EVALSHA", s->sha, "1", key, field, value,
+	    "", "", NULL);
+	free(value);
 }

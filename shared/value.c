@@ -15,6 +15,7 @@
 #include "commit.h"
 #include "conf.h"
 #include "push.h"
+#include "text.h"
 #include "webpush.h"
 
 /* The longest end of a value. */
@@ -68,8 +69,7 @@ void value_set_names(struct shared *s)
 	size_t n;
 
 	gethostname(host, sizeof(host) - 1);
-	n = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			 "0123456789.-_");
+	n = text_span(host, ".-_");
 	host[n] = '\0';
 	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
 		r = (uint16_t)getpid();
@@ -132,8 +132,8 @@ void value_begin(const struct shared *s, const struct reg *r,
 
 void value_end(const struct shared *s, int64_t t_ms, struct buf *b)
 {
-	buf_add_fmt(
-	    b, ",\"t\":%lld,\"node\":\"%s\"}", (long long)t_ms, s->node);
+	buf_add_fmt(b, ",\"t\":%lld,\"node\":\"%s\"}%c", (long long)t_ms,
+	    s->node, '\0');
 }
 
 /* Names in either case are the same user. */
@@ -142,8 +142,6 @@ void value_key(
 {
 	buf_add_fmt(b, "%s%s{", s->conf->shared_prefix, kind);
 	for (; *user != '\0'; user++)
-		buf_add_byte(b, *user >= 'A' && *user <= 'Z'
-				    ? (unsigned char)(*user | 0x20)
-				    : (unsigned char)*user);
+		buf_add_byte(b, (unsigned char)text_lower(*user));
 	buf_add_byte(b, '}');
 }

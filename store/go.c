@@ -11,34 +11,26 @@
 #include "clock.h"
 #include "json.h"
 #include "mem.h"
+#include "text.h"
 
 #define SKIPPED_LOGGED 10     /* then only the count */
 #define EXPORT_FLUSH_AT 65536 /* bytes */
 
 /* --- RFC 3339 --- */
 
-/* n digits at *s, or -1. */
-static int digits(const char **s, int n)
-{
-	int v = 0;
-
-	for (; n > 0; n--, (*s)++) {
-		if (**s < '0' || **s > '9')
-			return -1;
-		v = v * 10 + (**s - '0');
-	}
-	return v;
-}
-
 /* Reads numbers by a pattern, in which a digit means so many digits, and any other
  * character itself. */
 static bool scan(const char **s, const char *pattern, int *out)
 {
+	size_t n;
+
 	for (; *pattern != '\0'; pattern++) {
 		if (*pattern >= '1' && *pattern <= '9') {
-			*out = digits(s, *pattern - '0');
+			n = (size_t)(*pattern - '0');
+			*out = (int)text_number(*s, n, INT32_MAX);
 			if (*out++ < 0)
 				return false;
+			*s += n;
 		} else if (*(*s)++ != *pattern) {
 			return false;
 		}
@@ -67,7 +59,6 @@ static bool scan_zone(const char *s, int64_t *offset_s)
 static bool parse_time(const char *s, int64_t *t_r)
 {
 	int64_t offset;
-	struct tm tm = { 0 };
 	int v[6];
 
 	if (!scan(&s, "4-2-2T2:2:2", v))
@@ -78,13 +69,7 @@ static bool parse_time(const char *s, int64_t *t_r)
 	if (!scan_zone(s, &offset) || v[1] < 1 || v[1] > 12 || v[2] < 1 ||
 	    v[2] > 31 || v[3] > 23 || v[4] > 59 || v[5] > 60)
 		return false;
-	tm.tm_year = v[0] - 1900;
-	tm.tm_mon = v[1] - 1;
-	tm.tm_mday = v[2];
-	tm.tm_hour = v[3];
-	tm.tm_min = v[4];
-	tm.tm_sec = v[5];
-	*t_r = (int64_t)timegm(&tm) - offset;
+	*t_r = clock_seconds(v[0], v[1], v[2], v + 3) - offset;
 	return true;
 }
 
@@ -361,12 +346,12 @@ static void export_reg(const struct reg *r, bool first, struct buf *out)
 
 	buf_add_str(out, first ? "" : ",");
 	json_write_str(out, reg_account(r));
-	buf_add_fmt(out, ":{\"DeviceToken\":\"%s\",\"Mailboxes\":[",
-	    reg_token(r, token));
+	buf_add_str(out, ":{");
+	json_add_str(out, "DeviceToken", reg_token(r, token));
+	json_open(out, "Mailboxes", '[');
 	for (i = 0; i < r->n_mailboxes; i++) {
 		p = mailbox_unpack(p, &box);
-		buf_add_str(out, i > 0 ? "," : "");
-		json_write_str(out, box.name);
+		json_add_str(out, NULL, box.name);
 	}
 	buf_add_str(out, "]");
 	/* Without one it is never too old for the Go daemon. */
@@ -385,9 +370,7 @@ static void export_name(struct buf *out, const char *user)
 	size_t i;
 
 	for (i = 0; user[i] != '\0' && i < REG_USER_MAX; i++)
-		name[i] = user[i] >= 'A' && user[i] <= 'Z'
-			      ? (char)(user[i] | 0x20)
-			      : user[i];
+		name[i] = text_lower(user[i]);
 	name[i] = '\0';
 	json_write_str(out, name);
 }

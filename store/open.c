@@ -24,8 +24,8 @@
 
 /* Files that are neither, by their first bytes. */
 static const struct {
-	const char *begin;
-	size_t len;
+	char begin[5];
+	unsigned char len;
 	const char *what;
 } kinds[] = {
 	{ "\xff\xfe", 2, "UTF-16 text: save it as UTF-8" },

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "clock.h"
 #include "features.h"
 #include "mem.h"
 #include "text.h"
@@ -278,15 +279,10 @@ int tls_cert_unread(const struct tls_cert *c)
 	return c->unread;
 }
 
-/* Seconds since 1970, without timegm(): time_t may have 32 bits. */
 static int64_t seconds_of(const mbedtls_x509_time *t)
 {
-	int y = t->mon <= 2 ? t->year - 1 : t->year;
-	int m = (t->mon + 9) % 12; /* from March */
-	int64_t days = INT64_C(365) * y + y / 4 - y / 100 + y / 400 +
-		       (153 * m + 2) / 5 + t->day - 1 - 719468;
-
-	return ((days * 24 + t->hour) * 60 + t->min) * 60 + t->sec;
+	return clock_seconds(
+	    t->year, t->mon, t->day, (const int[]){ t->hour, t->min, t->sec });
 }
 
 int64_t tls_cert_not_before(const struct tls_cert *c)

@@ -130,20 +130,14 @@ static int rc2_decrypt_cbc(const unsigned char *key, size_t key_len,
 static unsigned long next_char(const char **s, bool utf8)
 {
 	const unsigned char *p = (const unsigned char *)*s;
-	unsigned long c = *p++;
-	int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc2 ? 1 : 0;
-	int i;
+	size_t n = utf8 ? text_utf8_char(p, strlen(*s)) : 1;
+	unsigned long c = *p;
 
-	for (i = 0; utf8 && i < more; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			more = 0;
-	if (!utf8)
-		more = 0;
-	if (more > 0)
-		c &= 0x3fu >> more;
-	for (; more > 0; more--)
-		c = c << 6 | (*p++ & 0x3f);
-	*s = (const char *)p;
+	*s += n > 0 ? n : 1;
+	if (n > 1)
+		c &= 0x7fu >> n;
+	for (; n > 1; n--)
+		c = c << 6 | (*++p & 0x3f);
 	return c;
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "text.h"
 
 /* Of several faults the most basic one is reported. */
 enum rank {
@@ -113,19 +114,11 @@ static void list_host_names(const mbedtls_x509_crt *crt, char *out, size_t size)
 		    n == 1 ? name : display_name(&crt->subject, name));
 }
 
-/* False if a fault of this rank or a more basic one has been reported. */
-static bool raise_rank(struct tls_verify *v, enum rank rank)
+/* name: of the certificate's subject, here and below. */
+static void explain_trust(const struct tls_verify *v,
+    const mbedtls_x509_crt *crt, const char *name, int depth)
 {
-	if ((int)rank <= v->rank)
-		return false;
-	v->rank = rank;
-	return true;
-}
-
-static void explain_trust(
-    const struct tls_verify *v, const mbedtls_x509_crt *crt, int depth)
-{
-	char subject[TLS_NAME_MAX], issuer[TLS_NAME_MAX];
+	char issuer[TLS_NAME_MAX];
 	bool self = crt->subject_raw.len == crt->issuer_raw.len &&
 		    memcmp(crt->subject_raw.p, crt->issuer_raw.p,
 			crt->subject_raw.len) == 0;
@@ -134,36 +127,35 @@ static void explain_trust(
 		err_set(v->err,
 		    "the server has a self-signed certificate (\"%s\"): if "
 		    "it is the right one, set %s to a file with it",
-		    display_name(&crt->subject, subject), v->ca_key);
+		    name, v->ca_key);
 	else if (self)
 		err_set(v->err,
 		    "the server's certificate comes from the unknown CA "
 		    "\"%s\": if that is right, set %s to a file with that "
 		    "CA's certificate",
-		    display_name(&crt->subject, subject), v->ca_key);
+		    name, v->ca_key);
 	else
 		err_set(v->err,
 		    "the server's certificate \"%s\" is issued by \"%s\", "
 		    "which is not a trusted CA, and the server sends no "
 		    "certificate for it (unknown CA or incomplete chain): set "
 		    "%s to a file with the CA's certificate",
-		    display_name(&crt->subject, subject),
-		    display_name(&crt->issuer, issuer), v->ca_key);
+		    name, display_name(&crt->issuer, issuer), v->ca_key);
 }
 
-static void explain_time(
-    const struct tls_verify *v, const mbedtls_x509_crt *crt, bool expired)
+static void explain_time(const struct tls_verify *v,
+    const mbedtls_x509_crt *crt, const char *name, bool expired)
 {
 	const mbedtls_x509_time *t =
 	    expired ? &crt->valid_to : &crt->valid_from;
-	char subject[TLS_NAME_MAX], today[LOG_DATE_MAX];
+	char today[LOG_DATE_MAX];
 
 	err_set(v->err,
 	    "the server's certificate \"%s\" %s %04d-%02d-%02d, and this "
 	    "machine's clock says %s: is the clock right?",
-	    display_name(&crt->subject, subject),
-	    expired ? "expired on" : "is not valid before", t->year, t->mon,
-	    t->day, log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
+	    name, expired ? "expired on" : "is not valid before", t->year,
+	    t->mon, t->day,
+	    log_date((int64_t)time(NULL), LOG_DATE_DAY, false, today));
 }
 
 static void explain_name(
@@ -194,104 +186,122 @@ static const struct {
 };
 
 static void explain_other(
-    const struct tls_verify *v, const mbedtls_x509_crt *crt, uint32_t flags)
+    const struct tls_verify *v, const char *name, uint32_t flags)
 {
-	char subject[TLS_NAME_MAX];
 	size_t i = 0;
 
 	while ((other_faults[i].flag & flags) == 0)
 		i++;
-	err_set(v->err, "the server's certificate \"%s\" %s",
-	    display_name(&crt->subject, subject), other_faults[i].text);
+	err_set(v->err, "the server's certificate \"%s\" %s", name,
+	    other_faults[i].text);
+}
+
+#define TIMES (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE)
+
+static enum rank rank_of(uint32_t flags)
+{
+	return flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED	  ? RANK_TRUST
+	       : flags & TIMES				  ? RANK_TIME
+	       : flags & MBEDTLS_X509_BADCERT_CN_MISMATCH ? RANK_NAME
+							  : RANK_OTHER;
 }
 
 int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
-	const uint32_t times =
-	    MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
 	struct tls_verify *v = arg;
+	char subject[TLS_NAME_MAX];
+	const char *name;
 
 	v->called = true;
 	if (time(NULL) < CLOCK_MIN_S)
-		*flags &= ~times;
+		*flags &= ~(uint32_t)TIMES;
 	/* If the host is an address, mbedTLS has no name to compare with. */
 	if (depth == 0 && v->ip_len != 0 && !has_ip(crt, v))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-	if (*flags == 0)
+	/* Of the same rank the first is reported. */
+	if (*flags == 0 || (int)rank_of(*flags) <= v->rank)
 		return 0;
-	if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) {
-		if (raise_rank(v, RANK_TRUST))
-			explain_trust(v, crt, depth);
-	} else if (*flags & times) {
-		if (raise_rank(v, RANK_TIME))
-			explain_time(
-			    v, crt, *flags & MBEDTLS_X509_BADCERT_EXPIRED);
-	} else if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) {
-		if (raise_rank(v, RANK_NAME))
-			explain_name(v, crt);
-	} else if (raise_rank(v, RANK_OTHER)) {
-		explain_other(v, crt, *flags);
-	}
+	v->rank = rank_of(*flags);
+	name = display_name(&crt->subject, subject);
+	if (v->rank == RANK_TRUST)
+		explain_trust(v, crt, name, depth);
+	else if (v->rank == RANK_TIME)
+		explain_time(
+		    v, crt, name, *flags & MBEDTLS_X509_BADCERT_EXPIRED);
+	else if (v->rank == RANK_NAME)
+		explain_name(v, crt);
+	else
+		explain_other(v, name, *flags);
 	return 0;
 }
 
 /* RFC 8446 6.2, RFC 5246 7.2. */
 static const struct {
 	unsigned char number;
-	bool cert; /* it is about our certificate */
-	const char *name;
-	const char *text; /* NULL: the name is clear enough */
+	bool cert;	  /* it is about our certificate */
+	const char *name; /* and what it means; "": that is clear enough */
 } alerts[] = {
-	{ 10, false, "unexpected_message", NULL },
-	{ 20, false, "bad_record_mac", NULL },
-	{ 22, false, "record_overflow", NULL },
-	{ 40, false, "handshake_failure",
+#define ALERT(number, cert, name, text)                                        \
+	{                                                                      \
+		number, cert, name "\0" text                                   \
+	}
+	ALERT(10, false, "unexpected_message", ""),
+	ALERT(20, false, "bad_record_mac", ""),
+	ALERT(22, false, "record_overflow", ""),
+	ALERT(40, false, "handshake_failure",
 	    "no TLS version, cipher or key type in common, or it requires a "
-	    "client certificate, or another one" },
-	{ 42, true, "bad_certificate", "it cannot read it" },
-	{ 43, true, "unsupported_certificate", "it does not accept this type" },
-	{ 44, true, "certificate_revoked", "its issuer revoked it" },
-	{ 45, true, "certificate_expired", "it has expired: renew it" },
-	{ 46, true, "certificate_unknown", "it does not accept it" },
-	{ 47, false, "illegal_parameter", NULL },
-	{ 48, true, "unknown_ca", "it does not trust the issuer" },
-	{ 49, true, "access_denied", "its owner has no access" },
-	{ 50, false, "decode_error", NULL },
-	{ 51, false, "decrypt_error", "a signature or key is wrong" },
-	{ 70, false, "protocol_version", "no TLS version in common" },
-	{ 71, false, "insufficient_security", "it requires stronger ciphers" },
-	{ 80, false, "internal_error", "the fault is on its side" },
-	{ 90, false, "user_canceled", NULL },
-	{ 109, false, "missing_extension", NULL },
-	{ 110, false, "unsupported_extension", NULL },
-	{ 112, false, "unrecognized_name", "it has no service of that name" },
-	{ 116, false, "certificate_required",
-	    "it requires a client certificate" },
-	{ 120, false, "no_application_protocol",
-	    "it does not speak HTTP/2 on this port" },
-	{ 0, false, NULL, NULL },
+	    "client certificate, or another one"),
+	ALERT(42, true, "bad_certificate", "it cannot read it"),
+	ALERT(43, true, "unsupported_certificate",
+	    "it does not accept this type"),
+	ALERT(44, true, "certificate_revoked", "its issuer revoked it"),
+	ALERT(45, true, "certificate_expired", "it has expired: renew it"),
+	ALERT(46, true, "certificate_unknown", "it does not accept it"),
+	ALERT(47, false, "illegal_parameter", ""),
+	ALERT(48, true, "unknown_ca", "it does not trust the issuer"),
+	ALERT(49, true, "access_denied", "its owner has no access"),
+	ALERT(50, false, "decode_error", ""),
+	ALERT(51, false, "decrypt_error", "a signature or key is wrong"),
+	ALERT(70, false, "protocol_version", "no TLS version in common"),
+	ALERT(
+	    71, false, "insufficient_security", "it requires stronger ciphers"),
+	ALERT(80, false, "internal_error", "the fault is on its side"),
+	ALERT(90, false, "user_canceled", ""),
+	ALERT(109, false, "missing_extension", ""),
+	ALERT(110, false, "unsupported_extension", ""),
+	ALERT(
+	    112, false, "unrecognized_name", "it has no service of that name"),
+	ALERT(116, false, "certificate_required",
+	    "it requires a client certificate"),
+	ALERT(120, false, "no_application_protocol",
+	    "it does not speak HTTP/2 on this port"),
+#undef ALERT
 };
 
 void tls_explain_alert(
     const char *peer, int alert, bool has_cert, char err[ERR_MAX])
 {
-	const char *name;
+	const size_t n = sizeof(alerts) / sizeof(alerts[0]);
+	const char *name, *text;
 	size_t i = 0;
 
-	while (alerts[i].name != NULL && alerts[i].number != alert)
+	while (i < n && alerts[i].number != alert)
 		i++;
-	name = alerts[i].name;
-	if (name == NULL)
+	if (i == n) {
 		err_set(err,
 		    "%s ended TLS with the alert %d, which TLS does not "
 		    "define: is it a TLS server?",
 		    peer, alert);
-	else if (alerts[i].cert && has_cert)
+		return;
+	}
+	name = alerts[i].name;
+	text = text_next(name);
+	if (alerts[i].cert && has_cert)
 		err_set(err, "%s refused our certificate: %s (%s)", peer, name,
-		    alerts[i].text);
-	else if (alerts[i].text != NULL && !alerts[i].cert)
+		    text);
+	else if (*text != '\0' && !alerts[i].cert)
 		err_set(err, "%s ended TLS with the alert %s (%s)", peer, name,
-		    alerts[i].text);
+		    text);
 	else
 		err_set(err, "%s ended TLS with the alert %s", peer, name);
 }

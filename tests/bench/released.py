@@ -6,10 +6,12 @@ by default of all in dist/.  Each is connected over TLS 1.3 and idle.
 Those for other machines run under qemu, with all their addresses in one window,
 which distinguishes their pages from qemu's own.
 
-The second table counts instructions, under qemu-user with tests/bench/insns.c, which
-is the same on every machine that measures.  Milliseconds are an estimate for a
-router of 580 MHz that completes one instruction in two cycles."""
+The others count instructions, under qemu-user with tests/bench/insns.c, which is the
+same on every machine that measures; handshake.py explains the third one.
+Milliseconds are an estimate for a router of 580 MHz that completes one instruction
+in two cycles."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -20,24 +22,15 @@ import tempfile
 
 from far import Asker, Daemon, Far, Relay, wait_for
 from certs import Certs
+from handshake import IDENTITIES, KINDS, Handshakes
+from qemu import QEMU, instructions, machine, plugin, runs_here
 from xapsd import ROOT
 
-QEMU = {"i386": "i386", "armv7": "arm", "armel": "arm", "aarch64": "aarch64",
-        "mips": "mips -cpu 24Kc", "mipsel": "mipsel -cpu 24Kc",
-        "riscv64": "riscv64", "x86_64": "x86_64"}
 WINDOW, WINDOW_SIZE = 0x70000000000, 1 << 32
 REGISTRATIONS = (0, 1000, 100000)
 START_S = 120
 PUSHES = (20, 120)      # of two runs: the difference is pushes alone
 ROUTER_PER_MS = 580e3 / 2
-
-
-def runs_here(path):
-    try:
-        return subprocess.run([path, "--version"],
-                              stdout=subprocess.DEVNULL).returncode == 0
-    except OSError:
-        return False
 
 
 def qemu(arch):
@@ -79,7 +72,7 @@ def memory(pid, foreign):
 
 
 def row(path, folder, certs, far):
-    arch = path.name.split("-")[-1] if "-" in path.name else path.parent.name
+    arch = machine(path)
     foreign = not runs_here(path)
     os.environ["XAPSD"] = str(path)
     os.environ["XAPSD_WRAP"] = qemu(arch) if foreign else ""
@@ -97,24 +90,10 @@ def row(path, folder, certs, far):
 
 # --- instructions ---
 
-def plugin(folder):
-    out = folder / "insns.so"
-    source = pathlib.Path(__file__).with_name("insns.c")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(out),
-                    str(source)], check=True)
-    return out
-
-
-def count(path, arch, folder, certs, far, pushes):
-    """Instructions from start to end, this many pushes one at a time."""
-    name, _, options = QEMU[arch].partition(" ")
-    out = folder / ("insns-%s-%d" % (arch, pushes))
-    os.environ["XAPSD"] = str(path)
-    os.environ["XAPSD_WRAP"] = "qemu-%s %s -plugin file=%s,out=%s" % (
-        name, options, folder / "insns.so", out)
+def push(folder, certs, far, pushes):
+    """From start to end, this many pushes one at a time."""
     relay = Relay(far)
-    with Daemon(folder / ("i%s-%d" % (arch, pushes)), certs, relay,
-                n=20) as daemon:
+    with Daemon(folder, certs, relay, n=20) as daemon:
         wait_for(daemon.is_up, "connection", START_S)
         asker = Asker(daemon.port)
         for i in range(pushes):
@@ -124,17 +103,26 @@ def count(path, arch, folder, certs, far, pushes):
         daemon.wait_answered()
         asker.close()
     relay.close()
-    return int(out.read_text())
 
 
 def instruction_row(path, folder, certs, far):
-    arch = path.name.split("-")[-1] if "-" in path.name else path.parent.name
-    few, many = (count(path, arch, folder, certs, far, n) for n in PUSHES)
-    push = (many - few) / (PUSHES[1] - PUSHES[0])
-    start = few - push * PUSHES[0]
+    arch = machine(path)
+    few, many = (instructions(path, folder, lambda n=n: push(
+        folder / ("i%s-%d" % (arch, n)), certs, far, n)) for n in PUSHES)
+    one = (many - few) / (PUSHES[1] - PUSHES[0])
+    start = few - one * PUSHES[0]
     print("| %s | %.1f million | %.0f ms | %.0f | %.2f ms |" % (
-        arch, start / 1e6, start / ROUTER_PER_MS, push, push / ROUTER_PER_MS),
+        arch, start / 1e6, start / ROUTER_PER_MS, one, one / ROUTER_PER_MS),
         flush=True)
+
+
+def handshake_row(path, h):
+    """Of one connection, not of the whole start."""
+    millions = [h.handshake(path, identity, kind)
+                for _, identity in IDENTITIES for kind, *_ in KINDS]
+    print("| %s | %s |" % (machine(path), " | ".join(
+        "%.1f million, %.0f ms" % (m, m * 1e6 / ROUTER_PER_MS)
+        for m in [*millions, h.resumption(path)])), flush=True)
 
 
 def main():
@@ -153,11 +141,18 @@ def main():
     try:
         for path in paths:
             row(path, folder, certs, far)
-        plugin(folder)
         print("\n| machine | start, TLS 1.3, stop: instructions | on a router | "
               "one push: instructions | on a router |\n%s|" % ("|---" * 5))
+        plugin(folder)
         for path in paths:
             instruction_row(path, folder, certs, far)
+        print("\n| machine | TLS 1.3: %s | resumed |\n%s|" % (
+            " | ".join("%s, %s server" % (name, kind)
+                       for name, _ in IDENTITIES for kind, *_ in KINDS),
+            "|---" * (2 + len(IDENTITIES) * len(KINDS))))
+        with contextlib.closing(Handshakes(folder / "handshakes")) as h:
+            for path in paths:
+                handshake_row(path, h)
     finally:
         far.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,8 +21,8 @@ TEAM_ID = "TEAM567890"
 KEY_TOPIC = "com.apple.mobilemail.push.org.example"
 
 
-def ec_key():
-    return ec.generate_private_key(ec.SECP256R1())
+def ec_key(curve=ec.SECP256R1):
+    return ec.generate_private_key(curve())
 
 
 def rsa_key(bits=2048):
@@ -56,8 +56,8 @@ def name(*pairs):
 class CA:
     """An issuer; parent makes it an intermediate one."""
 
-    def __init__(self, common_name="xapsd test CA", parent=None):
-        self.key = ec_key()
+    def __init__(self, common_name="xapsd test CA", parent=None, key=None):
+        self.key = key or ec_key()
         self.subject = name(("COMMON_NAME", common_name))
         usage = x509.KeyUsage(
             digital_signature=False, content_commitment=False,

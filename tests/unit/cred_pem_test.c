@@ -92,8 +92,8 @@ static const char *const ways[] = {
 	"grep -v -e -- IN >OUT",
 	"grep -v -e -- IN | tr -d '\\n' >OUT",
 	"{ printf \"'\"; grep -v -e -- IN | tr -d '\\n'; echo \"'\"; } >OUT",
-	"grep -v BEGIN IN >OUT",
-	"grep -v END IN >OUT",
+	"sed /-BEG/d IN >OUT",
+	"sed /-END/d IN >OUT",
 };
 
 static void go(const char *way, const char *in)
@@ -191,6 +191,31 @@ static void test_encrypted(void **state)
 	k = tls_key_parse(text, len, "pw", err);
 	assert_non_null(k);
 	tls_key_free(k);
+}
+
+/* Every cipher that openssl writes into DEK-Info, of which we know these. */
+static void test_encrypted_old(void **state)
+{
+	static const char *const ciphers[] = { "aes128", "aes192", "aes256",
+		"des3", "des", "camellia128" };
+	struct tls_key *k;
+	size_t i;
+
+	(void)state;
+	NEEDS("p12");
+	for (i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
+		sh("openssl rsa -traditional -provider default -provider "
+		   "legacy -in rsa.key -%s -passout pass:pw -out old3.key",
+		    ciphers[i]);
+		assert_int_equal(read_file("old3.key"), HOLDS_KEY);
+		assert_null(tls_key_parse(text, len, "", err));
+		k = tls_key_parse(text, len, "pw", err);
+		if (i < 5)
+			assert_non_null(k);
+		else
+			assert_non_null(strstr(err, "xapsd does not know"));
+		tls_key_free(k);
+	}
 }
 
 /* What is encrypted in the old way begins like DER, with a length of its own,
@@ -405,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_der),
 		cmocka_unit_test(test_labels),
 		cmocka_unit_test(test_encrypted),
+		cmocka_unit_test(test_encrypted_old),
 		cmocka_unit_test(test_encrypted_like_der),
 		cmocka_unit_test(test_wrong_passwords),
 		cmocka_unit_test(test_names),

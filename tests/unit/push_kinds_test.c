@@ -86,16 +86,16 @@ static void read_answer(struct send_answer *an)
 }
 
 static const struct push_answer answers[] = {
-	{ 200, NULL, push_act_done, ABOUT_PUSH },
-	{ 400, "Odd*", push_act_drop, ABOUT_PUSH },
-	{ 400, NULL, push_act_suspend, ABOUT_DEVICE },
-	{ 401, NULL, push_act_renew, ABOUT_CREDENTIALS },
-	{ 403, NULL, push_act_hold, ABOUT_CREDENTIALS },
-	{ 404, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 410, NULL, push_act_remove, ABOUT_DEVICE },
-	{ 429, NULL, push_act_retry, ABOUT_PUSH },
-	{ 500, NULL, push_act_retry, ABOUT_PUSH },
-	{ 0, NULL, push_act_drop, ABOUT_PUSH },
+	{ 200, ABOUT_PUSH, NULL, push_act_done },
+	{ 400, ABOUT_PUSH, "Odd*", push_act_drop },
+	{ 400, ABOUT_DEVICE, NULL, push_act_suspend },
+	{ 401, ABOUT_CREDENTIALS, NULL, push_act_renew },
+	{ 403, ABOUT_CREDENTIALS, NULL, push_act_hold },
+	{ 404, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 410, ABOUT_DEVICE, NULL, push_act_remove },
+	{ 429, ABOUT_PUSH, NULL, push_act_retry },
+	{ 500, ABOUT_PUSH, NULL, push_act_retry },
+	{ 0, ABOUT_PUSH, NULL, push_act_drop },
 };
 
 /* webpush: one mailbox in a request; confirmed if its address says so. */

@@ -157,6 +157,37 @@ static void utf7(void **state)
 	assert_int_equal(text_utf7_read("&APw", out, sizeof(out)), -1);
 }
 
+static void ascii(void **state)
+{
+	static const struct {
+		const char *s;
+		int64_t max, v;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "007", 7, 7 },
+		{ "65535", 65535, 65535 },
+		{ "65536", 65535, -1 },
+		{ "99999999999999999999999", 65535, -1 },
+		{ "", 9, -1 },
+		{ "-1", 9, -1 },
+		{ "+1", 9, -1 },
+		{ " 1", 9, -1 },
+		{ "1x", 9, -1 },
+	};
+	size_t i;
+
+	(void)state;
+	assert_int_equal(text_span("aZ09-_.b@c", "-_."), 8);
+	assert_int_equal(text_span("", "-"), 0);
+	assert_int_equal(text_span("\xc3\xa9", "-"), 0);
+	assert_int_equal(text_span("[]", "]["), 2);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(
+		    text_number(rows[i].s, strlen(rows[i].s), rows[i].max),
+		    rows[i].v);
+	assert_int_equal(text_number("12345", 2, 99), 12);
+}
+
 static void distance(void **state)
 {
 	static const struct {
@@ -205,6 +236,7 @@ int main(void)
 		cmocka_unit_test(base64_read),
 		cmocka_unit_test(hex),
 		cmocka_unit_test(utf7),
+		cmocka_unit_test(ascii),
 		cmocka_unit_test(distance),
 	};
 
