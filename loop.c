@@ -288,9 +288,9 @@ void loop_task_cancel(struct loop *l, struct loop_task *t)
 	t->queued = false;
 }
 
-bool loop_has_tasks(const struct loop *l)
+bool loop_is_calm(const struct loop *l)
 {
-	return l->tasks != NULL;
+	return l->n_events == 1 && l->tasks != NULL;
 }
 
 static void run_tasks(struct loop *l)

@@ -106,8 +106,8 @@ static inline void loop_task_init(
 
 void loop_task_queue(struct loop *l, struct loop_task *t);
 void loop_task_cancel(struct loop *l, struct loop_task *t);
-/* Whether this round still has any to run. */
-bool loop_has_tasks(const struct loop *l);
+/* Whether this round has one event, and tasks that follow it. */
+bool loop_is_calm(const struct loop *l);
 
 /* loop_free() will call end, which must call loop_orphan_del(); so must
  * whatever ends earlier. */

@@ -59,9 +59,10 @@ static bool serve_request(struct http_conn *c)
 	if (!http_read_request(c))
 		return false;
 	/* What the request has set going, such as a push, leaves first: the
-	 * client gets its answer later in this round of the loop. */
+	 * client gets its answer later in this round of the loop.  Not under
+	 * load, where the answers of a round would take memory. */
 	if (c->state == HTTP_CONN_REPLIED && io_in(c->io)->len == 0 &&
-	    loop_has_tasks(c->s->loop)) {
+	    loop_is_calm(c->s->loop)) {
 		loop_task_queue(c->s->loop, &c->resume);
 		io_pause(c->io);
 		return false;
@@ -157,9 +158,10 @@ static void http_conn_replied(struct http_conn *c)
 }
 
 /* The handler has answered; true if the peer is still there. */
-static bool take_reply(struct http_conn *c)
+static bool take_reply(struct http_conn *c, bool is_line)
 {
-	assert(c->state == HTTP_CONN_WAITING || c->state == HTTP_CONN_GONE);
+	assert(c->is_line == is_line &&
+	       (c->state == HTTP_CONN_WAITING || c->state == HTTP_CONN_GONE));
 	c->s->n_waiting--;
 	return c->state == HTTP_CONN_WAITING;
 }
@@ -167,16 +169,14 @@ static bool take_reply(struct http_conn *c)
 void http_reply(struct http_conn *c, int status, const char *type,
     const char *extra, const void *body, size_t len)
 {
-	assert(!c->is_line);
-	if (take_reply(c))
+	if (take_reply(c, false))
 		http_compose(c, status, type, extra, body, len);
 	http_conn_replied(c);
 }
 
 void http_reply_line(struct http_conn *c, const char *text)
 {
-	assert(c->is_line);
-	if (take_reply(c))
+	if (take_reply(c, true))
 		http_compose_line(c, text);
 	http_conn_replied(c);
 }
