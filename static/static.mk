@@ -57,7 +57,7 @@ MACHINE_i386 = -malign-data=abi
 # The stack protector's secret is a variable, as on other machines: 2.5 KB.
 MACHINE_x86_64 = $(MACHINE_i386) -mstack-protector-guard=global
 # AES-NI by the compiler: an eighth faster than by mbedTLS's assembler, which does not
-# build without decryption either.
+# build without decryption either.  The files that look for __AES__ must agree.
 AESNI_x86_64 = -maes -mpclmul
 MACHINE_mipsel = $(MIPS)
 MACHINE_mips = $(MIPS)
