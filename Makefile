@@ -56,11 +56,11 @@ SRCS = clock.c log.c features.c mem.c disk.c buf.c text.c url.c \
 	store/load.c store/open.c store/view.c \
 	http.c http/conn.c http/request.c http/reply.c http/state.c \
 	http/parse.c http/capacity.c \
-	send.c send/dial.c send/gate.c send/conn.c send/request.c send/put.c send/h1.c \
+	send.c send/dial.c send/conn.c send/request.c send/put.c \
 	apns.c apns/headers.c apns/reason.c \
 	push.c push/answer.c push/trial.c push/save.c push/hold.c push/queue.c \
 	push/apple.c push/ways.c push/notes.c \
-	push/hashes.c push/origins.c commit.c \
+	push/hashes.c commit.c \
 	api.c api/reply.c api/guard.c api/body.c api/dovecot.c \
 	api/namesake.c api/status.c api/admin.c \
 	daemon.c daemon/renew.c daemon/watch.c daemon/sockets.c daemon/reach.c \

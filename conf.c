@@ -472,9 +472,7 @@ static void unset(struct conf *c, const struct key *k)
 	if (!is_string(k))
 		return;
 	s = field(c, k);
-	if (*s != NULL && k->type == K_SECRET)
-		mem_wipe(*s, strlen(*s));
-	free(*s);
+	mem_free_wiped(*s);
 	*s = NULL;
 }
 
@@ -673,8 +671,7 @@ int conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 			rc = read_pair(&r, rc) == 0 ? 1 : -1;
 	} while (rc > 0);
 	take_old(&r);
-	mem_wipe(copy, len);
-	free(copy);
+	mem_wipe_free(copy, len);
 	return rc;
 }
 
@@ -716,8 +713,7 @@ int conf_read(struct conf *c, const char *path, char err[ERR_MAX])
 	fclose(f);
 	rc = code ? fail_read(&at, c->kind, code)
 		  : conf_parse(c, path, text, len, err);
-	mem_wipe(text, len);
-	free(text);
+	mem_wipe_free(text, len);
 	errno = code;
 	return rc;
 }

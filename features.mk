@@ -125,10 +125,13 @@ FEATURE_SRCS = $(foreach f,$(WITH),$($f.files)) \
 	$(if $(filter brands hooks,$(WITH)),users.c daemon/folder.c,no-users.c) \
 	$(if $(filter $(APP_KINDS),$(WITH)),api/apps.c push/foreign.c ctl/app.c, \
 		api/no-apps.c push/no-foreign.c ctl/no-app.c) \
-	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c,api/no-kinds.c) \
+	$(if $(filter $(APP_KINDS) hooks,$(WITH)),api/kinds.c send/h1.c push/origins.c, \
+		api/no-kinds.c send/no-h1.c push/no-origins.c) \
+	$(if $(filter $(APP_KINDS) hooks brands,$(WITH)),send/gate.c,send/no-gate.c) \
 	$(if $(filter $(VISITS),$(WITH)),push/visits.c push/day.c,push/no-visits.c)
 # -DXAPSD_WITHOUT_GO_IMPORT and so on
 FEATURE_FLAGS := -DXAPSD_FEATURES='"$(WITH)"' $(addprefix -DXAPSD_WITHOUT_, \
 	$(shell echo $(WITHOUT) | tr a-z- A-Z_))
 UNUSED_TESTS = $(foreach f,$(WITHOUT),$($f.tests)) \
-	$(if $(filter $(VISITS),$(WITH)),,visits_test)
+	$(if $(filter $(VISITS),$(WITH)),,visits_test) \
+	$(if $(filter $(APP_KINDS) hooks,$(WITH)),,h1_test h1_fuzz)

@@ -68,9 +68,14 @@ void mem_wipe(void *p, size_t n)
 	__asm__ volatile("" : : "r"(p) : "memory");
 }
 
+void mem_wipe_free(void *p, size_t n)
+{
+	if (p != NULL)
+		mem_wipe(p, n);
+	free(p);
+}
+
 void mem_free_wiped(char *s)
 {
-	if (s != NULL)
-		mem_wipe(s, strlen(s));
-	free(s);
+	mem_wipe_free(s, s != NULL ? strlen(s) : 0);
 }

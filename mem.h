@@ -15,7 +15,8 @@ char *xprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Overwrites secrets in a way that the compiler keeps. */
 void mem_wipe(void *p, size_t n);
-/* Frees a string that is one; s may be NULL. */
+/* Frees one of n bytes, or a string that is one; they may be NULL. */
+void mem_wipe_free(void *p, size_t n);
 void mem_free_wiped(char *s);
 
 #endif

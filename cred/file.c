@@ -36,9 +36,7 @@ static const struct {
 
 static void wipe_text(struct cred_file *f)
 {
-	if (f->text != NULL)
-		mem_wipe(f->text, f->len);
-	free(f->text);
+	mem_wipe_free(f->text, f->len);
 	f->text = NULL;
 }
 

@@ -73,9 +73,7 @@ bool cred_is_encrypted(const char *pem)
 
 void cred_password_free(struct cred_password *pw)
 {
-	if (pw->text != NULL)
-		mem_wipe(pw->text, strlen(pw->text));
-	free(pw->text);
+	mem_free_wiped(pw->text);
 	free(pw->path);
 }
 

@@ -128,8 +128,7 @@ static void add_pem(struct reader *r, const char *label, const char *headers)
 	buf_add_fmt(&r->out, "-----BEGIN %s-----\n%s", label, headers);
 	buf_add(&r->out, b64, n);
 	buf_add_fmt(&r->out, "\n-----END %s-----\n", label);
-	mem_wipe(b64, n);
-	free(b64);
+	mem_wipe_free(b64, n);
 }
 
 /* The form counts more than the label, which may be wrong or lost; label may be
@@ -273,8 +272,7 @@ static void read_text(struct reader *r, const char *text, size_t len)
 	unescape(copy);
 	if (!read_blocks(r, s))
 		read_bare(r, s);
-	mem_wipe(copy, len);
-	free(copy);
+	mem_wipe_free(copy, len);
 }
 
 unsigned cred_pem_read(const char *text, size_t len, char **text_r,
@@ -307,10 +305,7 @@ unsigned cred_pem_read(const char *text, size_t len, char **text_r,
 	if (*text_r != NULL)
 		(*text_r)[*len_r] = '\0';
 	*key_r = r.key;
-	mem_wipe(r.der, len);
-	free(r.der);
-	if (r.out.mem != NULL)
-		mem_wipe(r.out.mem, r.out.cap);
-	buf_free(&r.out);
+	mem_wipe_free(r.der, len);
+	mem_wipe_free(r.out.mem, r.out.cap);
 	return r.holds;
 }

@@ -85,10 +85,8 @@ static int check_password(struct check *c)
 
 	if (rc < 0)
 		print_step("listeners", false, c->err);
-	if (copy.http_password != c->conf->http_password) {
-		mem_wipe(copy.http_password, strlen(copy.http_password));
-		free(copy.http_password);
-	}
+	if (copy.http_password != c->conf->http_password)
+		mem_free_wiped(copy.http_password);
 	return rc;
 }
 
@@ -329,13 +327,13 @@ static int check_credentials(struct check *c, struct cred **cred_r)
 	if ((!c->offline && !brands && !others) || *cred_r == NULL ||
 	    cred_kind(*cred_r) != CRED_NONE || cred_fcm(*cred_r) != NULL)
 		return check_cred("credentials", *cred_r, c->offline, c->err);
+	err_set(c->err,
+	    "no credentials, so nothing can be pushed%s: set keyFileP8, "
+	    "certificateFilePem or certificateFileP12",
+	    others ? " to iPhones" : "");
 	warn(brands ? "no credentials but those of the brands, so nothing can "
 		      "be pushed to other users' iPhones"
-	     : others ? "no credentials, so nothing can be pushed to iPhones: "
-			"set keyFileP8, certificateFilePem or "
-			"certificateFileP12"
-		      : "no credentials, so nothing can be pushed: set "
-			"keyFileP8, certificateFilePem or certificateFileP12");
+		    : c->err);
 	return 0;
 }
 

@@ -122,9 +122,9 @@ int daemon_each_brand(
 
 static uint64_t mark_of(const char *path)
 {
-	uint64_t mark = FOLDER_MARK;
+	uint64_t mark = WATCH_MARK;
 
-	folder_mark(&mark, path);
+	watch_mark(&mark, path);
 	return mark;
 }
 
@@ -143,7 +143,7 @@ static uint64_t mark_of_all(const struct conf *top, const struct brand *b)
 	uint64_t mark = mark_of_file(top, b->name);
 
 	if (b->is_used)
-		cred_each_file(&b->conf, folder_mark, &mark);
+		cred_each_file(&b->conf, watch_mark, &mark);
 	return mark;
 }
 
@@ -211,7 +211,7 @@ static int read_brand(
 	int rc = read_file(top, b->name, c, err);
 
 	if (rc == 0)
-		cred_each_file(c, folder_mark, &mark);
+		cred_each_file(c, watch_mark, &mark);
 	b->mark = mark;
 	return rc;
 }
@@ -280,11 +280,6 @@ static void on_changed(void *arg)
 	brands_reload(arg, false);
 }
 
-static void watch_one(void *arg, const char *path)
-{
-	watch_add(arg, path);
-}
-
 static void watch_all(struct brands *all)
 {
 	const struct conf *c = all->conf;
@@ -296,16 +291,14 @@ static void watch_all(struct brands *all)
 	if (c->brands_dir == NULL)
 		return;
 	all->watch = watch_new(all->loop, on_changed, all);
-	path = conf_file_path(c, c->brands_dir);
-	watch_add_folder(all->watch, path);
-	free(path);
+	watch_add_folder(all->watch, c, c->brands_dir);
 	for (i = 0; i < all->n; i++) {
 		path = folder_file(c, c->brands_dir, all->list[i]->name);
 		watch_add(all->watch, path);
 		free(path);
 		if (all->list[i]->is_used)
 			cred_each_file(
-			    &all->list[i]->conf, watch_one, all->watch);
+			    &all->list[i]->conf, watch_add, all->watch);
 	}
 }
 

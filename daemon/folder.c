@@ -1,4 +1,4 @@
-/* daemon/folder.c - the files NAME.yaml of a folder, and marks of files. */
+/* daemon/folder.c - the files NAME.yaml of a folder. */
 #include "daemon/folder.h"
 
 #include <dirent.h>
@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "conf.h"
 #include "mem.h"
@@ -108,28 +107,4 @@ char *folder_file(const struct conf *conf, const char *dir, const char *name)
 
 	free(folder);
 	return path;
-}
-
-/* --- has it changed? --- */
-
-static void mix(uint64_t *mark, const void *data, size_t n)
-{
-	const unsigned char *p = data;
-
-	while (n-- > 0)
-		*mark = (*mark ^ *p++) * 0x100000001b3; /* FNV-1a */
-}
-
-void folder_mark(void *mark, const char *path)
-{
-	struct stat st;
-
-	memset(&st, 0, sizeof(st));
-	if (stat(path, &st) < 0)
-		st.st_size = -errno;
-	mix(mark, &st.st_dev, sizeof(st.st_dev));
-	mix(mark, &st.st_ino, sizeof(st.st_ino));
-	mix(mark, &st.st_size, sizeof(st.st_size));
-	mix(mark, &st.st_mtim, sizeof(st.st_mtim));
-	mix(mark, &st.st_ctim, sizeof(st.st_ctim));
 }

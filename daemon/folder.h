@@ -1,10 +1,9 @@
 /* daemon/folder.h - the files NAME.yaml of a folder that a key of the configuration
- * names, and whether files have changed. */
+ * names. */
 #ifndef FOLDER_H
 #define FOLDER_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "log.h"
 
@@ -23,9 +22,5 @@ int folder_read(const struct conf *conf, const char *key, const char *dir,
 void folder_free(struct folder *f);
 /* The path of one; the caller frees it. */
 char *folder_file(const struct conf *conf, const char *dir, const char *name);
-
-/* A mark of what a file is (inode, size, times), which others can be added to. */
-#define FOLDER_MARK UINT64_C(0xcbf29ce484222325)
-void folder_mark(void *mark, const char *path);
 
 #endif

@@ -49,11 +49,8 @@ static int read_one(const struct conf *top, const char *name,
 	if (conf_read_hook(&o->conf, top, path, err) == 0)
 		o->hook = hook_new(&o->conf, name, err);
 	free(path);
-	if (watch != NULL && o->conf.hook_token_file != NULL) {
-		path = conf_file_path(&o->conf, o->conf.hook_token_file);
-		watch_add(watch, path);
-		free(path);
-	}
+	if (watch != NULL && o->conf.hook_token_file != NULL)
+		watch_add_named(watch, &o->conf, o->conf.hook_token_file);
 	if (o->hook != NULL)
 		rc = hook_load(o->hook, err) == 0 ? EXIT_DONE : EXIT_FAILED;
 	if (rc != EXIT_DONE) {
@@ -103,16 +100,12 @@ static void on_changed(void *arg)
 
 static void watch_folder(struct hooks *h)
 {
-	char *path;
-
 	watch_free(h->watch);
 	h->watch = NULL;
 	if (h->conf->hooks_dir == NULL)
 		return;
 	h->watch = watch_new(h->loop, on_changed, h);
-	path = conf_file_path(h->conf, h->conf->hooks_dir);
-	watch_add_folder(h->watch, path);
-	free(path);
+	watch_add_folder(h->watch, h->conf, h->conf->hooks_dir);
 }
 
 /* --- the start --- */

@@ -109,11 +109,6 @@ static void on_retry(void *arg)
 
 /* --- the credentials --- */
 
-static void watch_one(void *arg, const char *path)
-{
-	watch_add(arg, path);
-}
-
 static void on_changed(void *arg)
 {
 	log_info("credentials: a file has changed");
@@ -127,7 +122,7 @@ static void watch_files(struct renew *r)
 		return;
 	watch_free(r->watch);
 	r->watch = watch_new(r->loop, on_changed, r);
-	cred_each_file(r->conf, watch_one, r->watch);
+	cred_each_file(r->conf, watch_add, r->watch);
 }
 
 static const char *utc(int64_t time_s, char out[LOG_DATE_MAX])
@@ -290,14 +285,6 @@ static void on_server_changed(void *arg)
 	renew_reload_server(arg);
 }
 
-static void watch_server_file(struct renew *r, const char *name)
-{
-	char *path = conf_file_path(r->conf, name);
-
-	watch_add(r->server_watch, path);
-	free(path);
-}
-
 static void log_server_cred(const struct renew *r)
 {
 	char date[LOG_DATE_MAX];
@@ -310,8 +297,8 @@ static void watch_server_files(struct renew *r)
 {
 	watch_free(r->server_watch);
 	r->server_watch = watch_new(r->loop, on_server_changed, r);
-	watch_server_file(r, r->conf->tls_certfile);
-	watch_server_file(r, r->conf->tls_keyfile);
+	watch_add_named(r->server_watch, r->conf, r->conf->tls_certfile);
+	watch_add_named(r->server_watch, r->conf, r->conf->tls_keyfile);
 }
 
 static void free_cred(void *cred)

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
@@ -47,15 +48,6 @@ struct step {
 
 #define ANY "/"
 
-/* Which file it is, and what it looks like. */
-struct identity {
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime, ctime;
-	int error; /* there is none: why */
-};
-
 struct watch {
 	struct loop *loop;
 	struct loop_fd f;
@@ -66,7 +58,7 @@ struct watch {
 	struct file {
 		char *path;
 		bool is_folder;
-		struct identity is;
+		uint64_t mark;
 	} * files;
 	size_t n;
 	bool warned; /* about a folder that cannot be watched */
@@ -211,22 +203,36 @@ static void walk(struct watch *w, const char *path, bool is_folder)
 	}
 }
 
-static struct identity identify(const char *path)
+static void mix(uint64_t *mark, const void *data, size_t n)
 {
-	struct identity is;
+	const unsigned char *p = data;
+
+	while (n-- > 0)
+		*mark = (*mark ^ *p++) * 0x100000001b3; /* FNV-1a */
+}
+
+void watch_mark(void *mark, const char *path)
+{
 	struct stat st;
 
-	memset(&is, 0, sizeof(is)); /* it is compared with its padding */
-	if (stat(path, &st) < 0) {
-		is.error = errno;
-		return is;
-	}
-	is.dev = st.st_dev;
-	is.ino = st.st_ino;
-	is.size = st.st_size;
-	is.mtime = st.st_mtim;
-	is.ctime = st.st_ctim;
-	return is;
+	memset(&st, 0, sizeof(st));
+	if (stat(path, &st) < 0)
+		st.st_size = -errno;
+	mix(mark, &st.st_dev, sizeof(st.st_dev));
+	mix(mark, &st.st_ino, sizeof(st.st_ino));
+	mix(mark, &st.st_size, sizeof(st.st_size));
+	mix(mark, &st.st_mtim, sizeof(st.st_mtim));
+	mix(mark, &st.st_ctim, sizeof(st.st_ctim));
+}
+
+/* Whether the path leads to another file, or it looks different. */
+static bool has_changed(struct file *f)
+{
+	uint64_t old = f->mark;
+
+	f->mark = WATCH_MARK;
+	watch_mark(&f->mark, f->path);
+	return f->mark != old;
 }
 
 /* --- events --- */
@@ -247,7 +253,6 @@ static void close_inotify(struct watch *w)
 /* Walks all paths again; reports if one leads to another file. */
 static void walk_again(struct watch *w)
 {
-	struct identity is;
 	bool changed = false;
 	size_t i;
 
@@ -257,10 +262,8 @@ static void walk_again(struct watch *w)
 	for (i = 0; i < w->n; i++) {
 		if (w->f.fd >= 0)
 			walk(w, w->files[i].path, w->files[i].is_folder);
-		is = identify(w->files[i].path);
-		if (memcmp(&is, &w->files[i].is, sizeof(is)) != 0)
+		if (has_changed(&w->files[i]))
 			changed = true;
-		w->files[i].is = is;
 	}
 	if (changed)
 		w->cb(w->arg);
@@ -371,27 +374,44 @@ static void add(struct watch *w, const char *path, bool is_folder)
 	f = &w->files[w->n++];
 	f->path = xstrdup(path);
 	f->is_folder = is_folder;
-	f->is = identify(path);
+	f->mark = 0;
+	has_changed(f);
 }
 
-void watch_add(struct watch *w, const char *path)
+void watch_add(void *watch, const char *path)
 {
-	add(w, path, false);
+	add(watch, path, false);
 }
 
-void watch_add_folder(struct watch *w, const char *path)
+static void add_named(
+    struct watch *w, const struct conf *conf, const char *name, bool is_folder)
 {
-	add(w, path, true);
+	char *path = conf_file_path(conf, name);
+
+	add(w, path, is_folder);
+	free(path);
+}
+
+void watch_add_named(struct watch *w, const struct conf *conf, const char *name)
+{
+	add_named(w, conf, name, false);
+}
+
+void watch_add_folder(
+    struct watch *w, const struct conf *conf, const char *name)
+{
+	add_named(w, conf, name, true);
 }
 
 void watch_check(struct watch *w)
 {
-	struct identity is;
+	uint64_t mark;
 	size_t i;
 
 	for (i = 0; w != NULL && i < w->n; i++) {
-		is = identify(w->files[i].path);
-		if (memcmp(&is, &w->files[i].is, sizeof(is)) != 0) {
+		mark = WATCH_MARK;
+		watch_mark(&mark, w->files[i].path);
+		if (mark != w->files[i].mark) {
 			walk_again(w);
 			return;
 		}

@@ -158,9 +158,10 @@ static void http_conn_replied(struct http_conn *c)
 }
 
 /* The handler has answered; true if the peer is still there. */
-static bool take_reply(struct http_conn *c)
+static bool take_reply(struct http_conn *c, bool is_line)
 {
-	assert(c->state == HTTP_CONN_WAITING || c->state == HTTP_CONN_GONE);
+	assert(c->is_line == is_line &&
+	       (c->state == HTTP_CONN_WAITING || c->state == HTTP_CONN_GONE));
 	c->s->n_waiting--;
 	return c->state == HTTP_CONN_WAITING;
 }
@@ -168,16 +169,14 @@ static bool take_reply(struct http_conn *c)
 void http_reply(struct http_conn *c, int status, const char *type,
     const char *extra, const void *body, size_t len)
 {
-	assert(!c->is_line);
-	if (take_reply(c))
+	if (take_reply(c, false))
 		http_compose(c, status, type, extra, body, len);
 	http_conn_replied(c);
 }
 
 void http_reply_line(struct http_conn *c, const char *text)
 {
-	assert(c->is_line);
-	if (take_reply(c))
+	if (take_reply(c, true))
 		http_compose_line(c, text);
 	http_conn_replied(c);
 }

@@ -8,6 +8,7 @@
 #include "conf.h"
 #include "io.h"
 #include "mem.h"
+#include "text.h"
 #include "url.h"
 
 /* Requests for one user: 60 at once, then one a second, so that 20 devices get
@@ -102,10 +103,7 @@ static uint64_t hash_user(const char *name)
 	uint64_t h = 0xcbf29ce484222325;
 
 	for (; *name != '\0'; name++)
-		h = (h ^ (unsigned char)(*name >= 'A' && *name <= 'Z'
-					     ? *name | 0x20
-					     : *name)) *
-		    0x100000001b3;
+		h = (h ^ (unsigned char)text_lower(*name)) * 0x100000001b3;
 	return h;
 }
 

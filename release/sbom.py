@@ -96,7 +96,7 @@ def roots():
     """The certificates of authorities in tls/roots.c."""
     text = (ROOT / "tls/roots.c").read_text()
     found = re.findall(r"^/\* (.*)\n \* until .* (\d{4}) GMT\n"
-                       r" \* SHA-256 (\w+)\n \* +(\w+) \*/", text, re.M)
+                       r" \* SHA-256 of the certificate (\w+)\n \* (\w+) \*/", text, re.M)
     assert found, "tls/roots.c has another form"
     return package(
         "roots", "built-in root certificates",

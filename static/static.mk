@@ -56,6 +56,9 @@ MIPS = -march=24kc -msoft-float
 MACHINE_i386 = -malign-data=abi
 # The stack protector's secret is a variable, as on other machines: 2.5 KB.
 MACHINE_x86_64 = $(MACHINE_i386) -mstack-protector-guard=global
+# AES-NI by the compiler: an eighth faster than by mbedTLS's assembler, which does not
+# build without decryption either.
+AESNI_x86_64 = -maes -mpclmul
 MACHINE_mipsel = $(MIPS)
 MACHINE_mips = $(MIPS)
 MACHINE = $(MACHINE_$(ARCH))
@@ -79,7 +82,7 @@ all: $(OUT)/xapsd
 sources: $(MUSL)/.version $(MBEDTLS)/.version $(if $(TESTS),$(CMOCKA)/.version)
 
 # Change when the flags or the version, and when the list of files changes.
-FLAGS = $(CC) $(CFLAGS) $(LDFLAGS) $(VERSION)
+FLAGS = $(CC) $(CFLAGS) $(AESNI_$(ARCH)) $(LDFLAGS) $(VERSION)
 LIST = $(SRCS) $(FEATURE_FLAGS)
 $(OUT)/flags: WORDS = $(FLAGS)
 $(OUT)/list: WORDS = $(LIST)
@@ -130,6 +133,7 @@ $(LIBC)/lib/libc.a: $(OUT)/musl-flags | $(MUSL)/.version
 		MAKEFLAGS= $(MAKE) $(JOBS) SRC_DIRS="$(MUSL_DIRS)" install; } \
 		>log 2>&1 || { tail -n 20 log >&2; exit 1; }
 
+$(patsubst %,$(OUT)/mbedtls/%.o,aes aesni gcm): private CFLAGS += $(AESNI_$(ARCH))
 $(OUT)/mbedtls/ssl_%.o: private CFLAGS += -include static/mbedtls_tls.h
 $(OUT)/mbedtls/%.o: $(MBEDTLS)/library/%.c static/mbedtls_config.h \
 		static/mbedtls_tls.h static/psa_config.h $(OUT)/flags | \

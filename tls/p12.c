@@ -209,8 +209,7 @@ static enum tls_pbe_status check_mac(unsigned char *p, const unsigned char *end,
 	mbedtls_asn1_buf alg, params, digest, salt;
 	unsigned char key[64], mac[64], *info_end;
 	mbedtls_md_type_t type;
-	size_t size, i;
-	unsigned differ = 0;
+	size_t size;
 	int iterations = 1;
 
 	end = enter(&p, end, TLS_ASN1_SEQ);
@@ -232,10 +231,8 @@ static enum tls_pbe_status check_mac(unsigned char *p, const unsigned char *end,
 	    mbedtls_md_hmac(mbedtls_md_info_from_type(type), key, size, safe->p,
 		safe->len, mac) != 0)
 		return TLS_PBE_BAD;
-	for (i = 0; i < size; i++)
-		differ |= (unsigned)(mac[i] ^ digest.p[i]);
 	mem_wipe(key, sizeof(key));
-	return differ == 0 ? TLS_PBE_OK : TLS_PBE_WRONG;
+	return memcmp(mac, digest.p, size) == 0 ? TLS_PBE_OK : TLS_PBE_WRONG;
 }
 
 /* PFX ::= SEQUENCE { version, authSafe, macData? } */

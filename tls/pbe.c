@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "text.h"
 
 /* More would stop a router's daemon for minutes; tools use 2,048 to 600,000. */
 #ifndef ITERATIONS_MAX

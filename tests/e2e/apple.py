@@ -124,6 +124,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, apple):
         self.apple = apple
         self.streams = {}       # id -> Push, until answered or reset
+        self.reset = set()      # streams that the client has reset
         self.unsent = {}        # id -> body bytes that wait for a window
         self.highest = 0
         self.last = None        # of our GOAWAY
@@ -163,7 +164,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data):
         self.apple._received(len(data))
         try:
-            for event in self.h2.receive_data(data):
+            read = self.h2.receive_data(data)
+            # A push and its end may come in one read: h2 knows both by now.
+            self.reset.update(event.stream_id for event in read
+                              if isinstance(event, events.StreamReset))
+            for event in read:
                 self._handle(event)
         except (ProtocolError, UnicodeDecodeError) as e:
             self.apple._note_error("%s: %s" % (type(e).__name__, e))
@@ -213,7 +218,7 @@ class Connection(asyncio.Protocol):
             for code, change in event.changed_settings.items():
                 self.client_settings[code] = change.new_value
         elif isinstance(event, events.WindowUpdated):
-            for stream in list(self.unsent):
+            for stream in set(self.unsent) - self.reset:
                 self._send_body(stream, self.unsent.pop(stream))
         elif isinstance(event, events.PingReceived):
             self.pings += 1
@@ -224,7 +229,8 @@ class Connection(asyncio.Protocol):
 
     def give(self, push, answer):
         """Answers now; quietly nothing if the stream is gone."""
-        if self.streams.pop(push.stream, None) is None or self.closed:
+        if self.streams.pop(push.stream, None) is None or self.closed or \
+                push.stream in self.reset:
             return
         push.answer = answer
         try:

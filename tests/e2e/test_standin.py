@@ -10,6 +10,8 @@ import time
 
 import jwt
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
@@ -221,6 +223,26 @@ def test_settings_and_coming_back(certs):
         (got,), _ = ask(apple, request(certs))
         assert "status" not in got
         assert apple.connections == 3 and apple.handshakes == 2
+
+
+def test_reset_in_one_read(certs):
+    """A push that is taken back before it could be answered."""
+    context = ssl.create_default_context(cafile=certs.ca)
+    context.set_alpn_protocols(["h2"])
+    headers, body = request(certs)
+    headers = {":method": "POST", ":path": headers.pop(":path"),
+               ":scheme": "https", ":authority": "localhost", **headers}
+    h2 = H2Connection(H2Configuration(client_side=True))
+    h2.initiate_connection()
+    h2.send_headers(1, list(headers.items()))
+    h2.send_data(1, body.encode(), end_stream=True)
+    h2.reset_stream(1, ErrorCodes.CANCEL)
+    with Apple(certs) as apple, \
+            socket.create_connection(("127.0.0.1", apple.port), 10) as plain, \
+            context.wrap_socket(plain, server_hostname="localhost") as s:
+        s.sendall(h2.data_to_send())
+        apple.wait(lambda: apple.resets == [ErrorCodes.CANCEL], "reset")
+        assert len(apple.pushes) == 1 and apple.problems() == []
 
 
 def test_gone_away_during_a_handshake(certs):

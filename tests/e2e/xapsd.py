@@ -31,7 +31,7 @@ START_S = 30    # valgrind on a busy machine
 STOP_S = 30     # SIGTERM may take 5 s to finish what is under way
 TIMEOUT_S = 20
 POLL_S = 0.005
-SILENT = re.compile(r"loglevel\W+(fatal|error|warn)", re.I)
+SILENT = re.compile(r"loglevel\W+(fatal|error|warn)|--syslog", re.I)
 COMPLAINT = re.compile(
     r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer"
     r"|runtime error:|^==\d+== ", re.M)
@@ -185,7 +185,7 @@ class Xapsd:
         return " started: " in self.log(self.log_start) or self.is_silent()
 
     def is_silent(self):
-        """Whether nothing below a warning is logged."""
+        """Whether nothing below a warning is logged, or not to stderr."""
         path = self.config_path
         text = path.read_text() if path.exists() else ""
         return bool(SILENT.search(" ".join([text, *self.args])))
