@@ -41,6 +41,7 @@ enum conf_old {
 struct conf {
 	char *path;   /* the file read, for names beside it */
 	int loglevel; /* enum log_level */
+	/* From here to tls_port, and user: used only at a start. */
 	char *database_file;
 	char *socket_path; /* NULL: none */
 	unsigned socket_mode;

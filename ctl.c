@@ -444,17 +444,15 @@ int ctl_import(const struct conf *conf, const struct cli *cli)
 
 	if (store_view_read(regs.store, argument(cli, 0), &m.left_out, m.err) <
 	    0) {
-		free_regs(&regs);
-		return fail(m.err);
-	}
-	if (store_count(regs.store) == 0 && m.left_out > 0) {
-		free_regs(&regs);
+		rc = fail(m.err);
+	} else if (store_count(regs.store) == 0 && m.left_out > 0) {
 		err_set(m.err, "%s: no registration in it can be read",
 		    argument(cli, 0));
-		return fail(m.err);
+		rc = fail(m.err);
+	} else {
+		sort_regs(&regs, NULL);
+		rc = import_begin(&m);
 	}
-	sort_regs(&regs, NULL);
-	rc = import_begin(&m);
 	for (i = 0; i < regs.n && rc == 0; i++)
 		rc = import_reg(&m, regs.list[i]);
 	if (rc == 0)

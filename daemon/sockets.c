@@ -104,10 +104,10 @@ static int take_one(
 	}
 	if (u.sa.sa_family == AF_UNIX)
 		return take_unix(l, c, fd, &u, len, err);
-	if (u.sa.sa_family == AF_INET)
-		inet_ntop(AF_INET, &u.in.sin_addr, addr, sizeof(addr));
-	else
-		inet_ntop(AF_INET6, &u.in6.sin6_addr, addr, sizeof(addr));
+	inet_ntop(u.sa.sa_family,
+	    u.sa.sa_family == AF_INET ? (void *)&u.in.sin_addr
+				      : (void *)&u.in6.sin6_addr,
+	    addr, sizeof(addr));
 	/* The port is at the same offset in both. */
 	port = ntohs(u.in.sin_port);
 	is_tls = c->tls_certfile != NULL && port == c->tls_port;
@@ -421,12 +421,8 @@ static void add_words(char line[ERR_MAX], const char *addr, int port)
 {
 	size_t n = strlen(line);
 
-	if (port == 0)
-		snprintf(
-		    line + n, ERR_MAX - n, "%s%s", n > 0 ? ", " : "", addr);
-	else
-		snprintf(line + n, ERR_MAX - n, "%s%s port %d",
-		    n > 0 ? ", " : "", addr, port);
+	snprintf(line + n, ERR_MAX - n, port == 0 ? "%s%s" : "%s%s port %d",
+	    n > 0 ? ", " : "", addr, port);
 }
 
 /* err: what the start would say if that is another xapsd. */
