@@ -118,9 +118,9 @@ static void http_conn_step(struct http_conn *c)
 
 	while (is_reading(c) && n < REQUESTS_TURN && serve_request(c))
 		n++;
-	if (c->state != HTTP_CONN_DEAD && c->state != HTTP_CONN_REPLIED)
-		http_conn_finish_step(
-		    c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
+	if (c->state == HTTP_CONN_DEAD || c->state == HTTP_CONN_REPLIED)
+		return; /* replied: on_resume() goes on */
+	http_conn_finish_step(c, n == REQUESTS_TURN && io_in(c->io)->len > 0);
 	if (c->state != HTTP_CONN_DEAD)
 		http_conn_weigh(c);
 }
