@@ -148,8 +148,7 @@ static const char *take_value(
 /* Go's strconv.ParseBool: 0 or 1, -1 if it is neither. */
 static int parse_bool(const char *s)
 {
-	static const char *const words[] = { "false", "true", "f", "t", "0",
-		"1" };
+	static const char words[][6] = { "false", "true", "f", "t", "0", "1" };
 	size_t i;
 
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -290,7 +289,7 @@ static int apply_keys(
 /* As the Go daemon looks for it, but in the folder that was given first. */
 static void find_conf(const struct cli *cli, char path_r[PATH_MAX])
 {
-	static const char *const ends[] = { ".yaml", ".yml", "" };
+	static const char ends[][6] = { ".yaml", ".yml", "" };
 	static const char etc[] = "/etc/xapsd";
 	const char *dirs[] = { cli->conf_dir != NULL ? cli->conf_dir : etc,
 		etc };

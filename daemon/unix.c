@@ -187,7 +187,7 @@ static bool root_can(const char *path)
 /* A service manager makes the folder (RuntimeDirectory=, tmpfiles). */
 static bool comes_with_the_start(const char *path)
 {
-	static const char *const places[] = { "/run/", "/var/run/" };
+	static const char places[][10] = { "/run/", "/var/run/" };
 	char *copy = xstrdup(path);
 	bool lacks = access(dirname(copy), F_OK) < 0 && errno == ENOENT;
 	size_t i;
