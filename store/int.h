@@ -196,7 +196,7 @@ struct mailbox {
 
 /* Unpacks the mailbox at p; returns where the next one is. */
 const char *mailbox_unpack(const char *p, struct mailbox *b);
-/* How many bytes mailboxes_pack() writes at most. */
+/* How many bytes mailboxes_pack() writes. */
 size_t mailboxes_size(const struct reg_spec *spec);
 /* Packs the spec's mailboxes; returns the end. */
 char *mailboxes_pack(char *p, const struct reg_spec *spec);

@@ -34,45 +34,50 @@ static bool same_name(const char *a, const char *b)
 	       (strcasecmp(a, "INBOX") == 0 && strcasecmp(b, "INBOX") == 0);
 }
 
-static char *pack(char *p, const struct reg_spec *spec, size_t i)
+/* Whether the canonical name of mailbox i says more than its name does; then *owner_r
+ * is "" for the user's own. */
+static bool has_canonical(
+    const struct reg_spec *spec, size_t i, const char **owner_r)
 {
-	const char *name = spec->mailboxes[i], *owner, *mailbox;
+	const struct reg_canonical *c = spec->canonical;
+	const char *name = spec->mailboxes[i];
 
-	if (spec->canonical != NULL && spec->canonical[i].mailbox != NULL) {
-		owner = spec->canonical[i].owner;
-		mailbox = spec->canonical[i].mailbox;
-		if (owner == NULL || strcasecmp(owner, spec->user) == 0)
-			owner = "";
-		/* An '&' may be a plain one, or begin modified UTF-7. */
-		if (*owner != '\0' || !same_name(mailbox, name) ||
-		    strchr(name, '&') != NULL) {
-			*p++ = CANONICAL;
-			p = stpcpy(stpcpy(p, owner) + 1, mailbox) + 1;
-		}
-	}
-	return stpcpy(p, name) + 1;
+	if (c == NULL || c[i].mailbox == NULL)
+		return false;
+	*owner_r = c[i].owner;
+	if (*owner_r == NULL || strcasecmp(*owner_r, spec->user) == 0)
+		*owner_r = "";
+	/* An '&' may be a plain one, or begin modified UTF-7. */
+	return **owner_r != '\0' || !same_name(c[i].mailbox, name) ||
+	       strchr(name, '&') != NULL;
 }
 
 char *mailboxes_pack(char *p, const struct reg_spec *spec)
 {
+	const char *owner;
 	size_t i;
 
-	for (i = 0; i < spec->n_mailboxes; i++)
-		p = pack(p, spec, i);
+	for (i = 0; i < spec->n_mailboxes; i++) {
+		if (has_canonical(spec, i, &owner)) {
+			*p++ = CANONICAL;
+			p = stpcpy(p, owner) + 1;
+			p = stpcpy(p, spec->canonical[i].mailbox) + 1;
+		}
+		p = stpcpy(p, spec->mailboxes[i]) + 1;
+	}
 	return p;
 }
 
 size_t mailboxes_size(const struct reg_spec *spec)
 {
-	const struct reg_canonical *c = spec->canonical;
+	const char *owner;
 	size_t i, len = 0;
 
 	for (i = 0; i < spec->n_mailboxes; i++) {
 		len += strlen(spec->mailboxes[i]) + 1;
-		if (c != NULL)
-			len +=
-			    3 + (c[i].owner != NULL ? strlen(c[i].owner) : 0) +
-			    (c[i].mailbox != NULL ? strlen(c[i].mailbox) : 0);
+		if (has_canonical(spec, i, &owner))
+			len += 1 + strlen(owner) + 1 +
+			       strlen(spec->canonical[i].mailbox) + 1;
 	}
 	return len;
 }

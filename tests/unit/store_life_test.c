@@ -51,7 +51,12 @@ static struct reg *put_list(struct store *s, const char *user,
 		.time_s = T0,
 	};
 
+	struct reg *r;
+
 	assert_null(reg_spec_check(&spec));
+	r = reg_new(&spec); /* has what it needs, and no more */
+	assert_int_equal(mailboxes_len(r), mailboxes_size(&spec));
+	reg_free(r);
 	return store_put(s, &spec);
 }
 
