@@ -168,8 +168,8 @@ class HookServer:
             self.spawn(self.serve, sock, n)
 
     def serve(self, sock, n):
-        sock.settimeout(None)
         try:
+            sock.settimeout(None)
             if self.context:
                 with self.lock:
                     self.sockets.discard(sock)
