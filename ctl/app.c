@@ -44,11 +44,12 @@ static struct finding of_pushed(const struct ctl_words *w)
 			 "ago}, and nobody came: may the app run in the "
 			 "background, and has it a network?";
 	} else if (json_get(w->j, w->obj, "wakeup") != NULL) {
-		f.text = "{client} came {wakeup} s after a push; the last "
+		f.text = "[{client}] came {wakeup} s after a push; the last "
 			 "{pushed ago}";
 	} else if (ctl_words_num(w, "seen") > 0) {
-		f.text = "the last push was taken {pushed ago}; {client} came "
-			 "{seen ago}";
+		f.text =
+		    "the last push was taken {pushed ago}; [{client}] came "
+		    "{seen ago}";
 	}
 	return f;
 }

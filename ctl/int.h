@@ -71,7 +71,8 @@ int64_t ctl_words_num(const struct ctl_words *w, const char *key);
 bool ctl_words_flag(const struct ctl_words *w, const char *key);
 /* Adds text, with members, which are strings or numbers, in the place of their
  * {names}; {name ago}: of a time; {s} or {es} after a number: the plural's ending.
- * What is in [] is left out if its last member is not there. */
+ * What is in [] is left out if its last member is not there or empty; elsewhere one
+ * that is not there, as with an older daemon, is 0. */
 void ctl_words_add(struct ctl_words *w, const char *text);
 /* All of it, with a NUL. */
 const char *ctl_words_end(struct ctl_words *w);

@@ -66,7 +66,7 @@ bool ctl_words_flag(const struct ctl_words *w, const char *key)
 
 /* The value of a member, as name says. */
 static void read_member(
-    const struct ctl_words *w, char *name, char value_r[ERR_MAX])
+    const struct ctl_words *w, char *name, bool may_lack, char value_r[ERR_MAX])
 {
 	char *ago = strchr(name, ' ');
 	const struct json_tok *t;
@@ -77,6 +77,8 @@ static void read_member(
 	value_r[0] = '\0';
 	if (ago != NULL)
 		ctl_ago(w->now_s - ctl_words_num(w, name), value_r);
+	else if (t == NULL && !may_lack)
+		strcpy(value_r, "0");
 	else if (t != NULL && t->type == JSON_NUMBER)
 		err_set(value_r, "%.*s", (int)(t->end - t->start),
 		    w->j->text + t->start);
@@ -88,13 +90,14 @@ void ctl_words_add(struct ctl_words *w, const char *text)
 {
 	char name[32], value[ERR_MAX] = "";
 	size_t n, begin = 0;
+	bool may_lack = false;
 
 	for (; *text != '\0'; text += n + (text[n] != '\0')) {
 		n = strcspn(text, "[]{}");
 		if (text[n] == '}') {
 			snprintf(name, sizeof(name), "%.*s", (int)n, text);
 			if (name[strspn(name, "es")] != '\0') {
-				read_member(w, name, value);
+				read_member(w, name, may_lack, value);
 				buf_add_str(&w->text, value);
 			} else if (strcmp(value, "1") != 0) {
 				buf_add_str(&w->text, name);
@@ -102,10 +105,14 @@ void ctl_words_add(struct ctl_words *w, const char *text)
 			continue;
 		}
 		buf_add(&w->text, text, n);
-		if (text[n] == '[')
+		if (text[n] == '[') {
 			begin = w->text.len;
-		else if (text[n] == ']' && *value == '\0')
-			w->text.len = begin;
+			may_lack = true;
+		} else if (text[n] == ']') {
+			may_lack = false;
+			if (*value == '\0')
+				w->text.len = begin;
+		}
 	}
 }
 

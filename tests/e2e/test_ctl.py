@@ -1,7 +1,10 @@
 """The subcommands, with a running daemon and without."""
+import contextlib
 import json
 import re
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -162,6 +165,58 @@ def test_status_with_trouble(start_xapsd, certs):
     text = ok(daemon, "status")
     assert re.search(r"^Health +no credentials", text, re.M)
     assert re.search(r"^Apple +off", text, re.M)
+
+
+@contextlib.contextmanager
+def answering(path, text):
+    """Somebody in the daemon's place who answers one request with text."""
+    def answer():
+        with listener.accept()[0] as conn:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += conn.recv(4096)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n"
+                         b"Connection: close\r\n\r\n" % len(text) + text)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        thread.join()
+
+
+def test_status_of_an_older_daemon(ended):
+    """Figures that it does not know are 0; values are no templates."""
+    name = "{queue}[x]%s"
+    status = {"version": "0.1.0", "tls": "mbedTLS", "healthy": False,
+              "problem": name, "credentials": "token key", "topic": name,
+              "apns": "waiting", "apnsHost": name, "apnsPort": 443,
+              "apnsError": name, "day": {}, "visits": 1, "missedDay": 1,
+              "notified": 1, "queue": 5,
+              "brands": [{"name": name, "healthy": True, "state": "off"}],
+              "kinds": [{"kind": "fcm", "registrations": 1}]}
+    with answering(ended.socket_path, json.dumps(status).encode()):
+        text = ok(ended, "status")
+    assert text.splitlines()[1:] == [
+        "Health         " + name,
+        "Credentials    token key, topic " + name,
+        "Apple          waiting, %s port 443: %s" % (name, name),
+        "Brand          %s: off, 0 registrations, 0 with an old topic, "
+        "0 waiting" % name,
+        "Kind           fcm: 1 registration, 0 delivered since start, "
+        "0 waiting",
+        "Last push      none since start",
+        "Phones         1 push missed, 0 users silent",
+        "Registrations  0, 0 with an old topic, 0 reported gone by Apple, "
+        "0 suspended",
+        "Queue          5 waiting, 0 in flight",
+        "Pushes         0 delivered, 0 merged, 0 sent again, 0 dropped",
+        "Asked          0 registrations, 1 notification, 0 unwatched, "
+        "0 without a device",
+        "Refused        0 malformed, 0 not allowed",
+        "Clients        0"]
 
 
 def test_metrics(start_xapsd, apple):
