@@ -24,7 +24,7 @@
 
 /* Files that are neither, by their first bytes. */
 static const struct {
-	char begin[5];
+	char begin[6];
 	unsigned char len;
 	const char *what;
 } kinds[] = {

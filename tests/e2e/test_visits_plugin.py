@@ -570,7 +570,8 @@ def test_many_at_once_while_it_hangs(own, work_dir):
             start = time.monotonic()
             fake.wait(1, SEEN, "alice")
             assert time.monotonic() - start < 1 + LATE_S
-    assert len(re.findall("Error: .*visit", server.dovecot.log())) <= 1
+        # not later: those that hang meet a server that is gone, in several ways
+        assert len(re.findall("Error: .*visit", server.dovecot.log())) <= 1
 
 
 # --- settings and users ---
