@@ -190,6 +190,9 @@ def test_each_command_has_its_help():
     (["forget", "alice", ""], "usage: xapsd forget USER [ACCOUNT [TOKEN]]"),
     (["list", "--jsno"], "unknown option --jsno; did you mean --json?"),
     (["-vresion"], "unknown option -vresion; did you mean --version?"),
+    # a name of the first generation, as in the file
+    (["--certFil=x"], "unknown option --certFil=x; did you mean "
+                      "--certificateFilePem?"),
     (["--databasFile=x"], "unknown option --databasFile=x; did you mean "
      "--databaseFile?"),
     (["--frobnicate"], "unknown option --frobnicate; try"),
