@@ -61,10 +61,14 @@ def wire(b):
     relay.close()
 
 
+def own(cost):
+    return sum(n for module, n in cost.items() if module.endswith((".c", ".h")))
+
+
 def instructions(b):
-    cost = per_push(b.folder, b.certs, b.far)
-    yield "instructions_own", sum(
-        n for module, n in cost.items() if module.endswith((".c", ".h")))
+    """The least of three: runs of the same program differ by some hundred."""
+    cost = min((per_push(b.folder, b.certs, b.far) for _ in range(3)), key=own)
+    yield "instructions_own", own(cost)
     yield "instructions", sum(cost.values())
 
 
