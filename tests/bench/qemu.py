@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import platform
 import subprocess
 
 QEMU = {"i386": "i386", "armv7": "arm", "armel": "arm", "aarch64": "aarch64",
@@ -10,8 +11,10 @@ QEMU = {"i386": "i386", "armv7": "arm", "armel": "arm", "aarch64": "aarch64",
 
 
 def machine(path):
-    """Of dist/xapsd-VERSION-MACHINE, or of build/static/MACHINE/xapsd."""
-    return path.name.split("-")[-1] if "-" in path.name else path.parent.name
+    """Of dist/xapsd-VERSION-MACHINE, of build/static/MACHINE/xapsd, or this one's
+    under any other name."""
+    name = path.name.split("-")[-1] if "-" in path.name else path.parent.name
+    return name if name in QEMU else platform.machine()
 
 
 def runs_here(path):
