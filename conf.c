@@ -170,19 +170,14 @@ static const struct {
 
 /* --- the table --- */
 
-static const char *after(const char *s)
-{
-	return s + strlen(s) + 1;
-}
-
 static const char *key_default(const struct key *k)
 {
-	return after(k->name);
+	return text_next(k->name);
 }
 
 static const char *key_rule(const struct key *k)
 {
-	return after(key_default(k));
+	return text_next(key_default(k));
 }
 
 static bool is_name(const char *known, const char *name, size_t len)
