@@ -148,6 +148,7 @@ class FakeXapsd:
     def __init__(self, address, tls_cert=None, password=None, mode=0o666):
         self.requests = []
         self.behaviours = {}
+        self.otherwise = ok     # to users of whom nothing is said
         self.stopping = threading.Event()
         self.password = password
         self.tls = None
@@ -279,7 +280,7 @@ class FakeXapsd:
         with self.lock:     # what is set after wait() is for the next one
             self.requests.append(request)
             behaviour = self.behaviours.get(
-                (request.user, request.path == "/seen"), ok)
+                (request.user, request.path == "/seen"), self.otherwise)
         try:
             behaviour(conn, self, request)
         finally:

@@ -511,6 +511,7 @@ def test_over_tcp(own, work_dir):
 
 
 @pytest.mark.valgrind
+@pytest.mark.timeout(400)
 def test_valgrind(own, work_dir):
     with FakeXapsd(str(work_dir / "xapsd.sock")) as fake:
         server = own(fake, settings(fake, **ON),

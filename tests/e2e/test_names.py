@@ -454,6 +454,7 @@ def test_doveadm(world, work_dir):
 
 
 @pytest.mark.valgrind
+@pytest.mark.timeout(400)
 def test_valgrind(world, work_dir):
     """Nothing invalid is read or written, and nothing of ours leaks, in the
     imap and lmtp processes."""

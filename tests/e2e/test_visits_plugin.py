@@ -763,6 +763,7 @@ def test_event(own, work_dir):
 
 
 @pytest.mark.valgrind
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("way", ["unix", "tcp"])
 def test_valgrind(own, work_dir, way):
     """Nothing invalid is read or written, and nothing of ours leaks."""
