@@ -79,7 +79,7 @@ def test_token_key_waits_for_the_clock(start_xapsd, apple, clock):
     assert xapsd.request("GET", "/healthz").status == 503
     assert apple.pushes == []
     clock(None)
-    apple.wait_for(1, timeout=30)
+    apple.wait_for(1, timeout=60)
     assert xapsd.log().count("error push: ") == 1     # said once
     xapsd.wait_log("delivered to Apple")
     assert xapsd.request("GET", "/healthz").status == 200

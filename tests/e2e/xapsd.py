@@ -337,10 +337,11 @@ class Xapsd:
         return sum(map(int, re.findall(r"^\w+_ctxt_switches:\s+(\d+)", text,
                                        re.M)))
 
-    def is_waiting(self):
-        """For an event, not for a processor."""
+    def state(self):
+        """As in /proc: S sleeps, R runs or waits for a processor, T is
+        stopped."""
         text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
-        return "\nState:\tS" in text
+        return re.search(r"^State:\s+(\w)", text, re.M)[1]
 
     def wait_asleep(self, seconds=1):
         """Until it has slept so long at a stretch: nothing woke it."""
@@ -349,7 +350,7 @@ class Xapsd:
         def asleep():
             nonlocal seen, since
             before, seen = seen, self.switches()
-            if seen != before or not self.is_waiting():
+            if seen != before or self.state() != "S":
                 since = time.monotonic()
             return time.monotonic() - since >= seconds
 
@@ -359,7 +360,7 @@ class Xapsd:
         """Until nothing is under way: Apple has answered all pushes, no name is
         looked up in a thread."""
         self.wait_until(lambda: self.status()["inFlight"] == 0, "answers")
-        self.wait_until(lambda: self.is_waiting() and len(os.listdir(
+        self.wait_until(lambda: self.state() == "S" and len(os.listdir(
             "/proc/%d/task" % self.process.pid)) == 1, "sleep")
 
     def cpu_s(self):
