@@ -32,7 +32,7 @@ def ended(workdir, certs):
     daemon.database.write_text(json.dumps({
         "user": "alice", "account": ACCOUNT, "token": TOKEN,
         "mailboxes": ["INBOX"], "acked": True,
-        "time": int(time.time()) - 7200}) + "\n")
+        "time": int(time.time()) - 7260}) + "\n")
     return daemon
 
 
@@ -313,23 +313,26 @@ def test_push_when_apple_is_away(start_xapsd, certs):
     daemon.register("alice", ACCOUNT, TOKEN)
     start = time.monotonic()
     done = daemon.run("push", "alice")
-    assert 10 < time.monotonic() - start < 25
+    assert 10 < time.monotonic() - start < 50
     assert done.returncode == 1
     assert "not connected to Apple: " in done.stdout
     assert "it stays queued" in done.stdout
     daemon.notify("nobody")
     # a user who does not wait for the end, and a daemon that ends before it
-    merged = daemon.status()["merged"]
-    p = subprocess.Popen(daemon.command("push", "alice"),
-                         stdout=subprocess.DEVNULL)
-    daemon.wait_until(
-        lambda: daemon.status()["merged"] > merged, "test under way")
-    p.kill()
-    p.wait()
-    p = subprocess.Popen(daemon.command("push", "alice"), text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, _ = p.communicate(timeout=30)
-    assert "another test is under way" in out
+    while True:
+        start = time.monotonic()
+        merged = daemon.status()["merged"]
+        p = subprocess.Popen(daemon.command("push", "alice"),
+                             stdout=subprocess.DEVNULL)
+        daemon.wait_until(
+            lambda: daemon.status()["merged"] > merged, "test under way")
+        p.kill()
+        p.wait()
+        done = daemon.run("push", "alice")
+        if "another test is under way" in done.stdout:
+            break
+        # on a busy machine the first one was over by then
+        assert time.monotonic() - start > 10
     daemon.register("bob", "B", OTHER)
     p = subprocess.Popen(daemon.command("push", "bob"),
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)

