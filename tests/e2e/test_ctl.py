@@ -10,6 +10,7 @@ import time
 import pytest
 
 from apple import Answer
+from many import register_many
 from phones import ACCOUNT, OTHER, TOKEN
 from xapsd import Xapsd, executable
 
@@ -110,17 +111,16 @@ def test_many_pages(start_xapsd):
     """More than one answer holds, while others come and go."""
     xapsd = start_xapsd(maxDevices=1000)
     n = 2000
-    for i in range(n):
-        xapsd.register("u%d" % (i % 500), "A%d" % i, "%064x" % i, ["INBOX"],
-                       keep=True)
+    register_many(xapsd, (("u%d" % (i % 500), "A%d" % i, "%064x" % i)
+                          for i in range(n)))
     page = xapsd.request("POST", "/admin/list", {"from": 0})
     assert 64 * 1024 <= len(page.body) < 80 * 1024
     assert json.loads(page.body.splitlines()[-1])["next"] > 0
     listed = json.loads(ok(xapsd, "list", "--json"))
     assert len(listed) == len({r["account"] for r in listed}) == n
     # one user's come in pages too
-    for i in range(600):
-        xapsd.register("many", "A%d" % i, "%064x" % i, ["INBOX"], keep=True)
+    register_many(xapsd, (("many", "A%d" % i, "%064x" % i)
+                          for i in range(600)))
     listed = json.loads(ok(xapsd, "list", "--json", "many"))
     assert {r["account"] for r in listed} == {"A%d" % i for i in range(600)}
 

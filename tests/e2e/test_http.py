@@ -128,7 +128,7 @@ def test_http10_and_continue(xapsd):
 def test_http_client_chunked(start_xapsd):
     """Another's client library, over TCP."""
     daemon = start_xapsd(tcp=True)
-    c = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=20)
+    c = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
     for n in (1, 7, 1000):
         pieces = [NOTIFY[i:i + n] for i in range(0, len(NOTIFY), n)]
         c.request("POST", "/notify", iter(pieces), encode_chunked=True,
@@ -215,7 +215,7 @@ def test_tls(start_xapsd, certs):
     port = daemon.config["tlsPort"]
     daemon.wait_log("started")    # the Unix socket is there before the port
     context = ssl.create_default_context(cafile=certs.ca)
-    c = http.client.HTTPSConnection("127.0.0.1", port, timeout=20,
+    c = http.client.HTTPSConnection("127.0.0.1", port, timeout=60,
                                     context=context)
     for _ in range(3):
         c.request("POST", "/notify", NOTIFY)
@@ -225,7 +225,7 @@ def test_tls(start_xapsd, certs):
     c.close()
     # plain HTTP, nonsense and silence at the TLS door
     for data in (post(NOTIFY), b"\x16\x03\x01\x00\x05hello", b""):
-        with socket.create_connection(("127.0.0.1", port), 20) as s, \
+        with socket.create_connection(("127.0.0.1", port), 60) as s, \
                 contextlib.suppress(ConnectionResetError, BrokenPipeError):
             s.sendall(data)
             with contextlib.suppress(OSError):  # ENOTCONN: it has ended already

@@ -15,6 +15,7 @@ import pytest
 
 import certs as pki
 from apple import Answer
+from many import register_many
 from phones import ACCOUNT, TOKEN, token
 from valkey import PASSWORD, Client, Valkey, executable, has_channel_rights
 from xapsd import Xapsd
@@ -366,8 +367,7 @@ def test_clock_a_minute_off(server, start_node, monkeypatch):
 def test_many(server, start_node):
     """More than one step of everything."""
     a = start_node("a", server.url)
-    for i in range(1500):
-        a.register("user%d" % i, ACCOUNT, token(i), keep=True)
+    register_many(a, (("user%d" % i, ACCOUNT, token(i)) for i in range(1500)))
     b = start_node("b", server.url)
     assert len(wait_equal(a, b)) == 1500
 
@@ -688,8 +688,8 @@ def test_slow_line(server, start_node):
     a = start_node("a", server.url)
     folders = ["INBOX"] + ["A folder with a long name %d" % i
                            for i in range(50)]
-    for i in range(400):
-        a.register("user%d" % (i // 20), ACCOUNT, token(i), folders)
+    register_many(a, (("user%d" % (i // 20), ACCOUNT, token(i), folders)
+                      for i in range(400)))
     wait_in_step(a)
     pauses = []
     with slow_line(server.port, 100000, pauses) as line:

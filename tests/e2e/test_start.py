@@ -37,7 +37,7 @@ def ending():
 def ask_tls(certs, port, text=b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n",
             host="127.0.0.1"):
     context = ssl.create_default_context(cafile=certs.ca)
-    with socket.create_connection((host, port), 20) as s, \
+    with socket.create_connection((host, port), 60) as s, \
             context.wrap_socket(s, server_hostname="localhost") as t:
         t.sendall(text)
         return int(t.recv(4096).split()[1])
@@ -563,7 +563,7 @@ def test_fewer_descriptors_than_connections(workdir, certs, apple, ending,
     try:
         for n in range(200):
             s = socket.socket()
-            s.settimeout(20)
+            s.settimeout(60)
             s.connect(("127.0.0.1", daemon.port))
             if n % 2:
                 s.sendall(b"P")     # begun, not finished

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from many import register_many
 from phones import ACCOUNT, TOKEN, token
 from xapsd import Xapsd
 
@@ -80,8 +81,8 @@ def test_devices_of_one_second(start_xapsd):
 def test_devices_are_bounded_in_time(start_xapsd):
     """3,000 of one user cost each notification of that user 0.2 s."""
     daemon = start_xapsd(loglevel="error")
-    for i in range(3000):
-        daemon.register("alice", "A%d" % i, token(i), keep=True)
+    register_many(daemon, (("alice", "A%d" % i, token(i))
+                           for i in range(3000)))
     assert daemon.status()["registrations"] == 50
     begun = daemon.cpu_s()
     for _ in range(100):
