@@ -55,9 +55,9 @@ struct reg {
 	uint16_t n_mailboxes : 10;
 	uint16_t changes : 6;	  /* recent writes because it changed */
 	uint16_t topic : 13;	  /* index in store.topics */
-	uint16_t has_uuid : 1;	  /* its account is one */
+	uint16_t has_uuid : 1;	  /* its account is one, packed */
 	uint16_t has_watches : 1; /* of mailboxes of other owners */
-	uint16_t is_moved : 1;	  /* its rest, see key.c */
+	uint16_t is_moved : 1;	  /* what may change is allocated: key.c */
 	uint8_t flags;		  /* enum reg_flag */
 	uint8_t replaced; /* hour in which an expiry found a newer account of
 			   * the same device, 0 never */
@@ -194,12 +194,12 @@ struct store {
 
 /* --- key.c --- */
 
-/* Packs the spec's user, account and token, and sets r's fields for them; has_watches
- * is set.  Returns the length. */
+/* Packs the spec's user, account and token, with space for watches if
+ * r->has_watches, and sets r's fields for them.  Returns the length. */
 size_t key_pack(struct reg *r, const struct reg_spec *spec, char out[KEY_MAX]);
 /* The length without what reg.c has added. */
 size_t key_len(const struct reg *r);
-/* What may change: the watches' address, the token, the mailboxes and what follows. */
+/* What may change: from the watches' address, or the token, to the end. */
 const char *key_rest(const struct reg *r);
 /* Another one, which it takes; NULL: none, r is about to be freed. */
 void key_set_rest(struct reg *r, char *rest);

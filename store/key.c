@@ -1,11 +1,15 @@
-/* store/key.c - the bytes behind struct reg: user, account and token packed, and
- * where the mailboxes are.
+/* store/key.c - what stands behind struct reg: user, account and token, packed,
+ * and where the mailboxes are.
  *
- * They are the user with a NUL; the account, a UUID in UUID_BYTES or text with a
- * NUL; and the rest, which may change: if it has watches then their address, the
- * token with two digits a byte, and what reg.c adds.  A rest that has changed is
- * allocated, and its address is where it was: the shortest token is as long as
- * that.  Nothing here is aligned, so addresses are copied. */
+ *   user     with a NUL
+ *   account  a UUID in upper case, as iOS makes them: its bytes; any other:
+ *            text with a NUL
+ *   rest     the address of its watches, if it has any; the token, two digits a
+ *            byte; what reg.c adds
+ *
+ * A rest that changes is allocated, and its address takes its place: none is
+ * shorter than that, since no token is.  Nothing is aligned, so addresses are
+ * copied. */
 #include "store/int.h"
 
 #include <assert.h>
@@ -17,7 +21,7 @@
 
 static_assert(REG_TOKEN_MIN / 2 >= sizeof(char *), "no space for an address");
 
-/* --- a UUID as iOS writes it: in upper case --- */
+/* --- UUIDs --- */
 
 #define UUID_LEN 36
 
@@ -62,7 +66,7 @@ static size_t token_len(size_t digits)
 	return (digits + 1) / 2;
 }
 
-/* UUID_BYTES or text. */
+/* UUID_BYTES, or text. */
 static const char *account(const struct reg *r)
 {
 	return r->key + r->user_len + 1;
