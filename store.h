@@ -362,7 +362,7 @@ bool reg_acked(const struct reg *r);
 size_t reg_n_mailboxes(const struct reg *r);
 /* The i-th name as the device spelled it. */
 const char *reg_mailbox(const struct reg *r, size_t i);
-/* The first name, the second and so on, up to the last; *at is NULL at first. */
+/* The first name, then the second and so on; *at is NULL at first. */
 const char *reg_next_mailbox(const struct reg *r, const char **at);
 /* Index of the mailbox that a delivery to `name` (UTF-8) of the user's changes,
  * or -1.  Names at registration may be modified UTF-7 (RFC 3501 5.1.3); INBOX

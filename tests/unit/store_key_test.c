@@ -1,5 +1,5 @@
-/* store_key_test.c - what a registration is packed into: accounts that are UUIDs and
- * accounts that are not, mailboxes that change, the address of another kind. */
+/* store_key_test.c - what a registration is packed into: accounts that are
+ * UUIDs, and those that are not; mailboxes that change; other kinds' addresses. */
 #include "unit.h"
 
 #include "store_util.h"
@@ -217,8 +217,8 @@ static void test_replaced(void **state)
 
 /* --- mailboxes that change --- */
 
-/* The least that a registration can have, so its rest is no longer than the address
- * that takes its place. */
+/* The least that a registration can have, so its rest is no longer than the
+ * address that takes its place. */
 static void test_shortest(void **state)
 {
 	static const char token[] = "0123456789abcdef";
