@@ -52,7 +52,7 @@ static void check_go_line(struct store *s)
 	r = store_first(s, "b\xc3\xb6"
 			   "b");
 	assert_non_null(r);
-	assert_string_equal(reg_account(r), "x y");
+	assert_true(reg_has_account(r, "x y"));
 	assert_int_equal(reg_n_mailboxes(r), 0);
 	assert_int_equal(reg_time_s(r), NOW_S);
 }
@@ -203,7 +203,7 @@ static void test_skipped(void **state)
 	/* Odd, but within the limits: taken as it is. */
 	result = import(s, ONE("u", "x\\\"y", "\"" TOKEN "\"", ""), 1000);
 	assert_int_equal(result.taken, 1);
-	assert_string_equal(reg_account(store_first(s, "u")), "x\"y");
+	assert_true(reg_has_account(store_first(s, "u"), "x\"y"));
 	store_close(s);
 }
 
