@@ -50,7 +50,7 @@ SRCS = clock.c log.c features.c mem.c disk.c buf.c text.c url.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/addr.c io/dial.c io/resolve.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
-	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
+	store.c store/key.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
 	store/load.c store/open.c store/view.c \
