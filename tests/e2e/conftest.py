@@ -80,7 +80,7 @@ def start_xapsd(workdir, certs, apple):
 def xapsd(start_xapsd):
     """A daemon with a token key, connected to `apple`."""
     daemon = start_xapsd()
-    daemon.apple.wait_connected()
+    daemon.wait_log("apns: connected to")
     return daemon
 
 

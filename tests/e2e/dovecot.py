@@ -699,8 +699,8 @@ class Lmtp(Line):
         body = "\r\n".join("." + x if x.startswith(".") else x
                            for x in lines)
         self.send(body + "\r\n")
-        start = time.monotonic()
+        self.dot_at = time.monotonic()
         self.send(".\r\n")
         for _ in users:
             self.expect("250")
-        return time.monotonic() - start
+        return time.monotonic() - self.dot_at
