@@ -706,6 +706,10 @@ class Apple(Watched):
                 self._answer(push, verdict)
         self._in_loop(release)
 
+    def give(self, push, answer):
+        """The answer to one that got none (Answer.never)."""
+        self._in_loop(push.connection.give, push, answer)
+
     def goaway(self, last=None, error=ErrorCodes.NO_ERROR, debug=b"",
                close=True):
         """GOAWAY on every open connection, see Connection.goaway."""
