@@ -344,7 +344,7 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
     daemon = start_xapsd(folder=folder, loglevel="info")
     daemon.notify("warm", keep=True)
 
-    def cost(name):
+    def cost(name, status):
         before = daemon.cpu_s()
         with raw(daemon) as s:
             for i in range(0, 2000, 200):   # as many as a socket holds
@@ -355,9 +355,10 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
                 said = b""
                 while said.count(b"HTTP/1.1 ") < 200:
                     said += s.recv(65536)
+                assert said.count(b"HTTP/1.1 %d " % status) == 200, said
         return daemon.cpu_s() - before
-    known = cost("user%d@example.org")
-    assert cost("nobody%d") < 3 * known + 1     # 7 s if all are searched
+    known = cost("user%d@example.org", 200)
+    assert cost("nobody%d", 404) < 3 * known + 1     # 7 s if all are searched
     assert not re.search(HINT % (".*", ".*"), daemon.log())
     # but the name without a domain is found at once
     daemon.notify("carol@example.org")
