@@ -191,6 +191,7 @@ def ci_test(folder, path, root):
          folder.name, "0.0.1"], capture_output=True).returncode == 1
 
 
+@pytest.mark.timeout(300)
 def test_stage_the_daemon(tmp_path):
     """Builds as the buildroot would, and looks at what would be shipped."""
     make(tmp_path, FEED / "xapsd", *STAGE)
@@ -211,6 +212,7 @@ def test_stage_the_daemon(tmp_path):
     ci_test(FEED / "xapsd", " /etc/", root)
 
 
+@pytest.mark.timeout(300)
 def test_stage_the_plugin(tmp_path, source):
     folder, args = source
     headers(tmp_path)
