@@ -99,6 +99,7 @@ class HookServer:
         self.port = self.listener.getsockname()[1]
         self.requests, self.planned, self.problems = [], [], []
         self.connections = 0
+        self.answered = 0       # requests, with all of the answer
         self.handshakes_failed = 0
         self.lock = threading.Condition()
         self.stopping = threading.Event()
@@ -245,4 +246,6 @@ class HookServer:
             self.stopping.wait()
             return False
         sock.sendall(answer.bytes())
+        with self.lock:
+            self.answered += 1
         return not answer.close

@@ -3,9 +3,11 @@ resume, peers that vanish silently, a thousand pushes under way, and the
 bytes and memory of it.  Figures are in the report's properties (--junitxml)."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -35,6 +37,36 @@ def wait_delivered(x, delivered):
 def push(x, n=0):
     x.register("u%d" % n, ACCOUNT, token(n), keep=True)
     assert x.notify("u%d" % n, keep=True).status == 200
+
+
+def enrol(folder, n):
+    """Makes the database of a daemon that knows n devices."""
+    folder.mkdir()
+    (folder / "database.json").write_text("".join(json.dumps({
+        "user": "u%d" % i, "account": ACCOUNT, "token": token(i),
+        "mailboxes": ["INBOX"], "acked": True, "time": int(time.time())
+    }) + "\n" for i in range(n)))
+
+
+def notify_all(x, n):
+    """The same as n times notify(), a hundred in one go."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(x.socket_path)
+        for at in range(0, n, 100):
+            bodies = [json.dumps({
+                "Username": "u%d" % i, "Mailbox": "INBOX",
+                "Events": ["MessageNew"]}) for i in range(at, min(at + 100, n))]
+            s.sendall("".join(
+                "POST /notify HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                for body in bodies).encode())
+            got = b""
+            while got.count(b"HTTP/1.1 ") < len(bodies):
+                more = s.recv(65536)
+                assert more, got
+                got += more
+            assert got.count(b"HTTP/1.1 200 ") == len(bodies), got
 
 
 @pytest.fixture
@@ -137,7 +169,8 @@ def test_bytes_per_push(raw, start_xapsd, record_property, identity):
 # --- memory ---
 
 
-def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
+def test_thousand_pushes_under_way(raw, start_xapsd, workdir,
+                                   record_property):
     """The peer allows 2^31 streams and answers none, then all."""
     more = 300
     c = None
@@ -159,15 +192,12 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
         answer.wait(LIMIT_S * 3)
         c.serve()
 
+    enrol(workdir / "x", STREAMS + more)
+    raw.plan(script)
     x = start_xapsd(apple=raw, pushTimeout="10m")
-    for n in range(STREAMS + more):
-        x.register("u%d" % n, ACCOUNT, token(n), keep=True)
-    x.wait_log("apns: connected to")
-    raw.plan(script, drop=True)
     raw.wait(lambda: c and c.settings_acks, "SETTINGS")
     before_kib = x.rss_kib()
-    for n in range(STREAMS + more):
-        assert x.notify("u%d" % n, keep=True).status == 200
+    notify_all(x, STREAMS + more)
     assert full.wait(LIMIT_S * 2), raw.fault()
     during_kib = x.rss_kib()
     s = x.status()
@@ -177,7 +207,7 @@ def test_thousand_pushes_under_way(raw, start_xapsd, record_property):
     wait_delivered(x, STREAMS + more)
     assert len(raw.requests) == STREAMS + more
     assert len({r.token for r in raw.requests}) == STREAMS + more
-    assert raw.accepted == 2
+    assert raw.accepted == 1
     record_property("rss_kib", {
         "registered": before_kib, "under way": during_kib,
         "peak": x.rss_peak_kib(), "answered": x.rss_kib(),
@@ -219,7 +249,7 @@ def test_memory_of_a_connection(raw, start_xapsd, record_property):
 # --- no server ---
 
 
-def test_window_never_given_back(raw, start_xapsd):
+def test_window_never_given_back(raw, start_xapsd, workdir):
     """RFC 9113 6.9.1: when the connection's window is used up for good the
     rest goes over another one; each is answered once."""
 
@@ -235,10 +265,10 @@ def test_window_never_given_back(raw, start_xapsd):
 
     raw.plan(script)
     pushes = 600    # of 136 bytes
+    enrol(workdir / "x", pushes)
     # longer than a busy machine stands still: the other one has to answer
     x = start_xapsd(apple=raw, pushTimeout="12s")
-    for n in range(pushes):
-        push(x, n)
+    notify_all(x, pushes)
     raw.finish()
     wait_delivered(x, pushes)
     answered = [r.token for r in raw.requests if r.answered == 200]

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -481,6 +482,22 @@ def test_no_answer(start, hooks, server):
     requests = server.wait(2)
     assert requests[0].json() == requests[1].json()
     idle(xapsd)
+
+
+def test_answer_while_it_was_stopped(start, hooks, server):
+    """For longer than an answer may take, but here it is."""
+    hooks.write("own", url=server.url())
+    xapsd = start(pushTimeout="10s")
+    gate = threading.Event()
+    server.plan(lambda request: gate.wait() and Answer())
+    notify(xapsd)
+    request, = server.wait()
+    with xapsd.stopped():
+        gate.set()
+        xapsd.wait_until(lambda: server.answered == 1 and
+                         time.monotonic() > request.at + 10.1, "its time", 60)
+    idle(xapsd)
+    assert server.count() == 1
 
 
 def test_server_comes_later(start, hooks):

@@ -9,6 +9,7 @@ a command to put in front of it, such as valgrind.  Leaving the `with` asserts
 that the daemon lived until then, ends with status 0 on SIGTERM, and that
 neither a sanitizer nor valgrind had anything to say."""
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -250,6 +251,17 @@ class Xapsd:
             process.kill()
             process.wait()
             remove_clock(process.pid)
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """SIGSTOP: it finds all that happens meanwhile at once."""
+        stat = pathlib.Path("/proc/%d/stat" % self.process.pid)
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            self.wait_until(lambda: ") T " in stat.read_text(), "its stop")
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self):
         try:
