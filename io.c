@@ -46,7 +46,7 @@ enum io_state {
 	IO_S_DEAD, /* io_close()d, freed by the loop's sweep */
 };
 
-static const char *const state_names[] = {
+static const char state_names[][12] = {
 	[IO_S_CONNECTING] = "connecting",
 	[IO_S_PROXY] = "proxy",
 	[IO_S_HANDSHAKE] = "handshake",
