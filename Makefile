@@ -50,7 +50,7 @@ SRCS = clock.c log.c features.c mem.c disk.c buf.c text.c url.c \
 	h2.c h2/hpack.c h2/stream.c h2/answer.c \
 	io.c io/listen.c io/addr.c io/dial.c io/resolve.c \
 	cred.c cred/jwt.c cred/pem.c cred/kind.c cred/file.c cred/purpose.c cred/pair.c \
-	store.c store/mailbox.c store/reg.c store/line.c store/table.c \
+	store.c store/key.c store/mailbox.c store/reg.c store/line.c store/table.c \
 	store/owner.c store/grave.c store/similar.c store/topic.c store/limit.c \
 	store/file.c \
 	store/load.c store/open.c store/view.c \
@@ -275,11 +275,13 @@ browser:
 # npm's web-push, 1 MB, for the tests of Web Push; without it some are skipped.
 .PHONY: web-push
 WEB_PUSH = build/web-push
+# A second attempt, and no more than a minute of silence.
+NPM_FETCH = --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 60000
 web-push:
 	@cmp -s tests/web-push/package-lock.json $(WEB_PUSH)/lock || { \
 		mkdir -p $(WEB_PUSH) && cp tests/web-push/*.json $(WEB_PUSH) && \
 		npm ci --prefix $(WEB_PUSH) --no-audit --no-fund --silent \
-			--ignore-scripts --fetch-retries 0 && \
+			--ignore-scripts $(NPM_FETCH) && \
 		cp tests/web-push/package-lock.json $(WEB_PUSH)/lock; } || \
 		echo 'No web-push by npm: tests that compare with it are skipped.'
 

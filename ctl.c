@@ -135,7 +135,7 @@ static int by_user(const void *a, const void *b)
 	int c = strcasecmp(reg_user(*x), reg_user(*y));
 
 	if (c == 0)
-		c = strcmp(reg_account(*x), reg_account(*y));
+		c = reg_compare_accounts(*x, *y);
 	if (c != 0)
 		return c;
 	return (reg_time_s(*x) < reg_time_s(*y)) -
@@ -291,8 +291,8 @@ static void warn_left_out(const struct regs *regs)
 	for (i = 1; i < regs->n; i++)
 		n += strcasecmp(reg_user(regs->list[i - 1]),
 			 reg_user(regs->list[i])) == 0 &&
-		     strcmp(reg_account(regs->list[i - 1]),
-			 reg_account(regs->list[i])) == 0 &&
+		     reg_compare_accounts(regs->list[i - 1], regs->list[i]) ==
+			 0 &&
 		     reg_kind(regs->list[i - 1]) == REG_APPLE &&
 		     reg_kind(regs->list[i]) == REG_APPLE;
 	if (others > 0)

@@ -374,15 +374,16 @@ static int round_wait_ms(const struct loop *l, int wait_ms)
 	return wait_ms < 0 || timer_ms < wait_ms ? (int)timer_ms : wait_ms;
 }
 
-void loop_once(struct loop *l, int wait_ms)
+static void wait_events(struct loop *l, int wait_ms)
+{
+	l->n_events = epoll_wait(l->epfd, l->events, EVENTS_MAX, wait_ms);
+}
+
+static void run_events(struct loop *l)
 {
 	struct loop_fd *f;
 	unsigned wanted;
 
-	l->now_ms = loop_clock_ms();
-	l->n_events = epoll_wait(
-	    l->epfd, l->events, EVENTS_MAX, round_wait_ms(l, wait_ms));
-	l->now_ms = loop_clock_ms();
 	for (l->at_event = 0; l->at_event < l->n_events;) {
 		f = l->events[l->at_event].data.ptr;
 		wanted = from_epoll(l->events[l->at_event].events);
@@ -391,6 +392,25 @@ void loop_once(struct loop *l, int wait_ms)
 			f->cb(f->arg, wanted);
 	}
 	l->n_events = 0;
+}
+
+/* A timer may be late, since we were stopped (SIGSTOP, a busy machine): what has
+ * come meanwhile comes first, else an answer that is here would be missed. */
+static void run_late_events(struct loop *l)
+{
+	if (l->n_timers == 0 || l->heap[0]->due_ms > l->now_ms)
+		return;
+	wait_events(l, 0);
+	run_events(l);
+}
+
+void loop_once(struct loop *l, int wait_ms)
+{
+	l->now_ms = loop_clock_ms();
+	wait_events(l, round_wait_ms(l, wait_ms));
+	l->now_ms = loop_clock_ms();
+	run_events(l);
+	run_late_events(l);
 	run_timers(l);
 	run_tasks(l);
 	free_deferred(l);

@@ -344,7 +344,11 @@ pid_t store_holder(const char *path);
 /* --- one registration --- */
 
 const char *reg_user(const struct reg *r);
-const char *reg_account(const struct reg *r);
+/* Returns out. */
+const char *reg_account(const struct reg *r, char out[REG_ACCOUNT_MAX + 1]);
+bool reg_has_account(const struct reg *r, const char *account);
+/* As strcmp() of the two accounts. */
+int reg_compare_accounts(const struct reg *a, const struct reg *b);
 /* Lower-case hex; returns out. */
 const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1]);
 enum reg_kind reg_kind(const struct reg *r);
@@ -358,8 +362,8 @@ bool reg_acked(const struct reg *r);
 size_t reg_n_mailboxes(const struct reg *r);
 /* The i-th name as the device spelled it. */
 const char *reg_mailbox(const struct reg *r, size_t i);
-/* The name after that one, which must not be the last. */
-const char *reg_mailbox_after(const char *name);
+/* The first name, then the second and so on; *at is NULL at first. */
+const char *reg_next_mailbox(const struct reg *r, const char **at);
 /* Index of the mailbox that a delivery to `name` (UTF-8) of the user's changes,
  * or -1.  Names at registration may be modified UTF-7 (RFC 3501 5.1.3); INBOX
  * matches in any case. */

@@ -122,13 +122,14 @@ size_t api_forget(struct api *a, const char *user, const char *account,
     const char *token, bool exact)
 {
 	char tok[REG_TOKEN_MAX + 1], shown[LOG_TOKEN_MAX];
+	char acc[REG_ACCOUNT_MAX + 1];
 	struct reg *r, *next;
 	size_t n = 0;
 
 	for (r = store_first(a->store, user); r != NULL; r = next) {
 		next = reg_next(r);
 		reg_token(r, tok);
-		if (!matches_typed(reg_account(r), account, exact) ||
+		if (!matches_typed(reg_account(r, acc), account, exact) ||
 		    !matches_typed(tok, token, exact))
 			continue;
 		log_info("forget: %s: %s: removed on request", reg_user(r),

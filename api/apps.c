@@ -225,8 +225,8 @@ static struct reg *find_app(struct api *a, const struct app *app)
 {
 	struct reg *r = store_first(a->store, app->user);
 
-	while (r != NULL && (reg_kind(r) != app->spec.kind ||
-				strcmp(reg_account(r), app->id) != 0))
+	while (r != NULL &&
+	       (reg_kind(r) != app->spec.kind || !reg_has_account(r, app->id)))
 		r = reg_next(r);
 	return r;
 }
@@ -482,7 +482,7 @@ static const char no_such[] = "there is no such registration";
 
 static int confirm(struct api_request *rq, const char *code, struct reg *r)
 {
-	char to[WEBPUSH_TO_MAX];
+	char to[WEBPUSH_TO_MAX], account[REG_ACCOUNT_MAX + 1];
 	struct api *a = rq->api;
 
 	switch (webpush_state(push_webpush(a->queue), reg_to(r))) {
@@ -504,7 +504,8 @@ static int confirm(struct api_request *rq, const char *code, struct reg *r)
 	}
 	push_renewed(r);
 	commit_after_put(a->commit);
-	log_info("confirm: %s: %s: confirmed", reg_user(r), reg_account(r));
+	log_info(
+	    "confirm: %s: %s: confirmed", reg_user(r), reg_account(r, account));
 	return 0;
 }
 
@@ -537,13 +538,14 @@ static bool is_meant(const struct app *app, const struct reg *r)
 	char token[REG_TOKEN_MAX + 1];
 
 	return reg_kind(r) == app->spec.kind &&
-	       (!app->has_id || strcmp(reg_account(r), app->id) == 0) &&
+	       (!app->has_id || reg_has_account(r, app->id)) &&
 	       (!app->has_address ||
 		   strcmp(reg_token(r, token), app->token) == 0);
 }
 
 void api_handle_unregister(struct api_request *rq, struct http_conn *conn)
 {
+	char account[REG_ACCOUNT_MAX + 1];
 	struct app app = { 0 };
 	struct reg *r, *next;
 	size_t n = 0;
@@ -561,7 +563,7 @@ void api_handle_unregister(struct api_request *rq, struct http_conn *conn)
 		if (!is_meant(&app, r))
 			continue;
 		log_info("unregister: %s: %s: removed on request", reg_user(r),
-		    reg_account(r));
+		    reg_account(r, account));
 		store_drop(rq->api->store, r);
 		n++;
 	}
@@ -575,22 +577,21 @@ void api_handle_unregister(struct api_request *rq, struct http_conn *conn)
 static void write_app(struct api *a, const struct reg *r, struct buf *b)
 {
 	bool is_webpush = reg_kind(r) == REG_WEBPUSH;
-	const char *to = reg_to(r), *name = NULL;
+	const char *to = reg_to(r), *at = NULL;
+	char account[REG_ACCOUNT_MAX + 1];
 	bool active = !reg_suspended(r) &&
 		      (!is_webpush || webpush_state(push_webpush(a->queue),
 					  to) == WEBPUSH_ACTIVE);
 	size_t i;
 
 	json_open(b, NULL, '{');
-	json_add_str(b, "id", reg_account(r));
+	json_add_str(b, "id", reg_account(r, account));
 	json_add(b, is_webpush ? "endpoint" : "token");
 	json_write_strn(b, to, strcspn(to, " "));
 	json_add_bool(b, "active", active);
 	json_open(b, "mailboxes", '[');
-	for (i = 0; i < reg_n_mailboxes(r); i++) {
-		name = i == 0 ? reg_mailbox(r, 0) : reg_mailbox_after(name);
-		json_add_str(b, NULL, name);
-	}
+	for (i = 0; i < reg_n_mailboxes(r); i++)
+		json_add_str(b, NULL, reg_next_mailbox(r, &at));
 	buf_add_str(b, "]}");
 }
 

@@ -297,11 +297,11 @@ static int compare(const void *a, const void *b)
 
 static void write_device(struct api *a, struct buf *b, struct reg *r)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	size_t n = reg_n_mailboxes(r), i;
 
 	json_add_str(b, "user", reg_user(r));
-	json_add_str(b, "account", reg_account(r));
+	json_add_str(b, "account", reg_account(r, account));
 	json_add_str(b, "token", reg_token(r, token));
 	if (reg_kind(r) != REG_APPLE)
 		json_add_str(b, "kind", reg_kind_name(reg_kind(r)));

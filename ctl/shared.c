@@ -129,19 +129,19 @@ struct differences {
 static void compare(struct store *here, struct store *there, const char *user,
     struct differences *d)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	struct reg *r, *o;
 
 	memset(d, 0, sizeof(*d));
 	for (r = store_first(here, user); r != NULL; r = reg_next(r)) {
 		o = store_find(
-		    there, user, reg_account(r), reg_token(r, token));
+		    there, user, reg_account(r, account), reg_token(r, token));
 		d->n++;
 		d->here += o == NULL;
 		d->other += o != NULL && !is_same(r, o);
 	}
 	for (r = store_first(there, user); r != NULL; r = reg_next(r))
-		d->there += store_find(here, user, reg_account(r),
+		d->there += store_find(here, user, reg_account(r, account),
 				reg_token(r, token)) == NULL;
 }
 

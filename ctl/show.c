@@ -101,7 +101,7 @@ static void fill_past(struct row *row, const struct reg *r, int64_t now_s)
 static void fill_row(struct row *row, const struct store *live,
     const struct reg *r, int64_t now_s, int64_t ttl_s)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	int64_t age_s = now_s - reg_time_s(r);
 	const char *what = state(live, r, age_s, ttl_s);
 	size_t c;
@@ -112,7 +112,7 @@ static void fill_row(struct row *row, const struct store *live,
 	snprintf(row->text[C_DEVICE], SHOWN + 1, "%s", reg_token(r, token));
 	snprintf(row->text[C_ACCOUNT],
 	    reg_kind(r) == REG_APPLE ? SHOWN + 1 : CTL_ID_SHOWN + 1, "%s",
-	    reg_account(r));
+	    reg_account(r, account));
 	strcpy(row->text[C_KIND], reg_kind_name(reg_kind(r)));
 	/* Registered before the clock was set. */
 	if (reg_time_s(r) > 0) {

@@ -16,11 +16,11 @@ static enum send_sent apple_send(
     struct push_lane *l, struct push *p, char err[ERR_MAX])
 {
 	struct buf *b = &l->q->payload;
-	char tok[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], tok[REG_TOKEN_MAX + 1];
 
 	buf_reset(b);
 	buf_add_str(b, "{\"aps\":{\"account-id\":");
-	json_write_str(b, reg_account(p->reg));
+	json_write_str(b, reg_account(p->reg, account));
 	if (push_names_mailboxes(l->q, p->reg)) {
 		buf_add_str(b, ",\"m\":[");
 		push_hashes_write(b, &p->flight, 0, p->flight.n);

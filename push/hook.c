@@ -48,6 +48,13 @@ static struct one *find_one(const struct hooks *h, const char *name)
 	return NULL;
 }
 
+static struct one *find_for(const struct push_queue *q, const struct reg *r)
+{
+	char name[REG_ACCOUNT_MAX + 1];
+
+	return find_one(hooks_of(q), reg_account(r, name));
+}
+
 /* --- events --- */
 
 /* Not any more once something was taken, after the clock was set. */
@@ -97,7 +104,7 @@ static struct reg *next(struct push_queue *q, const char *user, size_t *at)
 
 static int64_t delay_ms(const struct push_queue *q, const struct reg *r)
 {
-	const struct one *o = find_one(hooks_of(q), reg_account(r));
+	const struct one *o = find_for(q, r);
 
 	return o != NULL && o->hook != NULL ? hook_delay_ms(o->hook) : 0;
 }
@@ -116,7 +123,7 @@ static int target(struct push_queue *q, const struct hook *hook,
 static struct push_lane *lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
-	struct one *o = find_one(hooks_of(q), reg_account(r));
+	struct one *o = find_for(q, r);
 	struct send_target to;
 	char label[ERR_MAX];
 
@@ -128,7 +135,7 @@ static struct push_lane *lane(
 		return o->lane;
 	if (target(q, o->hook, &to, err) < 0)
 		return NULL;
-	err_set(label, "hook %s: ", reg_account(r));
+	err_set(label, "hook %s: ", o->name);
 	o->lane = push_lane_make(q, &push_way_hook, label);
 	o->lane->data = o;
 	o->lane->sender = sender_new(q->loop, &to, &push_send_ops, o->lane,

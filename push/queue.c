@@ -146,18 +146,20 @@ static void ready_remove(struct push *p)
 
 /* --- states --- */
 
+#define SHOWN_MAX (REG_ACCOUNT_MAX + 1) /* more than LOG_TOKEN_MAX */
+
 /* Its account alone says what another kind's is: the token is a hash. */
-static const char *show(const struct reg *r, char shown[LOG_TOKEN_MAX])
+static const char *show(const struct reg *r, char shown[SHOWN_MAX])
 {
 	char tok[REG_TOKEN_MAX + 1];
 
-	return reg_kind(r) != REG_APPLE ? reg_account(r)
+	return reg_kind(r) != REG_APPLE ? reg_account(r, shown)
 					: log_token(reg_token(r, tok), shown);
 }
 
 static void log_state(const struct push *p, enum push_state to)
 {
-	char shown[LOG_TOKEN_MAX];
+	char shown[SHOWN_MAX];
 
 	log_debug("push: %s: %s: %s -> %s", reg_user(p->reg),
 	    show(p->reg, shown), state_names[p->state], state_names[to]);
@@ -444,13 +446,11 @@ static void prune_waiting(struct push *p)
 {
 	struct push_hashes current = { 0 }, rest = { 0 };
 	unsigned char hash[HASH_LEN];
-	const char *name = NULL;
+	const char *at = NULL;
 	unsigned i;
 
 	for (i = 0; i < reg_n_mailboxes(p->reg); i++) {
-		name =
-		    i == 0 ? reg_mailbox(p->reg, 0) : reg_mailbox_after(name);
-		push_hash_mailbox(name, hash);
+		push_hash_mailbox(reg_next_mailbox(p->reg, &at), hash);
 		push_hashes_add(&current, hash);
 	}
 	for (i = 0; i < p->wait.n; i++)
@@ -556,7 +556,7 @@ bool push_names_mailboxes(const struct push_queue *q, const struct reg *r)
 
 void push_log(enum log_level level, const struct push *p, const char *fmt, ...)
 {
-	char shown[LOG_TOKEN_MAX], what[ERR_MAX];
+	char shown[SHOWN_MAX], what[ERR_MAX];
 	va_list ap;
 
 	if (level > log_get_level())

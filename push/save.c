@@ -64,11 +64,11 @@ static void flush_lines(struct saver *s)
 
 static void begin_line(struct buf *b, const struct reg *r, int64_t age_s)
 {
-	char tok[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], tok[REG_TOKEN_MAX + 1];
 
 	buf_add_byte(b, '{');
 	json_add_str(b, "user", reg_user(r));
-	json_add_str(b, "account", reg_account(r));
+	json_add_str(b, "account", reg_account(r, account));
 	json_add_str(b, "token", reg_token(r, tok));
 	if (reg_kind(r) != REG_APPLE)
 		json_add_str(b, "kind", reg_kind_name(reg_kind(r)));
@@ -241,11 +241,11 @@ static struct reg *find_reg(struct push_queue *q, const struct json *j)
 static void fix_old_hash(const struct reg *r, unsigned char *hash)
 {
 	unsigned char old[HASH_LEN];
-	const char *name = NULL;
+	const char *name, *at = NULL;
 	size_t i;
 
 	for (i = 0; i < reg_n_mailboxes(r); i++) {
-		name = i == 0 ? reg_mailbox(r, 0) : reg_mailbox_after(name);
+		name = reg_next_mailbox(r, &at);
 		if (strchr(name, '&') == NULL)
 			continue;
 		tls_md5(name, strlen(name), old);

@@ -32,10 +32,10 @@ struct push_probe {
 static void report(const struct push_trial *t, const struct reg *r,
     bool delivered, const char *words)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 
 	/* The others' tokens are hashes, or nothing. */
-	t->cb(t->arg, reg_account(r),
+	t->cb(t->arg, reg_account(r, account),
 	    reg_kind(r) == REG_APPLE ? reg_token(r, token)
 				     : reg_kind_name(reg_kind(r)),
 	    delivered, words);

@@ -51,12 +51,14 @@ static struct push_lane *webpush_lane(
 static void write_content(
     struct buf *b, const struct reg *r, const struct push_note *n)
 {
+	char account[REG_ACCOUNT_MAX + 1];
+
 	buf_reset(b);
 	buf_add_byte(b, '{');
 	json_add_str(b, "user", reg_user(r));
 	if (strcmp(n->event, PUSH_CONFIRM) == 0) {
 		json_add_str(b, "event", PUSH_CONFIRM);
-		json_add_str(b, "id", reg_account(r));
+		json_add_str(b, "id", reg_account(r, account));
 		json_add_str(b, "code", webpush_code(reg_to(r)));
 	} else {
 		json_add_str(b, "mailbox", n->mailbox);

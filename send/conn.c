@@ -298,7 +298,10 @@ bool send_conn_is_useful(const struct send_conn *c)
 
 void send_conn_describe_timeout(const struct send_conn *c, char why[ERR_MAX])
 {
-	int64_t ms = loop_now_ms(c->s->loop) - c->opened_ms;
+	/* Not longer than it was given, though we may come late: the same reason
+	 * is the same text. */
+	int64_t ms =
+	    min64(loop_now_ms(c->s->loop) - c->opened_ms, c->s->to.timeout_ms);
 	const char *what = "no TLS connection";
 
 	if (c->state != SEND_CONN_OPENING)

@@ -42,11 +42,11 @@ static struct change *change_new(
     struct shared *s, const struct reg *r, enum value_kind kind)
 {
 	struct buf b = BUF_INIT(RESP_STRING_MAX);
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	struct change *c;
 
-	buf_add_fmt(&b, "%s%c%s%c%s%c", reg_user(r), '\0', reg_account(r), '\0',
-	    reg_token(r, token), '\0');
+	buf_add_fmt(&b, "%s%c%s%c%s%c", reg_user(r), '\0',
+	    reg_account(r, account), '\0', reg_token(r, token), '\0');
 	value_begin(s, r, kind, &b);
 	buf_add_byte(&b, '\0');
 	c = shared_request_new(s, sizeof(*c) + b.len, on_answer);

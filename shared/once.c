@@ -135,7 +135,7 @@ static void on_due(
 	o->delay_ms = s->conf->delay_s * 1000;
 	memcpy(o->hash, hash, sizeof(o->hash));
 	strcpy(o->user, reg_user(r));
-	strcpy(o->account, reg_account(r));
+	reg_account(r, o->account);
 	reg_token(r, o->token);
 	write_key(o, &key);
 	snprintf(px, sizeof(px), "%lld", (long long)o->delay_ms);

@@ -61,19 +61,21 @@ bool value_book(const char *text, size_t len, char id_r[SHARED_ID_MAX])
 	return true;
 }
 
-/* Two processes have different names, so that each hears the other. */
+/* Two processes have different names, so that each hears the other: also on
+ * machines of one name, such as containers.  Of 16 bits, one pair in 65,536 would
+ * have had the same. */
 void value_set_names(struct shared *s)
 {
-	char host[SHARED_NODE_MAX - 8] = "";
-	uint16_t r = 0;
+	char host[SHARED_NODE_MAX - 10] = "";
+	uint32_t r = 0;
 	size_t n;
 
 	gethostname(host, sizeof(host) - 1);
 	n = text_span(host, ".-_");
 	host[n] = '\0';
 	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
-		r = (uint16_t)getpid();
-	snprintf(s->node, sizeof(s->node), "%s/%04x", host, r);
+		r = (uint32_t)getpid();
+	snprintf(s->node, sizeof(s->node), "%s/%08x", host, (unsigned)r);
 	/* Messages do not know databases. */
 	n = (size_t)snprintf(
 	    s->channel, sizeof(s->channel), "%sevents", s->conf->shared_prefix);

@@ -128,11 +128,9 @@ int store_sync_dir(struct store *s, char err[ERR_MAX])
  * two lines would lose it. */
 static void append_gone(struct store *s, struct sink *k, struct reg *r)
 {
-	char token[REG_TOKEN_MAX + 1];
 	struct reg *grave = grave_find(s, r);
 
-	reg_token(r, token);
-	if (store_find(s, reg_user(r), reg_account(r), token) != NULL)
+	if (table_find(&s->table, r) != NULL)
 		return;
 	if (grave != NULL)
 		sink_grave(s, k, grave);

@@ -330,7 +330,7 @@ int store_go_load(
 static int compare_regs(const void *a, const void *b)
 {
 	const struct reg *const *x = a, *const *y = b;
-	int c = strcmp(reg_account(*x), reg_account(*y));
+	int c = reg_compare_accounts(*x, *y);
 
 	if (c != 0)
 		return c;
@@ -339,13 +339,14 @@ static int compare_regs(const void *a, const void *b)
 
 static void export_reg(const struct reg *r, bool first, struct buf *out)
 {
-	char token[REG_TOKEN_MAX + 1], when[LOG_DATE_MAX];
-	const char *p = r->mailboxes;
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
+	char when[LOG_DATE_MAX];
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 	size_t i;
 
 	buf_add_str(out, first ? "" : ",");
-	json_write_str(out, reg_account(r));
+	json_write_str(out, reg_account(r, account));
 	buf_add_str(out, ":{");
 	json_add_str(out, "DeviceToken", reg_token(r, token));
 	json_open(out, "Mailboxes", '[');
@@ -405,8 +406,8 @@ static int export_user(struct export *e)
 	export_name(e->out, reg_user(e->regs[0]));
 	buf_add_str(e->out, ":{\"Accounts\":{");
 	for (i = 0; i < e->n; i++) {
-		if (i + 1 < e->n && strcmp(reg_account(e->regs[i]),
-					reg_account(e->regs[i + 1])) == 0)
+		if (i + 1 < e->n &&
+		    reg_compare_accounts(e->regs[i], e->regs[i + 1]) == 0)
 			continue;
 		export_reg(e->regs[i], first, e->out);
 		first = false;

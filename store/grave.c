@@ -43,10 +43,10 @@ void grave_open(struct store *s, struct reg *grave)
 
 struct reg *reg_key(const struct reg *r, int64_t t_ms)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	const struct reg_spec spec = {
 		.user = reg_user(r),
-		.account = reg_account(r),
+		.account = reg_account(r, account),
 		.token = reg_token(r, token),
 		.time_s = t_ms / 1000,
 	};

@@ -1,8 +1,9 @@
 /* store/int.h - what the files of the store share.  Nobody else includes this.
  *
  * Calls go up this list only, to the files above the caller's:
- *   mailbox  the mailbox names of one registration
- *   reg      one registration in memory
+ *   key      user, account and token of one registration
+ *   mailbox  its mailbox names
+ *   reg      and all of it in memory
  *   line     one registration as a line of the file
  *   table    all registrations, by user
  *   owner    and by the owner of the mailboxes that they watch
@@ -43,11 +44,7 @@ enum reg_flag {
 struct reg {
 	struct reg *next; /* in its bucket, a user's one after the other */
 	void *data;
-	char *mailboxes; /* for mailbox_unpack(): after the key, or allocated;
-			  * if REG_OTHER then a byte, its kind, and its address
-			  * with a NUL */
-	struct watches *watches; /* NULL: no mailbox of another owner */
-	uint32_t hash : 24;	 /* of the user */
+	uint32_t hash : 24; /* of the user */
 	uint32_t user_len : 8;
 	uint32_t time_s;
 	uint32_t written_s; /* time_s of its line in the file */
@@ -56,14 +53,17 @@ struct reg {
 	uint32_t part : 8;  /* of time_s, see reg_time_ms(); or PART_UNKNOWN */
 	struct reg_past past;
 	uint16_t n_mailboxes : 10;
-	uint16_t changes : 6; /* recent writes because it changed */
-	uint8_t flags;	      /* enum reg_flag */
+	uint16_t changes : 6;	  /* recent writes because it changed */
+	uint16_t topic : 13;	  /* index in store.topics */
+	uint16_t has_uuid : 1;	  /* its account is one, packed */
+	uint16_t has_watches : 1; /* of mailboxes of other owners */
+	uint16_t is_moved : 1;	  /* what may change is allocated: key.c */
+	uint8_t flags;		  /* enum reg_flag */
 	uint8_t replaced; /* hour in which an expiry found a newer account of
 			   * the same device, 0 never */
-	uint16_t topic;	  /* index in store.topics */
-	uint8_t account_len;
-	uint8_t digits; /* of the token */
-	/* user NUL account NUL token (two digits a byte) */
+	uint8_t digits;	  /* of the token */
+	/* key.c: user, account, token; reg.c: mailboxes, for mailbox_unpack(),
+	 * and if REG_OTHER then a byte, its kind, and its address with a NUL */
 	char key[];
 };
 
@@ -71,6 +71,13 @@ struct reg {
 
 /* The longest token, packed. */
 #define TOKEN_BYTES ((REG_TOKEN_MAX + 1) / 2)
+
+#define UUID_BYTES 16
+
+/* The longest key. */
+#define KEY_MAX                                                                \
+	(REG_USER_MAX + 1 + REG_ACCOUNT_MAX + 1 + sizeof(struct watches *) +   \
+	    TOKEN_BYTES)
 
 /* By user: buckets of lists.  It doubles when there are more registrations than
  * buckets. */
@@ -104,7 +111,7 @@ struct watches {
 /* Topics in answers to devices; the first is the one in <file>.topic, and of
  * lines that name none.  One for each brand, and those of the time before; more
  * can only come from files or a shared book that are not ours. */
-#define TOPICS_MAX 8192
+#define TOPICS_MAX 8192 /* struct reg has 13 bits for it */
 #define TOPIC_NONE UINT16_MAX
 
 #define BRAND_BY_USER UINT16_MAX
@@ -185,6 +192,32 @@ struct store {
 	bool in_place;	     /* the file cannot be replaced, only overwritten */
 };
 
+/* --- key.c --- */
+
+/* Packs the spec's user, account and token, with space for watches if
+ * r->has_watches, and sets r's fields for them.  Returns the length. */
+size_t key_pack(struct reg *r, const struct reg_spec *spec, char out[KEY_MAX]);
+/* The length without what reg.c has added. */
+size_t key_len(const struct reg *r);
+/* What may change: from the watches' address, or the token, to the end. */
+const char *key_rest(const struct reg *r);
+/* Another one, which it takes; NULL: none, r is about to be freed. */
+void key_set_rest(struct reg *r, char *rest);
+const char *key_mailboxes(const struct reg *r);
+/* NULL: it has none. */
+struct watches *key_watches(const struct reg *r);
+/* Of one that has_watches. */
+void key_set_watches(struct reg *r, struct watches *w);
+/* False if no registration has such a token. */
+bool reg_pack_token(const char *digits, size_t n, char out[TOKEN_BYTES]);
+/* Whether it has this account and packed token. */
+bool reg_has_key(const struct reg *r, const char *account, const char *packed,
+    size_t digits);
+/* These need the hashes. */
+bool reg_same_user(const struct reg *a, const struct reg *b);
+bool reg_same_device(const struct reg *a, const struct reg *b);
+bool reg_same_key(const struct reg *a, const struct reg *b);
+
 /* --- mailbox.c --- */
 
 /* A mailbox: its name as the device spelled it, and what that means. */
@@ -207,6 +240,8 @@ bool mailboxes_same(const struct reg *a, const struct reg *b);
 /* The same mailboxes, in any order and each any number of times. */
 bool mailboxes_same_set(const struct reg *a, const struct reg *b);
 
+/* True if some are another owner's. */
+bool mailboxes_are_watched(const struct reg_spec *spec);
 /* How many other owners they have; consecutive equal ones count once. */
 size_t mailboxes_owners(const struct reg *r);
 
@@ -222,17 +257,8 @@ void reg_free(struct reg *r);
 void reg_take_mailboxes(struct reg *r, const struct reg *from);
 /* The bytes that it counts for maxRegistrations. */
 size_t reg_bytes(const struct reg *r);
-/* False if no registration has such a token. */
-bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES]);
-/* Whether it has this account and packed token. */
-bool reg_has_key(const struct reg *r, const char *account, const char *packed,
-    size_t digits);
 /* The same kind and address. */
 bool reg_same_to(const struct reg *a, const struct reg *b);
-/* These need the hashes. */
-bool reg_same_user(const struct reg *a, const struct reg *b);
-bool reg_same_device(const struct reg *a, const struct reg *b);
-bool reg_same_key(const struct reg *a, const struct reg *b);
 
 /* --- line.c --- */
 
@@ -290,7 +316,7 @@ void table_remove(struct table *t, struct reg *r);
 
 /* --- owner.c --- */
 
-/* Sets up and takes down r->watches. */
+/* Sets up and takes down its watches. */
 void owner_watch(struct store *s, struct reg *r);
 void owner_unwatch(struct store *s, struct reg *r);
 

@@ -95,17 +95,16 @@ static bool may_replace(const struct reg *new, const struct reg *o)
 struct reg *limit_renamed(
     struct store *s, const struct reg *new, const struct reg *r)
 {
-	const char *account = reg_account(new);
 	enum reg_kind kind = reg_kind(new);
 	struct reg *o = NULL;
 
 	/* Other nodes say themselves what they have replaced. */
 	if (kind != REG_APPLE && !s->is_merging &&
-	    strcmp(account, reg_kind_name(kind)) != 0)
+	    !reg_has_account(new, reg_kind_name(kind)))
 		o = store_first(s, reg_user(new));
-	while (o != NULL && (o == r || reg_kind(o) != kind ||
-				strcmp(reg_account(o), account) != 0 ||
-				!may_replace(new, o)))
+	while (o != NULL &&
+	       (o == r || reg_kind(o) != kind ||
+		   reg_compare_accounts(o, new) != 0 || !may_replace(new, o)))
 		o = reg_next(o);
 	return o;
 }
@@ -150,7 +149,7 @@ static bool has_newer_account(struct store *s, const struct reg *r)
 
 	for (; o != NULL; o = reg_next(o))
 		if (o->time_s > r->time_s && reg_same_device(o, r) &&
-		    strcmp(reg_account(o), reg_account(r)) != 0)
+		    reg_compare_accounts(o, r) != 0)
 			return true;
 	return false;
 }

@@ -12,11 +12,11 @@
 
 static void write_key(const struct reg *r, struct buf *b)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 
 	buf_add_byte(b, '{');
 	json_add_str(b, "user", reg_user(r));
-	json_add_str(b, "account", reg_account(r));
+	json_add_str(b, "account", reg_account(r, account));
 	json_add_str(b, "token", reg_token(r, token));
 }
 
@@ -24,7 +24,7 @@ static void write_key(const struct reg *r, struct buf *b)
  * another name for its owner. */
 static void write_canonical(const struct reg *r, struct buf *b)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	size_t i, plain = 0;
 	struct mailbox box;
 	bool any = false;
@@ -56,7 +56,7 @@ static void write_canonical(const struct reg *r, struct buf *b)
 
 bool reg_write(const struct reg *r, const char *topic, struct buf *b)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 	size_t i;
 

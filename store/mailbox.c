@@ -13,6 +13,15 @@
  * not the user's own of that name, this byte, the owner (empty: the user) and the
  * canonical name, both with a NUL. */
 #define CANONICAL '\1'
+/* The name INBOX, which nearly every device has. */
+#define INBOX '\2'
+
+static const char *shorten(const char *name)
+{
+	static const char inbox[] = { INBOX, '\0' };
+
+	return strcmp(name, "INBOX") == 0 ? inbox : name;
+}
 
 const char *mailbox_unpack(const char *p, struct mailbox *b)
 {
@@ -23,7 +32,7 @@ const char *mailbox_unpack(const char *p, struct mailbox *b)
 		b->canonical = p;
 		p += strlen(p) + 1;
 	}
-	b->name = p;
+	b->name = *p == INBOX ? "INBOX" : p;
 	return p + strlen(p) + 1;
 }
 
@@ -63,7 +72,7 @@ char *mailboxes_pack(char *p, const struct reg_spec *spec)
 			p = stpcpy(p, owner) + 1;
 			p = stpcpy(p, spec->canonical[i].mailbox) + 1;
 		}
-		p = stpcpy(p, spec->mailboxes[i]) + 1;
+		p = stpcpy(p, shorten(spec->mailboxes[i])) + 1;
 	}
 	return p;
 }
@@ -74,7 +83,7 @@ size_t mailboxes_size(const struct reg_spec *spec)
 	size_t i, len = 0;
 
 	for (i = 0; i < spec->n_mailboxes; i++) {
-		len += strlen(spec->mailboxes[i]) + 1;
+		len += strlen(shorten(spec->mailboxes[i])) + 1;
 		if (has_canonical(spec, i, &owner))
 			len += 1 + strlen(owner) + 1 +
 			       strlen(spec->canonical[i].mailbox) + 1;
@@ -82,15 +91,26 @@ size_t mailboxes_size(const struct reg_spec *spec)
 	return len;
 }
 
+bool mailboxes_are_watched(const struct reg_spec *spec)
+{
+	const char *owner;
+	size_t i;
+
+	for (i = 0; i < spec->n_mailboxes; i++)
+		if (has_canonical(spec, i, &owner) && *owner != '\0')
+			return true;
+	return false;
+}
+
 size_t mailboxes_len(const struct reg *r)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 	size_t i;
 
 	for (i = 0; i < r->n_mailboxes; i++)
 		p = mailbox_unpack(p, &box);
-	return (size_t)(p - r->mailboxes);
+	return (size_t)(p - key_mailboxes(r));
 }
 
 size_t mailboxes_len_all(const struct reg *r)
@@ -98,13 +118,13 @@ size_t mailboxes_len_all(const struct reg *r)
 	size_t len = mailboxes_len(r);
 
 	if (r->flags & REG_OTHER)
-		len += strlen(r->mailboxes + len + 1) + 2;
+		len += strlen(key_mailboxes(r) + len + 1) + 2;
 	return len;
 }
 
 size_t mailboxes_owners(const struct reg *r)
 {
-	const char *p = r->mailboxes, *last = NULL;
+	const char *p = key_mailboxes(r), *last = NULL;
 	struct mailbox box;
 	size_t i, n = 0;
 
@@ -151,7 +171,7 @@ static int compare(const void *a, const void *b)
 /* Sorted, each once; returns how many. */
 static size_t sort(const struct reg *r, const char **out)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	size_t i, n = r->n_mailboxes, kept = 0;
 	struct mailbox box;
 
@@ -172,7 +192,7 @@ bool mailboxes_same(const struct reg *a, const struct reg *b)
 	size_t len = mailboxes_len(a);
 
 	return a->n_mailboxes == b->n_mailboxes && len == mailboxes_len(b) &&
-	       memcmp(a->mailboxes, b->mailboxes, len) == 0;
+	       memcmp(key_mailboxes(a), key_mailboxes(b), len) == 0;
 }
 
 bool mailboxes_same_set(const struct reg *a, const struct reg *b)
@@ -212,7 +232,7 @@ static bool is_of(const struct mailbox *b, const char *owner)
 int reg_match_next(
     const struct reg *r, const char *owner, const char *name, int after)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 	int i;
 
@@ -231,7 +251,7 @@ int reg_match_next(
 /* Prefers a name that is equal as it is to one that is equal when decoded. */
 int reg_match(const struct reg *r, const char *name)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 	int i;
 
@@ -247,7 +267,7 @@ int reg_match(const struct reg *r, const char *name)
 
 int reg_find_mailbox(const struct reg *r, const char *name)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 	int i;
 
@@ -261,7 +281,7 @@ int reg_find_mailbox(const struct reg *r, const char *name)
 
 const char *reg_mailbox(const struct reg *r, size_t i)
 {
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
 	struct mailbox box;
 
 	do
@@ -270,10 +290,10 @@ const char *reg_mailbox(const struct reg *r, size_t i)
 	return box.name;
 }
 
-const char *reg_mailbox_after(const char *name)
+const char *reg_next_mailbox(const struct reg *r, const char **at)
 {
 	struct mailbox box;
 
-	mailbox_unpack(name + strlen(name) + 1, &box);
+	*at = mailbox_unpack(*at != NULL ? *at : key_mailboxes(r), &box);
 	return box.name;
 }

@@ -84,16 +84,18 @@ static void remove_owner(struct store *s, struct owner *o)
 
 void owner_watch(struct store *s, struct reg *r)
 {
-	size_t max = mailboxes_owners(r), i;
-	const char *p = r->mailboxes;
+	const char *p = key_mailboxes(r);
+	struct watches *all;
 	struct watch *w;
 	struct owner *o;
 	struct mailbox box;
+	size_t i;
 
-	if (max == 0)
+	if (!r->has_watches)
 		return;
-	r->watches = xmalloc(sizeof(*r->watches) + max * sizeof(*w));
-	r->watches->n = 0;
+	all = xmalloc(sizeof(*all) + mailboxes_owners(r) * sizeof(*w));
+	all->n = 0;
+	key_set_watches(r, all);
 	for (i = 0; i < r->n_mailboxes; i++) {
 		p = mailbox_unpack(p, &box);
 		if (box.owner == NULL)
@@ -102,7 +104,7 @@ void owner_watch(struct store *s, struct reg *r)
 		/* If r is in the list, then it is the first. */
 		if (o->first != NULL && o->first->reg == r)
 			continue;
-		w = &r->watches->w[r->watches->n++];
+		w = &all->w[all->n++];
 		*w = (struct watch){ o->first, &o->first, o, r };
 		if (w->next != NULL)
 			w->next->at = &w->next;
@@ -112,19 +114,22 @@ void owner_watch(struct store *s, struct reg *r)
 
 void owner_unwatch(struct store *s, struct reg *r)
 {
+	struct watches *all = key_watches(r);
 	struct watch *w;
 	size_t i;
 
-	for (i = 0; r->watches != NULL && i < r->watches->n; i++) {
-		w = &r->watches->w[i];
+	if (all == NULL)
+		return;
+	for (i = 0; i < all->n; i++) {
+		w = &all->w[i];
 		*w->at = w->next;
 		if (w->next != NULL)
 			w->next->at = w->at;
 		if (w->owner->first == NULL)
 			remove_owner(s, w->owner);
 	}
-	free(r->watches);
-	r->watches = NULL;
+	free(all);
+	key_set_watches(r, NULL);
 }
 
 struct reg *store_watcher(

@@ -115,47 +115,29 @@ bool reg_kind_find(const char *name, enum reg_kind *kind_r)
 
 /* --- memory --- */
 
-static size_t token_len(size_t digits)
-{
-	return (digits + 1) / 2;
-}
-
-static size_t token_at(const struct reg *r)
-{
-	return (size_t)r->user_len + 1 + r->account_len + 1;
-}
-
-static size_t key_len(const struct reg *r)
-{
-	return token_at(r) + token_len(r->digits);
-}
-
 struct reg *reg_new(const struct reg_spec *spec)
 {
-	size_t user_len = strlen(spec->user), digits = strlen(spec->token);
-	size_t account_len = strlen(spec->account);
-	size_t to_size = spec->kind != REG_APPLE ? strlen(spec->to) + 2 : 0;
+	bool is_other = spec->kind != REG_APPLE;
+	struct reg head = {
+		.n_mailboxes = spec->n_mailboxes & 0x3ff,
+		.has_watches = mailboxes_are_watched(spec),
+		.part = PART_UNKNOWN,
+	};
+	char key[KEY_MAX], *end;
+	size_t len = key_pack(&head, spec, key);
 	struct reg *r =
-	    xmalloc(sizeof(*r) + user_len + account_len + 2 +
-		    token_len(digits) + mailboxes_size(spec) + to_size);
-	char *end;
+	    xmalloc(offsetof(struct reg, key) + len + mailboxes_size(spec) +
+		    (is_other ? strlen(spec->to) + 2 : 0));
 
-	memset(r, 0, sizeof(*r));
-	r->user_len = user_len & 0xff;
-	r->account_len = (uint8_t)account_len;
-	r->digits = (uint8_t)digits;
-	r->part = PART_UNKNOWN;
-	stpcpy(stpcpy(r->key, spec->user) + 1, spec->account);
-	text_hex_read(spec->token, digits, r->key + token_at(r));
-	r->mailboxes = r->key + key_len(r);
-	r->n_mailboxes = spec->n_mailboxes & 0x3ff;
-	end = mailboxes_pack(r->mailboxes, spec);
-	if (spec->kind != REG_APPLE) {
+	*r = head;
+	memcpy(r->key, key, len);
+	end = mailboxes_pack(r->key + len, spec);
+	if (is_other) {
 		r->flags |= REG_OTHER;
 		*end = (char)spec->kind;
 		strcpy(end + 1, spec->to);
 	}
-	if (spec->acked || spec->kind != REG_APPLE)
+	if (spec->acked || is_other)
 		r->flags |= REG_ACKED;
 	if (spec->time_s <= 0)
 		r->flags |= REG_UNSTAMPED;
@@ -167,102 +149,49 @@ struct reg *reg_new(const struct reg_spec *spec)
 
 struct reg *reg_with_to(const struct reg *r, const char *to, int64_t time_s)
 {
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	const struct reg_spec spec = {
 		.user = reg_user(r),
-		.account = reg_account(r),
+		.account = reg_account(r, account),
 		.token = reg_token(r, token),
 		.kind = reg_kind(r),
 		.to = to,
 		.time_s = time_s,
 	};
 	struct reg *new = reg_new(&spec);
-	size_t len = mailboxes_len(r) + 1;
+	size_t len = (size_t)(reg_to(r) - key_rest(r));
+	char *rest = xmalloc(len + strlen(to) + 1);
 
+	memcpy(rest, key_rest(r), len);
+	strcpy(rest + len, to);
 	new->hash = r->hash;
 	new->n_mailboxes = r->n_mailboxes;
-	new->mailboxes = xmalloc(len + strlen(to) + 1);
-	memcpy(new->mailboxes, r->mailboxes, len);
-	strcpy(new->mailboxes + len, to);
+	new->has_watches = r->has_watches;
+	key_set_rest(new, rest);
 	return new;
-}
-
-static void free_mailboxes(struct reg *r)
-{
-	if (r->mailboxes != r->key + key_len(r))
-		free(r->mailboxes);
 }
 
 void reg_free(struct reg *r)
 {
-	free_mailboxes(r);
+	key_set_rest(r, NULL);
 	free(r);
 }
 
 void reg_take_mailboxes(struct reg *r, const struct reg *from)
 {
-	size_t len = mailboxes_len_all(from);
+	size_t len = (size_t)(key_mailboxes(from) - key_rest(from)) +
+		     mailboxes_len_all(from);
+	char *rest = xmalloc(len);
 
-	free_mailboxes(r);
-	r->mailboxes = xmalloc(len);
-	memcpy(r->mailboxes, from->mailboxes, len);
+	memcpy(rest, key_rest(from), len);
+	key_set_rest(r, rest);
 	r->n_mailboxes = from->n_mailboxes;
+	r->has_watches = from->has_watches;
 	r->flags &= (uint8_t)~REG_OTHER;
 	r->flags |= from->flags & REG_OTHER;
 }
 
 /* --- fields --- */
-
-const char *reg_user(const struct reg *r)
-{
-	return r->key;
-}
-
-const char *reg_account(const struct reg *r)
-{
-	return r->key + r->user_len + 1;
-}
-
-const char *reg_token(const struct reg *r, char out[REG_TOKEN_MAX + 1])
-{
-	/* If the number is odd, the last digit is cut off again. */
-	text_hex_write(r->key + token_at(r), token_len(r->digits), out);
-	out[r->digits] = '\0';
-	return out;
-}
-
-bool reg_pack_token(const char *token, size_t digits, char out[TOKEN_BYTES])
-{
-	return digits <= REG_TOKEN_MAX && text_hex_read(token, digits, out);
-}
-
-bool reg_has_key(
-    const struct reg *r, const char *account, const char *packed, size_t digits)
-{
-	return r->digits == digits &&
-	       memcmp(r->key + token_at(r), packed, token_len(digits)) == 0 &&
-	       strcmp(reg_account(r), account) == 0;
-}
-
-bool reg_same_user(const struct reg *a, const struct reg *b)
-{
-	return a->hash == b->hash && strcasecmp(a->key, b->key) == 0;
-}
-
-/* The token first: it nearly always differs. */
-bool reg_same_device(const struct reg *a, const struct reg *b)
-{
-	return a->digits == b->digits &&
-	       memcmp(a->key + token_at(a), b->key + token_at(b),
-		   token_len(a->digits)) == 0 &&
-	       reg_same_user(a, b);
-}
-
-bool reg_same_key(const struct reg *a, const struct reg *b)
-{
-	return reg_same_device(a, b) &&
-	       strcmp(reg_account(a), reg_account(b)) == 0;
-}
 
 bool reg_same_to(const struct reg *a, const struct reg *b)
 {
@@ -281,13 +210,14 @@ size_t reg_bytes(const struct reg *r)
 enum reg_kind reg_kind(const struct reg *r)
 {
 	return r->flags & REG_OTHER
-		   ? (enum reg_kind)r->mailboxes[mailboxes_len(r)]
+		   ? (enum reg_kind)key_mailboxes(r)[mailboxes_len(r)]
 		   : REG_APPLE;
 }
 
 const char *reg_to(const struct reg *r)
 {
-	return r->flags & REG_OTHER ? r->mailboxes + mailboxes_len(r) + 1 : "";
+	return r->flags & REG_OTHER ? key_mailboxes(r) + mailboxes_len(r) + 1
+				    : "";
 }
 
 int64_t reg_time_s(const struct reg *r)

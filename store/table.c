@@ -134,7 +134,7 @@ struct reg *table_find(const struct table *t, struct reg *r)
 {
 	struct reg *found;
 
-	r->hash = table_hash(t, r->key);
+	r->hash = table_hash(t, reg_user(r));
 	found = *bucket(t, r->hash);
 	while (found != NULL && !reg_same_key(found, r))
 		found = found->next;

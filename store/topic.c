@@ -63,7 +63,7 @@ uint16_t topic_index(struct store *s, const char *name)
 
 static size_t brand_of_user(const struct store *s, const struct reg *r)
 {
-	return s->brands != NULL ? users_find(s->users, r->key) : 0;
+	return s->brands != NULL ? users_find(s->users, reg_user(r)) : 0;
 }
 
 static uint16_t wanted_topic(const struct store *s, size_t brand)

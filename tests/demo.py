@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 try:
     from apple import Apple
     from certs import Certs
-    from dovecot import Dovecot
+    from dovecot import Dovecot, Lmtp
     from xapsd import Xapsd, executable
 except ImportError as e:
     sys.exit("make demo: a Python package is missing (%s): run `make demo` "
@@ -56,11 +56,18 @@ class Signals:
     between a process's start and the moment when we know of it, and never in
     the tidying up."""
 
+    ALL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
     def __init__(self):
         self.allow = False
         self.pending = None
-        for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signo in self.ALL:
             signal.signal(signo, self._arrived)
+
+    def over(self):
+        """Python's own end takes our handler away before it has ended."""
+        for signo in self.ALL:
+            signal.signal(signo, signal.SIG_IGN)
 
     def _arrived(self, signo, _frame):
         self.pending = signo
@@ -183,8 +190,9 @@ def come_back(tell, dovecot, daemon, push):
 def deliver(tell, dovecot, apple):
     tell.say("sender", "delivers a mail to %s by LMTP: \"Subject: Lunch?\""
              % USER)
-    answer_s = dovecot.deliver(USER, MAIL)
-    dot_at = time.monotonic() - answer_s
+    with Lmtp(dovecot.lmtp_socket) as lmtp:
+        answer_s = lmtp.deliver([USER], MAIL)
+        dot_at = lmtp.dot_at
     push, = apple.wait_for(1)
     events = [
         (dot_at, "sender", "the mail's final dot is sent"),
@@ -261,6 +269,7 @@ def main(play=play, name="make demo"):
                     show_logs(stack.logs)   # before they are removed
                 raise
     except Exception as e:
+        signals.over()
         # Ctrl-C may also hit a child that is only just being started
         if signals.pending:
             print("\n%s: interrupted; nothing is left running" % name,
@@ -269,6 +278,7 @@ def main(play=play, name="make demo"):
         print("\n%s failed: %s" % (name, str(e) or repr(e)),
               file=sys.stderr)
         return 1
+    signals.over()
     print("Everything is stopped again, nothing is left.")
     return 0
 

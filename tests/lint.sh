@@ -38,7 +38,8 @@ shellcheck -s dash openwrt/xapsd/files/xapsd.init debian/*.p* packaging/alpine/*
 eslint=build/eslint/node_modules/.bin/eslint
 if [ -x $eslint ] || { command -v npm >/dev/null && mkdir -p build/eslint &&
 	npm install --prefix build/eslint --no-audit --no-fund --silent \
-		--fetch-retries 0 eslint@9.39.5; }; then
+		--fetch-retries 1 --fetch-retry-mintimeout 1000 \
+		--fetch-timeout 60000 eslint@9.39.5; }; then
 	$eslint -c tests/openwrt/eslint.config.mjs openwrt/luci-app-xapsd || bad=1
 else
 	echo 'eslint: skipped, npm is not there or could not fetch it'

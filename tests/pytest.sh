@@ -14,8 +14,11 @@ trap 'rm -f "$out" "$out.rc"' EXIT
 trap 'exit 130' INT TERM HUP
 rm -rf "$cache"
 
-number() {	# before the word $1 in pytest's last line
-	tail -n 1 "$out" | sed -n "s/^\(.*[^0-9]\)\{0,1\}\([0-9]\{1,\}\) $1.*/\2/p"
+# Before the word $1 in pytest's line of counts; a process that ends late may still
+# have written something after it.
+number() {
+	grep -E '^=* ?[0-9]+ [a-z].* in [0-9.]+s' "$out" | tail -n 1 |
+		sed -n "s/^\(.*[^0-9]\)\{0,1\}\([0-9]\{1,\}\) $1.*/\2/p"
 }
 
 # Dots as they come: -u, as this may be a pipe.

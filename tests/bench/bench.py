@@ -251,16 +251,26 @@ def bytes_sent(daemon, relay, devices, rounds):
     """Bytes per push in each round of all devices, one push at a time."""
     asker = Asker(daemon.port)
     result = []
+    done = daemon.delivered()
     for _ in range(rounds):
         sent = 0
         for i in devices:
-            out, back = relay.out, relay.back
+            out = relay.out
             asker.notify(i)
-            wait_for(lambda: relay.back > back, "answer", pause=0.0002)
+            done += 1
+            wait_for(lambda: daemon.delivered() == done, "answer")
             sent += relay.out - out
         result.append(sent / len(devices))
     asker.close()
     return result
+
+
+def begin_connection(daemon, relay):
+    """The first push has the JWT, and costs 9 bytes less for what follows in the
+    same second, with the same date: no figure is to depend on that."""
+    bytes_sent(daemon, relay, [999], 1)
+    second = int(time.time())
+    wait_for(lambda: time.time() > second + 1.1, "second")
 
 
 def wire(b):
@@ -269,7 +279,7 @@ def wire(b):
         relay = Relay(b.far)
         with b.daemon(relay, acked=acked) as daemon:
             daemon.up()
-            bytes_sent(daemon, relay, [999], 1)     # the first has the JWT
+            begin_connection(daemon, relay)
             first = bytes_sent(daemon, relay, range(10), 1)[0]
             again = bytes_sent(daemon, relay, [0], 20)[-1]
             many = bytes_sent(daemon, relay, range(200), 2)[-1]

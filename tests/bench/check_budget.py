@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from bench import Bench, bytes_sent
+from bench import Bench, begin_connection, bytes_sent
 from far import Asker, Relay, per_push, private, wakeups
 from xapsd import ROOT, executable
 
@@ -53,7 +53,7 @@ def wire(b):
     relay = Relay(b.far)
     with b.daemon(relay) as daemon:
         daemon.up()
-        bytes_sent(daemon, relay, [999], 1)     # the first has the JWT
+        begin_connection(daemon, relay)
         yield "bytes_first", bytes_sent(daemon, relay, range(10), 1)[0]
         yield "bytes_repeated", bytes_sent(daemon, relay, [0], 20)[-1]
         yield "bytes_200_devices", bytes_sent(
@@ -81,20 +81,16 @@ class Idle:
         asker = Asker(self.daemon.port)
         asker.notify(0)
         asker.close()
-        self.begin = time.monotonic()
-        self.first = None
-
-    def pause(self, until_s):
-        time.sleep(max(0, self.begin + until_s - time.monotonic()))
+        self.begin = self.first = None
 
     def begin_count(self):
-        """After 6 s no timer is left: pushTimeout is 3 s."""
-        self.pause(6)
+        """After 4 s of sleep no timer is left: pushTimeout is 3 s."""
+        self.daemon.wait_asleep(4)
         self.begin = time.monotonic()
         self.first = wakeups(self.daemon.pid)
 
     def figure(self):
-        self.pause(IDLE_S)
+        time.sleep(max(0, self.begin + IDLE_S - time.monotonic()))
         passed = time.monotonic() - self.begin
         n = wakeups(self.daemon.pid) - self.first
         self.daemon.stop()

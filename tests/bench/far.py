@@ -89,6 +89,12 @@ def wakeups(pid):
     return _status(pid, "voluntary_ctxt_switches")
 
 
+def sleeps(pid):
+    """It has read what came: the kernel had made it run when that came."""
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rpartition(")")[2].split()[0] == "S"
+
+
 def cpu(pid):
     """Seconds, all threads."""
     total = 0
@@ -379,7 +385,7 @@ def callgrind(folder, certs, far, pushes, **config):
                 back = relay.back
                 asker.notify(i % 20)
                 wait_for(lambda: relay.back > back, "answer", pause=0.0005)
-                time.sleep(0.002)   # the daemon reads it in that time
+                wait_for(lambda: sleeps(daemon.pid), "sleep", pause=0.0005)
             asker.close()
     finally:
         del os.environ["XAPSD_WRAP"]

@@ -400,9 +400,9 @@ class Apple(Watched):
         self._in_loop(self._unlisten)
         self._in_loop(self._drop_all)
         asyncio.run_coroutine_threadsafe(
-            self._cancel_tasks(), self._loop).result(10)
+            self._cancel_tasks(), self._loop).result(TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(TIMEOUT_S)
         self._thread = None
 
     async def _cancel_tasks(self):
@@ -429,7 +429,7 @@ class Apple(Watched):
                 done.set_exception(e)
 
         self._loop.call_soon_threadsafe(call)
-        return done.result(10)
+        return done.result(TIMEOUT_S)
 
     # --- listening ---
 
@@ -521,15 +521,16 @@ class Apple(Watched):
             answer = self._check(push) or answer
         except Refused as e:
             push.problem, answer = str(e), e.answer
+        # Whoever sees the push sees what was answered at once, too.
         with self._change:
             self.pushes.append(push)
+            if self._holding:
+                self._held.append((push, answer))
+            else:
+                self._answer(push, answer)
             self._change.notify_all()
         if self.on_push:
             self.on_push(push)
-        if self._holding:
-            self._held.append((push, answer))
-        else:
-            self._answer(push, answer)
 
     def _answer(self, push, verdict):
         answer = self._scripted(push) or verdict
@@ -693,7 +694,8 @@ class Apple(Watched):
 
     def hold(self):
         """From now on requests are taken but not answered."""
-        self._holding = True
+        with self._change:
+            self._holding = True
 
     def release(self):
         """Answers what was held, and from now on at once."""
@@ -703,6 +705,10 @@ class Apple(Watched):
             for push, verdict in held:
                 self._answer(push, verdict)
         self._in_loop(release)
+
+    def give(self, push, answer):
+        """The answer to one that got none (Answer.never)."""
+        self._in_loop(push.connection.give, push, answer)
 
     def goaway(self, last=None, error=ErrorCodes.NO_ERROR, debug=b"",
                close=True):

@@ -78,7 +78,21 @@ class Browser:
         self.process.wait()
         os.close(self.to)
         os.close(self.from_)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # its helpers may write into the folder until they are gone, too
+        end = time.monotonic() + TIMEOUT_S
+        while self.helpers() and time.monotonic() < end:
+            time.sleep(POLL_S)
+        shutil.rmtree(self.folder)
+
+    def helpers(self):
+        """Of its process group, but for what nobody has reaped yet."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if fields[0] not in "ZX" and int(fields[2]) == self.process.pid:
+                    found.append(path.parent.name)
+        return found
 
     # --- messages ---
 
@@ -132,11 +146,18 @@ class Page:
     def __init__(self, browser, session, context):
         self.browser, self.session, self.context = browser, session, context
         self.loads, self.requests, self.complaints = 0, [], []
+        self.loaded = set()     # documents, by their loader's id
+        self.times_up = 0       # of pass_time()
 
     def take(self, message):
         method, params = message["method"], message["params"]
         if method == "Page.loadEventFired":
             self.loads += 1
+        elif method == "Page.lifecycleEvent":
+            if params["name"] == "load":
+                self.loaded.add(params["loaderId"])
+        elif method == "Emulation.virtualTimeBudgetExpired":
+            self.times_up += 1
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"])
         elif method == "Log.entryAdded":
@@ -151,6 +172,7 @@ class Page:
         for domain in ("Page", "Network", "Log", "Runtime", "DOM",
                        "Accessibility"):
             self.call(domain + ".enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
         self.call("Emulation.setDeviceMetricsOverride", width=width,
                   height=height, deviceScaleFactor=scale, mobile=False)
         self.call("Emulation.setEmulatedMedia", features=[
@@ -172,7 +194,21 @@ class Page:
             self.browser.receive(end, what)
 
     def open(self, url):
-        self.wait_load(lambda: self.call("Page.navigate", url=url), url)
+        """Waits for this document's load: the empty one, with which a tab begins,
+        has one, too, at its own time."""
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        end = time.monotonic() + TIMEOUT_S
+        while loader not in self.loaded:
+            self.browser.receive(end, url)
+
+    def pass_time(self, seconds):
+        """In no time, as the page sees it; afterwards its clock stands still."""
+        before = self.times_up
+        self.call("Emulation.setVirtualTimePolicy", policy="advance",
+                  budget=seconds * 1000)
+        end = time.monotonic() + TIMEOUT_S
+        while self.times_up == before:
+            self.browser.receive(end, "%d s" % seconds)
 
     def eval(self, expression):
         result = self.call("Runtime.evaluate", expression=expression,
@@ -195,15 +231,16 @@ class Page:
                          % json.dumps(selector))
 
     def click(self, selector):
-        """With the mouse, where it is."""
-        x, y = self.eval(
+        """Where a mouse would hit it; in one go, since what the page draws anew
+        may move it in the moment between a look and a press."""
+        hit = self.eval(
             "(e => { e.scrollIntoView({block: 'center'});"
-            " const r = e.getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2] })"
+            " const r = e.getBoundingClientRect(), at = document.elementFromPoint("
+            "r.x + r.width / 2, r.y + r.height / 2);"
+            " if (!e.contains(at)) return at ? at.outerHTML : 'nothing';"
+            " e.click(); return true })"
             "(document.querySelector(%s))" % json.dumps(selector))
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y,
-                      button="left", clickCount=1)
+        assert hit is True, "%s is covered by %s" % (selector, hit)
 
     def key(self, key, code, text=None):
         for kind in ("keyDown", "keyUp"):

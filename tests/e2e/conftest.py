@@ -80,7 +80,7 @@ def start_xapsd(workdir, certs, apple):
 def xapsd(start_xapsd):
     """A daemon with a token key, connected to `apple`."""
     daemon = start_xapsd()
-    daemon.apple.wait_connected()
+    daemon.wait_log("apns: connected to")
     return daemon
 
 
@@ -93,10 +93,13 @@ def plugin_dir():
 
 @pytest.fixture
 def start_dovecot(workdir, plugin_dir):
-    """A function that starts a private Dovecot with the plugin."""
-    from dovecot import Dovecot
+    """A function that starts a private Dovecot with the plugin, which has
+    much time for the daemon's answers: a disk may be busy, too."""
+    from dovecot import ANSWER_MS, Dovecot
+    patient = {"timeout_msecs": ANSWER_MS, "register_timeout_msecs": ANSWER_MS}
     with contextlib.ExitStack() as stack:
         def start(url, xaps=(), **options):
             return stack.enter_context(Dovecot(
-                workdir, plugin_dir, {"url": url, **dict(xaps)}, **options))
+                workdir, plugin_dir, {"url": url, **patient, **dict(xaps)},
+                **options))
         yield start

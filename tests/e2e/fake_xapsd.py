@@ -78,6 +78,21 @@ def hang(conn, fake, request):
     raise CloseConnection
 
 
+class Gate:
+    """Keeps requests until it is opened, and then answers them so."""
+
+    def __init__(self, behaviour=ok):
+        self.behaviour = behaviour
+        self.opened = threading.Event()
+
+    def open(self):
+        self.opened.set()
+
+    def __call__(self, conn, fake, request):
+        self.opened.wait(60)
+        self.behaviour(conn, fake, request)
+
+
 def slow(seconds):
     def behave(conn, fake, request):
         fake.stopping.wait(seconds)
@@ -133,6 +148,7 @@ class FakeXapsd:
     def __init__(self, address, tls_cert=None, password=None, mode=0o666):
         self.requests = []
         self.behaviours = {}
+        self.otherwise = ok     # to users of whom nothing is said
         self.stopping = threading.Event()
         self.password = password
         self.tls = None
@@ -220,7 +236,8 @@ class FakeXapsd:
                 conn, _ = self.sock.accept()
             except OSError:
                 return
-            self.connections += 1
+            with self.lock:
+                self.connections += 1
             self._spawn(self._serve, conn)
 
     def _serve(self, conn):
@@ -260,11 +277,12 @@ class FakeXapsd:
         if not self._authorized(head):
             conn.sendall(response(401, b"password needed", "Unauthorized"))
             return True
-        with self.lock:
+        with self.lock:     # what is set after wait() is for the next one
             self.requests.append(request)
+            behaviour = self.behaviours.get(
+                (request.user, request.path == "/seen"), self.otherwise)
         try:
-            self.behaviours.get((request.user, request.path == "/seen"), ok)(
-                conn, self, request)
+            behaviour(conn, self, request)
         finally:
             with self.lock:
                 self.answered += 1

@@ -99,6 +99,7 @@ class HookServer:
         self.port = self.listener.getsockname()[1]
         self.requests, self.planned, self.problems = [], [], []
         self.connections = 0
+        self.answered = 0       # requests, with all of the answer
         self.handshakes_failed = 0
         self.lock = threading.Condition()
         self.stopping = threading.Event()
@@ -182,7 +183,8 @@ class HookServer:
                 if request is None or not self.reply(sock, request):
                     break
         except Malformed as e:
-            self.problems.append(str(e))
+            if not self.stopping.is_set():  # else we have cut it
+                self.problems.append(str(e))
         except ssl.SSLError:
             self.handshakes_failed += 1
         except OSError:
@@ -244,4 +246,6 @@ class HookServer:
             self.stopping.wait()
             return False
         sock.sendall(answer.bytes())
+        with self.lock:
+            self.answered += 1
         return not answer.close

@@ -46,7 +46,7 @@ END = END_HEADERS | END_STREAM
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WINDOW = 65535
-LIMIT_S = 20    # of every wait: wide, for sanitizers and load
+LIMIT_S = 40    # of every wait: wide, for sanitizers and load
 
 
 class Wrong(AssertionError):
@@ -153,6 +153,7 @@ class Connection:
         self.requests = []
         self.frames = []        # (type name, stream) of all that came
         self.pings = 0
+        self.pongs = set()      # what the daemon has acknowledged
         self.settings_acks = 0
         self.resets = {}
         self.goodbye = None     # code of the daemon's GOAWAY
@@ -335,7 +336,7 @@ class Connection:
     def _take_SettingsFrame(self, f):
         if "ACK" not in f.flags:
             if self.polite:
-                self.send(frame(SETTINGS, ACK))
+                self.push_in(frame(SETTINGS, ACK))
             return
         self.settings_acks += 1
         if self.table_sizes:
@@ -344,10 +345,12 @@ class Connection:
                 self.decoder.max_allowed_table_size = size
 
     def _take_PingFrame(self, f):
-        if "ACK" not in f.flags:
-            self.pings += 1
-            if self.polite:
-                self.send(frame(PING, ACK, 0, bytes(f.opaque_data)))
+        if "ACK" in f.flags:
+            self.pongs.add(bytes(f.opaque_data))
+            return
+        self.pings += 1
+        if self.polite:
+            self.push_in(frame(PING, ACK, 0, bytes(f.opaque_data)))
 
     def _take_HeadersFrame(self, f):
         if "END_HEADERS" not in f.flags:
@@ -384,7 +387,7 @@ class Connection:
         self.goodbye = f.error_code
 
     def give_back(self):
-        self.send(window_update(0, self.unreturned))
+        self.push_in(window_update(0, self.unreturned))
         self.unreturned = 0
 
     # --- for scripts: sending ---
@@ -476,9 +479,7 @@ class Connection:
         """The daemon has handled all that we sent so far."""
         sent = os.urandom(8)
         self.send(frame(PING, 0, 0, sent))
-        before = self.frames.count(("PingFrame", 0))
-        self.until(lambda: self.frames.count(("PingFrame", 0)) > before,
-                   "PING acknowledgement")
+        self.until(lambda: sent in self.pongs, "PING acknowledgement")
 
     def expect_reset(self, stream, code):
         got = self.until(lambda: stream in self.resets and
@@ -549,10 +550,10 @@ class RawServer(Watched):
     def __exit__(self, *exc):
         self._stopping = True
         self._unlisten()
-        self._thread.join(10)
+        self._thread.join(LIMIT_S)
         self.drop()
         for c in self.connections:
-            c.thread.join(10)
+            c.thread.join(LIMIT_S)
 
     def _start(self):
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -591,13 +592,17 @@ class RawServer(Watched):
 
     # --- what tests call ---
 
-    def plan(self, *scripts):
-        """One for each of the next connections."""
+    def plan(self, *scripts, drop=False):
+        """One for each of the next connections; drop: those from before end
+        now, and none that comes in between."""
         with self._change:
             assert not self._planned, "a script was never reached"
             self._running = []
             self._planned.extend(scripts)
             self._expected = len(scripts)
+            old = list(self.connections)
+        if drop:
+            self._drop(old)
 
     def finish(self):
         """Waits until every planned script has passed."""
@@ -613,13 +618,17 @@ class RawServer(Watched):
         """Ends every open connection without a word."""
         with self._change:
             old = list(self.connections)    # the next may be there at once
-            for c in old:
-                try:
-                    c.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+        self._drop(old)
+
+    @staticmethod
+    def _drop(old):
         for c in old:
-            c.thread.join(10)
+            try:
+                c.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for c in old:
+            c.thread.join(LIMIT_S)
 
     def forget(self):
         """Forgets what happened before."""
@@ -636,7 +645,7 @@ class RawServer(Watched):
     def away(self):
         """Connection refused from now on."""
         self._unlisten()
-        self._thread.join(10)
+        self._thread.join(LIMIT_S)
 
     def back(self, bound=None):
         """bound: a socket, where the server is in another namespace."""

@@ -20,7 +20,7 @@ NAME = "xapsd.example.org"
 
 def raw(port, text):
     """The whole answer, until the other end closes."""
-    with socket.create_connection(("127.0.0.1", port), 10) as s:
+    with socket.create_connection(("127.0.0.1", port), 30) as s:
         s.sendall(text.replace("\n", "\r\n").encode())
         return b"".join(iter(lambda: s.recv(4096), b"")).decode()
 

@@ -297,7 +297,7 @@ def test_waiting_pushes_move(start, brands, apple):
     """What waits for a brand that goes away goes with the one that comes; what is
     under way ends where it was sent."""
     brands.pem("a", "*@a.example")
-    xapsd = start()
+    xapsd = start(pushTimeout="10m")
     xapsd.register("u@a.example", ACCOUNT, token(1))
     apple.hold()
     assert xapsd.notify("u@a.example").status == 200
@@ -382,8 +382,8 @@ def test_bad_at_reload(start, brands, apple, text, words):
         xapsd.register(user, ACCOUNT, token(n))
         push_to(xapsd, user, n)
     apple.wait_connected(3)
+    start_of_log = xapsd.log_size()     # the file is watched, too
     put(brands.file("a"), text)
-    start_of_log = xapsd.log_size()
     xapsd.process.send_signal(signal.SIGHUP)
     xapsd.wait_log("brand a: .*not used, the old credentials stay",
                    start=start_of_log)

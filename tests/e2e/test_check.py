@@ -25,7 +25,7 @@ from xapsd import ROOT, Xapsd, certificate, executable, token_key
 def check(workdir, certs):
     """Runs it with the keys given; returns (status, lines)."""
     def run(apple=None, identity=token_key, **config):
-        config.setdefault("pushTimeout", "5s")
+        config.setdefault("pushTimeout", "60s")
         # Root would look as the user xapsd, if this machine has one.
         config.setdefault("user", getpass.getuser())
         x = Xapsd(workdir, certs, apple=apple, identity=identity, **config)
@@ -302,6 +302,7 @@ def test_offline_beside_a_running_daemon(start_xapsd):
     daemon = start_xapsd(tcp=True, user=getpass.getuser())
     daemon.register("alice", "0715A2B4", "29" * 32)
     daemon.wait_log("apns: connected")
+    daemon.status()     # what it logs with that line is there by now
     start = daemon.log_size()
     done = daemon.run("check", "--offline")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

@@ -301,8 +301,7 @@ def certificate(certs, path, *uids, cn="APSP:x", **validity):
                          for uid in uids]
                         + [x509.NameAttribute(NameOID.COMMON_NAME, cn)])
     key, cert = certs.issuer.client(subject=subject, **validity)
-    put(path, pki.cert_pem(cert) + pki.key_pem(key))
-    path.chmod(0o600)
+    put(path, pki.cert_pem(cert) + pki.key_pem(key), 0o600)
     return {PEM: str(path)}
 
 
@@ -385,8 +384,9 @@ def test_old_one_stays(start_xapsd, apple, certs, workdir, validity):
     put(path, b"nonsense")
     xapsd.wait_log("holds no certificate: it is text .*the old credentials")
     assert "it is text" in xapsd.run("status").stdout
+    start = xapsd.log_size()
     certificate(certs, path, certs.cert_topic, days=60)
-    xapsd.wait_log("Certificate valid until", start=xapsd.log_size() - 1)
+    xapsd.wait_log("Certificate valid until", start=start)
     assert "Warning" not in xapsd.run("status").stdout
 
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from apple import Answer
+from many import register_many
 from phones import ACCOUNT, OTHER, TOKEN
 from xapsd import Xapsd, executable
 
@@ -32,7 +33,7 @@ def ended(workdir, certs):
     daemon.database.write_text(json.dumps({
         "user": "alice", "account": ACCOUNT, "token": TOKEN,
         "mailboxes": ["INBOX"], "acked": True,
-        "time": int(time.time()) - 7200}) + "\n")
+        "time": int(time.time()) - 7260}) + "\n")
     return daemon
 
 
@@ -110,24 +111,26 @@ def test_many_pages(start_xapsd):
     """More than one answer holds, while others come and go."""
     xapsd = start_xapsd(maxDevices=1000)
     n = 2000
-    for i in range(n):
-        xapsd.register("u%d" % (i % 500), "A%d" % i, "%064x" % i, ["INBOX"],
-                       keep=True)
+    register_many(xapsd, (("u%d" % (i % 500), "A%d" % i, "%064x" % i)
+                          for i in range(n)))
     page = xapsd.request("POST", "/admin/list", {"from": 0})
     assert 64 * 1024 <= len(page.body) < 80 * 1024
     assert json.loads(page.body.splitlines()[-1])["next"] > 0
     listed = json.loads(ok(xapsd, "list", "--json"))
     assert len(listed) == len({r["account"] for r in listed}) == n
     # one user's come in pages too
-    for i in range(600):
-        xapsd.register("many", "A%d" % i, "%064x" % i, ["INBOX"], keep=True)
+    register_many(xapsd, (("many", "A%d" % i, "%064x" % i)
+                          for i in range(600)))
     listed = json.loads(ok(xapsd, "list", "--json", "many"))
     assert {r["account"] for r in listed} == {"A%d" % i for i in range(600)}
 
 
 def test_colours_only_on_a_terminal(xapsd):
-    xapsd.register("alice", ACCOUNT, TOKEN,
-                   ["INBOX", *("Folder%d" % i for i in range(30))])
+    # 2 hours old, for an hour: lists are compared
+    assert xapsd.request("POST", "/admin/import", json.dumps({
+        "user": "alice", "account": ACCOUNT, "token": TOKEN, "acked": True,
+        "mailboxes": ["INBOX", *("Folder%d" % i for i in range(30))],
+        "time": int(time.time()) - 7260}) + "\n").status == 200
     assert "\033" not in ok(xapsd, "list") + ok(xapsd, "status")
     text = xapsd.on_terminal("list")
     assert "\033[1mUSER\033[0m" in text and "\033[32mactive\033[0m" in text
@@ -313,23 +316,26 @@ def test_push_when_apple_is_away(start_xapsd, certs):
     daemon.register("alice", ACCOUNT, TOKEN)
     start = time.monotonic()
     done = daemon.run("push", "alice")
-    assert 10 < time.monotonic() - start < 25
+    assert 10 < time.monotonic() - start < 50
     assert done.returncode == 1
     assert "not connected to Apple: " in done.stdout
     assert "it stays queued" in done.stdout
     daemon.notify("nobody")
     # a user who does not wait for the end, and a daemon that ends before it
-    merged = daemon.status()["merged"]
-    p = subprocess.Popen(daemon.command("push", "alice"),
-                         stdout=subprocess.DEVNULL)
-    daemon.wait_until(
-        lambda: daemon.status()["merged"] > merged, "test under way")
-    p.kill()
-    p.wait()
-    p = subprocess.Popen(daemon.command("push", "alice"), text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, _ = p.communicate(timeout=30)
-    assert "another test is under way" in out
+    while True:
+        start = time.monotonic()
+        merged = daemon.status()["merged"]
+        p = subprocess.Popen(daemon.command("push", "alice"),
+                             stdout=subprocess.DEVNULL)
+        daemon.wait_until(
+            lambda: daemon.status()["merged"] > merged, "test under way")
+        p.kill()
+        p.wait()
+        done = daemon.run("push", "alice")
+        if "another test is under way" in done.stdout:
+            break
+        # on a busy machine the first one was over by then
+        assert time.monotonic() - start > 10
     daemon.register("bob", "B", OTHER)
     p = subprocess.Popen(daemon.command("push", "bob"),
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -27,7 +27,7 @@ class Manager:
     def __init__(self, address):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sock.bind(address)
-        self.sock.settimeout(20)
+        self.sock.settimeout(30)
 
     def __enter__(self):
         return self
@@ -284,7 +284,7 @@ def test_usr1_logs_the_status(start_xapsd):
     daemon = start_xapsd(loglevel="info")
     daemon.register("alice", ACCOUNT, TOKEN)
     daemon.process.send_signal(signal.SIGUSR1)
-    said = json.loads(daemon.wait_log(r"status: (\{.*\})$")[1])
+    said = json.loads(daemon.wait_log(r"status: (\{.*\})\n")[1])
     assert said["registrations"] == 1
 
 
@@ -416,11 +416,12 @@ def test_sigterm_answers_what_has_arrived(start_xapsd):
     """A request and SIGTERM at the same moment: an answer, and no reset."""
     x = start_xapsd()
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(10)
+        s.settimeout(30)
         s.connect(x.socket_path)
         s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert s.recv(4096).startswith(b"HTTP/1.1 200 ")
         x.process.send_signal(signal.SIGSTOP)
+        x.wait_until(lambda: x.state() == "T", "stop")
         x.process.send_signal(signal.SIGTERM)
         s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         x.process.send_signal(signal.SIGCONT)

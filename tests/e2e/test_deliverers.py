@@ -40,7 +40,8 @@ def serve(workdir, plugin_dir, start_xapsd, vmail):
     def run(extra, group=GROUP):
         xapsd = start_xapsd(socketMode="0660", socketGroup=group)
         dovecot = Dovecot(
-            workdir, plugin_dir, {"url": "unix:" + xapsd.socket_path},
+            workdir, plugin_dir, {"url": "unix:" + xapsd.socket_path,
+                                  "timeout_msecs": 10000},
             extra=extra + "\nfirst_valid_uid = 1\nfirst_valid_gid = 1\n"
             "service auth {\n  unix_listener auth-userdb {\n"
             "    mode = 0666\n  }\n}\n")

@@ -6,15 +6,15 @@ import fake_xapsd as fx
 from dovecot import Dovecot, Imap, wait_for
 from fake_xapsd import FakeXapsd
 from subscriptions import Book
-from test_plugin import (FUZZ_N, IS_2_3, LOCAL, PLUGIN, TIMEOUT_S,
-                         Server, assert_ok, check_health, check_valgrind,
-                         command, kind, own, session_dir, settings,
+from test_plugin import (FUZZ_N, IS_2_3, LOCAL, PLUGIN, Server, assert_ok,
+                         check_health, check_valgrind, command, kind, own,
+                         patient, session_dir, settings, stop_under_valgrind,
                          under_valgrind, user, work_dir)
-from test_webpush_plugin import all_hang, fuzz
+from test_webpush_plugin import all_wait, fuzz, no_answer
 
 __all__ = ["own", "session_dir", "user", "work_dir"]
 
-ON = {"deltachat": "yes", "register_timeout_msecs": int(TIMEOUT_S * 1000)}
+ON = patient({"deltachat": "yes"})
 TOKEN = "openpgp:" + "wcFMA+base64/" * 60 + "=="
 OTHER = "openpgp:" + "other+base64/" * 60 + "=="
 ENTRY = "/private/devicetoken"
@@ -397,7 +397,7 @@ def test_away(own, work_dir, text):
 def test_a_restart_costs_nothing(own, work_dir):
     path = str(work_dir / "x")
     server = own(None, {"url": f"unix:{path}", **ON,
-                        "register_timeout_msecs": 30000})
+                        "register_timeout_msecs": 60000})
     with server.imap("alice") as c:
         c.send(f"x {setmetadata()}\r\n")
         c.ok("NOOP")
@@ -407,7 +407,11 @@ def test_a_restart_costs_nothing(own, work_dir):
 
 
 def test_slow_daemon_blocks_nothing(server, user):
-    all_hang(server, user, SET_GET)
+    all_wait(server, user, SET_GET)
+
+
+def test_no_answer(own, work_dir):
+    no_answer(own, work_dir, SET_GET, ON)
 
 
 @pytest.mark.parametrize("text", SET_GET, ids=KINDS)
@@ -433,7 +437,6 @@ ANSWERS = {
     "500": (fx.status(500), "NO [UNAVAILABLE]"),
     "401": (fx.status(401), "NO [UNAVAILABLE]"),
     "501": (fx.status(501, b"built without deltachat"), "NO [UNAVAILABLE]"),
-    "closed": (fx.close, "NO [UNAVAILABLE]"),
     "empty": (fx.status(200, b""), "OK "),
     "no content": (fx.raw(fx.NO_CONTENT), "OK "),
 }
@@ -446,6 +449,17 @@ def test_answers(server, user, answer, wanted):
         untagged, tagged = c.cmd(setmetadata())
         assert not untagged and wanted in tagged
         c.ok("NOOP")
+
+
+def test_not_back_in_time(own, work_dir):
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        fake.behave("alice", fx.close)
+        server = own(fake, settings(fake, **{
+            **ON, "register_timeout_msecs": 1500}))
+        with server.imap("alice") as c:
+            untagged, tagged = c.cmd(setmetadata())
+            assert not untagged and " NO [UNAVAILABLE] " in tagged
+            c.ok("NOOP")
 
 
 def test_pipelined_commands_keep_their_order(server, user, book):
@@ -471,9 +485,12 @@ def test_pipelined_commands_keep_their_order(server, user, book):
 
 
 def test_logout_waits(server, user):
-    server.fake.behave(user, fx.slow(0.2))
+    gate = fx.Gate()
+    server.fake.behave(user, gate)
     with server.imap(user) as c:
         c.send(f"a {setmetadata()}\r\nb LOGOUT\r\n")
+        server.registered(user)
+        gate.open()
         lines = []
         try:
             while True:
@@ -494,6 +511,7 @@ def test_over_tcp(own, work_dir):
 
 
 @pytest.mark.valgrind
+@pytest.mark.timeout(400)
 def test_valgrind(own, work_dir):
     with FakeXapsd(str(work_dir / "xapsd.sock")) as fake:
         server = own(fake, settings(fake, **ON),
@@ -505,5 +523,5 @@ def test_valgrind(own, work_dir):
             c.send(f"x {setmetadata()}\r\ny {getmetadata()}\r\n")
             fake.wait(1, "/register", "gone")
         wait_for(lambda: not fake.conns, what="aborted request")
-        server.dovecot.stop()
+        stop_under_valgrind(server.dovecot, work_dir)
     check_valgrind(work_dir, 1)

@@ -45,7 +45,7 @@ class Demo:
                 return
         raise AssertionError("no line with " + pattern)
 
-    def end(self, limit_s=60):
+    def end(self, limit_s=100):
         """-> (status, stdout's rest, stderr); asserts that nothing is left."""
         out, err = self.process.communicate(timeout=limit_s)
         assert list(self.folder.iterdir()) == []
@@ -61,7 +61,7 @@ def test_demo(workdir, plugin_dir):
     assert took and 0 < float(took[1])
     if not os.environ.get("XAPSD_WRAP"):
         # 100 on a machine that is not busy; a delay would be 30 s
-        assert float(took[1]) < 2000
+        assert float(took[1]) < 25000
     assert "POST /3/device/" in out and "aps-topic" in out
     assert re.search(r'list` says: "came after \d+(\.\d)? s"', out)
     shown_in_readme(out)

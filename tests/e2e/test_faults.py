@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import ssl
@@ -78,19 +79,21 @@ def test_slow_ones_are_cut_off(doors, kind):
         begun = time.monotonic()
         for i, s in enumerate(socks):
             s.sendall(starts[i % len(starts)])
-        while time.monotonic() - begun < 8:     # they are cut off at 10
-            for s in socks:
-                s.sendall(b"1")
+        while socks:        # they are cut off at 10 s, whatever they send
             assert doors.notify("nobody").status == 404
-            time.sleep(0.9)
-        for i, s in enumerate(socks):
-            with contextlib.suppress(ConnectionResetError):
-                answer = s.recv(4096)
-                assert kind == "tls" or b" 408 " in answer or \
-                    answer.startswith(b"ERROR "), (i, answer)
-                assert_closed(s)
-            s.close()
-        assert 8 < time.monotonic() - begun < 18
+            for s in select.select(socks, [], [], 0.9)[0]:
+                with contextlib.suppress(ConnectionResetError):
+                    answer = s.recv(4096)
+                    assert kind == "tls" or b" 408 " in answer or \
+                        answer.startswith(b"ERROR "), answer
+                    assert_closed(s)
+                s.close()
+                socks.remove(s)
+                assert time.monotonic() - begun > 9
+            assert time.monotonic() - begun < 60
+            for s in socks:
+                with contextlib.suppress(OSError):  # cut off meanwhile
+                    s.sendall(b"1")
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp", "tls"])
@@ -214,7 +217,8 @@ def test_few_descriptors(start_xapsd):
         for s in socks:
             s.setblocking(False)
             if s.connect_ex(daemon.socket_path) == 0:
-                s.send(b"POST /no")
+                with contextlib.suppress(OSError):  # it may have to go
+                    s.send(b"POST /no")
         cpu = daemon.cpu_s()
         time.sleep(1.5)
         assert daemon.cpu_s() - cpu < 1

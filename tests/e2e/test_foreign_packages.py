@@ -64,7 +64,7 @@ class Machine:
         done = subprocess.run(
             ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child",
              "sh", "-ec", self.script, "sh", command],
-            stdin=subprocess.DEVNULL, text=True, timeout=120,
+            stdin=subprocess.DEVNULL, text=True, timeout=240,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == status or \
             (status is None and done.returncode), done.stdout

@@ -40,8 +40,9 @@ class Program:
         self.process.wait()
 
     def log(self):
+        """Its lines so far, the one that it is writing left out."""
         assert self.process.poll() is None, self.log_path.read_text()
-        return self.log_path.read_text()
+        return self.log_path.read_bytes().rpartition(b"\n")[0].decode()
 
 
 # --- ntfy ---
@@ -86,7 +87,7 @@ def test_ntfy(start, hooks, ntfy):
                 url="http://127.0.0.1:%d/%s" % (port, TOPIC))
     put(hooks.folder / "token", "tk_wrong\n")
     xapsd = start()
-    xapsd.wait_until(lambda: "Listening" in server.log(), "ntfy")
+    xapsd.wait_until(lambda: "Listening" in server.log(), "ntfy", 60)
     run("user", "add", "alice")
     run("access", "alice", TOPIC, "read-write")
     token = next(w for w in run("token", "add", "alice").split()
@@ -178,7 +179,7 @@ def test_node(start, hooks, node, certs, protocol, content):
     hooks.write("own", {"X-Box": "{mailbox}"}, content=content,
                 body=body, url=url + "/x/?m={mailbox}")
     xapsd = start(caFile=certs.ca)
-    xapsd.wait_until(lambda: '"listening"' in program.log(), "Node")
+    xapsd.wait_until(lambda: '"listening"' in program.log(), "Node", 60)
     for i, name in enumerate(HOSTILE):
         notify(xapsd, name, name)
     got = xapsd.wait_until(
@@ -202,7 +203,7 @@ def test_certificate(start, hooks, node, certs):
     url, program = node("h2")
     hooks.write("own", {"X-Box": "s3cret"}, url=url + "/s3cret")
     xapsd = start()         # the system's bundle
-    xapsd.wait_until(lambda: '"listening"' in program.log(), "Node")
+    xapsd.wait_until(lambda: '"listening"' in program.log(), "Node", 60)
     notify(xapsd)
     xapsd.wait_log("hook own: .*certificate")
     assert lines(program) == ["listening"]

@@ -158,7 +158,9 @@ def test_refused(xapsd, line, reason):
 
 def test_too_long(xapsd):
     with Lines(xapsd) as c:
-        c.sock.sendall(b'NOTIFY dovecot-username="' + b"x" * 70000)
+        # it may have had enough, and left, before all is sent
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            c.sock.sendall(b'NOTIFY dovecot-username="' + b"x" * 70000)
         assert c.answer() == "ERROR the line is longer than 64 KiB"
         try:
             assert c.file.readline() == b""

@@ -104,7 +104,7 @@ def test_root_without_a_user(workdir, certs):
     for user, warned in ((None, True), ("nobody", False), ("root", False)):
         daemon.config["user"] = user
         with daemon:
-            daemon.wait_log("started: ")
+            daemon.status()     # after the start, whose last word that may be
             said = re.findall(r"warn  user: is not set, so this runs as root.*"
                               r"set user: xapsd", daemon.log(daemon.log_start))
             assert bool(said) == warned, user
@@ -349,7 +349,7 @@ def test_unknown_names_cost_nothing(start_xapsd, workdir):
             daemon.notify(name % i, keep=True)
         return daemon.cpu_s() - before
     known = cost("user%d@example.org")
-    assert cost("nobody%d") < known + 0.2
+    assert cost("nobody%d") < 3 * known + 1     # 7 s if all are searched
     assert not re.search(HINT % (".*", ".*"), daemon.log())
     # but the name without a domain is found at once
     daemon.notify("carol@example.org")

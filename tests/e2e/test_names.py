@@ -454,6 +454,7 @@ def test_doveadm(world, work_dir):
 
 
 @pytest.mark.valgrind
+@pytest.mark.timeout(400)
 def test_valgrind(world, work_dir):
     """Nothing invalid is read or written, and nothing of ours leaks, in the
     imap and lmtp processes."""
@@ -493,7 +494,7 @@ def test_valgrind(world, work_dir):
         ("box-bob", "box-bob", n) for n in (
             "archive/2024", "INBOX", "INBOX")],
         ("box-alice", "box-alice", "INBOX"))
-    w.dovecot.stop()
+    tp.stop_under_valgrind(w.dovecot, work_dir)
     tp.check_valgrind(work_dir, 4)
 
 
@@ -526,10 +527,7 @@ def test_more_names_than_a_request_holds(world):
     names = [f"Entw&APw-rfe{'x' * 60}{i}" for i in range(400)] + ["INBOX"]
     w.create("bob")
     with w.imap(user) as c:
-        for name in names[:-1]:
-            c.send(f"x CREATE {name}\r\n")
-        for name in names[:-1]:
-            assert " OK " in c.result("x")[1]
+        tp.create(c, names[:-1])
         reply = c.cmd(command(f"(shared/bob {' '.join(names)})"))
         assert_ok(reply, *names)
     request = w.fake.wait(1, "/register", user)[0]

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
@@ -155,15 +156,10 @@ STAGE = ["stage", "TARGET_CFLAGS=-O0", "-j2"]
 
 def source_tarball(folder, version="9.8"):
     """As a release has it."""
-    tree = folder / ("xapsd-" + version)
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(
-        ".git", "build", "dist", "/xapsd", "tests", "__pycache__"))
-    (tree / "tests").mkdir()
-    shutil.copy(ROOT / "tests/needs.sh", tree / "tests")
-    tarball = folder / (tree.name + ".tar.gz")
-    subprocess.run(["tar", "-C", folder, "-czf", tarball, tree.name],
-                   check=True)
-    shutil.rmtree(tree)
+    tarball = folder / ("xapsd-%s.tar.gz" % version)
+    subprocess.run("sh release/list.sh | sh release/tar.sh %s . xapsd-%s/" % (
+        tarball, version), cwd=ROOT, shell=True, check=True,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "1000000000"})
     return tarball
 
 
@@ -195,6 +191,7 @@ def ci_test(folder, path, root):
          folder.name, "0.0.1"], capture_output=True).returncode == 1
 
 
+@pytest.mark.timeout(300)
 def test_stage_the_daemon(tmp_path):
     """Builds as the buildroot would, and looks at what would be shipped."""
     make(tmp_path, FEED / "xapsd", *STAGE)
@@ -215,6 +212,7 @@ def test_stage_the_daemon(tmp_path):
     ci_test(FEED / "xapsd", " /etc/", root)
 
 
+@pytest.mark.timeout(300)
 def test_stage_the_plugin(tmp_path, source):
     folder, args = source
     headers(tmp_path)
@@ -366,12 +364,17 @@ def test_without_doveadm_dovecot_reloads_too(tmp_path, script):
 def test_the_feeds_packages():
     """OpenWrt's scripts/feeds looks for Makefiles that define packages, five
     levels deep: ours are found, and no other of this tree is taken for one."""
-    found = [
-        p.parent.name for p in ROOT.rglob("Makefile")
-        if len(p.relative_to(ROOT).parts) <= 5
-        and p.relative_to(ROOT).parts[0] not in ("build", "dist")
-        and re.search(r"call (Build/DefaultTargets|BuildPackage|KernelPackage)",
-                      p.read_text())]
+    found = []
+    for name, folders, files in os.walk(ROOT):
+        path = pathlib.Path(name)
+        if path == ROOT:    # what a build makes comes and goes
+            folders[:] = set(folders) - {"build", "dist"}
+        elif len(path.relative_to(ROOT).parts) == 4:
+            folders.clear()
+        if "Makefile" in files and re.search(
+                r"call (Build/DefaultTargets|BuildPackage|KernelPackage)",
+                (path / "Makefile").read_text()):
+            found.append(path.name)
     assert sorted(found) == sorted([*PACKAGES, "luci-app-xapsd"])
     assert all((FEED / p / "Makefile").exists() for p in found)
 

@@ -154,12 +154,18 @@ class Machine:
                    "--pidfile", "", "--save", ""]
         else:
             run[0] = executable()
-        with open(self.folder / f"{service}.log", "ab") as log:
+        log_path = self.folder / f"{service}.log"
+        with open(log_path, "ab") as log:
+            start = len(log_path.read_text())
             self.daemons[service] = subprocess.Popen(
                 [*self.enter(), *run], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True)
+        # systemd waits for each as long
         if service == "xapsd":
             wait_for(lambda: self.is_up(), what="xapsd")
+        else:
+            wait_for(lambda: "Ready to accept connections" in
+                     log_path.read_text()[start:], what=service)
 
     def is_up(self):
         assert self.daemons["xapsd"].poll() is None, (

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -11,28 +12,21 @@ import time
 import pytest
 
 import fake_xapsd as fx
-from dovecot import LATE_S, version, wait_for
+from dovecot import ANSWER_MS, LATE_S, least, version, wait_for
 from fake_xapsd import FakeXapsd, held_socket
 from test_plugin import (MAIL, assert_ok, check_valgrind, command, kind, lines,
-                         own, private_run, settings, under_valgrind, work_dir)
+                         own, private_run, settings,
+                         stop_under_valgrind, under_valgrind, work_dir)
 
 __all__ = ["own", "work_dir"]   # fixtures
 IS_2_3 = version()[:2] == (2, 3)
 ONE_LMTP = "service lmtp {\n process_limit = 1\n}"
 PATIENCE_S = 30     # of notifications
 REGISTER_S = 10     # of registrations, by default
-ENDED = "Disconnected|Connection closed|Logged out"     # 2.3.13, the others
 
 
 def url(path):
     return {"url": f"unix:{path}"}
-
-
-def wait_sessions(server, n):
-    """Until n of alice's have ended; the processes that they were."""
-    pattern = rf"imap\(alice\)<(\d+)>.*(?:{ENDED})"
-    return wait_for(lambda: len(pids := re.findall(
-        pattern, server.dovecot.log())) >= n and pids, what="ends of sessions")
 
 
 def later(seconds, function):
@@ -42,9 +36,6 @@ def later(seconds, function):
             time.sleep(seconds)
             self.value = function()
 
-        def result(self):
-            self.join(60)
-            return self.value
     thread = Later(daemon=True)
     thread.start()
     return thread
@@ -86,17 +77,17 @@ def test_the_next_url_when_one_cannot_be_reached(own, work_dir, separator):
                 f"unix:{work_dir}/nobody", "http://127.0.0.1:%d" %
                 s.getsockname()[1], f"http://127.0.0.1:{fake.port}"))})
             with server.imap("alice") as c:
-                took = []
-                for _ in range(3):
+                def registers():
                     start = time.monotonic()
                     assert_ok(c.cmd(command()), "INBOX")
-                    took.append(time.monotonic() - start)
-                assert min(took) < 0.9      # at once, not a second later
+                    return time.monotonic() - start
+                # at once, not a second later
+                assert least(registers, 0.9) < 0.9
             server.dovecot.deliver("alice", MAIL)
             server.notified("alice")
             server.dovecot.lda("alice", MAIL)
             assert len(server.notified("alice", 2)) == 2
-    assert "Error" not in server.dovecot.log()
+    assert not server.dovecot.errors()
 
 
 @pytest.mark.parametrize("way", ["unix", "tcp"])
@@ -107,13 +98,14 @@ def test_the_next_url_when_one_hangs(own, work_dir, way):
     name = f"unix:{work_dir}/held" if way == "unix" else \
         "http://127.0.0.1:%d" % first.getsockname()[1]
     with first, FakeXapsd(str(work_dir / "x")) as fake:
-        server = own(fake, {"url": f"{name},unix:{fake.path}"})
+        server = own(fake, {"url": f"{name},unix:{fake.path}",
+                            "timeout_msecs": 16000})
         with server.imap("alice") as c:
             assert_ok(c.cmd(command()), "INBOX")
         server.dovecot.deliver("alice", MAIL)
         server.notified("alice")
         server.dovecot.lda("bob", MAIL)
-        assert len(fake.of("/notify", "bob")) == 1
+        assert len(server.notified("bob")) == 1
 
 
 def test_a_comma_in_a_password_parts_nothing(own, work_dir):
@@ -141,12 +133,11 @@ def test_register_waits_for_the_daemon(own, work_dir, way):
         assert not [g for g in got if g.startswith("x ")]   # still waits
         time.sleep(2.2)     # as long as it is away
         with FakeXapsd(address) as fake:
-            start = time.monotonic()
             assert_ok(c.result("x"), "INBOX")
-            assert time.monotonic() - start < 1 + LATE_S
             assert len(fake.of("/register")) == 1
+            fake.wait(1, "/notify")
         c.ok("NOOP")
-    assert "Error" not in server.dovecot.log()
+    assert not server.dovecot.errors()
 
 
 AWAY = {"503": fx.status(503), "502": fx.status(502), "close": fx.close,
@@ -161,14 +152,17 @@ def test_register_is_tried_every_second(own, work_dir, behaviour):
 
         def answer(*args):
             times.append(time.monotonic())
-            (behaviour if len(times) < 4 else fx.ok)(*args)
+            (behaviour if len(times) < 6 else fx.ok)(*args)
         fake.behave("alice", answer)
-        server = own(fake, url(fake.path))
+        server = own(fake, {**url(fake.path),
+                            "register_timeout_msecs": 60000})
         with server.imap("alice") as c:
             assert_ok(c.cmd(command()), "INBOX")
-    assert len(times) == 4
-    # one reading may be late
-    assert 3 - 0.5 < times[-1] - times[0] < 3 + LATE_S
+    assert len(times) == 6
+    pauses = [b - a for a, b in zip(times, times[1:])]
+    assert min(pauses) > 0.9, pauses
+    # some may be read late; those that double would be 1, 2, 4, 8, 16
+    assert statistics.median(pauses) < 1 + LATE_S, pauses
 
 
 @pytest.mark.parametrize("away", ["nobody", "503"])
@@ -179,22 +173,36 @@ def test_register_gives_up(own, work_dir, away):
             fake.stop()
         server = own(fake, {**url(fake.path),
                             "register_timeout_msecs": 2500})
-        with server.imap("alice") as c:
-            start = time.monotonic()
-            untagged, tagged = c.cmd(command())
-            assert not untagged and kind(tagged) == "NO"
-            assert 2.4 < time.monotonic() - start < 2.5 + LATE_S
-            c.ok("NOOP")
-        server.dovecot.wait_log(r"Error: .*xaps: .*tried for 2 s")
-    assert len(re.findall("Error: ", server.dovecot.log())) == 1
+        took = []
+
+        def gives_up():
+            with server.imap("alice") as c:
+                start = time.monotonic()
+                untagged, tagged = c.cmd(command())
+                took.append(time.monotonic() - start)
+                assert not untagged and kind(tagged) == "NO"
+                c.ok("NOOP")
+            server.dovecot.wait_sessions("alice", len(took))
+            # else its first attempt was not answered for so long
+            return re.search(r"Error: .*xaps: .*tried for 2 s",
+                             server.dovecot.log()) and \
+                min(took) < 2.5 + LATE_S
+        wait_for(gives_up, what="end in time")
+        assert min(took) > 2.4
+    assert len(re.findall("Error: ", server.dovecot.log())) == len(took)
 
 
 def test_register_timeout_by_default(own, work_dir):
-    server = own(None, url(work_dir / "x"))
-    with server.imap("alice") as c:
-        start = time.monotonic()
-        assert kind(c.cmd(command())[1]) == "NO"
-        assert REGISTER_S - 0.1 < time.monotonic() - start < REGISTER_S + LATE_S
+    server = own(None, {**url(work_dir / "x"),
+                        "register_timeout_msecs": None})
+
+    def gives_up():
+        with server.imap("alice") as c:
+            start = time.monotonic()
+            assert kind(c.cmd(command())[1]) == "NO"
+            return time.monotonic() - start
+    took = least(gives_up, REGISTER_S + LATE_S, 4)
+    assert REGISTER_S - 0.1 < took < REGISTER_S + LATE_S
 
 
 def test_register_once_only(own, work_dir):
@@ -206,27 +214,37 @@ def test_register_once_only(own, work_dir):
             assert kind(c.cmd(command())[1]) == "NO"
             assert len(fake.of("/register")) == 1
             fake.stop()
-            start = time.monotonic()
-            assert kind(c.cmd(command())[1]) == "NO"
-            assert time.monotonic() - start < LATE_S    # 10 s by default
+
+            def refused():
+                start = time.monotonic()
+                assert kind(c.cmd(command())[1]) == "NO"
+                return time.monotonic() - start
+            assert least(refused, LATE_S) < LATE_S      # 10 s by default
+
+
+# A daemon that restarts takes longer than the timeout, which is long enough for
+# the one that reads at last.
+UNREAD = {"timeout_msecs": 5000}
+UNREAD_S = 11
 
 
 def test_register_is_not_late_while_nobody_reads(own, work_dir):
     """systemd holds the socket while the daemon restarts: the connection is
-    there, and the timeout of 0.3 s is for a daemon that has the request."""
+    there, and the timeout is for a daemon that has the request."""
     sock = held_socket(str(work_dir / "x"))
-    server = own(None, {**url(work_dir / "x"), "timeout_msecs": 300})
+    server = own(None, {**url(work_dir / "x"), **UNREAD,
+                        "register_timeout_msecs": 60000})
     with server.imap("alice") as c:
         c.send(f"x {command()}\r\n")
         c.ok("NOOP")
-        time.sleep(2)       # as long as it takes to restart
+        time.sleep(UNREAD_S)
         with FakeXapsd(sock) as fake:
             assert_ok(c.result("x"), "INBOX")
             assert len(fake.of("/register")) == 1   # and asked once
             fake.behave("alice", fx.hang)
             start = time.monotonic()
             assert kind(c.cmd(command())[1]) == "NO"
-            assert time.monotonic() - start < 0.3 + LATE_S
+            assert time.monotonic() - start < 50    # or 60
             assert len(fake.of("/register")) == 2
 
 
@@ -237,7 +255,7 @@ def test_disconnect_while_the_daemon_is_away(own, work_dir):
         with server.imap("alice") as c:
             c.send(f"x {command()}\r\n")
             c.ok("NOOP")
-    pids = wait_sessions(server, 3)
+    pids = server.dovecot.wait_sessions("alice", 3)
     with FakeXapsd(path) as fake:
         # whose process has ended asks no more
         wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in pids),
@@ -257,10 +275,11 @@ LOGOUT = {"well": (fx.ok, "OK"), "slow": (fx.slow(0.3), "OK"),
 def test_logout_pipelined(own, work_dir, behaviour, answer, selected):
     """The command has its tagged answer, before BYE."""
     with FakeXapsd(str(work_dir / "x")) as fake:
-        answers = iter([fx.status(503), fx.ok])
+        answers = iter([fx.status(503)])
         fake.behave("alice", behaviour or
-                    (lambda *a: next(answers)(*a)))
-        server = own(fake, {**url(fake.path), "timeout_msecs": 1000})
+                    (lambda *a: next(answers, fx.ok)(*a)))
+        server = own(fake, {**url(fake.path), "timeout_msecs":
+                            1000 if behaviour is fx.hang else ANSWER_MS})
         with server.imap("alice") as c:
             if selected:
                 c.ok("SELECT INBOX")
@@ -291,11 +310,11 @@ def test_logout_behind_several(own, work_dir):
 def test_disconnect_while_logout_waits(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
         fake.behave("alice", fx.hang)
-        server = own(fake, settings(fake))
+        server = own(fake, settings(fake, timeout_msecs=1000))
         for _ in range(3):
             with server.imap("alice") as c:
                 c.send(f"x {command()}\r\ny LOGOUT\r\n")
-        wait_sessions(server, 3)
+        server.dovecot.wait_sessions("alice", 3)
 
 
 def test_logout_without_the_command(own, work_dir):
@@ -312,16 +331,25 @@ def test_notifications_wait_for_the_daemon(own, work_dir):
     path = str(work_dir / "x")
     server = own(None, url(path), extra=ONE_LMTP)
     users = [f"user{i}" for i in range(20)]
+    start = time.monotonic()
     for _ in range(3):
         server.dovecot.deliver(users, MAIL)
-    time.sleep(3)       # as long as it is away
+    time.sleep(2)       # as long as it is away
     with FakeXapsd(path) as server.fake:
-        for user in users:
-            server.notified(user)
-        server.dovecot.deliver("mark", MAIL)
-        server.notified("mark")
-        assert len(server.fake.of("/notify")) == 21
-    assert "Error" not in server.dovecot.log()
+        told_once(server, users)
+    # which says so after 5 s
+    assert time.monotonic() - start > 5 or not server.dovecot.errors()
+
+
+def told_once(server, users):
+    """Of three deliveries to each user.  What is just being tried, four at
+    once, is not merged."""
+    for user in users:
+        server.notified(user)
+    server.dovecot.deliver("mark", MAIL)
+    server.notified("mark")
+    most = 2 * 4    # while the second and the third came
+    assert 0 <= len(server.fake.of("/notify")) - len(users) - 1 <= most
 
 
 @pytest.mark.parametrize("behaviour", AWAY.values(), ids=AWAY)
@@ -339,18 +367,22 @@ def test_notification_is_tried_again(own, work_dir, behaviour, way):
         server.dovecot.deliver("alice", MAIL)
         fake.wait(5, "/notify", "alice")
     pauses = [b - a for a, b in zip(times, times[1:])]
-    assert pauses[0] < pauses[-1] and sum(pauses) > 1
+    # some may be read late
+    assert all(p > 0.09 * 2 ** i for i, p in enumerate(pauses)), pauses
 
 
 def test_notification_is_given_up(own, work_dir):
     """After 30 s, with a line in the log after 5."""
-    server = own(None, url(work_dir / "x"), extra=ONE_LMTP)
+    server = own(None, url(work_dir / "x"),
+                 extra=ONE_LMTP + "\nlog_debug = category=xaps")
     start = time.monotonic()
     server.dovecot.deliver("alice", MAIL)
     server.dovecot.wait_log("Error: .*not notified: cannot reach xapsd .*"
                             r"\(attempts go on\)")
-    assert 4 < time.monotonic() - start < 5 + LATE_S
-    time.sleep(max(0, start + PATIENCE_S + 1 - time.monotonic()))
+    assert 4 < time.monotonic() - start < PATIENCE_S - LATE_S
+    server.dovecot.wait_log("Debug: .*not notified: cannot reach xapsd .*"
+                            rf"\(tried for {PATIENCE_S} s\)", PATIENCE_S * 2)
+    assert time.monotonic() - start > PATIENCE_S - 0.1
     with FakeXapsd(str(work_dir / "x")) as server.fake:
         server.dovecot.deliver("mark", MAIL)
         server.notified("mark")
@@ -360,11 +392,10 @@ def test_notification_is_given_up(own, work_dir):
 
 def test_notification_is_not_late_while_nobody_reads(own, work_dir):
     sock = held_socket(str(work_dir / "x"))
-    server = own(None, {**url(work_dir / "x"), "timeout_msecs": 300},
-                 extra=ONE_LMTP)
+    server = own(None, {**url(work_dir / "x"), **UNREAD}, extra=ONE_LMTP)
     users = [f"user{i}" for i in range(20)]
     server.dovecot.deliver(users, MAIL)
-    time.sleep(2)       # as long as it takes to restart
+    time.sleep(UNREAD_S)
     with FakeXapsd(sock) as server.fake:
         for user in users:
             server.notified(user)
@@ -388,12 +419,14 @@ def test_64_processes_at_once(own, work_dir):
     """Each ends at once; the daemon's queue takes few."""
     sock = held_socket(str(work_dir / "x"), backlog=5)
     with FakeXapsd(sock) as fake:
-        server = own(fake, {**url(fake.path), "timeout_msecs": 10000})
-        threads = [later(0, lambda u=f"user{i}": server.dovecot.lda(u, MAIL))
-                   for i in range(64)]
+        server = own(fake, {**url(fake.path), "timeout_msecs": 60000})
+        users = {f"user{i}" for i in range(64)}
+        threads = [later(0, lambda u=u: server.dovecot.lda(u, MAIL, 100))
+                   for u in users]
         for thread in threads:
-            thread.join(60)
-        assert len({r.user for r in fake.of("/notify")}) == 64
+            thread.join(100)
+        wait_for(lambda: {r.user for r in fake.of("/notify")} == users,
+                 what="requests")
 
 
 def make_folders(dovecot, user, n):
@@ -406,15 +439,24 @@ def make_folders(dovecot, user, n):
                    check=True)
 
 
+def append(c, folders):
+    """A mail to each, without a wait for each answer."""
+    for i in range(0, len(folders), 50):
+        part = folders[i:i + 50]
+        c.send("".join(f"x APPEND {name} {{{len(MAIL)}+}}\r\n{MAIL}\r\n"
+                       for name in part))
+        for _ in part:
+            assert kind(c.result("x")[1]) == "OK"
+
+
 def test_more_than_may_wait(own, work_dir):
     """1,000 in a process; mail goes on."""
     path = str(work_dir / "x")
-    server = own(None, url(path))
+    server = own(None, {**url(path), "timeout_msecs": 1000})
     make_folders(server.dovecot, "alice", 1050)
     with server.imap("alice") as c:
         start = time.monotonic()
-        for i in range(1050):
-            c.append(f"F{i}", MAIL)
+        append(c, [f"F{i}" for i in range(1050)])
         if time.monotonic() - start > PATIENCE_S - 8:
             pytest.skip("too busy here: the first are given up already")
         server.dovecot.wait_log("too many notifications are waiting")
@@ -422,9 +464,12 @@ def test_more_than_may_wait(own, work_dir):
             def told():
                 return {r.json["Mailbox"] for r in fake.of("/notify")}
             wait_for(lambda: len(told()) >= 900, what="requests")
-            start = time.monotonic()
-            c.append("INBOX", MAIL)
-            assert time.monotonic() - start < LATE_S
+
+            def goes_on():
+                start = time.monotonic()
+                c.append("INBOX", MAIL)
+                return time.monotonic() - start
+            assert least(goes_on, LATE_S) < LATE_S
             wait_for(lambda: "INBOX" in told(), what="the last")
             assert 900 <= len(told()) <= 1001
 
@@ -436,18 +481,18 @@ def test_a_process_that_ends_leaves_its_request(own, work_dir, by):
     sock = held_socket(str(work_dir / "x"))
     server = own(None, {**url(work_dir / "x"), "timeout_msecs": 500})
     if by == "lda":
-        assert server.dovecot.lda("alice", MAIL) < 0.5 + LATE_S
+        assert least(lambda: server.dovecot.lda("alice", MAIL),
+                     0.5 + LATE_S) < 0.5 + LATE_S
     else:
+        make_folders(server.dovecot, "alice", 100)
         with server.imap("alice") as c:
-            for i in range(100):
-                c.ok(f"CREATE Folder{i}")
-                c.append(f"Folder{i}", MAIL)
+            append(c, [f"F{i}" for i in range(100)])
             c.ok("LOGOUT")
     server.dovecot.wait_log("left in its socket")
     with FakeXapsd(sock) as fake:
         wait_for(lambda: len({r.json["Mailbox"] for r in fake.of("/notify")})
                  == (1 if by == "lda" else 100), what="requests")
-    assert "Error" not in server.dovecot.log()
+    assert not server.dovecot.errors()
 
 
 def test_real_daemon_takes_what_was_left(own, start_xapsd, apple, workdir):
@@ -471,13 +516,15 @@ def test_real_daemon_takes_what_was_left(own, start_xapsd, apple, workdir):
 
 def test_one_error_for_all_processes(own, work_dir):
     server = own(None, {**url(work_dir / "x"), "timeout_msecs": 200})
+    start = time.monotonic()
     threads = [later(0, lambda u=f"user{i}": server.dovecot.lda(u, MAIL))
                for i in range(12)]
     for thread in threads:
         thread.join(60)
     for i in range(3):
         server.dovecot.lda("alice", MAIL)
-    assert len(re.findall(r"Error: .*xaps: ", server.dovecot.log())) == 1
+    logged = len(re.findall(r"Error: .*xaps: ", server.dovecot.log()))
+    assert 1 <= logged <= 1 + (time.monotonic() - start) // 60
 
 
 @pytest.mark.parametrize("way", ["fixed", "with ours", "added"])
@@ -498,6 +545,7 @@ def test_imap_capability(own, work_dir, way):
             with server.imap(f"user{i}") as c:
                 shown = c.ok("CAPABILITY")[0].upper()
                 c.ok("LOGOUT")
+            server.dovecot.wait_sessions(f"user{i}", 1)
         warned = re.findall("Warning: .*xaps: imap_capability",
                             server.dovecot.log())
         if "XAPPLEPUSHSERVICE" in shown.split():
@@ -534,7 +582,7 @@ def test_opt_out_by_userdb(own, work_dir, scope, told):
             assert sorted(server.registered("alice")[0]["Mailboxes"]) == told
         seen = {r.json["Mailbox"] for r in fake.of("/notify")}
         assert seen == set(told)
-    assert "Error" not in server.dovecot.log()
+    assert not server.dovecot.errors()
 
 
 @pytest.mark.parametrize("off", [True, False])
@@ -556,7 +604,7 @@ def test_driver_off_by_userdb(own, work_dir, off):
         assert capable == (not off)
         assert kind(tagged) == ("NO" if off else "OK")
         assert bool(fake.of("/notify")) == (not off)
-    assert "Error" not in server.dovecot.log()
+    assert not server.dovecot.errors()
 
 
 def test_opt_out_with_an_unknown_word(own, work_dir):
@@ -619,6 +667,7 @@ def test_events(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
         server = own(fake, settings(fake), extra=f"{exporter}\n{metrics}"
                      "log_debug = category=xaps")
+        start = time.monotonic()
         server.dovecot.deliver("alice", MAIL)
         server.notified("alice")
         with server.imap("alice") as c:
@@ -627,7 +676,7 @@ def test_events(own, work_dir):
         server.dovecot.deliver("bob", MAIL)
 
         def exported(name, user):
-            for text in re.findall(r"Info: .*?(\{.*)", server.dovecot.log()):
+            for text in re.findall(r"Info: .*?(\{.*)\n", server.dovecot.log()):
                 event = json.loads(text)
                 if event["event"] == name and \
                         event["fields"].get("user") == user:
@@ -639,7 +688,8 @@ def test_events(own, work_dir):
             event = wait_for(lambda: exported(name, user), what=f"{name}")
             assert event["fields"]["status"] == status
             assert event["fields"]["mailbox"] == "INBOX"
-            assert 0 < event["fields"]["duration"] < 10 ** 7
+            assert 0 < event["fields"]["duration"] < 10 ** 6 * (
+                time.monotonic() - start)
             assert "xaps" in event["categories"]
             assert ("error" in event["fields"]) == (status != 200)
         server.dovecot.wait_log("Debug: .*xaps: answer 200")
@@ -665,6 +715,7 @@ def test_chroot_is_named(own, work_dir):
 
 
 @pytest.mark.valgrind
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("way", ["unix", "tcp"])
 def test_valgrind_while_the_daemon_is_away(own, work_dir, way):
     """Attempts, ends of sessions meanwhile, what is left at the end."""
@@ -675,7 +726,8 @@ def test_valgrind_while_the_daemon_is_away(own, work_dir, way):
         target = f"unix:{fake.path}" if fake.path else \
             f"http://127.0.0.1:{fake.port}"
     server = own(None, {"url": f"unix:{work_dir}/nobody,{target}",
-                        "register_timeout_msecs": 8000}, extra=extra)
+                        "timeout_msecs": 10000,
+                        "register_timeout_msecs": 60000}, extra=extra)
     for end in ("", "y LOGOUT\r\n"):
         with server.imap("alice") as c:
             c.append("INBOX", MAIL)
@@ -697,5 +749,6 @@ def test_valgrind_while_the_daemon_is_away(own, work_dir, way):
                 assert "x OK" in d.file.read().decode()
             fake.behave("bob", fx.hang)
             server.dovecot.deliver("bob", MAIL)
-            server.dovecot.stop()
+            c.close()
+            stop_under_valgrind(server.dovecot, work_dir)
     check_valgrind(work_dir, 5)

@@ -6,13 +6,14 @@ and XAPS_RESTARTS change the numbers) and prints what is lost, also in the case
 that is not promised."""
 import os
 import queue
+import statistics
 import sys
 import threading
 import time
 
 import pytest
 
-from dovecot import Dovecot, version, wait_for
+from dovecot import ANSWER_MS, Dovecot, version, wait_for
 from fake_xapsd import held_socket
 from phones import ACCOUNT, token
 from ports import free_port
@@ -40,7 +41,7 @@ class Load:
 
     def __init__(self, dovecot, seconds):
         self.dovecot, self.seconds = dovecot, seconds
-        self.failed, self.slowest = [], 0
+        self.failed, self.took = [], []     # took: when it began, seconds
         self.work = queue.Queue()
         for i in range(DELIVERIES):
             self.work.put((i / DELIVERIES, self.deliver, i))
@@ -66,8 +67,8 @@ class Load:
             function(i)
 
     def deliver(self, i):
-        took = self.dovecot.deliver(f"user{i}", MAIL)
-        self.slowest = max(self.slowest, took)
+        start = time.monotonic()
+        self.took.append((start, self.dovecot.deliver(f"user{i}", MAIL)))
 
     def phone(self, i):
         self.sleep_until((i + 0.5) / PHONES)
@@ -84,8 +85,8 @@ class Load:
 
 
 def measure(workdir, plugin_dir, certs, apple, held, lmtp):
-    """-> (users whose mail woke nobody, phones refused, the slowest answer to
-    a delivery in seconds)."""
+    """-> (users whose mail woke nobody, phones refused, the seconds of all
+    deliveries, and of those while the daemon was away)."""
     folder = workdir / "x"
     folder.mkdir()
     x = Xapsd(folder, certs, apple=apple, port=free_port())
@@ -97,18 +98,20 @@ def measure(workdir, plugin_dir, certs, apple, held, lmtp):
         else:
             x.start()
     start()
+    down = []
     try:
         wait_for(x.is_ready, 30, "daemon")
         for i in range(DELIVERIES):
             x.register(f"user{i}", ACCOUNT, token(i), keep=True)
         url = {"url": f"unix:{x.socket_path}"}
         if not FULL:    # the disk of a busy machine is not what is tested
-            url["timeout_msecs"] = 5000
+            url["timeout_msecs"] = url["register_timeout_msecs"] = ANSWER_MS
         with Dovecot(workdir, plugin_dir, url, extra=lmtp) as dovecot:
             load = Load(dovecot, RESTARTS * (DOWN_S + UP_S))
             for _ in range(RESTARTS):
                 time.sleep(UP_S)
                 x.stop()
+                down.append(time.monotonic())
                 time.sleep(DOWN_S)
                 start()
             load.join()
@@ -123,7 +126,10 @@ def measure(workdir, plugin_dir, certs, apple, held, lmtp):
         x.stop()
     lost = [i for i in range(DELIVERIES) if token(i) not in woken]
     assert not trouble, "\n".join(trouble)
-    return lost, load.failed, load.slowest
+    # those that began while it was away for at least half a second more
+    away = [s for at, s in load.took
+            if any(d <= at < d + DOWN_S / 2 for d in down)]
+    return lost, load.failed, [s for _, s in load.took], away
 
 
 # Without systemd's socket a process that ends at once has no more than the
@@ -135,10 +141,14 @@ CASES = {"held": (True, LIVING), "held, process a mail": (True, ONE_SHOT),
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("held,lmtp", CASES.values(), ids=CASES)
 def test_nothing_is_lost(workdir, plugin_dir, certs, apple, held, lmtp):
-    lost, failed, slowest = measure(
+    lost, failed, took, away = measure(
         workdir, plugin_dir, certs, apple, held, lmtp)
     assert lost == [] and failed == []
-    assert slowest < 2      # of a busy machine; no wait for the daemon
+    # No wait for the daemon, which would be half a second and more.  A busy
+    # machine takes what it takes, and it does so also while there is one.
+    assert away == [] or min(away) < DOWN_S / 2, away
+    assert away == [] or statistics.median(away) < DOWN_S / 2 + \
+        statistics.median(took)
 
 
 def main():
@@ -157,11 +167,11 @@ def main():
             os.chmod(folder, 0o755)
             certs = Certs(papers)
             with Apple(certs) as apple:
-                lost, failed, slowest = measure(
+                lost, failed, took, _ = measure(
                     pathlib.Path(folder), plugin, certs, apple, held, lmtp)
         print("%-26s %d of %d mails lost, %d of %d phones refused, slowest "
               "delivery %.0f ms" % (name, len(lost), DELIVERIES, len(failed),
-                                    PHONES, slowest * 1000), *failed,
+                                    PHONES, max(took) * 1000), *failed,
               sep="\n", flush=True)
 
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from apple import Answer
+from many import register_many
 from phones import ACCOUNT, OTHER, TOKEN, token
 from test_shared_store import (  # noqa: F401 (fixtures)
     book, server, shared, start_node, values, wait, wait_equal, wait_in_step)
@@ -127,13 +128,13 @@ def test_many(durable, start_node):
     durable.stop()
     away(a, b)
     before = a.database.stat().st_ino
-    for i in range(n):      # each removes one
-        a.register("user%d" % i, ACCOUNT, token(n + i), keep=True)
-    for i in range(9 * 300):    # of some much more, so that it is rewritten
-        if a.database.stat().st_ino != before:
-            break
-        a.register("user%d" % (i % 300), ACCOUNT, token(n + i % 300), [
-            "%d %d %s" % (i, k, "x" * 90) for k in range(20)], keep=True)
+    register_many(a, (      # each removes one
+        ("user%d" % i, ACCOUNT, token(n + i)) for i in range(n)))
+    for i in range(9):      # of some much more, so that it is rewritten
+        register_many(a, (
+            ("user%d" % user, ACCOUNT, token(n + user), [
+                "%d %d %s" % (i, k, "x" * 90) for k in range(20)])
+            for user in range(300) if a.database.stat().st_ino == before))
     wait(lambda: a.database.stat().st_ino != before, "not rewritten")
     a.kill()
     a.start()

@@ -12,7 +12,7 @@ from apple import Answer
 from certs import KEY_ID, TEAM_ID
 from phones import ACCOUNT, TOKEN, token
 from test_shared_store import (  # noqa: F401 (fixtures)
-    LIBRARY, server, shared, start_node, values, wait, wait_equal,
+    LIBRARY, server, settle, shared, start_node, values, wait, wait_equal,
     wait_in_step)
 from valkey import Client, Valkey, executable
 
@@ -27,6 +27,11 @@ def stored(server):
     """The JWT in the store."""
     text = server.call("HGET", KEY, "jwt") or ""
     return json.loads(text) if text.endswith("}") else None
+
+
+def next_second(server):
+    """A JWT's time is in seconds, and one of the same second is the same."""
+    wait(lambda: time.time() >= stored(server)["t"] / 1000 + 1, "no next second")
 
 
 def bearer(push):
@@ -70,6 +75,7 @@ def test_one_for_all(server, start_node, phones):
     assert stored(server)["t"] % 1000 == 0
     assert 0 < server.call("PTTL", KEY) <= 50 * 60 * 1000
     wait_equal(a, b)
+    settle(server, b)
     assert phones.push(b) == jwt
     # one that comes later, and one that comes again
     c = start_node("c", server.url)
@@ -106,6 +112,7 @@ def test_made_while_it_is_away(workdir, start_node, phones):
         assert phones.push(a) in jwts
         # a start while it does not answer changes nobody's
         last = phones.push(a)
+        next_second(server)
         b.stop()
         server.process.send_signal(signal.SIGSTOP)
         b.start()
@@ -132,10 +139,12 @@ def test_at_the_same_time(server, start_node, phones, apple):
 def test_expired_for_one_is_expired_for_all(server, start_node, phones, apple):
     nodes = [start_node(n, server.url) for n in "abc"]
     first = phones.push(nodes[0])
+    wait(lambda: stored(server), "not stored")
     wait_equal(*nodes)
+    settle(server, *nodes)
     assert {phones.push(n) for n in nodes} == {first}
     # Apple refuses that one, whoever shows it
-    time.sleep(1.1)             # a JWT's time is in seconds
+    next_second(server)
     apple.script(None, lambda push: EXPIRED if bearer(push) == first else None)
     for i, node in enumerate(nodes):
         node.register("y%d" % i, ACCOUNT, token(200 + i))
@@ -158,20 +167,25 @@ def test_expired_for_one_is_expired_for_all(server, start_node, phones, apple):
 def test_answer_to_the_one_before(server, start_node, phones, apple):
     """b has heard of the new one while Apple refuses b's old one: it does not
     make a third."""
-    a, b = (start_node(n, server.url) for n in "ab")
+    a, b = (start_node(n, server.url, pushTimeout="10m") for n in "ab")
     first = phones.push(a)
+    wait(lambda: stored(server), "not stored")
     wait_equal(a, b)
+    settle(server, b)
     assert phones.push(b) == first
     b.register("slow", ACCOUNT, TOKEN)
-    apple.script(TOKEN, Answer(403, "ExpiredProviderToken", delay_s=2))
+    apple.script(TOKEN, Answer(never=True))
     assert b.notify("slow", "INBOX").status == 200
-    apple.wait_for(1, token=TOKEN)
-    time.sleep(1.1)             # a JWT's time is in seconds
+    slow, = apple.wait_for(1, token=TOKEN)
+    next_second(server)
     a.register("fast", ACCOUNT, token(300))
     apple.script(token(300), EXPIRED)
     assert a.notify("fast", "INBOX").status == 200
     second = bearer(apple.wait_for(2, token=token(300))[1])
     assert second != first
+    wait(lambda: stored(server)["jwt"] == second, "not stored")
+    settle(server, b)
+    apple.give(slow, EXPIRED)
     again = bearer(apple.wait_for(2, token=TOKEN)[1])
     assert again == second
     assert {bearer(p) for p in apple.pushes} == {first, second}
@@ -254,7 +268,7 @@ def test_another_key(server, start_node, phones, apple):
     b.notify("z", "INBOX")
     wait(lambda: server.call("EXISTS", KEY.replace(KEY_ID, "ZZZZZ99999")),
          "no second one")
-    apple.wait_for(1, token=TOKEN)
+    b.wait_log("error push: .*InvalidProviderToken.*: pushes wait")
     pardon(apple, "kid")
 
 
@@ -273,12 +287,15 @@ def test_new_credentials(server, start_node, phones):
     """They are shared, too, and the old ones' end does no harm."""
     a, b = (start_node(n, server.url) for n in "ab")
     jwt = phones.push(a)
+    wait(lambda: stored(server), "not stored")
     wait_equal(a, b)
+    settle(server, b)
     assert phones.push(b) == jwt
     for node in (a, b):
         start = node.log_size()
-        node.process.send_signal(1)
+        node.process.send_signal(signal.SIGHUP)
         node.wait_log("configuration was read again", start=start)
+    settle(server, a, b)
     wait(lambda: phones.push(a) == jwt and phones.push(b) == jwt, "not asked")
     server.stop()
     assert phones.push(a) == jwt

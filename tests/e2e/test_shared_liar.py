@@ -82,6 +82,9 @@ def test_lies(start_xapsd, word, lie):
             xapsd.wait_until(
                 lambda: xapsd.status()["shared"]["state"] == "in step",
                 "the store")
+            # who cannot push claims nothing
+            xapsd.wait_until(lambda: xapsd.status()["apns"] == "connected",
+                             "connection to Apple")
             xapsd.request("POST", "/notify", {
                 "Username": "alice", "Mailbox": "INBOX",
                 "Events": ["FlagsSet"]})

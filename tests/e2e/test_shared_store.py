@@ -15,6 +15,7 @@ import pytest
 
 import certs as pki
 from apple import Answer
+from many import register_many
 from phones import ACCOUNT, TOKEN, token
 from valkey import PASSWORD, Client, Valkey, executable, has_channel_rights
 from xapsd import Xapsd
@@ -22,7 +23,7 @@ from xapsd import Xapsd
 pytestmark = pytest.mark.skipif(
     not executable(), reason="no valkey-server or redis-server")
 
-LIMIT_S = 20
+LIMIT_S = 60
 LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 
 
@@ -62,11 +63,35 @@ def shared(node):
     return node.status()["shared"]
 
 
+def in_step(node):
+    now = shared(node)
+    return now["state"] == "in step" and now["waiting"] == 0
+
+
 def wait_in_step(*nodes):
     for node in nodes:
-        wait(lambda: shared(node)["state"] == "in step" and
-             shared(node)["waiting"] == 0,
+        wait(lambda: in_step(node),
              lambda: "not in step: %r" % shared(node))
+
+
+def settle(server, *nodes):
+    """What the nodes had to ask is answered, and what the server had to tell
+    them is heard: a node sends and reads it before it answers us again."""
+    for _ in range(2):
+        for node in nodes:
+            for _ in range(2):
+                node.status()
+        server.call("PING")     # done when all that came before is
+        server.call("PING")
+    for node in nodes:
+        for _ in range(2):
+            node.status()
+
+
+def wait_connected(*nodes):
+    """To Apple: a node that is not leaves a delayed push to the others."""
+    for node in nodes:
+        wait(lambda: node.status()["apns"] == "connected", "not connected")
 
 
 def book(node):
@@ -96,7 +121,8 @@ def test_register_here_deliver_there(server, start_node, apple):
     wait_equal(a, b, c)
     assert len(book(b)) == 1
     assert b.notify("alice", "Notes").status == 200
-    apple.wait_for(1, token=TOKEN)
+    # else the next answer might still be taken for this push
+    wait(lambda: b.status()["delivered"] == 1, "not delivered")
     # Apple's answer reaches the third
     apple.script(TOKEN, Answer(410, "Unregistered", timestamp=int(
         time.time() * 1000) + 5000))
@@ -117,9 +143,13 @@ def test_the_value(server, start_node):
     (field, value), = values(server, "Älice\"}@example.org").items()
     assert field == ACCOUNT + " " + TOKEN
     assert value["mailboxes"] == ["INBOX", 'q"u\\o', "Entw&APw-rfe"]
-    # in steps of 4 ms, and the daemon looks at the clock once a round
-    assert before - 100 <= value["t"] <= time.time() * 1000 + 4
-    assert value["node"] and value["topic"]
+    # in steps of 4 ms, of a clock that the daemon may have looked at before it
+    # had to wait for a processor
+    assert before - 60000 <= value["t"] <= time.time() * 1000 + 4
+    assert value["t"] % 4 == 0
+    assert value["node"] == shared(a)["node"] and value["topic"]
+    # of two nodes with the same name neither would hear the other
+    assert re.search("/[0-9a-f]{8}$", value["node"])
     ttl = server.call("PTTL", "xaps:{Älice\"}@example.org}") / 86400e3
     assert 11.9 < ttl <= 12
     b = start_node("b", server.url)
@@ -337,8 +367,7 @@ def test_clock_a_minute_off(server, start_node, monkeypatch):
 def test_many(server, start_node):
     """More than one step of everything."""
     a = start_node("a", server.url)
-    for i in range(1500):
-        a.register("user%d" % i, ACCOUNT, token(i), keep=True)
+    register_many(a, (("user%d" % i, ACCOUNT, token(i)) for i in range(1500)))
     b = start_node("b", server.url)
     assert len(wait_equal(a, b)) == 1500
 
@@ -405,6 +434,7 @@ def test_right_that_lacks(workdir, start_node, lack):
         a.register("alice", ACCOUNT, TOKEN)
         if lack in ("+set", "+pttl"):   # of which a delayed push has need
             wait_in_step(a)
+            wait_connected(a)
             server.call("SET", "xaps:once:{alice} %s %s %s" % (
                 ACCOUNT, TOKEN, hashlib.md5(b"INBOX").hexdigest()), "1")
             a.notify("alice", "INBOX", ["FlagsSet"])
@@ -497,8 +527,9 @@ def test_failover(workdir, start_node):
     sentinels = [Valkey(workdir, "s%d" % i, sentinel=True, sentinel_=[])
                  for i in (1, 2, 3)]
     for s in sentinels:
+        # a master that only has no processor is not down
         s.lines += ["sentinel monitor mail 127.0.0.1 %d 2" % master.port,
-                    "sentinel down-after-milliseconds mail 500",
+                    "sentinel down-after-milliseconds mail 600000",
                     "sentinel failover-timeout mail 2000"]
     with contextlib.ExitStack() as stack:
         for s in (master, *replicas, *sentinels):
@@ -516,6 +547,8 @@ def test_failover(workdir, start_node):
         r = start_node("r", replicas[0].url, in_step=False)
         r.wait_log("warn .*shared: .*replica.*sharedSentinels")
         master.stop()
+        for s in sentinels:
+            s.call("SENTINEL", "SET", "mail", "down-after-milliseconds", "500")
         b.register("bob", ACCOUNT, token(2))
         wait(lambda: str(master.port) not in shared(a)["server"] and
              str(master.port) not in shared(b)["server"], "no failover")
@@ -620,14 +653,18 @@ def test_server_hangs(server, start_node, apple):
     assert len(wait_equal(a, b)) == 11
 
 
-def slow_line(port, bytes_s):
-    """Its port; what the server sends comes at that pace."""
+def slow_line(port, bytes_s, pauses):
+    """Its listener; what the server sends comes at that pace.  pauses: the
+    times between two pieces of it."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(source, to, pause_s):
+        last = time.monotonic()
         with contextlib.suppress(OSError):
             while data := source.recv(bytes_s // 20):
                 to.sendall(data)
+                pauses.append(pause_s and time.monotonic() - last)
+                last = time.monotonic()
                 time.sleep(pause_s * len(data))
         with contextlib.suppress(OSError):
             to.shutdown(socket.SHUT_RDWR)
@@ -651,14 +688,16 @@ def test_slow_line(server, start_node):
     a = start_node("a", server.url)
     folders = ["INBOX"] + ["A folder with a long name %d" % i
                            for i in range(50)]
-    for i in range(400):
-        a.register("user%d" % (i // 20), ACCOUNT, token(i), folders)
+    register_many(a, (("user%d" % (i // 20), ACCOUNT, token(i), folders)
+                      for i in range(400)))
     wait_in_step(a)
-    with slow_line(server.port, 100000) as line:
+    pauses = []
+    with slow_line(server.port, 100000, pauses) as line:
         b = start_node("b", "valkey://127.0.0.1:%d" %
                        line.getsockname()[1], in_step=False)
-        b.wait_log("shared: .* in step", timeout=60)
-        assert "does not answer" not in b.log()
+        b.wait_log("shared: .* in step", timeout=90)
+        # unless the machine was so busy that nothing came at all
+        assert "does not answer" not in b.log() or max(pauses) > 4
         assert len(book(b)) == 400
         b.stop()
 
@@ -717,7 +756,8 @@ def test_old_values_go(server, start_node):
         server.call("HSET", "xaps:{alice}", name, text)
     a = start_node("a", server.url, registrationTtl="10d")
     assert len(book(a)) == 1
-    assert set(values(server, "alice")) == {"unused", "good"}
+    wait(lambda: set(values(server, "alice")) == {"unused", "good"},
+         "old ones are still there")
 
 
 def test_memory_full(workdir, start_node):
@@ -826,7 +866,9 @@ def test_reload(workdir, server, start_xapsd):
 
 def test_cluster_without_proxy(workdir, start_node):
     """It says so: keys are elsewhere, or nowhere yet."""
-    with Valkey(workdir, cluster_enabled="yes") as server:
+    # its other port, higher by 10,000, may be that of somebody's connection,
+    # but not at this address
+    with Valkey(workdir, address="127.43.21.1", cluster_enabled="yes") as server:
         a = start_node("a", server.url, in_step=False)
         a.register("alice", ACCOUNT, TOKEN)
         a.wait_log("warn .*shared: .*CLUSTERDOWN")

@@ -238,7 +238,7 @@ def test_reset_in_one_read(certs):
     h2.send_data(1, body.encode(), end_stream=True)
     h2.reset_stream(1, ErrorCodes.CANCEL)
     with Apple(certs) as apple, \
-            socket.create_connection(("127.0.0.1", apple.port), 10) as plain, \
+            socket.create_connection(("127.0.0.1", apple.port), 30) as plain, \
             context.wrap_socket(plain, server_hostname="localhost") as s:
         s.sendall(h2.data_to_send())
         apple.wait(lambda: apple.resets == [ErrorCodes.CANCEL], "reset")
@@ -250,7 +250,7 @@ def test_gone_away_during_a_handshake(certs):
     context = ssl.create_default_context(cafile=certs.ca)
     context.set_alpn_protocols(["h2"])
     with Apple(certs) as apple:
-        plain = socket.create_connection(("127.0.0.1", apple.port), 10)
+        plain = socket.create_connection(("127.0.0.1", apple.port), 30)
         apple.wait(lambda: apple.connections == 1, "accepted connection")
         apple.go_away()
         try:

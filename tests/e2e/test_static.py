@@ -213,7 +213,7 @@ def test_syslog(jail, apple):
     (folder / "dev").mkdir()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(folder / "dev" / "log"))
-        log.settimeout(10)
+        log.settimeout(60)
         with jail(apple=apple, args=["--syslog"]) as xapsd:
             line = log.recv(2048)
         assert re.match(rb"<23>[A-Z][a-z][a-z] [ 1-3]\d \d\d:\d\d:\d\d "

@@ -49,31 +49,49 @@ def counts(daemon, *names):
     return [status[n] for n in names]
 
 
+def day_of(daemon):
+    """Its numbers of the last 24 hours, to the end of this quarter of an hour,
+    which may be over before they are here."""
+    before = time.time()
+    day = daemon.status()["day"]
+    assert before - 2 < day["end"] <= time.time() + 900
+    return day
+
+
 # --- the journey ---
 
-def test_came_after(xapsd, apple):
+def test_came_after(start_xapsd, apple):
+    began = time.monotonic()
+    xapsd = start_xapsd()
+    took = time.monotonic() - began
+    apple.wait_connected()
     xapsd.register("alice", ACCOUNT, TOKEN)
     before = time.time()
     push(xapsd)
     time.sleep(1.5)
     comes(xapsd, "Alice")
-    r, now = known(xapsd), time.time()
+    r, now = known(xapsd), time.time() + 0.2    # it counts in tenths
     assert r["answer"] == "Apple took it" and r["client"] == "iOS 26.5"
     assert 1.4 <= r["wakeup"] < 20 and r["unanswered"] == r["waiting"] == 0
     assert before - 2 <= r["notified"] <= now
-    assert before - 2 <= r["pushed"] < r["seen"] <= now
+    assert before - 2 <= r["pushed"] and r["seen"] <= now
+    # whole seconds; a visit's is kept as a whole one, too
+    assert -2.2 < r["seen"] - r["pushed"] - r["wakeup"] < 1.2
     assert counts(xapsd, "wakeupMedian", "visits", "wakeups", "missed",
                   "missedDay", "silent") == [r["wakeup"], 1, 1, 0, 0, 0]
-    day = xapsd.status()["day"]
+    day = day_of(xapsd)
     # it may have been at the end of a quarter
     assert sum(day["pushes"]) == sum(day["pushes"][-2:]) == 1
     assert set(day["wakeups"]) == {None, r["wakeup"]}
-    assert 0 <= day["end"] - time.time() <= 900 and day["end"] % 900 in (
-        0, 899, 1)
+    # earlier by what passed in the start before it looked at the clock
+    assert -2 - took < (day["end"] + 450) % 900 - 450 < 2
     text = xapsd.run("list").stdout
     assert re.search(r" LAST PUSH +CAME +MAILBOXES\n.* \d+ s ago +"
                      r"came after %.1f s +INBOX\n" % r["wakeup"], text), text
     listed, = json.loads(xapsd.run("list", "--json").stdout)
+    for k in ("pushed", "seen", "notified"):
+        # so many tenths before now, which may begin another second
+        assert abs(listed.pop(k) - r.pop(k)) <= 1, k
     assert {k: listed[k] for k in UNKNOWN if k in listed} == {
         k: r[k] for k in UNKNOWN if k in r}
     assert re.search(r"^Phones +came after %.1f s \(a day's median\), 0 pushes "
@@ -343,10 +361,13 @@ def test_nobody_came(start_xapsd, apple, later):
     assert known(daemon)["unanswered"] == 0 and "wakeup" not in known(daemon)
     assert "came much later" in daemon.run("list").stdout
     later(1000)
+    start = time.monotonic()
     push(daemon)
     later(1045)
     comes(daemon, "alice")
-    assert re.search("came after 4[5-9] s", daemon.run("list").stdout)
+    most = 46 + time.monotonic() - start
+    came = re.search(r"came after (\d+) s", daemon.run("list").stdout)
+    assert 45 <= int(came[1]) <= most
     later(1000 + 24 * 3600)
     assert counts(daemon, "missed", "missedDay") == [3, 0]
 
@@ -416,9 +437,7 @@ def test_clock_steps(start_xapsd, apple, clock, step):      # noqa: F811
     text = daemon.run("list").stdout
     assert re.search(r"\d s ago +came after", text), text
     assert counts(daemon, "wakeups", "missed", "silent") == [2, 0, 0]
-    day = daemon.status()["day"]
-    assert sum(day["pushes"]) == 2
-    assert -5 <= day["end"] - time.time() <= 905
+    assert sum(day_of(daemon)["pushes"]) == 2
 
 
 def test_idle_while_somebody_may_come(xapsd, apple):

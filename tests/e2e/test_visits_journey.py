@@ -91,8 +91,7 @@ def test_came_after(start_xapsd, start_dovecot, apple, door):
     assert metric(xapsd, 'xapsd_wakeup_seconds_bucket{le="1"}') == 0
     assert metric(xapsd, 'xapsd_wakeup_seconds_bucket{le="300"}') == 1
     shown_to_people(xapsd, "%.1f s" % record["wakeup"])
-    log = dovecot.log()
-    assert "Error" not in log and "Warning: xaps" not in log
+    assert not dovecot.errors() and "Warning: xaps" not in dovecot.log()
 
 
 def shown_to_people(xapsd, took):

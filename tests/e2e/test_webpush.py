@@ -111,6 +111,11 @@ def subscribe(xapsd, service, user="alice", **more):
     return app
 
 
+def waiting(xapsd):
+    """Pushes that wait or are not answered yet."""
+    return sum(k["queue"] for k in xapsd.status()["kinds"])
+
+
 def lines(xapsd):
     """What is registered by the file."""
     last = {}
@@ -175,16 +180,29 @@ def test_flags_wait_and_are_less_urgent(start_web, service):
     app = subscribe(xapsd, service)
     at = time.monotonic()
     xapsd.notify("alice", events=["FlagsSet"])
-    xapsd.notify("alice", events=["MessageExpunge"])
     push, = service.wait_for(1, app=app)
     assert push.at - at >= 0.5      # jitter is not meant, half is for load
     assert push.content["event"] == "changed"
     assert push.headers["urgency"] == "low"
+    # long enough for both of them; a restart sends what waits
+    xapsd.config["delay"] = "1h"
+    xapsd.wait_until(lambda: waiting(xapsd) == 0, "the answer")
+    xapsd.restart()
+    xapsd.notify("alice", events=["FlagsSet"])
+    xapsd.notify("alice", events=["MessageExpunge"])
+    assert waiting(xapsd) == 1
+    xapsd.restart()
+    push = service.wait_for(2, app=app)[1]
+    assert push.content["event"] == "changed"
+    assert push.headers["urgency"] == "low"
+    xapsd.wait_until(lambda: waiting(xapsd) == 0, "the answer")
     xapsd.notify("alice", events=["FlagsSet"])
     xapsd.notify("alice", events=["MessageNew"])
-    push = service.wait_for(2, app=app)[1]
+    push = service.wait_for(3, app=app)[2]
     assert push.content["event"] == "new"
     assert push.headers["urgency"] == "high"
+    xapsd.wait_until(lambda: waiting(xapsd) == 0, "the answer")
+    assert len(service.to(app)) == 3
 
 
 @pytest.mark.parametrize("mailbox", [
@@ -347,7 +365,7 @@ def test_retry_after(xapsd, service):
 
 
 def test_no_answer(start_web, service):
-    xapsd = start_web(pushTimeout="1s")
+    xapsd = start_web(pushTimeout="3s")
     app = subscribe(xapsd, service)
     service.script(app, Answer(never=True))
     xapsd.notify("alice")
@@ -389,8 +407,9 @@ def test_wrong_certificate(start_web, certs, workdir):
         xapsd.wait_log("caFile")
         assert service.pushes == []
         port = service.port
-    with PushService(certs, port=port) as service:
-        service.apps[app.path] = app
+    service = PushService(certs, port=port)
+    service.apps[app.path] = app        # before anybody can ask
+    with service:
         service.wait_for(1, app=app)
         assert service.problems() == []
 
@@ -403,7 +422,7 @@ def test_name_is_gone(start_web, service):
     assert post(xapsd, gone, Id="gone").status == 200
     xapsd.notify("alice")
     service.wait_for(1, app=app)
-    xapsd.wait_log("gone.invalid")
+    xapsd.wait_log("gone.invalid", timeout=60)
     xapsd.notify("alice")
     service.wait_for(2, app=app)
     assert len(lines(xapsd)) == 2
@@ -413,7 +432,7 @@ def test_name_is_gone(start_web, service):
 def test_one_origin_is_away(start_web, certs, service, mode):
     with PushService(certs) as away:
         away.mode = mode
-        xapsd = start_web(pushTimeout="2s")
+        xapsd = start_web(pushTimeout="5s")
         app = subscribe(xapsd, service)
         lost = subscribe(xapsd, away, Id="lost")
         for n in range(1, 11):
@@ -428,17 +447,18 @@ def test_one_origin_is_away(start_web, certs, service, mode):
 def test_restart_with_a_queue(start_web, certs):
     """What waited is sent after it: content, urgency and all."""
     with PushService(certs) as service:
-        xapsd = start_web(delay="1h")
+        # tried once: nothing is under way when it stops
+        xapsd = start_web(delay="1h", retryMin="1h", retryMax="2h")
         app = subscribe(xapsd, service, Mailboxes=["*"])
-        service.script(None, lambda push: Answer(503))
+        service.script(app, Answer(503))
         xapsd.notify("alice", 'Entwürfe "x"')
         xapsd.notify("alice", "Notes", events=["FlagsSet"])
-        service.wait_for(1, app=app)
+        xapsd.wait_log("answered 503: will be sent again")
+        assert len(service.to(app)) == 1
         xapsd.stop()
-        service.unscript()
-        before = len(service.pushes)
+        xapsd.config.update(retryMin="100ms", retryMax="1s")
         xapsd.start()
-        said = service.wait_for(before + 2, app=app)[before:]
+        said = service.wait_for(3, app=app)[1:]
         assert sorted((p.content["mailbox"], p.content["event"],
                        p.headers["urgency"]) for p in said) == [
             ('Entwürfe "x"', "new", "high"), ("Notes", "changed", "low")]
@@ -515,6 +535,7 @@ def test_another_key(xapsd, service):
     service.wait_for(2, app=new)
     assert service.to(app) == []
     assert xapsd.log().count("subscribed with another key") == 1
+    xapsd.wait_until(lambda: waiting(xapsd) == 0, "the answer")
     xapsd.stop()
     file.write_bytes(old)
     xapsd.start()
@@ -685,6 +706,6 @@ def test_many_apps(start_web, service):
             for i in range(100)]
     for i in range(10):
         xapsd.notify("user%d" % i)
-    service.wait_for(100)
+    service.wait_for(100, timeout=60)
     assert all(len(service.to(app)) == 1 for app in apps)
     assert service.handshakes == 1

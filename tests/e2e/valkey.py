@@ -14,7 +14,7 @@ import time
 
 from ports import free_port
 
-START_S = 20
+START_S = 60
 PASSWORD = "s3cret/ @:%"
 
 
@@ -82,10 +82,10 @@ class Valkey:
     where it runs (network.py).  Other words are lines of its configuration."""
 
     def __init__(self, folder, name="valkey", unix=False, tls=None, port=None,
-                 sentinel=False, machine=None, **lines):
+                 sentinel=False, machine=None, address="127.0.0.1", **lines):
         self.folder = pathlib.Path(folder)
         self.name, self.sentinel = name, sentinel
-        self.address = machine.address if machine else "127.0.0.1"
+        self.address = machine.address if machine else address
         self.wrap = machine.wrap if machine else []
         self.port = 0 if unix else port or free_port()
         self.path = self.folder / (name + ".sock")

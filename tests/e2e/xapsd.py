@@ -9,6 +9,7 @@ a command to put in front of it, such as valgrind.  Leaving the `with` asserts
 that the daemon lived until then, ends with status 0 on SIGTERM, and that
 neither a sanitizer nor valgrind had anything to say."""
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -23,6 +24,7 @@ import struct
 import subprocess
 import termios
 import time
+import weakref
 
 from ports import free_port
 
@@ -109,6 +111,8 @@ class Xapsd:
     tcp: also listen on 127.0.0.1.  config: keys over the defaults here; None
     takes a default out."""
 
+    everyone = weakref.WeakSet()    # of this test
+
     def __init__(self, folder, certs, apple=None, identity=token_key,
                  tcp=False, args=(), wait=True, **config):
         self.folder = pathlib.Path(folder)
@@ -123,6 +127,7 @@ class Xapsd:
         self.process = None
         self.log_start = 0
         self._kept = {}
+        self.everyone.add(self)
         self.config = {
             "loglevel": "debug",
             "databaseFile": str(self.database),
@@ -247,6 +252,17 @@ class Xapsd:
             process.wait()
             remove_clock(process.pid)
 
+    @contextlib.contextmanager
+    def stopped(self):
+        """SIGSTOP: it finds all that happens meanwhile at once."""
+        stat = pathlib.Path("/proc/%d/stat" % self.process.pid)
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            self.wait_until(lambda: ") T " in stat.read_text(), "its stop")
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def __enter__(self):
         try:
             return self.start()
@@ -333,6 +349,12 @@ class Xapsd:
         return sum(map(int, re.findall(r"^\w+_ctxt_switches:\s+(\d+)", text,
                                        re.M)))
 
+    def state(self):
+        """As in /proc: S sleeps, R runs or waits for a processor, T is
+        stopped."""
+        text = pathlib.Path("/proc/%d/status" % self.process.pid).read_text()
+        return re.search(r"^State:\s+(\w)", text, re.M)[1]
+
     def wait_asleep(self, seconds=1):
         """Until it has slept so long at a stretch: nothing woke it."""
         seen, since = -1, 0
@@ -340,11 +362,18 @@ class Xapsd:
         def asleep():
             nonlocal seen, since
             before, seen = seen, self.switches()
-            if seen != before:
+            if seen != before or self.state() != "S":
                 since = time.monotonic()
             return time.monotonic() - since >= seconds
 
         self.wait_until(asleep, "%g s of sleep" % seconds)
+
+    def wait_still(self):
+        """Until nothing is under way: Apple has answered all pushes, no name is
+        looked up in a thread."""
+        self.wait_until(lambda: self.status()["inFlight"] == 0, "answers")
+        self.wait_until(lambda: self.state() == "S" and len(os.listdir(
+            "/proc/%d/task" % self.process.pid)) == 1, "sleep")
 
     def cpu_s(self):
         """User and system time used so far."""

@@ -467,7 +467,7 @@ struct found {
 static int look(void *arg, struct reg *r)
 {
 	struct found *f = arg;
-	char token[REG_TOKEN_MAX + 1];
+	char account[REG_ACCOUNT_MAX + 1], token[REG_TOKEN_MAX + 1];
 	size_t i;
 
 	if (f->n == sizeof(f->list) / sizeof(f->list[0]))
@@ -476,7 +476,8 @@ static int look(void *arg, struct reg *r)
 	if (strcasecmp(reg_user(r), "alice") == 0)
 		return 0;
 	assert(reg_text_ok(reg_user(r), REG_USER_MAX));
-	assert(strlen(reg_account(r)) - 1 < REG_ACCOUNT_MAX);
+	assert(strlen(reg_account(r, account)) - 1 < REG_ACCOUNT_MAX);
+	assert(reg_has_account(r, account));
 	assert(strlen(reg_token(r, token)) >= REG_TOKEN_MIN);
 	assert(reg_n_mailboxes(r) <= REG_MAILBOXES_MAX);
 	if (reg_kind(r) != REG_APPLE) {

@@ -12,7 +12,7 @@ for f in "$@"; do
 	finds=$dir/finds/$name
 	mkdir -p "$corpus" "$finds"
 	printf '  %-7s %s\n' FUZZ "$name, ${FUZZ_S:-60} s"
-	"$f" -max_total_time="${FUZZ_S:-60}" -timeout=10 -rss_limit_mb=1024 \
+	"$f" -max_total_time="${FUZZ_S:-60}" -timeout=60 -rss_limit_mb=1024 \
 		-print_final_stats=1 -artifact_prefix="$finds/" \
 		"$corpus" "tests/fuzz/seeds/$name" >"$finds/log" 2>&1
 	rc=$?

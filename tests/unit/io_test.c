@@ -346,12 +346,15 @@ static void test_connect(void **state)
 static void test_connect_refused(void **state)
 {
 	struct seen s = { 0 };
-	int port, fd = tcp_listener(&port);
-	struct io_addr addr = loopback(port);
+	struct io_addr addr = loopback(0);
+	socklen_t len = sizeof(addr.in4);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct io *io;
 
 	(void)state;
-	close(fd);
+	/* bound, so that nobody else can listen there meanwhile */
+	assert_int_equal(bind(fd, &addr.sa, len), 0);
+	assert_int_equal(getsockname(fd, &addr.sa, &len), 0);
 	io = io_connect(l, &addr, &nobody, NULL, on_io, &s);
 	assert_int_equal(s.failed, 0); /* reported from the loop */
 	UNTIL(s.failed == 1);
@@ -361,6 +364,7 @@ static void test_connect_refused(void **state)
 #endif
 	assert_non_null(strstr(s.err, "refused"));
 	io_close(io);
+	close(fd);
 }
 
 /* --- dialing: the real resolver --- */

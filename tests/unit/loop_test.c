@@ -107,6 +107,55 @@ static void test_fd_removed_by_its_neighbour(void **state)
 	close(y[1]);
 }
 
+struct chain {
+	struct loop_fd a, b;
+	int to_b;
+};
+
+static void on_b(void *arg, unsigned events)
+{
+	struct chain *c = arg;
+
+	(void)events;
+	note((void *)(uintptr_t) "b");
+	loop_fd_del(l, &c->b);
+}
+
+static void on_a(void *arg, unsigned events)
+{
+	struct chain *c = arg;
+
+	(void)events;
+	note((void *)(uintptr_t) "a");
+	assert_int_equal(write(c->to_b, "x", 1), 1);
+	loop_fd_del(l, &c->a);
+}
+
+/* What comes after the events of a round were fetched, as while we are stopped,
+ * comes before a timer that is due. */
+static void test_late_event_before_timer(void **state)
+{
+	struct chain c = { .a.fd = -1, .b.fd = -1 };
+	struct loop_timer t;
+	int x[2], y[2];
+
+	(void)state;
+	trace[0] = '\0';
+	assert_int_equal(pipe(x) | pipe(y), 0);
+	c.to_b = y[1];
+	assert_int_equal(loop_fd_add(l, &c.a, x[0], LOOP_READ, on_a, &c), 0);
+	assert_int_equal(loop_fd_add(l, &c.b, y[0], LOOP_READ, on_b, &c), 0);
+	loop_timer_init(&t, note, (void *)(uintptr_t) "t");
+	loop_timer_set(l, &t, 0);
+	assert_int_equal(write(x[1], "x", 1), 1);
+	loop_once(l, 1000);
+	assert_string_equal(trace, "abt");
+	close(x[0]);
+	close(x[1]);
+	close(y[0]);
+	close(y[1]);
+}
+
 struct again {
 	struct loop_task task;
 	int calls;
@@ -219,6 +268,7 @@ int main(void)
 		T(test_timers_in_order),
 		T(test_many_timers),
 		T(test_fd_removed_by_its_neighbour),
+		T(test_late_event_before_timer),
 		T(test_task_that_queues_itself),
 		T(test_signal),
 		T(test_deferred_free),

@@ -42,8 +42,7 @@ static enum send_sent test_send(
 	o->lane = l;
 	o->push = p;
 	o->id = n->id;
-	len = (size_t)snprintf(
-	    o->text, sizeof(o->text), "%s", reg_account(p->reg));
+	len = strlen(reg_account(p->reg, o->text));
 	for (; n != NULL; n = n->next)
 		len += (size_t)snprintf(o->text + len,
 		    len < sizeof(o->text) ? sizeof(o->text) - len : 0,
@@ -160,7 +159,7 @@ static bool hooks_gone;
 static struct push_lane *hook_lane(
     struct push_queue *q, struct reg *r, char err[ERR_MAX])
 {
-	size_t i = strcmp(reg_account(r), "ntfy") == 0 ? 6 : 7;
+	size_t i = reg_has_account(r, "ntfy") ? 6 : 7;
 
 	if (hooks_gone) {
 		err_set(err, "there is no such hook any more");
@@ -176,7 +175,7 @@ static struct push_lane *hook_lane(
 static int64_t hook_delay(const struct push_queue *q, const struct reg *r)
 {
 	(void)q;
-	return strcmp(reg_account(r), "ntfy") == 0 ? 1000 : 2000;
+	return reg_has_account(r, "ntfy") ? 1000 : 2000;
 }
 
 const struct push_way push_way_hook = {

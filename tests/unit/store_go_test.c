@@ -6,6 +6,15 @@
 #include "buf.h"
 #include "store_util.h"
 
+/* For registrations of which the file does not say when they were made. */
+#define NOW_S 1800000000
+
+time_t time(time_t *t)
+{
+	assert_null(t);
+	return NOW_S;
+}
+
 #define TOKEN2 "fedcba9876543210fedcba9876543210"
 
 static const char go_line[] =
@@ -43,9 +52,9 @@ static void check_go_line(struct store *s)
 	r = store_first(s, "b\xc3\xb6"
 			   "b");
 	assert_non_null(r);
-	assert_string_equal(reg_account(r), "x y");
+	assert_true(reg_has_account(r, "x y"));
 	assert_int_equal(reg_n_mailboxes(r), 0);
-	assert_true(reg_time_s(r) >= time(NULL) - 5);
+	assert_int_equal(reg_time_s(r), NOW_S);
 }
 
 static void test_take_over(void **state)
@@ -194,7 +203,7 @@ static void test_skipped(void **state)
 	/* Odd, but within the limits: taken as it is. */
 	result = import(s, ONE("u", "x\\\"y", "\"" TOKEN "\"", ""), 1000);
 	assert_int_equal(result.taken, 1);
-	assert_string_equal(reg_account(store_first(s, "u")), "x\"y");
+	assert_true(reg_has_account(store_first(s, "u"), "x\"y"));
 	store_close(s);
 }
 

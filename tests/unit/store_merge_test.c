@@ -17,7 +17,7 @@ static unsigned n_puts, suspensions, removals;
 static void on_change(void *arg, struct reg *r, enum store_change change)
 {
 	assert_ptr_equal(arg, &n_puts);
-	assert_string_equal(reg_account(r), ACCOUNT);
+	assert_true(reg_has_account(r, ACCOUNT));
 	n_puts += change == STORE_PUT;
 	suspensions += change == STORE_SUSPENDED;
 	removals += change == STORE_GONE;

@@ -46,9 +46,10 @@ static void put(struct store *s, unsigned i)
 
 static void mark(void *arg, struct reg *r)
 {
+	char account[REG_ACCOUNT_MAX + 1];
 	unsigned char *seen = arg;
 
-	seen[atoi(reg_account(r))]++;
+	seen[atoi(reg_account(r, account))]++;
 }
 
 /* While the table grows to many times its size, and others go, each that is
