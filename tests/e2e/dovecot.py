@@ -29,7 +29,7 @@ from ports import free_port
 PASSWORD = "secret"
 MAIL_UID = 10000  # when started as root; Dovecot does no mail as root
 START_S = 30
-STOP_S = 30     # valgrind on a busy machine
+STOP_S = 60     # valgrind on a busy machine; what waits for an answer
 WAIT_S = 30     # how long a failure takes to be one
 LATE_S = 2      # what a busy machine may add: what is wrong takes longer
 # For the daemon's answer, where no test is about that time: the plugin's default

@@ -265,7 +265,7 @@ def test_two_accounts_in_one_process(own, work_dir):
             gate.open()
             assert_ok(one.result("x"), "INBOX", "Private")
         pids = wait_for(lambda: len(p := re.findall(
-            r"mpid=(\d+)", server.dovecot.log())) == 2 and p, what="log-ins")
+            r"mpid=(\d+)", server.dovecot.log())) >= 2 and p, what="log-ins")
         assert len(set(pids)) == 1
 
 
@@ -1144,7 +1144,7 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
             return took
 
         # at most the timeout, at its end
-        assert least(lda, 1.5) < 1.5
+        assert least(lda, 1 + LATE_S) < 1 + LATE_S
         if not well:
             server.dovecot.wait_log(r"Error: .*xaps: ")
         else:
@@ -1156,9 +1156,9 @@ def test_delivery_never_waits(own, work_dir, behaviour, way):
 def test_lda_waits_at_most_the_timeout(own, work_dir):
     with FakeXapsd(str(work_dir / "x")) as fake:
         server = own(fake, settings(fake, timeout_msecs=1500))
-        assert least(lambda: server.dovecot.lda("alice", MAIL), 1) < 1
+        assert least(lambda: server.dovecot.lda("alice", MAIL), 1.4) < 1.4
         fake.behave("bob", fx.hang)
-        assert 1.4 < least(lambda: server.dovecot.lda("bob", MAIL), 2.1) < 2.1
+        assert 1.4 < least(lambda: server.dovecot.lda("bob", MAIL), 2.9) < 2.9
 
 
 def test_one_log_line_says_what_to_do(own, work_dir):
