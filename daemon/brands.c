@@ -390,9 +390,10 @@ int brands_read(struct brands *all, char err[ERR_MAX])
 {
 	struct folder names;
 	struct brand *b;
-	int rc =
-	    read_names(all->conf, &names, err) < 0 ? EXIT_FAILED : EXIT_DONE;
+	int rc;
 
+	all->folder = mark_of_folder(all->conf);
+	rc = read_names(all->conf, &names, err) < 0 ? EXIT_FAILED : EXIT_DONE;
 	all->list = xmalloc((names.n + 1) * sizeof(struct brand *));
 	while (rc == EXIT_DONE && all->n < names.n) {
 		b = new_brand(all, names.names[all->n]);

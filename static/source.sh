@@ -6,6 +6,7 @@
 # in the first suite that has one, and leaves the version in DIR/.version.  The
 # mirror and its keyring are those of this system's apt, whose own state is not
 # touched, or those of SOURCE_MIRROR, "URI KEYRING".  apt checks the signature.
+# A mirror that fails once is asked a second time.
 # Does nothing when DIR is there.
 # PACKAGE:ARCHITECTURE is a binary package, with what is in it.
 set -eu
@@ -78,8 +79,13 @@ apt() {
 		-o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=- \
 		-o Dir::State="$work/state" -o Dir::Cache="$work/cache" \
 		-o APT::Sandbox::User= -o Acquire::Languages=none \
+		-o Acquire::Retries=3 -o APT::Update::Error-Mode=any \
 		${arch:+-o "APT::Architecture=$arch" -o "APT::Architectures=$arch"
 			-o "Dir::State::status=$work/status"}
+}
+
+twice() {
+	"$@" || "$@"
 }
 
 download() {
@@ -104,12 +110,12 @@ fetch() {
 		printf '%s %s%s %s main\n' "$type" \
 			"${keyring:+[signed-by=$keyring] }" "$uri" "$suite" \
 			>"$work/sources.list"
-		apt apt-get update >"$work/log" 2>&1 || continue
+		twice apt apt-get update >"$work/log" 2>&1 || continue
 		version=$(apt apt-cache $show "$package" |
 			sed -n "s/^Version: *\($pattern.*\)/\1/p" |
 			sort -V | tail -n 1)
 		[ -n "$version" ] || continue
-		(download) >"$work/log" 2>&1 && return 0
+		(twice download) >"$work/log" 2>&1 && return 0
 	done
 	return 1
 }

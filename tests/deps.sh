@@ -238,9 +238,15 @@ If this machine serves nobody, UPGRADE=1 before make does both.}" \
 		"$chroot_words"
 }
 
+# A mirror that fails once is asked a second time, for the lists and for packages.
+update_lists() {
+	$sudo apt-get update -q -o Acquire::Retries=3 \
+		-o APT::Update::Error-Mode=any >/dev/null 2>&1
+}
+
 echo "Looking up what this lacks:$missing"
 cat /etc/apt/preferences >"$work/pins" 2>/dev/null || :
-$sudo apt-get update -q >/dev/null 2>&1 || :
+update_lists || update_lists || :
 # shellcheck disable=SC2086
 is_harmless $wanted || { pin_all; is_harmless $wanted; } || may_upgrade || refuse
 
@@ -300,12 +306,17 @@ enabled >"$work/before"
 trap take_policy EXIT
 put_policy
 : >"$work/log"
-# shellcheck disable=SC2086
-{ $sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C \
-	NEEDRESTART_SUSPEND=1 apt-get install -q -y \
-	--no-install-recommends --no-remove -o DPkg::Lock::Timeout=120 \
-	-o Dpkg::Use-Pty=0 -o Dir::Etc::Preferences="$work/pins" $wanted \
-	2>&1 </dev/null || echo "status $?"; } | tee "$work/log" | dots
+apt_install() {
+	# shellcheck disable=SC2086
+	$sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C \
+		NEEDRESTART_SUSPEND=1 apt-get install -q -y \
+		--no-install-recommends --no-remove -o DPkg::Lock::Timeout=120 \
+		-o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \
+		-o Dir::Etc::Preferences="$work/pins" "$@" $wanted \
+		2>&1 </dev/null
+}
+{ apt_install --download-only || :
+  apt_install || echo "status $?"; } | tee "$work/log" | dots
 disable_new
 ! grep -q '^status ' "$work/log" || {
 	tail -n 20 "$work/log" >&2

@@ -77,6 +77,11 @@ in_root() {
 		"$@"
 }
 
+bootstrap() {
+	debootstrap --variant=minbase "$suite" "$root" "$mirror" \
+		${script:+"$script"}
+}
+
 make_root() {
 	suite=$1
 	root=$dir/$suite
@@ -86,8 +91,8 @@ make_root() {
 	script=
 	[ -e "/usr/share/debootstrap/scripts/$suite" ] ||
 		script=/usr/share/debootstrap/scripts/sid
-	debootstrap --variant=minbase "$suite" "$root" "$mirror" \
-		${script:+"$script"} || return 1
+	# A mirror that fails once, before anything is unpacked, is asked again.
+	bootstrap || { [ ! -e "$root/usr" ] && bootstrap; } || return 1
 	# Speed: no sync, no manuals.
 	cat >"$root/etc/dpkg/dpkg.cfg.d/test" <<-END
 		force-unsafe-io
@@ -124,11 +129,16 @@ install_root() {
 	wanted=$(echo $packages "$store")
 	[ "$(cat "$root/.packages" 2>/dev/null)" != "$wanted" ] || return 0
 	set -- -q -o Acquire::Check-Valid-Until=false \
-		-o Acquire::Languages=none
-	in_root "$root" apt-get "$@" update || return 1
+		-o Acquire::Languages=none -o Acquire::Retries=3 \
+		-o APT::Update::Error-Mode=any
+	# Here, too, a mirror that fails once is asked a second time.
+	in_root "$root" apt-get "$@" update ||
+		in_root "$root" apt-get "$@" update || return 1
+	set -- "$@" -y --no-install-recommends
 	# shellcheck disable=SC2086
-	in_root "$root" apt-get "$@" install -y --no-install-recommends \
-		$packages "$store" || return 1
+	in_root "$root" apt-get "$@" --download-only install $packages "$store" || :
+	# shellcheck disable=SC2086
+	in_root "$root" apt-get "$@" install $packages "$store" || return 1
 	in_root "$root" apt-get clean
 	rm -rf "$root/root/build"	# of other headers
 	echo "$wanted" >"$root/.packages"

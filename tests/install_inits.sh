@@ -23,6 +23,13 @@ fail() {
 	exit 1
 }
 
+apt() {
+	# shellcheck disable=SC2048,SC2086	# several words
+	chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get -q \
+		-o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 \
+		-o APT::Update::Error-Mode=any $* >"$work/log" 2>&1
+}
+
 make_root() {	# PACKAGES
 	root=$work/$init
 	mkdir -p "$root" "$root.upper" "$root.work"
@@ -32,12 +39,11 @@ workdir=$root.work" overlay "$root"
 	cp -R "$dist" "$root/root/dist"
 	mount -t proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"
-	for command in "update" "-y --no-install-recommends install $1"; do
-		# shellcheck disable=SC2086
-		chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get -q \
-			-o Acquire::Check-Valid-Until=false $command \
-			>"$work/log" 2>&1 || fail "apt-get $command"
-	done
+	install="-y --no-install-recommends install $1"
+	# a mirror that fails once is asked a second time
+	apt update || apt update || fail "apt-get update"
+	apt --download-only "$install" || :
+	apt "$install" || fail "apt-get $install"
 	umount -l "$root/proc" "$root/dev"
 }
 

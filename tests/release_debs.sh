@@ -124,9 +124,13 @@ one() {
 	code=$(in_root sh -c '. /etc/os-release; echo deb${VERSION_ID-}')
 	mkdir -p "$root/etc/apt/apt.conf.d"
 	printf '%s\n' 'APT::Sandbox::User "root";' \
-		'Acquire::Check-Valid-Until "false";' \
+		'Acquire::Check-Valid-Until "false";' 'Acquire::Retries "3";' \
+		'APT::Update::Error-Mode "any";' \
 		>"$root/etc/apt/apt.conf.d/release-debs"
-	in_root apt-get -q update >"$root/tmp/log" 2>&1 || fail "apt-get update"
+	# a mirror that fails once is asked a second time
+	in_root apt-get -q update >"$root/tmp/log" 2>&1 ||
+		in_root apt-get -q update >"$root/tmp/log" 2>&1 ||
+		fail "apt-get update"
 	# those for another Dovecot are refused
 	for deb in "$root"/root/debs/dovecot-xaps_*_"$machine".deb; do
 		case $deb in

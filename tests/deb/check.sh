@@ -49,14 +49,19 @@ put() {
 			"packages of 0.1.0 to upgrade from"
 }
 
+bootstrap() {
+	debootstrap --variant=minbase --include=systemd,dovecot-imapd,\
+dovecot-lmtpd,libmbedtls14,libmbedx509-1,libmbedcrypto7 \
+		"$suite" "$root" "$1" >"$work/log" 2>&1
+}
+
 empty
 if ! [ -e "$work/base.tar" ] || ! [ -e "$work/debs" ]; then
 	uri=$(mirror)
 	[ -n "$uri" ] || { echo "check-deb: apt knows no Debian" >&2; exit 1; }
 	echo "Making a bare $suite from $uri, which takes a minute or two"
-	debootstrap --variant=minbase --include=systemd,dovecot-imapd,\
-dovecot-lmtpd,libmbedtls14,libmbedx509-1,libmbedcrypto7 \
-		"$suite" "$root" "$uri" >"$work/log" 2>&1 || {
+	# A mirror that fails once, before anything is unpacked, is asked again.
+	bootstrap "$uri" || { [ ! -e "$root/usr" ] && bootstrap "$uri"; } || {
 		tail -n 20 "$work/log" >&2
 		exit 1
 	}

@@ -2,8 +2,10 @@
 Dovecot: deps.py ROOT DEBS.  The archive is local: DEBS holds Dovecot's own packages,
 the others are made here and are empty."""
 
+import collections
 import contextlib
 import hashlib
+import http.server
 import os
 import pathlib
 import re
@@ -11,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -18,7 +21,7 @@ ROOT, DEBS = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 TREE = pathlib.Path(__file__).resolve().parents[2]
 ARCHIVE = ROOT / "root/archive"
 POLICY = ROOT / "usr/sbin/policy-rc.d"
-LIMIT_S = 60
+LIMIT_S = 300   # how long a failure takes: apt on a busy machine
 
 
 def say(what):
@@ -28,6 +31,13 @@ def say(what):
 def expect(condition, what):
     if not condition:
         sys.exit("not so: %s" % what)
+
+
+def until(condition, what):
+    end = time.monotonic() + LIMIT_S
+    while not condition():
+        expect(time.monotonic() < end, what)
+        time.sleep(0.02)
 
 
 def run(*command, ok=True):
@@ -220,8 +230,11 @@ def dovecot_runs(program):
         path.rename(kept)
     shutil.copy(ROOT / "usr/bin/sleep", path)
     process = subprocess.Popen(["chroot", ROOT, program, "600"])
+    name = pathlib.Path("/proc/%d/comm" % process.pid)
     try:
-        time.sleep(0.2)
+        # chroot's process first, then its own
+        until(lambda: process.poll() is not None
+              or name.read_text() == "dovecot\n", "it begins")
         expect(process.poll() is None, "it runs")
         yield
     finally:
@@ -274,26 +287,71 @@ def units_of_users():
     remove(new)
 
 
+@contextlib.contextmanager
+def mirror_that_fails():
+    """By HTTP: the lists are refused once, packages as often as apt itself asks
+    again and once more."""
+    asked = collections.Counter()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked[self.path] += 1
+            if asked[self.path] <= (4 if self.path.endswith(".deb") else 1):
+                self.send_error(503)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0),
+            lambda *a: Handler(*a, directory=ARCHIVE)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://127.0.0.1:%d" % server.server_address[1], asked
+        server.shutdown()
+
+
+def tries_again():
+    say("a mirror that fails once")
+    shutil.rmtree(ARCHIVE)
+    ARCHIVE.mkdir()
+    package("debootstrap")
+    publish()
+    sources = ROOT / "etc/apt/sources.list"
+    before = sources.read_text()
+    with mirror_that_fails() as (url, asked):
+        sources.write_text("deb [trusted=yes] %s/ ./\n" % url)
+        said, new = deps("dovecot")
+    expect(new == {"debootstrap"}, said)
+    expect(asked["/./debootstrap_1.deb"] == 5, asked)
+    sources.write_text(before)
+    remove(new)
+    run("apt-get", "clean")     # the next one of that name has the same size
+
+
 def interrupted():
     """Ctrl-C while apt works: it is left to end, and policy-rc.d goes."""
     say("interrupted")
     shutil.rmtree(ARCHIVE)
     ARCHIVE.mkdir()
-    package("debootstrap", preinst="touch /root/began; sleep 1\n")
+    package("debootstrap", preinst="touch /root/began\n"
+            "until [ -e /root/told ]; do sleep 0.1; done\n")
     publish()
     process = subprocess.Popen(
         ["chroot", ROOT, "sh", "/root/deps.sh", "dovecot"], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    end = time.monotonic() + LIMIT_S
-    while not (ROOT / "root/began").exists() and time.monotonic() < end:
-        time.sleep(0.02)
+    until(lambda: process.poll() is not None
+          or (ROOT / "root/began").exists(), "apt works")
     expect(POLICY.exists(), "no service starts meanwhile")
     process.send_signal(signal.SIGTERM)
+    (ROOT / "root/told").touch()
     said = process.communicate(timeout=LIMIT_S)[0]
     expect(process.returncode == 130 and not POLICY.exists(), said)
 
 
 def main():
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for name in ("null", "zero", "random", "urandom"):
         if not (ROOT / "dev" / name).exists():
             subprocess.run(["cp", "-a", "/dev/" + name, ROOT / "dev"],
@@ -313,6 +371,7 @@ def main():
     dovecot_of_others()
     may_upgrade()
     units_of_users()
+    tries_again()
     interrupted()
     say("all is well")
 

@@ -55,9 +55,7 @@ def can_log_in(with_push, what):
 
 
 def restart_dovecot():
-    run("doveadm", "stop")
-    until(lambda: not (ROOT / "run/dovecot/master.pid").exists(),
-          "end of Dovecot")
+    walk.stop_dovecot()
     start_dovecot()
 
 

@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 ROOT = pathlib.Path(sys.argv[1])
 SNIPPET = ROOT / "etc/dovecot/conf.d/90-xaps.conf"
 ENTER = ["chroot", ROOT]
-LIMIT_S = 30
+LIMIT_S = 60    # how long a failure takes
 ACCOUNT = "0715A26B-CA09-4730-A419-793000CA982E"
 TOKEN = "2918390218931890821908309283098109381029309829018310983092892829"
 # What a package manager writes by itself.
@@ -61,9 +61,15 @@ def expect(condition, what):
 
 
 def paths():
-    return {name for name in
-            (str(p.relative_to(ROOT)) for p in ROOT.rglob("*"))
-            if not ITS_OWN.match(name)}
+    """Not into /proc and its like, where things come and go."""
+    found = set()
+    for folder, folders, files in os.walk(ROOT):
+        at = os.path.relpath(folder, ROOT)
+        for names in folders, files:
+            names[:] = [n for n in names if not ITS_OWN.match(
+                os.path.normpath(os.path.join(at, n)))]
+            found.update(os.path.normpath(os.path.join(at, n)) for n in names)
+    return found
 
 
 def prepare():
@@ -148,7 +154,9 @@ def configure(install_key):
     with open(ROOT / "etc/dovecot/local.conf", "w") as f:
         f.write("mail_location = maildir:~/Maildir\nssl = no\n"
                 "disable_plaintext_auth = no\n"
-                "log_path = /var/log/dovecot.log\nlisten = 127.0.0.1\n")
+                "log_path = /var/log/dovecot.log\nlisten = 127.0.0.1\n"
+                # a busy machine; 0.1.0 tries a registration no longer
+                "plugin {\n  xaps_config = timeout_msecs=20000\n}\n")
     run("doveconf", "-n")
 
 
@@ -158,8 +166,23 @@ def start_dovecot():
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def unconfigure():
+def is_open(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), LIMIT_S).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+def stop_dovecot():
+    """Which goes on for a moment: until the next one can take its place."""
     run("doveadm", "stop")
+    until(lambda: not (ROOT / "run/dovecot/master.pid").exists()
+          and not is_open(143), "end of Dovecot")
+
+
+def unconfigure():
+    stop_dovecot()
     for path in (SNIPPET, ROOT / "etc/dovecot/local.conf",
                  ROOT / "var/log/dovecot.log"):
         path.unlink()
@@ -170,6 +193,7 @@ class Daemon:
 
     def __init__(self, activated=False):
         self.log = open(ROOT / "var/log/xapsd.log", "a+")
+        start = len(self.text())
         command = ["chroot", ROOT, "setpriv", "--reuid", "xapsd", "--regid",
                    "xapsd", "--init-groups", "--inh-caps", "-all"]
         daemon = ["xapsd", "-c", "/etc/xapsd/xapsd.yaml"]
@@ -180,8 +204,9 @@ class Daemon:
                                         stderr=self.log)
         if activated:
             self.as_the_socket_unit_says()
-        until(lambda: self.process.poll() is not None
-              or (ROOT / "run/xapsd/xapsd.sock").exists(), "socket of xapsd")
+        # its owner and mode come a moment after the socket itself
+        until(lambda: activated or self.process.poll() is not None
+              or " started: " in self.text()[start:], "start of xapsd")
         expect(self.process.poll() is None, self.text())
 
     @staticmethod

@@ -2,35 +2,37 @@
 so that a disk which others keep busy is not waited for thousands of times."""
 
 import contextlib
-import itertools
 import json
+import socket
 
-from xapsd import TIMEOUT_S, UnixHTTPConnection
+CONNECTIONS = 50
+TIMEOUT_S = 100
 
-AT_ONCE = 50
 
-
-def ask(connection, user, account, token, mailboxes=("INBOX",)):
-    connection.request("POST", "/register", json.dumps({
+def request(user, account, token, mailboxes=("INBOX",)):
+    body = json.dumps({
         "ApsAccountId": account, "ApsDeviceToken": token,
         "ApsSubtopic": "com.apple.mobilemail", "Username": user,
-        "Mailboxes": list(mailboxes), "MailboxesAcknowledged": True}),
-        {"Content-Type": "application/json"})
+        "Mailboxes": list(mailboxes), "MailboxesAcknowledged": True}).encode()
+    return (b"POST /register HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
 def register_many(daemon, devices):
-    """devices: tuples of what ask() takes after its first.  Those of each
-    AT_ONCE are in no order."""
-    devices = iter(devices)
+    """devices: what request() takes, in no order.  What is sent over one
+    connection, and its answers, fit into the sockets."""
+    shares = [[] for _ in range(CONNECTIONS)]
+    for i, device in enumerate(devices):
+        shares[i % CONNECTIONS].append(request(*device))
     with contextlib.ExitStack() as stack:
-        connections = [
-            stack.enter_context(contextlib.closing(
-                UnixHTTPConnection(daemon.socket_path, 3 * TIMEOUT_S)))
-            for _ in range(AT_ONCE)]
-        while some := list(itertools.islice(devices, AT_ONCE)):
-            for connection, device in zip(connections, some):
-                ask(connection, *device)
-            for connection, device in zip(connections, some):
-                response = connection.getresponse()
-                said = response.read()
-                assert response.status == 200, (device[0], said)
+        asked = []
+        for share in filter(None, shares):
+            s = stack.enter_context(socket.socket(socket.AF_UNIX))
+            s.connect(daemon.socket_path)   # waits while too many do
+            s.settimeout(TIMEOUT_S)
+            s.sendall(b"".join(share))
+            s.shutdown(socket.SHUT_WR)
+            asked.append((s, len(share)))
+        for s, n in asked:
+            said = b"".join(iter(lambda: s.recv(65536), b""))
+            assert said.count(b"HTTP/1.1 200 OK\r\n") == n, said[-300:]

@@ -316,7 +316,7 @@ def test_a_good_one_that_is_no_use(net, start, context):
 
 
 def test_nobody_anywhere(net, start):
-    """Logged once, with little CPU time, without a leak."""
+    """Logged when it is new, with little CPU time, without a leak."""
     x, _ = start(*v4(*[net.black_hole] * 10), pushTimeout="1s",
                  retryMin="100ms", retryMax="200ms")
     x.wait_log("(?s)(connecting to.*){3}", timeout=30)
@@ -324,7 +324,9 @@ def test_nobody_anywhere(net, start):
     x.wait_log("(?s)(connecting to.*){4}", timeout=30, start=at)
     assert x.cpu_s() - cpu_s < 0.5
     assert x.open_files() <= files + 10
-    assert len(re.findall(r" warn  apns: .*no TLS connection", x.log())) == 1
+    # one that was late has another number of seconds
+    warned = re.findall(r" warn  apns: .*(no TLS .*); next", x.log())
+    assert warned and all(a != b for a, b in zip(warned, warned[1:]))
     assert threads(x) <= 2
 
 

@@ -68,9 +68,13 @@ def packages(tmp_path_factory):
         (folder / name).write_text("#!/bin/sh\n%s\n" % text)
         (folder / name).chmod(0o755)
     (folder / "openrc").mkdir()
-    done = subprocess.run(
-        ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *OPENRC],
-        cwd=folder / "openrc", capture_output=True, text=True, check=False)
+    for _ in range(2):      # a mirror that fails once is asked a second time
+        done = subprocess.run(
+            ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o",
+             "Acquire::Retries=3", "download", *OPENRC],
+            cwd=folder / "openrc", capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stderr
     for deb in (folder / "openrc").glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", deb, folder / "openrc/root"],

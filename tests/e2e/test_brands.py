@@ -502,6 +502,7 @@ def test_refused_brand_waits_alone(start, brands, apple, answer):
     apple.script(token(1), answer)
     assert xapsd.notify("u@a.example").status == 200
     xapsd.wait_until(lambda: not by_name(xapsd)["a"]["healthy"], "the hold")
+    xapsd.wait_asleep(2)    # no look at its files sends it again
     for user in ("u@b.example", "u"):
         push_to(xapsd, user, users[user])
     got = by_name(xapsd)

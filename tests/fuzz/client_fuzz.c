@@ -45,6 +45,8 @@ static int alice = -1; /* the user who registers before each input */
 
 /* --- no credentials, no Apple: all that api calls of push and cred --- */
 
+const unsigned short push_wakeup_limits_s[PUSH_N_WAKEUPS - 1] = { 1 };
+
 enum cred_kind cred_kind(const struct cred *c)
 {
 	(void)c;
@@ -119,6 +121,13 @@ const char *push_trouble(struct push_lane *l)
 {
 	(void)l;
 	return NULL;
+}
+
+bool push_next_trouble(struct push_queue *q, size_t *at, char line[ERR_MAX])
+{
+	(void)q;
+	err_set(line, "hook x: \"no\"");
+	return (*at)++ == 0;
 }
 
 const char *push_health(struct push_lane *l)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from walk import (LIMIT_S, VOLUMES, TOKEN, apple, deliver, log_in,
-                  put_config, register, sh, until, write)
+                  put_config, register, sh, until, until_dovecot_is_gone, write)
 
 CONFIG = VOLUMES / "config"
 USER, PASSWORD = "alice@example.org", "secret"
@@ -167,6 +167,7 @@ class Container:
             os.system("tail -n 40 /var/log/supervisor/* /var/log/mail.log")
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(LIMIT_S) == 0
+        until_dovecot_is_gone()
 
 
 def state(program):

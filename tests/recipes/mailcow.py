@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 from walk import (LIMIT_S, VOLUMES, TOKEN, apple, deliver, log_in,
-                  put_config, register, sh, until, write)
+                  put_config, register, sh, until, until_dovecot_is_gone, write)
 
 ETC = pathlib.Path("/etc/dovecot")
 USER, PASSWORD = "alice@example.org", "secret"
@@ -118,6 +118,7 @@ def dovecot():
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(LIMIT_S) == 0
+        until_dovecot_is_gone()
 
 
 @contextlib.contextmanager

@@ -71,8 +71,9 @@ def lay_out():
         chown -R mail:mail /home/user-data/mail
         chown xapsd: /var/lib/xapsd
         touch /etc/mailinabox.conf
-        cp -r /tree/Makefile /tree/features.mk /tree/static /tree/release \
-            /tree/packaging /tree/plugin /tree/tests /tree/debian /root/xapsd
+        # while tests run their compiled files come and go
+        tar -C /tree --exclude=__pycache__ -cf - Makefile features.mk static \
+            release packaging plugin tests debian | tar -C /root/xapsd -xf -
     """)
     write("/etc/dovecot/dovecot.conf", """\
 protocols = imap lmtp

@@ -49,9 +49,16 @@ for p in $packages; do
 done
 if [ -n "$lacks" ]; then
 	eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
+	apt() {
+		inside apt-get -q -y --no-install-recommends \
+			-o Acquire::Check-Valid-Until=false \
+			-o Acquire::Retries=3 "$@" >>"$root/tmp/apt" 2>&1
+	}
+	# The lists may be old, the mirror may fail once: it is asked a second time.
 	# shellcheck disable=SC2086
-	inside apt-get install -q -y --no-install-recommends \
-		-o Acquire::Check-Valid-Until=false $lacks >"$root/tmp/apt" 2>&1 || {
+	apt --download-only install $lacks || apt update || :
+	# shellcheck disable=SC2086
+	apt install $lacks || {
 		cat "$root/tmp/apt" >&2
 		exit 1
 	}

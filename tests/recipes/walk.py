@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,22 @@ def put_config(folder, service, certs, *more):
 
 def until(condition, what):
     return wait_for(condition, LIMIT_S, what)
+
+
+def is_served(*places):
+    """Whether any port of 127.0.0.1, or socket's path, is listened to."""
+    for place in places:
+        is_port = isinstance(place, int)
+        with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as s:
+            if s.connect_ex(("127.0.0.1", place) if is_port else place) == 0:
+                return True
+    return False
+
+
+def until_dovecot_is_gone():
+    """Its processes outlive the first one, with its sockets, which the next
+    Dovecot needs."""
+    until(lambda: not is_served(143, "/run/dovecot/lmtp"), "end of Dovecot")
 
 
 def log_in(user, password, port=143):
