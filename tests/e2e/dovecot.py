@@ -32,8 +32,8 @@ START_S = 30
 STOP_S = 60     # valgrind on a busy machine; what waits for an answer
 WAIT_S = 30     # how long a failure takes to be one
 LATE_S = 2      # what a busy machine may add: what is wrong takes longer
-# For the daemon's answer, where no test is about that time: the plugin's default
-# of a second is less than a thread of a busy machine may be late.
+# For the daemon's answer, where no test is about that time: the plugin's
+# default of a second is less than a thread of a busy machine may be late.
 ANSWER_MS = 30000
 PR_SET_CHILD_SUBREAPER = 36
 ENDED = "Disconnected|Connection closed|Logged out"     # 2.3.13, the others
