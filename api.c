@@ -233,6 +233,8 @@ void api_free(struct api *a)
 	api_unknown_free(a);
 	api_namesakes_free(a);
 	free(a->toks);
+	free(a->mailboxes);
+	free(a->canonical);
 	buf_free(&a->names);
 	buf_free(&a->out);
 	free(a);

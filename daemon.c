@@ -489,9 +489,14 @@ static void serve(
 	systemd_notify("READY=1");
 }
 
+/* Functions that daemon_run() calls once: what they need of the stack must not become
+ * part of its frame, below which all else would run for as long as the process lives.
+ * (The stack's pages that were used once are never given back.) */
+#define NOT_INLINED __attribute__((noinline))
+
 /* EXIT_CONFIG only for what the configuration's text says: the supervisor does
  * not try that again, while all else may recover. */
-static int start(struct daemon *d)
+static NOT_INLINED int start(struct daemon *d)
 {
 	struct fd_limits lim;
 	struct shared *shared;
@@ -534,7 +539,7 @@ static int start(struct daemon *d)
 	return EXIT_DONE;
 }
 
-static void stop(struct daemon *d)
+static NOT_INLINED void stop(struct daemon *d)
 {
 	if (d->api != NULL) {
 		commit_sync(d->commit);

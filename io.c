@@ -24,7 +24,8 @@
 
 /* Bytes read at once: a TLS record. */
 #define READ_CHUNK 16384
-/* First read of a small peer; keeps idle and one-request streams small. */
+/* First read of what may be a short answer or request: most streams never need
+ * more, and keep no more while they are idle. */
 #define READ_SMALL 1024
 
 /* Bytes read from one stream before the others get their turn. */
@@ -45,7 +46,7 @@ enum io_state {
 	IO_S_DEAD, /* io_close()d, freed by the loop's sweep */
 };
 
-static const char *const state_names[] = {
+static const char state_names[][12] = {
 	[IO_S_CONNECTING] = "connecting",
 	[IO_S_PROXY] = "proxy",
 	[IO_S_HANDSHAKE] = "handshake",
@@ -258,8 +259,8 @@ static void fail_stream(struct io *io)
 		fail(io, "connection lost: %s", err_words(errno));
 }
 
-/* Reads up to one turn into io->in.  Returns true if anything was read. */
-static bool read_turn(struct io *io)
+/* Reads up to one turn into io->in.  Returns how many bytes were read. */
+static size_t read_turn(struct io *io)
 {
 	size_t before = io->in.len, space, got;
 	enum tls_status st = TLS_OK;
@@ -273,7 +274,8 @@ static bool read_turn(struct io *io)
 		}
 		if (space > READ_CHUNK)
 			space = READ_CHUNK;
-		if (io->in.mem == NULL && space > READ_SMALL)
+		if (io->in.len == 0 && io->in.cap <= READ_SMALL &&
+		    space > READ_SMALL)
 			space = READ_SMALL;
 		p = buf_reserve(&io->in, space);
 		st = raw_read(io, p, space, &got);
@@ -291,12 +293,13 @@ static bool read_turn(struct io *io)
 	else if (st == TLS_OK && io->tls != NULL && !io->full &&
 		 tls_pending(io->tls))
 		loop_task_queue(io->loop, &io->kick);
-	return io->in.len > before;
+	return io->in.len - before;
 }
 
 static void do_read(struct io *io)
 {
-	bool got, was_eof = io->eof;
+	bool was_eof = io->eof;
+	size_t got;
 
 	if (io->paused || io->full || io->eof)
 		return;
@@ -304,8 +307,11 @@ static void do_read(struct io *io)
 	if (io->in.len == 0)
 		buf_free(&io->in);
 	/* After a failure, what arrived before it is still reported. */
-	if (got && !report(io, IO_DATA))
+	if (got > 0 && !report(io, IO_DATA))
 		return;
+	/* Space for much is kept only while much comes. */
+	if (got <= READ_SMALL && io->in.len == 0 && io->in.cap > READ_SMALL)
+		buf_free(&io->in);
 	if (io->state == IO_S_OPEN && io->eof && !was_eof &&
 	    !report(io, IO_EOF))
 		return;

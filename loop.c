@@ -394,14 +394,9 @@ static void run_events(struct loop *l)
 	l->n_events = 0;
 }
 
-/* A timer may be late, since we were stopped (SIGSTOP, a busy machine): what has
- * come meanwhile comes first, else an answer that is here would be missed. */
-static void run_late_events(struct loop *l)
+static bool has_due_timer(const struct loop *l)
 {
-	if (l->n_timers == 0 || l->heap[0]->due_ms > l->now_ms)
-		return;
-	wait_events(l, 0);
-	run_events(l);
+	return l->n_timers > 0 && l->heap[0]->due_ms <= l->now_ms;
 }
 
 void loop_once(struct loop *l, int wait_ms)
@@ -410,8 +405,14 @@ void loop_once(struct loop *l, int wait_ms)
 	wait_events(l, round_wait_ms(l, wait_ms));
 	l->now_ms = loop_clock_ms();
 	run_events(l);
-	run_late_events(l);
-	run_timers(l);
+	/* It may be late, since we were stopped (SIGSTOP, a busy machine): what
+	 * has come meanwhile comes first, else an answer that is here would be
+	 * missed. */
+	if (!l->stop && has_due_timer(l)) {
+		wait_events(l, 0);
+		run_events(l);
+		run_timers(l);
+	}
 	run_tasks(l);
 	free_deferred(l);
 }

@@ -545,6 +545,23 @@ static bool must_call_again(struct tls *t, int ret)
 	return ret == MBEDTLS_ERR_SSL_WANT_READ && !t->dry;
 }
 
+/* The peer's certificates have been checked, and nobody asks for them again: some
+ * 5 KB, which would also be copied with the session that is saved. */
+static void drop_peer_certs(struct tls *t)
+{
+#if defined(MBEDTLS_SSL_KEEP_PEER_CERTIFICATE)
+	mbedtls_ssl_session *s = t->ssl.MBEDTLS_PRIVATE(session);
+	mbedtls_x509_crt **chain = &s->MBEDTLS_PRIVATE(peer_cert);
+
+	if (*chain != NULL)
+		mbedtls_x509_crt_free(*chain);
+	mbedtls_free(*chain);
+	*chain = NULL;
+#else
+	(void)t;
+#endif
+}
+
 enum tls_status tls_handshake(struct tls *t)
 {
 	int ret;
@@ -555,6 +572,7 @@ enum tls_status tls_handshake(struct tls *t)
 	if (ret != 0)
 		return status_of(t, ret);
 	t->open = true;
+	drop_peer_certs(t);
 	if (t->ctx->client && strcmp(tls_protocol(t), "TLSv1.2") == 0)
 		save_session(t);
 	return TLS_OK;

@@ -148,6 +148,13 @@ const char *api_set_mailboxes(struct api *a, const char *first, size_t n)
 	size_t i;
 
 	assert(n <= REG_MAILBOXES_MAX);
+	if (a->mailboxes == NULL || n > a->mailboxes_cap) {
+		a->mailboxes_cap = n;
+		a->mailboxes =
+		    xrealloc(a->mailboxes, n * sizeof(*a->mailboxes));
+		a->canonical =
+		    xrealloc(a->canonical, n * sizeof(*a->canonical));
+	}
 	for (i = 0; i < n; i++, p = text_next(p))
 		a->mailboxes[i] = p;
 	return p;

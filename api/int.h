@@ -79,9 +79,10 @@ struct api {
 	/* of the current request */
 	struct json_tok *toks;
 	size_t toks_cap;
-	struct buf names; /* of decoded mailboxes, each with its NUL */
-	const char *mailboxes[REG_MAILBOXES_MAX];
-	struct reg_canonical canonical[REG_MAILBOXES_MAX];
+	struct buf names;	/* of decoded mailboxes, each with its NUL */
+	const char **mailboxes; /* api_set_mailboxes() */
+	struct reg_canonical *canonical; /* of each, see api_body_canonical() */
+	size_t mailboxes_cap;		 /* of both */
 	struct buf out;
 	char *authorization; /* "Basic …"; NULL: not required */
 	struct api_login_failures login_failures[API_LOGIN_FAILURES];

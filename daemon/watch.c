@@ -104,9 +104,11 @@ static bool add_step(
 	return true;
 }
 
-/* Where we are (without links), and the rest of the path. */
+/* Where we are (without links), and the rest of the path; space for another path
+ * and for what a link holds.  Allocated, because pages of the stack that were used
+ * once stay with the process. */
 struct path {
-	char at[PATH_MAX], rest[PATH_MAX];
+	char at[PATH_MAX], rest[PATH_MAX], full[PATH_MAX], target[PATH_MAX];
 	int links;
 };
 
@@ -137,10 +139,10 @@ static bool append_name(char path[PATH_MAX], const char *name)
 }
 
 /* Continues at the target of the link at `full`. */
-static bool follow_link(struct path *y, const char *full)
+static bool follow_link(struct path *y)
 {
-	char target[PATH_MAX];
-	ssize_t n = readlink(full, target, sizeof(target) - 1);
+	char *target = y->target;
+	ssize_t n = readlink(y->full, target, sizeof(y->target) - 1);
 
 	if (n <= 0 || ++y->links > LINKS_MAX)
 		return false;
@@ -158,7 +160,7 @@ static bool follow_link(struct path *y, const char *full)
  * examined, so that no change in between is missed. */
 static bool walk_step(struct watch *w, struct path *y, const char *name)
 {
-	char full[PATH_MAX];
+	char *full = y->full;
 	struct stat st;
 
 	strcpy(full, y->at);
@@ -175,32 +177,43 @@ static bool walk_step(struct watch *w, struct path *y, const char *name)
 		}
 	}
 	if (S_ISLNK(st.st_mode))
-		return follow_link(y, full);
+		return follow_link(y);
 	strcpy(y->at, full);
 	return true;
 }
 
-static void walk(struct watch *w, const char *path, bool is_folder)
+/* Watches what is on the path from y->at on. */
+static void walk_path(struct watch *w, struct path *y, const char *path)
 {
-	struct path y = { .at = "/" };
 	char name[NAME_MAX + 1], *slash;
 
-	if (is_folder && !add_step(w, path, ANY, NAME_EVENTS & ~IN_DONT_FOLLOW))
-		warn_unwatched(w, path, "files");
-	if (strlen(path) >= sizeof(y.rest) ||
-	    (*path != '/' && getcwd(y.at, sizeof(y.at)) == NULL))
+	if (strlen(path) >= sizeof(y->rest) ||
+	    (*path != '/' && getcwd(y->at, sizeof(y->at)) == NULL))
 		return;
-	strcpy(y.rest, path);
-	while (next_name(&y, name)) {
+	strcpy(y->rest, path);
+	while (next_name(y, name)) {
 		if (strcmp(name, ".") == 0)
 			continue;
 		if (strcmp(name, "..") == 0) {
-			slash = strrchr(y.at, '/');
-			slash[slash == y.at] = '\0';
-		} else if (!walk_step(w, &y, name)) {
+			slash = strrchr(y->at, '/');
+			slash[slash == y->at] = '\0';
+		} else if (!walk_step(w, y, name)) {
 			return;
 		}
 	}
+}
+
+static void walk(struct watch *w, const char *path, bool is_folder)
+{
+	struct path *y;
+
+	if (is_folder && !add_step(w, path, ANY, NAME_EVENTS & ~IN_DONT_FOLLOW))
+		warn_unwatched(w, path, "files");
+	y = xmalloc(sizeof(*y));
+	strcpy(y->at, "/");
+	y->links = 0;
+	walk_path(w, y, path);
+	free(y);
 }
 
 static void mix(uint64_t *mark, const void *data, size_t n)

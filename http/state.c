@@ -10,7 +10,7 @@
 #define REQUEST_MS 10000 /* to complete a request once begun */
 #define SENDING_MS 10000 /* for the peer to read any of an answer */
 
-static const char *const state_names[] = {
+static const char state_names[][8] = {
 	[HTTP_CONN_OPENING] = "opening",
 	[HTTP_CONN_IDLE] = "idle",
 	[HTTP_CONN_HEAD] = "head",

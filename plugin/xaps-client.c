@@ -400,8 +400,11 @@ static const char *xaps_call_last_error(
 /* The daemon was away for all of the call's patience. */
 static void xaps_call_expired(struct xaps_call *call)
 {
-	const char *error = xaps_call_last_error(call, call->patience_msecs);
+	const char *error;
 
+	if (call->un != NULL && xaps_unix_has_answer(call->un) && call->done)
+		return;
+	error = xaps_call_last_error(call, call->patience_msecs);
 	if (call->answer.status != HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT ||
 	    xaps_call_errors(call) != NULL)
 		error = t_strdup_printf(

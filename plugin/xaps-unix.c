@@ -61,24 +61,14 @@ static bool xaps_unix_is_unread(const struct xaps_unix *un)
 	return ioctl(un->fd, SIOCOUTQ, &unread) == 0 && unread > 0;
 }
 
-static void xaps_unix_timeout(struct xaps_unix *un)
-{
-	bool was_unread = un->was_unread;
-
-	/* The timeout repeats: it counts from when the request is read. */
-	un->was_unread = un->patient && xaps_unix_is_unread(un);
-	if (un->was_unread || was_unread)
-		return;
-	xaps_unix_fail(
-	    un, HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT, "Request timed out");
-}
-
-static void xaps_unix_input(struct xaps_unix *un)
+bool xaps_unix_has_answer(struct xaps_unix *un)
 {
 	struct http_response response;
 	const char *error;
 	int ret;
 
+	if (un->io == NULL)
+		return FALSE;
 	do {
 		ret = http_response_parse_next(un->parser,
 		    HTTP_RESPONSE_PAYLOAD_TYPE_ALLOWED, &response, &error);
@@ -94,7 +84,30 @@ static void xaps_unix_input(struct xaps_unix *un)
 	} else if (ret < 0) {
 		xaps_unix_fail(
 		    un, HTTP_CLIENT_REQUEST_ERROR_BAD_RESPONSE, error);
+	} else {
+		return FALSE;
 	}
+	return TRUE;
+}
+
+static void xaps_unix_input(struct xaps_unix *un)
+{
+	(void)xaps_unix_has_answer(un);
+}
+
+static void xaps_unix_timeout(struct xaps_unix *un)
+{
+	bool was_unread = un->was_unread;
+
+	/* Timers come first: this process may be late, not the daemon. */
+	if (xaps_unix_has_answer(un))
+		return;
+	/* The timeout repeats: it counts from when the request is read. */
+	un->was_unread = un->patient && xaps_unix_is_unread(un);
+	if (un->was_unread || was_unread)
+		return;
+	xaps_unix_fail(
+	    un, HTTP_CLIENT_REQUEST_ERROR_TIMED_OUT, "Request timed out");
 }
 
 static const char *xaps_unix_request(const char *path, const char *json)

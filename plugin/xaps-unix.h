@@ -25,6 +25,9 @@ struct xaps_unix *xaps_unix_post(const char *socket_path, const char *path,
 /* The request is in the socket: the daemon can read it even after this process
    has ended. */
 bool xaps_unix_is_sent(const struct xaps_unix *un);
+/* Calls back if the answer, or an error, is there already and that has not been
+   done: for a timer that is due at the same time.  TRUE if it has. */
+bool xaps_unix_has_answer(struct xaps_unix *un);
 /* Puts a request into the socket and does not wait for the answer. */
 bool xaps_unix_send_only(
     const char *socket_path, const char *path, const char *json);

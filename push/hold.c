@@ -143,6 +143,8 @@ void push_check_clock(struct push_lane *l)
 
 /* --- health --- */
 
+static char health[ERR_MAX]; /* the last verdict */
+
 void push_note_answer(
     struct push_lane *l, bool is_good, const struct send_answer *an)
 {
@@ -174,8 +176,8 @@ const char *push_trouble(struct push_lane *l)
 			   ? l->cred_error
 			   : "no credentials: set keyFileP8, "
 			     "certificateFilePem or certificateFileP12";
-	if (cred_check_time(l->cred, (int64_t)time(NULL), l->q->health) < 0)
-		return l->q->health;
+	if (cred_check_time(l->cred, (int64_t)time(NULL), health) < 0)
+		return health;
 	return l->hold_ms != 0 ? l->trouble : NULL;
 }
 
@@ -189,14 +191,14 @@ static bool is_stalled(struct push_lane *l)
 		return false;
 	sender_get_status(l->sender, &st);
 	if (st.down_ms >= STALL_MS) {
-		err_set(l->q->health, "not connected to %s for %d min%s%s",
+		err_set(health, "not connected to %s for %d min%s%s",
 		    l->way->service, (int)(st.down_ms / 60000),
 		    *st.last_error != '\0' ? ": " : "", st.last_error);
 		return true;
 	}
 	ms = l->fail_ms == 0 ? 0 : loop_now_ms(l->q->loop) - l->fail_ms;
-	err_set(l->q->health, "%s has taken no push for %d min: %s",
-	    l->way->service, (int)(ms / 60000), l->fail_why);
+	err_set(health, "%s has taken no push for %d min: %s", l->way->service,
+	    (int)(ms / 60000), l->fail_why);
 	return ms >= STALL_MS;
 }
 
@@ -209,11 +211,11 @@ const char *push_health(struct push_lane *l)
 		return trouble;
 	stalled = is_stalled(l);
 	if (stalled && !l->stalled)
-		log_error("push: %s%s: pushes wait", l->label, l->q->health);
+		log_error("push: %s%s: pushes wait", l->label, health);
 	else if (!stalled && l->stalled)
 		log_info("push: %sno push waits for Apple any more", l->label);
 	l->stalled = stalled;
-	return stalled ? l->q->health : NULL;
+	return stalled ? health : NULL;
 }
 
 bool push_next_trouble(struct push_queue *q, size_t *at, char line[ERR_MAX])

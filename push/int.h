@@ -200,7 +200,6 @@ struct push_queue {
 	struct webpush *webpush;
 	size_t count;
 	struct buf payload;
-	char health[ERR_MAX]; /* the last verdict */
 	struct visits visits;
 	struct push_trial *trials;    /* under way */
 	struct push_foreign *foreign; /* NULL: not needed yet */

@@ -21,7 +21,7 @@
  * say that. */
 #define NOTES_MAX 100
 
-static const char *const state_names[] = {
+static const char state_names[][8] = {
 	[PUSH_IDLE] = "idle",
 	[PUSH_DELAYED] = "delayed",
 	[PUSH_READY] = "ready",

@@ -30,7 +30,7 @@
 /* A connection that lasted so long does not count as a failure. */
 #define GOOD_MS 60000
 
-static const char *const state_names[] = {
+static const char state_names[][12] = {
 	[SEND_CONN_OPENING] = "opening",
 	[SEND_CONN_SETTINGS] = "settings",
 	[SEND_CONN_UP] = "up",

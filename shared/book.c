@@ -39,7 +39,7 @@
 /* A registration of so long ago does not come from a phone just now. */
 #define FRESH_S 2
 
-static const char *const phase_names[] = {
+static const char phase_names[][8] = {
 	[SHARED_AWAY] = "away",
 	[SHARED_MERGING] = "merging",
 	[SHARED_SENDING] = "sending",

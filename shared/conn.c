@@ -91,7 +91,7 @@ struct shared_conn {
 	char peer[300];
 };
 
-static const char *const state_names[] = {
+static const char state_names[][12] = {
 	[WAITING] = "waiting",
 	[DIALLING] = "dialling",
 	[GREETING] = "greeting",

@@ -290,8 +290,8 @@ static int set_path(struct store *s, const char *path, char err[ERR_MAX])
 
 struct store *store_open(const char *path, char err[ERR_MAX])
 {
-	char temp[PATH_MAX];
 	struct store *s;
+	char *temp;
 	int fd;
 
 	if (is_too_long(path, err))
@@ -303,8 +303,9 @@ struct store *store_open(const char *path, char err[ERR_MAX])
 	s->fd = fd;
 	if (set_path(s, path, err) < 0)
 		goto fail;
-	snprintf(temp, sizeof(temp), "%s.new", s->path);
+	temp = xprintf("%s.new", s->path);
 	unlink(temp); /* of a rewrite that was cut short */
+	free(temp);
 	if (store_finish_copy(s, err) == 0 && read_file(s, err) == 0)
 		return s;
 fail:

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "text.h"
+
 #define SHAPE_MAX 7 /* elements looked at */
 
 bool tls_oid_is(const mbedtls_asn1_buf *oid, const void *to, size_t len)
@@ -88,44 +90,44 @@ enum tls_der_kind tls_der_kind(const void *der, size_t len, size_t *len_r)
 	return TLS_DER_UNKNOWN;
 }
 
-/* DER of the OID with its tag, within a key; its words follow. */
-static const char *const key_kinds[] = {
-	"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
-	"an RSA key",
-	"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a"
-	"an RSA-PSS key",
-	"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07" TLS_KEY_P256,
-	"\x06\x07\x2a\x86\x48\xce\x3d\x01\x01"
-	"an EC key whose curve has no name",
-	"\x06\x05\x2b\x81\x04\x00\x22"
-	"an EC key on P-384 (secp384r1)",
-	"\x06\x05\x2b\x81\x04\x00\x23"
-	"an EC key on P-521 (secp521r1)",
-	"\x06\x05\x2b\x81\x04\x00\x0a"
-	"an EC key on secp256k1",
-	"\x06\x03\x2b\x65\x70"
-	"an Ed25519 key",
-	"\x06\x03\x2b\x65\x71"
-	"an Ed448 key",
-	"\x06\x03\x2b\x65\x6e"
-	"an X25519 key",
-	"\x06\x07\x2a\x86\x48\xce\x38\x04\x01"
-	"a DSA key",
-};
+/* Of each kind the DER of its OID with the tag, within a key, and its words. */
+static const char key_kinds[] =
+    "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+    "an RSA key\0"
+    "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a"
+    "an RSA-PSS key\0"
+    "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07" TLS_KEY_P256 "\0"
+    "\x06\x07\x2a\x86\x48\xce\x3d\x01\x01"
+    "an EC key whose curve has no name\0"
+    "\x06\x05\x2b\x81\x04\x00\x22"
+    "an EC key on P-384 (secp384r1)\0"
+    "\x06\x05\x2b\x81\x04\x00\x23"
+    "an EC key on P-521 (secp521r1)\0"
+    "\x06\x05\x2b\x81\x04\x00\x0a"
+    "an EC key on secp256k1\0"
+    "\x06\x03\x2b\x65\x70"
+    "an Ed25519 key\0"
+    "\x06\x03\x2b\x65\x71"
+    "an Ed448 key\0"
+    "\x06\x03\x2b\x65\x6e"
+    "an X25519 key\0"
+    "\x06\x07\x2a\x86\x48\xce\x38\x04\x01"
+    "a DSA key\0";
 
 const char *tls_key_words(const void *der, size_t len)
 {
 	enum tls_der_kind what = tls_der_kind(der, len, NULL);
-	size_t i, oid_len;
+	const char *p;
+	size_t oid_len;
 
 	if (what == TLS_DER_RSA_KEY)
 		return "an RSA key";
 	if (what == TLS_DER_DSA_KEY)
 		return "a DSA key";
-	for (i = 0; i < sizeof(key_kinds) / sizeof(key_kinds[0]); i++) {
-		oid_len = (size_t)key_kinds[i][1] + 2;
-		if (memmem(der, len, key_kinds[i], oid_len) != NULL)
-			return key_kinds[i] + oid_len;
+	for (p = key_kinds; *p != '\0'; p = text_next(p + oid_len)) {
+		oid_len = (size_t)p[1] + 2;
+		if (memmem(der, len, p, oid_len) != NULL)
+			return p + oid_len;
 	}
 	return "";
 }

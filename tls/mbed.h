@@ -16,6 +16,7 @@
 #include <mbedtls/pem.h>
 #include <mbedtls/pkcs5.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/platform.h>
 #include <mbedtls/rsa.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>

@@ -173,7 +173,7 @@ static void explain_name(
 /* Flags other than those of trust, time and name. */
 static const struct {
 	uint32_t flag;
-	const char *text;
+	char text[32];
 } other_faults[] = {
 	{ MBEDTLS_X509_BADCERT_REVOKED, "is revoked" },
 	{ MBEDTLS_X509_BADCERT_BAD_MD, "is signed with an unsafe digest" },
@@ -235,48 +235,51 @@ int tls_verify_cb(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 	return 0;
 }
 
-/* RFC 8446 6.2, RFC 5246 7.2. */
+/* RFC 8446 6.2, RFC 5246 7.2: number, whether it is about our certificate, name,
+ * and what it means ("": that is clear enough). */
+#define ALERTS(A)                                                              \
+	A(10, false, "unexpected_message", "")                                 \
+	A(20, false, "bad_record_mac", "")                                     \
+	A(22, false, "record_overflow", "")                                    \
+	A(40, false, "handshake_failure",                                      \
+	    "no TLS version, cipher or key type in common, or it requires a "  \
+	    "client certificate, or another one")                              \
+	A(42, true, "bad_certificate", "it cannot read it")                    \
+	A(43, true, "unsupported_certificate", "it does not accept this type") \
+	A(44, true, "certificate_revoked", "its issuer revoked it")            \
+	A(45, true, "certificate_expired", "it has expired: renew it")         \
+	A(46, true, "certificate_unknown", "it does not accept it")            \
+	A(47, false, "illegal_parameter", "")                                  \
+	A(48, true, "unknown_ca", "it does not trust the issuer")              \
+	A(49, true, "access_denied", "its owner has no access")                \
+	A(50, false, "decode_error", "")                                       \
+	A(51, false, "decrypt_error", "a signature or key is wrong")           \
+	A(70, false, "protocol_version", "no TLS version in common")           \
+	A(71, false, "insufficient_security", "it requires stronger ciphers")  \
+	A(80, false, "internal_error", "the fault is on its side")             \
+	A(90, false, "user_canceled", "")                                      \
+	A(109, false, "missing_extension", "")                                 \
+	A(110, false, "unsupported_extension", "")                             \
+	A(112, false, "unrecognized_name", "it has no service of that name")   \
+	A(116, false, "certificate_required",                                  \
+	    "it requires a client certificate")                                \
+	A(120, false, "no_application_protocol",                               \
+	    "it does not speak HTTP/2 on this port")
+
 static const struct {
 	unsigned char number;
-	bool cert;	  /* it is about our certificate */
-	const char *name; /* and what it means; "": that is clear enough */
+	bool cert;
 } alerts[] = {
-#define ALERT(number, cert, name, text)                                        \
-	{                                                                      \
-		number, cert, name "\0" text                                   \
-	}
-	ALERT(10, false, "unexpected_message", ""),
-	ALERT(20, false, "bad_record_mac", ""),
-	ALERT(22, false, "record_overflow", ""),
-	ALERT(40, false, "handshake_failure",
-	    "no TLS version, cipher or key type in common, or it requires a "
-	    "client certificate, or another one"),
-	ALERT(42, true, "bad_certificate", "it cannot read it"),
-	ALERT(43, true, "unsupported_certificate",
-	    "it does not accept this type"),
-	ALERT(44, true, "certificate_revoked", "its issuer revoked it"),
-	ALERT(45, true, "certificate_expired", "it has expired: renew it"),
-	ALERT(46, true, "certificate_unknown", "it does not accept it"),
-	ALERT(47, false, "illegal_parameter", ""),
-	ALERT(48, true, "unknown_ca", "it does not trust the issuer"),
-	ALERT(49, true, "access_denied", "its owner has no access"),
-	ALERT(50, false, "decode_error", ""),
-	ALERT(51, false, "decrypt_error", "a signature or key is wrong"),
-	ALERT(70, false, "protocol_version", "no TLS version in common"),
-	ALERT(
-	    71, false, "insufficient_security", "it requires stronger ciphers"),
-	ALERT(80, false, "internal_error", "the fault is on its side"),
-	ALERT(90, false, "user_canceled", ""),
-	ALERT(109, false, "missing_extension", ""),
-	ALERT(110, false, "unsupported_extension", ""),
-	ALERT(
-	    112, false, "unrecognized_name", "it has no service of that name"),
-	ALERT(116, false, "certificate_required",
-	    "it requires a client certificate"),
-	ALERT(120, false, "no_application_protocol",
-	    "it does not speak HTTP/2 on this port"),
-#undef ALERT
+#define NUMBER(number, cert, name, text) { number, cert },
+	ALERTS(NUMBER)
+#undef NUMBER
 };
+
+/* Of each its name and its text. */
+static const char alert_words[] =
+#define WORDS(number, cert, name, text) name "\0" text "\0"
+    ALERTS(WORDS);
+#undef WORDS
 
 void tls_explain_alert(
     const char *peer, int alert, bool has_cert, char err[ERR_MAX])
@@ -294,7 +297,7 @@ void tls_explain_alert(
 		    peer, alert);
 		return;
 	}
-	name = alerts[i].name;
+	name = text_nth(alert_words, 2 * i);
 	text = text_next(name);
 	if (alerts[i].cert && has_cert)
 		err_set(err, "%s refused our certificate: %s (%s)", peer, name,
@@ -309,7 +312,7 @@ void tls_explain_alert(
 /* 2.28 and 3.6 name some codes differently, but use them for the same. */
 static const struct {
 	int code;
-	const char *text;
+	char text[52];
 } failures[] = {
 	{ MBEDTLS_ERR_SSL_CONN_EOF,
 	    "closed the connection during the TLS handshake" },
@@ -320,7 +323,6 @@ static const struct {
 	{ -0x6E80, "supports only a TLS version older than 1.2" },
 	{ MBEDTLS_ERR_SSL_FEATURE_UNAVAILABLE,
 	    "asks for a TLS feature that xapsd does not support" },
-	{ 0, NULL },
 };
 
 void tls_explain(const char *peer, int code, char err[ERR_MAX])
@@ -331,7 +333,7 @@ void tls_explain(const char *peer, int code, char err[ERR_MAX])
 		err_set(err, "no memory for TLS");
 		return;
 	}
-	for (i = 0; failures[i].text != NULL; i++)
+	for (i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
 		if (failures[i].code == code) {
 			err_set(err, "%s %s", peer, failures[i].text);
 			return;

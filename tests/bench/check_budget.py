@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from unittest import mock
 
 from bench import Bench, begin_connection, bytes_sent
 from far import Asker, Relay, per_push, private, wakeups
@@ -34,10 +35,12 @@ def stripped(b, path):
     return bare.stat().st_size
 
 
+STATIC = ROOT / "build/static" / platform.machine() / "xapsd"
+
+
 def sizes(b):
-    static = ROOT / "build/static" / platform.machine() / "xapsd"
-    if static.exists():
-        yield "static_file", stripped(b, static)
+    if STATIC.exists():
+        yield "static_file", stripped(b, STATIC)
     if "XAPSD" not in os.environ:
         yield "shared_file", stripped(b, executable())
 
@@ -47,6 +50,11 @@ def memory(b):
         with b.daemon(n=n) as daemon:
             daemon.up()
             yield name, private(daemon.pid) / 1024
+    if STATIC.exists():
+        with mock.patch.dict(os.environ, XAPSD=str(STATIC)), \
+                b.daemon(n=0) as daemon:
+            daemon.up()
+            yield "static_private", private(daemon.pid) / 1024
 
 
 def wire(b):

@@ -3,6 +3,7 @@ is tried again and for how long.  And what one user or one setting changes."""
 import json
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -246,6 +247,36 @@ def test_register_is_not_late_while_nobody_reads(own, work_dir):
             assert kind(c.cmd(command())[1]) == "NO"
             assert time.monotonic() - start < 50    # or 60
             assert len(fake.of("/register")) == 2
+
+
+@pytest.mark.parametrize("timeout", ["timeout_msecs",
+                                     "register_timeout_msecs"])
+def test_a_session_that_is_late_itself(own, work_dir, timeout):
+    """Its process stands still on a busy machine, and finds the answer when
+    the time for it is over."""
+    with FakeXapsd(str(work_dir / "x")) as fake:
+        server = own(fake, {**url(fake.path), timeout: 2000})
+        with server.imap("alice") as c:
+            pid = int(server.dovecot.wait_log(r"mpid=(\d+)")[1])
+            in_time, late = False, -1
+            while not in_time:      # else it has given up rightly
+                late += 1
+                gate = fx.Gate()
+                fake.behave("alice", gate)
+                count = len(fake.of("/register"))
+                start = time.monotonic()
+                c.send(f"x {command()}\r\n")
+                fake.wait(count + 1, "/register")
+                os.kill(pid, signal.SIGSTOP)
+                in_time = time.monotonic() - start < 1.9
+                gate.open()
+                wait_for(lambda: fake.answered == len(fake.of()),
+                         what="answer")
+                time.sleep(2)       # so that the time is over
+                os.kill(pid, signal.SIGCONT)
+                reply = c.result("x")
+            assert_ok(reply, "INBOX")
+    assert len(server.dovecot.errors()) <= late
 
 
 def test_disconnect_while_the_daemon_is_away(own, work_dir):

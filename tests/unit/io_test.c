@@ -115,6 +115,30 @@ static void test_reads_and_writes(void **state)
 	close(peer);
 }
 
+/* Space for much is kept while much comes, and no longer. */
+static void test_idle_input_is_small(void **state)
+{
+	static const char much[20000];
+	struct seen s;
+	int peer, i;
+	struct io *io = accepted(&s, &peer);
+
+	(void)state;
+	for (i = 1; i <= 3; i++) {
+		assert_int_equal(write(peer, "ask", 3), 3);
+		UNTIL(s.data == i);
+		assert_true(io_in(io)->cap <= 1024);
+	}
+	assert_int_equal(write(peer, much, sizeof(much)), sizeof(much));
+	UNTIL(io_in(io)->len == sizeof(much));
+	buf_consume(io_in(io), sizeof(much));
+	assert_int_equal(write(peer, "ask", 3), 3);
+	UNTIL(s.n == 12);
+	assert_true(io_in(io)->cap <= 1024);
+	io_close(io);
+	close(peer);
+}
+
 static void test_bytes_before_eof_come_first(void **state)
 {
 	struct seen s;
@@ -538,6 +562,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_reads_and_writes),
+		T(test_idle_input_is_small),
 		T(test_bytes_before_eof_come_first),
 		T(test_closed_in_its_callback),
 		T(test_output_waits_for_a_slow_reader),
