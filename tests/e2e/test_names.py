@@ -520,6 +520,7 @@ def test_long_names(world):
     w.told(("alice", "alice", utf8), ("alice", "alice", fits))
 
 
+@pytest.mark.timeout(400)
 def test_more_names_than_a_request_holds(world):
     """The user's own, called as they are, work without Canonical."""
     user = "a" * 40 + "@example.org"
