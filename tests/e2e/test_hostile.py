@@ -1341,7 +1341,7 @@ def play(rig, case):
     devices = rig.prepare(case.pushes)
     before, pid = rig.status(), x.process.pid
     cpu_s, woken, log_at = x.cpu_s(), wakeups(x), x.log_size()
-    accepted = server.accepted
+    accepted, begun = server.accepted, time.monotonic()
 
     # the healthy connection ends: the next is the case's
     server.plan(*scripts, drop=True)
@@ -1354,6 +1354,14 @@ def play(rig, case):
     assert x.process.pid == pid
     log = x.log(log_at)
     sent = [r for _, token in devices for r in server.to(token)]
+    # A server that stood still for 8 s is given up: what was under way there
+    # is sent once more.
+    late = log.count("the server does not answer a PING; next try") - (
+        "PING" in (case.log or ""))
+    if late > 0 and time.monotonic() - begun >= 8 * late:
+        assert len(sent) >= case.sent, log
+        assert after["delivered"] - before["delivered"] == case.pushes, log
+        return
     assert len(sent) == case.sent, log
     for _, token in devices:
         done = [r for r in server.to(token) if r.answered == 200]
