@@ -365,6 +365,37 @@ static void test_round_trip(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, tmp_setup, tmp_teardown)
 
+/* What the Go daemon's file had comes back in the same order and spelling. */
+static void test_accounts(void **state)
+{
+#define REST                                                                   \
+	":{\"DeviceToken\":\"0123456789abcdef\",\"Mailboxes\":[\"INBOX\","     \
+	"\"Notes\"],\"RegistrationTime\":\"2025-11-22T00:00:00Z\"}"
+	static const char text[] =
+	    "{\"Users\":{\"al\":{\"Accounts\":{"
+	    "\"0715\"" REST ",\"0715BAF2-7C1F-4B9A-9C0E-30A1B2C3D4E5\"" REST
+	    ",\"0715baf2-7c1f-4b9a-9c0e-30a1b2c3d4e5\"" REST
+	    ",\"A715BAF2-7C1F-4B9A-9C0E-30A1B2C3D4E5\"" REST ",\"a\"" REST
+	    "}}}}\n";
+#undef REST
+	struct store *s = open_store();
+	struct store_import result;
+	struct buf b = BUF_INIT(4096);
+
+	(void)state;
+	assert_int_equal(
+	    store_import_go(s, text, strlen(text), NOW_S, &result, why), 0);
+	assert_int_equal(result.taken, 5);
+	assert_int_equal(
+	    store_import_go(s, text, strlen(text), NOW_S, &result, why), 0);
+	assert_int_equal(result.older, 5);
+	assert_int_equal(store_export_go(s, &b, NULL, NULL), 0);
+	buf_add_byte(&b, 0);
+	assert_string_equal(buf_head(&b), text);
+	buf_free(&b);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +408,7 @@ int main(void)
 		T(test_older),
 		T(test_export),
 		T(test_round_trip),
+		T(test_accounts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

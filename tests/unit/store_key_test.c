@@ -152,38 +152,6 @@ static void test_line(void **state)
 	store_close(s);
 }
 
-/* What the Go daemon's file had comes back in the same order and spelling. */
-static void test_go(void **state)
-{
-#define REST                                                                   \
-	":{\"DeviceToken\":\"0123456789abcdef\",\"Mailboxes\":[\"INBOX\","     \
-	"\"Notes\"],\"RegistrationTime\":\"2025-11-22T00:00:00Z\"}"
-	static const char text[] =
-	    "{\"Users\":{\"al\":{\"Accounts\":{"
-	    "\"0715\"" REST ",\"" UUID "\"" REST
-	    ",\"0715baf2-7c1f-4b9a-9c0e-30a1b2c3d4e5\"" REST
-	    ",\"A715BAF2-7C1F-4B9A-9C0E-30A1B2C3D4E5\"" REST ",\"a\"" REST
-	    "}}}}\n";
-#undef REST
-	struct store *s = open_store();
-	struct store_import result;
-	struct buf b = BUF_INIT(4096);
-
-	(void)state;
-	NEEDS("go-import");
-	assert_int_equal(
-	    store_import_go(s, text, strlen(text), NOW_S, &result, why), 0);
-	assert_int_equal(result.taken, 5);
-	assert_int_equal(
-	    store_import_go(s, text, strlen(text), NOW_S, &result, why), 0);
-	assert_int_equal(result.older, 5);
-	assert_int_equal(store_export_go(s, &b, NULL, NULL), 0);
-	buf_add_byte(&b, 0);
-	assert_string_equal(buf_head(&b), text);
-	buf_free(&b);
-	store_close(s);
-}
-
 /* The device came back with another account: the older one goes. */
 static void test_replaced(void **state)
 {
@@ -480,7 +448,6 @@ int main(void)
 		T(test_accounts),
 		T(test_gone),
 		T(test_line),
-		T(test_go),
 		T(test_replaced),
 		T(test_shortest),
 		T(test_inbox),
