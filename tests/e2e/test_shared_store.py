@@ -123,7 +123,9 @@ def test_register_here_deliver_there(server, start_node, apple):
     assert b.notify("alice", "Notes").status == 200
     # else the next answer might still be taken for this push
     wait(lambda: b.status()["delivered"] == 1, "not delivered")
-    # Apple's answer reaches the third
+    # Apple's answer reaches the third, which has heard of b's JWT: one that
+    # comes later makes the answer one to earlier credentials
+    settle(server, b, c)
     apple.script(TOKEN, Answer(410, "Unregistered", timestamp=int(
         time.time() * 1000) + 5000))
     assert c.notify("alice", "INBOX").status == 200
