@@ -185,30 +185,30 @@ class Page:
                           browserContextId=self.context)
         del self.browser.pages[self.session]
 
+    def receive_until(self, condition, what):
+        """Takes messages until one has made it true."""
+        end = time.monotonic() + TIMEOUT_S
+        while not condition():
+            self.browser.receive(end, what)
+
     def wait_load(self, act, what):
         """Does something that loads a page, and waits for it."""
         loads = self.loads
         act()
-        end = time.monotonic() + TIMEOUT_S
-        while self.loads == loads:
-            self.browser.receive(end, what)
+        self.receive_until(lambda: self.loads != loads, what)
 
     def open(self, url):
         """Waits for this document's load: the empty one, with which a tab begins,
         has one, too, at its own time."""
         loader = self.call("Page.navigate", url=url)["loaderId"]
-        end = time.monotonic() + TIMEOUT_S
-        while loader not in self.loaded:
-            self.browser.receive(end, url)
+        self.receive_until(lambda: loader in self.loaded, url)
 
     def pass_time(self, seconds):
         """In no time, as the page sees it; afterwards its clock stands still."""
         before = self.times_up
         self.call("Emulation.setVirtualTimePolicy", policy="advance",
                   budget=seconds * 1000)
-        end = time.monotonic() + TIMEOUT_S
-        while self.times_up == before:
-            self.browser.receive(end, "%d s" % seconds)
+        self.receive_until(lambda: self.times_up != before, "%d s" % seconds)
 
     def eval(self, expression):
         result = self.call("Runtime.evaluate", expression=expression,

@@ -5,15 +5,15 @@ import contextlib
 import json
 import socket
 
+from xapsd import registration
+
 CONNECTIONS = 50
 TIMEOUT_S = 100
 
 
 def request(user, account, token, mailboxes=("INBOX",)):
-    body = json.dumps({
-        "ApsAccountId": account, "ApsDeviceToken": token,
-        "ApsSubtopic": "com.apple.mobilemail", "Username": user,
-        "Mailboxes": list(mailboxes), "MailboxesAcknowledged": True}).encode()
+    body = json.dumps({**registration(user, account, token, mailboxes),
+                       "MailboxesAcknowledged": True}).encode()
     return (b"POST /register HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
 

@@ -24,6 +24,20 @@ pytestmark = [
                        reason="not under AddressSanitizer")]
 
 
+def set_clock(path, text):
+    """At once, or not at all: a daemon may read it at any moment."""
+    aside = path.with_suffix(".new")
+    aside.write_text(text + "\n")
+    os.rename(aside, path)
+
+
+def fake_clocks(monkeypatch, path):
+    """Of all daemons from now on, by what set_clock() says."""
+    monkeypatch.setenv("LD_PRELOAD", LIBRARY[0])
+    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(path))
+    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+
+
 @pytest.fixture
 def clock(workdir, monkeypatch):
     """Sets the daemon's wall clock, also while it runs: clock("2020-01-01"),
@@ -31,13 +45,9 @@ def clock(workdir, monkeypatch):
     path = workdir / "clock"
 
     def set_to(date):
-        aside = workdir / "clock.new"
-        aside.write_text("+0\n" if not date else date + "\n"
-                         if date[0] in "+-" else date + " 00:00:00\n")
-        os.rename(aside, path)
-    monkeypatch.setenv("LD_PRELOAD", LIBRARY[0])
-    monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(path))
-    monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+        set_clock(path, "+0" if not date else date
+                  if date[0] in "+-" else date + " 00:00:00")
+    fake_clocks(monkeypatch, path)
     monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     return set_to
 

@@ -9,7 +9,6 @@ machine.  It prints what it counts."""
 
 import collections
 import contextlib
-import glob
 import hashlib
 import json
 import multiprocessing
@@ -25,6 +24,7 @@ from apple import Answer, Apple
 from certs import cert_pem, key_pem, write
 from network import Network
 from phones import ACCOUNT, token
+from test_clock import LIBRARY, set_clock
 from test_shared_store import book, shared, wait, wait_connected
 from valkey import Valkey, executable
 from xapsd import Xapsd, is_instrumented
@@ -49,7 +49,6 @@ DOUBLES = 0.01
 KILLED_S = 0.2
 NODES = "abc"
 SERVERS = ("v0", "v1", "v2")
-LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 WEEK_S = 7 * 86400
 
 
@@ -94,9 +93,7 @@ class Node(Xapsd):
         super().__init__(folder, *args, **config)
 
     def set_clock(self, off_s):
-        aside = self.clock.with_suffix(".new")
-        aside.write_text("%+d\n" % off_s)
-        os.rename(aside, self.clock)
+        set_clock(self.clock, "%+d" % off_s)
 
     def command(self, *args):
         return [*self.wrap, *super().command(*args)]

@@ -4,17 +4,17 @@ Who claims a push asks half a second before it is due, and an answer that comes
 later is none.  So the nodes' clocks stand still here, and the tests move them:
 how long anything takes on a busy machine makes no difference."""
 
-import os
 import signal
 import time
 
 import pytest
 
 from phones import ACCOUNT, OTHER, TOKEN, token
+from test_clock import LIBRARY, fake_clocks, set_clock
 from test_shared_store import (  # noqa: F401 (fixtures)
-    LIBRARY, server, settle, shared, start_node, wait, wait_connected,
+    server, settle, shared, start_node, wait, wait_connected,
     wait_equal)
-from valkey import Valkey, executable
+from valkey import executable
 from xapsd import is_instrumented
 
 pytestmark = pytest.mark.skipif(
@@ -45,17 +45,13 @@ class Site:
         self.nodes = []
 
     def set_clock(self):
-        aside = self.path.with_suffix(".new")
-        aside.write_text(time.strftime(
-            "%Y-%m-%d %H:%M:%S\n", time.localtime(self.time_s)))
-        os.rename(aside, self.path)
+        set_clock(self.path, time.strftime(
+            "%Y-%m-%d %H:%M:%S", time.localtime(self.time_s)))
 
     def start(self, start_node, monkeypatch):
         self.set_clock()
         with monkeypatch.context() as env:
-            env.setenv("LD_PRELOAD", LIBRARY[0])
-            env.setenv("FAKETIME_TIMESTAMP_FILE", str(self.path))
-            env.setenv("FAKETIME_NO_CACHE", "1")
+            fake_clocks(env, self.path)
             self.nodes = [start_node(
                 n, self.server.url, delay="%ds" % DELAY_S) for n in "ab"]
         a, b = self.nodes

@@ -105,6 +105,13 @@ def remove_clock(pid):
         pathlib.Path("/dev/shm", name % pid).unlink(missing_ok=True)
 
 
+def registration(user, account, token, mailboxes):
+    """What Dovecot says of a phone."""
+    return {"ApsAccountId": account, "ApsDeviceToken": token,
+            "ApsSubtopic": "com.apple.mobilemail", "Username": user,
+            "Mailboxes": list(mailboxes)}
+
+
 class Xapsd:
     """identity: token_key or certificate above (or a dict of such lines).
     apple: an Apple, or anything with a port; None: a port where nobody is.
@@ -255,10 +262,9 @@ class Xapsd:
     @contextlib.contextmanager
     def stopped(self):
         """SIGSTOP: it finds all that happens meanwhile at once."""
-        stat = pathlib.Path("/proc/%d/stat" % self.process.pid)
         self.process.send_signal(signal.SIGSTOP)
         try:
-            self.wait_until(lambda: ") T " in stat.read_text(), "its stop")
+            self.wait_until(lambda: self.state() == "T", "its stop")
             yield
         finally:
             self.process.send_signal(signal.SIGCONT)
@@ -422,9 +428,7 @@ class Xapsd:
     def post_register(self, user, account, token, mailboxes=("INBOX",),
                       acked=True, tcp=False, keep=False, **more):
         """The bare question; see register()."""
-        fields = {"ApsAccountId": account, "ApsDeviceToken": token,
-                  "ApsSubtopic": "com.apple.mobilemail", "Username": user,
-                  "Mailboxes": list(mailboxes)}
+        fields = registration(user, account, token, mailboxes)
         if acked is not None:
             fields["MailboxesAcknowledged"] = acked
         fields.update(more)
